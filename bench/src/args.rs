@@ -179,7 +179,7 @@ impl Args {
         };
         let built =
             root.join(std::env::var_os("CARGO_TARGET_DIR").map_or("target".into(), PathBuf::from));
-        let said: Vec<String> = std::env::args().skip(1).collect();
+        let arguments: Vec<String> = std::env::args().skip(1).collect();
         Ok(Plan {
             contenders: self.contenders()?,
             by_turns: self.by_turns,
@@ -195,7 +195,7 @@ impl Args {
             floor: self.floor.clone().unwrap_or_else(|| built.join("release/examples/floor")),
             report: self.report.clone().unwrap_or(report),
             target,
-            command: format!("bench/run {}", said.join(" ")).trim_end().to_string(),
+            command: format!("bench/run {}", arguments.join(" ")).trim_end().to_string(),
         })
     }
 

@@ -142,7 +142,7 @@ pub fn tables(results: &Results) -> Vec<Table> {
 pub fn contenders(results: &Results) -> Table {
     let mut rows: Vec<Vec<String>> = Vec::new();
     for row in &results.rows {
-        if rows.iter().all(|said| said.first() != Some(&row.contender)) {
+        if rows.iter().all(|known| known.first() != Some(&row.contender)) {
             rows.push(vec![row.contender.clone(), row.what.clone()]);
         }
     }

@@ -178,7 +178,7 @@ impl<'a> Turns<'a> {
     }
 
     fn skip(&mut self, note: &str) {
-        if !self.results.skipped.iter().any(|said| said == note) {
+        if !self.results.skipped.iter().any(|known| known == note) {
             self.progress.suspend(|| eprintln!("bench: skipped {note}"));
             self.results.skipped.push(note.to_string());
         }

@@ -78,8 +78,8 @@ pub fn run(args: &BesideArgs) -> anyhow::Result<ExitCode> {
     if let Some(warning) = machine.warning() {
         eprintln!("beside: {warning}");
     }
-    let said: Vec<String> = std::env::args().skip(2).collect();
-    let command = format!("bench/beside {}", said.join(" ")).trim_end().to_string();
+    let arguments: Vec<String> = std::env::args().skip(2).collect();
+    let command = format!("bench/beside {}", arguments.join(" ")).trim_end().to_string();
     let began = Instant::now();
     let mut outcomes = Outcomes::new(plan.builds.iter().map(|build| build.name).collect());
     for round in 0..plan.rounds {

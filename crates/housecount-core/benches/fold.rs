@@ -131,13 +131,13 @@ fn records(c: &mut Criterion) {
         .iter()
         .map(|name| RecordEntry::ByHandle { at: UnixMs(NOW), handle: handle(name) })
         .collect();
-    for (what, said) in [("told whole", whole), ("by handle", brief)] {
-        let bytes = record::encode(&said);
+    for (what, entries) in [("told whole", whole), ("by handle", brief)] {
+        let bytes = record::encode(&entries);
         group.bench_function(BenchmarkId::new("encode", what), |b| {
-            b.iter(|| record::encode(black_box(&said)))
+            b.iter(|| record::encode(black_box(&entries)))
         });
         group.bench_function(BenchmarkId::new("decode", what), |b| {
-            b.iter(|| record::decode(black_box(&bytes)).map(|said| said.len()));
+            b.iter(|| record::decode(black_box(&bytes)).map(|entries| entries.len()));
         });
     }
     group.bench_function("handles", |b| {

@@ -89,9 +89,9 @@ mod tests {
             prop_assert!(clock.bounds(0).is_none());
             for (wait_ms, there_ms, back_ms) in calls {
                 let sent_ms = mono_ms + wait_ms;
-                let said = truth(sent_ms + there_ms);
+                let reading = truth(sent_ms + there_ms);
                 mono_ms = sent_ms + there_ms + back_ms;
-                clock.observe(sent_ms, mono_ms, UnixMs(said - said % 1_000));
+                clock.observe(sent_ms, mono_ms, UnixMs(reading - reading % 1_000));
                 for later_ms in [0, 999, 60_000] {
                     let (low, high) = clock.bounds(mono_ms + later_ms).unwrap();
                     let now = truth(mono_ms + later_ms);

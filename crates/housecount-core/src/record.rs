@@ -74,11 +74,11 @@ impl RecordEntry<'_> {
 /// Takes events that are too far ahead of their record's position as said then: a stamp from a
 /// broken clock must not keep a session online for ever. Whoever reads or writes a record does so,
 /// that all take it in as the same. Returns whether there were such events.
-pub fn clamp_future_times(said: &mut [RecordEntry<'_>], position: UnixMs) -> bool {
+pub fn clamp_future_times(entries: &mut [RecordEntry<'_>], position: UnixMs) -> bool {
     let latest = position.plus(CLOCK_AHEAD_MS_MAX);
     let mut was_ahead = false;
-    for said in said.iter_mut().filter(|said| said.at() > latest) {
-        *said = said.at_time(position);
+    for entry in entries.iter_mut().filter(|entry| entry.at() > latest) {
+        *entry = entry.at_time(position);
         was_ahead = true;
     }
     was_ahead
@@ -87,12 +87,13 @@ pub fn clamp_future_times(said: &mut [RecordEntry<'_>], position: UnixMs) -> boo
 /// Encodes events as a record: at most [`RECORD_EVENTS_MAX`]. A record without events changes
 /// nothing; a node appends one to see whether the log takes writes again.
 #[must_use]
-pub fn encode(said: &[RecordEntry<'_>]) -> Vec<u8> {
-    debug_assert!(said.len() <= RECORD_EVENTS_MAX);
-    let base = said.iter().map(RecordEntry::at).min().unwrap_or_default();
+pub fn encode(entries: &[RecordEntry<'_>]) -> Vec<u8> {
+    debug_assert!(entries.len() <= RECORD_EVENTS_MAX);
+    let base = entries.iter().map(RecordEntry::at).min().unwrap_or_default();
     let whole = || {
-        said.iter()
-            .filter_map(|said| if let RecordEntry::Full(event) = said { Some(event) } else { None })
+        entries.iter().filter_map(|entry| {
+            if let RecordEntry::Full(event) = entry { Some(event) } else { None }
+        })
     };
     let mut stages: Vec<&str> = Vec::new();
     let mut index: HashMap<&str, usize, foldhash::fast::FixedState> = HashMap::default();
@@ -103,7 +104,7 @@ pub fn encode(said: &[RecordEntry<'_>]) -> Vec<u8> {
         });
     }
     let wholes = whole().count();
-    let mut out = Vec::with_capacity(32 + wholes * 48 + (said.len() - wholes) * 10);
+    let mut out = Vec::with_capacity(32 + wholes * 48 + (entries.len() - wholes) * 10);
     out.push(VERSION);
     out.extend_from_slice(&base.0.to_le_bytes());
     put_varint(&mut out, stages.len() as u64);
@@ -116,9 +117,9 @@ pub fn encode(said: &[RecordEntry<'_>]) -> Vec<u8> {
         put_text(&mut out, event.viewer);
         put_text(&mut out, event.session);
     }
-    put_varint(&mut out, (said.len() - wholes) as u64);
-    for said in said {
-        if let RecordEntry::ByHandle { at, handle } = said {
+    put_varint(&mut out, (entries.len() - wholes) as u64);
+    for entry in entries {
+        if let RecordEntry::ByHandle { at, handle } = entry {
             put_varint(&mut out, at.since(base));
             out.extend_from_slice(&handle.bytes());
         }
@@ -146,21 +147,21 @@ pub fn decode(record: &[u8]) -> Result<Vec<RecordEntry<'_>>, DecodeError> {
         })?);
     }
     let count = bounded(&mut reader, "the number of events")?;
-    let mut said = Vec::with_capacity(count);
+    let mut entries = Vec::with_capacity(count);
     for _ in 0..count {
-        said.push(RecordEntry::Full(event(&mut reader, base, &stages)?));
+        entries.push(RecordEntry::Full(event(&mut reader, base, &stages)?));
     }
     // Version 1 had no handles, and ended here.
     let count = if version == 1 { 0 } else { bounded(&mut reader, "the number of beats")? };
-    said.reserve_exact(count);
+    entries.reserve_exact(count);
     for _ in 0..count {
         let at = base.plus(reader.varint()?);
         let mut handle = [0; 8];
         handle.copy_from_slice(reader.take(8)?);
-        said.push(RecordEntry::ByHandle { at, handle: Handle::from_bytes(handle) });
+        entries.push(RecordEntry::ByHandle { at, handle: Handle::from_bytes(handle) });
     }
     reader.finish()?;
-    Ok(said)
+    Ok(entries)
 }
 
 fn event<'a>(
@@ -211,7 +212,7 @@ mod tests {
     /// Frozen bytes: two versions may share a log for a while. See docs/FORMATS.md.
     #[test]
     fn version_2_is_frozen() {
-        let said = [
+        let entries = [
             RecordEntry::Full(beat(1_000_030, "s/1", "ann", "")),
             RecordEntry::Full(EventRef {
                 kind: EventKind::Leave,
@@ -222,7 +223,7 @@ mod tests {
                 handle: Handle::from_bytes([1, 2, 3, 4, 5, 6, 7, 8]),
             },
         ];
-        let bytes = encode(&said);
+        let bytes = encode(&entries);
         let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
         assert_eq!(
             hex,
@@ -233,7 +234,7 @@ mod tests {
              01090102030405060708\
              0d4d0842"
         );
-        assert_eq!(decode(&bytes).unwrap(), said);
+        assert_eq!(decode(&bytes).unwrap(), entries);
     }
 
     /// Frozen bytes of the record without events: see docs/FORMATS.md.
@@ -255,27 +256,28 @@ mod tests {
         let byte = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
         let bytes: Vec<u8> = (0..hex.len()).step_by(2).map(byte).collect();
         let leave = EventRef { kind: EventKind::Leave, ..beat(1_000_000, "s/2", "bob", "tab") };
-        let said = [RecordEntry::Full(beat(1_000_030, "s/1", "ann", "")), RecordEntry::Full(leave)];
-        assert_eq!(decode(&bytes).unwrap(), said);
+        let entries =
+            [RecordEntry::Full(beat(1_000_030, "s/1", "ann", "")), RecordEntry::Full(leave)];
+        assert_eq!(decode(&bytes).unwrap(), entries);
     }
 
     #[test]
     fn a_steady_beat_takes_nine_bytes() {
         let handles = (0..RECORD_EVENTS_MAX as u64).map(|n| Handle::from_bytes(n.to_be_bytes()));
-        let said: Vec<_> = handles
+        let entries: Vec<_> = handles
             .zip(0..)
             .map(|(handle, n)| RecordEntry::ByHandle { at: UnixMs(7_000 + n % 10), handle })
             .collect();
-        assert!(encode(&said).len() <= 9 * said.len() + 20);
+        assert!(encode(&entries).len() <= 9 * entries.len() + 20);
     }
 
     #[test]
     fn record_events_max_full_of_the_longest_ids_fits() {
         let stage: Vec<String> = (0..RECORD_EVENTS_MAX).map(|n| format!("{n:0>256}")).collect();
         let (viewer, session) = ("v".repeat(VIEWER_ID_BYTES_MAX), "s".repeat(SESSION_ID_BYTES_MAX));
-        let said: Vec<_> =
+        let entries: Vec<_> =
             stage.iter().map(|s| RecordEntry::Full(beat(7, s, &viewer, &session))).collect();
-        let bytes = encode(&said);
+        let bytes = encode(&entries);
         assert!(bytes.len() <= RECORD_BYTES_MAX, "{}", bytes.len());
         assert_eq!(decode(&bytes).unwrap().len(), RECORD_EVENTS_MAX);
     }
@@ -307,7 +309,7 @@ mod tests {
         fn round_trip(drawn in drawn()) {
             let mut all: Vec<RecordEntry<'_>> = drawn.iter().map(some_entries).collect();
             let bytes = encode(&all);
-            all.sort_by_key(|said| matches!(said, RecordEntry::ByHandle { .. }));
+            all.sort_by_key(|entry| matches!(entry, RecordEntry::ByHandle { .. }));
             prop_assert_eq!(decode(&bytes).unwrap(), all);
         }
 

@@ -298,9 +298,9 @@ impl ConfigHistory {
 
 /// Whether two configurations say the same of watch time. When one was created does not.
 fn is_same(one: Option<&StageConfig>, other: Option<&StageConfig>) -> bool {
-    let said =
+    let fields =
         |config: &StageConfig| (config.name.clone(), config.customer.clone(), config.tags.clone());
-    one.map(said) == other.map(said)
+    one.map(fields) == other.map(fields)
 }
 
 #[cfg(test)]

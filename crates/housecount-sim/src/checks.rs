@@ -74,12 +74,12 @@ fn count(
     world: &World,
     run: usize,
     stage: Option<&str>,
-    said: WithStatus<Count>,
+    answer: WithStatus<Count>,
     may: Bounds,
     figures: &mut CheckStats,
 ) {
-    let WithStatus { value: Count { viewers, sessions }, standing } = said;
-    world.digest(|hasher, now_ms| hasher.count(now_ms, run, stage, said));
+    let WithStatus { value: Count { viewers, sessions }, standing } = answer;
+    world.digest(|hasher, now_ms| hasher.count(now_ms, run, stage, answer));
     let holds = |least: fn(Online) -> u64, count: u64| {
         let is_high = count > least(may.most) && !standing.recovering;
         let is_low = count < least(may.least) && standing.complete;

@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn durations() {
-        let said = [0, 999, 59_999, 60_000, 3_600_000, 93_784_000].map(format_duration);
-        assert_eq!(said, ["0s", "0s", "59s", "1m 0s", "1h 0m 0s", "26h 3m 4s"]);
+        let texts = [0, 999, 59_999, 60_000, 3_600_000, 93_784_000].map(format_duration);
+        assert_eq!(texts, ["0s", "0s", "59s", "1m 0s", "1h 0m 0s", "26h 3m 4s"]);
     }
 }

@@ -35,16 +35,16 @@ pub async fn run(node: Arc<Node>, viewers: u32) {
         let Some(at_ms) = audience.next_at_ms() else { return };
         tokio::time::sleep_until(started + Duration::from_millis(at_ms)).await;
         let now_ms = started.elapsed().as_millis() as u64;
-        let mut said = Vec::new();
+        let mut events = Vec::new();
         while audience.next_at_ms().is_some_and(|at_ms| at_ms <= now_ms) {
-            said.extend(audience.next().and_then(|action| {
+            events.extend(audience.next().and_then(|action| {
                 let kind = if action.is_leave { EventKind::Leave } else { EventKind::Beat };
                 let stage = StageId::parse(&audience.stage_name(action.stage)).ok()?;
                 let viewer = ViewerId::parse(&audience.viewer_name(action.viewer)).ok()?;
                 Some((kind, Seat { stage, viewer, session: SessionId::unnamed() }))
             }));
         }
-        if let Err(refused) = node.ingest.submit(said).await {
+        if let Err(refused) = node.ingest.submit(events).await {
             tracing::debug!(?refused, "the demo's audience was not heard");
         }
     }

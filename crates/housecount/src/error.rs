@@ -89,12 +89,12 @@ impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.context)?;
         let mut cause = self.source.as_deref().map(|e| e as &dyn StdError);
-        let mut said = String::new();
+        let mut message = String::new();
         while let Some(error) = cause {
             let text = error.to_string();
-            if !said.contains(&text) {
+            if !message.contains(&text) {
                 write!(f, ": {text}")?;
-                said.push_str(&text);
+                message.push_str(&text);
             }
             cause = error.source();
         }

@@ -53,9 +53,9 @@ fn unsealed(bytes: &[u8]) -> Option<Vec<u8>> {
 #[must_use]
 pub fn archive(bytes: &[u8]) -> bool {
     let Some(bytes) = unsealed(bytes) else { return false };
-    let (mut reader, mut said) = (ArchiveDecoder::default(), 0);
-    let is_read = reader.read(&bytes, |_| said += 1).is_ok();
-    assert!(is_read || said == 0, "half of a chunk was told");
+    let (mut reader, mut entries) = (ArchiveDecoder::default(), 0);
+    let is_read = reader.read(&bytes, |_| entries += 1).is_ok();
+    assert!(is_read || entries == 0, "half of a chunk was told");
     let _ = reader.read(&bytes, |_| ());
     is_read
 }
@@ -81,11 +81,11 @@ pub fn chunk(bytes: &[u8]) -> bool {
 #[must_use]
 pub fn record(bytes: &[u8]) -> bool {
     let Some(bytes) = unsealed(bytes) else { return false };
-    let Ok(said) = record::decode(&bytes) else { return false };
-    assert!(said.len() <= bytes.len(), "{} events of {} bytes", said.len(), bytes.len());
-    if !said.is_empty() {
-        let again = record::encode(&said);
-        assert_eq!(record::decode(&again).as_deref(), Ok(&said[..]));
+    let Ok(entries) = record::decode(&bytes) else { return false };
+    assert!(entries.len() <= bytes.len(), "{} events of {} bytes", entries.len(), bytes.len());
+    if !entries.is_empty() {
+        let again = record::encode(&entries);
+        assert_eq!(record::decode(&again).as_deref(), Ok(&entries[..]));
     }
     true
 }

@@ -150,14 +150,14 @@ impl Hub {
     pub fn apply_record(
         &self,
         partition: u16,
-        said: &[RecordEntry<'_>],
+        entries: &[RecordEntry<'_>],
         told: UnixMs,
     ) -> LateEvents {
         let mut late = LateEvents::default();
-        for said in said.chunks(AT_ONCE) {
+        for chunk in entries.chunks(AT_ONCE) {
             self.fold
                 .lock(Hold::Events)
-                .apply_all(partition, said, told, |applied| late.note(applied));
+                .apply_all(partition, chunk, told, |applied| late.note(applied));
         }
         late
     }
@@ -171,12 +171,12 @@ impl Hub {
     /// Calls `with` for each of what a record says, with its ids; `None` where they aren't known.
     pub fn for_each_resolved(
         &self,
-        said: &[RecordEntry<'_>],
+        entries: &[RecordEntry<'_>],
         mut with: impl FnMut(Option<EventRef<'_>>),
     ) {
-        for said in said.chunks(AT_ONCE) {
+        for chunk in entries.chunks(AT_ONCE) {
             let fold = self.fold.lock(Hold::Events);
-            said.iter().for_each(|said| fold.resolve_entry(said, &mut with));
+            chunk.iter().for_each(|entry| fold.resolve_entry(entry, &mut with));
         }
     }
 
@@ -319,9 +319,9 @@ impl Hub {
     /// The latest beats known of these events' sessions: what they go on from.
     pub fn preceding_beats<'a>(&self, events: &[EventRef<'a>]) -> Vec<EventRef<'a>> {
         let mut beats: Vec<EventRef<'a>> = Vec::new();
-        for events in events.chunks(AT_ONCE) {
+        for chunk in events.chunks(AT_ONCE) {
             let fold = self.fold.lock(Hold::Events);
-            beats.extend(events.iter().filter_map(|event| {
+            beats.extend(chunk.iter().filter_map(|event| {
                 let at = fold.last_beat(event.stage, event.viewer, event.session)?;
                 (at < event.at).then_some(EventRef { at, kind: EventKind::Beat, ..*event })
             }));

@@ -183,7 +183,7 @@ impl Tls {
     pub async fn watch_files(&self, mut stop: watch::Receiver<bool>) {
         use tokio::signal::unix::{SignalKind, signal};
         let mut hangup = signal(SignalKind::hangup()).ok();
-        let mut said = None;
+        let mut reported = None;
         loop {
             let told = async {
                 match &mut hangup {
@@ -199,14 +199,14 @@ impl Tls {
             }
             match self.reload() {
                 Ok(is_new) => {
-                    said = None;
+                    reported = None;
                     if is_new {
                         tracing::info!("the TLS certificate has changed, and is used from now on");
                     }
                 }
-                Err(why) if said.as_ref() != Some(&why) => {
+                Err(why) if reported.as_ref() != Some(&why) => {
                     tracing::warn!(%why, "the new TLS certificate can't be used; the old one is");
-                    said = Some(why);
+                    reported = Some(why);
                 }
                 Err(_) => {}
             }

@@ -125,9 +125,9 @@ impl ArchiveEncoder {
     }
 
     fn encode(&mut self) -> Vec<u8> {
-        for said in [&mut self.beats, &mut self.leaves] {
-            said.sort_unstable();
-            said.dedup();
+        for list in [&mut self.beats, &mut self.leaves] {
+            list.sort_unstable();
+            list.dedup();
         }
         let mut out = vec![VERSION];
         put_varint(&mut out, self.from.0);
@@ -235,9 +235,9 @@ impl ArchiveDecoder {
         chunk: &[u8],
         with: impl FnMut(EventRef<'_>),
     ) -> Result<UnixMs, DecodeError> {
-        let said = self.open(chunk)?;
-        said.each(with);
-        Ok(self.keep(said, chunk))
+        let decoded = self.open(chunk)?;
+        decoded.each(with);
+        Ok(self.keep(decoded, chunk))
     }
 
     /// Reads the next chunk and adds what `keeps` says of it to a writer that has come to this
@@ -251,31 +251,31 @@ impl ArchiveDecoder {
         writer: Option<ArchiveEncoder>,
         keeps: impl Fn(&EventRef<'_>) -> bool,
     ) -> Result<ArchiveEncoder, DecodeError> {
-        let said = self.open(chunk)?;
+        let decoded = self.open(chunk)?;
         let mut writer =
-            writer.unwrap_or_else(|| ArchiveEncoder::new(said.roll.terms(), said.slot_from));
-        said.each(|event| {
+            writer.unwrap_or_else(|| ArchiveEncoder::new(decoded.roll.terms(), decoded.slot_from));
+        decoded.each(|event| {
             if keeps(&event) {
                 writer.add(&event);
             }
         });
-        self.keep(said, chunk);
+        self.keep(decoded, chunk);
         Ok(writer)
     }
 
     fn open(&mut self, chunk: &[u8]) -> Result<DecodedChunk, DecodeError> {
         let ends = &mut self.ends;
-        let said = read(chunk, |link| {
+        let decoded = read(chunk, |link| {
             let at = ends.iter().rposition(|end| end.link == link)?;
             let WriterState { roll, since, .. } = ends.remove(at);
             Some((roll, since))
         });
-        self.is_lost = said.is_err();
-        said
+        self.is_lost = decoded.is_err();
+        decoded
     }
 
-    fn keep(&mut self, said: DecodedChunk, chunk: &[u8]) -> UnixMs {
-        let DecodedChunk { slot_from, since, roll, .. } = said;
+    fn keep(&mut self, decoded: DecodedChunk, chunk: &[u8]) -> UnixMs {
+        let DecodedChunk { slot_from, since, roll, .. } = decoded;
         // Behind a multiple of it nothing follows on what was before.
         self.ends.retain(|end| end.since >= slot_from.aligned(KEYFRAME_MS));
         if self.ends.len() == ARCHIVE_WRITERS_MAX {
@@ -353,21 +353,28 @@ fn read(
     roll.evict(slot.from);
     get_new(&mut bytes, &mut roll, slot.from)?;
     let mut choices = RangeDecoder::new(bytes.rest())?;
-    let (mut said, mut beats, mut leaves) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut decoded, mut beats, mut leaves) = (Vec::new(), Vec::new(), Vec::new());
     for place in 0..roll.places() {
-        roll.code_session(place, slot, &mut choices, &mut beats, &mut leaves, room - said.len())?;
-        said.extend(beats.drain(..).map(|at| (at, EventKind::Beat, place)));
-        said.extend(leaves.drain(..).map(|at| (at, EventKind::Leave, place)));
-        if said.len() > room {
+        roll.code_session(
+            place,
+            slot,
+            &mut choices,
+            &mut beats,
+            &mut leaves,
+            room - decoded.len(),
+        )?;
+        decoded.extend(beats.drain(..).map(|at| (at, EventKind::Beat, place)));
+        decoded.extend(leaves.drain(..).map(|at| (at, EventKind::Leave, place)));
+        if decoded.len() > room {
             return Err(DecodeError::Invalid { what: "the number of beats", at });
         }
     }
     choices.finish()?;
-    if said.len() != room {
+    if decoded.len() != room {
         return Err(DecodeError::Invalid { what: "the number of beats", at });
     }
-    said.sort_unstable();
-    Ok(DecodedChunk { slot_from: from, since, roll, events: said })
+    decoded.sort_unstable();
+    Ok(DecodedChunk { slot_from: from, since, roll, events: decoded })
 }
 
 /// An interval or a ttl.

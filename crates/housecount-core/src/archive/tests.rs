@@ -45,7 +45,7 @@ fn read_all(chunks: &[Vec<u8>]) -> Vec<Owned> {
 fn each_writer_goes_on_from_its_own_chunk() {
     let slot = |n: u64| FROM.plus(n * TERMS.slot_ms);
     let mut writers = [ArchiveEncoder::new(TERMS, FROM), ArchiveEncoder::new(TERMS, slot(2))];
-    let (mut chunks, mut said) = (Vec::new(), Vec::new());
+    let (mut chunks, mut events) = (Vec::new(), Vec::new());
     for (n, of) in [0, 0, 1, 1, 0, 1, 0].into_iter().enumerate() {
         let writer: &mut ArchiveEncoder = &mut writers[of];
         if writer.slot() < slot(n as u64) {
@@ -54,11 +54,11 @@ fn each_writer_goes_on_from_its_own_chunk() {
         for viewer in ["ann", "bob"] {
             let event = beat(slot(n as u64).plus(of as u64 * 1_000), "s", viewer, "");
             writer.add(&event);
-            said.push(owned(&event));
+            events.push(owned(&event));
         }
         chunks.extend(writer.finish_slot(slot(n as u64 + 1)));
     }
-    assert_eq!((chunks.len(), read_all(&chunks)), (7, said));
+    assert_eq!((chunks.len(), read_all(&chunks)), (7, events));
     // Behind one that can't be read only its own writer's can't be.
     let mut reader = ArchiveDecoder::default();
     let outcomes: Vec<bool> = chunks
@@ -98,7 +98,7 @@ proptest! {
         skip in 1u64..500,
     ) {
         let mut writer = ArchiveEncoder::new(TERMS, FROM);
-        let (mut chunks, mut said) = (Vec::new(), BTreeSet::new());
+        let (mut chunks, mut events) = (Vec::new(), BTreeSet::new());
         for (n, slot) in slots.iter().enumerate() {
             let from = writer.slot();
             for (stage, viewer, session, off_ms, kind) in slot {
@@ -107,13 +107,13 @@ proptest! {
                 let kind = if *kind == 0 { EventKind::Leave } else { EventKind::Beat };
                 let event = EventRef { kind, ..beat(at, &stage, &viewer, ["", "tab"][*session]) };
                 writer.add(&event);
-                said.insert(owned(&event));
+                events.insert(owned(&event));
             }
             let skipped = if n % 4 == 3 { skip } else { 1 };
             chunks.extend(writer.finish_slot(from.plus(skipped * TERMS.slot_ms)));
         }
         let found: BTreeSet<Owned> = read_all(&chunks).into_iter().collect();
-        prop_assert_eq!(found, said);
+        prop_assert_eq!(found, events);
     }
 
     /// Somebody is taken out from some slot on: first each chunk becomes a keyframe, from the last

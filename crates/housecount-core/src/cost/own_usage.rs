@@ -205,8 +205,8 @@ pub fn log_again(of: &AudienceProfile, setup: &Deployment, every_ms: u64) -> Uni
 #[must_use]
 pub fn log(of: &AudienceProfile, setup: &Deployment) -> Units {
     let flushes = times_a_month(setup.log_flush_ms);
-    let said = |ms: u64| flushed_bytes(of, ms);
-    let item = (said(setup.log_flush_ms) / setup.nodes.max(1)).saturating_add(FLUSH_BYTES);
+    let bytes_of = |ms: u64| flushed_bytes(of, ms);
+    let item = (bytes_of(setup.log_flush_ms) / setup.nodes.max(1)).saturating_add(FLUSH_BYTES);
     let epoch = of.viewers.saturating_mul(FLUSH_NAME_BYTES).div_ceil(WRITE_BYTES);
     let epochs = times_a_month(EPOCH_MS_MAX);
     let put = Units::writes(
@@ -214,7 +214,7 @@ pub fn log(of: &AudienceProfile, setup: &Deployment) -> Units {
             .saturating_mul(item.div_ceil(WRITE_BYTES))
             .saturating_add(epochs.saturating_mul(epoch)),
     );
-    let a_read = said(setup.log_flush_ms * 3 / 2).saturating_add(FLUSH_BYTES * setup.nodes);
+    let a_read = bytes_of(setup.log_flush_ms * 3 / 2).saturating_add(FLUSH_BYTES * setup.nodes);
     let read = Units { writes: 0, read_halves: 2 * a_read.div_ceil(READ_BYTES) };
     put.plus(read.times(flushes * 2 / 3)).times(setup.nodes)
 }

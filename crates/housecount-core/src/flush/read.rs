@@ -90,12 +90,12 @@ impl NumberTables {
             return Err(DecodeError::Invalid { what: "a time", at }.into());
         }
         read_new_entries(book, &mut reader, known, stages)?;
-        let mut said = Vec::new();
+        let mut record_entries = Vec::new();
         for _ in 0..number(&mut reader, "the number of events", RECORD_EVENTS_MAX)? {
             let at = reader.at();
             let head = reader.varint()?;
             let stage = usize::try_from(head / 2).ok().and_then(|stage| book.stages.get(stage));
-            said.push(RecordEntry::Full(EventRef {
+            record_entries.push(RecordEntry::Full(EventRef {
                 kind: if head % 2 == 1 { EventKind::Leave } else { EventKind::Beat },
                 at: base.plus(reader.varint()?),
                 stage: stage.ok_or(DecodeError::Invalid { what: "a stage", at })?,
@@ -103,8 +103,8 @@ impl NumberTables {
                 session: session(&mut reader)?,
             }));
         }
-        numbers(book, reader, base, span_ms, &mut said)?;
-        Ok(record::encode(&said))
+        numbers(book, reader, base, span_ms, &mut record_entries)?;
+        Ok(record::encode(&record_entries))
     }
 }
 
@@ -152,7 +152,7 @@ fn numbers<'a>(
     mut reader: ByteReader<'a>,
     base: UnixMs,
     span_ms: u64,
-    said: &mut Vec<RecordEntry<'a>>,
+    record_entries: &mut Vec<RecordEntry<'a>>,
 ) -> Result<(), DecodeError> {
     let at = reader.at();
     let beats = number(&mut reader, "the number of beats", RECORD_EVENTS_MAX)?;
@@ -162,7 +162,7 @@ fn numbers<'a>(
     if rice_of_beats.max(rice_of_leaves) > 30 {
         return invalid("Rice's k");
     }
-    let total = said.len() + beats + leaves;
+    let total = record_entries.len() + beats + leaves;
     if total == 0 || total > RECORD_EVENTS_MAX {
         return invalid("the number of events");
     }
@@ -175,7 +175,7 @@ fn numbers<'a>(
             before = before.saturating_add(bits.rice(k)?);
             let at = base.plus(bits.minimal(span_ms + 1)?);
             let entry = usize::try_from(before).ok().and_then(|n| book.entries.get(n));
-            said.push(match (entry, kind) {
+            record_entries.push(match (entry, kind) {
                 (Some(NumberEntry::Named { stage, viewer, session }), _) => {
                     let Some(stage) = book.stages.get(*stage as usize) else {
                         return invalid("a stage");

@@ -55,7 +55,7 @@ fn a_steady_beat_takes_little_more_than_two_bytes() {
     let mut bytes = 0;
     for second in 0..60u64 {
         let at = AT.plus(1_000 * second);
-        let said = viewers.iter().enumerate().skip((second % 30) as usize).step_by(30).map(
+        let entries = viewers.iter().enumerate().skip((second % 30) as usize).step_by(30).map(
             |(n, viewer)| {
                 let event = beat(at.minus((n as u64 * 7_919) % 1_000), "s", viewer);
                 if second < 30 {
@@ -65,7 +65,8 @@ fn a_steady_beat_takes_little_more_than_two_bytes() {
                 }
             },
         );
-        let item = writer.encode(at, UnixMs::ZERO, KEY, &record::encode(&said.collect::<Vec<_>>()));
+        let item =
+            writer.encode(at, UnixMs::ZERO, KEY, &record::encode(&entries.collect::<Vec<_>>()));
         bytes += if second < 30 { 0 } else { item.len() };
     }
     let each = bytes as f64 / 5_000.0;
@@ -114,12 +115,12 @@ fn epoch_ms_max_and_epoch_sessions_max_begin_anew() {
 
 #[test]
 fn epochs_max_books_are_kept() {
-    let (mut books, said) =
+    let (mut books, entries) =
         (NumberTables::default(), record::encode(&[RecordEntry::Full(beat(AT, "s", "ann"))]));
     let items: Vec<[Vec<u8>; 2]> = (0..=EPOCHS_MAX)
         .map(|_| {
             let mut writer = FlushEncoder::default();
-            [0, 1].map(|ms| writer.encode(AT.plus(ms), UnixMs::ZERO, KEY, &said))
+            [0, 1].map(|ms| writer.encode(AT.plus(ms), UnixMs::ZERO, KEY, &entries))
         })
         .collect();
     for (n, item) in items.iter().enumerate() {
@@ -149,7 +150,7 @@ proptest! {
         let (mut writer, mut books, mut at) = (FlushEncoder::default(), NumberTables::default(), AT);
         for (events, is_lost) in drawn {
             let texts: Vec<_> = events.iter().map(|(_, _, s, v, _)| (format!("s{s}"), format!("v{v}"))).collect();
-            let said: Vec<RecordEntry<'_>> = events.iter().zip(&texts).map(|((ms, is_leave, .., by_handle), (stage, viewer))| {
+            let entries: Vec<RecordEntry<'_>> = events.iter().zip(&texts).map(|((ms, is_leave, .., by_handle), (stage, viewer))| {
                 let event = beat(at.minus(*ms), stage, viewer);
                 match (by_handle, is_leave) {
                     (true, _) => RecordEntry::ByHandle { at: event.at, handle: handle(&event) },
@@ -157,7 +158,7 @@ proptest! {
                     (false, false) => RecordEntry::Full(event),
                 }
             }).collect();
-            let item = writer.encode(at, at.minus(3), KEY, &record::encode(&said));
+            let item = writer.encode(at, at.minus(3), KEY, &record::encode(&entries));
             if is_lost {
                 writer.start_epoch();
             } else {
@@ -166,14 +167,14 @@ proptest! {
                 let read = record::decode(&flushed.record).unwrap();
                 // By handle, kind and time; that ids are told as well where they were not is only
                 // more.
-                let key = |said: &RecordEntry<'_>| match said {
+                let key = |entries: &RecordEntry<'_>| match entries {
                     RecordEntry::Full(event) => (handle(event).bytes(), event.kind, event.at),
                     RecordEntry::ByHandle { at, handle } => (handle.bytes(), EventKind::Beat, *at),
                 };
-                let sorted = |said: &[RecordEntry<'_>]| { let mut all: Vec<_> = said.iter().map(key).collect(); all.sort(); all };
-                prop_assert_eq!(sorted(&read), sorted(&said));
-                let told = |said: &[RecordEntry<'_>]| said.iter().filter(|said| matches!(said, RecordEntry::Full(_))).count();
-                prop_assert!(told(&read) >= told(&said));
+                let sorted = |entries: &[RecordEntry<'_>]| { let mut all: Vec<_> = entries.iter().map(key).collect(); all.sort(); all };
+                prop_assert_eq!(sorted(&read), sorted(&entries));
+                let told = |entries: &[RecordEntry<'_>]| entries.iter().filter(|entry| matches!(entry, RecordEntry::Full(_))).count();
+                prop_assert!(told(&read) >= told(&entries));
             }
             at = at.plus(1_000);
         }
@@ -190,8 +191,8 @@ proptest! {
     #[test]
     fn sealed_noise_never_panics(noise: Vec<u8>, age in 0u64..3, counts in proptest::collection::vec(0u64..4, 0..14)) {
         let mut books = NumberTables::default();
-        let said = record::encode(&[RecordEntry::Full(beat(AT, "s", "ann"))]);
-        books.read(1, AT, &FlushEncoder::default().encode(AT, UnixMs::ZERO, KEY, &said)).unwrap();
+        let entries = record::encode(&[RecordEntry::Full(beat(AT, "s", "ann"))]);
+        books.read(1, AT, &FlushEncoder::default().encode(AT, UnixMs::ZERO, KEY, &entries)).unwrap();
         let mut item = vec![super::VERSION, super::PACKED, 0];
         [age].iter().chain(&counts).for_each(|value| put_varint(&mut item, *value));
         item.extend(noise);
@@ -206,16 +207,16 @@ fn who_shares_a_handle_is_told_whole() {
     let (ann, bob) = (beat(AT, "s", "ann"), beat(AT, "s", "bob"));
     let mut writer = FlushEncoder::default();
     let mut books = NumberTables::default();
-    let mut say = |at: UnixMs, said: &[RecordEntry<'_>]| {
-        let item = writer.encode(at, UnixMs::ZERO, KEY, &record::encode(said));
+    let mut say = |at: UnixMs, entries: &[RecordEntry<'_>]| {
+        let item = writer.encode(at, UnixMs::ZERO, KEY, &record::encode(entries));
         writer.numbers.insert(handle(&bob).bytes(), 0); // as if it were ann's
         record::decode(&books.read(1, at, &item).unwrap().record)
             .unwrap()
             .iter()
-            .map(|said| format!("{said:?}"))
+            .map(|entry| format!("{entry:?}"))
             .collect::<Vec<_>>()
     };
     assert_eq!(say(AT, &[RecordEntry::Full(ann)]), [format!("{:?}", RecordEntry::Full(ann))]);
     let both = [RecordEntry::Full(bob), RecordEntry::Full(ann)];
-    assert_eq!(say(AT.plus(1), &both), both.each_ref().map(|said| format!("{said:?}")));
+    assert_eq!(say(AT.plus(1), &both), both.each_ref().map(|entry| format!("{entry:?}")));
 }

@@ -49,10 +49,10 @@ impl FlushEncoder {
         let mut out = vec![VERSION];
         let ago = if attended == UnixMs::ZERO { 0 } else { position.since(attended) + 1 };
         match record::decode(record) {
-            Ok(said) if is_packable(&said, position) => {
+            Ok(record_entries) if is_packable(&record_entries, position) => {
                 out.push(PACKED);
                 put_varint(&mut out, ago);
-                self.pack(&mut out, position, key, &said);
+                self.pack(&mut out, position, key, &record_entries);
             }
             _ => {
                 out.push(RAW);
@@ -74,25 +74,26 @@ impl FlushEncoder {
         out: &mut Vec<u8>,
         position: UnixMs,
         key: HandleKey,
-        said: &[RecordEntry<'_>],
+        record_entries: &[RecordEntry<'_>],
     ) {
         let is_over = |begun: UnixMs| position.since(begun) >= EPOCH_MS_MAX;
-        let is_full = self.book.entries.len() + said.len() > EPOCH_SESSIONS_MAX;
+        let is_full = self.book.entries.len() + record_entries.len() > EPOCH_SESSIONS_MAX;
         if self.begun.is_none_or(is_over) || is_full || self.key != key {
             *self = FlushEncoder { begun: Some(position), key, ..FlushEncoder::default() };
         }
         let begun = self.begun.unwrap_or(position);
         let (known, stages) = (self.book.entries.len(), self.book.stages.len());
-        let base = said.iter().map(RecordEntry::at).min().unwrap_or_default();
-        let span_ms = said.iter().map(RecordEntry::at).max().unwrap_or_default().since(base);
+        let base = record_entries.iter().map(RecordEntry::at).min().unwrap_or_default();
+        let span_ms =
+            record_entries.iter().map(RecordEntry::at).max().unwrap_or_default().since(base);
         let mut news = FlushAdditions::default();
-        let events = said.iter().filter_map(|said| {
-            if let RecordEntry::Full(event) = said { Some(event) } else { None }
+        let events = record_entries.iter().filter_map(|record_entry| {
+            if let RecordEntry::Full(event) = record_entry { Some(event) } else { None }
         });
         events.for_each(|event| self.number(event, &mut news));
         let named = self.book.entries.len();
-        for said in said {
-            if let RecordEntry::ByHandle { at, handle } = said {
+        for record_entry in record_entries {
+            if let RecordEntry::ByHandle { at, handle } = record_entry {
                 let next = self.book.entries.len() as u32;
                 let number = *self.numbers.entry(handle.bytes()).or_insert(next);
                 if number == next {
@@ -165,9 +166,9 @@ impl FlushEncoder {
 }
 
 /// Whether times are such as clocks make.
-fn is_packable(said: &[RecordEntry<'_>], position: UnixMs) -> bool {
+fn is_packable(record_entries: &[RecordEntry<'_>], position: UnixMs) -> bool {
     let near = |at: UnixMs| position.since(at).max(at.since(position)) < SPAN_MS_MAX;
-    !said.is_empty() && said.iter().all(|said| near(said.at()))
+    !record_entries.is_empty() && record_entries.iter().all(|record_entry| near(record_entry.at()))
 }
 
 fn zigzag(value: i64) -> u64 {

@@ -203,31 +203,33 @@ impl Fold {
     pub fn apply_all(
         &mut self,
         partition: u16,
-        said: &[RecordEntry<'_>],
+        entries: &[RecordEntry<'_>],
         told: UnixMs,
         mut with: impl FnMut(ApplyOutcome),
     ) {
-        for said in said.chunks(AHEAD) {
+        for chunk in entries.chunks(AHEAD) {
             // All are looked for before the first is changed: so their cache misses overlap.
-            let asked = std::array::from_fn::<_, AHEAD, _>(|n| match said.get(n)? {
+            let asked = std::array::from_fn::<_, AHEAD, _>(|n| match chunk.get(n)? {
                 RecordEntry::Full(event) => Some(self.handle(ids(event))),
                 RecordEntry::ByHandle { handle, .. } => Some((partition as u8, *handle)),
             });
             let found = self.seats.find_handles(asked.map(|asked| Some(asked?.1)));
-            for ((said, asked), found) in said.iter().zip(asked.into_iter().flatten()).zip(found) {
-                with(self.apply_entry(said, asked, found, told));
+            for ((entries, asked), found) in
+                chunk.iter().zip(asked.into_iter().flatten()).zip(found)
+            {
+                with(self.apply_entry(entries, asked, found, told));
             }
         }
     }
 
     fn apply_entry(
         &mut self,
-        said: &RecordEntry<'_>,
+        entries: &RecordEntry<'_>,
         (partition, handle): (u8, Handle),
         found: Option<SeatIndex>,
         told: UnixMs,
     ) -> ApplyOutcome {
-        match said {
+        match entries {
             RecordEntry::Full(event) => {
                 if let Some(refusal) = self.refusal(partition, event.at) {
                     return refusal;
@@ -257,18 +259,18 @@ impl Fold {
     #[must_use]
     pub fn record_entries<'a>(&self, events: &[EventRef<'a>], now: UnixMs) -> Vec<RecordEntry<'a>> {
         let mut told = Vec::with_capacity(events.len());
-        for events in events.chunks(AHEAD) {
+        for chunk in events.chunks(AHEAD) {
             // As in `apply_all`, all are looked for at once.
-            let asked = std::array::from_fn(|n| events.get(n).map(ids));
+            let asked = std::array::from_fn(|n| chunk.get(n).map(ids));
             let handles = asked.map(|ids| Some(self.handle(ids?)));
             let of_use = std::array::from_fn(|n| {
                 let (partition, handle) = handles[n]?;
                 let is_known = self.keys[usize::from(partition)] != HandleKey::default();
-                (events[n].kind == EventKind::Beat && is_known).then_some(handle)
+                (chunk[n].kind == EventKind::Beat && is_known).then_some(handle)
             });
             let seats = self.find_many::<AHEAD>(asked, of_use);
             told.extend(
-                events.iter().zip(seats).map(|(event, seat)| self.record_entry(event, seat, now)),
+                chunk.iter().zip(seats).map(|(event, seat)| self.record_entry(event, seat, now)),
             );
         }
         told

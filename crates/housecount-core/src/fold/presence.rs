@@ -86,7 +86,7 @@ impl Fold {
 
     /// A leave of a session takes effect.
     pub(super) fn apply_leave(&mut self, seat: SeatIndex) {
-        if !self.seats[seat].is_unresolved_id() {
+        if !self.seats[seat].is_without_session() {
             return self.update_counts(seat);
         }
         // Session "" can only be left by a leave without a session, which covers all the viewer's

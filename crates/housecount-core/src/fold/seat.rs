@@ -113,7 +113,7 @@ impl SeatState {
 
     /// Whether its player names no session; such a seat's leaves cover all of the viewer's on the
     /// stage.
-    pub(super) fn is_unresolved_id(&self) -> bool {
+    pub(super) fn is_without_session(&self) -> bool {
         self.session == IdRef::EMPTY
     }
 

@@ -133,8 +133,12 @@ impl Fold {
     }
 
     /// Calls `with` for what a record says, with its ids; `None` where they aren't known.
-    pub fn resolve_entry(&self, said: &RecordEntry<'_>, with: impl FnOnce(Option<EventRef<'_>>)) {
-        let (at, handle) = match *said {
+    pub fn resolve_entry(
+        &self,
+        record_entry: &RecordEntry<'_>,
+        with: impl FnOnce(Option<EventRef<'_>>),
+    ) {
+        let (at, handle) = match *record_entry {
             RecordEntry::Full(event) => return with(Some(event)),
             RecordEntry::ByHandle { at, handle } => (at, handle),
         };

@@ -36,8 +36,8 @@ impl Node {
         Node { proof: Fold::new(RULES, 1, true), book: Book::default() }
     }
 
-    fn fold_events(&mut self, said: &[TestEvent]) {
-        said.iter().for_each(|event| {
+    fn fold_events(&mut self, sent: &[TestEvent]) {
+        sent.iter().for_each(|event| {
             self.proof.apply(event);
         });
     }
@@ -97,9 +97,9 @@ impl SpanVisitor for ReadSpans {
     }
 }
 
-fn proven(said: &[TestEvent], until: UnixMs) -> Spans {
+fn proven(sent: &[TestEvent], until: UnixMs) -> Spans {
     let mut proof = Fold::new(RULES, 1, true);
-    said.iter().for_each(|event| assert_ne!(proof.apply(event), ApplyOutcome::Uncredited));
+    sent.iter().for_each(|event| assert_ne!(proof.apply(event), ApplyOutcome::Uncredited));
     let mut spans = Spans::new();
     proof.for_each_proven(0, Span::new(UnixMs::ZERO, until), |p| {
         spans.insert((p.stage.to_string(), p.viewer.to_string()), p.spans.to_vec());
@@ -136,19 +136,19 @@ fn windows(length_ms: u64) -> impl Iterator<Item = Span> {
 /// Plays events to nodes that take turns at committing. `lose` says, by window and node, whether
 /// what the node wrote came second: then it takes the other's.
 fn play(
-    said: &[(TestEvent, u64)],
+    sent: &[(TestEvent, u64)],
     length_ms: u64,
     nodes: usize,
     mut turn: impl FnMut(usize) -> usize,
 ) -> Vec<Vec<u8>> {
     let mut nodes: Vec<Node> = (0..nodes).map(|_| Node::new()).collect();
-    let mut said: Vec<&(TestEvent, u64)> = said.iter().collect();
-    said.sort_by_key(|(event, late)| event.at.0 + late);
+    let mut sent: Vec<&(TestEvent, u64)> = sent.iter().collect();
+    sent.sort_by_key(|(event, late)| event.at.0 + late);
     let (mut heard, mut chunks) = (0, Vec::new());
     for (n, window) in windows(length_ms).enumerate() {
         let now = window.to.plus(TTL_MS).0;
         while let Some((event, _)) =
-            said.get(heard).filter(|(event, late)| event.at.0 + late <= now)
+            sent.get(heard).filter(|(event, late)| event.at.0 + late <= now)
         {
             nodes.iter_mut().for_each(|node| node.fold_events(&[*event]));
             heard += 1;
@@ -157,7 +157,7 @@ fn play(
         nodes.iter_mut().for_each(|node| node.take(&written));
         chunks.push(written);
     }
-    assert_eq!(heard, said.len());
+    assert_eq!(heard, sent.len());
     chunks
 }
 
@@ -187,10 +187,10 @@ proptest! {
     /// Under another name a viewer has the same time, and nobody else has another.
     #[test]
     fn a_renamed_viewer_keeps_its_time(
-        said in proptest::collection::vec(session_events(1_500), 1..200), who in 0..6usize, on in proptest::option::of(0..3usize),
+        sent in proptest::collection::vec(session_events(1_500), 1..200), who in 0..6usize, on in proptest::option::of(0..3usize),
     ) {
         let (viewer, on) = (VIEWERS[who], on.map(|on| STAGES[on]));
-        let chunks = play(&said, 1_500, 2, |n| n);
+        let chunks = play(&sent, 1_500, 2, |n| n);
         let again = renamed(&chunks, viewer, on);
         let is_renamed = |stage: &str, of: &str| of == viewer && on.is_none_or(|on| on == stage);
         let expected: Spans = read(&chunks).into_iter().map(|((stage, of), spans)| {
@@ -206,22 +206,22 @@ proptest! {
     /// back is somebody new.
     #[test]
     fn nodes_go_on_after_a_viewer_was_renamed(
-        said in proptest::collection::vec(session_events(3_000), 1..300), who in 0..6usize, comes_back: bool, writes: [bool; 8],
+        sent in proptest::collection::vec(session_events(3_000), 1..300), who in 0..6usize, comes_back: bool, writes: [bool; 8],
     ) {
         let viewer = VIEWERS[who];
         let is_there = |at: UnixMs| at.0 < BASE + 400 || comes_back && at.0 >= BASE + 2_000;
-        let mut said: Vec<(TestEvent, u64)> =
-            said.into_iter().filter(|(event, _)| event.viewer != viewer || is_there(event.at)).collect();
-        said.sort_by_key(|(event, late)| event.at.0 + late);
+        let mut sent: Vec<(TestEvent, u64)> =
+            sent.into_iter().filter(|(event, _)| event.viewer != viewer || is_there(event.at)).collect();
+        sent.sort_by_key(|(event, late)| event.at.0 + late);
         let (mut old, mut new) = (Node::new(), Node::new());
         let mut chunks: Vec<(Vec<u8>, Link)> = Vec::new();
         let (mut heard, mut was) = (0, None);
         for (n, window) in windows(3_000).enumerate() {
             let first = heard;
-            while said.get(heard).is_some_and(|(event, late)| event.at.0 + late <= window.to.plus(TTL_MS).0) {
+            while sent.get(heard).is_some_and(|(event, late)| event.at.0 + late <= window.to.plus(TTL_MS).0) {
                 heard += 1;
             }
-            let now: Vec<TestEvent> = said[first..heard].iter().map(|(event, _)| *event).collect();
+            let now: Vec<TestEvent> = sent[first..heard].iter().map(|(event, _)| *event).collect();
             old.fold_events(&now);
             new.fold_events(&now);
             let bytes: Vec<Vec<u8>> = chunks.iter().map(|(bytes, _)| bytes.clone()).collect();
@@ -230,7 +230,7 @@ proptest! {
                 of.flat_map(|(_, spans)| spans).map(|span| span.to).max().unwrap_or_default()
             });
             // What it said before and is written only afterwards would be somebody new's too.
-            let is_written = said[first..].iter().all(|(event, _)| event.viewer != viewer || event.at.0 >= BASE + 2_000);
+            let is_written = sent[first..].iter().all(|(event, _)| event.viewer != viewer || event.at.0 >= BASE + 2_000);
             if is_written && last.is_some_and(|last| n > 10 && last.plus(KEPT_MS) < old.book.edge()) {
                 was = Some(n);
                 chunks = renamed(&bytes, viewer, None);
@@ -246,7 +246,7 @@ proptest! {
             chunks.push((written, link));
         }
         prop_assert!(was.is_some(), "or nothing was tried");
-        let events: Vec<TestEvent> = said.iter().map(|(event, _)| *event).collect();
+        let events: Vec<TestEvent> = sent.iter().map(|(event, _)| *event).collect();
         let mut expected = Spans::new();
         for ((stage, of), spans) in proven(&events, UnixMs::MAX) {
             for span in spans {
@@ -262,22 +262,22 @@ proptest! {
     /// commits.
     #[test]
     fn a_chain_says_what_was_proven(
-        said in proptest::collection::vec(session_events(1_500), 1..200), turns: u64,
+        sent in proptest::collection::vec(session_events(1_500), 1..200), turns: u64,
     ) {
-        let chunks = play(&said, 1_500, 2, |n| (turns >> (n % 64) & 1) as usize);
-        let events: Vec<TestEvent> = said.iter().map(|(event, _)| *event).collect();
+        let chunks = play(&sent, 1_500, 2, |n| (turns >> (n % 64) & 1) as usize);
+        let events: Vec<TestEvent> = sent.iter().map(|(event, _)| *event).collect();
         prop_assert_eq!(read(&chunks), proven(&events, UnixMs::MAX));
     }
 
     /// A node that knows only the latest events, and the chain, goes on where the others stopped.
     #[test]
-    fn a_node_that_starts_late_takes_over(said in proptest::collection::vec(session_events(1_500), 1..200), at in 2usize..25) {
-        let said: Vec<(TestEvent, u64)> = said.into_iter().map(|(event, _)| (event, 0)).collect();
-        let chunks = play(&said, 1_500, 1, |_| 0);
+    fn a_node_that_starts_late_takes_over(sent in proptest::collection::vec(session_events(1_500), 1..200), at in 2usize..25) {
+        let sent: Vec<(TestEvent, u64)> = sent.into_iter().map(|(event, _)| (event, 0)).collect();
+        let chunks = play(&sent, 1_500, 1, |_| 0);
         let mut late = Node::new();
         chunks[..at].iter().for_each(|chunk| late.take(chunk));
         let from = late.book.edge().minus(TTL_MS);
-        said.iter().filter(|(event, _)| event.at >= from).for_each(|(event, _)| late.fold_events(&[*event]));
+        sent.iter().filter(|(event, _)| event.at >= from).for_each(|(event, _)| late.fold_events(&[*event]));
         let mut all: Vec<Vec<u8>> = chunks[..at].to_vec();
         for window in windows(1_500).skip(at) {
             all.push(late.chunk(window));
@@ -290,14 +290,14 @@ proptest! {
     /// Nothing is left but the chain: what it says goes on was proven, and nothing that was is left
     /// out.
     #[test]
-    fn what_goes_on_is_carried(said in proptest::collection::vec(session_events(1_500), 1..200), at in 1usize..25) {
-        let said: Vec<(TestEvent, u64)> = said.into_iter().map(|(event, _)| (event, 0)).collect();
-        let chunks = play(&said, 1_500, 1, |_| 0);
+    fn what_goes_on_is_carried(sent in proptest::collection::vec(session_events(1_500), 1..200), at in 1usize..25) {
+        let sent: Vec<(TestEvent, u64)> = sent.into_iter().map(|(event, _)| (event, 0)).collect();
+        let chunks = play(&sent, 1_500, 1, |_| 0);
         let mut node = Node::new();
         chunks[..at].iter().for_each(|chunk| node.take(chunk));
         let edge = node.book.edge();
         // When the chunk was written, this was known.
-        let known: Vec<TestEvent> = said.iter().map(|(event, _)| *event).filter(|e| e.at.0 <= edge.0 + TTL_MS).collect();
+        let known: Vec<TestEvent> = sent.iter().map(|(event, _)| *event).filter(|e| e.at.0 <= edge.0 + TTL_MS).collect();
         let span = Span::new(edge, edge.plus(REACH_MS));
         let goes_on = |set: &[Span]| set.iter().any(|s| s.from < edge && s.to >= span.to);
         let expected: Vec<_> = proven(&known, UnixMs::MAX).into_iter().filter(|(_, set)| goes_on(set)).map(|(who, _)| who).collect();
@@ -321,8 +321,8 @@ proptest! {
     }
 
     #[test]
-    fn a_flipped_bit_is_found(said in proptest::collection::vec(session_events(100), 1..40), bit: prop::sample::Index) {
-        let chunks = play(&said, 100, 1, |_| 0);
+    fn a_flipped_bit_is_found(sent in proptest::collection::vec(session_events(100), 1..40), bit: prop::sample::Index) {
+        let chunks = play(&sent, 100, 1, |_| 0);
         let mut bytes = chunks[1].clone();
         let bit = bit.index(bytes.len() * 8);
         bytes[bit / 8] ^= 1 << (bit % 8);
@@ -337,7 +337,7 @@ fn keyframes_begin_anew() {
     let length_ms = WINDOW_MS * u64::from(book::KEYFRAME_CHUNKS) * 5 / 2;
     let mut rng = TestRng::deterministic_rng(proptest::test_runner::RngAlgorithm::ChaCha);
     let mut at = 0;
-    let said: Vec<(TestEvent, u64)> = (0..8_000)
+    let sent: Vec<(TestEvent, u64)> = (0..8_000)
         .map(|_| {
             at += rng.random_range(0..5);
             let pick = |rng: &mut TestRng, n: usize| rng.random_range(0..n);
@@ -351,8 +351,8 @@ fn keyframes_begin_anew() {
             (event, if pick(&mut rng, 20) == 0 { rng.random_range(0..LATENESS_MS) } else { 0 })
         })
         .collect();
-    let chunks = play(&said, length_ms, 2, |n| n);
-    let events: Vec<TestEvent> = said.iter().map(|(event, _)| *event).collect();
+    let chunks = play(&sent, length_ms, 2, |n| n);
+    let events: Vec<TestEvent> = sent.iter().map(|(event, _)| *event).collect();
     let all = read(&chunks);
     assert_eq!(all, proven(&events, UnixMs::MAX));
 
@@ -391,8 +391,8 @@ fn a_removed_or_replaced_chunk_is_noticed() {
             0,
         )
     };
-    let said: Vec<(TestEvent, u64)> = (0..10).map(|n| beat(n * 40)).collect();
-    let chunks = play(&said, 400, 1, |_| 0);
+    let sent: Vec<(TestEvent, u64)> = (0..10).map(|n| beat(n * 40)).collect();
+    let chunks = play(&sent, 400, 1, |_| 0);
     let mut book = Book::default();
     let mut apply = |n: usize| {
         let (chunk, link) = Chunk::decode(&chunks[n]).unwrap();
@@ -422,12 +422,12 @@ fn version_1_is_frozen() {
     };
     let window = |n: u64| Span::new(UnixMs(1_000_000 + n * 1_000), UnixMs(1_001_000 + n * 1_000));
     let mut node = Node::new();
-    let mut said: Vec<TestEvent> =
+    let mut sent: Vec<TestEvent> =
         (0..=20).map(|n| event(1_000_100 + n * 100, EventKind::Beat, "ann", "")).collect();
-    said.extend((0..=4).map(|n| event(1_000_250 + n * 100, EventKind::Beat, "bob", "tab")));
-    said.push(event(1_000_700, EventKind::Leave, "bob", "tab"));
-    said.extend((0..=9).map(|n| event(1_001_300 + n * 100, EventKind::Beat, "bob", "")));
-    node.fold_events(&said);
+    sent.extend((0..=4).map(|n| event(1_000_250 + n * 100, EventKind::Beat, "bob", "tab")));
+    sent.push(event(1_000_700, EventKind::Leave, "bob", "tab"));
+    sent.extend((0..=9).map(|n| event(1_001_300 + n * 100, EventKind::Beat, "bob", "")));
+    node.fold_events(&sent);
     let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
 
     let first = node.chunk(window(0));

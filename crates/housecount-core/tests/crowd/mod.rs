@@ -208,7 +208,7 @@ impl Crowd {
     }
 
     /// Plays until `until_ms` after the base.
-    pub fn play(&mut self, until_ms: u64, mut said: impl FnMut(EventRef<'_>)) {
+    pub fn play(&mut self, until_ms: u64, mut with: impl FnMut(EventRef<'_>)) {
         let between_ms = self.shape.stay_ms / self.shape.viewers as f64;
         loop {
             let beat_ms = self.next.peek().map_or(u64::MAX, |Reverse((at, _))| *at);
@@ -227,7 +227,7 @@ impl Crowd {
             let is_leave = at_ms >= here.leaves_ms;
             if !is_leave || self.rng.below(10) < 7 {
                 let kind = if is_leave { EventKind::Leave } else { EventKind::Beat };
-                said(EventRef {
+                with(EventRef {
                     at,
                     kind,
                     stage: &self.stages[here.stage as usize],

@@ -220,26 +220,26 @@ impl Oracle {
             self.keys.push(key);
             (0..self.seats.len()).for_each(|seat| self.learn(key, seat));
         }
-        let said =
+        let entries =
             record::decode(record).map_err(|e| format!("a record that can't be read: {e}"))?;
-        for said in &said {
+        for entry in &entries {
             let (seat, kind) =
-                self.find(said).ok_or_else(|| format!("nobody was ever there: {said:?}"))?;
-            let Some(event) = self.by_what.get(&(seat, kind, said.at())) else {
-                if kind == EventKind::Beat && self.is_between(seat, said.at(), ttl_ms) {
+                self.find(entry).ok_or_else(|| format!("nobody was ever there: {entry:?}"))?;
+            let Some(event) = self.by_what.get(&(seat, kind, entry.at())) else {
+                if kind == EventKind::Beat && self.is_between(seat, entry.at(), ttl_ms) {
                     continue;
                 }
-                return Err(format!("nobody said what the log was told: {said:?}"));
+                return Err(format!("nobody said what the log was told: {entry:?}"));
             };
             let event = &mut self.events[*event];
             event.is_told = true;
-            self.is_named[seat] |= matches!(said, RecordEntry::Full(_));
+            self.is_named[seat] |= matches!(entry, RecordEntry::Full(_));
             if self.is_named[seat] {
                 event.applied_ms.get_or_insert(now_ms);
                 event.in_log_ms.get_or_insert(now_ms);
             }
         }
-        Ok(said.len())
+        Ok(entries.len())
     }
 
     /// Takes what a record says for what was said: for whoever can only listen to a log. What is
@@ -248,10 +248,10 @@ impl Oracle {
     /// # Errors
     /// It can't be read, or nobody knows whom it is about.
     pub fn observe_record(&mut self, record: &[u8], key: HandleKey) -> Result<(), String> {
-        let said =
+        let entries =
             record::decode(record).map_err(|e| format!("a record that can't be read: {e}"))?;
-        for said in &said {
-            if let RecordEntry::Full(event) = said {
+        for entry in &entries {
+            if let RecordEntry::Full(event) = entry {
                 let (stage, viewer) = (event.stage.to_string(), event.viewer.to_string());
                 self.seat(&SeatName { stage, viewer, session: event.session.to_string() });
             }
@@ -260,10 +260,10 @@ impl Oracle {
             self.keys.push(key);
             (0..self.seats.len()).for_each(|seat| self.learn(key, seat));
         }
-        for said in &said {
+        for entry in &entries {
             let (seat, kind) =
-                self.find(said).ok_or_else(|| format!("nobody knows who it is: {said:?}"))?;
-            let event = self.record_event(seat, kind, said.at(), 0);
+                self.find(entry).ok_or_else(|| format!("nobody knows who it is: {entry:?}"))?;
+            let event = self.record_event(seat, kind, entry.at(), 0);
             self.events[event].applied_ms = Some(0);
         }
         Ok(())
@@ -297,8 +297,8 @@ impl Oracle {
         !self.emptied_ms.is_empty() && known.is_some_and(|seat| is_between(*seat))
     }
 
-    fn find(&self, said: &RecordEntry<'_>) -> Option<(usize, EventKind)> {
-        match said {
+    fn find(&self, entries: &RecordEntry<'_>) -> Option<(usize, EventKind)> {
+        match entries {
             RecordEntry::Full(event) => {
                 let (stage, viewer) = (event.stage.to_string(), event.viewer.to_string());
                 let seat = SeatName { stage, viewer, session: event.session.to_string() };

@@ -74,8 +74,8 @@ impl Oracle {
             if self.latest[number].plus(ttl_ms) <= now {
                 continue;
             }
-            let said_to_leave = [Some(number), self.unnamed[number]].into_iter().flatten();
-            let left = said_to_leave
+            let leavers = [Some(number), self.unnamed[number]].into_iter().flatten();
+            let left = leavers
                 .flat_map(|seat| self.of_seat(seat))
                 .filter(|event| {
                     event.kind == EventKind::Leave && event.at.plus(leave_grace_ms) <= now

@@ -98,15 +98,15 @@ impl Oracle {
             let leaves =
                 self.unnamed[number].map(|unnamed| self.of_seat(unnamed)).into_iter().flatten();
             let leaves = leaves.filter(|event| event.kind == EventKind::Leave);
-            let mut said: Vec<(UnixMs, EventKind)> = own
+            let mut events: Vec<(UnixMs, EventKind)> = own
                 .chain(leaves)
                 .filter(|event| counts(event))
                 .map(|event| (event.at, event.kind))
                 .collect();
-            said.sort_unstable();
+            events.sort_unstable();
             let spans = all.entry((seat.stage.clone(), seat.viewer.clone())).or_default();
-            for (first, (from, kind)) in said.iter().enumerate() {
-                let later = said[first + 1..].iter().map(|(to, _)| *to);
+            for (first, (from, kind)) in events.iter().enumerate() {
+                let later = events[first + 1..].iter().map(|(to, _)| *to);
                 if *kind == EventKind::Beat {
                     let to = later.take_while(|to| to.since(*from) <= ttl_ms).last();
                     spans.extend(to.filter(|to| to > from).map(|to| Span::new(*from, to)));

@@ -128,8 +128,8 @@ impl LogCursor {
 
     fn can_resolve(&self, record: &[u8]) -> bool {
         let mut is_known = true;
-        if let Ok(said) = record::decode(record) {
-            self.hub.for_each_resolved(&said, |event| is_known &= event.is_some());
+        if let Ok(entries) = record::decode(record) {
+            self.hub.for_each_resolved(&entries, |event| is_known &= event.is_some());
         }
         is_known
     }
@@ -143,10 +143,10 @@ impl LogCursor {
         mut with: impl FnMut(&EventRef<'_>),
     ) {
         // The follower counts and tells those that can't be read.
-        let Ok(mut said) = record::decode(record) else { return };
-        record::clamp_future_times(&mut said, position.at);
+        let Ok(mut entries) = record::decode(record) else { return };
+        record::clamp_future_times(&mut entries, position.at);
         let mut nameless = 0;
-        self.hub.for_each_resolved(&said, |event| match event {
+        self.hub.for_each_resolved(&entries, |event| match event {
             Some(event) => with(&event),
             None => nameless += 1,
         });

@@ -179,14 +179,14 @@ impl Claims {
     ///
     /// # Errors
     /// What of it the token doesn't cover.
-    pub fn check(&self, said: &UnstampedEvent<'_>) -> Result<(), ClaimMismatch> {
-        if said.viewer != self.viewer {
+    pub fn check(&self, event: &UnstampedEvent<'_>) -> Result<(), ClaimMismatch> {
+        if event.viewer != self.viewer {
             return Err(ClaimMismatch("viewer"));
         }
-        if !self.covers_stage(said.stage) {
+        if !self.covers_stage(event.stage) {
             return Err(ClaimMismatch("stage"));
         }
-        if self.session.as_ref().is_some_and(|session| said.session != session) {
+        if self.session.as_ref().is_some_and(|session| event.session != session) {
             return Err(ClaimMismatch("session"));
         }
         Ok(())
@@ -260,27 +260,27 @@ mod tests {
 
     #[test]
     fn what_is_said_must_be_claimed() {
-        let said = |stage, viewer, session| UnstampedEvent {
+        let event = |stage, viewer, session| UnstampedEvent {
             kind: EventKind::Beat,
             stage,
             viewer,
             session,
         };
         let exact = judge(payload("match-1"), None).unwrap();
-        assert_eq!(exact.check(&said("match-1", "ann", "any")), Ok(()));
-        assert_eq!(exact.check(&said("match-11", "ann", "")), Err(ClaimMismatch("stage")));
-        assert_eq!(exact.check(&said("match-1", "bob", "")), Err(ClaimMismatch("viewer")));
+        assert_eq!(exact.check(&event("match-1", "ann", "any")), Ok(()));
+        assert_eq!(exact.check(&event("match-11", "ann", "")), Err(ClaimMismatch("stage")));
+        assert_eq!(exact.check(&event("match-1", "bob", "")), Err(ClaimMismatch("viewer")));
         let all_matches = judge(prefix("match-"), None).unwrap();
-        assert_eq!(all_matches.check(&said("match-", "ann", "")), Ok(()));
-        assert_eq!(all_matches.check(&said("match", "ann", "")), Err(ClaimMismatch("stage")));
+        assert_eq!(all_matches.check(&event("match-", "ann", "")), Ok(()));
+        assert_eq!(all_matches.check(&event("match", "ann", "")), Err(ClaimMismatch("stage")));
         assert!(
             !all_matches.covers_all_stages()
                 && judge(prefix(""), None).unwrap().covers_all_stages()
         );
         // A star is a character like others.
         let star = judge(payload("match-*"), None).unwrap();
-        assert_eq!(star.check(&said("match-*", "ann", "")), Ok(()));
-        assert_eq!(star.check(&said("match-1", "ann", "")), Err(ClaimMismatch("stage")));
+        assert_eq!(star.check(&event("match-*", "ann", "")), Ok(()));
+        assert_eq!(star.check(&event("match-1", "ann", "")), Err(ClaimMismatch("stage")));
         assert!(!judge(payload("*"), None).unwrap().covers_all_stages());
         let star = judge(prefix("match-*"), None).unwrap();
         assert!(star.covers_stage("match-*1") && !star.covers_stage("match-1"));
@@ -291,9 +291,9 @@ mod tests {
         }
         let session = Some("tab".to_string());
         let bound = judge(Payload { session, ..payload("s") }, None).unwrap();
-        assert_eq!(bound.check(&said("s", "ann", "tab")), Ok(()));
+        assert_eq!(bound.check(&event("s", "ann", "tab")), Ok(()));
         // Without a session a leave would end all of the viewer's.
-        assert_eq!(bound.check(&said("s", "ann", "")), Err(ClaimMismatch("session")));
+        assert_eq!(bound.check(&event("s", "ann", "")), Err(ClaimMismatch("session")));
         assert!(!format!("{bound:?}").contains("ann"));
     }
 }

@@ -171,20 +171,20 @@ impl Auth {
     /// Files are small, and read whole each time: an edit within one tick of a file system's clock,
     /// or a mount that is swapped, is seen too.
     async fn reload_files(&self) {
-        let mut said = [None, None];
+        let mut changes = [None, None];
         loop {
             tokio::time::sleep(Duration::from_millis(KEYS_LOOK_MS)).await;
             for (at, loaded) in [self.viewers.load(), self.operators.load()].into_iter().enumerate()
             {
                 match loaded {
                     Ok(changed) => {
-                        said[at] = None;
+                        changes[at] = None;
                         changed.log(["viewers", "operators"][at], true);
                     }
                     // Once an outage is enough.
-                    Err(error) if said[at].as_ref() != Some(&error) => {
+                    Err(error) if changes[at].as_ref() != Some(&error) => {
                         tracing::warn!(%error, "keys can't be read; going on with those before");
-                        said[at] = Some(error);
+                        changes[at] = Some(error);
                     }
                     Err(_) => {}
                 }

@@ -117,12 +117,12 @@ impl Default for VerifiedCache {
 
 impl TokenHash {
     /// What is said with it.
-    pub fn with_event(mut self, said: &UnstampedEvent<'_>) -> CacheKey {
-        self.hasher.write(said.viewer.as_bytes());
-        self.hasher.write(said.stage.as_bytes());
-        self.hasher.write(said.session.as_bytes());
+    pub fn with_event(mut self, event: &UnstampedEvent<'_>) -> CacheKey {
+        self.hasher.write(event.viewer.as_bytes());
+        self.hasher.write(event.stage.as_bytes());
+        self.hasher.write(event.session.as_bytes());
         // Where one ends and the next begins; all are shorter than a request.
-        self.hasher.write_u64((said.viewer.len() as u64) << 32 | said.stage.len() as u64);
+        self.hasher.write_u64((event.viewer.len() as u64) << 32 | event.stage.len() as u64);
         let hash = self.hasher.finish128();
         // Another line, whatever the table's size.
         CacheKey {

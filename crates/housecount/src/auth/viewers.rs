@@ -158,23 +158,23 @@ impl ViewerAuth {
         &self,
         token: &[u8],
         presented: TokenHash,
-        said: &UnstampedEvent<'_>,
+        event: &UnstampedEvent<'_>,
     ) -> Result<(), TokenError> {
         // Marked before it is verified: by keys that are replaced meanwhile nothing is proven.
-        let (mark, now) = (presented.with_event(said), clock::wall_clock());
+        let (mark, now) = (presented.with_event(event), clock::wall_clock());
         if let Some(ends) = self.proven.until(mark, now) {
             if self.policy != Policy::Optional {
                 return Ok(());
             }
             let _keys = self.keys.read();
             if self.proven.is_current(mark) {
-                self.note_holder(said.viewer, ends);
+                self.note_holder(event.viewer, ends);
             }
             return Ok(());
         }
         let token = str::from_utf8(token).map_err(|_| TokenError::Invalid("it is not text"))?;
         let claims = self.verify(token)?;
-        claims.check(said)?;
+        claims.check(event)?;
         self.proven.insert(mark, claims.expires_at(), now);
         Ok(())
     }

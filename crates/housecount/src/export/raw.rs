@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use housecount_core::event::{EventKind as Said, EventRef};
+use housecount_core::event::{EventKind, EventRef};
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 
@@ -39,7 +39,7 @@ fn columns(zone: Option<&Zone>) -> Vec<Column> {
 
 fn row(event: &EventRef<'_>, zone: Option<&Zone>) -> Vec<Cell> {
     let text = |text: &str| Cell::Text(text.to_string());
-    let kind = if event.kind == Said::Beat { "beat" } else { "leave" };
+    let kind = if event.kind == EventKind::Beat { "beat" } else { "leave" };
     let at = [Cell::Number(event.at.0)]
         .into_iter()
         .chain(zone.map(|zone| Cell::Text(zone.shown(event.at))));

@@ -269,16 +269,16 @@ impl Follower {
 
     fn fold(&mut self, partition: u16, position: Position, record: &Bytes) {
         match record::decode(record) {
-            Ok(mut said) => {
-                if record::clamp_future_times(&mut said, position.at) {
+            Ok(mut entries) => {
+                if record::clamp_future_times(&mut entries, position.at) {
                     // Another node goes by a clock that is far ahead of the log's, and knows of
                     // viewers whom it can't tell yet.
                     self.hub.mark_incomplete_until(position.at.plus(self.ttl_ms));
                 }
-                if let Some(latest) = said.iter().map(RecordEntry::at).max() {
+                if let Some(latest) = entries.iter().map(RecordEntry::at).max() {
                     self.clock.advance_to(latest);
                 }
-                let late = self.hub.apply_record(partition, &said, position.at);
+                let late = self.hub.apply_record(partition, &entries, position.at);
                 self.metrics.too_old.inc_by(late.too_old as u64);
                 self.metrics.uncredited.inc_by(late.uncredited as u64);
             }

@@ -86,7 +86,7 @@ fn encode_all(events: &mut dyn Iterator<Item = CheckpointEvent<'_>>) -> Vec<(usi
     let next = || {
         let batch: Vec<CheckpointEvent<'_>> = events.take(RECORD_EVENTS_MAX).collect();
         let told: Vec<RecordEntry<'_>> =
-            batch.iter().map(|said| RecordEntry::Full(said.event())).collect();
+            batch.iter().map(|known| RecordEntry::Full(known.event())).collect();
         (!told.is_empty()).then(|| (told.len(), Bytes::from(record::encode(&told))))
     };
     std::iter::from_fn(next).collect()

@@ -269,21 +269,21 @@ impl PlayerCredential {
         &self,
         node: &Node,
         in_body: Option<BodyToken<'_>>,
-        said: &UnstampedEvent<'_>,
+        event: &UnstampedEvent<'_>,
     ) -> Result<(), Problem> {
         let viewers = &node.auth.viewers;
         let Some(token) = self.token(node, in_body)? else {
-            return Ok(viewers.authorize_without_token(said.viewer)?);
+            return Ok(viewers.authorize_without_token(event.viewer)?);
         };
         let presented = match self {
             PlayerCredential::Token(token) => token.presented.clone(),
             PlayerCredential::Absent | PlayerCredential::Invalid(_) => viewers.presented(token),
         };
-        match viewers.authorize(token, presented, said) {
+        match viewers.authorize(token, presented, event) {
             Err(TokenError::UnknownKey) => {
                 // In a box: it is seldom needed, and every request would have room for it.
                 let claims = Box::pin(viewers.verify_with_refresh(text(token)?)).await?;
-                Ok(claims.check(said)?)
+                Ok(claims.check(event)?)
             }
             done => Ok(done?),
         }

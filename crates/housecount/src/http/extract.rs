@@ -289,14 +289,14 @@ mod tests {
             parse_time("from", "2026-09-21T16:13:20.123+02:00"),
             Ok(UnixMs(1_790_000_000_123))
         );
-        for (text, said) in [
+        for (text, part) in [
             ("yesterday", "from=yesterday is neither RFC 3339"),
             ("1795948578", "seconds; send milliseconds, not seconds: 1795948578000"),
             ("20261301", "from=20261301 is not a date"),
             ("2026-09-21T16:13:20 02:00", "+ is written %2B"),
         ] {
             let problem = parse_time("from", text).unwrap_err();
-            assert!(problem.detail().contains(said), "{text}: {problem:?}");
+            assert!(problem.detail().contains(part), "{text}: {problem:?}");
         }
     }
 

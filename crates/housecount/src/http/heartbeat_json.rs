@@ -219,13 +219,16 @@ mod tests {
                 .unwrap();
         assert!(matches!(beat.stage, Some(Field::Text(Cow::Borrowed("s")))));
         assert!(matches!(&beat.viewer, Some(Field::Text(Cow::Owned(viewer))) if viewer == "Zoë"));
-        let said = beat.to_event(EventKind::Beat).unwrap();
-        assert_eq!((said.stage, said.viewer, said.session), ("s", "Zoë", ""));
+        let parsed_event = beat.to_event(EventKind::Beat).unwrap();
+        assert_eq!(
+            (parsed_event.stage, parsed_event.viewer, parsed_event.session),
+            ("s", "Zoë", "")
+        );
     }
 
     #[test]
     fn an_id_of_another_type_is_named() {
-        let said = |text: &str| {
+        let parsed_event = |text: &str| {
             let problem = HeartbeatRequest::parse(text.as_bytes())
                 .unwrap()
                 .to_event(EventKind::Beat)
@@ -249,12 +252,12 @@ mod tests {
                 let mut beat = serde_json::json!({ "stage": "s", "viewer": "v", "session": "tab" });
                 beat[field] = serde_json::from_str(value).unwrap();
                 assert_eq!(
-                    said(&beat.to_string()),
+                    parsed_event(&beat.to_string()),
                     (code, format!("{field} is {found}; send a string"))
                 );
             }
         }
-        assert_eq!(said(r#"{"stage":null,"viewer":"v"}"#).0, "invalid_stage");
+        assert_eq!(parsed_event(r#"{"stage":null,"viewer":"v"}"#).0, "invalid_stage");
         let token = |text| {
             let beat = HeartbeatRequest::parse(text).unwrap();
             assert!(beat.to_event(EventKind::Beat).is_ok());

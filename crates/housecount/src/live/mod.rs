@@ -42,10 +42,10 @@ impl PublishedCount {
 
     /// Whether a subscriber would see something else; that time has gone on is nothing.
     fn eq_for_subscribers(&self, other: &PublishedCount) -> bool {
-        let said = |shown: &PublishedCount| {
+        let fields = |shown: &PublishedCount| {
             (shown.count, shown.stages, shown.standing.complete, shown.standing.recovering)
         };
-        said(self) == said(other)
+        fields(self) == fields(other)
     }
 }
 

@@ -52,10 +52,10 @@ impl WsViewers {
         let Some(viewer) = call.about.first().cloned() else { return };
         let is_leave = call.is_leave;
         let talking = self.talking.entry(viewer.clone()).or_insert_with(|| {
-            let (said, to_say) = mpsc::channel(CALLS_MAX);
+            let (sent, to_say) = mpsc::channel(CALLS_MAX);
             let node = self.shared.plan.nodes[turn % self.shared.plan.nodes.len()].clone();
             self.tasks.spawn(talk(self.shared.clone(), node, self.connecting.clone(), to_say));
-            said
+            sent
         });
         if let Err(
             mpsc::error::TrySendError::Full(call) | mpsc::error::TrySendError::Closed(call),

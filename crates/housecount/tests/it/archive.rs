@@ -131,14 +131,14 @@ async fn remote(dynamo: &Dynamo) -> Arc<FaultyCold> {
 }
 
 /// Waits until the archive has all that was said so far.
-async fn archived(node: &Inside, said: &BTreeSet<Row>) {
-    let last = UnixMs(said.iter().map(|row| row.0).max().unwrap());
+async fn archived(node: &Inside, sent: &BTreeSet<Row>) {
+    let last = UnixMs(sent.iter().map(|row| row.0).max().unwrap());
     eventually("all of it is archived", async || node.archived_to() > last).await;
 }
 
 /// Says things for a while at one node after the other, and waits until the archive has them.
 async fn party(nodes: &[&Inside], rounds: usize) -> BTreeSet<Row> {
-    let mut said = BTreeSet::new();
+    let mut sent = BTreeSet::new();
     let mut ticks = tokio::time::interval(std::time::Duration::from_millis(120));
     for round in 0..rounds {
         ticks.tick().await;
@@ -146,18 +146,18 @@ async fn party(nodes: &[&Inside], rounds: usize) -> BTreeSet<Row> {
         for (stage, viewer, session) in
             [("s", "ann", "tab-1"), ("s", "ann", "tab-2"), ("t", "bob", "")]
         {
-            said.insert(node.say(EventKind::Beat, stage, viewer, session).await);
+            sent.insert(node.say(EventKind::Beat, stage, viewer, session).await);
         }
         let guest = format!("guest-{round}");
-        said.insert(node.say(EventKind::Beat, "s", &guest, "").await);
-        said.insert(node.say(EventKind::Leave, "s", &guest, "").await);
+        sent.insert(node.say(EventKind::Beat, "s", &guest, "").await);
+        sent.insert(node.say(EventKind::Leave, "s", &guest, "").await);
     }
-    let last = UnixMs(said.iter().map(|row| row.0).max().unwrap());
+    let last = UnixMs(sent.iter().map(|row| row.0).max().unwrap());
     eventually("all of it is archived", async || {
         nodes.iter().any(|node| node.archived_to() > last)
     })
     .await;
-    said
+    sent
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -165,16 +165,16 @@ async fn what_was_said_is_packed_once_whoever_writes_and_whatever_fails() {
     let (log, cold) = (Arc::new(MemoryLog::default()), Arc::new(FaultyCold::new().await));
     let first = Inside::start("packed", &log, &cold).await;
     let second = Inside::start("packed", &log, &cold).await;
-    let mut said = party(&[&first, &second], 20).await;
+    let mut sent = party(&[&first, &second], 20).await;
     assert_eq!(
         packed(&cold).await,
-        said.iter().cloned().map(to_the_tick).collect(),
+        sent.iter().cloned().map(to_the_tick).collect(),
         "nothing failed yet"
     );
     // Calls that fail, done or not.
     for (n, lies) in [(0, false), (3, true), (1, true), (2, false)] {
         cold.fail(n, lies);
-        said.extend(party(&[&first, &second], 10).await);
+        sent.extend(party(&[&first, &second], 10).await);
         assert!(cold.has_failed.load(Ordering::SeqCst));
     }
     // Away for longer than a ttl.
@@ -183,46 +183,46 @@ async fn what_was_said_is_packed_once_whoever_writes_and_whatever_fails() {
     let mut ticks = tokio::time::interval(std::time::Duration::from_millis(100));
     for _ in 0..30 {
         ticks.tick().await;
-        said.insert(second.say(EventKind::Beat, "s", "ann", "tab-1").await);
+        sent.insert(second.say(EventKind::Beat, "s", "ann", "tab-1").await);
     }
     assert!(first.archived_to().since(before) <= 1_000, "nothing can be written");
     cold.away.store(false, Ordering::SeqCst);
-    said.extend(party(&[&second], 5).await);
+    sent.extend(party(&[&second], 5).await);
     // The one that writes is stopped; the other goes on.
     first.stop().await;
-    said.extend(party(&[&second], 10).await);
+    sent.extend(party(&[&second], 10).await);
     // Both think that they are to write.
     cold.lease_for_all.store(true, Ordering::SeqCst);
     let third = Inside::start("packed", &log, &cold).await;
-    said.extend(party(&[&second, &third], 30).await);
-    assert_eq!(packed(&cold).await, said.into_iter().map(to_the_tick).collect());
+    sent.extend(party(&[&second, &third], 30).await);
+    assert_eq!(packed(&cold).await, sent.into_iter().map(to_the_tick).collect());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_heartbeat_becomes_an_item() {
     let (log, cold) = (Arc::new(MemoryLog::default()), Arc::new(FaultyCold::new().await));
     let first = Inside::start("items", &log, &cold).await;
-    let mut said = party(&[&first], 10).await;
+    let mut sent = party(&[&first], 10).await;
     cold.fail(1, true);
-    said.extend(party(&[&first], 10).await);
-    let beats = |said: &BTreeSet<Row>| -> BTreeSet<Row> {
-        said.iter().filter(|row| row.1 == EventKind::Beat).cloned().collect()
+    sent.extend(party(&[&first], 10).await);
+    let beats = |sent: &BTreeSet<Row>| -> BTreeSet<Row> {
+        sent.iter().filter(|row| row.1 == EventKind::Beat).cloned().collect()
     };
-    assert_eq!(items(&cold).await, beats(&said), "leaves are none");
+    assert_eq!(items(&cold).await, beats(&sent), "leaves are none");
     // A full batch doesn't wait for the flush.
     let written = || first.node.metrics.archive_items.get();
     let before = written();
     for n in 0..2 * WRITE_BATCH_ITEMS {
-        said.insert(first.say(EventKind::Beat, "s", &format!("crowd-{n}"), "").await);
+        sent.insert(first.say(EventKind::Beat, "s", &format!("crowd-{n}"), "").await);
     }
     eventually("a batch is written", async || written() >= before + WRITE_BATCH_ITEMS as u64).await;
     // What waits is written when the node stops; another one goes on from there.
-    said.insert(first.say(EventKind::Beat, "t", "bob", "").await);
+    sent.insert(first.say(EventKind::Beat, "t", "bob", "").await);
     first.stop().await;
-    assert_eq!(items(&cold).await, beats(&said));
+    assert_eq!(items(&cold).await, beats(&sent));
     let second = Inside::start("items", &log, &cold).await;
-    said.extend(party(&[&second], 5).await);
-    assert_eq!(items(&cold).await, beats(&said));
+    sent.extend(party(&[&second], 5).await);
+    assert_eq!(items(&cold).await, beats(&sent));
 }
 
 /// Ids that read like two parts of a key: each heartbeat is an item of its own, in one millisecond
@@ -233,7 +233,7 @@ async fn ids_with_the_signs_of_keys_stop_nothing() {
     let cold = remote(&dynamo).await;
     let log = Arc::new(MemoryLog::default());
     let node = Inside::start("items", &log, &cold).await;
-    let mut said = BTreeSet::new();
+    let mut sent = BTreeSet::new();
     // Until two that look alike have been said in one millisecond.
     for round in 0.. {
         let (one, other) = tokio::join!(
@@ -241,20 +241,20 @@ async fn ids_with_the_signs_of_keys_stop_nothing() {
             node.say(EventKind::Beat, "s", "a", "b#c"),
         );
         let is_one_moment = one.0 == other.0;
-        said.extend([one, other]);
+        sent.extend([one, other]);
         for (viewer, session) in
             [("a%23b", "c"), ("%", "#"), ("#", "%23"), ("a", "b%23c"), ("é#", "")]
         {
-            said.insert(node.say(EventKind::Beat, "s", viewer, session).await);
+            sent.insert(node.say(EventKind::Beat, "s", viewer, session).await);
         }
         if is_one_moment {
             break;
         }
         assert!(round < 1_000, "no two heartbeats came in one millisecond");
     }
-    said.insert(node.say(EventKind::Beat, "t", "bob", "").await);
-    archived(&node, &said).await;
-    assert_eq!(items(&cold).await, said);
+    sent.insert(node.say(EventKind::Beat, "t", "bob", "").await);
+    archived(&node, &sent).await;
+    assert_eq!(items(&cold).await, sent);
     assert_eq!(node.node.metrics.archive_refused.get(), 0);
 }
 
@@ -269,31 +269,31 @@ async fn an_item_that_is_refused_stops_no_stage() {
     let refuse = |text: &str| *dynamo.faults.refuses.lock().unwrap() = text.to_string();
     refuse("cursed");
     let crowd = async |node: &Inside| {
-        let mut said = BTreeSet::new();
+        let mut sent = BTreeSet::new();
         for n in 0..2 * WRITE_BATCH_ITEMS {
-            said.insert(
+            sent.insert(
                 node.say(EventKind::Beat, ["s", "t"][n % 2], &format!("crowd-{n}"), "").await,
             );
             if n % 20 == 7 {
                 node.say(EventKind::Beat, "s", &format!("cursed-{n}"), "").await;
             }
         }
-        archived(node, &said).await;
-        said
+        archived(node, &sent).await;
+        sent
     };
-    let mut said = crowd(&node).await;
-    assert_eq!(items(&cold).await, said);
+    let mut sent = crowd(&node).await;
+    assert_eq!(items(&cold).await, sent);
     let counted = node.node.metrics.archive_refused.get();
     assert!(counted >= 3, "{counted}");
     // A stage that can't even be listed costs its own heartbeats only.
     refuse("cursed");
     node.say(EventKind::Beat, "cursed", "ann", "").await;
-    said.extend(crowd(&node).await);
-    assert_eq!(items(&cold).await, said);
+    sent.extend(crowd(&node).await);
+    assert_eq!(items(&cold).await, sent);
     node.stop().await;
     let node = Inside::start("items", &log, &cold).await;
-    said.extend(crowd(&node).await);
-    assert_eq!(items(&cold).await, said);
+    sent.extend(crowd(&node).await);
+    assert_eq!(items(&cold).await, sent);
     assert!(node.node.metrics.archive_refused.get() >= 3);
     assert_eq!(node.node.metrics.archive_failures.get(), 0);
 }
@@ -307,15 +307,15 @@ async fn a_table_that_refuses_everything_loses_nothing() {
     let log = Arc::new(MemoryLog::default());
     let node = Inside::start("items", &log, &cold).await;
     *dynamo.faults.refuses.lock().unwrap() = "audience".to_string();
-    let mut said = BTreeSet::new();
+    let mut sent = BTreeSet::new();
     for n in 0..2 * WRITE_BATCH_ITEMS {
-        said.insert(node.say(EventKind::Beat, "s", &format!("crowd-{n}"), "").await);
+        sent.insert(node.say(EventKind::Beat, "s", &format!("crowd-{n}"), "").await);
     }
     eventually("it was refused", async || node.node.metrics.archive_failures.get() > 2).await;
     assert_eq!(node.node.metrics.archive_refused.get(), 0);
     dynamo.faults.refuses.lock().unwrap().clear();
-    archived(&node, &said).await;
-    assert_eq!(items(&cold).await, said);
+    archived(&node, &sent).await;
+    assert_eq!(items(&cold).await, sent);
     assert_eq!(node.node.metrics.archive_refused.get(), 0);
 }
 
@@ -325,12 +325,12 @@ async fn an_item_that_is_refused_is_named() {
     let (dynamo, folder) = (Dynamo::start().await, tempfile::tempdir().unwrap());
     dynamo.make_table("audience");
     *dynamo.faults.refuses.lock().unwrap() = "cursed".to_string();
-    let said = folder.path().join("said");
+    let sent = folder.path().join("said");
     let (data, url) =
         (format!("data={}", folder.path().display()), format!("cold={}", dynamo.url("audience")));
     let settings =
         ["interval=1s", "ttl=3s", "archive=items", "archive_flush=1s", "log=memory:", &data, &url];
-    let node = Node::start_logging(std::fs::File::create(&said).unwrap(), &settings);
+    let node = Node::start_logging(std::fs::File::create(&sent).unwrap(), &settings);
     node.until_ready().await;
     let beat = node.beat("stage-1", "cursed").await;
     assert!(beat["nextMs"].is_u64());
@@ -338,15 +338,15 @@ async fn an_item_that_is_refused_is_named() {
         node.metric("housecount_archive_refused_total ").await == 1.0
     })
     .await;
-    let said = std::fs::read_to_string(&said).unwrap();
-    let line = said.lines().find(|line| line.contains("refuses items of the archive")).unwrap();
+    let sent = std::fs::read_to_string(&sent).unwrap();
+    let line = sent.lines().find(|line| line.contains("refuses items of the archive")).unwrap();
     assert!(
         line.contains("STAGE#stage-1 / HEARTBEAT#1") && line.contains("parameter values"),
         "{line}"
     );
     assert!(
-        line.contains("a viewer of 6 bytes, a session of 0") && !said.contains("cursed"),
-        "{said}"
+        line.contains("a viewer of 6 bytes, a session of 0") && !sent.contains("cursed"),
+        "{sent}"
     );
 }
 
@@ -443,18 +443,18 @@ async fn the_archive_is_exported_as_rows() {
             "-",
         ];
         let output = housecount().args(to).args(arguments).output().unwrap();
-        let said =
+        let sent =
             String::from_utf8(if output.status.success() { output.stdout } else { output.stderr })
                 .unwrap();
-        (output.status.code().unwrap(), said)
+        (output.status.code().unwrap(), sent)
     };
     for arguments in [&[][..], &["--stage", "s"]] {
-        let (code, said) = export(arguments);
+        let (code, sent) = export(arguments);
         assert!(
             code == 2
-                && said.contains("there is no archive")
-                && said.contains("archive = \"packed\""),
-            "{said}"
+                && sent.contains("there is no archive")
+                && sent.contains("archive = \"packed\""),
+            "{sent}"
         );
     }
 
@@ -520,12 +520,12 @@ async fn the_archive_is_exported_as_rows() {
         ])
         .output()
         .unwrap();
-    let (rows, said) =
+    let (rows, sent) =
         (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
     assert_eq!((output.status.code(), rows.lines().count()), (Some(1), 6), "{rows}");
     assert!(
-        said.contains("STAGE#items / HEARTBEAT#1790000000000#…: attribute")
-            && !said.contains("zoe"),
-        "{said}"
+        sent.contains("STAGE#items / HEARTBEAT#1790000000000#…: attribute")
+            && !sent.contains("zoe"),
+        "{sent}"
     );
 }

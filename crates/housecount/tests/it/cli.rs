@@ -19,10 +19,13 @@ fn run(arguments: &[&str]) -> Output {
 /// The command fails with one line that says this.
 fn refuses(arguments: &[&str], named: &str) {
     let output = run(arguments);
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
-    assert!(said.starts_with("housecount: ") && said.trim_end().lines().count() == 1, "{said}");
-    assert!(said.contains(named), "{arguments:?}: {said:?} does not say {named:?}");
+    let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {printed}");
+    assert!(
+        printed.starts_with("housecount: ") && printed.trim_end().lines().count() == 1,
+        "{printed}"
+    );
+    assert!(printed.contains(named), "{arguments:?}: {printed:?} does not say {named:?}");
 }
 
 #[test]
@@ -42,8 +45,8 @@ fn bad_settings_stop_the_start_with_one_line() {
     refuses(&["table", "create"], "only a DynamoDB table needs making");
     refuses(&["table", "delete", "--cold", "dynamodb://table"], "add --yes");
     let output = housecount().args(["serve"]).env("HOUSECOUNT_COLOUR", "red").output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(said.contains("`colour` (from HOUSECOUNT_COLOUR) is not a setting"), "{said}");
+    let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(printed.contains("`colour` (from HOUSECOUNT_COLOUR) is not a setting"), "{printed}");
 }
 
 #[test]
@@ -56,12 +59,12 @@ fn help_shows_examples() {
         vec!["forget", "--help"],
     ] {
         let output = run(&command);
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(
-            output.status.success() && said.contains("Examples:\n  housecount "),
-            "{command:?}: {said}"
+            output.status.success() && printed.contains("Examples:\n  housecount "),
+            "{command:?}: {printed}"
         );
-        for url in said.split('\'').filter(|word| word.starts_with("dynamodb://")) {
+        for url in printed.split('\'').filter(|word| word.starts_with("dynamodb://")) {
             assert!(ColdTarget::parse(url, "unused").is_ok(), "{command:?} shows {url}");
         }
     }
@@ -107,8 +110,8 @@ async fn a_redis_that_is_away_is_waited_for() {
         waits_for(&node).await.contains("waiting for the log")
     })
     .await;
-    let said = waits_for(&node).await;
-    assert!(said.contains(&port.to_string()) && !said.contains("secret"), "{said}");
+    let printed = waits_for(&node).await;
+    assert!(printed.contains(&port.to_string()) && !printed.contains("secret"), "{printed}");
     let stats = node.stats().await;
     assert_eq!((stats["complete"].as_bool(), stats["viewers"].as_u64()), (Some(false), Some(0)));
     let beat = serde_json::json!({ "stage": "s", "viewer": "v" });
@@ -128,15 +131,15 @@ async fn a_table_that_is_missing_is_waited_for() {
     })
     .await;
     let made = run(&["table", "create", "--cold", &cold]);
-    let said = String::from_utf8_lossy(&made.stdout).into_owned();
+    let printed = String::from_utf8_lossy(&made.stdout).into_owned();
     assert!(
-        made.status.success() && said.contains("TTL is switched on for the attribute `ttl`."),
-        "{said}"
+        made.status.success() && printed.contains("TTL is switched on for the attribute `ttl`."),
+        "{printed}"
     );
     node.until_ready().await;
     let again = run(&["table", "create", "--cold", &cold]);
-    let said = String::from_utf8_lossy(&again.stdout).into_owned();
-    assert!(again.status.success() && said.contains("The table is there."), "{said}");
+    let printed = String::from_utf8_lossy(&again.stdout).into_owned();
+    assert!(again.status.success() && printed.contains("The table is there."), "{printed}");
     let status = run(&["table", "status", "--cold", &cold, "--json"]);
     let state: Value = serde_json::from_slice(&status.stdout).unwrap();
     assert_eq!((state["status"].as_str(), state["ttl"].as_bool()), (Some("ACTIVE"), Some(true)));
@@ -170,11 +173,12 @@ async fn a_table_with_other_keys_stops_the_start() {
         run(&["serve", "--listen", "127.0.0.1:0", "--log", "memory:", "--cold", &url])
     });
     let output = output.await.unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(2), "{said}");
+    let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{printed}");
     assert!(
-        said.contains("housecount: dynamodb://other") && said.contains("has the keys id (S) HASH"),
-        "{said}"
+        printed.contains("housecount: dynamodb://other")
+            && printed.contains("has the keys id (S) HASH"),
+        "{printed}"
     );
 }
 
@@ -182,13 +186,13 @@ async fn a_table_with_other_keys_stops_the_start() {
 async fn snapshot_and_restore_by_hand() {
     let node = Node::ready(&["log=memory:"]).await;
     node.beat_many("s", 0, 41).await;
-    let said = |output: Output| -> Value {
+    let printed = |output: Output| -> Value {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         serde_json::from_slice(&output.stdout).unwrap()
     };
-    let saved = said(run(&["snapshot", "--url", &node.address]));
+    let saved = printed(run(&["snapshot", "--url", &node.address]));
     assert_eq!((saved["outcome"].as_str(), saved["viewers"].as_u64()), (Some("saved"), Some(41)));
-    let restored = said(run(&["restore", "--url", &node.address]));
+    let restored = printed(run(&["restore", "--url", &node.address]));
     assert_eq!(
         (restored["restored"].as_bool(), restored["viewers"].as_u64()),
         (Some(true), Some(41))

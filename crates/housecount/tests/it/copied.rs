@@ -74,10 +74,10 @@ fn copied(from: &str, to: &str) -> Value {
 /// That a copy ends with exit code 2 and one line.
 fn refused(from: &str, to: &str) -> String {
     let output = copy(from, to);
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(2), "{said}");
-    assert_eq!(said.trim_end().lines().count(), 1, "{said}");
-    said
+    let printed = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{printed}");
+    assert_eq!(printed.trim_end().lines().count(), 1, "{printed}");
+    printed
 }
 
 fn embedded(folder: &Path) -> String {
@@ -176,8 +176,8 @@ async fn a_tier_with_a_node_on_it_is_refused() {
     let empty = tempfile::tempdir().unwrap();
     let (table, empty) = (dynamo.url("audience"), embedded(&empty.path().join("cold")));
     for (from, to) in [(&other, &table), (&table, &empty)] {
-        let said = refused(from, to);
-        assert!(said.contains("a node works on dynamodb://audience"), "{said}");
+        let printed = refused(from, to);
+        assert!(printed.contains("a node works on dynamodb://audience"), "{printed}");
     }
 }
 

@@ -24,29 +24,29 @@ const FROM: &str = "2020-01-01";
 /// Runs a command of ours. Exit code, and what it printed.
 fn run(arguments: &[&str]) -> (Option<i32>, String) {
     let output = housecount().args(arguments).output().unwrap();
-    let said = [output.stdout, output.stderr].concat();
-    (output.status.code(), String::from_utf8(said).unwrap())
+    let printed = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(printed).unwrap())
 }
 
 /// Where a ledger ends.
 fn end(cold: &str) -> String {
-    let (_, said) =
+    let (_, printed) =
         run(&["verify", "--from", FROM, "--to", "2100-01-01", "--cold", cold, "--json"]);
-    let found: Value = serde_json::from_str(&said).unwrap_or_else(|e| panic!("{e}: {said}"));
+    let found: Value = serde_json::from_str(&printed).unwrap_or_else(|e| panic!("{e}: {printed}"));
     found["committedTo"].to_string()
 }
 
 /// That a ledger is whole up to there.
 fn verify(cold: &str, to: &str) {
-    let (code, said) = run(&["verify", "--from", FROM, "--to", to, "--cold", cold]);
-    assert_eq!(code, Some(0), "{said}");
+    let (code, printed) = run(&["verify", "--from", FROM, "--to", to, "--cold", cold]);
+    assert_eq!(code, Some(0), "{printed}");
 }
 
 /// Who watched how long up to there, as a file.
 fn export(cold: &str, to: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("out.csv");
-    let (code, said) = run(&[
+    let (code, printed) = run(&[
         "export",
         "--from",
         FROM,
@@ -57,7 +57,7 @@ fn export(cold: &str, to: &str) -> String {
         "--out",
         file.to_str().unwrap(),
     ]);
-    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(code, Some(0), "{printed}");
     std::fs::read_to_string(file).unwrap()
 }
 
@@ -148,8 +148,8 @@ async fn a_table_is_restored_as_another_one() {
     let redis = Server::start(Flavour::Redis, &[]).await;
     let (dynamo, log) = (Dynamo::start().await, format!("log={}", redis.url()));
     let (first, second) = (dynamo.url("first"), dynamo.url("second"));
-    let (code, said) = run(&["table", "create", "--cold", &first]);
-    assert_eq!(code, Some(0), "{said}");
+    let (code, printed) = run(&["table", "create", "--cold", &first]);
+    assert_eq!(code, Some(0), "{printed}");
     let node = |cold: &str| {
         let cold = format!("cold={cold}");
         let set: Vec<&str> = SMALL.iter().copied().chain([log.as_str(), cold.as_str()]).collect();
@@ -168,8 +168,8 @@ async fn a_table_is_restored_as_another_one() {
     assert_eq!(run(&["table", "delete", "--cold", &first, "--yes"]).0, Some(0));
     one.kill();
     // The restore.
-    let (code, said) = run(&["table", "create", "--cold", &second]);
-    assert_eq!(code, Some(0), "TTL is switched on again: {said}");
+    let (code, printed) = run(&["table", "create", "--cold", &second]);
+    assert_eq!(code, Some(0), "TTL is switched on again: {printed}");
     verify(&second, &to);
     let other = node(&second);
     other.until_ready().await;

@@ -178,7 +178,7 @@ const FULL: Shape = Shape { viewers: 11_700, ..USUAL };
 struct Half {
     log: Arc<DynamoLog>,
     hub: Arc<Hub>,
-    said: Vec<(UnixMs, EventKind, String, String)>,
+    sent: Vec<(UnixMs, EventKind, String, String)>,
 }
 
 async fn follow(log: Arc<DynamoLog>, hub: Arc<Hub>) {
@@ -231,7 +231,7 @@ async fn dollars_of_a_log() {
             .map(|_| {
                 let log = Arc::new(DynamoLog::with_engine(emulator.inline(), &target));
                 log.set_append_spacing(stretch);
-                Half { log, hub: Arc::new(Hub::new(rules, 1, true)), said: Vec::new() }
+                Half { log, hub: Arc::new(Hub::new(rules, 1, true)), sent: Vec::new() }
             })
             .collect();
         let mut tasks = tokio::task::JoinSet::new();
@@ -267,12 +267,12 @@ async fn dollars_of_a_log() {
                 } else {
                     n * 7 / 3
                 };
-                let said = &mut halves[(half % 2) as usize].said;
-                said.push((e.at.minus(2_000), e.kind, e.stage.to_string(), e.viewer.to_string()));
+                let sent = &mut halves[(half % 2) as usize].sent;
+                sent.push((e.at.minus(2_000), e.kind, e.stage.to_string(), e.viewer.to_string()));
             });
             // As the lane's committer does: what has come meanwhile is one record.
-            let append = async |half: &Half, said: &[(UnixMs, EventKind, String, String)]| {
-                let events: Vec<EventRef<'_>> = said
+            let append = async |half: &Half, sent: &[(UnixMs, EventKind, String, String)]| {
+                let events: Vec<EventRef<'_>> = sent
                     .iter()
                     .map(|(at, kind, stage, viewer)| EventRef {
                         at: *at,
@@ -288,17 +288,17 @@ async fn dollars_of_a_log() {
                 half.hub.apply_record(0, &told, position.at);
                 half.log.maintain(0, position.at.minus(900_000), position.at).await.unwrap();
             };
-            let said: Vec<_> =
-                halves.iter_mut().map(|half| std::mem::take(&mut half.said)).collect();
+            let sent: Vec<_> =
+                halves.iter_mut().map(|half| std::mem::take(&mut half.sent)).collect();
             let (one, other) = (&halves[0], &halves[1]);
             let pair = async {
-                if !said[0].is_empty() {
-                    append(one, &said[0]).await
+                if !sent[0].is_empty() {
+                    append(one, &sent[0]).await
                 }
             };
             let rest = async {
-                if !said[1].is_empty() {
-                    append(other, &said[1]).await
+                if !sent[1].is_empty() {
+                    append(other, &sent[1]).await
                 }
             };
             tokio::join!(pair, rest, tokio::time::sleep(std::time::Duration::from_millis(10)));

@@ -19,13 +19,13 @@ async fn node(settings: &[&str]) -> Node {
 }
 
 /// An answer, in lower case down to its body.
-struct Heard {
+struct ReceivedEvent {
     status: u16,
     head: String,
     body: Value,
 }
 
-impl Heard {
+impl ReceivedEvent {
     fn header(&self, name: &str) -> Option<&str> {
         let name = format!("{name}: ");
         self.head.lines().find_map(|line| line.strip_prefix(name.as_str()))
@@ -42,7 +42,13 @@ impl Heard {
     }
 }
 
-fn ask(node: &Node, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Heard {
+fn ask(
+    node: &Node,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> ReceivedEvent {
     let mut stream = TcpStream::connect(node.address.trim_start_matches("http://")).unwrap();
     let headers: String =
         headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
@@ -56,15 +62,15 @@ fn ask(node: &Node, method: &str, path: &str, headers: &[(&str, &str)], body: &s
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     let status = head.split_whitespace().nth(1).unwrap().parse().unwrap();
     let body = serde_json::from_str(body).unwrap_or(Value::Null);
-    Heard { status, head: head.to_lowercase(), body }
+    ReceivedEvent { status, head: head.to_lowercase(), body }
 }
 
-fn say(node: &Node, path: &str, stage: &str, viewer: &str, session: &str) -> Heard {
+fn say(node: &Node, path: &str, stage: &str, viewer: &str, session: &str) -> ReceivedEvent {
     let body = json!({ "stage": stage, "viewer": viewer, "session": session }).to_string();
     ask(node, "POST", path, &[], &body)
 }
 
-fn beat(node: &Node, stage: &str, viewer: &str, session: &str) -> Heard {
+fn beat(node: &Node, stage: &str, viewer: &str, session: &str) -> ReceivedEvent {
     say(node, "/v1/heartbeat", stage, viewer, session)
 }
 
@@ -158,7 +164,7 @@ async fn a_stage_may_be_full_and_only_so_many_be_opened() {
     assert_eq!(rejected, expected.iter().map(|(n, code)| (n, code)).collect::<Vec<_>>(), "{body}");
     // A minute may begin in between, and then three more may be opened.
     let opened = (0..7).map(|n| beat(&node, &format!("new-{n}"), "ann", ""));
-    let refused: Vec<Heard> = opened.filter(|heard| heard.status != 200).collect();
+    let refused: Vec<ReceivedEvent> = opened.filter(|heard| heard.status != 200).collect();
     assert!(refused.len() >= 2);
     for heard in refused {
         assert_eq!(heard.code(), "too_many_stages");

@@ -80,7 +80,7 @@ impl Inside {
     }
 }
 
-pub fn said(viewer: usize) -> (EventKind, Seat) {
+pub fn test_event(viewer: usize) -> (EventKind, Seat) {
     let seat = Seat {
         stage: StageId::parse("s").unwrap(),
         viewer: ViewerId::parse(&format!("viewer-{viewer}")).unwrap(),
@@ -95,7 +95,7 @@ async fn heartbeats_of_a_moment_share_an_append() {
     let mut submitted = tokio::task::JoinSet::new();
     for n in 0..100 {
         let node = inside.node.clone();
-        submitted.spawn(async move { node.ingest.submit(vec![said(n)]).await });
+        submitted.spawn(async move { node.ingest.submit(vec![test_event(n)]).await });
     }
     assert!(submitted.join_all().await.iter().all(|s| *s == Ok(())));
     assert_eq!(inside.viewers(), 100);
@@ -105,7 +105,7 @@ async fn heartbeats_of_a_moment_share_an_append() {
 #[tokio::test(flavor = "multi_thread")]
 async fn record_events_max_splits_a_batch() {
     let inside = Inside::ready(FaultyLog::default(), &[]).await;
-    let many = (0..RECORD_EVENTS_MAX * 2 + 1).map(said).collect();
+    let many = (0..RECORD_EVENTS_MAX * 2 + 1).map(test_event).collect();
     assert_eq!(inside.node.ingest.submit(many).await, Ok(()));
     assert_eq!(inside.viewers() as usize, RECORD_EVENTS_MAX * 2 + 1);
     assert_eq!(inside.log.appended.load(Ordering::SeqCst), 3);
@@ -115,7 +115,7 @@ async fn record_events_max_splits_a_batch() {
 async fn an_append_that_fails_is_tried_again() {
     let inside = Inside::ready(FaultyLog::default(), &[]).await;
     inside.log.refused.store(3, Ordering::SeqCst);
-    assert_eq!(inside.node.ingest.submit(vec![said(1)]).await, Ok(()));
+    assert_eq!(inside.node.ingest.submit(vec![test_event(1)]).await, Ok(()));
     assert!(inside.metric("housecount_append_failures_total 3"));
     assert_eq!(inside.viewers(), 1);
 }
@@ -125,7 +125,7 @@ async fn an_append_that_fails_is_tried_again() {
 async fn a_lost_answer_counts_nobody_twice() {
     let inside = Inside::ready(FaultyLog::default(), &[]).await;
     inside.log.lying.store(2, Ordering::SeqCst);
-    assert_eq!(inside.node.ingest.submit(vec![said(1)]).await, Ok(()));
+    assert_eq!(inside.node.ingest.submit(vec![test_event(1)]).await, Ok(()));
     assert_eq!((inside.viewers(), inside.log.appended.load(Ordering::SeqCst)), (1, 3));
     let tail = inside.log.read(0, Position::START, HandleKey::default()).await.unwrap();
     // Not the record without events by which the node asked at its start whether the log takes
@@ -140,7 +140,10 @@ async fn a_lost_answer_counts_nobody_twice() {
 async fn ack_wait_ms_max_ends_a_request_but_not_the_beat() {
     let inside = Inside::ready(FaultyLog::default(), &[]).await;
     inside.log.away.store(true, Ordering::SeqCst);
-    assert_eq!(inside.node.ingest.submit(vec![said(1)]).await, Err(IngestError::AppendPending));
+    assert_eq!(
+        inside.node.ingest.submit(vec![test_event(1)]).await,
+        Err(IngestError::AppendPending)
+    );
     assert_eq!(inside.viewers(), 0);
     inside.log.away.store(false, Ordering::SeqCst);
     eventually("it is counted all the same", async || inside.viewers() == 1).await;
@@ -150,7 +153,7 @@ async fn ack_wait_ms_max_ends_a_request_but_not_the_beat() {
 async fn waiting_events_max_sheds_what_is_too_much() {
     let inside = Inside::ready(FaultyLog::default(), &[("ack", "memory")]).await;
     inside.log.away.store(true, Ordering::SeqCst);
-    let (_, seat) = said(1);
+    let (_, seat) = test_event(1);
     let some = vec![UnstampedEvent::of(EventKind::Beat, &seat); WAITING_EVENTS_MAX / 4];
     let receipt =
         inside.node.ingest.enqueue(UnstampedEvent::of(EventKind::Beat, &seat), false).unwrap();
@@ -159,13 +162,13 @@ async fn waiting_events_max_sheds_what_is_too_much() {
         let some = if n == 0 { &some[1..] } else { &some };
         assert!(inside.node.ingest.enqueue_all(some).is_ok());
     }
-    assert_eq!(inside.node.ingest.submit(vec![said(2)]).await, Err(IngestError::QueueFull));
+    assert_eq!(inside.node.ingest.submit(vec![test_event(2)]).await, Err(IngestError::QueueFull));
     assert!(inside.metric("housecount_shed_total 1"));
     let slowed_ms = inside.node.next_beat_ms(&receipt);
     assert!(slowed_ms > 33_000 && slowed_ms <= 40_000, "players are slowed down: {slowed_ms}");
     inside.log.away.store(false, Ordering::SeqCst);
     eventually("there is room again", async || {
-        inside.node.ingest.submit(vec![said(2)]).await == Ok(())
+        inside.node.ingest.submit(vec![test_event(2)]).await == Ok(())
     })
     .await;
 }
@@ -175,7 +178,7 @@ async fn waiting_events_max_sheds_what_is_too_much() {
 async fn acknowledged_from_memory_a_viewer_is_counted_at_once() {
     let inside = Inside::ready(FaultyLog::default(), &[("ack", "memory")]).await;
     inside.log.away.store(true, Ordering::SeqCst);
-    let (_, seat) = said(1);
+    let (_, seat) = test_event(1);
     let last_beat = || {
         inside.node.hub.fold().lock(housecount::hub::Hold::Look).last_beat(
             seat.stage.as_str(),
@@ -207,11 +210,14 @@ async fn acknowledged_from_memory_a_viewer_is_counted_at_once() {
 async fn lateness_max_gives_up_what_is_too_old() {
     let inside = Inside::ready(FaultyLog::default(), &[("lateness_max", "1s")]).await;
     inside.log.away.store(true, Ordering::SeqCst);
-    assert_eq!(inside.node.ingest.submit(vec![said(1)]).await, Err(IngestError::AppendPending));
+    assert_eq!(
+        inside.node.ingest.submit(vec![test_event(1)]).await,
+        Err(IngestError::AppendPending)
+    );
     eventually("it is given up and counted", async || inside.metric("housecount_late_total 1"))
         .await;
     inside.log.away.store(false, Ordering::SeqCst);
-    assert_eq!(inside.node.ingest.submit(vec![said(2)]).await, Ok(()));
+    assert_eq!(inside.node.ingest.submit(vec![test_event(2)]).await, Ok(()));
     assert_eq!(inside.viewers(), 1);
 }
 
@@ -240,7 +246,7 @@ async fn stamp_ahead_ms_max_corrects_a_broken_clock() {
 async fn a_log_whose_clock_is_set_back_stops_nothing() {
     let inside = Inside::ready(FaultyLog::default(), &[("interval", "500ms"), ("ttl", "2s")]).await;
     let complete = || inside.node.hub.totals().standing.complete;
-    assert_eq!(inside.node.ingest.submit(vec![said(1)]).await, Ok(()));
+    assert_eq!(inside.node.ingest.submit(vec![test_event(1)]).await, Ok(()));
     inside.log.behind_ms.store(CLOCK_AHEAD_MS_MAX / 2, Ordering::SeqCst);
     eventually("who is gone is not counted for as long", async || inside.viewers() == 0).await;
     eventually("the counts are whole", async || complete()).await;
@@ -306,7 +312,7 @@ async fn time_is_held_back_when_another_server_answers() {
 async fn a_damaged_record_is_counted_and_passed_over() {
     let inside = Inside::ready(FaultyLog::default(), &[]).await;
     inside.log.append(0, Bytes::from_static(b"not a record at all")).await.unwrap();
-    assert_eq!(inside.node.ingest.submit(vec![said(1)]).await, Ok(()));
+    assert_eq!(inside.node.ingest.submit(vec![test_event(1)]).await, Ok(()));
     eventually("it is counted", async || inside.metric("housecount_records_corrupt_total 1")).await;
     assert_eq!(inside.viewers(), 1);
 }

@@ -23,7 +23,7 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 
 use crate::aws_profiles::{Profiles, says_what_to_use_instead};
-use crate::ledger::stage::{HOUR_MS, MINUTE_MS, Said, Stage, TTL_MS, WINDOW_MS};
+use crate::ledger::stage::{HOUR_MS, LoggedEvent, MINUTE_MS, Stage, TTL_MS, WINDOW_MS};
 use crate::support::cold::FaultyCold;
 use crate::support::node::housecount;
 
@@ -187,10 +187,10 @@ fn cbor(status: u16, body: &Cbor) -> Response<Full<Bytes>> {
 async fn an_hour(folder: &Path) -> Span {
     let from = wall_clock().minus(24 * HOUR_MS).aligned(HOUR_MS);
     let viewers = [(WATCHED, 10), (FORGOTTEN, 4), ("plain", 7)];
-    let mut said = Vec::new();
+    let mut sent = Vec::new();
     for (stage, viewers) in viewers {
         for viewer in 0..viewers {
-            said.extend((0..=HOUR_MS + 2 * MINUTE_MS).step_by(30_000).map(|ms| Said {
+            sent.extend((0..=HOUR_MS + 2 * MINUTE_MS).step_by(30_000).map(|ms| LoggedEvent {
                 at: from.plus(ms),
                 logged: from.plus(ms + 1_000),
                 kind: EventKind::Beat,
@@ -200,9 +200,9 @@ async fn an_hour(folder: &Path) -> Span {
             }));
         }
     }
-    said.sort_by_key(|said| said.logged);
+    sent.sort_by_key(|event| event.logged);
     let cold = Arc::new(FaultyCold::over(SqliteCold::open(folder).unwrap()));
-    let stage = Stage { said, cold, log: Arc::new(MemoryLog::default()) };
+    let stage = Stage { events: sent, cold, log: Arc::new(MemoryLog::default()) };
     let mut node = stage.node().await;
     for n in 1..=HOUR_MS / WINDOW_MS {
         let now = from.plus(n * WINDOW_MS + TTL_MS + 1_000);

@@ -153,8 +153,12 @@ pub fn promtool(arguments: &[&str], input: &str) {
     let mut child = command.spawn().unwrap_or_else(|e| panic!("{tool}: {e}; ./test fetches it"));
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
-    let said = [output.stdout, output.stderr].concat();
-    assert!(output.status.success(), "promtool {arguments:?}: {}", String::from_utf8_lossy(&said));
+    let printed = [output.stdout, output.stderr].concat();
+    assert!(
+        output.status.success(),
+        "promtool {arguments:?}: {}",
+        String::from_utf8_lossy(&printed)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

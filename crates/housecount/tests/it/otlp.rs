@@ -125,12 +125,12 @@ async fn a_collector_that_is_away_is_said_once() {
     command.args(["serve", "--listen", "127.0.0.1:0", "--otlp", &url, "--data"]).arg(data.path());
     command.args(["--set", "snapshot_interval=1s"]);
     let mut node = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut said = BufReader::new(node.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let mut printed = BufReader::new(node.stderr.take().unwrap()).lines().map(Result::unwrap);
     // Spans are sent every five seconds.
-    let first = said.by_ref().find(|line| line.contains("traces can't be sent")).unwrap();
+    let first = printed.by_ref().find(|line| line.contains("traces can't be sent")).unwrap();
     assert!(first.contains(&url) && first.contains("WARN"), "{first}");
     signal(node.id(), "TERM");
-    let rest: Vec<String> = said.collect();
+    let rest: Vec<String> = printed.collect();
     assert!(node.wait().unwrap().success());
     let again =
         rest.iter().any(|line| line.contains("traces can't be sent") || line.contains("panicked"));

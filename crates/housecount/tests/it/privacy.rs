@@ -107,12 +107,12 @@ fn without_a_key_nothing_starts() {
             .args(["--set", "viewer_ids=hashed", "--set", &format!("viewer_ids_key={key}")])
             .output()
             .unwrap();
-        let said = String::from_utf8_lossy(&started.stderr).into_owned();
-        assert!(!started.status.success() && said.contains(named), "{said}");
+        let printed = String::from_utf8_lossy(&started.stderr).into_owned();
+        assert!(!started.status.success() && printed.contains(named), "{printed}");
         assert!(
-            said.contains("openssl rand -hex 32") && said.trim().lines().count() == 1,
-            "{said}"
+            printed.contains("openssl rand -hex 32") && printed.trim().lines().count() == 1,
+            "{printed}"
         );
-        assert!(!said.contains("not long enough"), "{said}");
+        assert!(!printed.contains("not long enough"), "{printed}");
     }
 }

@@ -42,8 +42,8 @@ fn ran(command: &[&str], cold: &str) -> (i32, String) {
         whole.args(["--from", "2020-01-01", "--to", "2100-01-01"]);
     }
     let output = whole.output().unwrap();
-    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-    (output.status.code().unwrap(), said)
+    let printed = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    (output.status.code().unwrap(), printed)
 }
 
 /// All files of a folder, and when they and the folder itself last changed.
@@ -62,12 +62,12 @@ fn files(folder: &Path) -> BTreeMap<String, (Vec<u8>, SystemTime)> {
 fn all_read(folder: &Path, heartbeats: &[&str], what: &str) {
     let (cold, before) = (format!("embedded:{}", folder.display()), files(folder));
     for command in READERS {
-        let (code, said) = ran(command, &cold);
+        let (code, printed) = ran(command, &cold);
         // 1 is an answer: the range that is verified ends later than the ledger.
-        assert_ne!(code, 2, "{what}: {command:?}: {said}");
+        assert_ne!(code, 2, "{what}: {command:?}: {printed}");
         if command.contains(&"--raw") {
-            assert_eq!(said.lines().count(), 1 + heartbeats.len(), "{what}: {said}");
-            assert!(heartbeats.iter().all(|viewer| said.contains(viewer)), "{what}: {said}");
+            assert_eq!(printed.lines().count(), 1 + heartbeats.len(), "{what}: {printed}");
+            assert!(heartbeats.iter().all(|viewer| printed.contains(viewer)), "{what}: {printed}");
         }
         assert!(files(folder) == before, "{what}: {command:?} has written");
     }
@@ -103,8 +103,8 @@ async fn reading_changes_no_file() {
     signal(node.pid(), "CONT");
     beat(&node, "viewer-2").await;
     for command in READERS {
-        let (code, said) = ran(command, &format!("embedded:{}", folder.display()));
-        assert_ne!(code, 2, "while a node writes: {command:?}: {said}");
+        let (code, printed) = ran(command, &format!("embedded:{}", folder.display()));
+        assert_ne!(code, 2, "while a node writes: {command:?}: {printed}");
     }
     node.kill();
     all_read(&folder, &["viewer-1", "viewer-2"], "after a node was killed");
@@ -116,10 +116,10 @@ async fn reading_changes_no_file() {
     }
     let before = files(copy.path());
     for command in READERS {
-        let (code, said) = ran(command, &format!("embedded:{}", copy.path().display()));
+        let (code, printed) = ran(command, &format!("embedded:{}", copy.path().display()));
         assert!(
-            code == 2 && said.contains("start and stop a node on this folder"),
-            "{command:?}: {said}"
+            code == 2 && printed.contains("start and stop a node on this folder"),
+            "{command:?}: {printed}"
         );
     }
     assert!(files(copy.path()) == before);
@@ -168,18 +168,18 @@ async fn what_is_not_there_is_not_made() {
         let place = folder.path().join(name);
         let before = place.exists().then(|| files(&place));
         for command in READERS {
-            let (code, said) = ran(command, &format!("embedded:{}", place.display()));
-            assert!(code == 2 && said.contains(says), "{name}: {command:?}: {said}");
-            assert_eq!(said.trim_end().lines().count(), 1, "{name}: {command:?}: {said}");
+            let (code, printed) = ran(command, &format!("embedded:{}", place.display()));
+            assert!(code == 2 && printed.contains(says), "{name}: {command:?}: {printed}");
+            assert_eq!(printed.trim_end().lines().count(), 1, "{name}: {command:?}: {printed}");
         }
         assert!(place.exists().then(|| files(&place)) == before, "{name}");
     }
     let dynamo = Dynamo::start().await;
     for command in READERS {
-        let (code, said) = ran(command, &dynamo.url("audience"));
+        let (code, printed) = ran(command, &dynamo.url("audience"));
         assert!(
-            code == 2 && said.contains("there is no table dynamodb://audience"),
-            "{command:?}: {said}"
+            code == 2 && printed.contains("there is no table dynamodb://audience"),
+            "{command:?}: {printed}"
         );
     }
     let described = dynamo

@@ -242,10 +242,12 @@ fn files_that_cant_be_used_stop_the_start() {
             .args(&flags)
             .output()
             .unwrap();
-        let said = String::from_utf8_lossy(&started.stderr).into_owned();
+        let printed = String::from_utf8_lossy(&started.stderr).into_owned();
         assert!(
-            !started.status.success() && said.contains(named) && said.trim().lines().count() == 1,
-            "{said}"
+            !started.status.success()
+                && printed.contains(named)
+                && printed.trim().lines().count() == 1,
+            "{printed}"
         );
     }
 }
@@ -281,15 +283,15 @@ async fn load_speaks_tls_over_http_and_websockets() {
         )
     };
     for transport in ["http", "ws"] {
-        let (code, report, said) = load(transport, &folder.path().join("cert.pem")).await;
+        let (code, report, printed) = load(transport, &folder.path().join("cert.pem")).await;
         let report: Value =
-            serde_json::from_str(&report).unwrap_or_else(|_| panic!("{transport}: {said}"));
+            serde_json::from_str(&report).unwrap_or_else(|_| panic!("{transport}: {printed}"));
         assert_eq!((code, &report["failed"]), (Some(0), &json!(0)), "{transport}: {report:#}");
         assert_eq!(report["expectedViewers"], report["countedViewers"], "{transport}: {report:#}");
     }
     let other = tempfile::tempdir().unwrap();
     certify(other.path());
-    let (code, _, said) = load("http", &other.path().join("cert.pem")).await;
+    let (code, _, printed) = load("http", &other.path().join("cert.pem")).await;
     assert_ne!(code, Some(0));
-    assert!(said.contains("certificate"), "{said}");
+    assert!(printed.contains("certificate"), "{printed}");
 }

@@ -9,7 +9,7 @@ use housecount_core::event::EventKind;
 use housecount_core::limits::ACK_TIMEOUT_MS;
 use serde_json::Value;
 
-use crate::inside::{Inside, said};
+use crate::inside::{Inside, test_event};
 use crate::support::eventually;
 use crate::support::faulty::FaultyLog;
 use crate::support::node::Node;
@@ -50,10 +50,10 @@ async fn while_appends_are_refused_time_stands_still_and_no_viewer_times_out() {
     for fault in faults {
         let inside = Inside::ready(FaultyLog::default(), &FAST).await;
         let node = &inside.node;
-        assert_eq!(node.ingest.submit(vec![said(1)]).await, Ok(()));
+        assert_eq!(node.ingest.submit(vec![test_event(1)]).await, Ok(()));
         let fault = fault(&inside.log);
         fault.store(true, Ordering::SeqCst);
-        let (_, seat) = said(2);
+        let (_, seat) = test_event(2);
         let receipt = node
             .ingest
             .enqueue(housecount::ingest::UnstampedEvent::of(EventKind::Beat, &seat), false)
@@ -65,7 +65,7 @@ async fn while_appends_are_refused_time_stands_still_and_no_viewer_times_out() {
         eventually("counts are complete again", async || is_complete(node)).await;
         assert_eq!(node.not_ready_reason(), None);
         assert!(receipt.is_resolved(), "its event was appended");
-        assert_eq!(node.ingest.submit(vec![said(3)]).await, Ok(()));
+        assert_eq!(node.ingest.submit(vec![test_event(3)]).await, Ok(()));
         assert_eq!(
             node.hub.count("s").value.viewers,
             1,
@@ -100,7 +100,7 @@ async fn ack_wait_ms_max_flags_an_append_that_hangs() {
     eventually("counts are complete", async || is_complete(node)).await;
     inside.log.append_hangs.store(true, Ordering::SeqCst);
     let began = node.clock.now().unwrap();
-    assert_eq!(node.ingest.submit(vec![said(1)]).await, Err(IngestError::AppendPending));
+    assert_eq!(node.ingest.submit(vec![test_event(1)]).await, Err(IngestError::AppendPending));
     eventually("it is said", async || !is_complete(node)).await;
     assert!(node.clock.now().unwrap().since(began) >= ACK_TIMEOUT_MS);
     assert!(
@@ -114,16 +114,19 @@ async fn ack_wait_ms_max_flags_an_append_that_hangs() {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_heartbeat_is_acknowledged_from_memory_while_the_log_refuses_writes() {
     let inside = Inside::ready(FaultyLog::default(), &[("ack", "memory")]).await;
-    assert_eq!(inside.node.ingest.submit(vec![said(1)]).await, Ok(()));
+    assert_eq!(inside.node.ingest.submit(vec![test_event(1)]).await, Ok(()));
     inside.log.append_denied.store(true, Ordering::SeqCst);
-    let (_, seat) = said(2);
+    let (_, seat) = test_event(2);
     let _ = inside
         .node
         .ingest
         .enqueue(housecount::ingest::UnstampedEvent::of(EventKind::Beat, &seat), false)
         .unwrap();
     eventually("it is said", async || is_flagged(&inside.node)).await;
-    assert_eq!(inside.node.ingest.submit(vec![said(3)]).await, Err(IngestError::AppendPending));
+    assert_eq!(
+        inside.node.ingest.submit(vec![test_event(3)]).await,
+        Err(IngestError::AppendPending)
+    );
 }
 
 /// What is given up after `lateness_max` is given up once, however long it lasts, and the rest is
@@ -135,7 +138,7 @@ async fn an_outage_far_beyond_lateness_max_is_survived() {
     inside.log.append_denied.store(true, Ordering::SeqCst);
     let node = &inside.node;
     for n in 0..10 {
-        let (_, seat) = said(n);
+        let (_, seat) = test_event(n);
         let _ = node
             .ingest
             .enqueue(housecount::ingest::UnstampedEvent::of(EventKind::Beat, &seat), false)

@@ -138,7 +138,7 @@ async fn a_player_beats_repeats_and_leaves() {
 async fn bad_messages_are_answered_and_ws_bad_messages_max_ends_them() {
     let node = Node::ready(&FAST).await;
     let mut player = Player::connect(&node.address).await;
-    for (said, code, named) in [
+    for (message, code, named) in [
         ("{}", "invalid_stage", "no heartbeat to repeat"),
         (r#"{"leave":true}"#, "invalid_stage", "no heartbeat to repeat"),
         (r#"{"stage":"s"}"#, "invalid_viewer", "viewer is missing"),
@@ -149,10 +149,10 @@ async fn bad_messages_are_answered_and_ws_bad_messages_max_ends_them() {
         ("[]", "invalid_body", "no JSON object"),
         ("", "invalid_body", "EOF"),
     ] {
-        let answer = player.ask(said).await;
-        assert_eq!(answer["code"], code, "{said}: {answer}");
-        assert!(answer["detail"].as_str().unwrap().contains(named), "{said}: {answer}");
-        assert!(answer.get("retryAfterMs").is_none(), "{said}: {answer}");
+        let answer = player.ask(message).await;
+        assert_eq!(answer["code"], code, "{message}: {answer}");
+        assert!(answer["detail"].as_str().unwrap().contains(named), "{message}: {answer}");
+        assert!(answer.get("retryAfterMs").is_none(), "{message}: {answer}");
     }
     assert_eq!(player.beat("s", "ann").await["viewers"], 1, "the connection stays");
     player.0.send(Message::binary(Bytes::from_static(b"{}"))).await.unwrap();
@@ -267,16 +267,16 @@ async fn a_slow_reader_skips_to_the_latest() {
     let node = Node::ready(&FAST).await;
     let mut slow = Player::connect(&node.address).await;
     let beats = 50_000;
-    let mut said = 0;
+    let mut message = 0;
     // It stops being read from, or all of it is read; either way the node lives and holds little.
-    while said < beats {
+    while message < beats {
         let sent =
-            slow.0.feed(Message::text(format!(r#"{{"stage":"s","viewer":"v{}"}}"#, said % 500)));
+            slow.0.feed(Message::text(format!(r#"{{"stage":"s","viewer":"v{}"}}"#, message % 500)));
         match tokio::time::timeout(Duration::from_secs(2), sent).await {
             Ok(sent) => sent.unwrap(),
             Err(_) => break,
         }
-        said += 1;
+        message += 1;
     }
     let flushed = tokio::time::timeout(Duration::from_secs(10), slow.0.flush()).await;
     assert_eq!(node.status("/healthz").await, 200);
@@ -286,7 +286,7 @@ async fn a_slow_reader_skips_to_the_latest() {
         while slow.hear().await["stage"] != "last" {
             answers += 1;
         }
-        assert!(answers < said, "{answers} answers to {said} heartbeats");
+        assert!(answers < message, "{answers} answers to {message} heartbeats");
     }
 }
 

@@ -66,7 +66,7 @@ impl SeatTable {
 
     /// The one without a session of a seat's viewer's on its stage.
     pub(in crate::fold) fn unnamed_here(&self, seat: SeatIndex) -> Option<SeatIndex> {
-        self.shared_here(seat).find(|other| self[*other].is_unresolved_id())
+        self.shared_here(seat).find(|other| self[*other].is_without_session())
     }
 
     /// The one that was carried over of a seat's viewer's on its stage.

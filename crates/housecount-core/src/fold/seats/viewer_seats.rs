@@ -44,7 +44,7 @@ impl ViewerSeats {
     pub(super) fn insert(&mut self, seat: SeatIndex, known: &SeatState, beat: UnixMs) {
         self.by_tail.insert((known.handle.tail(), seat));
         self.by_stage.insert((known.stage, seat));
-        if known.is_unresolved_id() || known.is(SeatFlag::Restored) {
+        if known.is_without_session() || known.is(SeatFlag::Restored) {
             self.share(seat, known.stage);
         }
         if known.is(SeatFlag::Online) {

@@ -25,8 +25,8 @@ fn handle(event: &EventRef<'_>) -> Handle {
     Handle::of(KEY, event.stage, event.viewer, event.session)
 }
 
-fn fold_record(fold: &mut Fold, said: RecordEntry<'_>) {
-    fold.apply_all(0, &[said], said.at(), |_| ());
+fn fold_record(fold: &mut Fold, entry: RecordEntry<'_>) {
+    fold.apply_all(0, &[entry], entry.at(), |_| ());
 }
 
 fn events() -> impl Strategy<Value = Vec<EventRef<'static>>> {
@@ -70,13 +70,13 @@ proptest! {
         events.iter().for_each(|event| { plain.apply(event); });
         let mut whole = std::collections::BTreeSet::new();
         for (event, by_handle) in shuffled.iter().zip(by_handle) {
-            let said = if by_handle && event.kind == EventKind::Beat {
+            let entry = if by_handle && event.kind == EventKind::Beat {
                 RecordEntry::ByHandle { at: event.at, handle: handle(event) }
             } else {
                 whole.insert((event.stage, event.viewer, event.session));
                 RecordEntry::Full(*event)
             };
-            fold_record(&mut told, said);
+            fold_record(&mut told, entry);
         }
         let is_told = |e: &&EventRef<'_>| whole.contains(&(e.stage, e.viewer, e.session));
         for event in events.iter().filter(|e| !is_told(e)) {
@@ -139,8 +139,8 @@ fn ids_are_told_first_and_again_after_a_while() {
 #[test]
 fn without_names_nobody_is_counted_and_it_is_said_so() {
     let mut fold = fold();
-    let said = RecordEntry::ByHandle { at: UnixMs(1_000), handle: handle(&beat(1_000, "ann")) };
-    fold_record(&mut fold, said);
+    let entry = RecordEntry::ByHandle { at: UnixMs(1_000), handle: handle(&beat(1_000, "ann")) };
+    fold_record(&mut fold, entry);
     fold.advance(UnixMs(1_001));
     assert!(!fold.is_fully_resolved());
     assert_eq!(fold.totals().count.viewers, 0);
@@ -205,9 +205,9 @@ proptest! {
                 }
             }
             if !events.is_empty() {
-                let said: Vec<RecordEntry<'_>> = node.record_entries(&events, now);
-                node.apply_all(0, &said, now, |_| ());
-                log.0.push_back((now, record::encode(&said)));
+                let entry: Vec<RecordEntry<'_>> = node.record_entries(&events, now);
+                node.apply_all(0, &entry, now, |_| ());
+                log.0.push_back((now, record::encode(&entry)));
             }
             node.advance(now);
             let committed = now.minus(rules.ttl_ms).aligned(window_ms);
@@ -228,8 +228,8 @@ proptest! {
             }
         }
         // Most beats are told by handle.
-        let said: Vec<_> = log.0.iter().flat_map(|(_, record)| record::decode(record).unwrap()).collect();
-        let by_handle = said.iter().filter(|said| matches!(said, RecordEntry::ByHandle { .. })).count();
-        prop_assert!(by_handle * 4 > said.len() * 3, "{} of {}", by_handle, said.len());
+        let entry: Vec<_> = log.0.iter().flat_map(|(_, record)| record::decode(record).unwrap()).collect();
+        let by_handle = entry.iter().filter(|entry| matches!(entry, RecordEntry::ByHandle { .. })).count();
+        prop_assert!(by_handle * 4 > entry.len() * 3, "{} of {}", by_handle, entry.len());
     }
 }

@@ -117,9 +117,9 @@ fn check_sessions(
     viewer: &str,
 ) {
     let last_beat = |session: &str| {
-        let said =
+        let applied_events =
             events.iter().filter(|e| (e.stage, e.viewer, e.session) == (stage, viewer, session));
-        said.filter(|e| e.kind == EventKind::Beat).map(|e| e.at).max().unwrap()
+        applied_events.filter(|e| e.kind == EventKind::Beat).map(|e| e.at).max().unwrap()
     };
     let sessions = presence.online_sessions(stage, viewer, 9);
     let expected: BTreeSet<_> =
@@ -162,14 +162,14 @@ proptest! {
     fn counts_equal_the_oracle_at_every_millisecond(mut events in events()) {
         events.sort();
         let mut presence = Fold::new(RULES, 1, false);
-        let mut said = 0;
+        let mut applied_events = 0;
         for now in 1..800 {
-            while said < events.len() && events[said].at.0 == now {
-                presence.apply(&events[said]);
-                said += 1;
+            while applied_events < events.len() && events[applied_events].at.0 == now {
+                presence.apply(&events[applied_events]);
+                applied_events += 1;
             }
             presence.advance(UnixMs(now));
-            check_against_oracle(&presence, &events[..said], now);
+            check_against_oracle(&presence, &events[..applied_events], now);
         }
         prop_assert_eq!(presence.totals(), Totals::default());
         prop_assert_eq!(presence.len(), 0, "a session was never dropped");

@@ -66,32 +66,32 @@ fn check(proof: &Fold, events: &[TestEvent], within: Span) {
 
 proptest! {
     #[test]
-    fn is_the_rule_whatever_the_order((said, shuffled) in events().prop_flat_map(|said| {
-        let twice: Vec<TestEvent> = said.iter().chain(&said).copied().collect();
-        (Just(said), Just(twice).prop_shuffle())
+    fn is_the_rule_whatever_the_order((sent, shuffled) in events().prop_flat_map(|sent| {
+        let twice: Vec<TestEvent> = sent.iter().chain(&sent).copied().collect();
+        (Just(sent), Just(twice).prop_shuffle())
     })) {
-        check(&proof_of(&said), &said, ALWAYS);
-        check(&proof_of(&shuffled), &said, ALWAYS);
-        check(&proof_of(&said), &said, Span::new(UnixMs(400), UnixMs(900)));
+        check(&proof_of(&sent), &sent, ALWAYS);
+        check(&proof_of(&shuffled), &sent, ALWAYS);
+        check(&proof_of(&sent), &sent, Span::new(UnixMs(400), UnixMs(900)));
     }
 
     /// Told again from any moment on, another node proves the same from then on, with whatever
     /// comes later.
     #[test]
-    fn told_again_it_proves_the_same(said in events(), from in 0u64..1_500, later in events()) {
-        let proof = proof_of(&said);
+    fn told_again_it_proves_the_same(sent in events(), from in 0u64..1_500, later in events()) {
+        let proof = proof_of(&sent);
         let told: Vec<TestEvent> = proof.checkpoint_events(0, 0..usize::MAX, UnixMs(from)).map(|e| events_of(&e.event())).collect();
         let mut again = proof_of(&told);
         let later: Vec<TestEvent> = later.into_iter().filter(|e| e.at.0 >= from).collect();
         later.iter().for_each(|event| assert_ne!(again.apply(event), ApplyOutcome::Uncredited));
-        let all: Vec<TestEvent> = said.iter().chain(&later).copied().collect();
+        let all: Vec<TestEvent> = sent.iter().chain(&later).copied().collect();
         check(&again, &all, Span::new(UnixMs(from), UnixMs::MAX));
     }
 
     /// Forgetting what no acceptable event can reach changes nothing.
     #[test]
-    fn what_is_forgotten_could_not_matter(said in events(), floor in 0u64..1_500, later in events()) {
-        let mut proof = proof_of(&said);
+    fn what_is_forgotten_could_not_matter(sent in events(), floor in 0u64..1_500, later in events()) {
+        let mut proof = proof_of(&sent);
         let floor = UnixMs(floor);
         proof.refuse_before(0, floor);
         proof.prune(0, 0..proof.places(), floor.minus(TTL_MS));
@@ -100,7 +100,7 @@ proptest! {
             assert_eq!(proof.apply(event) != ApplyOutcome::Uncredited, taken);
             taken
         }).collect();
-        let all: Vec<TestEvent> = said.iter().chain(&later).copied().collect();
+        let all: Vec<TestEvent> = sent.iter().chain(&later).copied().collect();
         check(&proof, &all, Span::new(floor, UnixMs::MAX));
     }
 }

@@ -72,8 +72,8 @@ fn joined(all: &Sessions, keeps_proof: bool) -> Fold {
     fold
 }
 
-fn fold_entries(fold: &mut Fold, said: RecordEntry<'_>) {
-    fold.apply_all(0, &[said], said.at(), |_| ());
+fn fold_entries(fold: &mut Fold, entry: RecordEntry<'_>) {
+    fold.apply_all(0, &[entry], entry.at(), |_| ());
 }
 
 /// All that a player's request asks of the fold, or changes there.

@@ -113,7 +113,7 @@ impl VerificationKey {
         if jwk.common.public_key_use.as_ref().is_some_and(|what| *what != PublicKeyUse::Signature) {
             return Err(format!("key {named} is not for signatures"));
         }
-        let (algorithm, is_said) = match &jwk.algorithm {
+        let (algorithm, stated) = match &jwk.algorithm {
             AlgorithmParameters::OctetKey(_) if from == KeySource::Published => {
                 return Err(format!("key {named} is a secret, and published"));
             }
@@ -128,11 +128,17 @@ impl VerificationKey {
             _ => return Err(format!("key {named} is none of RSA, EC P-256, Ed25519 or oct")),
         };
         // RFC 9864 names Ed25519's algorithm after its curve, which the library doesn't know yet.
-        let is_ours = |said: &KeyAlgorithm| {
-            *said == is_said
-                || (*said == KeyAlgorithm::UNKNOWN_ALGORITHM && algorithm == Algorithm::EdDSA)
+        let is_ours = |algorithm_named: &KeyAlgorithm| {
+            *algorithm_named == stated
+                || (*algorithm_named == KeyAlgorithm::UNKNOWN_ALGORITHM
+                    && algorithm == Algorithm::EdDSA)
         };
-        if jwk.common.key_algorithm.as_ref().is_some_and(|said| !is_ours(said)) {
+        if jwk
+            .common
+            .key_algorithm
+            .as_ref()
+            .is_some_and(|algorithm_named| !is_ours(algorithm_named))
+        {
             return Err(format!("key {named} is for another algorithm than {algorithm:?}"));
         }
         let key = DecodingKey::from_jwk(&jwk).map_err(|_| format!("key {named} can't be read"))?;

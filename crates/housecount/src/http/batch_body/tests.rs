@@ -7,12 +7,13 @@ use super::*;
 /// By place, the viewer or the code of what is wrong.
 fn read(bytes: &[u8], form: BatchForm) -> Result<Vec<(usize, String)>, &'static str> {
     let parsed = parse_many(bytes, form).map_err(|problem| problem.code())?;
-    let said = |beat: Result<HeartbeatRequest<'_>, Problem>| {
-        let viewer = beat
-            .and_then(|beat| beat.to_event(EventKind::Beat).map(|said| said.viewer.to_string()));
+    let viewer_of = |beat: Result<HeartbeatRequest<'_>, Problem>| {
+        let viewer = beat.and_then(|beat| {
+            beat.to_event(EventKind::Beat).map(|viewer_of| viewer_of.viewer.to_string())
+        });
         viewer.unwrap_or_else(|problem| problem.code().to_string())
     };
-    Ok(parsed.into_iter().map(|(index, beat)| (index, said(beat))).collect())
+    Ok(parsed.into_iter().map(|(index, beat)| (index, viewer_of(beat))).collect())
 }
 
 fn at(found: &[(usize, &str)]) -> Result<Vec<(usize, String)>, &'static str> {
@@ -121,8 +122,8 @@ fn batch_slice_beats_max_is_read_at_once_and_nothing_is_lost_between() {
             let parsed = parser.into_parsed();
             assert_eq!(parsed.len(), count + bad);
             for (n, (index, beat)) in parsed.iter().enumerate().take(count) {
-                let said = beat.as_ref().unwrap().to_event(EventKind::Beat).unwrap();
-                assert_eq!((*index, said.viewer), (n, &*format!("viewer-{n}")));
+                let viewer_of = beat.as_ref().unwrap().to_event(EventKind::Beat).unwrap();
+                assert_eq!((*index, viewer_of.viewer), (n, &*format!("viewer-{n}")));
             }
             assert_eq!(parsed.iter().filter(|(_, beat)| beat.is_err()).count(), bad);
         }

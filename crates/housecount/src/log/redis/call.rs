@@ -141,7 +141,7 @@ pub(super) fn is_denied(error: &RedisError) -> bool {
     let text = error.to_string();
     error.kind() == RedisKind::Server(ServerErrorKind::NoPerm)
         || text.contains("NOPERM")
-        || of_script.iter().any(|said| text.contains(said))
+        || of_script.iter().any(|start| text.contains(start))
 }
 
 #[cfg(test)]

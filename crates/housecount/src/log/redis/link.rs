@@ -40,7 +40,7 @@ pub(super) struct ConnectionPool {
     /// are thrown away.
     moves: Arc<AtomicU64>,
     /// Whether it was said that the user may not do what a read is usually made of.
-    is_denial_said: AtomicBool,
+    is_denial_logged: AtomicBool,
 }
 
 enum AnyClient {
@@ -127,7 +127,7 @@ impl ConnectionPool {
             client,
             currents: Mutex::default(),
             moves,
-            is_denial_said: AtomicBool::new(false),
+            is_denial_logged: AtomicBool::new(false),
         })
     }
 
@@ -160,7 +160,7 @@ impl ConnectionPool {
                 RedisConnection::Cluster(cluster) => call.on(cluster).await,
             };
             if let Some(denied) = denied
-                && !self.is_denial_said.swap(true, Ordering::Relaxed)
+                && !self.is_denial_logged.swap(true, Ordering::Relaxed)
             {
                 tracing::warn!(
                     error = %denied,

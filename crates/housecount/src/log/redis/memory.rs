@@ -65,7 +65,7 @@ impl Memory {
 mod tests {
     use super::*;
 
-    fn said(used: &str, max: u64, policy: &str) -> Value {
+    fn info_reply(used: &str, max: u64, policy: &str) -> Value {
         let text = format!(
             "# Memory\r\nused_memory:{used}\r\nused_memory_human:1.2K\r\nmaxmemory:{max}\r\nmaxmemory_policy:{policy}\r\n"
         );
@@ -78,34 +78,43 @@ mod tests {
 
     #[test]
     fn answers_of_masters_are_added_up_and_the_fullest_counts() {
-        assert_eq!(Memory::parse(&said("1234", 0, "noeviction")), memory(1_234, 0, None));
+        assert_eq!(Memory::parse(&info_reply("1234", 0, "noeviction")), memory(1_234, 0, None));
         let name = |text: &str| Value::BulkString(text.as_bytes().to_vec());
         let all = Value::Map(vec![
-            (name("h:1"), said("800", 1_000, "noeviction")),
-            (name("h:2"), said("300", 1_000, "noeviction")),
+            (name("h:1"), info_reply("800", 1_000, "noeviction")),
+            (name("h:2"), info_reply("300", 1_000, "noeviction")),
         ]);
         assert_eq!(Memory::parse(&all), memory(1_100, 800, None));
-        let array = Value::Array(vec![said("1", 2, "volatile-lru"), said("1", 4, "allkeys-lru")]);
+        let array = Value::Array(vec![
+            info_reply("1", 2, "volatile-lru"),
+            info_reply("1", 4, "allkeys-lru"),
+        ]);
         assert_eq!(Memory::parse(&array), memory(2, 500, Some("allkeys-lru")));
     }
 
     #[test]
     fn what_is_no_number_counts_as_nothing() {
         assert_eq!(Memory::parse(&Value::Nil), Memory::default());
-        assert_eq!(Memory::parse(&said("-1", 5, "")), Memory::default());
-        assert_eq!(Memory::parse(&said("18446744073709551615", 1, "")).fullest_permille, u64::MAX);
+        assert_eq!(Memory::parse(&info_reply("-1", 5, "")), Memory::default());
+        assert_eq!(
+            Memory::parse(&info_reply("18446744073709551615", 1, "")).fullest_permille,
+            u64::MAX
+        );
     }
 
     /// The stream has no TTL, so the volatile policies never choose it.
     #[test]
     fn only_allkeys_policies_evict_the_stream() {
         for policy in ["allkeys-lru", "allkeys-lfu", "allkeys-random"] {
-            assert_eq!(Memory::parse(&said("1", 0, policy)).evicting.as_deref(), Some(policy));
+            assert_eq!(
+                Memory::parse(&info_reply("1", 0, policy)).evicting.as_deref(),
+                Some(policy)
+            );
         }
         for policy in
             ["noeviction", "volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl", ""]
         {
-            assert_eq!(Memory::parse(&said("1", 0, policy)).evicting, None, "{policy}");
+            assert_eq!(Memory::parse(&info_reply("1", 0, policy)).evicting, None, "{policy}");
         }
     }
 }

@@ -34,7 +34,7 @@ async fn public_text_in_the_place_of_public_keys_is_no_secret() {
         ],
     );
     node.until_ready().await;
-    let said = || std::fs::read_to_string(&log).unwrap();
+    let printed = || std::fs::read_to_string(&log).unwrap();
     let good = jwt::sign(&payload("ann", "s"), ED, Some("ed".to_string())).unwrap();
     assert_eq!(beat(&node, Some(&good), "s", "ann").0, 200);
     let html =
@@ -46,9 +46,10 @@ async fn public_text_in_the_place_of_public_keys_is_no_secret() {
         (format!("secret:{html}"), "a secret is one line"),
         (format!("secret:{}", "opensesame".repeat(4)), "restart the node if that is meant"),
     ] {
-        let before = said().matches(why).count();
+        let before = printed().matches(why).count();
         write(&text);
-        eventually("the file was looked at", async || said().matches(why).count() > before).await;
+        eventually("the file was looked at", async || printed().matches(why).count() > before)
+            .await;
         assert_eq!(beat(&node, Some(&good), "s", "ann").0, 200, "{text}");
         for secret in [
             text.as_str(),
@@ -80,7 +81,11 @@ async fn public_text_in_the_place_of_public_keys_is_no_secret() {
     write("{\"keys\":[]}");
     eventually("no key is left", async || beat(&node, Some(&good), "s", "ann").0 == 401).await;
     drop(node);
-    assert!(!said().contains("opensesame") && !said().contains("Bad Gateway"), "{}", said());
+    assert!(
+        !printed().contains("opensesame") && !printed().contains("Bad Gateway"),
+        "{}",
+        printed()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -118,9 +123,9 @@ async fn an_address_is_logged_without_its_secrets() {
             .args(["serve", "--listen", "127.0.0.1:0", "--set", setting])
             .output()
             .unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!((output.status.code(), said.lines().count()), (Some(2), 1), "{said}");
-        assert!(!said.contains("opensesame"), "{said}");
+        let printed = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), printed.lines().count()), (Some(2), 1), "{printed}");
+        assert!(!printed.contains("opensesame"), "{printed}");
     };
     for address in ["user:opensesame@", "opensesame@", ":opensesame@", "user:open/opensesame@"] {
         refused(&format!("auth.viewer_jwks_url=http://{address}127.0.0.1:1/jwks"));
@@ -144,17 +149,18 @@ async fn an_address_is_logged_without_its_secrets() {
         ],
     );
     node.until_ready().await;
-    let said = || std::fs::read_to_string(&log).unwrap();
+    let printed = || std::fs::read_to_string(&log).unwrap();
     let token = jwt::sign(&payload("ann", "s"), ED, None).unwrap();
     assert_eq!(refused_code(&node, &token), (503, "keys_unavailable".to_string()));
     eventually("both are away", async || {
         node.beat("s", "bob").await; // an append has a span
-        said().contains("viewers' keys can't be fetched") && said().contains("traces can't be sent")
+        printed().contains("viewers' keys can't be fetched")
+            && printed().contains("traces can't be sent")
     })
     .await;
     let metrics = ask(&node, "GET /metrics", &[], "");
     drop(node);
-    let shown = format!("{}{}", said(), metrics.0);
+    let shown = format!("{}{}", printed(), metrics.0);
     for visible in ["http://127.0.0.1:1/at", "http://127.0.0.1:1/jwks"] {
         assert!(shown.contains(visible), "{shown}");
     }

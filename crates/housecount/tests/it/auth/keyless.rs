@@ -34,7 +34,7 @@ fn ask(node: &Node, line: &str, headers: &[String], body: &str) -> (u16, String)
     (status, rest)
 }
 
-fn said(lines: &[&str]) -> Vec<String> {
+fn log_messages(lines: &[&str]) -> Vec<String> {
     lines.iter().map(ToString::to_string).collect()
 }
 
@@ -42,12 +42,12 @@ fn said(lines: &[&str]) -> Vec<String> {
 /// and the version.
 fn indirect(host: &str) -> Vec<(&'static str, Vec<String>)> {
     let here = format!("host: {host}");
-    let with = |more: &str| said(&[&here, more]);
+    let with = |more: &str| log_messages(&[&here, more]);
     vec![
-        ("HTTP/1.1", said(&["host: evil.example"])),
-        ("HTTP/1.1", said(&["host: localhost.evil.example:7400"])),
-        ("HTTP/1.1", said(&["host: "])),
-        ("HTTP/1.0", said(&[&here])),
+        ("HTTP/1.1", log_messages(&["host: evil.example"])),
+        ("HTTP/1.1", log_messages(&["host: localhost.evil.example:7400"])),
+        ("HTTP/1.1", log_messages(&["host: "])),
+        ("HTTP/1.0", log_messages(&[&here])),
         ("HTTP/1.1", with("x-forwarded-for: 203.0.113.7")),
         ("HTTP/1.1", with("X-Forwarded-For: 127.0.0.1")),
         ("HTTP/1.1", with("forwarded: for=203.0.113.7")),
@@ -108,12 +108,12 @@ async fn operators_calls_are_answered_to_this_machine_asked_directly() {
             assert!(answer.to_lowercase().contains("www-authenticate: bearer"), "{answer}");
         }
         for named in [
-            said(&[&format!("host: {host}")]),
-            said(&[&format!("host: localhost:{port}")]),
-            said(&["host: LOCALHOST"]),
-            said(&[&format!("host: [::1]:{port}")]),
-            said(&[&format!("host: {host}"), &format!("origin: http://{host}")]),
-            said(&[
+            log_messages(&[&format!("host: {host}")]),
+            log_messages(&[&format!("host: localhost:{port}")]),
+            log_messages(&["host: LOCALHOST"]),
+            log_messages(&[&format!("host: [::1]:{port}")]),
+            log_messages(&[&format!("host: {host}"), &format!("origin: http://{host}")]),
+            log_messages(&[
                 &format!("host: localhost:{port}"),
                 &format!("origin: http://localhost:{port}"),
             ]),
@@ -145,7 +145,7 @@ async fn players_calls_are_answered_to_all() {
             ("GET /api/health", ""),
             ("GET /openapi.json", ""),
         ] {
-            let headers = [headers.clone(), said(&["content-type: text/plain"])].concat();
+            let headers = [headers.clone(), log_messages(&["content-type: text/plain"])].concat();
             let (status, answer) = ask(&node, &format!("{line} {version}"), &headers, body);
             assert!([200, 204].contains(&status), "{line} {headers:?}: {status} {answer}");
         }
@@ -158,13 +158,16 @@ async fn players_calls_are_answered_to_all() {
 async fn an_insecure_node_refuses_other_sites_pages_only() {
     let node = node(&["insecure=true", "cors.operator_origins=https://ops.example"]).await;
     for (is_taken, headers) in [
-        (true, said(&["host: box.example"])),
-        (true, said(&["host: box.example", "x-forwarded-for: 203.0.113.7", "via: 1.1 proxy"])),
-        (true, said(&["host: box.example", "origin: https://box.example"])),
-        (true, said(&["host: box.example", "origin: https://ops.example"])),
-        (false, said(&["host: box.example", "origin: https://evil.example"])),
-        (false, said(&["host: box.example", "origin: http://box.example:3000"])),
-        (false, said(&["host: box.example", "origin: null"])),
+        (true, log_messages(&["host: box.example"])),
+        (
+            true,
+            log_messages(&["host: box.example", "x-forwarded-for: 203.0.113.7", "via: 1.1 proxy"]),
+        ),
+        (true, log_messages(&["host: box.example", "origin: https://box.example"])),
+        (true, log_messages(&["host: box.example", "origin: https://ops.example"])),
+        (false, log_messages(&["host: box.example", "origin: https://evil.example"])),
+        (false, log_messages(&["host: box.example", "origin: http://box.example:3000"])),
+        (false, log_messages(&["host: box.example", "origin: null"])),
     ] {
         for line in [
             "GET /v1/stats",
@@ -177,7 +180,7 @@ async fn an_insecure_node_refuses_other_sites_pages_only() {
             assert_eq!(status != 401, is_taken, "{line} {headers:?}: {status} {answer}");
         }
     }
-    let text = said(&["host: box.example", "content-type: text/plain"]);
+    let text = log_messages(&["host: box.example", "content-type: text/plain"]);
     assert_eq!(ask(&node, "POST /v1/stages HTTP/1.1", &text, r#"{"stage":"s"}"#).0, 415);
 }
 

@@ -54,8 +54,8 @@ async fn load_brings_tokens_and_a_key() {
             "--transport",
             transport,
         ];
-        let (code, report, said) = played(&tokens);
-        assert!(code == 0 && report["failed"] == 0, "{transport}: {report:#} {said}");
+        let (code, report, printed) = played(&tokens);
+        assert!(code == 0 && report["failed"] == 0, "{transport}: {report:#} {printed}");
         assert!(
             report["acknowledged"].as_u64() > Some(80) && report["polls"].as_u64() > Some(3),
             "{report:#}"
@@ -71,8 +71,11 @@ async fn load_brings_tokens_and_a_key() {
         assert!(report["problems"].to_string().contains(why), "{report:#}");
     }
     for (text, why) in [("secret:x", "at least 32"), (SECRET, "write a secret as secret:TEXT")] {
-        let (code, _, said) = played(&["--token-key", &file("bad", text)]);
-        assert!(code == 2 && said.contains("--token-key: ") && said.contains(why), "{said}");
-        assert!(!said.contains(SECRET), "{said}");
+        let (code, _, printed) = played(&["--token-key", &file("bad", text)]);
+        assert!(
+            code == 2 && printed.contains("--token-key: ") && printed.contains(why),
+            "{printed}"
+        );
+        assert!(!printed.contains(SECRET), "{printed}");
     }
 }

@@ -78,11 +78,11 @@ async fn every_route_needs_the_scope_it_says_and_none_is_forgotten() {
                     );
                 } else {
                     assert_eq!(refused(&answer), (403, "forbidden"), "{line} with {other}");
-                    let said = answer.1["detail"]
+                    let printed = answer.1["detail"]
                         .as_str()
                         .or(answer.1["error"]["message"].as_str())
                         .unwrap();
-                    assert!(said.contains(&format!("`{scope}`")), "{answer:?}");
+                    assert!(printed.contains(&format!("`{scope}`")), "{answer:?}");
                 }
             }
         }
@@ -232,10 +232,10 @@ async fn a_public_address_needs_keys() {
             .args(more)
             .output()
             .unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!((output.status.code(), said.lines().count()), (Some(2), 1), "{said}");
-        assert!(said.contains(named), "{said}");
-        assert!(!said.contains("opensesame"), "{said}");
+        let printed = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), printed.lines().count()), (Some(2), 1), "{printed}");
+        assert!(printed.contains(named), "{printed}");
+        assert!(!printed.contains("opensesame"), "{printed}");
     };
     refuses(&["--listen", "0.0.0.0:0"], "set auth.operator_keys, or start with --insecure");
     refuses(&["--listen", "[::]:0"], "set auth.operator_keys, or start with --insecure");
@@ -279,11 +279,11 @@ fn the_command_shows_a_key_once_and_its_entry() {
         .args(["key", "new", "--name", "grafana", "--scope", "read,stages"])
         .output()
         .unwrap();
-    let said = String::from_utf8(output.stdout).unwrap();
-    let key = said.lines().find_map(|line| line.strip_prefix("# hck_")).unwrap();
-    assert_eq!((key.len(), said.matches(key).count()), (64, 1));
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let key = printed.lines().find_map(|line| line.strip_prefix("# hck_")).unwrap();
+    assert_eq!((key.len(), printed.matches(key).count()), (64, 1));
     // All of it may go into the file as it is, the key as a comment.
-    let file: toml::Table = said.parse().unwrap();
+    let file: toml::Table = printed.parse().unwrap();
     assert_eq!(file["key"][0]["scopes"], toml::Value::from(vec!["read", "stages"]));
     let wrong =
         housecount().args(["key", "new", "--name", "x", "--scope", "write"]).output().unwrap();

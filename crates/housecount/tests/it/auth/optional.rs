@@ -20,21 +20,25 @@ async fn optional() -> Node {
 
 /// What becomes of all that can be said about a viewer without a token: true if it is refused.
 async fn refusals(node: &Node, stage: &str, viewer: &str) -> Vec<bool> {
-    let said = json!({ "stage": stage, "viewer": viewer });
+    let heartbeat = json!({ "stage": stage, "viewer": viewer });
     let named = json!({ "userId": viewer, "stageArn": stage, "participantId": "" });
     let joins = json!({ "userId": viewer, "stageArn": stage, "participantId": "p" });
     let mut refusals = Vec::new();
     for (path, body) in [
-        ("/v1/heartbeat", &said),
-        ("/v1/leave", &said),
+        ("/v1/heartbeat", &heartbeat),
+        ("/v1/leave", &heartbeat),
         ("/api/viewer/rejoin", &joins),
         ("/api/viewer/heartbeat", &named),
         ("/api/viewer/leave", &named),
     ] {
         refusals.push(say(node, path, None, body).0 == 401);
     }
-    let (_, many) =
-        say(node, "/v1/heartbeats", None, &json!([said, { "stage": stage, "viewer": "other" }]));
+    let (_, many) = say(
+        node,
+        "/v1/heartbeats",
+        None,
+        &json!([heartbeat, { "stage": stage, "viewer": "other" }]),
+    );
     refusals.push(many["rejected"][0]["code"] == "token_missing");
     assert_eq!(
         many["accepted"].as_u64(),

@@ -89,11 +89,11 @@ async fn a_token_is_for_its_viewer_stage_and_session() {
         [("match-1", "bob"), ("match-2", "ann"), ("match-", "ann"), ("match-11", "ann")]
     {
         for path in ["/v1/heartbeat", "/v1/leave"] {
-            let said = json!({ "stage": stage, "viewer": viewer });
+            let heartbeat = json!({ "stage": stage, "viewer": viewer });
             assert_eq!(
-                refused(&say(&node, path, Some(&ann), &said)),
+                refused(&say(&node, path, Some(&ann), &heartbeat)),
                 (403, "token_mismatch"),
-                "{said}"
+                "{heartbeat}"
             );
         }
     }
@@ -102,11 +102,11 @@ async fn a_token_is_for_its_viewer_stage_and_session() {
     assert_eq!(say(&node, "/v1/heartbeat", Some(&bound), &with("tab")).0, 200);
     for path in ["/v1/heartbeat", "/v1/leave"] {
         let without = json!({ "stage": "match-1", "viewer": "ann" });
-        for said in [with("other"), without] {
+        for heartbeat in [with("other"), without] {
             assert_eq!(
-                refused(&say(&node, path, Some(&bound), &said)),
+                refused(&say(&node, path, Some(&bound), &heartbeat)),
                 (403, "token_mismatch"),
-                "{said}"
+                "{heartbeat}"
             );
         }
     }
@@ -116,9 +116,9 @@ async fn a_token_is_for_its_viewer_stage_and_session() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_token_nothing_is_taken_and_the_answer_says_what_to_send() {
     let node = strict().await;
-    let said = json!({ "stage": "s", "viewer": "ann" });
+    let heartbeat = json!({ "stage": "s", "viewer": "ann" });
     for path in ["/v1/heartbeat", "/v1/leave"] {
-        let (head, answer) = ask(&node, &format!("POST {path}"), &[], &said.to_string());
+        let (head, answer) = ask(&node, &format!("POST {path}"), &[], &heartbeat.to_string());
         assert_eq!(refused(&answer), (401, "token_missing"));
         assert!(head.contains("www-authenticate: Bearer realm=\"housecount\"\r\n"), "{head}");
     }
@@ -135,7 +135,7 @@ async fn without_a_token_nothing_is_taken_and_the_answer_says_what_to_send() {
         (401, "token_invalid")
     );
     // Many at once are for a key, which this node has not.
-    let many = json!([said]);
+    let many = json!([heartbeat]);
     assert_eq!(refused(&say(&node, "/v1/heartbeats", Some(&ann), &many)), (401, "unauthorized"));
     assert_eq!(refused(&say(&node, "/v1/heartbeats", None, &many)), (401, "unauthorized"));
 }
@@ -353,9 +353,9 @@ async fn the_command_makes_tokens() {
     std::fs::write(file.path(), format!("\u{feff}secret:{SECRET}\n")).unwrap();
     let key = file.path().to_str().unwrap();
     for by in [["--set", &keys], ["--key", key]] {
-        let (_, made, said) =
+        let (_, made, heartbeat) =
             run(&[&by[..], &["--ttl", "1h", "--stage-prefix", "match-"]].concat());
-        assert_eq!(beat(&node, Some(made.trim()), "match-1", "ann").0, 200, "{said}");
+        assert_eq!(beat(&node, Some(made.trim()), "match-1", "ann").0, 200, "{heartbeat}");
         // A star is a character of the id.
         let (_, made, _) = run(&[&by[..], &["--stage", "match-*"]].concat());
         assert_eq!(
@@ -373,8 +373,8 @@ async fn the_command_makes_tokens() {
         (vec!["--key", key, "--ttl", "500000000000years"], "--ttl"),
         (vec!["--key", key, "--stage-prefix", "match-"], "cannot be used with"),
     ] {
-        let (code, _, said) = run(&[&stage[..], &more].concat());
-        assert!(code == Some(2) && said.contains(why), "{said}");
+        let (code, _, heartbeat) = run(&[&stage[..], &more].concat());
+        assert!(code == Some(2) && heartbeat.contains(why), "{heartbeat}");
     }
     for (text, why) in [
         ("secret:opensesame", "at least 32"),
@@ -383,7 +383,10 @@ async fn the_command_makes_tokens() {
         ("<html>opensesame opensesame opensesame</html>", "write a secret as secret:TEXT"),
     ] {
         std::fs::write(file.path(), text).unwrap();
-        let (code, _, said) = run(&["--stage", "s", "--key", key]);
-        assert!(code == Some(2) && said.contains(why) && !said.contains("opensesame"), "{said}");
+        let (code, _, heartbeat) = run(&["--stage", "s", "--key", key]);
+        assert!(
+            code == Some(2) && heartbeat.contains(why) && !heartbeat.contains("opensesame"),
+            "{heartbeat}"
+        );
     }
 }

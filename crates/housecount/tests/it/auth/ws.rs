@@ -77,8 +77,8 @@ async fn a_websocket_needs_a_token_and_stays_within_it() {
         1
     );
     for (stage, viewer) in [("match-1", "bob"), ("other", "ann")] {
-        let said = json!({ "stage": stage, "viewer": viewer });
-        assert_eq!(ask(&mut socket, said).await["code"], "token_mismatch");
+        let heartbeat = json!({ "stage": stage, "viewer": viewer });
+        assert_eq!(ask(&mut socket, heartbeat).await["code"], "token_mismatch");
         let leave = json!({ "stage": stage, "viewer": viewer, "leave": true });
         assert_eq!(ask(&mut socket, leave).await["code"], "token_mismatch");
     }

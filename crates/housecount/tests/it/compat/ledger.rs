@@ -52,10 +52,10 @@ async fn how_long_a_viewer_watched() {
     });
     assert_eq!(get(&node, path).await, none);
     watch(&node, "ann", "s", 2).await;
-    let said = get(&node, path).await;
-    let seconds = said["watchDurationSeconds"].as_u64().unwrap();
+    let answer = get(&node, path).await;
+    let seconds = answer["watchDurationSeconds"].as_u64().unwrap();
     assert!(seconds >= 2);
-    assert_eq!(said["watchDurationFormatted"], format!("{seconds}s"));
+    assert_eq!(answer["watchDurationFormatted"], format!("{seconds}s"));
 }
 
 /// Ann watches twice, with more than a ttl between, and leaves for less than one in the middle of

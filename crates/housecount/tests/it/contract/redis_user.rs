@@ -96,8 +96,8 @@ async fn no_permission_of_the_document_is_needless() {
                 && text.contains(&name)
                 && text.contains("docs/DEPLOY.md, \"The Redis user\"")
         };
-        let is_said = failures.iter().any(|error| says(&error));
-        assert_eq!(is_said, !done_without.contains(&permission), "{permission}: {failures:?}");
+        let is_reported = failures.iter().any(|error| says(&error));
+        assert_eq!(is_reported, !done_without.contains(&permission), "{permission}: {failures:?}");
     }
     assert!(include_str!("../../../../../docs/DEPLOY.md").contains("\n### The Redis user\n"));
 }

@@ -178,13 +178,13 @@ impl Hour {
     /// A slot of it: the audience speaks, and who is to write writes.
     pub async fn slot(&mut self) {
         let to = self.now.plus(SLOT_MS);
-        let mut said: Vec<(UnixMs, EventKind, String, String)> = Vec::new();
+        let mut sent: Vec<(UnixMs, EventKind, String, String)> = Vec::new();
         let base = BASE.aligned(WINDOW_MS);
         self.crowd.play(to.since(base), |e| {
-            said.push((e.at, e.kind, e.stage.to_string(), e.viewer.to_string()));
+            sent.push((e.at, e.kind, e.stage.to_string(), e.viewer.to_string()));
         });
         // A record a second, more where they are many.
-        for second in said.chunk_by(|a, b| a.0.0 / 1_000 == b.0.0 / 1_000) {
+        for second in sent.chunk_by(|a, b| a.0.0 / 1_000 == b.0.0 / 1_000) {
             for some in second.chunks(RECORD_EVENTS_MAX) {
                 let events = some.iter().map(|(at, kind, stage, viewer)| EventRef {
                     at: *at,
@@ -200,7 +200,7 @@ impl Hour {
                 self.hub.apply(events);
             }
         }
-        let beats = said.into_iter().filter(|(_, kind, ..)| *kind == EventKind::Beat);
+        let beats = sent.into_iter().filter(|(_, kind, ..)| *kind == EventKind::Beat);
         self.last = beats.map(|(at, _, stage, viewer)| (at, stage, viewer)).collect();
         self.beats += self.last.len() as u64;
         self.now = to;

@@ -13,7 +13,7 @@ fn cost(arguments: &[&str]) -> Output {
     housecount().arg("cost").args(arguments).output().unwrap()
 }
 
-fn said(output: &Output) -> String {
+fn printed(output: &Output) -> String {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout.clone()).unwrap()
 }
@@ -22,7 +22,7 @@ fn said(output: &Output) -> String {
 fn docs_are_what_it_prints() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/COST.md");
     let written = std::fs::read_to_string(path).unwrap();
-    let printed = said(&cost(&["--markdown"]));
+    let printed = printed(&cost(&["--markdown"]));
     assert!(
         written == printed,
         "docs/COST.md is not what the program prints; make it anew with\n  cargo run -q -p housecount -- cost --markdown > docs/COST.md"
@@ -32,7 +32,7 @@ fn docs_are_what_it_prints() {
 #[test]
 fn figures_are_those_of_the_audience_that_was_asked_for() {
     let figures =
-        |arguments: &[&str]| -> Value { serde_json::from_str(&said(&cost(arguments))).unwrap() };
+        |arguments: &[&str]| -> Value { serde_json::from_str(&printed(&cost(arguments))).unwrap() };
     let usual = figures(&["--json"]);
     assert_eq!(usual["audience"]["heartbeats"], 876_000_000);
     let plan = |figures: &Value, n: usize| figures["plans"][n].clone();
@@ -42,12 +42,12 @@ fn figures_are_those_of_the_audience_that_was_asked_for() {
     let larger = figures(&["--json", "--viewers", "20000", "--interval", "60s"]);
     assert_eq!(plan(&larger, 0)["monthUsd"], 657.0);
     assert!(plan(&larger, 4)["monthUsd"].as_f64() > plan(&usual, 4)["monthUsd"].as_f64());
-    let text = said(&cost(&["--stay", "2h"]));
+    let text = printed(&cost(&["--stay", "2h"]));
     assert!(
         text.contains("each for 2h") && text.contains("pure DynamoDB") && text.contains("$657.00"),
         "{text}"
     );
-    let help = said(&cost(&["--help"]));
+    let help = printed(&cost(&["--help"]));
     assert!(help.contains("Examples:\n  housecount cost"), "{help}");
 }
 
@@ -57,33 +57,38 @@ fn prices_can_be_replaced_and_what_is_wrong_with_them_is_named() {
     let file = folder.path().join("mine.toml");
     let name = file.to_str().unwrap();
     let with = |from: &str, to: &str| {
-        let ours = said(&cost(&["--print-prices"]));
+        let ours = printed(&cost(&["--print-prices"]));
         assert_eq!(ours.trim_end(), DEFAULT_PRICES.trim_end());
         assert!(ours.contains(from));
         std::fs::write(&file, ours.replacen(from, to, 1)).unwrap();
     };
     with("write_million = 0.625", "write_million = 1.25");
-    let figures: Value = serde_json::from_str(&said(&cost(&["--json", "--prices", name]))).unwrap();
+    let figures: Value =
+        serde_json::from_str(&printed(&cost(&["--json", "--prices", name]))).unwrap();
     assert_eq!(figures["plans"][0]["monthUsd"], 1204.5);
     let setting = format!("prices={name}");
     let figures: Value =
-        serde_json::from_str(&said(&cost(&["--json", "--set", &setting]))).unwrap();
+        serde_json::from_str(&printed(&cost(&["--json", "--set", &setting]))).unwrap();
     assert_eq!(figures["plans"][0]["monthUsd"], 1204.5);
 
     let refused = |named: &[&str]| {
         let output = cost(&["--prices", name]);
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!((output.status.code(), said.trim_end().lines().count()), (Some(2), 1), "{said}");
+        let shown = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(
+            (output.status.code(), shown.trim_end().lines().count()),
+            (Some(2), 1),
+            "{shown}"
+        );
         for named in named {
-            assert!(said.contains(named), "{said:?} does not say {named:?}");
+            assert!(shown.contains(named), "{shown:?} does not say {named:?}");
         }
         let output = housecount()
             .args(["serve", "--listen", "127.0.0.1:0", "--set", &setting])
             .output()
             .unwrap();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(2), "{said}");
-        assert!(said.contains("`prices`") && said.contains(name), "{said}");
+        let shown = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{shown}");
+        assert!(shown.contains("`prices`") && shown.contains(name), "{shown}");
     };
     let line =
         |text: &str| 1 + DEFAULT_PRICES[..DEFAULT_PRICES.find(text).unwrap()].matches('\n').count();

@@ -17,7 +17,7 @@ use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 
 use super::{ARCHIVE, ask, commit, copy, intervals, is_anywhere, items, request, watches};
-use crate::ledger::stage::{BASE, HOUR_MS, MINUTE_MS, Said, Stage};
+use crate::ledger::stage::{BASE, HOUR_MS, LoggedEvent, MINUTE_MS, Stage};
 use crate::support::cold::FaultyCold;
 
 const TERMS: ArchiveParams =
@@ -26,16 +26,16 @@ const DAY_MS: u64 = 24 * HOUR_MS;
 
 /// A few minutes with ann, not from the beginning and not to the end; and on the day after without
 /// her.
-fn audience() -> Vec<Said> {
+fn audience() -> Vec<LoggedEvent> {
     let at = |ms| BASE.plus(ms);
-    let mut said = watches("s/1", "ann", "Ann's telephone", at(90_000), 3 * MINUTE_MS);
-    said.extend(watches("s/2", "ann", "", at(2 * MINUTE_MS), MINUTE_MS));
+    let mut sent = watches("s/1", "ann", "Ann's telephone", at(90_000), 3 * MINUTE_MS);
+    sent.extend(watches("s/2", "ann", "", at(2 * MINUTE_MS), MINUTE_MS));
     for n in 0..7u64 {
         let viewer = format!("viewer-{n}");
-        said.extend(watches("s/1", &viewer, "tab", at(n * 11_003), 5 * MINUTE_MS));
-        said.extend(watches("s/2", &viewer, "", at(DAY_MS + n * 3_001), 3 * MINUTE_MS));
+        sent.extend(watches("s/1", &viewer, "tab", at(n * 11_003), 5 * MINUTE_MS));
+        sent.extend(watches("s/2", &viewer, "", at(DAY_MS + n * 3_001), 3 * MINUTE_MS));
     }
-    said
+    sent
 }
 
 async fn committed(until: UnixMs) -> Stage {
@@ -62,11 +62,11 @@ async fn pack(stage: &Stage, until: UnixMs) {
             chunks::write(&*stage.cold, ARCHIVE, slot, &chunk, Some(4_000_000_000)).await.unwrap();
         }
     };
-    for said in stage.said.iter().filter(|said| said.logged < until) {
-        if said.logged >= writer.slot().plus(TERMS.slot_ms) {
-            write(&mut writer, said.logged).await;
+    for event in stage.events.iter().filter(|event| event.logged < until) {
+        if event.logged >= writer.slot().plus(TERMS.slot_ms) {
+            write(&mut writer, event.logged).await;
         }
-        writer.add(&said.event());
+        writer.add(&event.event());
     }
     write(&mut writer, UnixMs::ZERO).await;
 }
@@ -220,11 +220,13 @@ async fn a_generation_that_goes_on_is_refused() {
 
 /// Heartbeats as items, as a node writes them; with the days of their stages, if these are to be
 /// found.
-fn archived(said: &[Said], is_listed: bool) -> Vec<KeyedItem> {
-    let beats = said.iter().filter(|said| said.kind == EventKind::Beat);
-    let pairs = beats.flat_map(|said| {
-        let (beat, day) =
-            (heartbeat::item(&said.event(), DAY_MS), heartbeat::day(&said.stage, said.at, DAY_MS));
+fn archived(sent: &[LoggedEvent], is_listed: bool) -> Vec<KeyedItem> {
+    let beats = sent.iter().filter(|event| event.kind == EventKind::Beat);
+    let pairs = beats.flat_map(|event| {
+        let (beat, day) = (
+            heartbeat::item(&event.event(), DAY_MS),
+            heartbeat::day(&event.stage, event.at, DAY_MS),
+        );
         [Some(beat), is_listed.then_some(day)]
     });
     pairs.flatten().map(|(key, item)| KeyedItem { key, item }).collect()
@@ -233,7 +235,7 @@ fn archived(said: &[Said], is_listed: bool) -> Vec<KeyedItem> {
 #[tokio::test]
 async fn heartbeats_that_are_items_are_deleted() {
     let stage = committed(BASE.plus(DAY_MS + HOUR_MS)).await;
-    let mut records = archived(&stage.said, true);
+    let mut records = archived(&stage.events, true);
     // Stages on which nobody has proven anything, and ids that look like parts of keys.
     for viewer in ["ann", "ann#", "ann%23", "%"] {
         records.extend(archived(&watches("quiet", viewer, "#1", BASE, 1)[..1], true));
@@ -269,7 +271,7 @@ async fn what_was_not_looked_at_is_said() {
         Item::from([("at".to_string(), Attr::N(1))]),
     )
     .await;
-    stage.cold.put(archived(&stage.said, false)).await.unwrap();
+    stage.cold.put(archived(&stage.events, false)).await.unwrap();
     let forgotten = ask(&stage.cold, &request("ann")).await.unwrap();
     assert!(forgotten.items > 0 && !is_anywhere(&stage.cold, "ann").await);
     assert_eq!(forgotten.problems.len(), 1);

@@ -15,7 +15,9 @@ use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 
 use super::{LEDGER, ask, commit, copy, intervals, is_anywhere, items, renamed, request, watches};
-use crate::ledger::stage::{BASE, HOUR_MS, LATENESS_MS, MINUTE_MS, Said, Stage, TTL_MS, WINDOW_MS};
+use crate::ledger::stage::{
+    BASE, HOUR_MS, LATENESS_MS, LoggedEvent, MINUTE_MS, Stage, TTL_MS, WINDOW_MS,
+};
 use crate::support::cold::FaultyCold;
 
 const KEPT_MS: u64 = LATENESS_MS + TTL_MS + WINDOW_MS;
@@ -24,13 +26,13 @@ const LAST: UnixMs = UnixMs(BASE.0 + 25 * HOUR_MS + 7 * MINUTE_MS);
 
 /// Over a day, and so over a keyframe at its end: ann on two stages, with two tabs, at the
 /// beginning, as that keyframe comes, and half an hour late once; others all the time.
-fn audience() -> Vec<Said> {
-    let mut said = Vec::new();
+fn audience() -> Vec<LoggedEvent> {
+    let mut events = Vec::new();
     for n in 0..12u64 {
         for hour in 0..27 {
             let from = BASE.plus(hour * HOUR_MS + n * 97_001);
             let stage = if n % 3 == 0 { "s/2" } else { "s/1" };
-            said.extend(watches(
+            events.extend(watches(
                 stage,
                 &format!("viewer-{n}"),
                 "",
@@ -40,10 +42,10 @@ fn audience() -> Vec<Said> {
         }
     }
     let at = |ms: u64| BASE.plus(ms);
-    said.extend(watches("s/1", "ann", "", at(7 * MINUTE_MS), 40 * MINUTE_MS));
-    said.extend(watches("s/1", "ann", "tab", at(20 * MINUTE_MS), HOUR_MS));
-    said.extend(watches("s/2", "ann", "", at(50 * MINUTE_MS), 22 * MINUTE_MS + 123));
-    said.extend(watches(
+    events.extend(watches("s/1", "ann", "", at(7 * MINUTE_MS), 40 * MINUTE_MS));
+    events.extend(watches("s/1", "ann", "tab", at(20 * MINUTE_MS), HOUR_MS));
+    events.extend(watches("s/2", "ann", "", at(50 * MINUTE_MS), 22 * MINUTE_MS + 123));
+    events.extend(watches(
         "s/1",
         "ann",
         "",
@@ -51,10 +53,11 @@ fn audience() -> Vec<Said> {
         LAST.since(BASE) - 23 * HOUR_MS - 30 * MINUTE_MS,
     ));
     let late = watches("s/2", "ann", "", at(3 * HOUR_MS), 10 * MINUTE_MS);
-    said.extend(
-        late.into_iter().map(|said| Said { logged: at(3 * HOUR_MS + 40 * MINUTE_MS), ..said }),
+    events.extend(
+        late.into_iter()
+            .map(|event| LoggedEvent { logged: at(3 * HOUR_MS + 40 * MINUTE_MS), ..event }),
     );
-    said
+    events
 }
 
 async fn committed(until: UnixMs) -> Stage {

@@ -17,7 +17,7 @@ use housecount_core::limits::FORGET_HELD_BYTES_MAX;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 
-use crate::ledger::stage::{Said, Stage};
+use crate::ledger::stage::{LoggedEvent, Stage};
 use crate::support::cold::FaultyCold;
 use housecount_core::event::EventKind;
 
@@ -40,15 +40,21 @@ async fn ask(cold: &Arc<FaultyCold>, request: &ForgetRequest) -> Result<ForgetRe
 }
 
 /// One session's beats from `from` on, so many ms long, and its leave.
-fn watches(stage: &str, viewer: &str, session: &str, from: UnixMs, for_ms: u64) -> Vec<Said> {
-    let said = |ms, kind| {
+fn watches(
+    stage: &str,
+    viewer: &str,
+    session: &str,
+    from: UnixMs,
+    for_ms: u64,
+) -> Vec<LoggedEvent> {
+    let logged_event = |ms, kind| {
         let (stage, viewer, session) = (stage.to_string(), viewer.to_string(), session.to_string());
-        Said { at: from.plus(ms), logged: from.plus(ms + 20), kind, stage, viewer, session }
+        LoggedEvent { at: from.plus(ms), logged: from.plus(ms + 20), kind, stage, viewer, session }
     };
     (0..for_ms)
         .step_by(30_000)
-        .map(|ms| said(ms, EventKind::Beat))
-        .chain([said(for_ms, EventKind::Leave)])
+        .map(|ms| logged_event(ms, EventKind::Beat))
+        .chain([logged_event(for_ms, EventKind::Leave)])
         .collect()
 }
 

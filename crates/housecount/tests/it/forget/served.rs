@@ -22,8 +22,8 @@ const QUICK: [&str; 6] = [
 /// What a command says: its exit code, and what it printed.
 fn ran(arguments: &[&str]) -> (i32, String) {
     let output = housecount().args(arguments).output().unwrap();
-    let said = [output.stdout, output.stderr].concat();
-    (output.status.code().unwrap(), String::from_utf8(said).unwrap())
+    let printed = [output.stdout, output.stderr].concat();
+    (output.status.code().unwrap(), String::from_utf8(printed).unwrap())
 }
 
 fn forget(cold: &str, more: &[&str]) -> (i32, String) {
@@ -72,9 +72,9 @@ async fn goes_on(node: &Node, viewers: &[&str], ms: u64) -> u64 {
 /// Forgets ann in what a node has written, with `down` while the node is down.
 async fn is_forgotten(mut node: Node, cold: &str, ann: &str, asked: &[&str]) {
     goes_on(&node, &["ann@example.org", "bob"], 2_000).await;
-    let (code, said) = forget(cold, &[asked, &["--dry-run"]].concat());
-    assert!(code == 2 && said.contains("Nothing was changed. Try again"), "{code} {said}");
-    assert_eq!(said.trim().lines().count(), 1, "{said}");
+    let (code, printed) = forget(cold, &[asked, &["--dry-run"]].concat());
+    assert!(code == 2 && printed.contains("Nothing was changed. Try again"), "{code} {printed}");
+    assert_eq!(printed.trim().lines().count(), 1, "{printed}");
     goes_on(&node, &["bob"], 2 * 7_000 + 2_000).await;
     // Another writer begins the archive anew.
     assert!(node.stop().success());
@@ -85,13 +85,16 @@ async fn is_forgotten(mut node: Node, cold: &str, ann: &str, asked: &[&str]) {
 
     let (before, found) = watched(cold, &to);
     assert!(before.iter().any(|row| row.1 == ann) && before.len() == 2, "{before:?}");
-    let (code, said) = forget(cold, &[asked, &["--dry-run"]].concat());
-    assert!(code == 0 && said.contains("a dry run") && said.contains("all of it kept"), "{said}");
+    let (code, printed) = forget(cold, &[asked, &["--dry-run"]].concat());
+    assert!(
+        code == 0 && printed.contains("a dry run") && printed.contains("all of it kept"),
+        "{printed}"
+    );
     assert_eq!(watched(cold, &to), (before.clone(), found.clone()));
-    let (code, said) = forget(cold, &[asked, &["--json"]].concat());
-    assert_eq!(code, 0, "{said}");
-    assert!(!said.contains("ann"), "it doesn't say whose the pseudonym is: {said}");
-    let done: Value = serde_json::from_str(&said).unwrap();
+    let (code, printed) = forget(cold, &[asked, &["--json"]].concat());
+    assert_eq!(code, 0, "{printed}");
+    assert!(!printed.contains("ann"), "it doesn't say whose the pseudonym is: {printed}");
+    let done: Value = serde_json::from_str(&printed).unwrap();
     let pseudonym = done["pseudonym"].as_str().unwrap();
     assert!(
         done["archiveHeartbeats"].as_u64() > Some(2) && done["problems"] == json!([]),
@@ -127,8 +130,8 @@ async fn is_forgotten(mut node: Node, cold: &str, ann: &str, asked: &[&str]) {
         code == 0 && !raw.contains(ann) && !raw.contains("ann") && raw.lines().count() > 5,
         "{raw}"
     );
-    let (code, said) = forget(cold, asked);
-    assert!(code == 0 && said.contains("nothing was found of this viewer up to"), "{said}");
+    let (code, printed) = forget(cold, asked);
+    assert!(code == 0 && printed.contains("nothing was found of this viewer up to"), "{printed}");
 
     node.restart();
     node.until_ready().await;
@@ -153,8 +156,8 @@ async fn in_an_embedded_store_and_by_the_id_of_a_hashed_viewer() {
     let settings = [&QUICK[..], &["archive=packed", "viewer_ids=hashed", KEY, &url]].concat();
     let node = Node::ready(&settings).await;
     beat(&node, &["ann@example.org"]).await;
-    let (code, said) = forget(&cold, &["--viewer", "ann"]);
-    assert!(code == 2 && said.contains("is in use by another housecount"), "{said}");
+    let (code, printed) = forget(&cold, &["--viewer", "ann"]);
+    assert!(code == 2 && printed.contains("is in use by another housecount"), "{printed}");
     let hashed =
         node.get("/v1/viewers/ann%40example.org").await["viewer"].as_str().unwrap().to_string();
     let asked = ["--viewer", "ann@example.org", "--set", "viewer_ids=hashed", "--set", KEY];
@@ -189,8 +192,8 @@ fn what_cannot_be_is_refused() {
         (["--viewer", "ann", "--cold", "none"], "there is nothing to forget"),
         (["--viewer", "ann", "--cold", &nowhere], "there is no cold tier in"),
     ] {
-        let (code, said) = ran(&[&["forget"], &arguments[..]].concat());
-        assert!(code == 2 && said.contains(named), "{said}");
+        let (code, printed) = ran(&[&["forget"], &arguments[..]].concat());
+        assert!(code == 2 && printed.contains(named), "{printed}");
     }
     assert!(!folder.path().join("nowhere").exists());
 }

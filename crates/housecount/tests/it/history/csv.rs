@@ -13,8 +13,8 @@ fn export(node: &Node, (from, to): (u64, u64), more: &[&str]) -> Result<Vec<u8>,
     let (from, to, data) = (from.to_string(), to.to_string(), node.data().display().to_string());
     let common = ["export", "--from", &from, "--to", &to, "--data", &data, "--out", "-"];
     let output = housecount().args(common).args(more).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    if output.status.success() { Ok(output.stdout) } else { Err(said) }
+    let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+    if output.status.success() { Ok(output.stdout) } else { Err(printed) }
 }
 
 #[tokio::test(flavor = "multi_thread")]

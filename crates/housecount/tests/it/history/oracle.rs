@@ -17,7 +17,7 @@ use housecount_core::time::UnixMs;
 use parking_lot::Mutex;
 use serde_json::Value;
 
-use crate::ledger::stage::{BASE, MINUTE_MS, Node, Said, Stage, TTL_MS, WINDOW_MS};
+use crate::ledger::stage::{BASE, LoggedEvent, MINUTE_MS, Node, Stage, TTL_MS, WINDOW_MS};
 use crate::support::crowd::Rng;
 
 const WINDOWS: u64 = 12;
@@ -54,8 +54,8 @@ fn window(n: u64) -> Span {
 }
 
 /// Viewers who come and go on the stages, through all windows.
-fn audience(rng: &mut Rng) -> Vec<Said> {
-    let mut said = Vec::new();
+fn audience(rng: &mut Rng) -> Vec<LoggedEvent> {
+    let mut events = Vec::new();
     for n in 0..12 {
         let stage = STAGES[rng.below(3) as usize];
         let mut at = window(0).from.plus(rng.below(WINDOWS * WINDOW_MS / 2));
@@ -63,7 +63,7 @@ fn audience(rng: &mut Rng) -> Vec<Said> {
         while at < end.min(window(WINDOWS).from) {
             let (stage, viewer, session) =
                 (stage.to_string(), format!("viewer-{n}"), String::new());
-            said.push(Said {
+            events.push(LoggedEvent {
                 at,
                 logged: at.plus(10),
                 kind: EventKind::Beat,
@@ -74,7 +74,7 @@ fn audience(rng: &mut Rng) -> Vec<Said> {
             at = at.plus(if rng.below(30) == 0 { 3 * MINUTE_MS } else { 30_000 });
         }
     }
-    said
+    events
 }
 
 /// A stage's changes, by when they were made: to a customer, or a deletion.

@@ -86,10 +86,11 @@ async fn a_committed_range_is_exported_the_same_after_patch_and_delete() {
         "-",
     ];
     let output = housecount().args(partial).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    let ends = said.trim().strip_prefix("housecount: the ledger has it up to ").unwrap_or(&said);
+    let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+    let ends =
+        printed.trim().strip_prefix("housecount: the ledger has it up to ").unwrap_or(&printed);
     let ends = housecount::calendar::parse(ends.strip_suffix(" only").unwrap()).unwrap().0;
-    assert!(ends >= range.1, "{said}");
+    assert!(ends >= range.1, "{printed}");
 
     let other = json!({ "customer": "OTHER", "tags": null });
     let (status, patched) = node.call(Method::PATCH, "/v1/stages/s", other).await;
@@ -136,10 +137,10 @@ async fn a_committed_range_is_exported_the_same_after_patch_and_delete() {
         .args(["verify", "--from", &from, "--to", &to, "--data", &data])
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
+    let printed = String::from_utf8_lossy(&output.stdout);
     assert!(
-        output.status.success() && said.contains("3 versions of stages' configurations"),
-        "{said}"
+        output.status.success() && printed.contains("3 versions of stages' configurations"),
+        "{printed}"
     );
 }
 

@@ -6,7 +6,7 @@ use housecount::cold::SqliteCold;
 use housecount_core::event::EventKind;
 use housecount_core::time::UnixMs;
 
-use crate::ledger::stage::{HOUR_MS, MINUTE_MS, Said, Stage, TTL_MS, WINDOW_MS};
+use crate::ledger::stage::{HOUR_MS, LoggedEvent, MINUTE_MS, Stage, TTL_MS, WINDOW_MS};
 use crate::support::cold::FaultyCold;
 use crate::support::node::housecount;
 
@@ -17,7 +17,7 @@ const HOURS: u64 = 27;
 
 /// A viewer who watches through all of it, in a store in this folder.
 async fn watched(folder: &Path) {
-    let said = (0..=HOURS * HOUR_MS).step_by(MINUTE_MS as usize).map(|ms| Said {
+    let events = (0..=HOURS * HOUR_MS).step_by(MINUTE_MS as usize).map(|ms| LoggedEvent {
         at: FROM.plus(ms),
         logged: FROM.plus(ms + 10),
         kind: EventKind::Beat,
@@ -26,7 +26,7 @@ async fn watched(folder: &Path) {
         session: String::new(),
     });
     let cold = SqliteCold::open(folder).unwrap();
-    let stage = Stage { cold: FaultyCold::over(cold).into(), ..Stage::new(said.collect()).await };
+    let stage = Stage { cold: FaultyCold::over(cold).into(), ..Stage::new(events.collect()).await };
     let mut node = stage.node().await;
     for n in 1..=HOURS * HOUR_MS / WINDOW_MS {
         let now = FROM.plus(n * WINDOW_MS + TTL_MS + 1_000);
@@ -42,8 +42,8 @@ fn export(folder: &Path, arguments: &[&str]) -> (i32, String) {
         .args(arguments)
         .output()
         .unwrap();
-    let said = [output.stdout, output.stderr].concat();
-    (output.status.code().unwrap(), String::from_utf8(said).unwrap())
+    let events = [output.stdout, output.stderr].concat();
+    (output.status.code().unwrap(), String::from_utf8(events).unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -51,9 +51,9 @@ async fn days_and_months_of_a_zone() {
     let folder = tempfile::tempdir().unwrap();
     watched(folder.path()).await;
     let exported = |arguments: &[&str]| {
-        let (code, said) = export(folder.path(), arguments);
-        assert_eq!(code, 0, "{said}");
-        said
+        let (code, events) = export(folder.path(), arguments);
+        assert_eq!(code, 0, "{events}");
+        events
     };
     let berlin =
         ["--tz", "Europe/Berlin", "--from", "2026-10-24", "--to", "2026-10-26", "--partial"];
@@ -107,12 +107,12 @@ async fn a_bare_machine_knows_the_zones_and_names_those_it_does_not() {
         bare("Asia/Kathmandu"),
         (0, "housecount: the ledger has it up to 1970-01-01T00:00:00Z only\n".into())
     );
-    let (code, said) = bare("Europe/Berln");
+    let (code, events) = bare("Europe/Berln");
     assert_eq!(code, 2);
     assert!(
-        said.contains("--tz `Europe/Berln` is not a time zone; did you mean `Europe/Berlin`?"),
-        "{said}"
+        events.contains("--tz `Europe/Berln` is not a time zone; did you mean `Europe/Berlin`?"),
+        "{events}"
     );
-    let (code, said) = export(folder.path(), &[&range[..], &["--by", "day"]].concat());
-    assert!(code == 2 && said.contains("--group"), "periods are of groups: {said}");
+    let (code, events) = export(folder.path(), &[&range[..], &["--by", "day"]].concat());
+    assert!(code == 2 && events.contains("--group"), "periods are of groups: {events}");
 }

@@ -128,7 +128,7 @@ async fn a_drop_in_front_end_on_another_origin_has_what_it_needs() {
 
 #[test]
 fn a_pattern_that_no_page_can_match_stops_the_start() {
-    for (origins, said) in [
+    for (origins, part) in [
         ("https://a.*.example.org", "`https://a.*.example.org` can match no page"),
         ("https://*", "can match no page"),
         ("*.example.org", "write a scheme and a host"),
@@ -145,7 +145,7 @@ fn a_pattern_that_no_page_can_match_stops_the_start() {
                 .unwrap();
             let error = String::from_utf8_lossy(&output.stderr).into_owned();
             assert_eq!(output.status.code(), Some(2), "{origins}: {error}");
-            assert!(error.contains(name) && error.contains(said), "{origins}: {error}");
+            assert!(error.contains(name) && error.contains(part), "{origins}: {error}");
             assert_eq!(error.trim().lines().count(), 1, "{error}");
         }
     }

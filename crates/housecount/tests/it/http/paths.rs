@@ -87,7 +87,7 @@ async fn a_stage_is_changed_and_deleted_by_its_query_form() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_id_that_is_missing_or_bad_is_named() {
     let node = Node::ready(&FAST).await;
-    for (path, code, said) in [
+    for (path, code, part) in [
         ("/v1/stage", "invalid_stage", "stage is missing; send it as /v1/stage?stage="),
         ("/v1/stage/viewers?limit=5", "invalid_stage", "send it as /v1/stage/viewers?stage="),
         ("/v1/stage?stage=", "invalid_stage", "stage is empty"),
@@ -104,7 +104,7 @@ async fn an_id_that_is_missing_or_bad_is_named() {
         let answer = get(&node, path);
         let (found, detail) = answer.problem();
         assert_eq!((answer.status, &*found), (400, code), "{path}: {detail}");
-        assert!(detail.contains(said), "{path}: {detail}");
+        assert!(detail.contains(part), "{path}: {detail}");
     }
     // Plus signs and ids of other letters come through.
     let body = node.get("/v1/viewer?viewer=a%2Bb%20%C3%A9").await;
@@ -116,7 +116,7 @@ async fn an_id_that_is_missing_or_bad_is_named() {
 async fn a_decoded_slash_is_404_that_says_the_way_out() {
     let node = Node::ready(&FAST).await;
     node.beat(ARN, "ann").await;
-    for (path, said) in [
+    for (path, part) in [
         (format!("/v1/stages/{ARN}"), "encode / in a stage as %2F or use ?stage="),
         (format!("/v1/stages/{ARN}/viewers"), "encode / in a stage as %2F or use ?stage="),
         (format!("/v1/stages/{ARN}/history?step=5m"), "encode / in a stage as %2F or use ?stage="),
@@ -131,7 +131,7 @@ async fn a_decoded_slash_is_404_that_says_the_way_out() {
             None => answer.problem().1,
         };
         assert_eq!(answer.status, 404, "{path}: {detail}");
-        assert!(detail.contains(said), "{path}: {detail}");
+        assert!(detail.contains(part), "{path}: {detail}");
     }
 }
 

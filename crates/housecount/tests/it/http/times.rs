@@ -34,7 +34,7 @@ const BAD: [(&str, &str); 8] = [
 async fn a_time_in_seconds_is_an_error_in_every_call() {
     let node = Node::ready(&FAST).await;
     for call in CALLS {
-        for (text, said) in BAD {
+        for (text, expected) in BAD {
             for name in ["from", "to"] {
                 let answer = get(&node, &format!("{call}{name}={text}"));
                 let (code, detail) = answer.problem();
@@ -44,7 +44,7 @@ async fn a_time_in_seconds_is_an_error_in_every_call() {
                     "{call}{name}={text}: {detail}"
                 );
                 let named = format!("{name}={}", text.replace('+', " "));
-                assert!(detail.contains(&named) && detail.contains(said), "{call}: {detail}");
+                assert!(detail.contains(&named) && detail.contains(expected), "{call}: {detail}");
             }
         }
         for range in [
@@ -95,8 +95,8 @@ fn commands_read_times_in_the_same_way() {
     let out_text = out.display().to_string();
     for command in [vec!["export", "--out", &out_text], vec!["verify"], vec!["ivs", "reconcile"]] {
         for (flag, other) in [("--from", "--to"), ("--to", "--from")] {
-            for (text, said) in BAD {
-                let said = if text.contains('+') { continue } else { said };
+            for (text, expected) in BAD {
+                let expected = if text.contains('+') { continue } else { expected };
                 let output = housecount()
                     .args(&command)
                     .args([flag, text, other, "2026-11-15", "--data", &data])
@@ -105,7 +105,7 @@ fn commands_read_times_in_the_same_way() {
                 let error = String::from_utf8_lossy(&output.stderr).into_owned();
                 assert_eq!(output.status.code(), Some(2), "{command:?} {flag} {text}: {error}");
                 assert!(
-                    error.contains(flag) && error.contains(said),
+                    error.contains(flag) && error.contains(expected),
                     "{command:?} {flag} {text}: {error}"
                 );
             }

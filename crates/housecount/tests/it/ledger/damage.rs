@@ -14,7 +14,7 @@ use housecount_core::snapshot::Snapshot;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 
-use super::stage::{BASE, HOUR_MS, MINUTE_MS, Said, Stage, TTL_MS, WINDOW_MS};
+use super::stage::{BASE, HOUR_MS, LoggedEvent, MINUTE_MS, Stage, TTL_MS, WINDOW_MS};
 use housecount_core::event::EventKind;
 
 const CHAIN: Chain = Chain { series: Series::Ledger, partitions: 1, partition: 0 };
@@ -31,7 +31,7 @@ fn window(n: u64) -> UnixMs {
 /// An hour of `viewers` who all stay, committed.
 pub async fn an_hour(viewers: usize) -> Stage {
     let beats = |viewer: usize| {
-        (0..HOUR_MS + 2 * MINUTE_MS).step_by(30_000).map(move |ms| Said {
+        (0..HOUR_MS + 2 * MINUTE_MS).step_by(30_000).map(move |ms| LoggedEvent {
             at: range().from.plus(ms + viewer as u64 % 1_000),
             logged: range().from.plus(ms + 1_000),
             kind: EventKind::Beat,

@@ -55,8 +55,8 @@ async fn commit_all(commit: &mut LedgerCommitter, now: UnixMs) {
 }
 
 /// Applies events a record at a time, as the follower does.
-fn hear(hub: &Hub, said: &[(UnixMs, EventKind, String, String)]) {
-    for record in said.chunks(RECORD_EVENTS_MAX) {
+fn hear(hub: &Hub, sent: &[(UnixMs, EventKind, String, String)]) {
+    for record in sent.chunks(RECORD_EVENTS_MAX) {
         let events = record.iter().map(|(at, kind, stage, viewer)| EventRef {
             at: *at,
             kind: *kind,
@@ -66,7 +66,7 @@ fn hear(hub: &Hub, said: &[(UnixMs, EventKind, String, String)]) {
         });
         hub.apply(events);
     }
-    hub.advance(said.iter().map(|(at, ..)| *at).max().unwrap_or_default());
+    hub.advance(sent.iter().map(|(at, ..)| *at).max().unwrap_or_default());
 }
 
 /// Plays a crowd window by window and commits each.
@@ -78,11 +78,11 @@ async fn play(
 ) {
     for n in windows {
         let edge_ms = (n + 1) * WINDOW_MS;
-        let mut said: Vec<(UnixMs, EventKind, String, String)> = Vec::new();
+        let mut sent: Vec<(UnixMs, EventKind, String, String)> = Vec::new();
         crowd.play(edge_ms + TTL_MS, |e| {
-            said.push((e.at, e.kind, e.stage.to_string(), e.viewer.to_string()))
+            sent.push((e.at, e.kind, e.stage.to_string(), e.viewer.to_string()))
         });
-        hear(hub, &said);
+        hear(hub, &sent);
         commit_all(commit, BASE.aligned(WINDOW_MS).plus(edge_ms + TTL_MS + 500)).await;
     }
 }
@@ -167,12 +167,12 @@ async fn a_million_viewers() {
     });
     for n in 14..17 {
         let edge_ms = (n + 1) * WINDOW_MS;
-        let mut said: Vec<(UnixMs, EventKind, String, String)> = Vec::new();
+        let mut sent: Vec<(UnixMs, EventKind, String, String)> = Vec::new();
         crowd.play(edge_ms + TTL_MS, |e| {
-            said.push((e.at, e.kind, e.stage.to_string(), e.viewer.to_string()))
+            sent.push((e.at, e.kind, e.stage.to_string(), e.viewer.to_string()))
         });
-        hear(&hub, &said);
-        drop(said);
+        hear(&hub, &sent);
+        drop(sent);
         committing.store(true, Ordering::Relaxed);
         let started_ms = mono_ms();
         commit_all(&mut commit, BASE.aligned(WINDOW_MS).plus(edge_ms + TTL_MS + 500)).await;

@@ -9,7 +9,7 @@ use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 
 use super::stage::{
-    BASE, HOUR_MS, LATENESS_MS, MINUTE_MS, Said, Stage, TTL_MS, Totals, WINDOW_MS, oracle,
+    BASE, HOUR_MS, LATENESS_MS, LoggedEvent, MINUTE_MS, Stage, TTL_MS, Totals, WINDOW_MS, oracle,
 };
 use crate::support::crowd::Rng;
 
@@ -17,8 +17,8 @@ const ALWAYS: Span = Span { from: UnixMs::ZERO, to: UnixMs::MAX };
 
 /// Viewers on stages for some hours: churn, tabs, reloads, beats that are lost, come twice, or come
 /// late because their node was cut off.
-fn audience(viewers: u64, stages: u64, ms: u64, seed: u64) -> Vec<Said> {
-    let (mut rng, mut said) = (Rng(seed), Vec::new());
+fn audience(viewers: u64, stages: u64, ms: u64, seed: u64) -> Vec<LoggedEvent> {
+    let (mut rng, mut sent) = (Rng(seed), Vec::new());
     for n in 0..viewers {
         let mut at = BASE.plus(rng.below(ms * 2 / 3));
         // Now and then a viewer comes back, often to another stage.
@@ -33,7 +33,7 @@ fn audience(viewers: u64, stages: u64, ms: u64, seed: u64) -> Vec<Said> {
                     if rng.below(2) == 0 { String::new() } else { format!("tab-{n}-{tab}") };
                 visit(
                     &mut rng,
-                    &mut said,
+                    &mut sent,
                     &stage,
                     &format!("viewer-{n}"),
                     session,
@@ -43,35 +43,34 @@ fn audience(viewers: u64, stages: u64, ms: u64, seed: u64) -> Vec<Said> {
             at = at.plus(rng.below(ms / 3));
         }
     }
-    let twice: Vec<Said> = said.iter().filter(|_| rng.below(50) == 0).cloned().collect();
-    said.extend(
-        twice
-            .into_iter()
-            .map(|twice| Said { logged: twice.logged.plus(1 + rng.below(5 * MINUTE_MS)), ..twice }),
-    );
-    said.retain(|said| said.at < BASE.plus(ms));
-    said
+    let twice: Vec<LoggedEvent> = sent.iter().filter(|_| rng.below(50) == 0).cloned().collect();
+    sent.extend(twice.into_iter().map(|twice| LoggedEvent {
+        logged: twice.logged.plus(1 + rng.below(5 * MINUTE_MS)),
+        ..twice
+    }));
+    sent.retain(|event| event.at < BASE.plus(ms));
+    sent
 }
 
 /// Viewers with more tabs on a stage than the fold walks through.
-fn many_tabs(viewers: u64, ms: u64, seed: u64) -> Vec<Said> {
-    let (mut rng, mut said) = (Rng(seed), Vec::new());
+fn many_tabs(viewers: u64, ms: u64, seed: u64) -> Vec<LoggedEvent> {
+    let (mut rng, mut sent) = (Rng(seed), Vec::new());
     for viewer in (0..viewers).map(|n| format!("tabbed-{n}")) {
         let at = BASE.plus(rng.below(ms * 2 / 3));
         for tab in 0..2 * VIEWER_SEATS_WALKED_MAX {
             let start = at.plus(rng.below(5 * MINUTE_MS));
             let end = start.plus(rng.below(25 * MINUTE_MS)).min(BASE.plus(ms));
             let session = if tab == 0 { String::new() } else { format!("tab-{tab}") };
-            visit(&mut rng, &mut said, "stage-0", &viewer, session, Span::new(start, end));
+            visit(&mut rng, &mut sent, "stage-0", &viewer, session, Span::new(start, end));
         }
     }
-    said.retain(|said| said.at < BASE.plus(ms));
-    said
+    sent.retain(|event| event.at < BASE.plus(ms));
+    sent
 }
 
 fn visit(
     rng: &mut Rng,
-    said: &mut Vec<Said>,
+    sent: &mut Vec<LoggedEvent>,
     stage: &str,
     viewer: &str,
     mut session: String,
@@ -86,7 +85,7 @@ fn visit(
         let is_cut = cut.from <= at && at < cut.to;
         let logged = if is_cut { cut.to.plus(rng.below(3_000)) } else { at.plus(rng.below(40)) };
         let (stage, viewer, session) = (stage.to_string(), viewer.to_string(), session.to_string());
-        said.push(Said { at, logged, kind, stage, viewer, session });
+        sent.push(LoggedEvent { at, logged, kind, stage, viewer, session });
     };
     let (mut at, mut last_beat) = (span.from, None);
     while at < span.to {
@@ -126,7 +125,14 @@ fn visit(
     }
     for (at, session) in repeats {
         let (stage, viewer) = (stage.to_string(), viewer.to_string());
-        said.push(Said { at, logged: cut.to, kind: EventKind::Beat, stage, viewer, session });
+        sent.push(LoggedEvent {
+            at,
+            logged: cut.to,
+            kind: EventKind::Beat,
+            stage,
+            viewer,
+            session,
+        });
     }
 }
 
@@ -137,7 +143,7 @@ fn dues(ms: u64) -> impl Iterator<Item = UnixMs> {
 }
 
 async fn equals_the_oracle(stage: &Stage) {
-    let expected = oracle(&stage.said);
+    let expected = oracle(&stage.events);
     let found = stage.totals(ALWAYS).await;
     let differs = |who: &&(String, String)| expected.get(*who) != found.get(*who);
     let who: Vec<_> = expected.keys().chain(found.keys()).filter(differs).take(3).collect();
@@ -148,7 +154,7 @@ async fn equals_the_oracle(stage: &Stage) {
     for ((stage, _), ms) in &expected {
         *by_stage.entry(stage).or_default() += ms;
     }
-    let end = stage.said.iter().map(|said| said.at).max().unwrap().plus(TTL_MS);
+    let end = stage.events.iter().map(|event| event.at).max().unwrap().plus(TTL_MS);
     for (id, sum) in by_stage {
         assert_eq!(stage.integral(Span::new(BASE.minus(WINDOW_MS), end), id).await, sum, "{id}");
     }
@@ -157,11 +163,15 @@ async fn equals_the_oracle(stage: &Stage) {
 #[tokio::test]
 async fn every_viewers_time_is_exact() {
     let ms = 3 * HOUR_MS;
-    let mut said = audience(2_000, 30, ms, 1);
-    said.extend(many_tabs(40, ms, 2));
-    let stage = Stage::new(said).await;
-    let late = stage.said.iter().filter(|said| said.logged.since(said.at) > WINDOW_MS).count();
-    assert!(stage.said.len() > 200_000 && late > 5_000, "{} said, {late} late", stage.said.len());
+    let mut sent = audience(2_000, 30, ms, 1);
+    sent.extend(many_tabs(40, ms, 2));
+    let stage = Stage::new(sent).await;
+    let late = stage.events.iter().filter(|event| event.logged.since(event.at) > WINDOW_MS).count();
+    assert!(
+        stage.events.len() > 200_000 && late > 5_000,
+        "{} said, {late} late",
+        stage.events.len()
+    );
     let mut node = stage.node().await;
     for now in dues(ms) {
         stage.hear(&mut node, now).await;
@@ -238,14 +248,14 @@ async fn windows_wait_for_the_cold_tier() {
 /// doesn't fork, and what came late before the gap isn't lost in it.
 #[tokio::test]
 async fn a_gap_is_one_chunk() {
-    let mut said = audience(50, 3, HOUR_MS, 5);
+    let mut sent = audience(50, 3, HOUR_MS, 5);
     let night_ms = 7 * HOUR_MS;
-    said.extend(audience(50, 3, HOUR_MS, 6).into_iter().map(|said| Said {
-        at: said.at.plus(night_ms),
-        logged: said.logged.plus(night_ms),
-        ..said
+    sent.extend(audience(50, 3, HOUR_MS, 6).into_iter().map(|event| LoggedEvent {
+        at: event.at.plus(night_ms),
+        logged: event.logged.plus(night_ms),
+        ..event
     }));
-    let stage = Stage::new(said).await;
+    let stage = Stage::new(sent).await;
     stage.cold.lease_for_all.store(true, Ordering::SeqCst);
     let (mut a, mut b) = (stage.node().await, stage.node().await);
     // What was said last before the night waits until after it: the cold tier was away in the
@@ -278,7 +288,7 @@ async fn a_gap_is_one_chunk() {
 
 #[tokio::test]
 async fn what_comes_too_late_is_refused_and_counted() {
-    let beat = |at: u64, logged: u64| Said {
+    let beat = |at: u64, logged: u64| LoggedEvent {
         at: BASE.plus(at),
         logged: BASE.plus(logged),
         kind: EventKind::Beat,
@@ -294,7 +304,11 @@ async fn what_comes_too_late_is_refused_and_counted() {
     stage.hear(&mut node, now).await;
     node.commit(now).await.unwrap();
     let late = [beat(in_time - 1, edge), beat(in_time, edge), beat(in_time + 30_000, edge)];
-    assert_eq!(node.hub.apply(late.iter().map(Said::event)).uncredited, 1, "one was too late");
+    assert_eq!(
+        node.hub.apply(late.iter().map(LoggedEvent::event)).uncredited,
+        1,
+        "one was too late"
+    );
     let next = now.plus(WINDOW_MS);
     node.commit(next).await.unwrap();
     let totals = stage.totals(ALWAYS).await;
@@ -307,9 +321,9 @@ async fn what_comes_too_late_is_refused_and_counted() {
 async fn after_a_total_loss_proof_goes_on_where_it_ended() {
     let window = BASE.aligned(WINDOW_MS).plus(WINDOW_MS);
     let commit_at = window.plus(WINDOW_MS + TTL_MS + 1_000);
-    let beats = |viewer: &str, from: UnixMs, to: UnixMs| -> Vec<Said> {
+    let beats = |viewer: &str, from: UnixMs, to: UnixMs| -> Vec<LoggedEvent> {
         let times = (from.0..=to.0).step_by(30_000).map(UnixMs);
-        let said = |at| Said {
+        let sent = |at| LoggedEvent {
             at,
             logged: at,
             kind: EventKind::Beat,
@@ -317,27 +331,27 @@ async fn after_a_total_loss_proof_goes_on_where_it_ended() {
             viewer: viewer.to_string(),
             session: "tab".to_string(),
         };
-        times.map(said).collect()
+        times.map(sent).collect()
     };
-    let mut said = beats("stays", window.plus(20_000), commit_at);
-    said.extend(beats("went", window.plus(20_000), window.plus(WINDOW_MS + 25_000)));
-    let stage = Stage::new(said).await;
+    let mut sent = beats("stays", window.plus(20_000), commit_at);
+    sent.extend(beats("went", window.plus(20_000), window.plus(WINDOW_MS + 25_000)));
+    let stage = Stage::new(sent).await;
     let mut node = stage.node().await;
     stage.hear(&mut node, commit_at).await;
     node.commit(commit_at).await.unwrap();
     drop(node);
 
     // Nothing is left but the cold tier. Both come back after 40 s.
-    let lost = Stage { said: Vec::new(), cold: stage.cold.clone(), log: Default::default() };
+    let lost = Stage { events: Vec::new(), cold: stage.cold.clone(), log: Default::default() };
     let mut node = lost.node().await;
     let carried = housecount::ledger::restore::restore_open_spans(&*lost.cold, &node.proofs, &[0])
         .await
         .unwrap();
     assert_eq!(carried, 1, "only who was known to go on");
     let back = commit_at.plus(40_000);
-    let again: Vec<Said> =
+    let again: Vec<LoggedEvent> =
         ["stays", "went"].iter().flat_map(|v| beats(v, back, back.plus(60_000))).collect();
-    node.hub.apply(again.iter().map(Said::event));
+    node.hub.apply(again.iter().map(LoggedEvent::event));
     node.commit(commit_at.plus(WINDOW_MS)).await.unwrap();
     let totals = lost.totals(ALWAYS).await;
     let of = |viewer: &str| totals[&("s".to_string(), viewer.to_string())];

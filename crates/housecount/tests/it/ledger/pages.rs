@@ -12,12 +12,12 @@ use housecount_core::limits::{LEDGER_STEPS_MAX, SCANS_MAX};
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 
-use super::stage::{BASE, MINUTE_MS, Node, Said, Stage, TTL_MS, WINDOW_MS};
+use super::stage::{BASE, LoggedEvent, MINUTE_MS, Node, Stage, TTL_MS, WINDOW_MS};
 use crate::support::crowd::Rng;
 
 /// What a drawn audience says: viewers come, fall silent and come back, on three stages.
-fn audience(rng: &mut Rng, viewers: u64, windows: u64) -> Vec<Said> {
-    let mut said = Vec::new();
+fn audience(rng: &mut Rng, viewers: u64, windows: u64) -> Vec<LoggedEvent> {
+    let mut sent = Vec::new();
     for viewer in 0..viewers {
         let mut ms = rng.below(windows * WINDOW_MS);
         for _ in 0..rng.below(60) {
@@ -25,7 +25,7 @@ fn audience(rng: &mut Rng, viewers: u64, windows: u64) -> Vec<Said> {
             // Some come late.
             let stage = if rng.below(6) == 0 { rng.below(3) } else { viewer % 3 };
             let late_ms = if rng.below(9) == 0 { rng.below(20 * MINUTE_MS) } else { 0 };
-            said.push(Said {
+            sent.push(LoggedEvent {
                 at,
                 logged: at.plus(late_ms),
                 kind: if rng.below(12) == 0 { EventKind::Leave } else { EventKind::Beat },
@@ -36,7 +36,7 @@ fn audience(rng: &mut Rng, viewers: u64, windows: u64) -> Vec<Said> {
             ms += 10_000 + rng.below(TTL_MS * 5 / 4);
         }
     }
-    said
+    sent
 }
 
 /// A node that has committed some windows, and knows what came after them.
@@ -127,8 +127,8 @@ async fn pages_are_parts_of_a_scan() {
 #[tokio::test(flavor = "multi_thread")]
 async fn next_pages_cost_their_rows() {
     let mut rng = Rng(7);
-    let said = audience(&mut rng, 200, 3);
-    let stage = Stage::new(said).await;
+    let sent = audience(&mut rng, 200, 3);
+    let stage = Stage::new(sent).await;
     let mut node = stage.node().await;
     let now = BASE.aligned(WINDOW_MS).plus(2 * WINDOW_MS + TTL_MS + 1_000);
     stage.hear(&mut node, now).await;
@@ -143,11 +143,14 @@ async fn next_pages_cost_their_rows() {
     assert!(first.more && scans.kept_bytes() > 0);
     let calls = stage.cold.calls.load(Ordering::SeqCst);
     // A viewer who comes now would be told of in rows that are made again.
-    let late =
-        |viewer: u64| Said { viewer: format!("viewer-{viewer:03}x"), ..stage.said[0].clone() };
+    let late = |viewer: u64| LoggedEvent {
+        viewer: format!("viewer-{viewer:03}x"),
+        ..stage.events[0].clone()
+    };
     for n in 0..200 {
-        let first = Said { stage: "stage-1".to_string(), at: range.to.minus(2_000), ..late(n) };
-        let second = Said { at: range.to.minus(1_000), ..first.clone() };
+        let first =
+            LoggedEvent { stage: "stage-1".to_string(), at: range.to.minus(2_000), ..late(n) };
+        let second = LoggedEvent { at: range.to.minus(1_000), ..first.clone() };
         node.hub.apply([first.event(), second.event()]);
     }
     let mut after = first.rows().last().map(|(who, _)| who.clone());

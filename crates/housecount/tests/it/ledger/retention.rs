@@ -13,13 +13,13 @@ use housecount_core::ledger::GENERATION_MS_MAX;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 
-use super::stage::{HOUR_MS, Said, Stage, TTL_MS, WINDOW_MS, oracle};
+use super::stage::{HOUR_MS, LoggedEvent, Stage, TTL_MS, WINDOW_MS, oracle};
 
 const CHAIN: Chain = Chain { series: Series::Ledger, partitions: 1, partition: 0 };
 const DAY_MS: u64 = 24 * HOUR_MS;
 
-fn watches(viewer: &str, from: UnixMs, for_ms: u64) -> impl Iterator<Item = Said> {
-    let beat = move |ms| Said {
+fn watches(viewer: &str, from: UnixMs, for_ms: u64) -> impl Iterator<Item = LoggedEvent> {
+    let beat = move |ms| LoggedEvent {
         at: from.plus(ms),
         logged: from.plus(ms),
         kind: EventKind::Beat,
@@ -44,9 +44,10 @@ async fn a_generation_expires_at_once_and_the_rest_is_read_without_it() {
     let long_ago = wall_clock().aligned(WINDOW_MS).minus(50 * DAY_MS);
     let yesterday = long_ago.plus(49 * DAY_MS);
     let late = watches("new", yesterday, HOUR_MS);
-    let said: Vec<Said> = watches("old", long_ago, 20 * HOUR_MS).chain(late).collect();
-    let recent: Vec<Said> = said.iter().filter(|said| said.viewer == "new").cloned().collect();
-    let stage = Stage::new(said).await;
+    let events: Vec<LoggedEvent> = watches("old", long_ago, 20 * HOUR_MS).chain(late).collect();
+    let recent: Vec<LoggedEvent> =
+        events.iter().filter(|event| event.viewer == "new").cloned().collect();
+    let stage = Stage::new(events).await;
     let mut node = stage.node_with(&[("ledger_retention", "30d")]).await;
     for now in [21 * HOUR_MS, 49 * DAY_MS, 49 * DAY_MS + 2 * HOUR_MS] {
         let now = long_ago.plus(now);

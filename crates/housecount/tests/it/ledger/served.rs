@@ -60,8 +60,8 @@ fn sum(body: &Value) -> u64 {
 
 fn run(arguments: &[&str]) -> (i32, String) {
     let output = housecount().args(arguments).output().unwrap();
-    let said = [output.stdout, output.stderr].concat();
-    (output.status.code().unwrap(), String::from_utf8_lossy(&said).into_owned())
+    let printed = [output.stdout, output.stderr].concat();
+    (output.status.code().unwrap(), String::from_utf8_lossy(&printed).into_owned())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -153,17 +153,17 @@ async fn export_and_verify_beside_a_running_node() {
     let data = node.data().display().to_string();
     let common = ["--from", &from, "--to", &to, "--data", &data];
 
-    let (code, said) = run(&[&["verify"][..], &common].concat());
-    assert_eq!(code, 0, "{said}");
-    assert!(said.contains("all agrees"), "{said}");
-    let (code, said) = run(&[&["verify", "--json"][..], &common].concat());
-    let found: Value = serde_json::from_str(&said).unwrap();
+    let (code, printed) = run(&[&["verify"][..], &common].concat());
+    assert_eq!(code, 0, "{printed}");
+    assert!(printed.contains("all agrees"), "{printed}");
+    let (code, printed) = run(&[&["verify", "--json"][..], &common].concat());
+    let found: Value = serde_json::from_str(&printed).unwrap();
     assert_eq!((code, &found["agrees"]), (0, &json!(true)));
 
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("watch.csv").display().to_string();
-    let (code, said) = run(&[&["export", "--out", &out][..], &common].concat());
-    assert_eq!(code, 0, "{said}");
+    let (code, printed) = run(&[&["export", "--out", &out][..], &common].concat());
+    assert_eq!(code, 0, "{printed}");
     let csv = std::fs::read_to_string(&out).unwrap();
     let lines: Vec<&str> = csv.lines().collect();
     assert_eq!(lines[0], "stage,viewer,watch_ms,first_at_ms,last_at_ms,customer,name,tags");
@@ -185,41 +185,45 @@ async fn export_and_verify_beside_a_running_node() {
         "--out",
         "-",
     ];
-    let (code, said) = run(&[&grouped[..], &common].concat());
-    let months: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!((code, months.len()), (0, 2), "{said}");
+    let (code, printed) = run(&[&grouped[..], &common].concat());
+    let months: Vec<Value> =
+        printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((code, months.len()), (0, 2), "{printed}");
     assert_eq!((&months[1]["customer"], ms(&months[1], "billed_minutes")), (&json!("acme"), 2));
     assert_eq!(months.iter().map(|month| ms(month, "watch_ms")).sum::<u64>(), proven);
 
     let parquet = folder.path().join("watch.parquet").display().to_string();
-    let (code, said) =
+    let (code, printed) =
         run(&[&["export", "--format", "parquet", "--out", &parquet][..], &common].concat());
-    assert_eq!(code, 0, "{said}");
+    assert_eq!(code, 0, "{printed}");
     let bytes = std::fs::read(&parquet).unwrap();
     assert!(bytes.starts_with(b"PAR1") && bytes.ends_with(b"PAR1"));
 
     // Beyond what is committed it is refused; nothing half is left anywhere.
     let late = folder.path().join("late.csv").display().to_string();
-    let (code, said) =
+    let (code, printed) =
         run(&["export", "--out", &late, "--from", &from, "--to", "2100-01-01", "--data", &data]);
     assert_eq!(code, 2);
-    assert!(said.contains("choose --to") && said.contains("--partial"), "{said}");
+    assert!(printed.contains("choose --to") && printed.contains("--partial"), "{printed}");
     let nowhere = folder.path().join("no/such/folder.csv").display().to_string();
     assert_eq!(run(&[&["export", "--out", &nowhere][..], &common].concat()).0, 2);
     let mut left: Vec<_> =
         std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
     left.sort();
     assert_eq!(left, ["watch.csv", "watch.parquet"]);
-    let (code, said) = run(&["verify", "--from", &from, "--to", "2100-01-01", "--data", &data]);
+    let (code, printed) = run(&["verify", "--from", &from, "--to", "2100-01-01", "--data", &data]);
     assert_eq!(code, 1);
-    assert!(said.contains("NOT all agrees") && said.contains("the ledger ends at"), "{said}");
+    assert!(
+        printed.contains("NOT all agrees") && printed.contains("the ledger ends at"),
+        "{printed}"
+    );
     let early = ["verify", "--from", "2001-01-01", "--to", "2001-01-02", "--data", &data];
-    let (code, said) = run(&early);
-    assert!(code == 1 && said.contains("the ledger begins at 20"), "{said}");
-    let (code, said) = run(&["verify", "--from", &to, "--to", &from, "--data", &data]);
-    assert!(code == 2 && said.contains("is not before"), "{said}");
-    let (code, said) = run(&["verify", "--from", &from, "--to", &to, "--data", "/nowhere"]);
-    assert!(code == 2 && said.contains("there is no cold tier in"), "{said}");
+    let (code, printed) = run(&early);
+    assert!(code == 1 && printed.contains("the ledger begins at 20"), "{printed}");
+    let (code, printed) = run(&["verify", "--from", &to, "--to", &from, "--data", &data]);
+    assert!(code == 2 && printed.contains("is not before"), "{printed}");
+    let (code, printed) = run(&["verify", "--from", &from, "--to", &to, "--data", "/nowhere"]);
+    assert!(code == 2 && printed.contains("there is no cold tier in"), "{printed}");
 }
 
 /// One interval without a gap, from the first beat until `to`.
@@ -298,7 +302,7 @@ async fn proof_outlives_redis_and_the_nodes_that_made_it() {
         ms(first, "to") - ms(first, "from") >= 20 * 150,
         "what was proven before the loss is gone: {body}"
     );
-    let (code, said) = run(&[
+    let (code, printed) = run(&[
         "verify",
         "--from",
         &start.to_string(),
@@ -307,7 +311,7 @@ async fn proof_outlives_redis_and_the_nodes_that_made_it() {
         "--cold",
         &dynamo.url("table"),
     ]);
-    assert_eq!(code, 0, "{said}");
+    assert_eq!(code, 0, "{printed}");
 }
 
 /// The cold tier is away, and says so each time: windows wait in the log and in memory, and then

@@ -35,7 +35,7 @@ pub fn settings(set: &[(&str, &str)]) -> Settings {
 
 /// Something that a player said, and when the log had it.
 #[derive(Clone, Debug)]
-pub struct Said {
+pub struct LoggedEvent {
     pub at: UnixMs,
     pub logged: UnixMs,
     pub kind: EventKind,
@@ -44,9 +44,9 @@ pub struct Said {
     pub session: String,
 }
 
-impl Said {
+impl LoggedEvent {
     pub fn event(&self) -> EventRef<'_> {
-        let Said { at, kind, .. } = *self;
+        let LoggedEvent { at, kind, .. } = *self;
         EventRef { at, kind, stage: &self.stage, viewer: &self.viewer, session: &self.session }
     }
 }
@@ -65,15 +65,19 @@ pub struct Node {
 
 /// The log as a list in the order of `logged`, and what all nodes share.
 pub struct Stage {
-    pub said: Vec<Said>,
+    pub events: Vec<LoggedEvent>,
     pub cold: Arc<FaultyCold>,
     pub log: Arc<MemoryLog>,
 }
 
 impl Stage {
-    pub async fn new(mut said: Vec<Said>) -> Stage {
+    pub async fn new(mut said: Vec<LoggedEvent>) -> Stage {
         said.sort_by_key(|said| said.logged);
-        Stage { said, cold: Arc::new(FaultyCold::new().await), log: Arc::new(MemoryLog::default()) }
+        Stage {
+            events: said,
+            cold: Arc::new(FaultyCold::new().await),
+            log: Arc::new(MemoryLog::default()),
+        }
     }
 
     pub fn cold(&self) -> Arc<dyn Cold> {
@@ -104,14 +108,14 @@ impl Stage {
         proofs.note_committed(0, committed);
         // As `tend` trims it.
         let kept = committed.minus(2 * TTL_MS);
-        let heard = self.said.partition_point(|said| said.logged < kept);
+        let heard = self.events.partition_point(|said| said.logged < kept);
         Node { hub, proofs, commit, heard }
     }
 
     /// Lets a node read the log up to `now`.
     pub async fn hear(&self, node: &mut Node, now: UnixMs) {
-        let to = self.said.partition_point(|said| said.logged <= now);
-        node.hub.apply(self.said[node.heard..to].iter().map(Said::event));
+        let to = self.events.partition_point(|said| said.logged <= now);
+        node.hub.apply(self.events[node.heard..to].iter().map(LoggedEvent::event));
         node.hub.advance(now);
         node.heard = to;
         let committed =
@@ -160,8 +164,8 @@ impl Node {
 
 /// The billing rule, word for word: a beat and a later beat or leave of its session at most a ttl
 /// apart prove the time between them. The measure of the union, by stage and viewer.
-pub fn oracle(said: &[Said]) -> Totals {
-    let mut by_session: BTreeMap<(&str, &str, &str), Vec<&Said>> = BTreeMap::new();
+pub fn oracle(said: &[LoggedEvent]) -> Totals {
+    let mut by_session: BTreeMap<(&str, &str, &str), Vec<&LoggedEvent>> = BTreeMap::new();
     let mut leaves_of_all: BTreeMap<(&str, &str), Vec<UnixMs>> = BTreeMap::new();
     for said in said {
         by_session.entry((&said.stage, &said.viewer, &said.session)).or_default().push(said);

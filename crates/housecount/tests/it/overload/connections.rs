@@ -75,8 +75,8 @@ fn node_metric(stream: &mut TcpStream, name: &str) -> u64 {
 
 /// As many as the system lets one process have, up to 20,000.
 pub fn connections() -> usize {
-    let said = Command::new("sh").args(["-c", "ulimit -Hn"]).output().unwrap();
-    let limit = String::from_utf8_lossy(&said.stdout).trim().parse().unwrap_or(1_000_000_usize);
+    let result = Command::new("sh").args(["-c", "ulimit -Hn"]).output().unwrap();
+    let limit = String::from_utf8_lossy(&result.stdout).trim().parse().unwrap_or(1_000_000_usize);
     limit.saturating_sub(400).min(20_000)
 }
 
@@ -141,7 +141,7 @@ async fn who_reads_nothing_is_let_go() {
     // Asked of its own connection: the others of this test may be more than one.
     deaf.set_nonblocking(true).unwrap();
     let is_let_go =
-        |said: std::io::Result<usize>| said.is_err_and(|e| e.kind() != ErrorKind::WouldBlock);
+        |result: std::io::Result<usize>| result.is_err_and(|e| e.kind() != ErrorKind::WouldBlock);
     eventually("it is let go", async || is_let_go(deaf.write(b"G"))).await;
 }
 

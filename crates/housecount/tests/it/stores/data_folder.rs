@@ -62,9 +62,12 @@ async fn a_file_log_that_is_gone_or_replaced_takes_and_answers_nothing() {
             log.read(0, Position::START, HandleKey::default()).await.unwrap_err(),
             log.read_once(0, Position::START).await.unwrap_err(),
         ] {
-            let said = error.to_string();
+            let message = error.to_string();
             let how = if is_replaced { "was replaced" } else { "was deleted or moved" };
-            assert!(error.is_temporary() && said.contains(&named) && said.contains(how), "{said}");
+            assert!(
+                error.is_temporary() && message.contains(&named) && message.contains(how),
+                "{message}"
+            );
         }
         // Put back, it is the same log, and what was said meanwhile may be in it.
         if is_replaced {
@@ -90,8 +93,8 @@ async fn an_embedded_cold_tier_that_is_gone_or_replaced_takes_and_answers_nothin
         if is_replaced {
             copy(&aside, &path);
         }
-        for said in [cold.put(record()).await.unwrap_err(), cold.get(&key).await.unwrap_err()] {
-            assert!(said.to_string().contains(&format!("{}", path.display())), "{said}");
+        for message in [cold.put(record()).await.unwrap_err(), cold.get(&key).await.unwrap_err()] {
+            assert!(message.to_string().contains(&format!("{}", path.display())), "{message}");
         }
         if is_replaced {
             remove(&path);

@@ -107,8 +107,8 @@ async fn a_flipped_bit_makes_no_item_up() {
             }
         }
         for error in &errors {
-            let said = error.to_string();
-            assert!(said.contains(DATABASE) && !error.is_temporary(), "byte {at}: {said}");
+            let printed = error.to_string();
+            assert!(printed.contains(DATABASE) && !error.is_temporary(), "byte {at}: {printed}");
         }
         match (errors.len(), missing) {
             (0, 0) => unchanged += 1,
@@ -152,13 +152,13 @@ async fn a_read_only_folder_is_read_and_named() {
     set_mode(&folder.join("lock"), 0o400);
     set_mode(&folder, 0o500);
     let url = format!("embedded:{}", folder.display());
-    let said = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
+    let printed = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
     let range = ["--from", "2026-01-01", "--to", "2026-01-02"];
     let verified = run_as_guest(&folder, &[&["verify", "--cold", &url][..], &range].concat());
-    assert_ne!(verified.status.code(), Some(2), "{}", said(&verified));
+    assert_ne!(verified.status.code(), Some(2), "{}", printed(&verified));
     let serve = ["serve", "--listen", "127.0.0.1:0", "--set", "log=memory:", "--cold", &url];
     let served = run_as_guest(&folder, &serve);
-    let line = said(&served);
+    let line = printed(&served);
     assert!(!served.status.success(), "{line}");
     let expected = format!(
         "the folder {} and its files must be writable for the user that runs housecount",
@@ -180,11 +180,11 @@ async fn an_earlier_versions_store_is_refused_in_one_line() {
     };
     let before = names();
     let check = |error: StoreError| {
-        let said = error.to_string();
+        let printed = error.to_string();
         assert_eq!(error.kind(), ErrorKind::Schema);
         assert!(
-            said.contains("rename the folder") && said.contains("with the earlier version"),
-            "{said}"
+            printed.contains("rename the folder") && printed.contains("with the earlier version"),
+            "{printed}"
         );
     };
     check(SqliteCold::open(folder.path()).unwrap_err());
@@ -193,10 +193,10 @@ async fn an_earlier_versions_store_is_refused_in_one_line() {
     let url = format!("embedded:{}", folder.path().display());
     let serve = ["serve", "--listen", "127.0.0.1:0", "--set", "log=memory:", "--cold", &url];
     let output = housecount().args(serve).output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
+    let printed = String::from_utf8(output.stderr).unwrap();
     assert!(
-        !output.status.success() && said.contains("has the store of an earlier housecount"),
-        "{said}"
+        !output.status.success() && printed.contains("has the store of an earlier housecount"),
+        "{printed}"
     );
     assert_eq!(names(), before);
 }

@@ -36,7 +36,7 @@ fn lines() -> (File, Arc<Mutex<Vec<String>>>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_is_one_line_when_it_begins_and_one_when_it_ends() {
-    let (writer, said) = lines();
+    let (writer, printed) = lines();
     let data = tempfile::tempdir().unwrap();
     let data = format!("data={}", data.path().display());
     let settings = [
@@ -65,10 +65,10 @@ async fn a_full_disk_is_one_line_when_it_begins_and_one_when_it_ends() {
     bound_files(node.pid(), "unlimited");
     eventually("it takes heartbeats again", async || beat().await == 200).await;
     eventually("so are stages", async || configure().await < 500).await;
-    let is_said = |text: &str| said.lock().iter().any(|line| line.contains(text));
-    eventually("the end is said", async || is_said("the cold tier works again")).await;
-    eventually("the end of the log's is said", async || is_said("the log is back")).await;
-    let lines = said.lock().clone();
+    let is_logged = |text: &str| printed.lock().iter().any(|line| line.contains(text));
+    eventually("the end is said", async || is_logged("the cold tier works again")).await;
+    eventually("the end of the log's is said", async || is_logged("the log is back")).await;
+    let lines = printed.lock().clone();
     let count = |text: &str| lines.iter().filter(|line| line.contains(text)).count();
     let all = lines.join("\n");
     assert_eq!(count("the cold tier fails"), 1, "{all}");

@@ -113,8 +113,8 @@ async fn a_redis_that_may_evict_the_log_is_named_once_and_measured() {
     eventually("it is seen", async || node.metric("housecount_redis_evicting").await == 1.0).await;
     let share = node.metric("housecount_redis_memory_used_ratio").await;
     assert!(share > 0.0 && share < 0.5, "an empty Redis has a few MB of 100: {share}");
-    let said = std::fs::read_to_string(lines.path()).unwrap();
-    assert_eq!(said.matches("maxmemory-policy is allkeys-lru").count(), 1, "{said}");
+    let printed = std::fs::read_to_string(lines.path()).unwrap();
+    assert_eq!(printed.matches("maxmemory-policy is allkeys-lru").count(), 1, "{printed}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -131,6 +131,6 @@ async fn a_redis_that_evicts_nothing_of_ours_is_not_named() {
         .await;
     assert_eq!(node.metric("housecount_redis_evicting").await, 0.0);
     assert_eq!(node.metric("housecount_redis_memory_used_ratio").await, 0.0, "it has no bound");
-    let said = std::fs::read_to_string(lines.path()).unwrap();
-    assert!(!said.contains("evict"), "{said}");
+    let printed = std::fs::read_to_string(lines.path()).unwrap();
+    assert!(!printed.contains("evict"), "{printed}");
 }

@@ -44,12 +44,12 @@ async fn odd_entries_stop_no_node_and_no_restart() {
     other.restart();
     other.until_ready().await;
     assert_eq!((other.viewers("s").await, other.metric(CORRUPT).await), (2, ODD.len() as f64));
-    let said = std::fs::read_to_string(lines.path()).unwrap();
+    let printed = std::fs::read_to_string(lines.path()).unwrap();
     for id in ids {
         assert_eq!(
-            said.lines().filter(|line| line.contains(&id)).count(),
+            printed.lines().filter(|line| line.contains(&id)).count(),
             1,
-            "{id} is named once in {said}"
+            "{id} is named once in {printed}"
         );
     }
 }
@@ -184,11 +184,11 @@ async fn an_entry_of_the_far_future_that_was_deleted_takes_nobody_there() {
             let both = format!("MULTI\r\nXADD {STREAM} {id} a 1\r\nXDEL {STREAM} {id}\r\nEXEC");
             assert_eq!(redis.command(&both), "+OK");
             let last = async || {
-                let said =
+                let printed =
                     crate::support::redis::list(redis.port, &format!("XINFO STREAM {STREAM}"))
                         .unwrap();
-                let place = said.iter().position(|word| word == "last-generated-id").unwrap();
-                said[place + 1].clone()
+                let place = printed.iter().position(|word| word == "last-generated-id").unwrap();
+                printed[place + 1].clone()
             };
             eventually("it is there and gone", async || last().await.starts_with(&id[..8])).await;
             for (node, name) in nodes.iter().zip(["viewer", "other"]) {

@@ -66,8 +66,12 @@ impl Sentinel {
 
     /// A field of what it says about the master.
     pub fn says(&self, field: &str) -> String {
-        let said = list(self.port, &format!("SENTINEL MASTER {MASTER}")).unwrap_or_default();
-        said.chunks(2).find(|pair| pair[0] == field).map(|pair| pair[1].clone()).unwrap_or_default()
+        let reply = list(self.port, &format!("SENTINEL MASTER {MASTER}")).unwrap_or_default();
+        reply
+            .chunks(2)
+            .find(|pair| pair[0] == field)
+            .map(|pair| pair[1].clone())
+            .unwrap_or_default()
     }
 }
 

@@ -201,8 +201,8 @@ fn a_viewer_who_has_shown_a_token_needs_one() {
         assert_eq!((without("ann"), viewers.verify(&token("ed", OTHER)).is_err()), (before, true));
         assert_eq!(without("ann"), before, "a forged one binds nobody");
         let ed = token("ed", ED);
-        let said = UnstampedEvent { kind: EventKind::Beat, stage: "s", viewer: "ann", session: "" };
-        let say = || viewers.authorize(ed.as_bytes(), viewers.presented(ed.as_bytes()), &said);
+        let beat = UnstampedEvent { kind: EventKind::Beat, stage: "s", viewer: "ann", session: "" };
+        let say = || viewers.authorize(ed.as_bytes(), viewers.presented(ed.as_bytes()), &beat);
         assert_eq!(say(), Ok(()));
         assert_eq!((without("ann"), without("bob")), (after, before));
         // When keys change, tokens of the old ones bind nobody; one that is still good does when it
