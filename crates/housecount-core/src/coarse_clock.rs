@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_contradicts_begins_anew() {
+    fn a_contradicting_answer_restarts_the_bounds() {
         let mut clock = CoarseClock::default();
         clock.observe(0, 1, UnixMs(1_700_000_000_000));
         clock.observe(10, 11, UnixMs(1_600_000_000_000));

@@ -126,9 +126,7 @@ pub async fn archive_in_the_end(
         .filter(|event| event.was_logged())
         .map(|event| truth.archived_as(event, form))
         .collect();
-    match rows
-        .difference(&may)
-        .find(|(at, _, seat)| !truth.may_be_told_again(seat, *at, world.ttl_ms))
+    match rows.difference(&may).find(|(at, _, seat)| !truth.may_be_rebuilt(seat, *at, world.ttl_ms))
     {
         Some(unsaid) => Err(format!("in the archive, and nobody said it: {unsaid:?}")),
         None => Ok(must.len() as u64),

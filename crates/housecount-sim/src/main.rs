@@ -131,7 +131,7 @@ fn pass_days(seed: u64, days: u64, viewers: usize) -> ExitCode {
     say(
         "day    events   sessions remembered  stages  log records  cold items      bytes  resident MB",
     );
-    let told = soak(seed, days, viewers, |kept| {
+    let passed = soak(seed, days, viewers, |kept| {
         let SoakSample { day, events, sessions, stages, records, items: (items, bytes) } = kept;
         let resident =
             resident_bytes().map_or("-".to_string(), |bytes| format!("{:.1}", bytes as f64 / 1e6));
@@ -139,7 +139,7 @@ fn pass_days(seed: u64, days: u64, viewers: usize) -> ExitCode {
             "{day:>3} {events:>9} {sessions:>21} {stages:>7} {records:>12} {items:>11} {bytes:>10} {resident:>12}"
         ));
     });
-    match told {
+    match passed {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say(&format!("it could not be simulated: {error}"));

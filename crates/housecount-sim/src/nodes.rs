@@ -118,14 +118,14 @@ impl Nodes {
 
     /// kill -9, of those of these that run.
     pub fn kill(&self, numbers: &[usize]) {
-        let told_again = self.rebuilt_partitions();
+        let rebuilt_partitions = self.rebuilt_partitions();
         let mut running = self.running.lock();
         let killed: Vec<RunningNode> =
             numbers.iter().filter_map(|number| running[*number].take()).collect();
         killed.iter().for_each(|running| running.task.abort());
         let runs: Vec<usize> = killed.iter().map(|running| running.run).collect();
         self.world.happened(&format!("runs {runs:?} are killed"));
-        self.world.truth.lock().end_runs(&runs, &told_again, self.world.now_ms());
+        self.world.truth.lock().end_runs(&runs, &rebuilt_partitions, self.world.now_ms());
     }
 
     /// SIGTERM: waits until it has ended.
@@ -137,8 +137,8 @@ impl Nodes {
         }
         let _ = (&mut stopping.task).await;
         self.world.happened(&format!("run {} has stopped", stopping.run));
-        let mut told_again = self.rebuilt_partitions();
-        told_again.insert(stopping.run, stopping.node.metrics.retold.get());
-        self.world.truth.lock().end_runs(&[stopping.run], &told_again, self.world.now_ms());
+        let mut rebuilt_partitions = self.rebuilt_partitions();
+        rebuilt_partitions.insert(stopping.run, stopping.node.metrics.retold.get());
+        self.world.truth.lock().end_runs(&[stopping.run], &rebuilt_partitions, self.world.now_ms());
     }
 }

@@ -122,8 +122,8 @@ impl World {
         }
         self.digest(|hasher, now_ms| hasher.record(now_ms, partition, position, record));
         let key = self.log.lock().key(partition);
-        let told = self.truth.lock().applied(record, key, self.now_ms(), self.ttl_ms);
-        match told {
+        let applied = self.truth.lock().applied(record, key, self.now_ms(), self.ttl_ms);
+        match applied {
             Ok(events) => self.happened(&format!("log {partition} {position}: {events} events")),
             Err(why) => self.violated(why),
         }

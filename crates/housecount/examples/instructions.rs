@@ -34,9 +34,9 @@ fn beat(fold: &mut Fold, names: &[String], at: u64) {
     let mut batch = Batch::default();
     beats(names, at).iter().for_each(|event| batch.push(event));
     let events: Vec<EventRef<'_>> = batch.iter().collect();
-    let told = fold.record_entries(&events, UnixMs(at));
-    black_box(record::encode(&told));
-    fold.apply_all(0, &told, UnixMs(at), |_| ());
+    let entries = fold.record_entries(&events, UnixMs(at));
+    black_box(record::encode(&entries));
+    fold.apply_all(0, &entries, UnixMs(at), |_| ());
 }
 
 fn main() {

@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn days_are_told_from_other_moments() {
+    fn days_are_distinguished_from_other_moments() {
         assert!(["2026-11-01", "20261101"].into_iter().all(is_day));
         assert!(!["2026-11-01T00:00:00Z", "1793491200000"].into_iter().any(is_day));
     }

@@ -151,13 +151,13 @@ impl Hub {
         &self,
         partition: u16,
         entries: &[RecordEntry<'_>],
-        told: UnixMs,
+        logged_at: UnixMs,
     ) -> LateEvents {
         let mut late = LateEvents::default();
         for chunk in entries.chunks(AT_ONCE) {
             self.fold
                 .lock(Hold::Events)
-                .apply_all(partition, chunk, told, |applied| late.note(applied));
+                .apply_all(partition, chunk, logged_at, |applied| late.note(applied));
         }
         late
     }
@@ -182,10 +182,10 @@ impl Hub {
 
     /// How events are best told in a record at `now`.
     pub fn record_entries<'a>(&self, events: &[EventRef<'a>], now: UnixMs) -> Vec<RecordEntry<'a>> {
-        let told = events
+        let entries = events
             .chunks(AT_ONCE)
             .flat_map(|events| self.fold.lock(Hold::Events).record_entries(events, now));
-        told.collect()
+        entries.collect()
     }
 
     /// A partition's handles are made with this key.

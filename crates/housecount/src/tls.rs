@@ -185,7 +185,7 @@ impl Tls {
         let mut hangup = signal(SignalKind::hangup()).ok();
         let mut reported = None;
         loop {
-            let told = async {
+            let reporting = async {
                 match &mut hangup {
                     Some(hangup) => hangup.recv().await,
                     None => std::future::pending().await,
@@ -194,7 +194,7 @@ impl Tls {
             tokio::select! {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => return,
-                _ = told => {}
+                _ = reporting => {}
                 () = tokio::time::sleep(RELOAD_EVERY) => {}
             }
             match self.reload() {
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn tls_handshake_ms_max_ends_who_says_nothing() {
+    async fn tls_handshake_ms_max_ends_a_silent_client() {
         let folder = tempfile::tempdir().unwrap();
         let (_client, server) = connection().await;
         let begun = tokio::time::Instant::now();

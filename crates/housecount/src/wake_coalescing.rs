@@ -118,7 +118,7 @@ mod tests {
 
     /// sleep_ms_max
     #[tokio::test(start_paused = true)]
-    async fn nobody_sleeps_long_because_batches_linger_long() {
+    async fn long_linger_does_not_make_workers_sleep_long() {
         for (linger_ms, sleep_us) in [(1, 200), (9, 1_800), (1_000, 1_000 * WAKE_COALESCE_MS_MAX)] {
             let coalescer = WakeCoalescer::new(1, Duration::from_millis(linger_ms));
             coalescer
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn where_nothing_lingers_nobody_sleeps() {
+    fn workers_do_not_sleep_without_linger() {
         assert_eq!(WakeCoalescer::new(0, Duration::from_secs(1)).sleep_duration(), Duration::ZERO);
         let coalescer = WakeCoalescer::new(1, Duration::ZERO);
         coalescer.set_demand(0, LaneDemand::CoalesceUntil(Instant::now() + Duration::from_secs(1)));

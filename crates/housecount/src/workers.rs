@@ -152,7 +152,7 @@ mod tests {
 
     /// A timer goes off at the next tick, a millisecond at most, unless it is slept through.
     #[tokio::test]
-    async fn workers_sleep_as_they_are_told() {
+    async fn workers_sleep_by_the_demand_of_lanes() {
         const LINGER: Duration = Duration::from_secs(1);
         for (wants, is_asleep) in [
             (LaneDemand::CoalesceUntil(Instant::now() + 100 * LINGER), true),

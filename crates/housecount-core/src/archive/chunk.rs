@@ -188,7 +188,7 @@ impl ArchiveEncoder {
             while let Some((_, at)) = leaves.next_if(|(of, _)| *of == place) {
                 of_leaves.push(*at);
             }
-            let told = self.roll.code_session(
+            let coded = self.roll.code_session(
                 place,
                 slot,
                 &mut choices,
@@ -196,7 +196,7 @@ impl ArchiveEncoder {
                 &mut of_leaves,
                 usize::MAX,
             );
-            debug_assert!(told.is_ok(), "times come from the log's clock");
+            debug_assert!(coded.is_ok(), "times come from the log's clock");
         }
         choices.finish()
     }

@@ -296,8 +296,8 @@ impl TrackedSession {
         if self.habit == BeatPattern::New {
             (self.last, self.habit) = (at, BeatPattern::Scheduled);
         } else if at > self.last {
-            let (told, own) = (self.scheduled_gap(terms), self.observed_gap());
-            self.habit = if at.abs_diff(told) <= at.abs_diff(own) {
+            let (scheduled, observed) = (self.scheduled_gap(terms), self.observed_gap());
+            self.habit = if at.abs_diff(scheduled) <= at.abs_diff(observed) {
                 BeatPattern::Scheduled
             } else {
                 BeatPattern::SelfTimed

@@ -92,7 +92,7 @@ fn archive_writers_max_may_go_on() {
 proptest! {
     /// The oracle is the set of what was said.
     #[test]
-    fn what_was_said_comes_back(
+    fn events_round_trip(
         slots in proptest::collection::vec(
             proptest::collection::vec((0usize..3, 0usize..8, 0usize..2, -40_000i64..40_000, 0u8..9), 0..40), 1..12),
         skip in 1u64..500,
@@ -120,7 +120,7 @@ proptest! {
     /// one back, then they are joined again. Whenever it ends, what is there can be read, and lacks
     /// nobody else.
     #[test]
-    fn somebody_can_be_taken_out_chunk_by_chunk(
+    fn a_viewer_can_be_removed_chunk_by_chunk(
         slots in proptest::collection::vec(
             proptest::collection::vec((0usize..2, 0usize..5, -40_000i64..40_000, 0u8..9), 0..20), 2..10),
         from in 0usize..9,
@@ -277,13 +277,13 @@ fn bytes_a_slot(viewers: u64, mut next: impl FnMut(&str, UnixMs, u64) -> u64) ->
 
 #[test]
 fn what_is_expected_takes_nearly_nothing() {
-    let told = |off_ms: u64| {
+    let params = |off_ms: u64| {
         move |name: &str, at: UnixMs, draw: u64| {
             next_gap_ms(30_000, name, "", at) + draw % off_ms.max(1)
         }
     };
     // On time; up to 100 ms late, as most are; up to 400.
-    let sizes = [0, 100, 400].map(|off_ms| bytes_a_slot(2_000, told(off_ms)));
+    let sizes = [0, 100, 400].map(|off_ms| bytes_a_slot(2_000, params(off_ms)));
     let own = bytes_a_slot(2_000, |_, _, draw| 30_000 + draw % 100);
     let any = bytes_a_slot(2_000, |_, _, draw| 27_000 + draw % 6_000);
     let bits = sizes.iter().chain([&own, &any]).map(|bytes| *bytes as f64 * 8.0 / 2_000.0);

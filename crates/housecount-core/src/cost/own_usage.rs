@@ -268,9 +268,9 @@ mod tests {
         assert_eq!(leases(&setup, false), Units::writes(8_760 * 4));
         assert_eq!(leases(&setup, true), Units::writes(8_760 * 6));
         // Nobody: a chunk is a unit.
-        let nobody = AudienceProfile { viewers: 0, ..of };
-        assert_eq!(ledger(&nobody, &setup).writes, 8_760);
-        assert_eq!(archive(&nobody, &setup).writes, 87_600);
+        let empty = AudienceProfile { viewers: 0, ..of };
+        assert_eq!(ledger(&empty, &setup).writes, 8_760);
+        assert_eq!(archive(&empty, &setup).writes, 87_600);
     }
 
     /// Docs/PROOFS.md, "What a log in DynamoDB costs": two nodes for an hour.

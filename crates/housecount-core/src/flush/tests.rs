@@ -90,7 +90,7 @@ fn an_item_is_not_read_without_those_before() {
 }
 
 #[test]
-fn epoch_ms_max_and_epoch_sessions_max_begin_anew() {
+fn epoch_ms_max_and_epoch_sessions_max_start_an_epoch() {
     let say = |n: usize| {
         let viewers: Vec<String> = (0..RECORD_EVENTS_MAX).map(|v| format!("{n}-{v}")).collect();
         record::encode(
@@ -173,8 +173,8 @@ proptest! {
                 };
                 let sorted = |entries: &[RecordEntry<'_>]| { let mut all: Vec<_> = entries.iter().map(key).collect(); all.sort(); all };
                 prop_assert_eq!(sorted(&read), sorted(&entries));
-                let told = |entries: &[RecordEntry<'_>]| entries.iter().filter(|entry| matches!(entry, RecordEntry::Full(_))).count();
-                prop_assert!(told(&read) >= told(&entries));
+                let full_entries = |entries: &[RecordEntry<'_>]| entries.iter().filter(|entry| matches!(entry, RecordEntry::Full(_))).count();
+                prop_assert!(full_entries(&read) >= full_entries(&entries));
             }
             at = at.plus(1_000);
         }
@@ -203,7 +203,7 @@ proptest! {
 
 /// Two sessions with one handle: the second is told whole each time.
 #[test]
-fn who_shares_a_handle_is_told_whole() {
+fn sessions_that_share_a_handle_are_logged_in_full() {
     let (ann, bob) = (beat(AT, "s", "ann"), beat(AT, "s", "bob"));
     let mut writer = FlushEncoder::default();
     let mut books = NumberTables::default();

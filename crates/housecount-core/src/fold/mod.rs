@@ -204,7 +204,7 @@ impl Fold {
         &mut self,
         partition: u16,
         entries: &[RecordEntry<'_>],
-        told: UnixMs,
+        logged_at: UnixMs,
         mut with: impl FnMut(ApplyOutcome),
     ) {
         for chunk in entries.chunks(AHEAD) {
@@ -217,7 +217,7 @@ impl Fold {
             for ((entries, asked), found) in
                 chunk.iter().zip(asked.into_iter().flatten()).zip(found)
             {
-                with(self.apply_entry(entries, asked, found, told));
+                with(self.apply_entry(entries, asked, found, logged_at));
             }
         }
     }
@@ -227,7 +227,7 @@ impl Fold {
         entries: &RecordEntry<'_>,
         (partition, handle): (u8, Handle),
         found: Option<SeatIndex>,
-        told: UnixMs,
+        logged_at: UnixMs,
     ) -> ApplyOutcome {
         match entries {
             RecordEntry::Full(event) => {
@@ -238,8 +238,8 @@ impl Fold {
                 let known = found.filter(|seat| self.seats.has(*seat, ids(event)));
                 let seat =
                     known.unwrap_or_else(|| self.find_or_insert(partition, handle, ids(event)));
-                let told_s = &mut self.seats[seat].ids_logged_s;
-                *told_s = expiry_queue::second(told).max(*told_s);
+                let ids_logged_s = &mut self.seats[seat].ids_logged_s;
+                *ids_logged_s = expiry_queue::second(logged_at).max(*ids_logged_s);
                 self.apply_to_seat(seat, event.kind, event.at)
             }
             RecordEntry::ByHandle { at, .. } => match self.refusal(partition, *at) {
@@ -258,7 +258,7 @@ impl Fold {
     /// short while ago.
     #[must_use]
     pub fn record_entries<'a>(&self, events: &[EventRef<'a>], now: UnixMs) -> Vec<RecordEntry<'a>> {
-        let mut told = Vec::with_capacity(events.len());
+        let mut entries = Vec::with_capacity(events.len());
         for chunk in events.chunks(AHEAD) {
             // As in `apply_all`, all are looked for at once.
             let asked = std::array::from_fn(|n| chunk.get(n).map(ids));
@@ -269,11 +269,11 @@ impl Fold {
                 (chunk[n].kind == EventKind::Beat && is_known).then_some(handle)
             });
             let seats = self.find_many::<AHEAD>(asked, of_use);
-            told.extend(
+            entries.extend(
                 chunk.iter().zip(seats).map(|(event, seat)| self.record_entry(event, seat, now)),
             );
         }
-        told
+        entries
     }
 
     /// The seats of sessions, as far as their handles find them. Cache misses overlap; but only
@@ -301,10 +301,10 @@ impl Fold {
     ) -> RecordEntry<'a> {
         let Some(seat) = seat else { return RecordEntry::Full(*event) };
         let known = &self.seats[seat];
-        let is_told = known.ids_logged_s >= self.ids_logged_since_s
+        let has_ids_logged = known.ids_logged_s >= self.ids_logged_since_s
             && expiry_queue::second(now)
                 < known.ids_logged_s.saturating_add((self.rules.handle_valid_ms() / 1_000) as u32);
-        if is_told && !known.is(SeatFlag::Ambiguous) {
+        if has_ids_logged && !known.is(SeatFlag::Ambiguous) {
             return RecordEntry::ByHandle { at: event.at, handle: known.handle };
         }
         RecordEntry::Full(*event)

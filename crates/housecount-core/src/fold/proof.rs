@@ -264,14 +264,14 @@ impl Fold {
         places: Range<usize>,
         from: UnixMs,
     ) -> impl Iterator<Item = CheckpointEvent<'_>> {
-        let told = self.seats.within(places).filter(move |seat| {
+        let changed = self.seats.within(places).filter(move |seat| {
             let seat = &self.seats[*seat];
             // What was carried over is nobody's session, and no log record could hold it.
             u16::from(seat.partition) == partition
                 && !seat.is_unresolved()
                 && !seat.is(SeatFlag::Restored)
         });
-        told.flat_map(move |seat| {
+        changed.flat_map(move |seat| {
             let events: Vec<_> = self.seats.times(seat).events(from, self.rules.ttl_ms).collect();
             events.into_iter().map(move |(kind, at)| self.known_event(seat, kind, at))
         })

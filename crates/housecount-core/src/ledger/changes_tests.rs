@@ -34,7 +34,7 @@ fn audience() -> impl Strategy<Value = Vec<TestEvent>> {
     let session =
         (0..4usize, 0..2usize, 0..2usize, 0..60_000u64, proptest::collection::vec(step(), 1..40));
     proptest::collection::vec(session, 1..10).prop_map(|sessions| {
-        let mut heard = Vec::new();
+        let mut events = Vec::new();
         for (viewer, stage, session, from, steps) in sessions {
             let mut at = BASE + from;
             for (kind, gap, late) in steps {
@@ -47,12 +47,12 @@ fn audience() -> impl Strategy<Value = Vec<TestEvent>> {
                     // A leave of kind 2 is one of all the viewer's sessions.
                     session: if kind == 2 { "" } else { ["", "tab"][session] },
                 };
-                heard.push((UnixMs(at + late), event));
+                events.push((UnixMs(at + late), event));
             }
         }
-        heard.retain(|(at, _)| at.0 < BASE + LENGTH_MS);
-        heard.sort();
-        heard
+        events.retain(|(at, _)| at.0 < BASE + LENGTH_MS);
+        events.sort();
+        events
     })
 }
 
@@ -66,10 +66,10 @@ struct Node {
 impl Node {
     fn fold_until(
         &mut self,
-        heard: &mut std::iter::Peekable<std::slice::Iter<'_, TestEvent>>,
+        events: &mut std::iter::Peekable<std::slice::Iter<'_, TestEvent>>,
         until: UnixMs,
     ) {
-        while let Some((at, event)) = heard.next_if(|(at, _)| *at <= until) {
+        while let Some((at, event)) = events.next_if(|(at, _)| *at <= until) {
             self.fold.advance(*at);
             self.fold.apply(event);
         }
@@ -112,13 +112,13 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_draft_of_changes_is_the_whole_draft(heard in audience(), after in 0..4_000u64, reach_ms in 0..9_000u64) {
+    fn a_draft_of_changes_is_the_whole_draft(events in audience(), after in 0..4_000u64, reach_ms in 0..9_000u64) {
         let mut node =
             Node { fold: Fold::new(RULES, 1, true), book: Book::default(), settled: UnixMs::ZERO };
-        let mut heard = heard.iter().peekable();
+        let mut events = events.iter().peekable();
         for n in 0..(LENGTH_MS + LATENESS_MS) / WINDOW_MS {
             let window = Span::new(UnixMs(BASE + n * WINDOW_MS), UnixMs(BASE + (n + 1) * WINDOW_MS));
-            node.fold_until(&mut heard, window.to.plus(TTL_MS + after));
+            node.fold_until(&mut events, window.to.plus(TTL_MS + after));
             node.commit(window, window.to.plus(reach_ms.min(after + TTL_MS)));
         }
     }

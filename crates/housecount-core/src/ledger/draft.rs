@@ -98,7 +98,7 @@ impl<'a> Draft<'a> {
         // A keyframe goes on from none.
         let known = if is_keyframe { 0 } else { book.entries.len() };
         let places = book.entries.iter().take(known).map(place).collect();
-        let is_heard = vec![false; open.count as usize];
+        let is_covered = vec![false; open.count as usize];
         let ends = vec![None; (open.count + closed.count) as usize];
         let (entries, before) = match (&book.before, is_keyframe) {
             (_, true) => (BookIndex::default(), BookIndex::of(book)),
@@ -117,7 +117,7 @@ impl<'a> Draft<'a> {
             places,
             open,
             closed,
-            is_covered: is_heard,
+            is_covered,
             stages: HashMap::default(),
             new: NewEntries::default(),
             new_late: HashMap::default(),
@@ -154,7 +154,7 @@ impl<'a> Draft<'a> {
     /// How many open entries no proof has spoken of so far.
     #[must_use]
     pub fn uncovered(&self) -> usize {
-        self.is_covered.iter().filter(|is_heard| !**is_heard).count()
+        self.is_covered.iter().filter(|is_covered| !**is_covered).count()
     }
 
     /// Takes in what one viewer has proven on one stage within [`within`](Self::within): each only

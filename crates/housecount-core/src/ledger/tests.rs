@@ -70,14 +70,14 @@ fn read(chunks: &[Vec<u8>]) -> Spans {
 
 /// The same of chunks that others may know by another name than theirs.
 fn read_named(chunks: &[(Vec<u8>, Link)]) -> Spans {
-    let (mut book, mut told) = (Book::default(), ReadSpans::default());
+    let (mut book, mut read_spans) = (Book::default(), ReadSpans::default());
     for (bytes, link) in chunks {
         let (chunk, link) = (Chunk::decode(bytes).unwrap().0, *link);
         assert_eq!(chunk.encode(), *bytes, "the same bytes again");
-        book.apply(&chunk, link, &mut told).unwrap();
+        book.apply(&chunk, link, &mut read_spans).unwrap();
     }
-    book.close_all(&mut told);
-    let ReadSpans { mut spans, ms } = told;
+    book.close_all(&mut read_spans);
+    let ReadSpans { mut spans, ms } = read_spans;
     spans.values_mut().for_each(normalize);
     spans.retain(|_, set| !set.is_empty());
     assert_eq!(ms, spans.values().map(|set| measure(set)).sum::<u64>());
@@ -144,25 +144,25 @@ fn play(
     let mut nodes: Vec<Node> = (0..nodes).map(|_| Node::new()).collect();
     let mut sent: Vec<&(TestEvent, u64)> = sent.iter().collect();
     sent.sort_by_key(|(event, late)| event.at.0 + late);
-    let (mut heard, mut chunks) = (0, Vec::new());
+    let (mut folded, mut chunks) = (0, Vec::new());
     for (n, window) in windows(length_ms).enumerate() {
         let now = window.to.plus(TTL_MS).0;
         while let Some((event, _)) =
-            sent.get(heard).filter(|(event, late)| event.at.0 + late <= now)
+            sent.get(folded).filter(|(event, late)| event.at.0 + late <= now)
         {
             nodes.iter_mut().for_each(|node| node.fold_events(&[*event]));
-            heard += 1;
+            folded += 1;
         }
         let written = nodes[turn(n) % nodes.len()].chunk(window);
         nodes.iter_mut().for_each(|node| node.take(&written));
         chunks.push(written);
     }
-    assert_eq!(heard, sent.len());
+    assert_eq!(folded, sent.len());
     chunks
 }
 
 /// The pseudonym under which a viewer goes on.
-const NOBODY: &str = "~AAAAAAAAAAAAAAAA";
+const PSEUDONYM: &str = "~AAAAAAAAAAAAAAAA";
 
 /// The chunks with a viewer renamed, on one stage or on all, and the names by which the chunks
 /// after them know them.
@@ -172,7 +172,7 @@ fn renamed(chunks: &[Vec<u8>], viewer: &str, stage: Option<&str>) -> Vec<(Vec<u8
         let (mut chunk, link) = Chunk::decode(bytes).unwrap();
         let places = book.names(&chunk, viewer, stage);
         book.apply(&chunk, link, &mut ()).unwrap();
-        chunk.rename(&places, NOBODY);
+        chunk.rename(&places, PSEUDONYM);
         (chunk.encode(), link)
     };
     chunks.iter().map(rename).collect()
@@ -194,7 +194,7 @@ proptest! {
         let again = renamed(&chunks, viewer, on);
         let is_renamed = |stage: &str, of: &str| of == viewer && on.is_none_or(|on| on == stage);
         let expected: Spans = read(&chunks).into_iter().map(|((stage, of), spans)| {
-            let of = if is_renamed(&stage, &of) { NOBODY.to_string() } else { of };
+            let of = if is_renamed(&stage, &of) { PSEUDONYM.to_string() } else { of };
             ((stage, of), spans)
         }).collect();
         prop_assert_eq!(read_named(&again), expected);
@@ -215,13 +215,13 @@ proptest! {
         sent.sort_by_key(|(event, late)| event.at.0 + late);
         let (mut old, mut new) = (Node::new(), Node::new());
         let mut chunks: Vec<(Vec<u8>, Link)> = Vec::new();
-        let (mut heard, mut was) = (0, None);
+        let (mut folded, mut was) = (0, None);
         for (n, window) in windows(3_000).enumerate() {
-            let first = heard;
-            while sent.get(heard).is_some_and(|(event, late)| event.at.0 + late <= window.to.plus(TTL_MS).0) {
-                heard += 1;
+            let first = folded;
+            while sent.get(folded).is_some_and(|(event, late)| event.at.0 + late <= window.to.plus(TTL_MS).0) {
+                folded += 1;
             }
-            let now: Vec<TestEvent> = sent[first..heard].iter().map(|(event, _)| *event).collect();
+            let now: Vec<TestEvent> = sent[first..folded].iter().map(|(event, _)| *event).collect();
             old.fold_events(&now);
             new.fold_events(&now);
             let bytes: Vec<Vec<u8>> = chunks.iter().map(|(bytes, _)| bytes.clone()).collect();
@@ -251,7 +251,7 @@ proptest! {
         for ((stage, of), spans) in proven(&events, UnixMs::MAX) {
             for span in spans {
                 let is_forgotten = of == viewer && span.from.0 < BASE + 1_000;
-                let of = if is_forgotten { NOBODY.to_string() } else { of.clone() };
+                let of = if is_forgotten { PSEUDONYM.to_string() } else { of.clone() };
                 expected.entry((stage.clone(), of)).or_default().push(span);
             }
         }
@@ -333,7 +333,7 @@ proptest! {
 
 /// Long enough for several keyframes, with a reader that starts at each.
 #[test]
-fn keyframes_begin_anew() {
+fn keyframes_restart_a_chain() {
     let length_ms = WINDOW_MS * u64::from(book::KEYFRAME_CHUNKS) * 5 / 2;
     let mut rng = TestRng::deterministic_rng(proptest::test_runner::RngAlgorithm::ChaCha);
     let mut at = 0;

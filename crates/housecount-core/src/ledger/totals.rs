@@ -122,12 +122,12 @@ mod tests {
         /// Page by page, against counting every single millisecond.
         #[test]
         fn counts_every_millisecond(
-            told in proptest::collection::vec((0..5u64, 0u64..100, 0u64..40), 0..40), step_ms in 1u64..30, limit in 1..4usize,
+            spans in proptest::collection::vec((0..5u64, 0u64..100, 0u64..40), 0..40), step_ms in 1u64..30, limit in 1..4usize,
         ) {
-            let told: Vec<(String, Span)> = told.into_iter()
+            let spans: Vec<(String, Span)> = spans.into_iter()
                 .map(|(stage, at, ms)| (format!("s/{stage}"), Span::new(UnixMs(at), UnixMs(at + ms)))).collect();
             let mut sums: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
-            for (stage, span) in &told {
+            for (stage, span) in &spans {
                 for ms in span.from.0..span.to.0 {
                     if (RANGE.from.0..RANGE.to.0).contains(&ms) {
                         let steps = StageTotals::steps(RANGE, step_ms) as usize;
@@ -139,7 +139,7 @@ mod tests {
             let (mut all, mut after) = (Vec::new(), None);
             loop {
                 let mut totals = StageTotals::new(RANGE, Some(step_ms), after.clone(), limit);
-                told.iter().for_each(|(stage, span)| totals.add(stage, *span));
+                spans.iter().for_each(|(stage, span)| totals.add(stage, *span));
                 let (rows, more) = totals.finish();
                 prop_assert!(rows.len() <= limit && (rows.len() == limit || !more));
                 after = rows.last().map(|(stage, _)| stage.to_string());

@@ -210,17 +210,17 @@ mod tests {
         /// Page by page it is the same as all at once, and as a sum of spans taken one by one.
         #[test]
         fn pages_are_parts_of_the_whole(
-            told in proptest::collection::vec((0..4u64, 0..9u64, 0..20u64), 0..60), limit in 1..7usize,
+            spans in proptest::collection::vec((0..4u64, 0..9u64, 0..20u64), 0..60), limit in 1..7usize,
         ) {
             // Spans of one viewer on a stage don't overlap: the n-th lies in the n-th five
             // milliseconds.
             let mut sums: BTreeMap<(String, String), u64> = BTreeMap::new();
-            let told: std::collections::BTreeSet<_> = told.into_iter().collect();
-            let told: Vec<_> = told.into_iter().map(|(stage, viewer, n)| {
+            let spans: std::collections::BTreeSet<_> = spans.into_iter().collect();
+            let spans: Vec<_> = spans.into_iter().map(|(stage, viewer, n)| {
                 let span = Span::new(UnixMs(n * 5), UnixMs(n * 5 + 1 + (stage + viewer) % 5));
                 (format!("s/{stage}"), format!("v{viewer}"), span)
             }).collect();
-            for (stage, viewer, span) in &told {
+            for (stage, viewer, span) in &spans {
                 if let Some(span) = span.clip(RANGE) {
                     *sums.entry((stage.clone(), viewer.clone())).or_default() += span.ms();
                 }
@@ -228,7 +228,7 @@ mod tests {
             let (mut all, mut after) = (Vec::new(), None);
             loop {
                 let mut watch = WatchTotals::new(RANGE, WatchFilter { after: after.clone(), ..WatchFilter::default() }, limit);
-                told.iter().for_each(|(stage, viewer, span)| watch.add(stage, viewer, *span));
+                spans.iter().for_each(|(stage, viewer, span)| watch.add(stage, viewer, *span));
                 let (rows, more) = watch.finish();
                 prop_assert!(rows.len() <= limit && (rows.len() == limit || !more));
                 after = rows.last().map(|(who, _)| who.clone());
@@ -246,20 +246,20 @@ mod tests {
         /// come once.
         #[test]
         fn pieces_are_parts_of_rows(
-            told in proptest::collection::btree_set((0..3u64, 0..5u64, 0..20u64), 0..60),
+            spans in proptest::collection::btree_set((0..3u64, 0..5u64, 0..20u64), 0..60),
             cuts in proptest::collection::btree_map(0..3u64, proptest::collection::btree_set(0..110u64, 0..6), 0..3),
             limit in 1..7usize,
         ) {
             let cuts: Cuts = cuts.into_iter().map(|(stage, cuts)| {
                 (format!("s/{stage}").into(), cuts.into_iter().map(UnixMs).collect())
             }).collect();
-            let told: Vec<_> = told.into_iter().map(|(stage, viewer, n)| {
+            let spans: Vec<_> = spans.into_iter().map(|(stage, viewer, n)| {
                 let span = Span::new(UnixMs(n * 5), UnixMs(n * 5 + 1 + (stage + viewer) % 5));
                 (format!("s/{stage}"), format!("v{viewer}"), span)
             }).collect();
             // Millisecond by millisecond.
             let mut expected: BTreeMap<(String, String, usize), (u64, u64, u64)> = BTreeMap::new();
-            for (stage, viewer, span) in &told {
+            for (stage, viewer, span) in &spans {
                 for at in span.from.0.max(RANGE.from.0)..span.to.0.min(RANGE.to.0) {
                     let before = |cuts: &Vec<UnixMs>| cuts.iter().filter(|cut| cut.0 <= at).count();
                     let piece = cuts.get(stage.as_str()).map_or(0, before);
@@ -271,7 +271,7 @@ mod tests {
             loop {
                 let wanted = WatchFilter { after: after.clone(), cuts: cuts.clone(), ..WatchFilter::default() };
                 let mut watch = WatchTotals::new(RANGE, wanted, limit);
-                told.iter().for_each(|(stage, viewer, span)| watch.add(stage, viewer, *span));
+                spans.iter().for_each(|(stage, viewer, span)| watch.add(stage, viewer, *span));
                 let (rows, more) = watch.finish();
                 let viewers: std::collections::BTreeSet<_> = rows.iter().map(|(who, _)| who.clone()).collect();
                 prop_assert!(rows.len() <= limit || viewers.len() == 1);

@@ -44,7 +44,7 @@ pub struct Shape {
     pub interval_ms: u64,
     /// Whether players beat when they are told to, give or take their timers and the network, as
     /// ours do; if not, every interval, a tenth earlier at most.
-    pub told: bool,
+    pub is_scheduled: bool,
     pub seed: u64,
 }
 
@@ -58,7 +58,7 @@ pub const USUAL: Shape = Shape {
     sigma: 1.2,
     gaps_per_hour: 0.5,
     interval_ms: 30_000,
-    told: false,
+    is_scheduled: false,
     seed: 7,
 };
 
@@ -241,7 +241,7 @@ impl Crowd {
             }
             let interval_ms = self.shape.interval_ms;
             let mut next_ms = at_ms
-                + if self.shape.told {
+                + if self.shape.is_scheduled {
                     next_gap_ms(interval_ms, &here.viewer, "", at)
                         + 10
                         + self.rng.exponential(LAG_MS) as u64

@@ -19,7 +19,7 @@ pub struct OracleEvent {
     /// When a player was first told that it was taken, by any run.
     pub(super) acknowledged_ms: Option<u64>,
     /// Whether the log ever had it, readable or not.
-    pub(super) is_told: bool,
+    pub(super) is_logged: bool,
     /// When the log first had it so that anybody could read it.
     pub applied_ms: Option<u64>,
     /// Since when the log has it, as far as it has not lost it since.
@@ -32,7 +32,7 @@ impl OracleEvent {
     /// Whether the log ever had it, readable or not.
     #[must_use]
     pub fn was_logged(&self) -> bool {
-        self.is_told
+        self.is_logged
     }
 
     /// When the log first had it, unless it was lost for good.

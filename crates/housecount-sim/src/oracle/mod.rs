@@ -175,7 +175,7 @@ impl Oracle {
             run,
             is_acknowledged: false,
             acknowledged_ms: None,
-            is_told: false,
+            is_logged: false,
             applied_ms: None,
             in_log_ms: None,
             lost_ms: None,
@@ -196,7 +196,7 @@ impl Oracle {
         let event = &mut self.events[event];
         event.is_acknowledged |= event.run == run;
         event.acknowledged_ms.get_or_insert(now_ms);
-        match event.is_told {
+        match event.is_logged {
             true => Ok(()),
             false => Err(format!(
                 "acknowledged, and not in the log: {:?} of {seat:?} at {}",
@@ -232,7 +232,7 @@ impl Oracle {
                 return Err(format!("nobody said what the log was told: {entry:?}"));
             };
             let event = &mut self.events[*event];
-            event.is_told = true;
+            event.is_logged = true;
             self.is_named[seat] |= matches!(entry, RecordEntry::Full(_));
             if self.is_named[seat] {
                 event.applied_ms.get_or_insert(now_ms);
@@ -289,7 +289,7 @@ impl Oracle {
 
     /// Whether a log that has lost something may be told of a beat of a seat at this tick.
     #[must_use]
-    pub fn may_be_told_again(&self, seat: &SeatName, at: UnixMs, ttl_ms: u64) -> bool {
+    pub fn may_be_rebuilt(&self, seat: &SeatName, at: UnixMs, ttl_ms: u64) -> bool {
         let known = self.by_name.get(seat);
         let is_between = |seat: usize| {
             [at, at.plus(TICK_MS - 1)].iter().any(|at| self.is_between(seat, *at, ttl_ms))
@@ -329,7 +329,12 @@ impl Oracle {
 
     /// The log has lost what it was told since `since_ms`. `told_again` says how many partitions
     /// each run has told again so far.
-    pub fn log_lost(&mut self, since_ms: u64, told_again: &BTreeMap<usize, u64>, now_ms: u64) {
+    pub fn log_lost(
+        &mut self,
+        since_ms: u64,
+        rebuilt_partitions: &BTreeMap<usize, u64>,
+        now_ms: u64,
+    ) {
         if since_ms == 0 {
             self.is_named.fill(false);
         }
@@ -345,7 +350,7 @@ impl Oracle {
             if !is_hit || event.lost_ms.is_some() {
                 continue;
             }
-            let alive = told_again.keys().copied();
+            let alive = rebuilt_partitions.keys().copied();
             let know: Vec<usize> = alive.filter(|run| self.knows(*run, event)).collect();
             let partition = self.partition(event);
             for run in &know {
@@ -358,38 +363,43 @@ impl Oracle {
             loss.events.push((number, know));
         }
         for (run, partitions) in touched {
-            let so_far = told_again.get(&run).copied().unwrap_or(0);
+            let so_far = rebuilt_partitions.get(&run).copied().unwrap_or(0);
             loss.rebuilt_by.insert(run, so_far + partitions.len() as u64);
         }
         self.losses.push(loss);
         self.emptied_ms.push(now_ms);
-        self.settle(told_again, now_ms);
+        self.settle(rebuilt_partitions, now_ms);
     }
 
     /// Runs end. `told_again` says how many partitions each of those that were alive had told
     /// again.
-    pub fn end_runs(&mut self, runs: &[usize], told_again: &BTreeMap<usize, u64>, now_ms: u64) {
-        self.settle(told_again, now_ms);
+    pub fn end_runs(
+        &mut self,
+        runs: &[usize],
+        rebuilt_partitions: &BTreeMap<usize, u64>,
+        now_ms: u64,
+    ) {
+        self.settle(rebuilt_partitions, now_ms);
         for run in runs {
             self.runs[*run].is_over = true;
         }
-        self.settle(told_again, now_ms);
+        self.settle(rebuilt_partitions, now_ms);
     }
 
     /// What has been told again is safe; what nobody knows any more is lost.
-    fn settle(&mut self, told_again: &BTreeMap<usize, u64>, now_ms: u64) {
+    fn settle(&mut self, rebuilt_partitions: &BTreeMap<usize, u64>, now_ms: u64) {
         let mut lost = Vec::new();
         let runs = &self.runs;
         for loss in &mut self.losses {
-            let Loss { events, rebuilt_by: told_by } = loss;
+            let Loss { events, rebuilt_by } = loss;
             events.retain(|(event, know)| {
-                let has_told = |run: &usize| {
-                    told_by
+                let has_rebuilt = |run: &usize| {
+                    rebuilt_by
                         .get(run)
-                        .zip(told_again.get(run))
+                        .zip(rebuilt_partitions.get(run))
                         .is_some_and(|(needs, has)| has >= needs)
                 };
-                if know.iter().any(|run| !runs[*run].is_over && has_told(run)) {
+                if know.iter().any(|run| !runs[*run].is_over && has_rebuilt(run)) {
                     return false;
                 }
                 let is_known = know.iter().any(|run| !runs[*run].is_over);
@@ -420,7 +430,8 @@ impl Oracle {
         let is_old = event.in_log_ms.is_some_and(|at| at + asked.slack_ms < asked.now_ms);
         // In the log again, if it was lost from it.
         let is_covered = event.acknowledged_ms.zip(event.in_log_ms).zip(asked.as_of_ms);
-        let is_covered = is_covered.is_some_and(|((told, there), as_of)| told.max(there) <= as_of);
+        let is_covered =
+            is_covered.is_some_and(|((logged, there), as_of)| logged.max(there) <= as_of);
         is_old || is_covered || event.run == asked.run && event.is_acknowledged
     }
 }

@@ -287,12 +287,12 @@ impl SimLog {
         call: CallKind,
         work: impl FnOnce(&World) -> T + Send + 'static,
     ) -> StoreResult<T> {
-        let (tell, told) = oneshot::channel();
+        let (sender, reply) = oneshot::channel();
         let (world, node) = (self.world.clone(), self.node);
         tokio::spawn(async move {
-            let _ = tell.send(exchange(world, node, call, work).await);
+            let _ = sender.send(exchange(world, node, call, work).await);
         });
-        self.answered(async { told.await.unwrap_or(Reply::Lost) }).await
+        self.answered(async { reply.await.unwrap_or(Reply::Lost) }).await
     }
 }
 

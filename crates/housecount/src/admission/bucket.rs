@@ -83,7 +83,7 @@ impl Bucket {
     }
 
     /// Whether the last logged event was a beat, less than so many ticks ago.
-    pub fn has_beaten_within(self, ticks: u64, now: u64) -> bool {
+    pub fn has_beat_within(self, ticks: u64, now: u64) -> bool {
         self.0 & BEAT != 0 && self.age(now) < ticks
     }
 
@@ -167,7 +167,7 @@ mod tests {
             is_logged
         }
 
-        fn has_beaten_within(&self, ticks: u64) -> bool {
+        fn has_beat_within(&self, ticks: u64) -> bool {
             self.last.is_some_and(|(kind, at)| kind == EventKind::Beat && self.tick - at < ticks)
         }
     }
@@ -213,7 +213,7 @@ mod tests {
                 }
                 prop_assert!(bucket.is_of(TAG) || logged.is_empty());
                 for ticks in [1, TICKS_PER_S, 480] {
-                    prop_assert_eq!(bucket.has_beaten_within(ticks, now), oracle.has_beaten_within(ticks));
+                    prop_assert_eq!(bucket.has_beat_within(ticks, now), oracle.has_beat_within(ticks));
                 }
             }
             // Whatever comes: never more in any time than the burst, the spare leaves, and what
@@ -255,7 +255,7 @@ mod tests {
             .try_fold(Bucket::full(TAG, 5), |bucket, _| bucket.spend(rate, EventKind::Beat, 100));
         let empty = beats.unwrap();
         assert!(empty.spend(rate, EventKind::Beat, 100 - SKEW_TICKS).is_err());
-        assert!(empty.has_beaten_within(1, 99));
+        assert!(empty.has_beat_within(1, 99));
         assert_eq!(
             empty.spend(rate, EventKind::Leave, 99),
             empty.spend(rate, EventKind::Leave, 100)
@@ -268,9 +268,9 @@ mod tests {
         for now in [0, 0, 0, 1, 7, 1 << 40] {
             for kind in [EventKind::Beat, EventKind::Leave, EventKind::Beat] {
                 bucket = bucket.spend(None, kind, now).unwrap();
-                assert_eq!(bucket.has_beaten_within(1, now), kind == EventKind::Beat);
+                assert_eq!(bucket.has_beat_within(1, now), kind == EventKind::Beat);
             }
         }
-        assert!(!bucket.without_beat().has_beaten_within(1, 1 << 40));
+        assert!(!bucket.without_beat().has_beat_within(1, 1 << 40));
     }
 }

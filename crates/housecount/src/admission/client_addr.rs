@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn proxies_are_believed_and_nobody_else() {
+    fn only_proxies_are_believed() {
         let ours = addresses(1, 1, &["10.0.0.0/8", "fd00::/8"]);
         for (peer, lines, expected) in [
             // Nobody's word but ours.

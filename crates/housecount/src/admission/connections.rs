@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_has_so_many_and_gets_them_back() {
+    fn an_address_has_a_limit_and_gets_connections_back() {
         let connections = connections(2, false);
         let open = |peer: &str| connections.open(address(peer));
         let first = open("192.0.2.1").unwrap();

@@ -53,7 +53,7 @@ pub enum AdmissionError {
         /// Events that it may log a second.
         per_second: NonZeroU32,
         /// Its last event was a beat that was let in less than `COALESCE_MS_MAX` ago.
-        has_just_beaten: bool,
+        has_recent_beat: bool,
     },
     /// The viewer has too many sessions.
     TooManySessions {
@@ -173,24 +173,24 @@ impl AdmissionControl {
         let found = self.session_rates.find(session, now_ms);
         // First, since it costs nothing: a session beyond its limit takes no room.
         found.check(event.kind).map_err(|over| self.too_many(over, session, now_ms))?;
-        let was_welcome = found.is_admitted();
+        let was_admitted = found.is_admitted();
         let mut held = None;
         let is_beat = event.kind == EventKind::Beat;
-        if self.quotas.any_set() && !(is_beat && (is_in || was_welcome)) {
+        if self.quotas.any_set() && !(is_beat && (is_in || was_admitted)) {
             held = self.quotas.reserve(hub, event, now_ms)?;
         }
         found.spend(event.kind).map_err(|over| self.too_many(over, session, now_ms))?;
         if !is_beat && event.session.is_empty() && self.quotas.any_set() {
             self.ask_all_again(hub, event, now_ms);
         }
-        Ok(Admission { reservation: held, was_admitted: was_welcome })
+        Ok(Admission { reservation: held, was_admitted })
     }
 
     fn too_many(&self, over: OverLimit, session: SessionKey, now_ms: u64) -> AdmissionError {
         // Without a limit no event is over it.
         let per_second = self.session_rates.per_second().unwrap_or(NonZeroU32::MAX);
-        let has_just_beaten = self.session_rates.find(session, now_ms).has_just_beaten();
-        AdmissionError::TooManyBeats { retry_ms: over.retry_ms, per_second, has_just_beaten }
+        let has_recent_beat = self.session_rates.find(session, now_ms).has_recent_beat();
+        AdmissionError::TooManyBeats { retry_ms: over.retry_ms, per_second, has_recent_beat }
     }
 
     /// A leave ends all of the viewer's sessions on the stage: none of them is welcome any more. As
@@ -252,7 +252,7 @@ mod tests {
 
     /// At a full stage, who is in is let in, and nobody else.
     #[test]
-    fn whom_nobody_need_make_room_for_is_in() {
+    fn viewers_that_need_no_room_are_admitted() {
         let (hub, capped) = (hub(&["online"]), control(Some(1)));
         let beat = |viewer| event(EventKind::Beat, viewer);
         let asked = |viewer| Some((beat(viewer), capped.session_key(&beat(viewer))));
@@ -272,12 +272,12 @@ mod tests {
 
     /// A viewer's leave without a session ends all of its sessions, which are asked again, too.
     #[test]
-    fn a_leave_of_all_sessions_makes_none_welcome() {
-        let (control, nobody, taken) = (control(Some(1)), hub(&[]), hub(&["taker"]));
+    fn a_leave_of_all_sessions_revokes_each_admission() {
+        let (control, empty, taken) = (control(Some(1)), hub(&[]), hub(&["taker"]));
         let tab = UnstampedEvent { session: "tab", ..event(EventKind::Beat, "ann") };
-        assert_eq!(admit(&control, &nobody, tab, 0), Ok(()));
+        assert_eq!(admit(&control, &empty, tab, 0), Ok(()));
         let at = UnixMs(1_000);
-        nobody.apply([EventRef {
+        empty.apply([EventRef {
             at,
             kind: EventKind::Beat,
             stage: "s",
@@ -285,21 +285,21 @@ mod tests {
             session: "tab",
         }]);
         assert_eq!(admit(&control, &taken, tab, 1), Ok(()), "it is");
-        assert_eq!(admit(&control, &nobody, event(EventKind::Leave, "ann"), 2), Ok(()));
+        assert_eq!(admit(&control, &empty, event(EventKind::Leave, "ann"), 2), Ok(()));
         assert_eq!(admit(&control, &taken, tab, 3), Err(AdmissionError::StageFull { max: 1 }));
     }
 
     /// No cap is passed by a leave, of which nobody asks whether there is room.
     #[test]
-    fn a_leave_makes_nobody_welcome() {
-        let (nobody, taken, control) = (hub(&[]), hub(&["taker"]), control(Some(1)));
+    fn a_leave_admits_no_session() {
+        let (empty, taken, control) = (hub(&[]), hub(&["taker"]), control(Some(1)));
         let full = Err(AdmissionError::StageFull { max: 1 });
         assert_eq!(admit(&control, &taken, event(EventKind::Leave, "ann"), 0), Ok(()));
         assert_eq!(admit(&control, &taken, event(EventKind::Beat, "ann"), 1), full);
         // Who was there, and leaves, and comes back when the place is taken.
-        assert_eq!(admit(&control, &nobody, event(EventKind::Beat, "ann"), 2), Ok(()));
-        assert_eq!(admit(&control, &nobody, event(EventKind::Beat, "ann"), 3), Ok(()));
-        assert_eq!(admit(&control, &nobody, event(EventKind::Leave, "ann"), 4), Ok(()));
+        assert_eq!(admit(&control, &empty, event(EventKind::Beat, "ann"), 2), Ok(()));
+        assert_eq!(admit(&control, &empty, event(EventKind::Beat, "ann"), 3), Ok(()));
+        assert_eq!(admit(&control, &empty, event(EventKind::Leave, "ann"), 4), Ok(()));
         assert_eq!(admit(&control, &taken, event(EventKind::Beat, "ann"), 5), full);
     }
 }

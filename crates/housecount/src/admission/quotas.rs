@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_on_the_way_takes_room_too() {
+    fn pending_sessions_take_room_too() {
         let (hub, quotas) = (Hub::new(RULES, 1, false), quotas(2, 0, 0));
         let room = |session| quotas.reserve(&hub, &event("s", "ann", session), 0);
         let first = room("1").unwrap();
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_stage_takes_another_session_of_who_is_there() {
+    fn a_full_stage_takes_another_session_of_a_present_viewer() {
         let (hub, quotas) = (Hub::new(RULES, 1, false), quotas(0, 1, 0));
         fold(&hub, &event("s", "ann", "1"));
         assert!(quotas.reserve(&hub, &event("s", "ann", "2"), 0).is_ok());
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn so_many_stages_open_in_a_minute() {
+    fn stages_per_minute_are_limited() {
         let (hub, quotas) = (Hub::new(RULES, 1, false), quotas(0, 0, 2));
         let opens =
             |stage, now_ms| quotas.reserve(&hub, &event(stage, "ann", ""), now_ms).map(drop);
@@ -314,7 +314,7 @@ mod tests {
     /// All at once, as in one batch over many stages: those on the way count too, and beats as
     /// leaves.
     #[test]
-    fn viewer_sessions_kept_max_counts_who_is_on_the_way() {
+    fn viewer_sessions_kept_max_counts_pending_sessions() {
         for kind in [EventKind::Beat, EventKind::Leave] {
             let (hub, quotas) = (Hub::new(RULES, 1, false), quotas(20, 0, 0));
             let many = many();

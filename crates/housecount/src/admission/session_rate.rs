@@ -147,14 +147,14 @@ impl<'a> RateSlot<'a> {
     /// then, and needs no room.
     #[must_use]
     pub fn is_admitted(&self) -> bool {
-        self.is_own && self.entry.has_beaten_within(self.pace.interval_ticks, self.now)
+        self.is_own && self.entry.has_beat_within(self.pace.interval_ticks, self.now)
     }
 
     /// Whether the session's last event was a beat that was let in less than [`COALESCE_MS_MAX`]
     /// ago.
     #[must_use]
-    pub fn has_just_beaten(&self) -> bool {
-        self.is_own && self.entry.has_beaten_within(tick(COALESCE_MS_MAX), self.now)
+    pub fn has_recent_beat(&self) -> bool {
+        self.is_own && self.entry.has_beat_within(tick(COALESCE_MS_MAX), self.now)
     }
 
     /// Whether the session may log an event now.
@@ -188,7 +188,7 @@ impl<'a> RateSlot<'a> {
     fn evicts_active(&self) -> bool {
         let entry = self.entry;
         let is_of_use = entry.missing(self.pace.per_second, self.now) > 0
-            || entry.has_beaten_within(self.pace.interval_ticks, self.now);
+            || entry.has_beat_within(self.pace.interval_ticks, self.now);
         !self.is_own && is_of_use
     }
 }
@@ -225,7 +225,7 @@ mod tests {
     }
 
     impl SessionRateLimiter {
-        fn is_welcome(&self, session: SessionKey, now_ms: u64) -> bool {
+        fn is_admitted(&self, session: SessionKey, now_ms: u64) -> bool {
             self.find(session, now_ms).is_admitted()
         }
 
@@ -252,13 +252,13 @@ mod tests {
         let ann = pace.session(&count_in_interval("ann"));
         for round in 0..3 {
             let now = 7_000 + round * 60_000;
-            assert!(!pace.is_welcome(ann, now));
+            assert!(!pace.is_admitted(ann, now));
             (0..SESSION_BURST).for_each(|_| assert_eq!(pace.beat(ann, now), Ok(())));
             assert_eq!(pace.beat(ann, now), Err(OverLimit { retry_ms: 500 }));
             assert_eq!(pace.beat(pace.session(&count_in_interval("bob")), now), Ok(()));
             let logged = (1..=3_000).filter(|ms| pace.beat(ann, now + ms).is_ok());
             assert_eq!(logged.collect::<Vec<_>>(), [500, 1_000, 1_500, 2_000, 2_500, 3_000]);
-            assert!(pace.is_welcome(ann, now + 3_000 + 29_000));
+            assert!(pace.is_admitted(ann, now + 3_000 + 29_000));
         }
     }
 
@@ -266,21 +266,21 @@ mod tests {
     fn coalesce_ms_max_is_how_long_ago_the_last_beat_may_be() {
         let pace = pace();
         let ann = pace.session(&count_in_interval("ann"));
-        let has_just_beaten = |now| pace.find(ann, now).has_just_beaten();
-        assert!(!has_just_beaten(7_000));
+        let has_recent_beat = |now| pace.find(ann, now).has_recent_beat();
+        assert!(!has_recent_beat(7_000));
         pace.beat(ann, 7_000).unwrap();
         assert!(
-            has_just_beaten(7_000)
-                && has_just_beaten(6_999)
-                && has_just_beaten(7_000 + COALESCE_MS_MAX - 1)
+            has_recent_beat(7_000)
+                && has_recent_beat(6_999)
+                && has_recent_beat(7_000 + COALESCE_MS_MAX - 1)
         );
-        assert!(!has_just_beaten(7_000 + COALESCE_MS_MAX));
+        assert!(!has_recent_beat(7_000 + COALESCE_MS_MAX));
         pace.event(ann, EventKind::Leave, 7_100).unwrap();
-        assert!(!has_just_beaten(7_100), "a leave came since");
+        assert!(!has_recent_beat(7_100), "a leave came since");
     }
 
     #[test]
-    fn a_leave_takes_the_welcome_back_and_so_does_a_beat_that_was_not_logged() {
+    fn a_leave_or_an_unlogged_beat_revokes_the_admission() {
         let pace = pace();
         let ann = pace.session(&count_in_interval("ann"));
         for (kind, now) in [
@@ -290,13 +290,13 @@ mod tests {
             (EventKind::Beat, 3),
         ] {
             assert_eq!(pace.event(ann, kind, now), Ok(()));
-            assert_eq!(pace.is_welcome(ann, now), kind == EventKind::Beat);
+            assert_eq!(pace.is_admitted(ann, now), kind == EventKind::Beat);
         }
         pace.forget_beat(ann, 4);
-        assert!(!pace.is_welcome(ann, 4) && !pace.find(ann, 4).has_just_beaten());
+        assert!(!pace.is_admitted(ann, 4) && !pace.find(ann, 4).has_recent_beat());
         (4..SESSION_BURST).for_each(|_| assert_eq!(pace.beat(ann, 5), Ok(())));
         assert!(pace.beat(ann, 5).is_err(), "its token stays spent");
-        assert!(pace.is_welcome(ann, 6), "a refused beat changes nothing");
+        assert!(pace.is_admitted(ann, 6), "a refused beat changes nothing");
     }
 
     #[test]
@@ -336,13 +336,14 @@ mod tests {
 
     /// Caps are not asked about sessions that are welcome.
     #[test]
-    fn a_session_without_events_is_not_welcome() {
+    fn a_session_without_events_is_not_admitted() {
         let pace = pace();
         crowd(&pace, 100_000, 0);
         let hasher = foldhash::quality::FixedState::with_seed(8);
-        let welcome =
-            (0..100_000_u64).filter(|n| pace.is_welcome(SessionKey(hasher.hash_one(n)), 1)).count();
-        assert_eq!(welcome, 0);
+        let admitted = (0..100_000_u64)
+            .filter(|n| pace.is_admitted(SessionKey(hasher.hash_one(n)), 1))
+            .count();
+        assert_eq!(admitted, 0);
     }
 
     #[test]

@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_must_be_claimed() {
+    fn an_event_must_match_the_claims() {
         let event = |stage, viewer, session| UnstampedEvent {
             kind: EventKind::Beat,
             stage,

@@ -90,9 +90,10 @@ pub async fn write(
         (at.since(range.from) as f64 / range.to.since(range.from).max(1) as f64).min(1.0)
     };
     for (n, chain) in chains.iter().enumerate() {
-        let told = |at| progress((n as f64 + part(at)) / steps);
-        problems
-            .extend(read::packed(&**cold, *chain, range, request.late_ms, &mut with, told).await?);
+        let report = |at| progress((n as f64 + part(at)) / steps);
+        problems.extend(
+            read::packed(&**cold, *chain, range, request.late_ms, &mut with, report).await?,
+        );
     }
     let stages = match &request.stage {
         Some(stage) => [stage.clone()].into(),
@@ -100,8 +101,8 @@ pub async fn write(
     };
     let whole = stages.len().max(1) as f64;
     for (n, stage) in stages.iter().enumerate() {
-        let told = |at| progress((chains.len() as f64 + (n as f64 + part(at)) / whole) / steps);
-        problems.extend(read::items(&**cold, stage, range, &mut with, told).await?);
+        let report = |at| progress((chains.len() as f64 + (n as f64 + part(at)) / whole) / steps);
+        problems.extend(read::items(&**cold, stage, range, &mut with, report).await?);
     }
     if chains.is_empty() && rows == 0 && problems.is_empty() {
         let why = "there is no archive in the cold tier: nodes keep one with `archive = \"packed\"` or \"items\"";

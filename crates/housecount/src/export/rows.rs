@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn minutes_are_rounded_where_it_is_said() {
+    fn minutes_are_rounded_as_requested() {
         let mut group = CustomerMonth::default();
         group.add("a", "ann", &watched(60_000));
         group.add("a", "bob", &watched(1));

@@ -85,9 +85,9 @@ impl Follower {
 fn encode_all(events: &mut dyn Iterator<Item = CheckpointEvent<'_>>) -> Vec<(usize, Bytes)> {
     let next = || {
         let batch: Vec<CheckpointEvent<'_>> = events.take(RECORD_EVENTS_MAX).collect();
-        let told: Vec<RecordEntry<'_>> =
+        let entries: Vec<RecordEntry<'_>> =
             batch.iter().map(|known| RecordEntry::Full(known.event())).collect();
-        (!told.is_empty()).then(|| (told.len(), Bytes::from(record::encode(&told))))
+        (!entries.is_empty()).then(|| (entries.len(), Bytes::from(record::encode(&entries))))
     };
     std::iter::from_fn(next).collect()
 }

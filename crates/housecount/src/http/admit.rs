@@ -43,7 +43,7 @@ pub struct AdmittedEvent<'a> {
 #[derive(Debug)]
 pub struct SurplusBeat<'a> {
     request: AdmissionRequest<'a>,
-    has_just_beaten: bool,
+    has_recent_beat: bool,
     refusal: AdmissionError,
 }
 
@@ -119,12 +119,12 @@ impl<'a> AdmissionRequest<'a> {
             Ok(admitted) => {
                 Ok(AdmissionOutcome::Admitted(AdmittedEvent { request: self, admitted }))
             }
-            Err(refusal @ AdmissionError::TooManyBeats { has_just_beaten, .. })
+            Err(refusal @ AdmissionError::TooManyBeats { has_recent_beat, .. })
                 if self.kind == EventKind::Beat =>
             {
                 Ok(AdmissionOutcome::Surplus(SurplusBeat {
                     request: self,
-                    has_just_beaten,
+                    has_recent_beat,
                     refusal,
                 }))
             }
@@ -168,7 +168,7 @@ impl SurplusBeat<'_> {
     /// # Errors
     /// 429 if there is none that is young enough; 503 while the log refuses events.
     pub fn coalesce(&self, node: &Node) -> Result<PendingAck, Problem> {
-        let coalesced = node.ingest.coalesce(&self.request.event(), self.has_just_beaten)?;
+        let coalesced = node.ingest.coalesce(&self.request.event(), self.has_recent_beat)?;
         coalesced.ok_or_else(|| self.refusal.clone().into())
     }
 }

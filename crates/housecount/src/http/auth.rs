@@ -103,7 +103,9 @@ pub async fn require_scope_layer(
     require_scope(&node, Sender::of(&request), scope)?;
     let request = match scope {
         Scope::Beats => request,
-        Scope::Read | Scope::Stages | Scope::Admin => body::check_said_to_be_json(request).await?,
+        Scope::Read | Scope::Stages | Scope::Admin => {
+            body::check_content_type_json(request).await?
+        }
     };
     Ok(next.run(request).await)
 }

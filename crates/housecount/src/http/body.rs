@@ -123,7 +123,7 @@ pub fn check_object(bytes: &[u8]) -> Result<(), Problem> {
 ///
 /// # Errors
 /// 415 for any other type; 408 and 400 if a body of another type never begins.
-pub async fn check_said_to_be_json(
+pub async fn check_content_type_json(
     request: Request<axum::body::Body>,
 ) -> Result<Request<axum::body::Body>, Problem> {
     let changes = matches!(*request.method(), Method::POST | Method::PATCH);

@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn answer_read_ms_max_ends_who_takes_nothing() {
+    async fn answer_read_ms_max_ends_a_client_that_takes_nothing() {
         let (mut client, served, _stop) = connect(async |_| Response::new(Endless)).await;
         let begun = Instant::now();
         let _unread = client.send_request(request()).await.unwrap();

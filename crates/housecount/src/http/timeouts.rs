@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn answer_read_ms_max_ends_who_reads_nothing() {
+    async fn answer_read_ms_max_ends_a_client_that_reads_nothing() {
         let (mut client, server) = duplex(64);
         let mut server =
             TimeoutStream::new(server, Duration::from_secs(10), Duration::from_secs(75));

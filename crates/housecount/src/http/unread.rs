@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_that_awaits_to_be_told_is_told_the_answer_only() {
+    async fn a_client_that_expects_100_continue_gets_the_answer_only() {
         let post = || post(body(&[1, 2]), &[("expect", "100-continue")]);
         assert!(ends(post(), 0, 401).await);
         assert!(!ends(post(), 1, 413).await, "it has been told");

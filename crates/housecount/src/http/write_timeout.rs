@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn answer_read_ms_max_ends_who_takes_nothing_and_nobody_else() {
+    async fn answer_read_ms_max_ends_only_clients_that_read_nothing() {
         let (mut client, server) = duplex(64);
         let mut server = WriteTimeoutStream::new(server);
         let half = Duration::from_millis(ANSWER_READ_MS_MAX / 2);
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_idle_client_is_none_of_its_business() {
+    async fn an_idle_client_is_not_ended() {
         let (mut client, server) = duplex(64);
         let mut server = WriteTimeoutStream::new(server);
         let long = Duration::from_millis(10 * ANSWER_READ_MS_MAX);

@@ -110,9 +110,9 @@ impl Appender {
         let refs: Vec<EventRef<'_>> = events.iter().collect();
         // By handle where the log knows the ids; whole once it may have lost them.
         let mut key = hub.key(self.partition);
-        let (mut told, mut record) = self.encode(events, &refs).await;
+        let (mut entries, mut record) = self.encode(events, &refs).await;
         metrics.batch_events.observe(events.len() as f64);
-        let (mut was_tried, mut is_told_before) = (false, false);
+        let (mut was_tried, mut are_preceding_appended) = (false, false);
         loop {
             if self.shutdown_deadline_passed()
                 || was_tried && self.is_older_than(events, shared.lateness_max_ms)
@@ -120,8 +120,8 @@ impl Appender {
                 return false;
             }
             was_tried = true;
-            if !is_told_before && self.is_older_than(events, shared.ttl_ms) {
-                is_told_before = self.append_preceding_beats(&refs).await;
+            if !are_preceding_appended && self.is_older_than(events, shared.ttl_ms) {
+                are_preceding_appended = self.append_preceding_beats(&refs).await;
             }
             let (sent, sent_ms) = (Instant::now(), mono_ms());
             let span = tracing::debug_span!(target: TARGET, "append", partition = i64::from(self.partition), events = events.len() as i64);
@@ -129,21 +129,21 @@ impl Appender {
                 Ok(_) if key != hub.key(self.partition) => {
                     // The log has lost something meanwhile: nobody could read these handles.
                     key = hub.key(self.partition);
-                    told = refs.iter().copied().map(RecordEntry::Full).collect();
-                    record = Bytes::from(record::encode(&told));
+                    entries = refs.iter().copied().map(RecordEntry::Full).collect();
+                    record = Bytes::from(record::encode(&entries));
                     continue;
                 }
                 Ok(position) => {
                     metrics.append.observe(sent.elapsed().as_secs_f64());
                     clock.observe(sent_ms, position.at);
-                    self.fold(&mut told, record, position.at).await;
+                    self.fold(&mut entries, record, position.at).await;
                     shared.acknowledged.record_append(self.partition, position);
                     return true;
                 }
                 Err(error) => {
                     metrics.append_failures.inc();
-                    told = refs.iter().copied().map(RecordEntry::Full).collect();
-                    record = Bytes::from(record::encode(&told));
+                    entries = refs.iter().copied().map(RecordEntry::Full).collect();
+                    record = Bytes::from(record::encode(&entries));
                     if !std::mem::replace(&mut self.outage.is_failing, true) {
                         tracing::warn!(%error, partition = self.partition, "the log refused a batch; will retry until it takes it");
                     }
@@ -171,16 +171,16 @@ impl Appender {
                 return (Vec::new(), record);
             }
         }
-        let told = hub.record_entries(refs, now);
-        let record = Bytes::from(record::encode(&told));
-        (told, record)
+        let entries = hub.record_entries(refs, now);
+        let record = Bytes::from(record::encode(&entries));
+        (entries, record)
     }
 
     /// Folds a record that the log has: from `told`, or beside this worker if that is in the record
     /// only.
-    async fn fold(&self, told: &mut [RecordEntry<'_>], record: Bytes, at: UnixMs) {
+    async fn fold(&self, entries: &mut [RecordEntry<'_>], record: Bytes, at: UnixMs) {
         let (hub, partition) = (self.shared.hub.clone(), self.partition);
-        if told.is_empty() {
+        if entries.is_empty() {
             let (its_hub, its_record) = (hub.clone(), record.clone());
             let folded = run_blocking(move || fold_record(&its_hub, partition, &its_record, at));
             if folded.await.is_err() {
@@ -188,8 +188,8 @@ impl Appender {
             }
             return;
         }
-        record::clamp_future_times(told, at);
-        hub.apply_record(partition, told, at);
+        record::clamp_future_times(entries, at);
+        hub.apply_record(partition, entries, at);
     }
 
     /// Counts events that were given up.
@@ -252,8 +252,8 @@ impl Appender {
 
 /// Folds a record from its bytes, as other nodes do.
 fn fold_record(hub: &Hub, partition: u16, record: &[u8], at: UnixMs) {
-    if let Ok(mut told) = record::decode(record) {
-        record::clamp_future_times(&mut told, at);
-        hub.apply_record(partition, &told, at);
+    if let Ok(mut entries) = record::decode(record) {
+        record::clamp_future_times(&mut entries, at);
+        hub.apply_record(partition, &entries, at);
     }
 }

@@ -18,7 +18,7 @@ use super::{Ingest, IngestError, PendingAck, UnstampedEvent};
 impl Ingest {
     /// A receipt for a beat that is coalesced: to be awaited as one that was taken. `None` if the
     /// session has no logged beat that is less than [`COALESCE_MS_MAX`] old, or has left since.
-    /// `has_just_beaten`: this node has let in such a beat, which may still wait for its append.
+    /// `has_recent_beat`: this node has let in such a beat, which may still wait for its append.
     ///
     /// # Errors
     /// Returns `Starting` before the log was heard, and `NotTaken` while it refuses the viewer's
@@ -26,7 +26,7 @@ impl Ingest {
     pub fn coalesce(
         &self,
         beat: &UnstampedEvent<'_>,
-        has_just_beaten: bool,
+        has_recent_beat: bool,
     ) -> Result<Option<PendingAck>, IngestError> {
         let now = self.shared.clock.now().ok_or(IngestError::Starting)?;
         let is_recent = |at: UnixMs| now.since(at) < COALESCE_MS_MAX;
@@ -41,7 +41,7 @@ impl Ingest {
             return Ok(Some(self.coalesced(beat, at, now, Some(round))));
         }
         // A leave by way of another node may be later than a beat that still waits for its append.
-        if !has_just_beaten || is_recent(last.left) {
+        if !has_recent_beat || is_recent(last.left) {
             return Ok(None);
         }
         if self.acks_from_memory() {

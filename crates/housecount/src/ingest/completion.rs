@@ -36,11 +36,11 @@ impl BatchCompletion {
     pub(super) async fn wait(&self) -> Result<(), IngestError> {
         loop {
             // Made before asking, so that no word is missed in between.
-            let told = self.notify.notified();
+            let notified = self.notify.notified();
             if let Some(outcome) = self.outcome.get() {
                 return *outcome;
             }
-            told.await;
+            notified.await;
         }
     }
 

@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_batch_waits_for_nobody_when_all_connections_wait_in_it() {
+    async fn a_batch_does_not_linger_when_all_connections_wait_in_it() {
         let workers = Workers::start(2, WakeCoalescer::default());
         let places: Vec<_> = (0..3).map(|_| workers.balancer().assign()).collect();
         let lane = lane(workers.runtimes());
@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn batches_are_taken_in_order_and_their_requests_told_by_one_word() {
+    async fn batches_are_taken_in_order_and_complete_their_requests_together() {
         let lane = lane(main_only());
         let mut rounds = Vec::new();
         assert!(lane.push(&[BEAT; RECORD_EVENTS_MAX + 1], true, |round| rounds.push(round)));

@@ -248,11 +248,11 @@ async fn read(
 ) -> Result<(Curves, UnixMs), String> {
     let mut curves = Curves { wanted: Some(wanted.clone()), ..Curves::default() };
     let mut scan = Scan::open(cold, wanted.range, None).await.map_err(|e| e.to_string())?;
-    while let Some(told_to) = scan.next(&mut curves).await.map_err(|e| e.to_string())? {
+    while let Some(complete_to) = scan.next(&mut curves).await.map_err(|e| e.to_string())? {
         // Now, and not when they are all there: that may be too many to hold.
         check_size(curves.by_stage.len(), wanted)?;
-        curves.by_stage.values_mut().for_each(|curve| curve.advance(told_to));
-        progress(told_to.since(wanted.range.from) as f64 / wanted.range.ms().max(1) as f64);
+        curves.by_stage.values_mut().for_each(|curve| curve.advance(complete_to));
+        progress(complete_to.since(wanted.range.from) as f64 / wanted.range.ms().max(1) as f64);
     }
     let ends = scan.finish(&mut curves);
     Ok((curves, scan::committed_to(&ends)))

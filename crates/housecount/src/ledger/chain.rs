@@ -133,16 +133,16 @@ impl ChainReader {
     ) -> StoreResult<Option<Applied>> {
         let Some(stored) = self.reader.next(cold).await? else { return Ok(None) };
         let chain = self.reader.chain();
-        let (mut book, mut told) = (std::mem::take(&mut self.book), std::mem::take(tell));
+        let (mut book, mut visitor) = (std::mem::take(&mut self.book), std::mem::take(tell));
         // A chunk of a million viewers takes a while.
         let step = ledger_step(move || {
-            let applied = apply(&stored, chain, &mut book, &mut told);
-            (book, told, applied)
+            let applied = apply(&stored, chain, &mut book, &mut visitor);
+            (book, visitor, applied)
         });
-        let (book, told, applied) = step.await.map_err(|e| {
+        let (book, visitor, applied) = step.await.map_err(|e| {
             StoreError::caused(ErrorKind::Corrupt, format!("reading a chunk of {}", chain.pk()), e)
         })?;
-        (self.book, *tell) = (book, told);
+        (self.book, *tell) = (book, visitor);
         applied.map(Some)
     }
 

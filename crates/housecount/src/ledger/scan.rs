@@ -92,8 +92,8 @@ impl Scan {
         // What is proven since comes after the ledger's end.
         let ends: Vec<_> =
             self.lanes.iter().map(|lane| (lane.chain, lane.reading.book.edge())).collect();
-        let told_to = self.lanes.iter().map(|lane| lane.complete_to).min();
-        Ok(told_to.map(|told_to| told_to.min(committed_to(&ends))))
+        let complete_to = self.lanes.iter().map(|lane| lane.complete_to).min();
+        Ok(complete_to.map(|complete_to| complete_to.min(committed_to(&ends))))
     }
 
     /// Tells what is still open, and returns where each chain ended.
@@ -219,8 +219,8 @@ pub async fn committed_watch(
 ) -> StoreResult<WatchPage> {
     let mut scan = Scan::open(cold, range, wanted.viewer.as_deref()).await?;
     let mut watch = WatchTotals::new(range, wanted, limit);
-    while let Some(told_to) = scan.next(&mut watch).await? {
-        progress(told_to.since(range.from) as f64 / range.ms().max(1) as f64);
+    while let Some(complete_to) = scan.next(&mut watch).await? {
+        progress(complete_to.since(range.from) as f64 / range.ms().max(1) as f64);
     }
     let committed_to = committed_to(&scan.finish(&mut watch));
     let (rows, more) = watch.finish();
@@ -301,8 +301,8 @@ pub async fn history(
 ) -> StoreResult<(Vec<Step>, UnixMs)> {
     let mut scan = Scan::open(cold, range, None).await?;
     let mut curve = Curve::new(range, step_ms, stage.map(str::to_string));
-    while let Some(told_to) = scan.next(&mut curve).await? {
-        curve.advance(told_to);
+    while let Some(complete_to) = scan.next(&mut curve).await? {
+        curve.advance(complete_to);
     }
     let ends = finish(scan, &mut curve).await;
     let add = |curve: &mut Curve, stage: &str, _: &str, span| curve.add(stage, span);

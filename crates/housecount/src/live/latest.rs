@@ -169,7 +169,7 @@ impl LatestCounts {
             }
         }
         self.latest += 1;
-        let told =
+        let message =
             LiveMessage { number: self.latest, text: text(self.epoch, self.latest, stage, &shown) };
         match self.entries.get_key_value(stage) {
             Some((stage, entry)) => {
@@ -179,15 +179,10 @@ impl LatestCounts {
             None => {
                 let stage: Arc<str> = stage.into();
                 self.by_number.insert(self.latest, stage.clone());
-                let told = watch::channel(LiveMessage::default()).0;
+                let sender = watch::channel(LiveMessage::default()).0;
                 let (made_mono_ms, wanted_mono_ms) = (now_mono_ms, now_mono_ms);
-                let entry = StageEntry {
-                    shown,
-                    was_watched: false,
-                    made_mono_ms,
-                    wanted_mono_ms,
-                    sender: told,
-                };
+                let entry =
+                    StageEntry { shown, was_watched: false, made_mono_ms, wanted_mono_ms, sender };
                 self.entries.insert(stage, entry);
                 self.unwatched += 1;
             }
@@ -197,7 +192,7 @@ impl LatestCounts {
                 self.unwatched -= 1;
             }
             (entry.shown, entry.made_mono_ms) = (shown, now_mono_ms);
-            entry.sender.send_replace(told);
+            entry.sender.send_replace(message);
         }
         true
     }
@@ -282,23 +277,23 @@ mod tests {
     fn live_every_ms_min_is_kept_between_two_messages_of_a_stage() {
         let mut board = LatestCounts::new(1);
         board.update("s", shown(1), 5_000);
-        let mut told = board.follow("s").unwrap();
+        let mut receiver = board.follow("s").unwrap();
         for (viewers, after_ms) in [(2, 1), (3, LIVE_EVERY_MS_MIN - 1)] {
             board.update("s", shown(viewers), 5_000 + after_ms);
         }
-        assert!(!told.has_changed().unwrap());
+        assert!(!receiver.has_changed().unwrap());
         board.update("s", shown(4), 5_000 + LIVE_EVERY_MS_MIN);
-        assert_eq!(told.borrow_and_update().number, 2);
+        assert_eq!(receiver.borrow_and_update().number, 2);
         board.update("s", shown(4), 5_000 + 9 * LIVE_EVERY_MS_MIN);
-        assert!(!told.has_changed().unwrap(), "nothing has changed");
+        assert!(!receiver.has_changed().unwrap(), "nothing has changed");
     }
 
     #[test]
-    fn live_forget_ms_after_nobody_listens_all_is_forgotten() {
+    fn live_forget_ms_after_the_last_subscriber_all_is_evicted() {
         let mut board = LatestCounts::new(1);
         board.update("s", shown(1), 5_000);
         board.update("empty", shown(0), 5_000);
-        let told = board.follow("s").unwrap();
+        let receiver = board.follow("s").unwrap();
         assert_eq!(board.number_of("00000001-2"), Some(2));
         board.update("emptied", shown(1), 5_000);
         board.update("emptied", shown(0), 6_000);
@@ -306,7 +301,7 @@ mod tests {
         assert!(board.follow("empty").is_none() && board.follow("emptied").is_some());
         board.evict_idle(6_001 + LIVE_FORGET_MS);
         assert!(board.follow("emptied").is_none() && board.number_of("00000001-2") == Some(2));
-        drop(told);
+        drop(receiver);
         board.evict_idle(6_001 + LIVE_FORGET_MS);
         assert_eq!(board.number_of("00000001-2"), Some(2), "who was cut off may come back");
         board.evict_idle(6_002 + 2 * LIVE_FORGET_MS);
@@ -375,7 +370,7 @@ mod tests {
         let (mut board, standing) = (LatestCounts::new(1), shown(0).standing);
         assert!(!board.note_trust(standing));
         board.update("a", shown(1), 0);
-        let told = board.follow("a").unwrap();
+        let receiver = board.follow("a").unwrap();
         board.mark("a".into());
         board.mark("b".into());
         assert_eq!(looked_at(&mut board, 1_000), ["a"], "no subscriber follows b");
@@ -383,7 +378,7 @@ mod tests {
         assert_eq!(looked_at(&mut board, 1_001), ["a"], "its last message is too young");
         board.note_pending(&"a".into(), shown(2), LIVE_EVERY_MS_MIN);
         assert!(looked_at(&mut board, 2_000).is_empty());
-        assert_eq!(told.borrow().number, 2);
+        assert_eq!(receiver.borrow().number, 2);
         // A subscriber of all stages is told those that the board lacks, once.
         board.count(true, true);
         assert!(board.note_trust(standing));
@@ -400,7 +395,7 @@ mod tests {
         assert!(board.note_trust(CountStatus { complete: false, ..standing }));
         assert_eq!(looked_at(&mut board, 30_000).len(), stages.len() + 1);
         board.count(false, true);
-        drop(told);
+        drop(receiver);
         for stage in looked_at(&mut board, 40_000) {
             board.note_pending(&stage.as_str().into(), shown(9), 40_000);
         }
@@ -415,15 +410,15 @@ mod tests {
             notes in proptest::collection::vec((0..5u8, 0..4u64), 1..60), read_every in 1..20usize,
         ) {
             let mut board = LatestCounts::new(1);
-            let (mut number, mut heard) = (0, BTreeMap::new());
-            let read = |board: &LatestCounts, number: &mut u64, heard: &mut BTreeMap<u8, u64>| {
+            let (mut number, mut received) = (0, BTreeMap::new());
+            let read = |board: &LatestCounts, number: &mut u64, received: &mut BTreeMap<u8, u64>| {
                 while let Some((text, reached)) = board.after(*number, false) {
                     let text = String::from_utf8(text.to_vec()).unwrap();
                     for message in text.split_terminator("\n\n") {
                         let data = message.split_once("data: ").unwrap().1;
                         let data: serde_json::Value = serde_json::from_str(data).unwrap();
                         let stage = data["stage"].as_str().unwrap().parse().unwrap();
-                        heard.insert(stage, data["viewers"].as_u64().unwrap());
+                        received.insert(stage, data["viewers"].as_u64().unwrap());
                     }
                     assert!(reached > *number);
                     *number = reached;
@@ -434,11 +429,11 @@ mod tests {
                 board.update(&stage.to_string(), shown(*viewers), n as u64 * LIVE_EVERY_MS_MIN);
                 latest.insert(*stage, *viewers);
                 if n % read_every == 0 {
-                    read(&board, &mut number, &mut heard);
+                    read(&board, &mut number, &mut received);
                 }
             }
-            read(&board, &mut number, &mut heard);
-            prop_assert_eq!(heard, latest);
+            read(&board, &mut number, &mut received);
+            prop_assert_eq!(received, latest);
         }
     }
 }

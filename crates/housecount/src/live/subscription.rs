@@ -72,8 +72,8 @@ impl Subscription {
     ) -> Option<Subscription> {
         let wants_all = matches!(wanted, SubscriptionFilter::All { .. });
         let mut board = live.board.lock();
-        let heard = last.and_then(|id| board.number_of(id));
-        let after = heard.unwrap_or(0);
+        let known = last.and_then(|id| board.number_of(id));
+        let after = known.unwrap_or(0);
         let mut follow = |stage: &str| {
             // Perhaps nobody has looked at it for a while.
             let shown = live.current(stage);
@@ -90,7 +90,7 @@ impl Subscription {
                 let stages = stages.iter().map(StageId::as_str).chain(totals);
                 MessageSource::Stages(
                     stages
-                        .map(|stage| follow(stage).map(|told| (told, after)))
+                        .map(|stage| follow(stage).map(|messages| (messages, after)))
                         .collect::<Option<_>>()?,
                 )
             }
@@ -101,7 +101,7 @@ impl Subscription {
         };
         board.count(true, wants_all);
         drop(board);
-        let first = (last.is_some() && heard.is_none()).then(|| Bytes::from_static(RESET));
+        let first = (last.is_some() && known.is_none()).then(|| Bytes::from_static(RESET));
         let (latest, has_ended) = (live.latest.subscribe(), live.closed.subscribe());
         Some(Subscription { live, from, latest, has_ended, first, has_sent: false, wants_all })
     }
@@ -139,11 +139,11 @@ impl Subscription {
         match &mut self.from {
             MessageSource::Stages(stages) => {
                 let mut text = BytesMut::new();
-                for (told, heard) in stages {
-                    let told = told.borrow_and_update();
-                    if told.number > *heard {
-                        *heard = told.number;
-                        text.extend_from_slice(&told.text);
+                for (messages, number_sent) in stages {
+                    let messages = messages.borrow_and_update();
+                    if messages.number > *number_sent {
+                        *number_sent = messages.number;
+                        text.extend_from_slice(&messages.text);
                     }
                 }
                 (!text.is_empty()).then(|| text.freeze())

@@ -173,16 +173,17 @@ async fn day(
     found: &mut VerifyReport,
     mut progress: impl FnMut(UnixMs),
 ) -> StoreResult<()> {
-    let mut told = Recomputed { range, stage: stage.map(str::to_string), stages: HashMap::new() };
+    let mut recomputed =
+        Recomputed { range, stage: stage.map(str::to_string), stages: HashMap::new() };
     let mut ends = Vec::new();
     for chain in chain::all(cold).await? {
-        let edge = read_chain(&**cold, chain, range, &mut told, found, &mut progress).await?;
+        let edge = read_chain(&**cold, chain, range, &mut recomputed, found, &mut progress).await?;
         ends.push((chain, edge));
     }
     found.committed_to = found.committed_to.max(crate::ledger::scan::committed_to(&ends));
-    for (stage, told) in told.stages {
-        let mut day = told.sum();
-        snapshots(&**cold, &stage, range, &told.on_time, &mut day, found).await?;
+    for (stage, recomputed) in recomputed.stages {
+        let mut day = recomputed.sum();
+        snapshots(&**cold, &stage, range, &recomputed.on_time, &mut day, found).await?;
         let sum = found.stages.entry(stage).or_default();
         sum.add(&day);
     }
@@ -195,7 +196,7 @@ async fn read_chain(
     cold: &dyn Cold,
     chain: Chain,
     range: Span,
-    told: &mut Recomputed,
+    recomputed: &mut Recomputed,
     found: &mut VerifyReport,
     progress: &mut impl FnMut(UnixMs),
 ) -> StoreResult<UnixMs> {
@@ -239,7 +240,7 @@ async fn read_chain(
             Ok(read) => read,
             Err(error) if error.kind() == ErrorKind::Corrupt => {
                 found.problem(error.to_string());
-                book.close_all(told);
+                book.close_all(recomputed);
                 (book, is_lost) = (Book::default(), true);
                 continue;
             }
@@ -267,17 +268,17 @@ async fn read_chain(
             continue; // it can't be understood without the one that is lost
         }
         is_lost = false;
-        if let Err(error) = book.apply(&chunk, link, told) {
+        if let Err(error) = book.apply(&chunk, link, recomputed) {
             let sk = Key::Chunk { chain, window: chunk.window.from }.sk();
             found.problem(corrupt(chain, &sk, error).to_string());
-            book.close_all(told);
+            book.close_all(recomputed);
             (book, is_lost) = (Book::default(), !chunk.is_keyframe());
-            if chunk.is_keyframe() && book.apply(&chunk, link, told).is_err() {
+            if chunk.is_keyframe() && book.apply(&chunk, link, recomputed).is_err() {
                 is_lost = true;
             }
         }
     }
-    book.close_all(told);
+    book.close_all(recomputed);
     // What lies beyond isn't read, but is there.
     Ok(if edge >= range.to { edge } else { edge.max(book.edge()) })
 }
@@ -379,24 +380,24 @@ impl RecomputedStage {
 
 impl SpanVisitor for Recomputed {
     fn span_opened(&mut self, stage: &str, viewer: &str, at: UnixMs) {
-        if let Some(told) = self.of(stage) {
-            told.curve.span_opened(stage, viewer, at);
+        if let Some(recomputed) = self.of(stage) {
+            recomputed.curve.span_opened(stage, viewer, at);
         }
     }
 
     fn span_closed(&mut self, stage: &str, viewer: &str, span: Span) {
-        if let Some(told) = self.of(stage) {
-            told.curve.span_closed(stage, viewer, span);
-            if told.add(viewer, span) {
-                told.on_time.push(span);
+        if let Some(recomputed) = self.of(stage) {
+            recomputed.curve.span_closed(stage, viewer, span);
+            if recomputed.add(viewer, span) {
+                recomputed.on_time.push(span);
             }
         }
     }
 
     fn late_span(&mut self, stage: &str, viewer: &str, span: Span) {
-        if let Some(told) = self.of(stage) {
-            told.curve.late_span(stage, viewer, span);
-            told.add(viewer, span);
+        if let Some(recomputed) = self.of(stage) {
+            recomputed.curve.late_span(stage, viewer, span);
+            recomputed.add(viewer, span);
         }
     }
 }

@@ -448,20 +448,20 @@ fn frame(payload: &[u8]) -> Vec<u8> {
 /// Reads an answer to its end: its status, and whether the connection goes on. None if it broke
 /// off.
 async fn answer(stream: &mut TcpStream, has_no_body: bool) -> Option<(u16, bool)> {
-    let mut heard = Vec::new();
+    let mut received = Vec::new();
     loop {
         let end = loop {
-            if let Some(end) = heard.windows(4).position(|window| window == b"\r\n\r\n") {
+            if let Some(end) = received.windows(4).position(|window| window == b"\r\n\r\n") {
                 break end + 4;
             }
-            if stream.read_buf(&mut heard).await.ok()? == 0 {
+            if stream.read_buf(&mut received).await.ok()? == 0 {
                 return None;
             }
         };
-        let head = String::from_utf8_lossy(&heard[..end]).to_lowercase();
+        let head = String::from_utf8_lossy(&received[..end]).to_lowercase();
         let status: u16 = head.split_whitespace().nth(1)?.parse().ok()?;
         if status == 100 {
-            heard.drain(..end);
+            received.drain(..end);
             continue;
         }
         let length = head
@@ -473,11 +473,11 @@ async fn answer(stream: &mut TcpStream, has_no_body: bool) -> Option<(u16, bool)
         }
         // One without an end, such as of events, is answered when it begins.
         let Some(length) = length else { return Some((status, false)) };
-        while heard.len() < end + length {
-            if stream.read_buf(&mut heard).await.ok()? == 0 {
+        while received.len() < end + length {
+            if stream.read_buf(&mut received).await.ok()? == 0 {
                 return None;
             }
         }
-        return Some((status, goes_on && heard.len() == end + length));
+        return Some((status, goes_on && received.len() == end + length));
     }
 }

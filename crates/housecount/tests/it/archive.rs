@@ -161,7 +161,7 @@ async fn party(nodes: &[&Inside], rounds: usize) -> BTreeSet<Row> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_said_is_packed_once_whoever_writes_and_whatever_fails() {
+async fn each_event_is_packed_once_by_any_writer_and_through_failures() {
     let (log, cold) = (Arc::new(MemoryLog::default()), Arc::new(FaultyCold::new().await));
     let first = Inside::start("packed", &log, &cold).await;
     let second = Inside::start("packed", &log, &cold).await;

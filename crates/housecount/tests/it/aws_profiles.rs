@@ -81,7 +81,7 @@ pub fn says_what_to_use_instead(complaint: &str, sign_in: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_profile_that_signs_in_by_a_browser_is_said_to_need_another_one() {
+async fn a_profile_that_signs_in_by_a_browser_is_reported_as_unusable() {
     let profiles = Profiles::new();
     for (profile, sign_in) in [
         ("centre", "IAM Identity Center (sso)"),

@@ -413,7 +413,7 @@ async fn a_body_that_is_not_read_ends_the_connection_and_the_answer_says_so() {
 
 /// Chunks and HTTP/2 don't say before the end that there is no body.
 #[tokio::test(flavor = "multi_thread")]
-async fn operators_calls_without_a_body_work_however_its_length_is_told() {
+async fn operator_calls_without_a_body_work_with_any_length_header() {
     let node = Node::ready(&["log=memory:"]).await;
     for path in ["/v1/admin/snapshot", "/v1/admin/restore"] {
         let plain = post(&node, path, &[], b"");

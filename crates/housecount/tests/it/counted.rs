@@ -200,11 +200,12 @@ async fn load_reports_and_exits_by_its_verdict() {
 /// A server that acknowledges everything and counts nobody: what `load` must find out.
 async fn forgetful() -> String {
     use axum::routing::{get, post};
-    let nobody = || async { r#"{"viewers":0,"sessions":0,"complete":true,"recovering":false}"# };
+    let no_viewers =
+        || async { r#"{"viewers":0,"sessions":0,"complete":true,"recovering":false}"# };
     let router = axum::Router::new()
         .route("/readyz", get(|| async { "ready" }))
-        .route("/v1/heartbeat", post(nobody))
-        .route("/v1/stats", get(nobody))
+        .route("/v1/heartbeat", post(no_viewers))
+        .route("/v1/stats", get(no_viewers))
         .route("/v1/stages/{stage}/viewers", get(|| async { r#"{"viewers":[],"complete":true}"# }));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());

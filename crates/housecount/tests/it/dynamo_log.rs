@@ -105,7 +105,7 @@ fn beat(viewer: &str) -> Bytes {
 
 /// A handle that begins in the middle of an epoch finds what its numbers stand for.
 #[tokio::test(flavor = "multi_thread")]
-async fn who_starts_in_the_middle_reads_back() {
+async fn a_reader_that_starts_in_the_middle_reads_back() {
     let dynamo = Dynamo::start().await;
     dynamo.make_table("table");
     let log = dynamo.log("table", "flush=100ms").await;
@@ -149,7 +149,7 @@ async fn a_log_of_another_shape_is_refused_and_a_missing_table_named() {
 /// Who follows reads every one and a half flushes; who reads besides waits for nothing, and nobody
 /// for it. In virtual time.
 #[tokio::test(start_paused = true)]
-async fn who_reads_aside_is_not_paced_and_delays_nobody() {
+async fn a_single_read_is_not_paced_and_delays_no_other() {
     housecount::sim::begin(7);
     let emulator = Emulator::start();
     emulator.make_table("table");
@@ -282,10 +282,10 @@ async fn dollars_of_a_log() {
                         session: "",
                     })
                     .collect();
-                let told = half.hub.record_entries(&events, now.minus(2_000));
+                let entries = half.hub.record_entries(&events, now.minus(2_000));
                 let position =
-                    half.log.append(0, Bytes::from(record::encode(&told))).await.unwrap();
-                half.hub.apply_record(0, &told, position.at);
+                    half.log.append(0, Bytes::from(record::encode(&entries))).await.unwrap();
+                half.hub.apply_record(0, &entries, position.at);
                 half.log.maintain(0, position.at.minus(900_000), position.at).await.unwrap();
             };
             let sent: Vec<_> =

@@ -122,7 +122,7 @@ async fn a_viewer_may_have_a_thousand_sessions_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_was_not_taken_in_has_no_place() {
+async fn a_refused_viewer_takes_no_room() {
     let mut redis = Server::start(Flavour::Redis, &[]).await;
     redis.kill();
     let log = format!("log={}", redis.url());
@@ -139,7 +139,7 @@ async fn who_was_not_taken_in_has_no_place() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stage_may_be_full_and_only_so_many_be_opened() {
+async fn a_stage_may_be_full_and_new_stages_are_limited() {
     let node = node(&["limits.viewers_per_stage=2", "limits.new_stages_per_minute=3"]).await;
     assert_eq!(
         (beat(&node, "s", "ann", "").status, beat(&node, "s", "bob", "").status),
@@ -164,11 +164,11 @@ async fn a_stage_may_be_full_and_only_so_many_be_opened() {
     assert_eq!(rejected, expected.iter().map(|(n, code)| (n, code)).collect::<Vec<_>>(), "{body}");
     // A minute may begin in between, and then three more may be opened.
     let opened = (0..7).map(|n| beat(&node, &format!("new-{n}"), "ann", ""));
-    let refused: Vec<ReceivedEvent> = opened.filter(|heard| heard.status != 200).collect();
+    let refused: Vec<ReceivedEvent> = opened.filter(|answer| answer.status != 200).collect();
     assert!(refused.len() >= 2);
-    for heard in refused {
-        assert_eq!(heard.code(), "too_many_stages");
-        assert!((1..=60).contains(&heard.retry_after_s()));
+    for answer in refused {
+        assert_eq!(answer.code(), "too_many_stages");
+        assert!((1..=60).contains(&answer.retry_after_s()));
     }
 }
 
@@ -210,11 +210,12 @@ async fn pages_of_other_sites_may_play_and_not_operate() {
     for (path, body) in
         [("/v1/heartbeat", beat.as_str()), ("/v1/heartbeat", "{}"), ("/v1/leave", beat.as_str())]
     {
-        let heard = ask(&node, "POST", path, &[origin, ("content-type", "application/json")], body);
-        assert_eq!(heard.header("access-control-allow-origin"), Some("*"), "{path}");
-        assert_eq!(heard.header("access-control-expose-headers"), Some("retry-after"));
-        assert_eq!(heard.header("x-content-type-options"), Some("nosniff"));
-        assert_eq!(heard.header("access-control-allow-credentials"), None);
+        let answer =
+            ask(&node, "POST", path, &[origin, ("content-type", "application/json")], body);
+        assert_eq!(answer.header("access-control-allow-origin"), Some("*"), "{path}");
+        assert_eq!(answer.header("access-control-expose-headers"), Some("retry-after"));
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+        assert_eq!(answer.header("access-control-allow-credentials"), None);
     }
     let wants = [
         origin,
@@ -235,9 +236,9 @@ async fn pages_of_other_sites_may_play_and_not_operate() {
     let preflight = ask(&node, "OPTIONS", "/v1/stages", &wants, "");
     assert_eq!((preflight.status, preflight.header("access-control-allow-origin")), (405, None));
     for path in ["/v1/stages", "/v1/live", "/v1/live?stage=s&totals=true", "/api/stats"] {
-        let heard = ask(&node, "GET", path, &[origin], "");
+        let answer = ask(&node, "GET", path, &[origin], "");
         assert_eq!(
-            (heard.status, heard.header("access-control-allow-origin")),
+            (answer.status, answer.header("access-control-allow-origin")),
             (401, None),
             "{path}"
         );
@@ -259,9 +260,9 @@ async fn the_sites_can_be_named() {
     ])
     .await;
     let allowed = |path: &str, origin: &str| {
-        let heard = ask(&node, "GET", path, &[("origin", origin)], "");
-        assert_eq!(heard.header("vary"), Some("origin"), "or a cache would tell others");
-        heard.header("access-control-allow-origin").map(str::to_string)
+        let answer = ask(&node, "GET", path, &[("origin", origin)], "");
+        assert_eq!(answer.header("vary"), Some("origin"), "or a cache would tell others");
+        answer.header("access-control-allow-origin").map(str::to_string)
     };
     assert_eq!(allowed("/v1/ws", "https://b.example").as_deref(), Some("https://b.example"));
     assert_eq!(allowed("/v1/ws", "https://ops.example"), None);

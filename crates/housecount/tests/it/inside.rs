@@ -122,7 +122,7 @@ async fn an_append_that_fails_is_tried_again() {
 
 /// Applied, and answered with a failure: the retry says the same thing, at the same time.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lost_answer_counts_nobody_twice() {
+async fn a_lost_answer_counts_each_viewer_once() {
     let inside = Inside::ready(FaultyLog::default(), &[]).await;
     inside.log.lying.store(2, Ordering::SeqCst);
     assert_eq!(inside.node.ingest.submit(vec![test_event(1)]).await, Ok(()));

@@ -240,7 +240,7 @@ async fn output_of(mut command: std::process::Command) -> (Option<i32>, String, 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_profile_of_iam_identity_center_is_said_to_need_another_one() {
+async fn a_profile_of_iam_identity_center_is_reported_as_unusable() {
     let folder = tempfile::tempdir().unwrap();
     let range = an_hour(folder.path()).await;
     let profiles = Profiles::new();
@@ -326,7 +326,7 @@ async fn stages_that_drift_are_found() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stage_that_nobody_told_us_of_is_all_drift() {
+async fn an_unknown_stage_is_all_drift() {
     let folder = tempfile::tempdir().unwrap();
     let range = an_hour(folder.path()).await;
     let ivs = CloudWatch::start(&[("UnknownDdEe", 3.0, 1.0)], false).await;

@@ -25,7 +25,7 @@ fn viewers(event: &Event) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stage_is_told_at_once_and_when_it_changes() {
+async fn a_stage_is_sent_at_once_and_when_it_changes() {
     let node = Node::ready(&QUICK).await;
     let mut events = Events::open(&node.address, "/v1/live?stage=s%2F1&token=unused", None).await;
     assert_eq!(events.headers["content-type"], "text/event-stream");
@@ -63,24 +63,24 @@ async fn a_stage_is_told_at_once_and_when_it_changes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn all_stages_are_told_and_all_together() {
+async fn all_stages_are_sent_and_their_totals() {
     let node = Node::ready(&QUICK).await;
     for (stage, viewer) in [("a", "ann"), ("b", "bob"), ("b", "ann")] {
         node.beat(stage, viewer).await;
     }
     let mut events = Events::open(&node.address, "/v1/live?totals=true", None).await;
-    let mut heard: BTreeMap<String, u64> = BTreeMap::new();
+    let mut received: BTreeMap<String, u64> = BTreeMap::new();
     let mut totals = Value::Null;
-    while heard.len() < 2 || totals.is_null() {
+    while received.len() < 2 || totals.is_null() {
         let event = events.next().await.unwrap();
         match event.name.as_str() {
             "count" => {
-                heard.insert(event.data["stage"].as_str().unwrap().into(), viewers(&event));
+                received.insert(event.data["stage"].as_str().unwrap().into(), viewers(&event));
             }
             _ => totals = event.data,
         }
     }
-    assert_eq!(heard, [("a".to_string(), 1), ("b".to_string(), 2)].into());
+    assert_eq!(received, [("a".to_string(), 1), ("b".to_string(), 2)].into());
     assert_eq!(
         (&totals["viewers"], &totals["sessions"], &totals["stages"]),
         (&json!(2), &json!(3), &json!(2))
@@ -100,7 +100,7 @@ async fn all_stages_are_told_and_all_together() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_comes_back_is_told_what_has_changed_since() {
+async fn a_returning_subscriber_gets_what_has_changed_since() {
     let node = Node::ready(&QUICK).await;
     for stage in ["a", "b", "c"] {
         node.beat(stage, "ann").await;
@@ -133,7 +133,7 @@ async fn who_comes_back_is_told_what_has_changed_since() {
 
 /// A young log is not known to be whole until a ttl is over; when it is, that alone is told.
 #[tokio::test(flavor = "multi_thread")]
-async fn whether_a_count_is_whole_is_told_by_itself() {
+async fn a_change_of_completeness_is_sent_by_itself() {
     let node = Node::ready(&["log=memory:", "cold=none", "ttl=3s", "interval=1s"]).await;
     let mut events = Events::open(&node.address, "/v1/live?stage=s", None).await;
     let first = events.next().await.unwrap();
@@ -184,12 +184,12 @@ async fn figures() {
             assert!(viewers(&reader.next().await.unwrap()) > 0);
         }
         let each = (node.own_bytes() - before) / subscribers as u64;
-        let (told, mut tells) = tokio::sync::mpsc::unbounded_channel();
+        let (sender, mut tells) = tokio::sync::mpsc::unbounded_channel();
         for mut reader in readers {
-            let told = told.clone();
+            let sender = sender.clone();
             tokio::spawn(async move {
                 while let Some(event) = reader.next().await {
-                    let _ = told.send((viewers(&event), mono_ms()));
+                    let _ = sender.send((viewers(&event), mono_ms()));
                 }
             });
         }
@@ -234,18 +234,18 @@ async fn a_stream_ends_when_its_client_closes_and_makes_room_for_another() {
             .write_all(b"GET /v1/live?stage=s HTTP/1.1\r\nhost: localhost\r\n\r\n")
             .await
             .unwrap();
-        let mut heard = Vec::new();
-        while !heard.windows(12).any(|part| part == b"event: count") {
+        let mut received = Vec::new();
+        while !received.windows(12).any(|part| part == b"event: count") {
             assert!(
-                client.read_buf(&mut heard).await.unwrap() > 0,
+                client.read_buf(&mut received).await.unwrap() > 0,
                 "{}",
-                String::from_utf8_lossy(&heard)
+                String::from_utf8_lossy(&received)
             );
         }
         client.shutdown().await.unwrap();
         // The end of the connection, or its reset.
-        let _ = client.read_to_end(&mut heard).await;
-        assert!(!String::from_utf8_lossy(&heard).contains("still here"));
+        let _ = client.read_to_end(&mut received).await;
+        assert!(!String::from_utf8_lossy(&received).contains("still here"));
         eventually("it is gone", async || node.metric("housecount_subscribers ").await == 0.0)
             .await;
     }

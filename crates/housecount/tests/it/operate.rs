@@ -115,7 +115,7 @@ async fn what_dashboard_and_alerts_ask_for_is_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_players_are_told_is_counted_by_how_it_came() {
+async fn acknowledgements_are_counted_by_transport() {
     let node = Node::ready(&["cold=none"]).await;
     node.beat("s", "ann").await;
     node.beat("s", "bob").await;

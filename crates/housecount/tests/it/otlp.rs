@@ -25,34 +25,34 @@ use crate::support::node::{Node, housecount, signal};
 /// A collector that keeps what it is sent.
 struct Collector {
     url: String,
-    heard: Arc<Mutex<Vec<ExportTraceServiceRequest>>>,
+    requests: Arc<Mutex<Vec<ExportTraceServiceRequest>>>,
 }
 
 impl Collector {
     async fn start() -> Collector {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let heard = Arc::new(Mutex::new(Vec::new()));
+        let requests = Arc::new(Mutex::new(Vec::new()));
         tokio::spawn({
-            let heard = heard.clone();
+            let requests = requests.clone();
             async move {
                 while let Ok((stream, _)) = listener.accept().await {
-                    let heard = heard.clone();
+                    let requests = requests.clone();
                     tokio::spawn(async move {
-                        let service = service_fn(move |request| take(request, heard.clone()));
+                        let service = service_fn(move |request| take(request, requests.clone()));
                         let http = hyper::server::conn::http1::Builder::new();
                         let _ = http.serve_connection(TokioIo::new(stream), service).await;
                     });
                 }
             }
         });
-        Collector { url, heard }
+        Collector { url, requests }
     }
 
     /// All spans so far, by name.
     fn spans(&self) -> BTreeMap<String, Vec<Span>> {
         let mut spans: BTreeMap<String, Vec<Span>> = BTreeMap::new();
-        for of in self.heard.lock().iter().flat_map(|heard| &heard.resource_spans) {
+        for of in self.requests.lock().iter().flat_map(|requests| &requests.resource_spans) {
             for span in of.scope_spans.iter().flat_map(|of| &of.spans) {
                 spans.entry(span.name.clone()).or_default().push(span.clone());
             }
@@ -63,12 +63,12 @@ impl Collector {
 
 async fn take(
     request: Request<Incoming>,
-    heard: Arc<Mutex<Vec<ExportTraceServiceRequest>>>,
+    requests: Arc<Mutex<Vec<ExportTraceServiceRequest>>>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     assert_eq!(request.uri().path(), "/v1/traces");
     assert_eq!(request.headers()["content-type"], "application/x-protobuf");
     let body = request.into_body().collect().await.unwrap().to_bytes();
-    heard.lock().push(ExportTraceServiceRequest::decode(body).unwrap());
+    requests.lock().push(ExportTraceServiceRequest::decode(body).unwrap());
     Ok(Response::new(Full::default()))
 }
 
@@ -110,13 +110,13 @@ async fn a_collector_is_sent_what_happens_once_for_many() {
     for span in spans.values().flatten() {
         assert!(span.end_time_unix_nano >= span.start_time_unix_nano && !span.trace_id.is_empty());
     }
-    let resource = collector.heard.lock()[0].resource_spans[0].resource.clone().unwrap();
+    let resource = collector.requests.lock()[0].resource_spans[0].resource.clone().unwrap();
     let name = attribute(&resource.attributes, "service.name");
     assert_eq!(name, Some(Value::StringValue("housecount".to_string())));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_collector_that_is_away_is_said_once() {
+async fn an_unavailable_collector_is_logged_once() {
     let gone = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", gone.local_addr().unwrap());
     drop(gone);

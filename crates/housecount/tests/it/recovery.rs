@@ -23,7 +23,7 @@ fn make_table(dynamo: &Dynamo) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_embedded_node_knows_everybody_again() {
+async fn a_killed_embedded_node_knows_all_viewers_again() {
     let mut node = Node::ready(&[]).await;
     node.beat_many("s", 0, 5_000).await;
     for n in 0..50 {
@@ -141,7 +141,7 @@ async fn a_killed_redis_that_comes_back_empty_lowers_no_count() {
 
 /// While the log stands still, time stands still: nobody times out because Redis is away.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_frozen_redis_times_nobody_out() {
+async fn a_frozen_redis_times_out_no_viewer() {
     let redis = Server::start(Flavour::Redis, &[]).await;
     let node = Node::ready(&[&format!("log={}", redis.url()), "interval=500ms", "ttl=2s"]).await;
     node.beat_many("s", 0, 100).await;
@@ -164,7 +164,7 @@ async fn a_frozen_redis_times_nobody_out() {
 
 /// Redis restarts from a dump: not empty, and not what it was.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_redis_that_goes_back_to_a_dump_is_told_again() {
+async fn a_redis_that_goes_back_to_a_dump_is_rebuilt() {
     let mut redis = Server::start(Flavour::Redis, &[]).await;
     let log = format!("log={}", redis.url());
     let node = Node::ready(&[&log]).await;

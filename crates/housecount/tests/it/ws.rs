@@ -65,7 +65,7 @@ impl Player {
 
 /// Caps hold for what is said at once over one socket, before the log has any of it.
 #[tokio::test(flavor = "multi_thread")]
-async fn sessions_that_are_said_at_once_take_their_places_at_once() {
+async fn sessions_sent_together_take_their_places_together() {
     let node =
         Node::ready(&["log=memory:", "cold=none", "linger=1s", "limits.sessions_per_viewer=5"])
             .await;
@@ -243,7 +243,7 @@ async fn answers_are_shared() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ack_wait_ms_max_is_told_with_when_to_come_back() {
+async fn ack_timeout_ms_is_answered_with_when_to_retry() {
     let inside = Inside::ready(FaultyLog::default(), &[]).await;
     let mut player = Player::connect(&inside.address).await;
     inside.log.away.store(true, Ordering::SeqCst);

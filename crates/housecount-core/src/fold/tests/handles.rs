@@ -66,7 +66,7 @@ proptest! {
         by_handle in proptest::collection::vec(any::<bool>(), 60),
         now in 1u64..22_000,
     ) {
-        let (mut plain, mut told) = (fold(), fold());
+        let (mut plain, mut brief) = (fold(), fold());
         events.iter().for_each(|event| { plain.apply(event); });
         let mut whole = std::collections::BTreeSet::new();
         for (event, by_handle) in shuffled.iter().zip(by_handle) {
@@ -76,24 +76,24 @@ proptest! {
                 whole.insert((event.stage, event.viewer, event.session));
                 RecordEntry::Full(*event)
             };
-            fold_record(&mut told, entry);
+            fold_record(&mut brief, entry);
         }
-        let is_told = |e: &&EventRef<'_>| whole.contains(&(e.stage, e.viewer, e.session));
-        for event in events.iter().filter(|e| !is_told(e)) {
-            fold_record(&mut told, RecordEntry::Full(*event));
+        let is_logged = |e: &&EventRef<'_>| whole.contains(&(e.stage, e.viewer, e.session));
+        for event in events.iter().filter(|e| !is_logged(e)) {
+            fold_record(&mut brief, RecordEntry::Full(*event));
         }
-        prop_assert!(told.is_fully_resolved());
+        prop_assert!(brief.is_fully_resolved());
         plain.advance(UnixMs(now));
-        told.advance(UnixMs(now));
-        prop_assert_eq!(answers(&plain), answers(&told));
+        brief.advance(UnixMs(now));
+        prop_assert_eq!(answers(&plain), answers(&brief));
         // Another key changes nothing but the handles.
-        told.set_key(0, HandleKey(8));
-        prop_assert_eq!(answers(&plain), answers(&told));
-        told.advance(UnixMs(50_000));
+        brief.set_key(0, HandleKey(8));
+        prop_assert_eq!(answers(&plain), answers(&brief));
+        brief.advance(UnixMs(50_000));
         plain.advance(UnixMs(50_000));
-        prop_assert_eq!(answers(&plain), answers(&told));
-        told.prune(0, 0..told.places(), UnixMs(50_000));
-        prop_assert!(told.is_empty());
+        prop_assert_eq!(answers(&plain), answers(&brief));
+        brief.prune(0, 0..brief.places(), UnixMs(50_000));
+        prop_assert!(brief.is_empty());
     }
 }
 
@@ -102,7 +102,7 @@ fn beat(at: u64, viewer: &'static str) -> EventRef<'static> {
 }
 
 #[test]
-fn ids_are_told_first_and_again_after_a_while() {
+fn ids_are_logged_first_and_again_after_a_while() {
     let mut fold = fold();
     let first = beat(1_000, "ann");
     let tell = |fold: &Fold, event: EventRef<'static>, now| {
@@ -137,7 +137,7 @@ fn ids_are_told_first_and_again_after_a_while() {
 }
 
 #[test]
-fn without_names_nobody_is_counted_and_it_is_said_so() {
+fn unresolved_sessions_are_not_counted_and_the_count_is_incomplete() {
     let mut fold = fold();
     let entry = RecordEntry::ByHandle { at: UnixMs(1_000), handle: handle(&beat(1_000, "ann")) };
     fold_record(&mut fold, entry);

@@ -312,7 +312,7 @@ fn a_leave_without_a_session_ends_them_all() {
 }
 
 #[test]
-fn a_late_beat_older_than_a_leave_brings_nobody_back() {
+fn a_late_beat_older_than_a_leave_changes_no_count() {
     for session in ["a", ""] {
         let mut presence = fold(&[beat(1_000, "ann", "a"), leave(1_020, "ann", session)], 1_030);
         presence.apply(&beat(1_015, "ann", "a"));
@@ -344,7 +344,7 @@ fn a_late_beat_expires_in_time_within_the_second_that_has_come() {
 }
 
 #[test]
-fn too_old_to_matter_is_said_so() {
+fn a_too_old_event_is_reported() {
     let mut presence = fold(&[], 1_000);
     assert_eq!(presence.apply(&beat(880, "ann", "")), ApplyOutcome::TooOld);
     assert_eq!(presence.apply(&beat(881, "ann", "")), ApplyOutcome::Applied);

@@ -78,10 +78,10 @@ proptest! {
     /// Told again from any moment on, another node proves the same from then on, with whatever
     /// comes later.
     #[test]
-    fn told_again_it_proves_the_same(sent in events(), from in 0u64..1_500, later in events()) {
+    fn repeated_events_prove_the_same(sent in events(), from in 0u64..1_500, later in events()) {
         let proof = proof_of(&sent);
-        let told: Vec<TestEvent> = proof.checkpoint_events(0, 0..usize::MAX, UnixMs(from)).map(|e| events_of(&e.event())).collect();
-        let mut again = proof_of(&told);
+        let repeated: Vec<TestEvent> = proof.checkpoint_events(0, 0..usize::MAX, UnixMs(from)).map(|e| events_of(&e.event())).collect();
+        let mut again = proof_of(&repeated);
         let later: Vec<TestEvent> = later.into_iter().filter(|e| e.at.0 >= from).collect();
         later.iter().for_each(|event| assert_ne!(again.apply(event), ApplyOutcome::Uncredited));
         let all: Vec<TestEvent> = sent.iter().chain(&later).copied().collect();
@@ -142,7 +142,7 @@ fn what_was_carried_goes_on_with_any_session() {
 }
 
 #[test]
-fn who_beat_before_the_ledger_was_read_goes_on_from_there_too() {
+fn a_beat_before_the_ledger_was_read_extends_it_too() {
     let beat = |at, session| EventRef {
         at: UnixMs(at),
         kind: EventKind::Beat,
@@ -158,7 +158,7 @@ fn who_beat_before_the_ledger_was_read_goes_on_from_there_too() {
 }
 
 #[test]
-fn everybody_is_gone_through_and_forgotten() {
+fn a_walk_visits_each_viewer_and_prunes() {
     let beat = |at, viewer| EventRef {
         at: UnixMs(at),
         kind: EventKind::Beat,

@@ -83,9 +83,9 @@ fn next_event(fold: &mut Fold, event: EventRef<'_>) {
     few(|| fold.session_context(stage, viewer, session));
     few(|| fold.online_sessions(stage, viewer, 20));
     few(|| fold.last_beat(stage, viewer, session));
-    let told = few(|| fold.record_entries(&[event], event.at)).remove(0);
-    few(|| fold_entries(fold, told));
-    few(|| fold.resolve_entry(&told, |event| assert!(event.is_some())));
+    let entry = few(|| fold.record_entries(&[event], event.at)).remove(0);
+    few(|| fold_entries(fold, entry));
+    few(|| fold.resolve_entry(&entry, |event| assert!(event.is_some())));
     few(|| fold.count(stage));
 }
 

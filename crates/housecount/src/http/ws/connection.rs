@@ -325,9 +325,9 @@ impl PlayerSocket {
 /// Reads and writes, whichever can be done; nothing is read while there is no room for what would
 /// be answered.
 async fn poll_io(socket: &mut Socket, dues: &ReplyQueue, is_flushed: &mut bool) -> SocketEvent {
-    let (mut told, mut settled) = (pin!(dues.next_ready()), pin!(dues.wait_for_log()));
+    let (mut ready, mut settled) = (pin!(dues.next_ready()), pin!(dues.wait_for_log()));
     poll_fn(|cx| {
-        if let Poll::Ready(outcome) = told.as_mut().poll(cx) {
+        if let Poll::Ready(outcome) = ready.as_mut().poll(cx) {
             return Poll::Ready(SocketEvent::AckReady(outcome));
         }
         if !*is_flushed {

@@ -17,8 +17,8 @@ pub struct IdleTimer {
 impl IdleTimer {
     /// From now on something must be heard within this time.
     pub fn new(within: Duration) -> IdleTimer {
-        let heard = Instant::now();
-        IdleTimer { within, last_activity: heard, timer: Box::pin(sleep_until(heard + within)) }
+        let now = Instant::now();
+        IdleTimer { within, last_activity: now, timer: Box::pin(sleep_until(now + within)) }
     }
 
     /// Something has been heard.

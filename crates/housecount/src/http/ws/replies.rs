@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn ws_said_waiting_max_is_what_may_wait_for_the_log() {
+    async fn ws_pending_events_max_is_what_may_wait_for_the_log() {
         let mut replies = ReplyQueue::default();
         let (waiting, tell) = PendingAck::unresolved();
         for _ in 0..WS_PENDING_EVENTS_MAX {
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn ws_said_waiting_max_holds_whatever_is_coalesced_meanwhile() {
+    async fn ws_pending_events_max_holds_while_beats_are_coalesced() {
         let mut replies = ReplyQueue::default();
         let (waiting, tell) = PendingAck::unresolved();
         for _ in 0..WS_PENDING_EVENTS_MAX {

@@ -86,7 +86,7 @@ proptest! {
     /// Rows come while clients read, scans take their time and overlap: nobody misses a row that
     /// was there all along, and nobody gets one twice.
     #[test]
-    fn no_row_is_missed_or_told_twice(
+    fn no_row_is_missed_or_returned_twice(
         steps in proptest::collection::vec(step(), 0..120), limit in 1..4usize, ahead in 1..6usize,
     ) {
         let cache = RowCache::default();

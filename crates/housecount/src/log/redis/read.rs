@@ -338,7 +338,7 @@ mod tests {
 
     /// Not each question asks for both, and the script never for the role.
     #[test]
-    fn the_record_and_the_role_are_told_apart() {
+    fn record_and_role_are_distinguished() {
         let clock = Value::Array(vec![text("0"), text("1")]);
         let moment = [clock, Value::Array(vec![Value::Nil; 6]), Value::Int(7), Value::Nil];
         let answer = |besides: &[&Value]| {

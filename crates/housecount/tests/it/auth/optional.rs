@@ -54,7 +54,7 @@ async fn refusals(node: &Node, stage: &str, viewer: &str) -> Vec<bool> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_said_for_a_viewer_who_has_shown_a_token() {
+async fn no_event_is_taken_without_the_token_of_a_viewer_that_has_one() {
     let node = optional().await;
     assert_eq!(refusals(&node, "s", "ann").await, [false; 8]);
     let ann = token(&payload("ann", "s"));

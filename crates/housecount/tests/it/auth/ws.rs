@@ -152,7 +152,7 @@ async fn a_player_that_never_pauses_does_not_outlive_its_token() {
     let talking = tokio::spawn(async move {
         while says.feed(Message::Ping(Bytes::from_static(b"x"))).await.is_ok() {}
     });
-    let heard = async {
+    let answers = async {
         let mut last = Value::Null;
         while let Some(Ok(message)) = hears.next().await {
             if let Message::Text(text) = message {
@@ -162,7 +162,7 @@ async fn a_player_that_never_pauses_does_not_outlive_its_token() {
         last
     };
     // The bound is for tests that hang, not for speed.
-    let last = tokio::time::timeout(Duration::from_secs(30), heard).await.expect("it goes on");
+    let last = tokio::time::timeout(Duration::from_secs(30), answers).await.expect("it goes on");
     assert_eq!(last["code"], "token_expired");
     talking.await.unwrap();
 }
@@ -176,8 +176,8 @@ async fn a_websocket_ends_with_the_key_that_signed_its_token() {
     let open = async |viewer: &str, key: &str, kid: &str| {
         let token = jwt::sign(&payload(viewer, "s"), key, Some(kid.to_string())).unwrap();
         let mut socket = connect(&node, &format!("?token={token}")).await.unwrap();
-        let beaten = ask(&mut socket, json!({ "stage": "s", "viewer": viewer })).await;
-        assert_eq!(beaten["stage"], "s", "{beaten}");
+        let answer = ask(&mut socket, json!({ "stage": "s", "viewer": viewer })).await;
+        assert_eq!(answer["stage"], "s", "{answer}");
         socket
     };
     let mut ann = open("ann", super::RSA, "rsa").await;

@@ -218,7 +218,7 @@ async fn without_keys_only_players_calls_and_health_are_open() {
 /// An address that sends too much: also where it is refused before any route is asked. Whether the
 /// node is ready may always be asked.
 #[tokio::test(flavor = "multi_thread")]
-async fn too_much_is_said_in_the_shape() {
+async fn too_much_is_answered_in_the_shape() {
     let node = Node::ready(&[
         "log=memory:",
         "cold=none",

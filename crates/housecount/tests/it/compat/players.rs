@@ -28,12 +28,12 @@ async fn a_viewer_comes_stays_and_goes() {
     let joined = good(post(&node, "rejoin", bob.clone()).await);
     assert_eq!((&joined["currentViewers"], &joined["isNewViewer"]), (&json!(2), &json!(true)));
 
-    let mut beaten = good(post(&node, "heartbeat", ann.clone()).await);
-    assert!(beaten["nextMs"].take().as_u64() > Some(0));
+    let mut answer = good(post(&node, "heartbeat", ann.clone()).await);
+    assert!(answer["nextMs"].take().as_u64() > Some(0));
     let expected = json!({
         "userId": "ann", "stageArn": ARN, "heartbeatUpdated": true, "currentViewers": 2, "nextMs": null
     });
-    assert_eq!(beaten, expected);
+    assert_eq!(answer, expected);
     let sessions = node.get("/v1/viewers/ann").await["stages"][0]["sessions"].clone();
     assert_eq!(sessions, json!(["laptop", "phone"]), "no third session");
 

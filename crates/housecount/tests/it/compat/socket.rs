@@ -56,7 +56,7 @@ async fn closed(socket: &mut Socket) -> CloseCode {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_subscribes_and_is_told_counts() {
+async fn a_page_subscribes_and_gets_counts() {
     let node = Node::ready(&["log=memory:", "cold=none"]).await;
     let mut socket = connect(&node, &[]).await.unwrap();
     let longest = "é".repeat(WS_CHANNEL_BYTES_MAX / 2);
@@ -94,7 +94,7 @@ async fn a_page_subscribes_and_is_told_counts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_understood_is_said_and_ends_it_in_the_end() {
+async fn bad_messages_are_answered_and_end_the_socket_at_last() {
     let node = Node::ready(&["log=memory:", "cold=none"]).await;
     let mut socket = connect(&node, &[]).await.unwrap();
     let too_long =

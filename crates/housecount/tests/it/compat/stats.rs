@@ -9,10 +9,10 @@ use crate::support::node::Node;
 #[tokio::test(flavor = "multi_thread")]
 async fn counts_of_all_of_each_and_of_one() {
     let node = Node::ready(&[]).await;
-    let nobody = json!({
+    let no_viewers = json!({
         "totalViewers": 0, "activeStages": 0, "isPublisherLive": null, "stages": [], "complete": true
     });
-    assert_eq!(get_complete(&node, "/api/stats").await, nobody);
+    assert_eq!(get_complete(&node, "/api/stats").await, no_viewers);
     let new = json!({ "stage": ARN, "name": "Match of the day", "customer": "ACME", "tags": { "k": "v" } });
     assert_eq!(node.call(Method::POST, "/v1/stages", new).await.0, 201);
     for (viewer, stage) in [("ann", ARN), ("bob", ARN), ("ann", "b")] {

@@ -16,7 +16,7 @@ use crate::support::crowd::{Shape, USUAL};
 
 /// An audience from a seed, whose players beat when they are told to; 10,000 of them, on 100
 /// stages, who stay for 30 min.
-const CROWD: Shape = Shape { told: true, ..USUAL };
+const CROWD: Shape = Shape { is_scheduled: true, ..USUAL };
 /// The audience grows to its size.
 const WARM_MS: u64 = 4 * HOUR_MS;
 

@@ -194,9 +194,9 @@ impl Hour {
                     session: "",
                 });
                 let events: Vec<EventRef<'_>> = events.collect();
-                let told: Vec<RecordEntry<'_>> =
+                let entries: Vec<RecordEntry<'_>> =
                     events.iter().map(|event| RecordEntry::Full(*event)).collect();
-                self.tape.put(some[some.len() - 1].0, record::encode(&told));
+                self.tape.put(some[some.len() - 1].0, record::encode(&entries));
                 self.hub.apply(events);
             }
         }

@@ -37,10 +37,10 @@ fn of<'a>(cost: &'a Value, purpose: &str) -> &'a Value {
 /// Exactly: halves of units, of every answer that was sent, and one for each small write that was
 /// refused.
 fn agrees(cost: &Value, dynamo: &Dynamo) -> bool {
-    let told = &dynamo.faults.told;
+    let billed = &dynamo.faults.billed;
     let now = |count: &AtomicU32| f64::from(count.load(Ordering::SeqCst));
-    sum(cost, "writeUnits") == now(&told.writes) / 2.0 + now(&told.refused)
-        && sum(cost, "readUnits") == now(&told.reads) / 2.0
+    sum(cost, "writeUnits") == now(&billed.writes) / 2.0 + now(&billed.refused)
+        && sum(cost, "readUnits") == now(&billed.reads) / 2.0
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -97,7 +97,7 @@ async fn the_meter_is_the_emulators_own_whatever_fails() {
         agrees(&cost, &dynamo)
     })
     .await;
-    assert!(dynamo.faults.told.refused.load(Ordering::SeqCst) > 0, "something was refused");
+    assert!(dynamo.faults.billed.refused.load(Ordering::SeqCst) > 0, "something was refused");
     assert!(
         dynamo.faults.untold.writes.load(Ordering::SeqCst)
             + dynamo.faults.untold.reads.load(Ordering::SeqCst)

@@ -101,7 +101,7 @@ fn bytes(records: &[KeyedItem]) -> usize {
 }
 
 #[tokio::test]
-async fn a_packed_archive_loses_one_viewer_and_nobody_else() {
+async fn a_packed_archive_loses_one_viewer_only() {
     let stage = committed(BASE.plus(DAY_MS + HOUR_MS)).await;
     pack(&stage, UnixMs::MAX).await;
     let (stored, before, watched) =
@@ -262,7 +262,7 @@ async fn heartbeats_that_are_items_are_deleted() {
 /// What this version didn't list may be on stages that nobody can name: that is said, and all that
 /// is found is deleted.
 #[tokio::test]
-async fn what_was_not_looked_at_is_said() {
+async fn parts_that_were_not_searched_are_reported() {
     let stage = committed(BASE.plus(DAY_MS + HOUR_MS)).await;
     put(&stage.cold, Key::Series { series: Series::Archive, partitions: 1 }, Item::new()).await;
     put(

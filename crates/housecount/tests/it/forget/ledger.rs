@@ -150,7 +150,7 @@ async fn the_ledger_goes_on_from_rewritten_chunks() {
 }
 
 #[tokio::test]
-async fn who_is_too_recent_is_refused_and_nothing_is_changed() {
+async fn a_viewer_seen_too_recently_is_refused_and_nothing_is_changed() {
     let safe = LAST.plus(2 * KEPT_MS);
     let stage = committed(LAST.plus(MINUTE_MS)).await;
     let mut node = stage.node().await;
@@ -237,7 +237,7 @@ async fn a_crash_anywhere_leaves_a_ledger_and_the_next_run_ends_it() {
 
 /// A chunk that can't be read may name the viewer: it is told, and all others are done.
 #[tokio::test]
-async fn damage_is_told_and_the_rest_is_done() {
+async fn damage_is_reported_and_the_rest_is_done() {
     let stage = committed(LAST.plus(2 * KEPT_MS + HOUR_MS)).await;
     let mut records = items(&stage.cold).await;
     let damaged =

@@ -9,7 +9,7 @@ const PROMETHEUS: &str = "application/openmetrics-text;version=1.0.0;q=0.5,appli
                           text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn open_metrics_is_for_those_who_ask_for_it() {
+async fn open_metrics_is_for_clients_that_ask_for_it() {
     let node = Node::ready(&FAST).await;
     node.beat("s", "ann").await;
     let text = "text/plain; version=0.0.4; charset=utf-8";

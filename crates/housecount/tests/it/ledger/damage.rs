@@ -134,7 +134,7 @@ async fn a_removed_window_is_found() {
 }
 
 #[tokio::test]
-async fn a_doubled_window_is_harmless_and_said() {
+async fn a_doubled_window_is_harmless_and_reported() {
     let stage = an_hour(30).await;
     let cold = stage.cold();
     let before = read(&stage).await;

@@ -65,7 +65,7 @@ fn run(arguments: &[&str]) -> (i32, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_watched_how_long() {
+async fn watch_time_by_viewer() {
     let mut node = Node::ready(&QUICK).await;
     let start = say(&node, "s", "once", "").await;
     let who = [("s", "ann", "tab-1"), ("s", "ann", "tab-2"), ("s", "bob", ""), ("t", "bob", "")];
@@ -275,11 +275,11 @@ async fn proof_outlives_redis_and_the_nodes_that_made_it() {
         }
     }
     // Until both have told it to the log again.
-    let told = || redis.command("HGET hc:{0}:meta whole").contains('1');
+    let is_marked = || redis.command("HGET hc:{0}:meta whole").contains('1');
     crate::support::eventually("the log is whole", async || {
         say(&a, "s", "ann", "").await;
         say(&b, "s", "bob", "tab").await;
-        told()
+        is_marked()
     })
     .await;
     a.kill();

@@ -60,7 +60,7 @@ pub struct Node {
     pub hub: Arc<Hub>,
     pub proofs: Arc<Proofs>,
     commit: LedgerCommitter,
-    heard: usize,
+    folded: usize,
 }
 
 /// The log as a list in the order of `logged`, and what all nodes share.
@@ -108,16 +108,16 @@ impl Stage {
         proofs.note_committed(0, committed);
         // As `tend` trims it.
         let kept = committed.minus(2 * TTL_MS);
-        let heard = self.events.partition_point(|said| said.logged < kept);
-        Node { hub, proofs, commit, heard }
+        let folded = self.events.partition_point(|said| said.logged < kept);
+        Node { hub, proofs, commit, folded }
     }
 
     /// Lets a node read the log up to `now`.
     pub async fn hear(&self, node: &mut Node, now: UnixMs) {
         let to = self.events.partition_point(|said| said.logged <= now);
-        node.hub.apply(self.events[node.heard..to].iter().map(LoggedEvent::event));
+        node.hub.apply(self.events[node.folded..to].iter().map(LoggedEvent::event));
         node.hub.advance(now);
-        node.heard = to;
+        node.folded = to;
         let committed =
             self.log.read(0, Position::START, HandleKey::default()).await.unwrap().origin.committed;
         node.proofs.note_committed(0, committed);
@@ -144,12 +144,10 @@ impl Stage {
 
     /// The integral of how many watched at once, by the ledger alone.
     pub async fn integral(&self, range: Span, stage: &str) -> u64 {
-        let nobody = Hub::new(settings(&[]).rules, 1, true);
-        let nobody = Arc::new(Proofs::new(nobody.fold(), LATENESS_MS, WINDOW_MS));
-        let steps = scan::history(&self.cold(), &nobody, range, 7 * MINUTE_MS, Some(stage))
-            .await
-            .unwrap()
-            .0;
+        let empty = Hub::new(settings(&[]).rules, 1, true);
+        let empty = Arc::new(Proofs::new(empty.fold(), LATENESS_MS, WINDOW_MS));
+        let steps =
+            scan::history(&self.cold(), &empty, range, 7 * MINUTE_MS, Some(stage)).await.unwrap().0;
         steps.iter().map(|step| step.integral_ms).sum()
     }
 }

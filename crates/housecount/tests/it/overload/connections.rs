@@ -34,7 +34,7 @@ fn drain(stream: &mut TcpStream) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_file_descriptors_those_who_are_in_stay_and_others_wait() {
+async fn without_file_descriptors_open_connections_stay_and_others_wait() {
     let node = Node::ready_with_files(96, &["log=memory:", "cold=none", "workers=2"]).await;
     // A connection of long standing; the test's own client may lose its place.
     let mut old = connect(&node);
@@ -127,7 +127,7 @@ async fn twenty_thousand_idle_connections_cost_little() {
 /// It asks and asks, and reads nothing: others are served meanwhile, and it is let go after
 /// `ANSWER_READ_MS_MAX`.
 #[tokio::test(flavor = "multi_thread")]
-async fn who_reads_nothing_is_let_go() {
+async fn a_client_that_reads_nothing_is_closed() {
     const { assert!(ANSWER_READ_MS_MAX < 60_000, "or this takes too long") };
     let node = Node::ready(&["log=memory:", "cold=none"]).await;
     let mut deaf = connect(&node);
@@ -147,7 +147,7 @@ async fn who_reads_nothing_is_let_go() {
 
 /// One address has two connections: a third is closed at once, until one of them ends.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_address_has_so_many_connections_and_no_more() {
+async fn connections_of_an_address_are_limited() {
     let node = Node::ready(&["log=memory:", "cold=none", "limits.address_connections=2"]).await;
     // The node's own client of this test has one.
     let mut second = connect(&node);
@@ -184,7 +184,7 @@ async fn an_address_has_so_many_connections_and_no_more() {
 /// Connections of a proxy are not limited, but what lasts on them is, by the client that the proxy
 /// names.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_behind_a_proxy_has_so_many_websockets_and_streams() {
+async fn websockets_and_streams_behind_a_proxy_are_limited() {
     let node = Node::ready(&[
         "log=memory:",
         "cold=none",

@@ -127,7 +127,7 @@ async fn ws_write_buffer_bytes_max_bounds_what_clients_that_never_read_cost() {
 
 /// It pings and reads nothing, so that its pongs wait. It is let go though it goes on sending.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_websocket_whose_client_takes_nothing_is_let_go() {
+async fn a_websocket_whose_client_takes_nothing_is_closed() {
     const { assert!(ANSWER_READ_MS_MAX < 45_000, "or this takes too long") };
     let node = Node::ready(&["log=memory:", "cold=none"]).await;
     let mut idle = upgraded(&node.address).await.unwrap();

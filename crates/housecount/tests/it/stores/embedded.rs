@@ -123,12 +123,12 @@ async fn a_flipped_bit_makes_no_item_up() {
 }
 
 /// Runs the program as an unprivileged user. Root may write anywhere, so it becomes `nobody` first.
-fn run_as_guest(folder: &Path, args: &[&str]) -> Output {
-    const NOBODY: u32 = 65_534;
+fn run_as_other_user(folder: &Path, args: &[&str]) -> Output {
+    const OTHER_USER: u32 = 65_534;
     let is_root = std::fs::metadata("/proc/self").unwrap().uid() == 0;
     let mut command = if is_root {
         for path in [folder.to_path_buf(), folder.join(DATABASE), folder.join("lock")] {
-            chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+            chown(path, Some(OTHER_USER), Some(OTHER_USER)).unwrap();
         }
         housecount_by(&["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"])
     } else {
@@ -154,10 +154,10 @@ async fn a_read_only_folder_is_read_and_named() {
     let url = format!("embedded:{}", folder.display());
     let printed = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
     let range = ["--from", "2026-01-01", "--to", "2026-01-02"];
-    let verified = run_as_guest(&folder, &[&["verify", "--cold", &url][..], &range].concat());
+    let verified = run_as_other_user(&folder, &[&["verify", "--cold", &url][..], &range].concat());
     assert_ne!(verified.status.code(), Some(2), "{}", printed(&verified));
     let serve = ["serve", "--listen", "127.0.0.1:0", "--set", "log=memory:", "--cold", &url];
-    let served = run_as_guest(&folder, &serve);
+    let served = run_as_other_user(&folder, &serve);
     let line = printed(&served);
     assert!(!served.status.success(), "{line}");
     let expected = format!(

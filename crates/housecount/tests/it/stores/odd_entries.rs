@@ -138,7 +138,7 @@ async fn an_odd_past_stops_no_node_and_no_restart() {
 /// After an entry with an id far ahead of Redis's clock every append would get one too, and time
 /// would be that.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_odd_entry_of_the_far_future_takes_nobody_there() {
+async fn an_odd_entry_of_the_far_future_moves_no_reader_there() {
     for flavour in [Flavour::Redis, Flavour::Valkey] {
         let redis = Server::start(flavour, &[]).await;
         let log = format!("log={}", redis.url());
@@ -172,7 +172,7 @@ async fn an_odd_entry_of_the_far_future_takes_nobody_there() {
 /// The same where the entry was deleted before a node could read it: the stream goes on after its
 /// id all the same.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_entry_of_the_far_future_that_was_deleted_takes_nobody_there() {
+async fn a_deleted_entry_of_the_far_future_moves_no_reader_there() {
     for flavour in [Flavour::Redis, Flavour::Valkey] {
         let redis = Server::start(flavour, &[]).await;
         let log = format!("log={}", redis.url());

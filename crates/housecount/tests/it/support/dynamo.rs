@@ -35,7 +35,7 @@ pub struct Faults {
     /// Calls that were answered by the emulator.
     pub answered: AtomicU32,
     /// What the answers that were sent say was consumed, and those that were not.
-    pub told: Capacity,
+    pub billed: Capacity,
     pub untold: Capacity,
     /// BatchWriteItems whose body holds this text are refused as invalid; empty for none.
     pub refuses: Mutex<String>,
@@ -234,7 +234,7 @@ async fn answer(
         ));
     }
     faults.answered.fetch_add(1, Ordering::SeqCst);
-    faults.told.add(&operation, status, &text);
+    faults.billed.add(&operation, status, &text);
     Ok(response(status, text))
 }
 
@@ -259,7 +259,7 @@ fn partly(emulator: &Emulator, body: &[u8], faults: &Faults) -> Response<Full<By
         left[table] = Value::from(requests.split_off(1));
     }
     let (status, answer) = emulator.call("BatchWriteItem", asked.to_string().as_bytes());
-    faults.told.add("BatchWriteItem", status, &answer);
+    faults.billed.add("BatchWriteItem", status, &answer);
     let mut answer: Value = serde_json::from_str(&answer).unwrap();
     answer["UnprocessedItems"] = left;
     response(status, answer.to_string())

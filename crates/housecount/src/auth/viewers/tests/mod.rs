@@ -186,7 +186,7 @@ fn what_names_no_file_is_not_repeated() {
 
 /// Where tokens are optional, who has shown one needs one while it lasts, and others need none.
 #[test]
-fn a_viewer_who_has_shown_a_token_needs_one() {
+fn a_viewer_that_has_presented_a_token_needs_one() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), jwks(&[jwk("ed", ED_X)])).unwrap();
     for policy in [Policy::Off, Policy::Optional, Policy::Required] {
