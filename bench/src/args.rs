@@ -1,4 +1,4 @@
-//! The command line, and the plan it makes.
+//! Command line of `bench/run`, and the plan that follows from it.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -22,42 +22,44 @@ Examples:
 /// Measure housecount against the floor and against the usual way.
 ///
 /// Runs with options of their own (--quick, --by-turns, --only, --rounds, --seconds, --housecount,
-/// --floor) report to bench/target/PERFORMANCE.md, so that the published figures are always those
-/// of one whole run of what is built here.
+/// --floor) report to bench/target/PERFORMANCE.md. The published figures therefore always come from
+/// one whole run of the build of this checkout.
 #[derive(Debug, Parser)]
 #[command(name = "bench/run", bin_name = "bench/run", version = None, after_help = EXAMPLES)]
 pub struct Args {
     /// Short rounds and few contenders, to see that everything works.
     #[arg(long)]
     pub quick: bool,
-    /// All contenders at once, and each load by turns, for a second each: ratios that are true
+    /// Run all contenders at once and alternate their loads, one second each. The ratios stay true
     /// though the machine's speed changes. Batches and memory, which have no floor, are left out.
-    /// Without --only: what is compared with a floor.
+    /// Without --only, run the contenders that are compared with a floor.
     #[arg(long, conflicts_with = "quick")]
     pub by_turns: bool,
-    /// Only these contenders.
+    /// Run only these contenders.
     #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
     pub only: Vec<String>,
-    /// Names the contenders and their loads, and ends.
+    /// List the contenders and their loads, and exit.
     #[arg(long)]
     pub list: bool,
-    /// How often every contender has its turn [default: 5, quick: 1, by turns: 20].
+    /// Rounds, in each of which every contender is measured [default: 5, or 1 with --quick, or 20
+    /// with --by-turns].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
     pub rounds: Option<u32>,
-    /// How long each load is measured [default: 10, quick: 2, by turns: 1].
+    /// Seconds for which each load is measured [default: 10, or 2 with --quick, or 1 with
+    /// --by-turns].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=600))]
     pub seconds: Option<u64>,
     /// Different stages that the viewers are on.
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub stages: u32,
-    /// A housecount to measure, instead of building one.
+    /// housecount binary to measure, instead of building one.
     #[arg(long, value_name = "FILE")]
     pub housecount: Option<PathBuf>,
-    /// A floor to measure (`floor PORT`), instead of building one.
+    /// Floor binary to measure (`floor PORT`), instead of building one.
     #[arg(long, value_name = "FILE")]
     pub floor: Option<PathBuf>,
-    /// Where the report goes [default: docs/PERFORMANCE.md, of a run with options
-    /// bench/target/PERFORMANCE.md].
+    /// File of the report [default: docs/PERFORMANCE.md, or bench/target/PERFORMANCE.md for a run
+    /// with options of its own].
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
     /// Parts of the harness that run as processes of their own.
@@ -65,42 +67,42 @@ pub struct Args {
     pub command: Option<Command>,
 }
 
-/// What else this program can be.
+/// Other parts of the harness in this binary.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
     /// Measure heartbeats beside reads, commits and joins (bench/beside).
     #[command(hide = true)]
     Beside(BesideArgs),
-    /// A WebSocket server that echoes, one runtime a core.
+    /// Run a WebSocket server that echoes, with one runtime per core.
     #[command(hide = true)]
     Echo {
-        /// On 127.0.0.1.
+        /// Port on 127.0.0.1.
         port: u16,
     },
 }
 
-/// How much of everything.
+/// Sizes and durations of the loads.
 #[derive(Clone, Copy, Debug)]
 pub struct Sizes {
-    /// How long a load is measured.
+    /// Time for which a load is measured.
     pub measured: Duration,
-    /// How long it runs before that.
+    /// Time for which a load runs before the measurement.
     pub warm_up: Duration,
-    /// Viewers of all loads but the memory's.
+    /// Viewers of all loads except the memory load.
     pub viewers: usize,
-    /// Stages they are on.
+    /// Stages that the viewers are on.
     pub stages: usize,
-    /// WebSockets that beat.
+    /// WebSockets that send beats.
     pub sockets: usize,
     /// Idle HTTP connections.
     pub idle_http: usize,
     /// Idle WebSockets.
     pub idle_ws: usize,
-    /// Viewers whose memory is measured: first, and in the end.
+    /// Viewers whose memory is measured, as the counts at the start and at the end.
     pub crowd: (usize, usize),
 }
 
-/// What takes turns unless it is said.
+/// Default contenders of `--by-turns`.
 const BY_TURNS: [&str; 7] =
     ["floor", "redis", "redis-ack-memory", "redis-hs256", "redis-eddsa", "ws-echo", "ws"];
 
@@ -115,7 +117,8 @@ impl Sizes {
         };
         let sizes = Sizes {
             measured: Duration::from_secs(seconds.unwrap_or(default_s)),
-            // By turns each has been warm since the round before.
+            // Alternating loads need no warm-up, because the round before has warmed each
+            // contender.
             warm_up: Duration::from_secs(if by_turns { 0 } else { 2 }),
             viewers: 100_000,
             stages: usize::try_from(stages).unwrap_or(1),
@@ -139,31 +142,31 @@ impl Sizes {
     }
 }
 
-/// What is to be done.
+/// Plan of a run, made from the command line.
 #[derive(Debug)]
 pub struct Plan {
-    /// In this order, and the other way round every other round.
+    /// Contenders in the order of the first round. Every other round reverses it.
     pub contenders: Vec<Contender>,
-    /// All at once, and each load by turns.
+    /// Whether all contenders run at once and their loads alternate.
     pub by_turns: bool,
-    /// How often.
+    /// Number of rounds.
     pub rounds: u32,
-    /// How much.
+    /// Sizes and durations of the loads.
     pub sizes: Sizes,
-    /// The server to measure.
+    /// The housecount binary to measure.
     pub housecount: PathBuf,
-    /// The floor to measure it against.
+    /// The floor binary to compare with.
     pub floor: PathBuf,
-    /// What the harness leaves behind: results, logs.
+    /// Folder of the harness's output: results and logs.
     pub target: PathBuf,
-    /// The report.
+    /// File of the report.
     pub report: PathBuf,
-    /// The command that does it again.
+    /// Command that repeats this run.
     pub command: String,
 }
 
 impl Args {
-    /// Checks the names, and fills in what was not said.
+    /// Checks the contenders' names and fills in the defaults.
     pub fn plan(&self) -> anyhow::Result<Plan> {
         let bench = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
         let root = bench.parent().context("bench/ is not in a repository")?.to_path_buf();

@@ -1,25 +1,25 @@
-//! Who is measured, and under which loads.
+//! Contenders, and the loads that each is measured under.
 
 use std::fmt;
 
 use crate::tokens::Signed;
 
-/// One way of taking heartbeats.
+/// A way of receiving heartbeats that is measured.
 #[derive(Clone, Debug)]
 pub struct Contender {
-    /// For `--only` and in tables.
+    /// Name for `--only` and for tables.
     pub name: &'static str,
-    /// For people.
+    /// Description for people.
     pub what: &'static str,
-    /// How it is started.
+    /// Processes of the contender, and their settings.
     pub setup: Setup,
-    /// What is put on it, in this order.
+    /// Loads, in the order in which they run.
     pub loads: Vec<Load>,
     /// Whether it is part of `--quick`.
     pub is_quick: bool,
 }
 
-/// How a contender is started.
+/// Processes and settings of a contender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Setup {
     /// The HTTP stack alone.
@@ -28,27 +28,27 @@ pub enum Setup {
     Echo,
     /// housecount itself.
     Housecount {
-        /// What its log is.
+        /// Kind of its log.
         log: Log,
-        /// How many nodes.
+        /// Number of nodes.
         nodes: usize,
-        /// Further `--set`s.
+        /// Further `--set` arguments.
         set: &'static [&'static str],
-        /// Without a cold tier there is no ledger.
+        /// Whether there is a cold tier, which the ledger needs.
         has_cold: bool,
-        /// What every heartbeat needs a token of, if any.
+        /// Algorithm of the tokens that every heartbeat needs, if any.
         tokens: Option<Signed>,
     },
     /// Node and Redis.
     Usual {
-        /// `express` or `fastify`.
+        /// Name of the web framework, `express` or `fastify`.
         framework: &'static str,
-        /// `usual` or `zadd`.
+        /// Commands sent to Redis, `usual` or `zadd`.
         mode: &'static str,
     },
 }
 
-/// What housecount's log is.
+/// Kind of housecount's log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Log {
     /// `memory:`
@@ -59,56 +59,58 @@ pub enum Log {
     Redis(Persistence),
 }
 
-/// What a Redis keeps.
+/// Persistence of a Redis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Persistence {
-    /// Nothing.
+    /// No persistence.
     None,
     /// An append-only file, forced to the disk every second.
     AofEverysec,
 }
 
-/// What is put on a contender.
+/// A load on a contender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Load {
-    /// As much as it can take, by wrk over so many keep-alive connections.
+    /// As many heartbeats as the contender can answer, by wrk over this many keep-alive
+    /// connections.
     Saturated(usize),
-    /// So many heartbeats a second, whether or not it keeps up, over 256 connections.
+    /// This many heartbeats per second, whether or not the contender keeps up. Uses 256 connections
+    /// up to 5,000 per second, and 1,024 above.
     Open(usize),
-    /// `/v1/heartbeats`, 1,000 a call, over 4 connections.
+    /// Calls of `/v1/heartbeats` with 1,000 heartbeats each, over 4 connections.
     Batch,
-    /// WebSockets that send the next heartbeat when the last is answered.
+    /// WebSockets that send the next heartbeat when the last one is answered.
     WebSocket,
     /// Memory of idle keep-alive connections.
     IdleHttp,
     /// Memory of idle WebSockets.
     IdleWebSocket,
-    /// Memory a viewer; and what a beat costs with few and with many of them.
+    /// Memory per viewer, and the CPU cost of a beat with few and with many viewers.
     Crowd,
-    /// Bytes a beat in the log, the viewers being on so many stages.
+    /// Bytes per beat in the log.
     LogBytes(LogShape),
 }
 
-/// How the beats arrive whose bytes in the log are counted.
+/// Arrival pattern of the beats whose bytes in the log are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogShape {
-    /// 3,333 a second, each by itself.
+    /// Single beats, 3,333 per second.
     Single {
-        /// Stages the viewers are on.
+        /// Number of stages that the viewers are on.
         stages: usize,
     },
-    /// In calls of 1,000, all on one stage.
+    /// Calls of 1,000 beats, all on one stage.
     Batches,
 }
 
 impl Load {
-    /// Whether the contender must be started anew for it: memory that was used and freed would be
-    /// found again.
+    /// Returns whether the contender must be restarted for this load. Otherwise memory that an
+    /// earlier load used and freed would be used again.
     pub fn wants_fresh(self) -> bool {
         matches!(self, Load::IdleHttp | Load::IdleWebSocket | Load::Crowd | Load::LogBytes(_))
     }
 
-    /// Whether there is something to take turns with.
+    /// Returns whether the load can alternate with others.
     pub fn takes_turns(self) -> bool {
         matches!(self, Load::Saturated(_) | Load::Open(_) | Load::WebSocket)
     }
@@ -137,12 +139,12 @@ impl fmt::Display for Load {
     }
 }
 
-/// The load that a hundred thousand players make at 30 s.
+/// Load of 100,000 players that beat every 30 s.
 pub const CALM: Load = Load::Open(3_333);
-/// The one whose p99 is promised.
+/// Load whose p99 is promised.
 pub const BRISK: Load = Load::Open(20_000);
 
-/// All of them, in the order of their turns.
+/// Returns all contenders, in the order in which they are measured.
 pub fn all() -> Vec<Contender> {
     let few = Load::Saturated(64);
     let many = Load::Saturated(512);

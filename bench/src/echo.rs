@@ -1,5 +1,7 @@
-//! The floor of WebSockets: answers each message at once with as many bytes as housecount's answers
-//! have; one current-thread runtime a core, as housecount is built.
+//! The floor of WebSockets: a server that answers each message at once.
+//!
+//! Its answers are as long as housecount's. It has one current-thread runtime per core, as
+//! housecount does.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -11,10 +13,10 @@ use tokio_tungstenite::accept_async_with_config;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
-/// As long as what housecount answers.
+/// An answer as long as housecount's.
 const ANSWER: &str = r#"{"stage":"stage-1","viewers":10000,"sessions":10000,"asOf":1790000000000,"complete":true,"recovering":false,"nextMs":30000}"#;
 
-/// Serves until it is killed.
+/// Serves until the process is killed.
 pub fn serve(port: u16) -> anyhow::Result<()> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let threads: Vec<_> =
@@ -35,7 +37,7 @@ fn serve_core(port: u16) -> anyhow::Result<()> {
         loop {
             let (stream, _) = listener.accept().await.context("accepting a connection")?;
             tokio::spawn(async move {
-                // Whoever breaks off is of no interest.
+                // A client that breaks off does not affect the measurement.
                 let _ = echo(stream).await;
             });
         }

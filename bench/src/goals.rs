@@ -1,22 +1,22 @@
-//! What must be reached, and whether it is.
+//! Goals of the figures, and whether they are reached.
 
 use crate::contender::{BRISK, CALM, Load, LogShape};
 use crate::results::{Median, Results, figure};
 
-/// `linger`, as housecount has it by default: an answer may wait so long for others to share an
-/// append with.
+/// housecount's default `linger`: the time for which an answer may wait to share an append with
+/// others.
 const LINGER_MS: f64 = 10.0;
 
-/// A line of the table.
+/// A line of the table of goals.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Goal {
-    /// What is measured.
+    /// Name of the figure.
     pub what: String,
-    /// What came out, if it was measured.
+    /// Measured value, if there is one.
     pub measured: Option<String>,
-    /// What it may be.
+    /// Limit of the figure.
     pub limit: String,
-    /// Whether the median keeps to it.
+    /// Whether the median is within the limit.
     pub is_reached: Option<bool>,
 }
 
@@ -24,7 +24,7 @@ pub struct Goal {
 #[derive(Clone, Copy)]
 struct Of(&'static str, Load, &'static str);
 
-/// The whole table, measured or not.
+/// Returns the whole table, with goals that were not measured.
 pub fn judge(results: &Results) -> Vec<Goal> {
     let judge = Judge(results);
     let mut goals = Vec::new();
@@ -167,9 +167,9 @@ impl Judge<'_> {
         goal(what, self.ratio(of, base), limit, format!("x {unit}").trim_end())
     }
 
-    /// "At most the 18th part."
+    /// Judges a goal such as "at most the 18th part".
     fn part(&self, what: String, of: Of, base: Of, least: f64) -> Goal {
-        // The other way round: how many times as much the other one takes.
+        // The inverse ratio: how many times as much the base costs.
         let times = self.ratio(base, of);
         Goal {
             what,

@@ -1,5 +1,5 @@
-//! As much of HTTP/1.1 as a load needs: requests as bytes made beforehand, answers read by their
-//! length.
+//! The part of HTTP/1.1 that a load needs. Requests are bytes made beforehand, and answers are read
+//! by their length.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -7,17 +7,17 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 
-/// How long an answer may take.
+/// Time limit for an answer.
 const ANSWER_WAIT: Duration = Duration::from_secs(30);
-/// The longest head and body of an answer.
+/// Maximum length of an answer's head, and of its body.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 
-/// A POST of JSON as it goes over the wire.
+/// Returns the bytes of a POST request with a JSON body.
 pub fn post(path: &str, body: &str) -> Vec<u8> {
     post_with(path, body, "")
 }
 
-/// The same, of somebody who has a token.
+/// Returns the bytes of a POST request with a bearer token.
 pub fn post_as(path: &str, body: &str, token: &str) -> Vec<u8> {
     post_with(path, body, &format!("authorization: Bearer {token}\r\n"))
 }
@@ -30,23 +30,23 @@ fn post_with(path: &str, body: &str, headers: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// A GET as it goes over the wire.
+/// Returns the bytes of a GET request.
 pub fn get(path: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").into_bytes()
 }
 
-/// The first answer in some bytes.
+/// The first answer in a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// 200 is well.
+    /// HTTP status.
     pub status: u16,
-    /// Where its body begins.
+    /// Length of the head, which is where the body begins.
     pub head_bytes: usize,
-    /// Where the next answer begins.
+    /// Length of the whole answer, which is where the next one begins.
     pub bytes: usize,
 }
 
-/// None while it isn't there as a whole.
+/// Parses the first answer in a buffer. Returns `None` while the answer is incomplete.
 pub fn answer(bytes: &[u8]) -> anyhow::Result<Option<Answer>> {
     let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else {
         ensure!(bytes.len() < ANSWER_BYTES_MAX, "an answer's head without an end");
@@ -74,7 +74,7 @@ pub fn answer(bytes: &[u8]) -> anyhow::Result<Option<Answer>> {
     Ok((bytes.len() >= answer.bytes).then_some(answer))
 }
 
-/// A keep-alive connection, one request at a time.
+/// A keep-alive connection that carries one request at a time.
 #[derive(Debug)]
 pub struct Client {
     address: SocketAddr,
@@ -82,7 +82,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects.
+    /// Connects to a server.
     pub fn connect(address: SocketAddr) -> anyhow::Result<Client> {
         let stream = TcpStream::connect(address).with_context(|| {
             format!(
@@ -95,13 +95,13 @@ impl Client {
         Ok(Client { address, stream })
     }
 
-    /// Leaves a connection whose answer did not come, for another one.
+    /// Replaces a connection whose answer did not arrive by a new one.
     pub fn reconnect(&mut self) -> anyhow::Result<()> {
         *self = Client::connect(self.address)?;
         Ok(())
     }
 
-    /// Sends a request, and returns status and body.
+    /// Sends a request, and returns the status and the body.
     pub fn send(&mut self, request: &[u8]) -> anyhow::Result<(u16, String)> {
         self.stream.write_all(request).context("sending a request")?;
         let mut bytes = Vec::with_capacity(1024);
@@ -117,7 +117,7 @@ impl Client {
         }
     }
 
-    /// Sends a request that must be answered with a success.
+    /// Sends a request, and returns the body of the answer. Any status other than 2xx is an error.
     pub fn expect(&mut self, request: &[u8]) -> anyhow::Result<String> {
         let (status, body) = self.send(request)?;
         ensure!((200..300).contains(&status), "answered {status}: {body}");

@@ -1,16 +1,16 @@
-//! What it was measured on, and with.
+//! Description of the machine and the programs of a run.
 
 use std::path::Path;
 use std::process::Command;
 
 use serde::Serialize;
 
-/// The machine and the versions of what took part.
+/// The machine, and the versions of the programs used.
 #[derive(Clone, Debug, Serialize)]
 pub struct Machine {
-    /// The day, UTC.
+    /// Date of the run, UTC.
     pub date: String,
-    /// Cores.
+    /// Number of cores.
     pub cores: usize,
     /// The processor's name.
     pub cpu: String,
@@ -18,14 +18,14 @@ pub struct Machine {
     pub kernel: String,
     /// Load average over the minute before the run.
     pub load_before: f64,
-    /// Programs' versions.
+    /// Names and versions of the programs.
     pub versions: Vec<String>,
 }
 
 impl Machine {
-    /// Looks around. What can't be found out is said to be unknown.
+    /// Collects the description. Missing values become "unknown", 0, or are left out.
     ///
-    /// `packages` is where npm has put those of the usual way.
+    /// `packages` is the folder in which npm has installed the packages of the usual way.
     pub fn look(packages: &Path) -> Machine {
         let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let cpu =
@@ -55,7 +55,7 @@ impl Machine {
         }
     }
 
-    /// Why this run's figures may be noise.
+    /// Returns a reason why this run's figures may be noise, if there is one.
     pub fn warning(&self) -> Option<String> {
         (self.load_before > 0.5).then(|| {
             format!(
@@ -66,22 +66,22 @@ impl Machine {
     }
 }
 
-/// An installed npm package and its version.
+/// Returns the name and version of an installed npm package.
 fn package(packages: &Path, name: &str) -> Option<String> {
     let text = std::fs::read_to_string(packages.join(name).join("package.json")).ok()?;
     let package: serde_json::Value = serde_json::from_str(&text).ok()?;
     Some(format!("{name} {}", package.get("version")?.as_str()?))
 }
 
-/// The first line that a program prints, on whichever stream.
+/// Returns the first line that a program prints to stdout, or to stderr if stdout is empty.
 fn first_line(program: &str, arguments: &str) -> Option<String> {
     let out = Command::new(program).args(arguments.split(' ')).output().ok()?;
     let text = if out.stdout.is_empty() { out.stderr } else { out.stdout };
     Some(String::from_utf8_lossy(&text).lines().next()?.trim().to_string())
 }
 
-/// "Redis server v=7.0.15 sha=..." and "wrk debian/4.1.0 [epoll] Copyright ..." say more than is
-/// wanted.
+/// Cuts a version line after the version. Examples are "Redis server v=7.0.15 sha=..." and "wrk
+/// debian/4.1.0 [epoll] Copyright ...".
 fn shorten(text: &str) -> String {
     let wanted = |word: &&str| !word.starts_with(['[', '(']) && !word.contains("sha=");
     text.split(' ').take_while(wanted).collect::<Vec<_>>().join(" ")

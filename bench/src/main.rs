@@ -1,5 +1,7 @@
-//! housecount's benchmark harness: starts real servers one after another, puts the same load on
-//! each, and reads what it cost off `/proc`. `bench/run` builds everything and starts this.
+//! housecount's benchmark harness.
+//!
+//! It starts real servers one after another, puts the same load on each, and reads the cost from
+//! `/proc`. `bench/run` builds everything and starts this program.
 
 mod args;
 mod beside;

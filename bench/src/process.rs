@@ -1,4 +1,4 @@
-//! Child processes: each is known by its pid from its start to its end, and none outlives the
+//! Child processes, each registered by its pid from start to end, so that none outlives the
 //! harness.
 
 use std::fs::File;
@@ -11,23 +11,24 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
-/// How long a process may take to stop before it is killed.
+/// Time after which a process that does not stop is killed.
 const STOP_WAIT: Duration = Duration::from_secs(10);
-/// How often a condition is looked at.
+/// Time between two checks of a condition.
 const POLL: Duration = Duration::from_millis(10);
 
-/// Those that run now.
+/// Pids of the children that run now.
 static RUNNING: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
 
 fn running<T>(change: impl FnOnce(&mut Vec<Pid>) -> T) -> T {
     change(&mut RUNNING.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// On Ctrl-C, a hang-up or a polite kill: ends every child, removes what lies in `dir`, and ends.
+/// Installs a handler for SIGINT, SIGHUP and SIGTERM. It ends every child, removes `dir`, and
+/// exits.
 pub fn end_all_on_signal(dir: &Path) -> anyhow::Result<()> {
     let dir = dir.to_path_buf();
     ctrlc::set_handler(move || {
-        // The lock is kept: nobody starts another one now.
+        // The lock is kept until the exit, so no other child can start.
         running(|pids| {
             for pid in pids.iter() {
                 let _ = kill_process(*pid, Signal::KILL);
@@ -43,18 +44,18 @@ pub fn end_all_on_signal(dir: &Path) -> anyhow::Result<()> {
     .context("waiting for signals")
 }
 
-/// A process, ended when this is dropped.
+/// A child process. A drop ends it.
 #[derive(Debug)]
 pub struct Process {
     name: String,
     child: Child,
-    /// None: its output was asked for.
+    /// File of its output. `None` if the output is piped to the harness.
     log: Option<PathBuf>,
     has_ended: bool,
 }
 
 impl Process {
-    /// Starts it with its output in a file.
+    /// Starts a process with its output in a file.
     pub fn start(name: &str, mut command: Command, log: PathBuf) -> anyhow::Result<Process> {
         let out = File::create(&log).with_context(|| format!("creating {}", log.display()))?;
         let err = out.try_clone().context("a second handle of a log file")?;
@@ -62,17 +63,18 @@ impl Process {
         Process::spawn(name, command, Some(log))
     }
 
-    /// Starts it, waits until it has ended by itself, at most so long, and returns what it printed.
+    /// Runs a process until it ends, for at most `wait`, and returns its output.
     pub fn output(name: &str, mut command: Command, wait: Duration) -> anyhow::Result<String> {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
         Process::spawn(name, command, None)?.read_to_end(wait)
     }
 
     fn spawn(name: &str, mut command: Command, log: Option<PathBuf>) -> anyhow::Result<Process> {
-        // Its own group: Ctrl-C at the terminal is for the harness, which ends the others itself.
+        // Each child has a process group of its own. Ctrl-C at the terminal then reaches only the
+        // harness, which ends the children itself.
         command.process_group(0);
         let program = command.get_program().to_string_lossy().into_owned();
-        // Under the lock, so that no child is ever alive and unknown.
+        // The lock is held, so no child is ever alive and unregistered.
         let child = running(|pids| {
             let child = command.spawn()?;
             pids.extend(i32::try_from(child.id()).ok().and_then(Pid::from_raw));
@@ -105,12 +107,12 @@ impl Process {
         }
     }
 
-    /// Its process id.
+    /// Returns its process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Waits until it is ready, and says where to look if it isn't.
+    /// Waits until `is_ready` holds. The error otherwise names the log file.
     pub fn wait_until(
         &mut self,
         wait: Duration,

@@ -1,4 +1,4 @@
-//! A redis-server of our own, and the questions asked of it.
+//! A redis-server that the harness starts, and queries to it.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -11,9 +11,9 @@ use crate::contender::Persistence;
 use crate::cpu::Cpu;
 use crate::process::Process;
 
-/// Where housecount keeps its one partition's records, by its default prefix (core/keys.rs).
+/// Key of the stream of housecount's one partition, with the default prefix (core/keys.rs).
 const STREAM: &str = "hc:{0}:log";
-/// Entries read at once.
+/// Number of stream entries read at once.
 const PAGE: usize = 1_000;
 
 /// A running redis-server.
@@ -23,28 +23,28 @@ pub struct RedisServer {
     address: SocketAddr,
 }
 
-/// What a log takes.
+/// Size of a log.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StreamSize {
-    /// Records.
+    /// Number of records.
     pub records: u64,
-    /// What is in the records.
+    /// Bytes in the records.
     pub record_bytes: u64,
-    /// What Redis needs to keep them.
+    /// Bytes that Redis uses to store them.
     pub memory_bytes: u64,
 }
 
-/// Traffic of a Redis since it started.
+/// Traffic of a Redis since its start.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Traffic {
-    /// In and out.
+    /// Bytes in and out.
     pub bytes: u64,
-    /// Reads of the log.
+    /// Number of reads of the log.
     pub polls: u64,
 }
 
 impl RedisServer {
-    /// Starts one on an empty directory.
+    /// Starts a redis-server in a directory.
     pub fn start(
         address: SocketAddr,
         persistence: Persistence,
@@ -66,34 +66,34 @@ impl RedisServer {
         Ok(server)
     }
 
-    /// For `--log`.
+    /// Returns the URL for `--log`.
     pub fn url(&self) -> String {
         format!("redis://{}/0", self.address)
     }
 
-    /// Where it listens.
+    /// Returns the port of its listener.
     pub fn port(&self) -> u16 {
         self.address.port()
     }
 
-    /// What it has used.
+    /// Returns the CPU time it has used.
     pub fn cpu(&self) -> anyhow::Result<Cpu> {
         Cpu::of(self.process.pid())
     }
 
-    /// What its data takes.
+    /// Returns the bytes that its data uses.
     pub fn used_memory(&self) -> anyhow::Result<u64> {
         let info: redis::InfoDict =
             redis::cmd("INFO").arg("memory").query(&mut connect(self.address)?)?;
         info.get("used_memory").context("Redis does not say used_memory")
     }
 
-    /// Deletes everything, as an operator's mistake does.
+    /// Deletes all data, as an operator's mistake does.
     pub fn flush(&self) -> anyhow::Result<()> {
         redis::cmd("FLUSHALL").exec(&mut connect(self.address)?).context("FLUSHALL")
     }
 
-    /// Bytes of the last record of the log.
+    /// Returns the bytes of the log's last record.
     pub fn last_record_bytes(&self) -> anyhow::Result<u64> {
         let mut ask = redis::cmd("XREVRANGE");
         ask.arg(STREAM).arg("+").arg("-").arg("COUNT").arg(1);
@@ -102,7 +102,7 @@ impl RedisServer {
         Ok(page.ids.iter().flat_map(|entry| entry.map.values()).map(bytes_of).sum())
     }
 
-    /// Bytes and reads of the log until now. Asking adds some kilobytes of its own.
+    /// Returns bytes and reads of the log until now. The query itself adds some kilobytes.
     pub fn traffic(&self) -> anyhow::Result<Traffic> {
         let mut connection = connect(self.address)?;
         let mut ask = |section: &str| {
@@ -110,7 +110,7 @@ impl RedisServer {
                 redis::cmd("INFO").arg(section).query(&mut connection);
             info.with_context(|| format!("INFO {section}"))
         };
-        // Commands first: the counts of bytes then have the same answer in both readings.
+        // Commands come first. The counts of bytes then include the same answer in both readings.
         let commands = ask("commandstats")?;
         let stats = ask("stats")?;
         let bytes = |name: &str| {
@@ -126,7 +126,7 @@ impl RedisServer {
         Ok(Traffic { bytes, polls: calls("xread").unwrap_or_default() })
     }
 
-    /// What housecount's log takes.
+    /// Returns the size of housecount's log.
     pub fn stream_size(&self) -> anyhow::Result<StreamSize> {
         let mut connection = connect(self.address)?;
         let mut size = StreamSize::default();

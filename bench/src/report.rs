@@ -1,5 +1,5 @@
-//! docs/PERFORMANCE.md: what was measured, in tables; what people wrote between the notes' marks is
-//! kept.
+//! docs/PERFORMANCE.md: the measured figures in tables. Text that people wrote between the marks of
+//! the notes is kept.
 
 use std::path::Path;
 
@@ -11,18 +11,18 @@ use crate::results::{Median, Results, Row, figure};
 const NOTES: &str = "<!-- notes -->";
 const NOTES_END: &str = "<!-- /notes -->";
 
-/// Rows and columns, for a terminal or a document.
+/// A table for a terminal or a document.
 #[derive(Debug)]
 pub struct Table {
-    /// Above it.
+    /// Title above the table.
     pub title: &'static str,
-    /// Of the columns.
+    /// Names of the columns.
     pub head: Vec<&'static str>,
-    /// Of as many cells each.
+    /// Rows, with one cell per column.
     pub rows: Vec<Vec<String>>,
 }
 
-/// What must be reached.
+/// Builds the table of goals.
 pub fn goals_table(goals: &[Goal]) -> Table {
     let rows = goals.iter().map(|goal| {
         let reached = match goal.is_reached {
@@ -40,7 +40,7 @@ pub fn goals_table(goals: &[Goal]) -> Table {
     }
 }
 
-/// All figures.
+/// Builds the tables of all figures.
 pub fn tables(results: &Results) -> Vec<Table> {
     let show = |row: &Row, name: &str, digits, scale| {
         cell(row.median(name).map(|m| m.scaled(scale)), digits)
@@ -138,7 +138,7 @@ pub fn tables(results: &Results) -> Vec<Table> {
     all.into_iter().filter(|table| !table.rows.is_empty()).collect()
 }
 
-/// Who is who, of those that were measured.
+/// Builds the table of the contenders that were measured.
 pub fn contenders(results: &Results) -> Table {
     let mut rows: Vec<Vec<String>> = Vec::new();
     for row in &results.rows {
@@ -149,7 +149,7 @@ pub fn contenders(results: &Results) -> Table {
     Table { title: "Contenders", head: vec!["contender", "what it is"], rows }
 }
 
-/// All CPU of a row as a multiple of what the bare stack takes under that load.
+/// Returns all CPU of a row as a multiple of the bare stack's under the same load.
 fn floor(results: &Results, row: &Row) -> Option<Median> {
     let bare = ["floor", "ws-echo"].into_iter().find_map(|name| results.row(name, &row.load))?;
     row.ratio(figure::ALL_US, bare, figure::ALL_US)
@@ -188,7 +188,8 @@ impl Table {
     }
 }
 
-/// What people wrote into the document that is there. Asked before an hour's run, too.
+/// Reads the notes that people wrote into the existing document. The harness also calls it before
+/// the run, so that a bad document fails early, not after an hour.
 pub fn notes(path: &Path) -> anyhow::Result<String> {
     let old = match std::fs::read_to_string(path) {
         Ok(old) => old,
@@ -202,7 +203,7 @@ pub fn notes(path: &Path) -> anyhow::Result<String> {
     })
 }
 
-/// Writes the document anew around its notes.
+/// Writes the document again around its notes.
 pub fn write(path: &Path, results: &Results, goals: &[Goal]) -> anyhow::Result<()> {
     let text = document(results, goals, &notes(path)?);
     let half = path.with_extension("md.new");

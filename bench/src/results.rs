@@ -1,4 +1,4 @@
-//! What was measured: samples, one a contender, load, figure and round; and what they come to.
+//! Results: samples by contender, load, figure and round, and their medians.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,62 +8,63 @@ use serde::Serialize;
 
 use crate::machine::Machine;
 
-/// A figure that a load yields, as in results.json.
+/// Names of the figures that loads return, as in results.json.
 pub mod figure {
-    /// CPU microseconds of the server or servers a heartbeat.
+    /// CPU microseconds of the server or servers per heartbeat.
     pub const SERVER_US: &str = "server_us";
-    /// CPU microseconds of Redis a heartbeat.
+    /// CPU microseconds of Redis per heartbeat.
     pub const REDIS_US: &str = "redis_us";
-    /// Both.
+    /// Sum of the two.
     pub const ALL_US: &str = "all_us";
-    /// Heartbeats a second.
+    /// Heartbeats per second.
     pub const RATE: &str = "rate";
-    /// Half the answers took less, ms.
+    /// Median time to an answer, ms.
     pub const P50_MS: &str = "p50_ms";
-    /// 99 % of the answers took less, ms.
+    /// 99 % quantile of the time to an answer, ms.
     pub const P99_MS: &str = "p99_ms";
-    /// How late the harness itself sent (99 % less), ms: below it no latency can be told.
+    /// 99 % quantile of the harness's own lateness, ms. Shorter latencies can't be measured.
     pub const OWN_P99_MS: &str = "own_p99_ms";
-    /// Answers that were none, or not a success.
+    /// Number of answers that did not arrive or were not a success.
     pub const ERRORS: &str = "errors";
-    /// Resident bytes a connection.
+    /// Resident bytes per connection.
     pub const CONNECTION_BYTES: &str = "connection_bytes";
-    /// Resident bytes a viewer.
+    /// Resident bytes per viewer.
     pub const VIEWER_BYTES: &str = "viewer_bytes";
-    /// Bytes of Redis a viewer.
+    /// Bytes of Redis per viewer.
     pub const REDIS_VIEWER_BYTES: &str = "redis_viewer_bytes";
-    /// CPU microseconds of the server a known viewer's heartbeat in batches, with few viewers.
+    /// CPU microseconds of the server per heartbeat of a known viewer in batches, with few viewers.
     pub const FEW_US: &str = "few_us";
-    /// The same with many.
+    /// CPU microseconds of the server per heartbeat of a known viewer in batches, with many
+    /// viewers.
     pub const MANY_US: &str = "many_us";
-    /// Bytes of records a first heartbeat.
+    /// Bytes of records per first heartbeat.
     pub const JOIN_BYTES: &str = "join_bytes";
-    /// Bytes of records a later one.
+    /// Bytes of records per later heartbeat.
     pub const STEADY_BYTES: &str = "steady_bytes";
-    /// Bytes of Redis a first one.
+    /// Bytes of Redis per first heartbeat.
     pub const JOIN_MEMORY: &str = "join_memory_bytes";
-    /// Bytes of Redis a later one.
+    /// Bytes of Redis per later heartbeat.
     pub const STEADY_MEMORY: &str = "steady_memory_bytes";
-    /// Later ones in a record.
+    /// Later heartbeats per record.
     pub const STEADY_BATCH: &str = "steady_beats_a_record";
 }
 
-/// What one measurement yields.
+/// Figures of one measurement.
 pub type Figures = BTreeMap<&'static str, f64>;
 
-/// A figure over all rounds.
+/// Median of a figure over all rounds, with its range.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Median {
-    /// The middle one.
+    /// Median value.
     pub median: f64,
-    /// The least.
+    /// Least value.
     pub min: f64,
-    /// The greatest.
+    /// Greatest value.
     pub max: f64,
 }
 
 impl Median {
-    /// None of nothing.
+    /// Returns the median, or `None` without values.
     pub fn of(mut values: Vec<f64>) -> Option<Median> {
         values.sort_by(f64::total_cmp);
         let (min, max) = (*values.first()?, *values.last()?);
@@ -71,12 +72,13 @@ impl Median {
         Some(Median { median: (low + high) / 2.0, min, max })
     }
 
-    /// In another unit.
+    /// Returns the values multiplied by `by`, for another unit.
     pub fn scaled(self, by: f64) -> Median {
         Median { median: self.median * by, min: self.min * by, max: self.max * by }
     }
 
-    /// From least to greatest, to so many digits; nothing if there is one value.
+    /// Formats the range with `digits` decimal places. Returns an empty text if all values are
+    /// equal.
     pub fn range(self, digits: usize) -> String {
         if self.min == self.max {
             return String::new();
@@ -88,23 +90,23 @@ impl Median {
 /// All measurements of one load on one contender.
 #[derive(Clone, Debug, Serialize)]
 pub struct Row {
-    /// Who.
+    /// Name of the contender.
     pub contender: String,
-    /// Said for people.
+    /// Description of the contender.
     pub what: String,
-    /// Under which load.
+    /// Name of the load.
     pub load: String,
-    /// By round.
+    /// Figures by round.
     pub rounds: BTreeMap<u32, Figures>,
 }
 
 impl Row {
-    /// A figure over all rounds.
+    /// Returns the median of a figure over all rounds.
     pub fn median(&self, figure: &str) -> Option<Median> {
         Median::of(self.rounds.values().filter_map(|f| f.get(figure).copied()).collect())
     }
 
-    /// A figure as a multiple of another row's, round by round.
+    /// Returns the median ratio of a figure to another row's, computed round by round.
     pub fn ratio(&self, figure: &str, to: &Row, of: &str) -> Option<Median> {
         let pairs = self.rounds.iter().filter_map(|(round, figures)| {
             Some(figures.get(figure)? / to.rounds.get(round)?.get(of).filter(|of| **of > 0.0)?)
@@ -113,27 +115,27 @@ impl Row {
     }
 }
 
-/// One run.
+/// Results of one run.
 #[derive(Clone, Debug, Serialize)]
 pub struct Results {
-    /// On what.
+    /// Machine and programs.
     pub machine: Machine,
-    /// How.
+    /// Command of the run.
     pub command: String,
-    /// How often.
+    /// Number of rounds.
     pub rounds: u32,
-    /// How long each load.
+    /// Seconds for which each load is measured.
     pub seconds: u64,
-    /// In the order of the contenders and their loads.
+    /// Rows, in the order of the contenders and their loads.
     pub rows: Vec<Row>,
-    /// What was left out, and why.
+    /// Loads and contenders that were left out, with the reasons.
     pub skipped: Vec<String>,
-    /// What went wrong.
+    /// Errors of loads.
     pub failures: Vec<String>,
 }
 
 impl Results {
-    /// Notes one measurement.
+    /// Adds the figures of one measurement.
     pub fn add(&mut self, contender: &str, what: &str, load: &str, round: u32, figures: Figures) {
         let is_it = |row: &&mut Row| row.contender == contender && row.load == load;
         if let Some(row) = self.rows.iter_mut().find(is_it) {
@@ -144,12 +146,12 @@ impl Results {
         self.rows.push(Row { contender, what, load, rounds: BTreeMap::from([(round, figures)]) });
     }
 
-    /// A row, if it was measured.
+    /// Returns a row, if it was measured.
     pub fn row(&self, contender: &str, load: &str) -> Option<&Row> {
         self.rows.iter().find(|row| row.contender == contender && row.load == load)
     }
 
-    /// Writes all of it, every round, for programs.
+    /// Writes the results of every round as JSON, for programs.
     pub fn write(&self, path: &Path) -> anyhow::Result<()> {
         let text = serde_json::to_string_pretty(self).context("results as JSON")?;
         std::fs::write(path, text + "\n").with_context(|| format!("writing {}", path.display()))

@@ -1,6 +1,8 @@
-//! Turns: every contender in every round, the other way round every other round, so that no one
-//! always comes first and what drifts (heat, a neighbour) hits all. Or all at once, each load by
-//! turns: what drifts within minutes hits all alike, too.
+//! Rounds, each of which measures every contender.
+//!
+//! Every other round reverses the order, so that no contender always comes first. A drift (heat, a
+//! neighbour) then affects all of them. With `--by-turns` all contenders run at once and their
+//! loads alternate, so that a drift within minutes affects all alike, too.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +15,7 @@ use crate::machine::Machine;
 use crate::results::{Results, figure};
 use crate::running::{self, Place, Running};
 
-/// Runs all of it. What fails is noted, and the rest goes on.
+/// Runs all rounds. A failure is recorded, and the other loads continue.
 pub fn run(plan: &Plan, place: &Place, machine: Machine) -> Results {
     let results = Results {
         machine,
@@ -62,7 +64,8 @@ struct Turns<'a> {
 }
 
 impl<'a> Turns<'a> {
-    /// Those that can take part, in the order of a round.
+    /// Returns the contenders that can run, in the order of a round. The others are recorded as
+    /// skipped.
     fn order(&mut self, round: u32) -> Vec<&'a Contender> {
         let plan = self.plan;
         let mut order: Vec<&Contender> = plan.contenders.iter().collect();
@@ -108,7 +111,7 @@ impl<'a> Turns<'a> {
         }
     }
 
-    /// A contender's turn at a load. What comes of it is noted.
+    /// Runs one load on a contender, and records the outcome.
     fn take(
         &mut self,
         contender: &Contender,
@@ -136,13 +139,14 @@ impl<'a> Turns<'a> {
             Ok(Outcome::Skipped(why)) => self.skip(&format!("{}, {load}: {why}", contender.name)),
             Err(error) => {
                 self.fail(contender, load, round, &format!("{error:#}"));
-                // The next load is not to suffer from what this one did.
+                // A restart protects the next load from the effects of this failure.
                 *running = None;
             }
         }
     }
 
-    /// The contender runs on from load to load, unless a load wants it fresh.
+    /// Runs one load. The contender keeps running from load to load, unless a load needs a fresh
+    /// one.
     fn one(
         &self,
         contender: &Contender,

@@ -1,4 +1,4 @@
-//! A contender that runs: its processes, where it listens, what it has used.
+//! A running contender: its processes, its addresses, and the CPU time it has used.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -18,19 +18,19 @@ use crate::viewers;
 
 const READY_WAIT: Duration = Duration::from_secs(30);
 
-/// Where things lie while the harness runs. What is under `dir` goes with it.
+/// Folders and files of a run. A drop removes `dir`.
 #[derive(Debug)]
 pub struct Place {
-    /// Data of servers.
+    /// Folder for the servers' data.
     pub dir: PathBuf,
-    /// Their output.
+    /// Folder for the servers' output.
     pub logs: PathBuf,
-    /// A heartbeat's body a line, for wrk.
+    /// File with one heartbeat's body per line, for wrk.
     bodies: PathBuf,
 }
 
 impl Place {
-    /// Makes the folders and wrk's file.
+    /// Creates the folders and wrk's file.
     pub fn prepare(plan: &Plan) -> anyhow::Result<Place> {
         let dir = plan.target.join(format!("run-{}", std::process::id()));
         let place = Place { logs: plan.target.join("logs"), bodies: dir.join("beats.ndjson"), dir };
@@ -44,8 +44,8 @@ impl Place {
         Ok(place)
     }
 
-    /// The heartbeats that wrk sends, a line each: a body, and a token after a tab where tokens are
-    /// needed.
+    /// Returns the file of the heartbeats that wrk sends, one per line. A line is a body, and a
+    /// token after a tab where tokens are needed.
     pub fn beats(&self, setup: Setup) -> PathBuf {
         match tokens_of(setup) {
             Some(signed) => self.dir.join(format!("beats-{}.tsv", signed.name())),
@@ -54,7 +54,7 @@ impl Place {
     }
 }
 
-/// What a contender's heartbeats need a token of.
+/// Returns the algorithm of the tokens that a contender's heartbeats need, if any.
 pub fn tokens_of(setup: Setup) -> Option<Signed> {
     if let Setup::Housecount { tokens, .. } = setup { tokens } else { None }
 }
@@ -65,25 +65,25 @@ impl Drop for Place {
     }
 }
 
-/// See the module's text. Its processes end when it is dropped, the servers before their Redis.
+/// A running contender. A drop ends its processes, the servers before their Redis.
 #[derive(Debug)]
 pub struct Running {
-    /// Where it takes heartbeats.
+    /// Addresses that receive heartbeats.
     pub addresses: Vec<SocketAddr>,
     servers: Vec<Process>,
-    /// The store behind it.
+    /// The Redis behind the servers, if they use one.
     pub redis: Option<RedisServer>,
     dir: PathBuf,
 }
 
-/// What was used up to a moment.
+/// CPU time of a contender's processes until a moment.
 #[derive(Debug)]
 pub struct Used {
     servers: Vec<Cpu>,
     redis: Option<Cpu>,
 }
 
-/// CPU microseconds.
+/// CPU time spent in a period, in microseconds.
 #[derive(Clone, Copy, Debug)]
 pub struct Spent {
     /// All servers.
@@ -92,7 +92,7 @@ pub struct Spent {
     pub redis_us: Option<f64>,
 }
 
-/// Why a contender can't take part, if it can't.
+/// Returns why a contender can't run, or `None` if it can.
 pub fn missing(plan: &Plan, contender: &Contender) -> Option<String> {
     let is_there = |path: &Path| path.is_file();
     match contender.setup {
@@ -184,8 +184,8 @@ impl Running {
                 let mut command =
                     with(&plan.housecount, &["serve", "--listen", &address.to_string()]);
                 command.arg("--data").arg(&data).args(["--log", &log]);
-                // Some loads have fewer players than they send heartbeats for: their pace is
-                // counted, and not held against them.
+                // Some loads have fewer players than they send heartbeats for. 0 lifts the limit of
+                // beats per session.
                 command.args(["--set", "limits.session_beats=0"]);
                 if !has_cold {
                     command.args(["--cold", "none"]);
@@ -202,22 +202,22 @@ impl Running {
         })
     }
 
-    /// The one server.
+    /// Returns the process id of the first server.
     pub fn pid(&self) -> anyhow::Result<u32> {
         self.servers.first().map(Process::pid).context("no server runs")
     }
 
-    /// The first address.
+    /// Returns the first address.
     pub fn address(&self) -> anyhow::Result<SocketAddr> {
         self.addresses.first().copied().context("no server runs")
     }
 
-    /// Resident bytes of the one server, once they stand still.
+    /// Returns the resident bytes of the first server, once they have settled.
     pub fn resident(&self) -> anyhow::Result<u64> {
         cpu::resident(self.pid()?)
     }
 
-    /// What was used until now.
+    /// Returns the CPU time used until now.
     pub fn used(&self) -> anyhow::Result<Used> {
         let servers: anyhow::Result<Vec<Cpu>> =
             self.servers.iter().map(|s| Cpu::of(s.pid())).collect();
@@ -227,7 +227,7 @@ impl Running {
         })
     }
 
-    /// What has been used since.
+    /// Returns the CPU time spent since `before`.
     pub fn spent_since(&self, before: &Used) -> anyhow::Result<Spent> {
         let now = self.used()?;
         let ns = now.servers.iter().zip(&before.servers).map(|(now, before)| now.ns_since(before));
@@ -247,7 +247,7 @@ impl Drop for Running {
     }
 }
 
-/// An address nobody listens on just now.
+/// Returns an address on 127.0.0.1 that has no listener at this moment.
 pub fn free_address() -> anyhow::Result<SocketAddr> {
     let listener =
         TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port on 127.0.0.1")?;

@@ -1,4 +1,4 @@
-//! What is printed.
+//! Terminal output.
 
 use std::io::Write;
 
@@ -7,7 +7,7 @@ use crate::goals::Goal;
 use crate::report::{self, Table};
 use crate::results::Results;
 
-/// The contenders and their loads.
+/// Prints the contenders and their loads.
 pub fn list(contenders: &[Contender]) {
     let mut text = String::new();
     for contender in contenders {
@@ -20,7 +20,7 @@ pub fn list(contenders: &[Contender]) {
     say(&text);
 }
 
-/// The tables of the report.
+/// Prints the tables of the report.
 pub fn print(results: &Results, goals: &[Goal]) {
     let tables = report::tables(results).into_iter().chain([report::goals_table(goals)]);
     let mut text: String = tables.map(|table| plain(&table)).collect();
@@ -35,7 +35,7 @@ pub fn print(results: &Results, goals: &[Goal]) {
     say(&text);
 }
 
-/// To whoever still reads: `| head` may have gone.
+/// Prints a text. A closed pipe, such as `| head`, is not an error.
 pub fn say(text: &str) {
     let _ = std::io::stdout().write_all(text.as_bytes());
 }

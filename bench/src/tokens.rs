@@ -1,5 +1,5 @@
-//! Viewers' tokens, as a platform's issuer signs them: by RFC 7519, each for its viewer and the
-//! stage that the viewer is on.
+//! Viewers' tokens by RFC 7519, as a platform's issuer signs them. Each is valid for its viewer and
+//! the stage that the viewer is on.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -12,17 +12,17 @@ use ring::signature::{Ed25519KeyPair, KeyPair};
 
 use crate::viewers;
 
-/// 2100-01-01: longer than any run.
+/// Expiry of the tokens, 2100-01-01, which is after the end of any run.
 const EXP_S: u64 = 4_102_444_800;
-/// No secret: what it signs is worth nothing outside a run.
+/// Seed of the key. It need not be secret, because the tokens have no use outside a run.
 const SEED: [u8; 32] = [7; 32];
 
-/// What tokens are signed with.
+/// Algorithm that signs the tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signed {
     /// HMAC with SHA-256.
     Hs256,
-    /// Ed25519.
+    /// Ed25519 signatures.
     EdDsa,
 }
 
@@ -32,7 +32,7 @@ enum Signer {
 }
 
 impl Signed {
-    /// As the header of a token has it.
+    /// Returns the name of the algorithm in a token's header.
     pub fn name(self) -> &'static str {
         match self {
             Signed::Hs256 => "HS256",
@@ -50,7 +50,7 @@ impl Signed {
         })
     }
 
-    /// Writes the key that tokens are verified by, as a JWK.
+    /// Writes the JWK by which housecount verifies the tokens.
     pub fn write_key(self, file: &Path) -> anyhow::Result<()> {
         let jwk = match self.signer()? {
             Signer::Hmac(_) => {
@@ -64,7 +64,7 @@ impl Signed {
         std::fs::write(file, jwk).with_context(|| format!("writing {}", file.display()))
     }
 
-    /// The tokens of viewers 0 and up, out of an audience on so many stages.
+    /// Returns the tokens of the first viewers of an audience on this many stages.
     pub fn tokens(self, viewers: usize, stages: usize) -> anyhow::Result<Vec<String>> {
         let signer = self.signer()?;
         let header = BASE64.encode(format!(r#"{{"alg":"{}","typ":"JWT"}}"#, self.name()));

@@ -1,6 +1,6 @@
-//! The audience: viewer `n`'s id and heartbeat, the same in every load.
+//! The audience: the id and the heartbeat of viewer `n`, the same in every load.
 
-/// A version 4 UUID, always the same one for `n`.
+/// Returns the version 4 UUID of viewer `n`, always the same one.
 pub fn id(n: usize) -> String {
     let (a, b) = (mix(n as u64 * 2), mix(n as u64 * 2 + 1));
     format!(
@@ -13,23 +13,23 @@ pub fn id(n: usize) -> String {
     )
 }
 
-/// The heartbeat of viewer `n` out of an audience on so many stages: 80 bytes.
+/// Returns the heartbeat of viewer `n` of an audience on this many stages: 80 bytes.
 pub fn beat(n: usize, stages: usize) -> String {
     format!(r#"{{"stage":"{}","viewer":"{}"}}"#, stage(n, stages), id(n))
 }
 
-/// The stage that viewer `n` is on.
+/// Returns the stage that viewer `n` is on.
 pub fn stage(n: usize, stages: usize) -> String {
     format!("stage-{:014}", n % stages.max(1))
 }
 
-/// A batch of heartbeats as a JSON array.
+/// Returns a batch of heartbeats as a JSON array.
 pub fn batch(viewers: impl Iterator<Item = usize>, stages: usize) -> String {
     let beats: Vec<String> = viewers.map(|n| beat(n, stages)).collect();
     format!("[{}]", beats.join(","))
 }
 
-/// SplitMix64's output function: different for every input, and nothing of its order is left.
+/// SplitMix64's output function. Its values differ for all inputs and do not keep their order.
 pub fn mix(n: u64) -> u64 {
     let mut z = n.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -1,4 +1,4 @@
-//! A chunk of the archive: `cargo +nightly fuzz run archive` from the repository's root.
+//! Fuzzes a chunk of the archive: `cargo +nightly fuzz run archive` from the repository's root.
 
 #![no_main]
 

@@ -1,4 +1,5 @@
-//! Many heartbeats, as JSON and NDJSON: `cargo +nightly fuzz run batch` from the repository's root.
+//! Fuzzes many heartbeats, as JSON and NDJSON: `cargo +nightly fuzz run batch` from the
+//! repository's root.
 
 #![no_main]
 

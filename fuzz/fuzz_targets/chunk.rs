@@ -1,4 +1,4 @@
-//! A chunk of the ledger: `cargo +nightly fuzz run chunk` from the repository's root.
+//! Fuzzes a chunk of the ledger: `cargo +nightly fuzz run chunk` from the repository's root.
 
 #![no_main]
 

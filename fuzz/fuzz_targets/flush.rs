@@ -1,4 +1,4 @@
-//! An item of a DynamoDB log: `cargo +nightly fuzz run flush` from the repository's root.
+//! Fuzzes an item of a DynamoDB log: `cargo +nightly fuzz run flush` from the repository's root.
 
 #![no_main]
 

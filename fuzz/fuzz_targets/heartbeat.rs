@@ -1,4 +1,4 @@
-//! The body of a heartbeat: `cargo +nightly fuzz run heartbeat` from the repository's root.
+//! Fuzzes the body of a heartbeat: `cargo +nightly fuzz run heartbeat` from the repository's root.
 
 #![no_main]
 

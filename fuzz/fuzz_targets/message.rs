@@ -1,4 +1,4 @@
-//! A message on a WebSocket: `cargo +nightly fuzz run message` from the repository's root.
+//! Fuzzes a message on a WebSocket: `cargo +nightly fuzz run message` from the repository's root.
 
 #![no_main]
 

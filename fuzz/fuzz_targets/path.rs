@@ -1,4 +1,4 @@
-//! An id in a path: `cargo +nightly fuzz run path` from the repository's root.
+//! Fuzzes an id in a path: `cargo +nightly fuzz run path` from the repository's root.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! A record of the log: `cargo +nightly fuzz run record` from the repository's root.
+//! Fuzzes a record of the log: `cargo +nightly fuzz run record` from the repository's root.
 
 #![no_main]
 

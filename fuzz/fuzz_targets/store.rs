@@ -1,4 +1,4 @@
-//! The address of a store: `cargo +nightly fuzz run store` from the repository's root.
+//! Fuzzes the address of a store: `cargo +nightly fuzz run store` from the repository's root.
 
 #![no_main]
 

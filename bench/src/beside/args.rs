@@ -46,10 +46,10 @@ pub struct BesideArgs {
     /// Length of a phase.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=60))]
     pub seconds: u64,
-    /// Repetitions; tables show medians of figures, and all rounds' heartbeats together.
+    /// Rounds; tables show medians of figures, and the heartbeats of all rounds together.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=20))]
     pub rounds: u32,
-    /// Minutes for each binary and round; scenes that would begin later are left out [default: 8,
+    /// Minutes for each binary and round. Scenes that would begin later are left out [default: 8,
     /// above 100,000 viewers 25].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=600))]
     pub minutes: Option<u64>,
@@ -75,7 +75,7 @@ pub struct Plan {
     pub rows: Vec<u8>,
     /// Length of a phase.
     pub phase: Duration,
-    /// Repetitions.
+    /// Number of repetitions.
     pub rounds: u32,
     /// Time limit of the run.
     pub limit: Duration,
@@ -84,10 +84,10 @@ pub struct Plan {
 }
 
 impl BesideArgs {
-    /// Checks the binaries and fills in defaults.
+    /// Checks the binaries and fills in the defaults.
     ///
     /// # Errors
-    /// A binary is missing, or none was named.
+    /// Returns an error if a binary does not exist, or if no binary was named.
     pub fn plan(&self) -> anyhow::Result<Plan> {
         let named = [("before", &self.before), ("after", &self.after)];
         let mut builds = Vec::new();
@@ -118,7 +118,7 @@ impl BesideArgs {
 }
 
 impl Plan {
-    /// Whether any of these rows is to be measured.
+    /// Returns whether the run measures any of these rows.
     pub fn has(&self, rows: &[u8]) -> bool {
         rows.iter().any(|row| self.rows.contains(row))
     }

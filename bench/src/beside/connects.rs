@@ -1,4 +1,4 @@
-//! Rows 9 and 10: connections that come one after the other, and subscribers that are gone.
+//! Rows 9 and 10: connections that open one after another, and subscribers that disconnect.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -14,23 +14,24 @@ use crate::viewers;
 
 /// Rows of this scene.
 pub const ROWS: [u8; 2] = [9, 10];
-/// Viewers of the scene: connections do not depend on them.
+/// Viewers of the scene at most. Connection times do not depend on them.
 const VIEWERS_MAX: usize = 20_000;
 const CONNECTS: [usize; 2] = [5_000, 10_000];
-/// How long connects of one kind may take.
+/// Time limit for the connections of one kind.
 const CONNECTS_WAIT: Duration = Duration::from_secs(30);
-/// A SYN is sent again after 1 s: a slower connect has lost one.
+/// Connect time above which a SYN was lost. The kernel sends a SYN again after 1 s.
 const SLOW: Duration = Duration::from_millis(900);
 const SUBSCRIBERS: usize = 5_000;
-/// Longer than the time between two comments of a stream.
+/// Time limit for the node to close idle connections. Longer than the time between two comments of
+/// a stream.
 const GONE_WAIT: Duration = Duration::from_secs(20);
 const HANDSHAKE: &str = "GET /v1/ws HTTP/1.1\r\nhost: localhost\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
     sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
-/// Runs it.
+/// Runs the scene.
 ///
 /// # Errors
-/// A node failed, or refused a call.
+/// Returns an error if a node fails or refuses a call.
 pub fn run(mut scene: Scene<'_>) -> anyhow::Result<()> {
     let (plan, address) = (scene.plan, scene.ground.node()?.address);
     Bodies::of_size(0..VIEWERS_MAX.min(plan.viewers), 1, 1_000).fill(address)?;
@@ -46,7 +47,7 @@ pub fn run(mut scene: Scene<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Connections opened one after the other.
+/// Connections that were opened one after another.
 struct Connects {
     took: Duration,
     open: usize,
@@ -64,7 +65,7 @@ fn connects(
     let done = scene.beside(9, &what, BEAT_EVERY, Goal::none(), |ground| {
         open(ground.node()?.address, count, handshake)
     })?;
-    // 20,000 in 1 s.
+    // 20,000 connections in 1 s.
     let goal =
         if handshake.is_empty() { Goal::at_most(count as f64 / 20_000.0) } else { Goal::none() };
     if done.open < count {
@@ -83,7 +84,8 @@ fn connects(
         0,
         Goal::none(),
     );
-    // All are closed by now; the next ones find the node as these did.
+    // All connections are closed now. Wait until the node has closed them too, so that each count
+    // starts from the same state.
     let node = scene.ground.node()?;
     node.wait_for("housecount_connections", GONE_WAIT, |open| open < 100.0)?;
     Ok(())
@@ -115,8 +117,8 @@ fn open(address: SocketAddr, count: usize, handshake: &str) -> anyhow::Result<Co
     })
 }
 
-/// Connections that the kernel dropped because a listen queue was full, of all listeners of this
-/// machine.
+/// Returns how many connections the kernel dropped because a listen queue was full. The count is
+/// over all listeners of this machine.
 fn listen_drops() -> anyhow::Result<u64> {
     let text = std::fs::read_to_string("/proc/net/netstat").context("/proc/net/netstat")?;
     let mut lines = text.lines().filter(|line| line.starts_with("TcpExt:"));

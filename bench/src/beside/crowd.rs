@@ -1,5 +1,5 @@
-//! Crowd: heartbeats of many viewers through `/v1/heartbeats`, at a fixed rate or as fast as they
-//! are answered.
+//! Crowd: heartbeats of many viewers through `/v1/heartbeats`, at a fixed rate or as fast as the
+//! node answers.
 
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -15,11 +15,11 @@ use crate::viewers;
 
 /// Connections of the crowd.
 const CONNECTIONS: usize = 4;
-/// Calls a second at least, so that a small crowd does not come in bursts.
+/// Minimum of calls per second, so that a small crowd does not arrive in bursts.
 const CALLS_PER_S: usize = 10;
-/// Heartbeats of one call at most, unless a row wants more.
+/// Maximum of heartbeats per call, unless a row needs more.
 const CALL_BEATS_MAX: usize = 1_000;
-/// Delay beyond which calls are left out instead of made up for.
+/// Delay beyond which calls are skipped instead of sent late.
 const LATE_MAX: Duration = Duration::from_secs(5);
 
 /// Requests with one heartbeat of each viewer, made once.
@@ -30,12 +30,12 @@ pub struct Bodies {
 }
 
 impl Bodies {
-    /// Makes the requests of some viewers, for a rate.
+    /// Builds the requests of a range of viewers, sized for a rate in heartbeats per second.
     pub fn paced(viewers: Range<usize>, stages: usize, rate: usize) -> Arc<Bodies> {
         Bodies::of_size(viewers, stages, (rate / CALLS_PER_S).clamp(1, CALL_BEATS_MAX))
     }
 
-    /// Makes requests with as many heartbeats each.
+    /// Builds requests of `call_beats` heartbeats each.
     pub fn of_size(viewers: Range<usize>, stages: usize, call_beats: usize) -> Arc<Bodies> {
         let request = |from: usize| {
             let to = (from + call_beats).min(viewers.end);
@@ -45,10 +45,11 @@ impl Bodies {
         Arc::new(Bodies { requests, call_beats })
     }
 
-    /// Sends each request once, the next one when the last is answered.
+    /// Sends each request once. Each connection waits for the answer before it sends the next
+    /// request.
     ///
     /// # Errors
-    /// The node refused one.
+    /// Returns an error if the node refuses a request or rejects a heartbeat.
     pub fn fill(&self, address: SocketAddr) -> anyhow::Result<()> {
         let next = AtomicUsize::new(0);
         let one = || {
@@ -69,10 +70,10 @@ impl Bodies {
     }
 }
 
-/// Calls that were made.
+/// Counts of the crowd's calls by outcome.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CrowdReport {
-    /// Calls answered with a success.
+    /// Number of successful calls.
     pub calls: usize,
     /// Calls that were refused or failed.
     pub errors: usize,
@@ -80,7 +81,7 @@ pub struct CrowdReport {
     pub skipped: usize,
 }
 
-/// A crowd that beats.
+/// A running crowd.
 #[derive(Debug)]
 pub struct Crowd {
     stop: Arc<AtomicBool>,
@@ -88,7 +89,7 @@ pub struct Crowd {
 }
 
 impl Crowd {
-    /// Sends the requests at `rate` heartbeats a second: again and again, or once.
+    /// Starts to send the requests at `rate` heartbeats per second, repeatedly or once.
     pub fn start(address: SocketAddr, bodies: &Arc<Bodies>, rate: usize, is_once: bool) -> Crowd {
         let stop = Arc::new(AtomicBool::new(false));
         let start = Instant::now();
@@ -99,19 +100,19 @@ impl Crowd {
         Crowd { threads: threads.collect(), stop }
     }
 
-    /// Stops it.
+    /// Stops the crowd and returns its counts.
     ///
     /// # Errors
-    /// No connection to the node.
+    /// Returns an error if a thread could not connect to the node.
     pub fn finish(self) -> anyhow::Result<CrowdReport> {
         self.stop.store(true, Ordering::Relaxed);
         self.wait()
     }
 
-    /// Waits until each request was sent once.
+    /// Waits until each request was sent once, and returns the counts.
     ///
     /// # Errors
-    /// No connection to the node.
+    /// Returns an error if a thread could not connect to the node.
     pub fn wait(self) -> anyhow::Result<CrowdReport> {
         let mut all = CrowdReport::default();
         for thread in self.threads {

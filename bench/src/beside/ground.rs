@@ -1,4 +1,5 @@
-//! Ground: a Redis and nodes of one binary, each a process of its own on empty stores.
+//! Ground: a Redis and nodes of one binary. Each is a process of its own and starts with empty
+//! stores.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -19,19 +20,19 @@ use crate::redis_server::RedisServer;
 use crate::running::free_address;
 
 const READY_WAIT: Duration = Duration::from_secs(30);
-/// Time between two looks at a node's memory.
+/// Time between two samples of a node's memory.
 const MEMORY_EVERY: Duration = Duration::from_millis(20);
 
-/// A node.
+/// A housecount process.
 #[derive(Debug)]
 pub struct Node {
     process: Process,
-    /// Its listener.
+    /// Address of its listener.
     pub address: SocketAddr,
     log: PathBuf,
 }
 
-/// Processes of one scene. They end when it is dropped, the nodes before Redis.
+/// Processes of one scene. A drop ends them, the nodes before Redis.
 #[derive(Debug)]
 pub struct Ground {
     /// Nodes on the same log.
@@ -41,10 +42,10 @@ pub struct Ground {
 }
 
 impl Ground {
-    /// Starts Redis and as many nodes, and waits until they are ready.
+    /// Starts Redis and `count` nodes, and waits until they are ready.
     ///
     /// # Errors
-    /// A process did not start.
+    /// Returns an error if a process did not start or a node did not become ready.
     pub fn start(
         binary: &Path,
         dir: PathBuf,
@@ -66,7 +67,8 @@ impl Ground {
             let mut command = Command::new(binary);
             command.args(["serve", "--listen", &address.to_string(), "--log", &url, "--data"]);
             command.arg(ground.dir.join(format!("node-{number}")));
-            // The probe's viewers beat more often than players do, and 10,000 stages open at once.
+            // These limits are off because the probe's viewers beat more often than players, and
+            // 10,000 stages open at once.
             command.args([
                 "--set",
                 "limits.session_beats=0",
@@ -91,26 +93,26 @@ impl Ground {
         Ok(ground)
     }
 
-    /// The first node.
+    /// Returns the first node.
     ///
     /// # Errors
-    /// There is none.
+    /// Returns an error if no node runs.
     pub fn node(&self) -> anyhow::Result<&Node> {
         self.nodes.first().context("no node runs")
     }
 
-    /// The store behind the nodes.
+    /// Returns the Redis behind the nodes.
     ///
     /// # Errors
-    /// There is none.
+    /// Returns an error if Redis does not run.
     pub fn redis(&self) -> anyhow::Result<&RedisServer> {
         self.redis.as_ref().context("no Redis")
     }
 
-    /// CPU until now.
+    /// Returns the CPU time of all processes until now.
     ///
     /// # Errors
-    /// A process has ended.
+    /// Returns an error if a process has ended.
     pub fn used(&self) -> anyhow::Result<Used> {
         let nodes: anyhow::Result<Vec<Cpu>> =
             self.nodes.iter().map(|n| Cpu::of(n.process.pid())).collect();
@@ -124,10 +126,10 @@ impl Ground {
         })
     }
 
-    /// CPU since a moment.
+    /// Returns the CPU time that was spent since `before`.
     ///
     /// # Errors
-    /// A process has ended.
+    /// Returns an error if a process has ended.
     pub fn spent_since(&self, before: &Used) -> anyhow::Result<Spent> {
         let now = self.used()?;
         let seconds = |now: &Cpu, before: &Cpu| now.ns_since(before) as f64 / 1e9;
@@ -153,7 +155,7 @@ impl Drop for Ground {
     }
 }
 
-/// CPU until a moment.
+/// CPU time of all processes until a moment.
 #[derive(Debug)]
 pub struct Used {
     nodes: Vec<Cpu>,
@@ -163,42 +165,44 @@ pub struct Used {
     at: Instant,
 }
 
-/// CPU seconds over a time.
+/// CPU seconds spent in a period.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Spent {
-    /// All nodes.
+    /// CPU seconds of all nodes.
     pub nodes_s: f64,
-    /// Their Redis.
+    /// CPU seconds of their Redis.
     pub redis_s: f64,
-    /// Processes that are not part of the measurement.
+    /// CPU seconds of processes that are not part of the measurement.
     pub others_s: f64,
-    /// The time.
+    /// Length of the period.
     pub took_s: f64,
 }
 
-/// CPU seconds of the whole machine that were not idle.
+/// Returns the CPU seconds in which the whole machine was not idle.
 fn machine_s() -> anyhow::Result<f64> {
     let text = std::fs::read_to_string("/proc/stat").context("/proc/stat")?;
     let fields = text.lines().next().unwrap_or_default().split_whitespace().skip(1);
     let ticks: Vec<f64> = fields.filter_map(|field| field.parse().ok()).collect();
-    // user, nice, system, idle, iowait, irq, softirq, steal; guest time is part of user time.
+    // The fields are user, nice, system, idle, iowait, irq, softirq, steal and two `guest` times,
+    // which user time includes.
     let busy = ticks.iter().take(8).enumerate().filter(|(field, _)| ![3, 4].contains(field));
     Ok(busy.map(|(_, ticks)| ticks).sum::<f64>() / 100.0)
 }
 
 impl Node {
-    /// Reads its metrics.
+    /// Reads the node's metrics.
     ///
     /// # Errors
-    /// It did not answer.
+    /// Returns an error if the node does not answer.
     pub fn metrics(&self) -> anyhow::Result<Scrape> {
         Scrape::of(self.address)
     }
 
-    /// Waits until a metric is as wanted, at most so long. Returns the time that took.
+    /// Waits until `is_wanted` holds for a metric, and returns how long that took. Returns `None`
+    /// after `wait`.
     ///
     /// # Errors
-    /// The node did not answer.
+    /// Returns an error if the node does not answer.
     pub fn wait_for(
         &self,
         name: &str,
@@ -215,18 +219,18 @@ impl Node {
         Ok(None)
     }
 
-    /// Resident bytes now.
+    /// Returns the resident bytes now.
     ///
     /// # Errors
-    /// It has ended.
+    /// Returns an error if the node has ended.
     pub fn resident(&self) -> anyhow::Result<f64> {
         self.status("VmRSS:")
     }
 
-    /// The most resident bytes since it started.
+    /// Returns the largest number of resident bytes since the node started.
     ///
     /// # Errors
-    /// It has ended.
+    /// Returns an error if the node has ended.
     pub fn resident_peak(&self) -> anyhow::Result<f64> {
         self.status("VmHWM:")
     }
@@ -235,7 +239,7 @@ impl Node {
         status(self.process.pid(), name)
     }
 
-    /// Watches its memory.
+    /// Starts to sample the node's memory.
     pub fn watch_memory(&self) -> MemoryWatch {
         let (stop, pid) = (Arc::new(AtomicBool::new(false)), self.process.pid());
         let thread = std::thread::spawn({
@@ -252,10 +256,11 @@ impl Node {
         MemoryWatch { stop, thread }
     }
 
-    /// Commits of the ledger that its log tells of, from a moment on (Unix ms).
+    /// Reads the commits of the ledger that ended at `from_ms` (Unix ms) or later, from the node's
+    /// log.
     ///
     /// # Errors
-    /// Its log can't be read.
+    /// Returns an error if the log file can't be read.
     pub fn commits_since(&self, from_ms: f64) -> anyhow::Result<Vec<Commit>> {
         let text = std::fs::read_to_string(&self.log).context("reading a node's log")?;
         Ok(text
@@ -274,7 +279,7 @@ fn status(pid: u32, name: &str) -> anyhow::Result<f64> {
     Ok(kib.with_context(|| format!("/proc/{pid}/status has no {name}"))? * 1024.0)
 }
 
-/// A watch over a node's memory.
+/// A thread that samples a node's memory.
 #[derive(Debug)]
 pub struct MemoryWatch {
     stop: Arc<AtomicBool>,
@@ -282,10 +287,10 @@ pub struct MemoryWatch {
 }
 
 impl MemoryWatch {
-    /// The most resident bytes that it saw.
+    /// Stops the thread and returns the most resident bytes that it sampled.
     ///
     /// # Errors
-    /// Its thread failed.
+    /// Returns an error if the thread failed.
     pub fn finish(self) -> anyhow::Result<f64> {
         self.stop.store(true, Ordering::Relaxed);
         let most = self.thread.join();
@@ -294,12 +299,12 @@ impl MemoryWatch {
     }
 }
 
-/// A commit as a node logs it.
+/// A commit of the ledger, as a node logs it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Commit {
-    /// Unix ms.
+    /// Unix ms at which the commit ended.
     pub end_ms: f64,
-    /// How long it took, ms.
+    /// Duration of the commit, ms.
     pub took_ms: f64,
 }
 
@@ -315,7 +320,7 @@ impl Commit {
     }
 }
 
-/// Unix ms of a time in UTC, such as `2026-11-29T22:23:04.123456Z`.
+/// Parses a time in UTC, such as `2026-11-29T22:23:04.123456Z`, into Unix ms.
 fn rfc3339_ms(text: &str) -> Option<f64> {
     let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
     let date: Vec<i64> = date.split('-').filter_map(|part| part.parse().ok()).collect();
@@ -323,7 +328,8 @@ fn rfc3339_ms(text: &str) -> Option<f64> {
     let ([year, month, day], [hours, minutes, seconds]) = (date.as_slice(), time.as_slice()) else {
         return None;
     };
-    // Days since the epoch by the civil calendar; the year begins in March.
+    // Days since the epoch by the civil calendar. The year begins in March, so that a leap day is
+    // its last day.
     let (year, month) = if *month > 2 { (*year, month - 3) } else { (year - 1, month + 9) };
     let days =
         365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1 - 719_468;

@@ -1,4 +1,4 @@
-//! Row 8: viewers join at 200,000 a second, in batches of 10,000.
+//! Row 8: viewers join at 200,000 per second, in batches of 10,000.
 
 use std::time::{Duration, Instant};
 
@@ -10,13 +10,13 @@ use super::scene::{BEAT_OFTEN, Scene};
 pub const ROWS: [u8; 1] = [8];
 const RATE: usize = 200_000;
 const BATCH: usize = 10_000;
-/// Viewers that join at least, so that there are heartbeats beside them.
+/// Minimum of viewers that join, so that the probe sends heartbeats beside the joins.
 const JOINERS_MIN: usize = 500_000;
 
-/// Runs it.
+/// Runs the scene.
 ///
 /// # Errors
-/// A node failed, or refused a call.
+/// Returns an error if a node fails or refuses a call.
 pub fn run(mut scene: Scene<'_>) -> anyhow::Result<()> {
     let joiners = scene.plan.viewers.max(JOINERS_MIN);
     let bodies = Bodies::of_size(0..joiners, 1, BATCH);

@@ -17,20 +17,20 @@ pub const SETTINGS: [&str; 3] = ["window=10s", "ttl=15s", "interval=5s"];
 const WINDOW: Duration = Duration::from_secs(10);
 const TTL: Duration = Duration::from_secs(15);
 const INTERVAL_S: usize = 5;
-/// Windows that readers read, and that commits are watched for.
+/// Number of windows that readers read, and in which commits are observed.
 const WINDOWS: u32 = 3;
-/// Milliseconds of a commit without changes, and microseconds a viewer who came or went.
+/// Goal for the median duration of a commit, ms.
 const COMMIT_MS_MAX: f64 = 100.0;
 /// Memory that all readers together may add, MB.
 const READ_MB_MAX: f64 = 64.0;
 const COMMITTED: &str = "housecount_committed_timestamp_seconds";
-/// How long after the last viewer has left memory is read.
+/// Time between the last viewer's leave and the reading of the memory.
 const LEFT_WAIT: Duration = Duration::from_secs(45);
 
-/// Runs it.
+/// Runs the scene.
 ///
 /// # Errors
-/// A node failed, or refused a call.
+/// Returns an error if a node fails or refuses a call.
 pub fn run(mut scene: Scene<'_>) -> anyhow::Result<()> {
     let plan = scene.plan;
     let viewers = plan.viewers as f64;
@@ -159,7 +159,7 @@ fn commits(scene: &mut Scene<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Heartbeats that were under way during a commit, and all others.
+/// Splits heartbeats into those under way during a commit, and all others.
 fn split(all: &Samples, commits: &[Commit]) -> (Samples, Samples) {
     let is_inside = |sample: &Sample| {
         let answered_ms = sample.due_ms + sample.took_ms;
@@ -179,7 +179,7 @@ fn reads(scene: &mut Scene<'_>) -> anyhow::Result<()> {
         ("/v1/watch", format!("/v1/watch?{range}&limit=1000")),
         ("/v1/history", format!("/v1/history?{range}&step=1s")),
     ];
-    // Memory after a read takes one reader of one list.
+    // Memory after a read needs only one reader of one list.
     let (paths, readers) =
         if plan.has(&[2]) { (&paths[..], &[1, 4][..]) } else { (&paths[..1], &[1][..]) };
     for (name, path) in paths {
@@ -218,7 +218,8 @@ mod tests {
     #[test]
     fn heartbeats_under_way_during_a_commit_are_inside() {
         let sample = |due_ms, took_ms| Sample { due_ms, took_ms, own_ms: None, is_ok: true };
-        // Answered before it, under way when it began, due in it, due after it.
+        // The heartbeats, in order: answered before the commit, under way at its begin, due in it,
+        // due after it.
         let all = Samples(vec![
             sample(0.0, 10.0),
             sample(90.0, 20.0),

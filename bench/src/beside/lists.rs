@@ -11,24 +11,24 @@ use crate::viewers;
 
 /// Rows of this scene.
 pub const ROWS: [u8; 5] = [0, 1, 2, 5, 6];
-/// How much later than in the quiet a heartbeat may be, ms.
+/// Milliseconds by which a heartbeat may be slower than in the quiet phase.
 const LATER_MS_MAX: f64 = 5.0;
-/// Uncommitted time that is read, ms.
+/// Length of uncommitted time that is read, ms.
 const UNCOMMITTED_MS: f64 = 600_000.0;
 
-/// Bytes of a large record.
+/// Minimum size of a large record, bytes.
 const LARGE_BYTES: u64 = 16 * 1024;
-/// Batches until the last record is a large one.
+/// Number of batches to try until the last record is a large one.
 const LARGE_TRIES: usize = 10;
-/// Viewers who join in each.
+/// Number of viewers that join in each of these batches.
 const JOINERS: usize = 10_000;
-/// How long polls are counted.
+/// Time for which polls are counted.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// Runs it.
+/// Runs the scene.
 ///
 /// # Errors
-/// A node failed, or refused a call.
+/// Returns an error if a node fails or refuses a call.
 pub fn run(mut scene: Scene<'_>) -> anyhow::Result<()> {
     let plan = scene.plan;
     let rate = rate(plan.viewers, INTERVAL_S);
@@ -68,9 +68,11 @@ pub fn run(mut scene: Scene<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Polls of an idle node while the last record is a large one. Where the log cuts a batch is
-/// chance, and a node without players writes small records now and then: so it is tried until a
-/// second passes with a large one.
+/// Measures the polls of an idle node while the last record is a large one.
+///
+/// Two things depend on chance. The log may cut a batch anywhere, and a node without players
+/// sometimes writes small records. The measurement therefore repeats until a large record stays the
+/// last one for a second.
 fn idle_polls(scene: &mut Scene<'_>) -> anyhow::Result<()> {
     eprintln!("     idle polls");
     let address = scene.ground.node()?.address;
@@ -83,7 +85,7 @@ fn idle_polls(scene: &mut Scene<'_>) -> anyhow::Result<()> {
         if large < LARGE_BYTES {
             continue;
         }
-        // Asking is traffic, too: two readings at once tell how much.
+        // Reading the counters is traffic, too. Two readings in a row measure how much.
         let asking = redis.traffic()?;
         let before = redis.traffic()?;
         let asking = before.bytes.saturating_sub(asking.bytes);
@@ -134,7 +136,7 @@ fn pages(scene: &mut Scene<'_>, later: Option<f64>) -> anyhow::Result<()> {
         let of = |what: &str| format!("{what}, {clients} clients").replace("1 clients", "1 client");
         scene.figure(1, &of("a page of 1,000, p50 ms"), pages.quantile(0.5), 2, Goal::at_most(2.0));
         scene.figure(1, &of("a page of 1,000, worst ms"), pages.quantile(1.0), 1, Goal::none());
-        // 3 s for a million; and linear.
+        // 3 s for a million viewers, and proportional for fewer.
         let limit = 3.0 * plan.viewers as f64 / 1e6;
         whole(
             scene,
@@ -149,7 +151,7 @@ fn pages(scene: &mut Scene<'_>, later: Option<f64>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Time of the whole list, or how far it came.
+/// Records the time of the whole list, or how many pages were read.
 pub fn whole(scene: &mut Scene<'_>, row: u8, what: &str, pages: &Pages, all: usize, goal: Goal) {
     if let Some(shortest) = pages.shortest.filter(|shortest| *shortest < all) {
         let name = scene.plan.builds.get(scene.build).map_or("", |build| build.name);
@@ -169,13 +171,13 @@ pub fn whole(scene: &mut Scene<'_>, row: u8, what: &str, pages: &Pages, all: usi
     }
 }
 
-/// Answers that were not a success, where there were any.
+/// Records the answers that were not a success, if any.
 pub fn refused(scene: &mut Scene<'_>, row: u8, what: &str, pages: &Pages) {
     let refused = (pages.errors > 0).then_some(pages.errors as f64);
     scene.figure(row, what, refused, 0, Goal::none());
 }
 
-/// Reads of what no chunk has yet: the fold answers them.
+/// Measures reads of time that no chunk covers yet, which the fold answers.
 fn uncommitted(scene: &mut Scene<'_>) -> anyhow::Result<()> {
     let plan = scene.plan;
     let to = unix_ms();

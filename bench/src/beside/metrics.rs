@@ -5,29 +5,30 @@ use std::net::SocketAddr;
 
 use crate::http::{Client, get};
 
-/// Parts of names of histograms that are shown, whichever the node has.
+/// Parts of the names of histograms that are shown, if the node has them.
 const SHOWN: [&str; 2] = ["lock_hold", "poll"];
 
-/// Metrics at a moment.
+/// Text of a node's metrics at a moment.
 #[derive(Clone, Debug, Default)]
 pub struct Scrape(String);
 
 impl Scrape {
-    /// Reads them.
+    /// Reads the metrics of a node.
     ///
     /// # Errors
-    /// The node did not answer.
+    /// Returns an error if the node does not answer.
     pub fn of(address: SocketAddr) -> anyhow::Result<Scrape> {
         Ok(Scrape(Client::connect(address)?.expect(&get("/metrics"))?))
     }
 
-    /// The value of a metric without labels.
+    /// Returns the value of a metric without labels.
     pub fn value(&self, name: &str) -> Option<f64> {
         let line = self.0.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line?.trim().parse().ok()
     }
 
-    /// Histograms by name and labels: cumulative counts by upper bound, in the order of the bounds.
+    /// Returns histograms by name and labels: cumulative counts by upper bound, in the order of the
+    /// bounds.
     fn histograms(&self) -> BTreeMap<String, Vec<(f64, u64)>> {
         let mut all: BTreeMap<String, Vec<(f64, u64)>> = BTreeMap::new();
         for line in self.0.lines() {
@@ -52,7 +53,7 @@ impl Scrape {
         all
     }
 
-    /// What histograms have counted since `before`.
+    /// Returns the observations that histograms have counted since `before`.
     pub fn holds_since(&self, before: &Scrape) -> Vec<Hold> {
         let earlier = before.histograms();
         let holds = self.histograms().into_iter().map(|(name, buckets)| {
@@ -66,7 +67,7 @@ impl Scrape {
                 .map(|(bound, count)| (*bound, count.saturating_sub(was(*bound))))
                 .collect();
             let count = grown.last().map_or(0, |(_, count)| *count);
-            // The first bucket that holds them all is the largest one reached.
+            // The first bucket that holds all observations is the largest one reached.
             let largest =
                 grown.iter().find(|(_, within)| *within == count).map(|(bound, _)| *bound);
             Hold { name, count, largest_s: largest.unwrap_or_default() }
@@ -80,9 +81,9 @@ impl Scrape {
 pub struct Hold {
     /// Name and labels.
     pub name: String,
-    /// Observations.
+    /// Number of observations.
     pub count: u64,
-    /// Upper bound of the largest bucket that got one, s.
+    /// Upper bound of the largest bucket that grew, s.
     pub largest_s: f64,
 }
 

@@ -1,8 +1,8 @@
-//! `bench/beside`: heartbeats beside reads, commits, joins and connects, of one binary or of two in
-//! turn.
+//! `bench/beside`: heartbeats beside reads, commits, joins and connects, of one binary or of two
+//! alternating ones.
 //!
-//! Each scene starts a Redis and nodes of one binary, makes its viewers known, and measures the
-//! rows that it has. Scenes of two binaries alternate, so that a change of the machine's speed hits
+//! Each scene starts a Redis and nodes of one binary, sends its viewers' first beats, and measures
+//! its rows. Scenes of two binaries alternate, so that a change of the machine's speed affects
 //! both.
 
 mod args;
@@ -42,9 +42,9 @@ struct Kind {
 
 #[derive(Clone, Copy)]
 enum Work {
-    /// On one node.
+    /// Work on one node.
     Node(fn(Scene<'_>) -> anyhow::Result<()>),
-    /// On nodes that it starts itself.
+    /// Work on nodes that it starts itself.
     Nodes(fn(&Start<'_>, &mut Outcomes) -> anyhow::Result<()>),
 }
 
@@ -62,10 +62,11 @@ const KINDS: [Kind; 6] = [
     },
 ];
 
-/// Measures, and prints the tables.
+/// Runs all scenes and prints the tables.
 ///
 /// # Errors
-/// The options can't be used. A scene that fails is part of the tables.
+/// Returns an error if the options can't be used. A scene that fails is listed in the tables
+/// instead.
 pub fn run(args: &BesideArgs) -> anyhow::Result<ExitCode> {
     let plan = args.plan()?;
     let dir = plan.target.join(format!("beside-{}", std::process::id()));
@@ -106,7 +107,7 @@ pub fn run(args: &BesideArgs) -> anyhow::Result<ExitCode> {
                     eprintln!("beside: {what}: {error:#}");
                     outcomes.failures.push(format!("{what}: {error:#}"));
                 }
-                // What is measured stays, also if the run is ended.
+                // Written after each scene, so that the results stay if the run is stopped.
                 let so_far = plan.target.join("beside.md");
                 std::fs::write(&so_far, outcomes.markdown(&machine, &command))
                     .with_context(|| format!("writing {}", so_far.display()))?;

@@ -1,4 +1,5 @@
-//! Row 11: what 3,333 heartbeats a second cost one node, and eight on the same log.
+//! Row 11: the CPU cost of 3,333 heartbeats per second on one node, and on eight nodes with the
+//! same log.
 
 use std::net::SocketAddr;
 
@@ -14,15 +15,15 @@ use crate::viewers;
 pub const ROWS: [u8; 1] = [11];
 const RATE: usize = 3_333;
 const VIEWERS: usize = 100_000;
-/// Of node CPU, eight nodes against one.
+/// Goal for the ratio of node CPU, eight nodes to one.
 const RATIO_MAX: f64 = 1.5;
-/// CPU of Redis a node, ms a second.
+/// Goal for the CPU of Redis per further node, ms per second.
 const REDIS_MS_MAX: f64 = 4.0;
 
-/// Runs it with one node and then with eight.
+/// Runs the scene with one node and then with eight.
 ///
 /// # Errors
-/// A node failed, or refused a heartbeat.
+/// Returns an error if a node fails or refuses a heartbeat.
 pub fn run(start: &Start<'_>, outcomes: &mut Outcomes) -> anyhow::Result<()> {
     let place = Place { build: start.build, row: 11 };
     let mut one_s = None;
@@ -60,7 +61,8 @@ pub fn run(start: &Start<'_>, outcomes: &mut Outcomes) -> anyhow::Result<()> {
                 outcomes.figure(place, what, a_node, 2, Goal::at_most(REDIS_MS_MAX));
             }
         }
-        // As many samples as heartbeats, by quantile: the load keeps a histogram only.
+        // The load keeps only a histogram, so its buckets are expanded into one sample per
+        // heartbeat.
         let sample =
             |us: u64| Sample { due_ms: 0.0, took_ms: us as f64 / 1e3, own_ms: None, is_ok: true };
         let values = report.times.iter_recorded();

@@ -1,4 +1,4 @@
-//! Outcomes: heartbeats and figures by row and binary, and the Markdown tables of them.
+//! Outcomes: heartbeats and figures by row and binary, and their Markdown tables.
 
 use crate::machine::Machine;
 use crate::results::Median;
@@ -6,27 +6,27 @@ use crate::results::Median;
 use super::metrics::Hold;
 use super::probe::Samples;
 
-/// What a figure must not exceed.
+/// Goal for a figure: a limit that it must not exceed.
 #[derive(Clone, Debug, Default)]
 pub struct Goal {
-    /// In words, for the table; empty where there is none.
+    /// Text for the table; empty without a goal.
     pub text: String,
-    /// The figure's limit, where it is a number.
+    /// Limit of the figure, if it is a number.
     pub limit: Option<f64>,
 }
 
 impl Goal {
-    /// At most this.
+    /// Returns a goal with this limit.
     pub fn at_most(limit: f64) -> Goal {
         Goal { text: number(limit, 3), limit: Some(limit) }
     }
 
-    /// At most this, which follows from another figure of the same binary.
+    /// Returns a goal whose limit follows from another figure of the same binary.
     pub fn at_most_by(limit: Option<f64>, text: &str) -> Goal {
         Goal { text: text.to_string(), limit }
     }
 
-    /// No limit.
+    /// Returns a goal without a limit.
     pub fn none() -> Goal {
         Goal::default()
     }
@@ -52,7 +52,8 @@ impl Cell {
             .unwrap_or_else(|| "-".to_string())
     }
 
-    /// A text where there is a limit tells of more than that.
+    /// Returns whether the goal is reached, if it has a limit. A text in place of a figure is
+    /// beyond the limit.
     fn is_reached(&self) -> Option<bool> {
         let limit = self.goal.limit?;
         self.median().map(|median| median <= limit).or_else(|| self.text.as_ref().map(|_| false))
@@ -84,7 +85,7 @@ struct BeatsCell {
     goal: Goal,
 }
 
-/// A histogram over a phase.
+/// A histogram of one phase, for the table.
 #[derive(Clone, Debug)]
 struct HoldLine {
     row: u8,
@@ -93,18 +94,18 @@ struct HoldLine {
     hold: Hold,
 }
 
-/// All that a run has measured.
+/// All measurements of a run.
 #[derive(Debug)]
 pub struct Outcomes {
     builds: Vec<&'static str>,
     lines: Vec<Line>,
     beats: Vec<Beats>,
     holds: Vec<HoldLine>,
-    /// Scenes that were left out or failed, and why.
+    /// Scenes that were left out or failed, with the reasons.
     pub failures: Vec<String>,
 }
 
-/// Where an outcome belongs.
+/// Row and binary that an outcome belongs to.
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
     /// Index of the binary.
@@ -114,7 +115,7 @@ pub struct Place {
 }
 
 impl Outcomes {
-    /// None yet.
+    /// Creates empty outcomes for these binaries.
     pub fn new(builds: Vec<&'static str>) -> Outcomes {
         Outcomes {
             builds,
@@ -133,8 +134,8 @@ impl Outcomes {
         }
     }
 
-    /// Adds a text in place of a figure that could not be waited for. If its goal has a limit, it
-    /// is beyond it.
+    /// Adds a text in place of a figure whose measurement did not end in time. If the goal has a
+    /// limit, the text counts as beyond it.
     pub fn text(&mut self, place: Place, what: &str, text: String, goal: Goal) {
         if let Some(cell) = self.cell(place, what, None) {
             cell.text = Some(text);
@@ -154,7 +155,7 @@ impl Outcomes {
         line.cells.get_mut(place.build)
     }
 
-    /// Adds a phase's heartbeats.
+    /// Adds the heartbeats of a phase.
     pub fn beats(&mut self, place: Place, beside: &str, phase: &Phase, goal: Goal) {
         let at =
             self.beats.iter().position(|beats| beats.row == place.row && beats.beside == beside);
@@ -182,7 +183,7 @@ impl Outcomes {
         self.holds.extend(phase.holds.iter().map(hold));
     }
 
-    /// The tables as Markdown.
+    /// Renders the tables as Markdown.
     pub fn markdown(&self, machine: &Machine, command: &str) -> String {
         let mut text = format!(
             "`{command}`; {} cores, {}, Linux {}; {}; {}. Load average before: {:.2}.\n",
@@ -301,7 +302,7 @@ pub struct Phase {
     pub heartbeats: Samples,
     /// The probe's liveness checks.
     pub workers: Samples,
-    /// CPU of processes that are not part of the measurement, % of the machine.
+    /// CPU of processes that are not part of the measurement, as % of the machine.
     pub others: f64,
     /// Histograms of the node.
     pub holds: Vec<Hold>,
@@ -325,7 +326,8 @@ fn yes_or_no(reached: Option<bool>) -> String {
     reached.map_or("", |reached| if reached { "yes" } else { "**no**" }).to_string()
 }
 
-/// A number to so many digits, without zeros at its end, and with at most four that matter.
+/// Formats a number with at most `digits` decimal places and without trailing zeros. From 100 on it
+/// has at most one, from 1,000 on none.
 fn number(value: f64, digits: usize) -> String {
     if !value.is_finite() {
         return "above the last bucket".to_string();
@@ -379,7 +381,7 @@ mod tests {
         for (build, value) in [(0, 100.0), (1, 2.0), (1, 4.0)] {
             outcomes.figure(Place { build, row: 1 }, "a page, ms", value, 1, Goal::at_most(2.0));
         }
-        // One binary came to no figure; the other's has its digits all the same.
+        // The first binary has no figure. The digits of the second one's figure apply all the same.
         let place = |build| Place { build, row: 2 };
         outcomes.text(place(0), "all pages, s", "7 of 100 pages in 5 s".to_string(), Goal::none());
         outcomes.figure(place(1), "all pages, s", 0.39, 3, Goal::at_most(0.3));

@@ -1,7 +1,7 @@
-//! Probe: requests due at fixed times, each counted from when it was due.
+//! Probe: requests due at fixed times, each measured from its due time.
 //!
-//! Blocking threads share the due times. A stalled server delays all of them, and each sample tells
-//! the whole delay.
+//! Blocking threads share the due times. A stalled server delays all of them, and each sample
+//! contains the whole delay.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,21 +13,21 @@ use anyhow::anyhow;
 
 use crate::http::{Client, get, post};
 
-/// Threads, and so connections and viewers, of one probe.
+/// Number of threads of one probe, and so of its connections and viewers.
 const THREADS: u32 = 16;
-/// How long a probe that has stopped waits for heartbeats that were due.
+/// Time for which a stopped probe waits for heartbeats that were due.
 const BEHIND_MAX: Duration = Duration::from_secs(20);
-/// Time between two probes of the workers.
+/// Time between two liveness checks of the workers.
 const HEALTH_EVERY: Duration = Duration::from_millis(20);
 
 /// One request of a probe.
 #[derive(Clone, Copy, Debug)]
 pub struct Sample {
-    /// When it was due, Unix ms.
+    /// Due time, Unix ms.
     pub due_ms: f64,
-    /// From due to answered, ms.
+    /// Time from due to answered, ms.
     pub took_ms: f64,
-    /// From due to sent where the connection was free, ms: the harness's own delay.
+    /// Time from due to sent if the connection was free, ms. This is the harness's own delay.
     pub own_ms: Option<f64>,
     /// Whether the answer was a success.
     pub is_ok: bool,
@@ -38,28 +38,28 @@ pub struct Sample {
 pub struct Samples(pub Vec<Sample>);
 
 impl Samples {
-    /// Quantile of the time from due to answered, ms.
+    /// Returns a quantile of the time from due to answered, ms.
     pub fn quantile(&self, quantile: f64) -> Option<f64> {
         rank(self.0.iter().map(|s| s.took_ms).collect(), quantile)
     }
 
-    /// Quantile of the harness's own delay, ms.
+    /// Returns a quantile of the harness's own delay, ms.
     pub fn own(&self, quantile: f64) -> Option<f64> {
         rank(self.0.iter().filter_map(|s| s.own_ms).collect(), quantile)
     }
 
-    /// Requests that failed.
+    /// Returns the number of requests that failed.
     pub fn errors(&self) -> usize {
         self.0.iter().filter(|s| !s.is_ok).count()
     }
 
-    /// Samples for which `is_wanted` holds.
+    /// Returns the samples for which `is_wanted` holds.
     pub fn filter(&self, is_wanted: impl Fn(&Sample) -> bool) -> Samples {
         Samples(self.0.iter().copied().filter(|s| is_wanted(s)).collect())
     }
 }
 
-/// Value at a quantile, by the nearest rank.
+/// Returns the value at a quantile, by the nearest rank.
 pub fn rank(mut values: Vec<f64>, quantile: f64) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let last = values.len().checked_sub(1)?;
@@ -68,12 +68,12 @@ pub fn rank(mut values: Vec<f64>, quantile: f64) -> Option<f64> {
         .copied()
 }
 
-/// Milliseconds since the epoch.
+/// Returns the milliseconds since the epoch.
 pub fn unix_ms() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64() * 1e3)
 }
 
-/// A probe that runs.
+/// A running probe.
 #[derive(Debug)]
 pub struct Probe {
     stop: Arc<AtomicBool>,
@@ -81,7 +81,7 @@ pub struct Probe {
 }
 
 impl Probe {
-    /// Heartbeats of known viewers on the crowd's first stage.
+    /// Starts heartbeats of known viewers on the crowd's first stage.
     pub fn heartbeats(address: SocketAddr, stage: &str, every: Duration) -> Probe {
         let request = |thread| {
             post("/v1/heartbeat", &format!(r#"{{"stage":"{stage}","viewer":"probe-{thread}"}}"#))
@@ -89,7 +89,7 @@ impl Probe {
         Probe::start(address, every, THREADS, request)
     }
 
-    /// Liveness checks: they take no lock, so they wait for a worker only.
+    /// Starts liveness checks. They take no lock, so they wait only for a free worker.
     pub fn workers(address: SocketAddr) -> Probe {
         Probe::start(address, HEALTH_EVERY, THREADS / 2, |_| get("/healthz"))
     }
@@ -111,10 +111,10 @@ impl Probe {
         Probe { threads: threads.collect(), stop }
     }
 
-    /// Ends it once all requests that were due are answered.
+    /// Stops the probe once all requests that were due are answered.
     ///
     /// # Errors
-    /// No connection to the node.
+    /// Returns an error if a thread could not connect to the node.
     pub fn finish(self) -> anyhow::Result<Samples> {
         self.stop.store(true, Ordering::Relaxed);
         let mut all = Vec::new();
@@ -155,8 +155,8 @@ impl Turns {
                 return Ok(samples);
             }
             let own = self.start.elapsed().saturating_sub(due);
-            // A node that is so far behind is not waited for: what is left counts as failed, with
-            // the wait until now.
+            // A probe stops waiting for a node that is this far behind. The remaining requests
+            // count as failed, with the wait until now.
             let is_over = stopped_at.is_some_and(|at| self.start.elapsed() > at + BEHIND_MAX);
             let answer =
                 if is_over { Err(anyhow!("too far behind")) } else { client.send(request) };

@@ -20,28 +20,28 @@ pub struct Pages {
     pub first_ms: Vec<f64>,
     /// Times of later pages, ms.
     pub next_ms: Vec<f64>,
-    /// Time of the first whole list, s, and its pages.
+    /// Time of the first whole list in s, and its number of pages.
     pub whole: Option<(f64, usize)>,
-    /// Pages of the first list so far.
+    /// Number of pages read of the first list.
     pub first_list: usize,
-    /// Pages of the shortest list that was read to its end.
+    /// Number of pages of the shortest list that was read to its end.
     pub shortest: Option<usize>,
-    /// Answers that were not a success, or did not come within 30 s.
+    /// Number of answers that were not a success, or did not arrive within 30 s.
     pub errors: usize,
 }
 
 impl Pages {
-    /// Quantile over all pages, ms.
+    /// Returns a quantile over all pages, ms.
     pub fn quantile(&self, quantile: f64) -> Option<f64> {
         rank(self.first_ms.iter().chain(&self.next_ms).copied().collect(), quantile)
     }
 
-    /// Median of first pages, ms.
+    /// Returns the median of first pages, ms.
     pub fn first(&self) -> Option<f64> {
         rank(self.first_ms.clone(), 0.5)
     }
 
-    /// Median of later pages, ms.
+    /// Returns the median of later pages, ms.
     pub fn next(&self) -> Option<f64> {
         rank(self.next_ms.clone(), 0.5)
     }
@@ -56,10 +56,11 @@ impl Pages {
     }
 }
 
-/// Clients read a list from its beginning to its end, again and again, for some time.
+/// Reads a list from beginning to end with several clients, repeatedly until `wait` is over.
 ///
 /// # Errors
-/// No connection to the node.
+/// Returns an error if the node can't be reached, or answers a page with a status other than 200,
+/// 429 or 5xx.
 pub fn read(
     address: SocketAddr,
     path: &str,
@@ -82,10 +83,11 @@ pub fn read(
     })
 }
 
-/// Reads a list once, whatever its pages.
+/// Reads a list once, with any number of pages.
 ///
 /// # Errors
-/// The node refused a page.
+/// Returns an error if the node can't be reached, or answers a page with a status other than 200,
+/// 429 or 5xx.
 pub fn read_whole(address: SocketAddr, path: &str, wait: Duration) -> anyhow::Result<Pages> {
     let mut pages = Pages::default();
     let mut client = Client::connect(address)?;
@@ -110,7 +112,7 @@ fn read_one(address: SocketAddr, path: &str, until: Instant) -> anyhow::Result<P
     Ok(pages)
 }
 
-/// Reads from the first page on; returns whether it came to the end.
+/// Reads a list from its first page, and returns whether its end was reached.
 fn list(
     client: &mut Client,
     path: &str,
@@ -127,7 +129,7 @@ fn list(
             get(&format!("{path}{separator}cursor={cursor}"))
         };
         let Ok((status, body)) = client.send(&request) else {
-            // No answer within the client's time limit.
+            // The client's time limit has passed without an answer.
             pages.errors += 1;
             client.reconnect()?;
             return Ok(false);
@@ -155,7 +157,8 @@ fn list(
     }
 }
 
-/// The cursor of an answer, for a query. No id or name in these lists holds such text.
+/// Returns the cursor of an answer, encoded for a query. No id or name in these lists contains such
+/// text.
 fn next_cursor(body: &str) -> Option<String> {
     let at = body.rfind(r#""cursor":""#)? + r#""cursor":""#.len();
     let cursor = body.get(at..)?.split('"').next()?;
@@ -168,7 +171,7 @@ fn next_cursor(body: &str) -> Option<String> {
     Some(cursor.bytes().map(encode).collect())
 }
 
-/// Subscribers of live counts. One thread reads and drops what they are sent.
+/// Subscribers of live counts. One thread reads their streams and drops the bytes.
 #[derive(Debug)]
 pub struct Subscribers {
     stop: Arc<AtomicBool>,
@@ -177,10 +180,11 @@ pub struct Subscribers {
 }
 
 impl Subscribers {
-    /// Opens as many, one after the other, each once the last was answered.
+    /// Opens `count` subscribers one after another. Each waits for its answer before the next one
+    /// starts.
     ///
     /// # Errors
-    /// The node refused one.
+    /// Returns an error if the node refuses a subscriber.
     pub fn open(address: SocketAddr, path: &str, count: usize) -> anyhow::Result<Subscribers> {
         let request = get(path);
         let mut streams = Vec::with_capacity(count);
@@ -204,10 +208,10 @@ impl Subscribers {
         Ok(Subscribers { stop, bytes, thread })
     }
 
-    /// Closes all connections. Returns the bytes that were read.
+    /// Closes all connections and returns the number of bytes that were read.
     ///
     /// # Errors
-    /// The node had closed one.
+    /// Returns an error if the node had closed a connection.
     pub fn close(self) -> anyhow::Result<u64> {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().unwrap_or_else(|_| Err(anyhow!("the subscribers' thread failed")))?;

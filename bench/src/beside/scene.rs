@@ -13,19 +13,19 @@ use crate::viewers;
 
 /// Time between two heartbeats of the probe.
 pub const BEAT_EVERY: Duration = Duration::from_millis(50);
-/// The same in phases that last less than a second.
+/// Time between two heartbeats in phases that last less than a second.
 pub const BEAT_OFTEN: Duration = Duration::from_millis(10);
-/// Time in which one phase's work ends before the next phase begins.
+/// Pause in which one phase's work ends before the next phase begins.
 const SETTLE: Duration = Duration::from_millis(500);
-/// Time between two heartbeats of a viewer, unless a scene says otherwise.
+/// Seconds between two heartbeats of a viewer, unless a scene sets its own.
 pub const INTERVAL_S: usize = 30;
 
-/// One binary on its ground.
+/// One binary on its ground, with the plan and the outcomes.
 #[derive(Debug)]
 pub struct Scene<'a> {
     /// Sizes and choices.
     pub plan: &'a Plan,
-    /// Its processes.
+    /// Processes of the binary.
     pub ground: Ground,
     /// Everything measured so far.
     pub outcomes: &'a mut Outcomes,
@@ -33,7 +33,7 @@ pub struct Scene<'a> {
     pub build: usize,
 }
 
-/// How a scene starts.
+/// Inputs from which a scene starts its nodes.
 #[derive(Debug)]
 pub struct Start<'a> {
     /// Sizes and choices.
@@ -42,15 +42,15 @@ pub struct Start<'a> {
     pub build: usize,
     /// Folder for the servers' data.
     pub dir: &'a Path,
-    /// Folder for their output.
+    /// Folder for the servers' output.
     pub logs: &'a Path,
 }
 
 impl Start<'_> {
-    /// Starts as many nodes on a log.
+    /// Starts `count` nodes on one log.
     ///
     /// # Errors
-    /// A process did not start.
+    /// Returns an error if a process did not start.
     pub fn nodes(&self, count: usize, set: &[&str]) -> anyhow::Result<Ground> {
         let build = self.plan.builds.get(self.build);
         let binary = build.map(|build| build.path.as_path()).unwrap_or(Path::new("housecount"));
@@ -59,42 +59,43 @@ impl Start<'_> {
 }
 
 impl Scene<'_> {
-    /// A figure's place.
+    /// Returns the place of a figure in this row.
     pub fn place(&self, row: u8) -> Place {
         Place { build: self.build, row }
     }
 
-    /// Adds a figure of a wanted row, if there is one.
+    /// Adds a figure if its row is wanted and it has a value.
     pub fn figure(&mut self, row: u8, what: &str, value: Option<f64>, digits: usize, goal: Goal) {
         if let Some(value) = value.filter(|_| self.plan.has(&[row])) {
             self.outcomes.figure(self.place(row), what, value, digits, goal);
         }
     }
 
-    /// Makes the crowd known, each viewer by one heartbeat, and then keeps it at `rate` heartbeats
-    /// a second.
+    /// Sends one heartbeat of each viewer, and then keeps the crowd at `rate` heartbeats per
+    /// second.
     ///
     /// # Errors
-    /// The node refused a heartbeat.
+    /// Returns an error if the node refuses a heartbeat.
     pub fn gather(&self, stages: usize, rate: usize) -> anyhow::Result<Crowd> {
         let bodies = self.fill(stages, rate)?;
         Ok(Crowd::start(self.ground.node()?.address, &bodies, rate, false))
     }
 
-    /// Makes the crowd known, and returns its heartbeats.
+    /// Sends one heartbeat of each viewer, and returns the crowd's requests.
     ///
     /// # Errors
-    /// The node refused a heartbeat.
+    /// Returns an error if the node refuses a heartbeat.
     pub fn fill(&self, stages: usize, rate: usize) -> anyhow::Result<Arc<Bodies>> {
         let bodies = Bodies::paced(0..self.plan.viewers, stages, rate);
         bodies.fill(self.ground.node()?.address)?;
         Ok(bodies)
     }
 
-    /// Does some work beside the probe, and returns what it returns and what the probe saw.
+    /// Runs some work beside the probe. Returns the work's result, the probe's measurements and the
+    /// CPU spent.
     ///
     /// # Errors
-    /// The work's, or a node has ended.
+    /// Returns the work's error, or an error if a node has ended.
     pub fn phase<T>(
         &mut self,
         beside: &str,
@@ -117,10 +118,10 @@ impl Scene<'_> {
         Ok((done?, Phase { heartbeats, workers, others, holds }, spent))
     }
 
-    /// The same, with the probe's heartbeats as a line of a row.
+    /// Runs [`Scene::phase`] and adds the probe's heartbeats as a line of a row.
     ///
     /// # Errors
-    /// As [`Scene::phase`].
+    /// Returns an error as [`Scene::phase`] does.
     pub fn beside<T>(
         &mut self,
         row: u8,
@@ -134,10 +135,10 @@ impl Scene<'_> {
         Ok(done)
     }
 
-    /// Ends the crowd, and notes calls that failed.
+    /// Stops the crowd, and records calls that failed.
     ///
     /// # Errors
-    /// It had no connection.
+    /// Returns an error if the crowd could not connect to the node.
     pub fn end(&mut self, crowd: Crowd, scene: &str) -> anyhow::Result<CrowdReport> {
         let report = crowd.finish()?;
         if report.errors + report.skipped > 0 {
@@ -151,7 +152,7 @@ impl Scene<'_> {
     }
 }
 
-/// Heartbeats a second of as many viewers.
+/// Returns the heartbeats per second of this many viewers.
 pub fn rate(viewers: usize, interval_s: usize) -> usize {
     (viewers / interval_s).max(1)
 }

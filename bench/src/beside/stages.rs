@@ -1,4 +1,4 @@
-//! Row 7 and an open overview of row 2: the viewers on 10,000 stages.
+//! Row 7 and the open overview of row 2, with the viewers on 10,000 stages.
 
 use std::time::{Duration, Instant};
 
@@ -13,20 +13,20 @@ use crate::http::Client;
 pub const ROWS: [u8; 2] = [2, 7];
 /// Stages that the viewers are on.
 const STAGES: usize = 10_000;
-/// Stages of a page.
+/// Number of stages on a page.
 const PAGE: usize = 100;
 /// Subscribers of all stages.
 const SUBSCRIBERS: usize = 50;
-/// How long one call of the overview may take.
+/// Time limit for one call of the overview.
 const CALL_WAIT: Duration = Duration::from_secs(30);
-/// Seconds of an overview that stays open: its watch time is asked for once in these, its curve
-/// four times.
+/// Seconds for which the modelled overview stays open. In this time it requests watch time once and
+/// its curve four times.
 const OVERVIEW_S: f64 = 120.0;
 
-/// Runs it.
+/// Runs the scene.
 ///
 /// # Errors
-/// A node failed, or refused a call.
+/// Returns an error if a node fails or refuses a call.
 pub fn run(mut scene: Scene<'_>) -> anyhow::Result<()> {
     let plan = scene.plan;
     let stages = STAGES.min(plan.viewers / 2);
@@ -84,8 +84,8 @@ fn lists(scene: &mut Scene<'_>, stages: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The calls of the dashboard's first page: a stream, all stages, watch time of the day and of the
-/// last hour, the curve.
+/// Measures the calls of the dashboard's first page: a stream, all stages, watch time of the day
+/// and of the last hour, the curve.
 fn overview(scene: &mut Scene<'_>, stages: usize) -> anyhow::Result<()> {
     let plan = scene.plan;
     let cpu_a_second = |spent: super::ground::Spent| spent.nodes_s / spent.took_s.max(0.001);

@@ -1,4 +1,5 @@
-//! Batches: `/v1/heartbeats`, 1,000 a call, the next call when the last is answered.
+//! Batches: calls of `/v1/heartbeats` with 1,000 heartbeats each. Each connection sends the next
+//! call when the last one is answered.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,20 +15,20 @@ use crate::results::{Figures, figure};
 use crate::running::Running;
 use crate::viewers;
 
-/// Heartbeats a call.
+/// Heartbeats per call.
 pub const CALL_BEATS: usize = 1_000;
 const CONNECTIONS: usize = 4;
 
-/// What became of the calls.
+/// Results of the calls.
 #[derive(Debug)]
 pub struct Report {
-    /// From sent to answered, us.
+    /// Time from sent to answered, us.
     pub times: Histogram<u64>,
-    /// Heartbeats taken.
+    /// Number of accepted heartbeats.
     pub beats: usize,
 }
 
-/// The audience, in calls.
+/// Measures calls that carry the heartbeats of the whole audience, repeatedly.
 pub fn measure(ground: Ground<'_>) -> anyhow::Result<Figures> {
     let Ground { running, sizes, .. } = ground;
     let requests: Vec<Vec<u8>> = (0..sizes.viewers.div_ceil(CALL_BEATS))
@@ -53,7 +54,7 @@ pub fn measure(ground: Ground<'_>) -> anyhow::Result<Figures> {
     Ok(figures)
 }
 
-/// Each of these viewers beats once.
+/// Sends one heartbeat of each of these viewers.
 pub fn fill(running: &Running, viewers: Range<usize>, stages: usize) -> anyhow::Result<Report> {
     run(running, &|call| {
         let from = viewers.start + call * CALL_BEATS;
@@ -62,12 +63,12 @@ pub fn fill(running: &Running, viewers: Range<usize>, stages: usize) -> anyhow::
     })
 }
 
-/// A call with the heartbeats of some viewers.
+/// Builds a call with one heartbeat of each of these viewers.
 pub fn request(viewers: impl Iterator<Item = usize>, stages: usize) -> Vec<u8> {
     post("/v1/heartbeats", &viewers::batch(viewers, stages))
 }
 
-/// Makes calls 0, 1, ... until `request` has none left.
+/// Makes calls 0, 1, ... until `request` returns `None`.
 pub fn run(
     running: &Running,
     request: &(impl Fn(usize) -> Option<Vec<u8>> + Sync),

@@ -1,4 +1,5 @@
-//! A crowd on one stage: memory a viewer, and whether a heartbeat costs more when there are many.
+//! A crowd on one stage: memory per viewer, and whether a heartbeat costs more when there are many
+//! viewers.
 
 use anyhow::Context;
 
@@ -7,10 +8,10 @@ use super::{Ground, costs};
 use crate::results::{Figures, figure};
 use crate::viewers::mix;
 
-/// Calls for the cost of a known viewer's heartbeat.
+/// Number of calls for the cost of a known viewer's heartbeat.
 const KNOWN_CALLS: usize = 300;
 
-/// First few viewers, then many.
+/// Measures with few viewers first, and then with many.
 pub fn measure(ground: Ground<'_>) -> anyhow::Result<Figures> {
     let Ground { running, sizes, .. } = ground;
     let (few, many) = sizes.crowd;
@@ -35,7 +36,7 @@ pub fn measure(ground: Ground<'_>) -> anyhow::Result<Figures> {
     ]))
 }
 
-/// The server's CPU a heartbeat of viewers that are there already, in no order.
+/// Returns the server's CPU per heartbeat of known viewers, in random order.
 fn known_us(ground: Ground<'_>, viewers: usize) -> anyhow::Result<f64> {
     let running = ground.running;
     let before = running.used()?;

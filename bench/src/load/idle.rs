@@ -1,5 +1,5 @@
-//! Memory of an idle keep-alive connection: what the server's resident memory grows by with many of
-//! them, each having sent one heartbeat.
+//! Memory of an idle keep-alive connection: the growth of the server's resident memory with many of
+//! them. Each connection has sent one heartbeat.
 
 use anyhow::{Context, anyhow};
 
@@ -9,11 +9,11 @@ use crate::results::{Figures, figure};
 use crate::running::Running;
 use crate::viewers;
 
-/// Connections are opened by so many threads, so that the server is never busy with more than that
+/// Number of threads that open connections. The server never handles more than this many requests
 /// at once.
 const THREADS: usize = 32;
 
-/// The viewers are known before, so that only connections are added.
+/// Measures the memory. All viewers beat before, so that only connections are added.
 pub fn measure(ground: Ground<'_>) -> anyhow::Result<Figures> {
     let Ground { running, sizes, .. } = ground;
     introduce(ground)?;
@@ -21,7 +21,7 @@ pub fn measure(ground: Ground<'_>) -> anyhow::Result<Figures> {
     let before = running.resident()?;
     let mut connections = open(running, sizes.idle_http, sizes.stages)?;
     let after = running.resident()?;
-    // The oldest are still there, so that it was all of them that was measured.
+    // The oldest connections still work, so all of them were measured.
     for client in connections.iter_mut().take(THREADS) {
         client
             .expect(&post("/v1/heartbeat", &viewers::beat(0, sizes.stages)))

@@ -1,4 +1,4 @@
-//! Bytes a heartbeat takes in the log in Redis: the first of each of 10,000 viewers, and later
+//! Bytes of a heartbeat in the log in Redis: the first one of each of 10,000 viewers, and later
 //! ones.
 
 use anyhow::{Context, ensure};
@@ -12,15 +12,17 @@ use crate::results::{Figures, figure};
 use crate::viewers;
 
 const VIEWERS: usize = 10_000;
-/// As an audience of 100,000 beats at 30 s: it decides how many share a record.
+/// Rate of an audience of 100,000 viewers at 30 s. It determines how many heartbeats share a
+/// record.
 const RATE: usize = 3_333;
 
-/// The stream is read between the viewers' first heartbeats and the later ones, and in the end.
+/// Reads the size of the stream before the first heartbeats, between them and the later ones, and
+/// in the end.
 pub fn measure(ground: Ground<'_>, shape: LogShape) -> anyhow::Result<Figures> {
     let Ground { running, sizes, .. } = ground;
     let redis = running.redis.as_ref().context("this load wants a Redis")?;
     let seconds = usize::try_from(sizes.measured.as_secs()).unwrap_or(1);
-    // At least two heartbeats of each.
+    // At least two heartbeats of each viewer.
     let later = (RATE * seconds * 3).max(2 * VIEWERS) / VIEWERS * VIEWERS;
     let empty = redis.stream_size()?;
     let joined;

@@ -1,4 +1,4 @@
-//! The loads, one a file. Each bounds itself, and yields figures.
+//! The loads, one per file. Each bounds itself and returns figures.
 
 mod batch;
 mod crowd;
@@ -16,29 +16,29 @@ use crate::contender::{Load, Setup};
 use crate::results::{Figures, figure};
 use crate::running::{Place, Running, Spent, tokens_of};
 
-/// What became of a load.
+/// Result of a load.
 #[derive(Debug)]
 pub enum Outcome {
-    /// It was measured.
+    /// The load was measured.
     Figures(Figures),
-    /// The contender can't take it.
+    /// The contender does not support the load.
     Skipped(String),
 }
 
-/// What every load is given.
+/// Inputs of every load.
 #[derive(Clone, Copy, Debug)]
 pub struct Ground<'a> {
-    /// On whom.
+    /// The running contender.
     pub running: &'a Running,
-    /// How it was started.
+    /// Its processes and settings.
     pub setup: Setup,
-    /// How much.
+    /// Sizes and durations.
     pub sizes: &'a Sizes,
-    /// Where files are.
+    /// Folders of the run.
     pub place: &'a Place,
 }
 
-/// Puts a load on a running contender.
+/// Runs a load on a running contender.
 pub fn run(load: Load, ground: Ground<'_>) -> anyhow::Result<Outcome> {
     match load {
         Load::Saturated(connections) => wrk::run(ground, connections).map(Outcome::Figures),
@@ -52,7 +52,8 @@ pub fn run(load: Load, ground: Ground<'_>) -> anyhow::Result<Outcome> {
     }
 }
 
-/// Makes housecount know the audience, so that what is measured are beats of known viewers.
+/// Sends one heartbeat of each viewer to housecount, so that a load measures beats of known
+/// viewers.
 pub fn introduce(ground: Ground<'_>) -> anyhow::Result<()> {
     match (ground.setup, tokens_of(ground.setup)) {
         (_, Some(signed)) => signed::introduce(ground, signed),
@@ -63,12 +64,12 @@ pub fn introduce(ground: Ground<'_>) -> anyhow::Result<()> {
     }
 }
 
-/// From a microsecond to a minute, to 0.1 %.
+/// Creates a histogram from 1 us to 1 min, with 3 significant digits.
 fn histogram() -> anyhow::Result<Histogram<u64>> {
     Ok(Histogram::new_with_bounds(1, 60_000_000, 3)?)
 }
 
-/// CPU a heartbeat, of whoever spent any.
+/// Returns the CPU per heartbeat: of the servers, of Redis, and of both.
 fn costs(spent: Spent, beats: f64) -> Figures {
     let beats = beats.max(1.0);
     let mut figures = Figures::from([
@@ -79,7 +80,7 @@ fn costs(spent: Spent, beats: f64) -> Figures {
     figures
 }
 
-/// Half and 99 % of what is in a histogram of microseconds.
+/// Returns the median and the 99 % quantile of a histogram of microseconds, in ms.
 fn latencies(times: &Histogram<u64>) -> [(&'static str, f64); 2] {
     let ms = |quantile| times.value_at_quantile(quantile) as f64 / 1e3;
     [(figure::P50_MS, ms(0.5)), (figure::P99_MS, ms(0.99))]

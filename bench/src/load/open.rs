@@ -1,10 +1,10 @@
-//! Open loop: heartbeats are due at fixed times, whether or not the server keeps up, as an
-//! audience's are.
+//! Open loop: heartbeats are due at fixed times, whether or not the server keeps up, as those of an
+//! audience are.
 //!
-//! Latency is counted from the time a heartbeat was due, so that one that waited behind a slow
-//! answer tells the whole wait (no coordinated omission). One thread, epoll with a timeout in
-//! nanoseconds: an async runtime's timers tick in milliseconds, which is as much as is to be
-//! measured.
+//! Latency is counted from the due time. A heartbeat that waited behind a slow answer therefore
+//! counts the whole wait (no coordinated omission). One thread uses epoll with a timeout in
+//! nanoseconds. An async runtime's timers tick in milliseconds, which is as much as the measured
+//! values.
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
@@ -21,39 +21,39 @@ use crate::http::{self, post};
 use crate::results::{Figures, figure};
 use crate::viewers;
 
-/// Connections at up to [`CALM_RATE`] a second.
+/// Number of connections at up to [`CALM_RATE`] heartbeats per second.
 const CONNECTIONS_CALM: usize = 256;
-/// Beyond, so that a heartbeat seldom finds its connection taken.
+/// Number of connections above that rate, so that a heartbeat seldom finds its connection busy.
 const CONNECTIONS_BRISK: usize = 1_024;
 const CALM_RATE: usize = 5_000;
-/// How long the last answers may take.
+/// Time limit for the last answers.
 const DRAIN_WAIT: Duration = Duration::from_secs(10);
 
-/// What is sent when.
+/// Requests and the rate at which they are sent.
 #[derive(Clone, Copy, Debug)]
 pub struct Schedule<'a> {
-    /// One after another, and from the start again.
+    /// Requests, sent one after another and again from the start.
     pub requests: &'a [Vec<u8>],
-    /// How many in all.
+    /// Number of requests to send.
     pub count: usize,
-    /// How many a second.
+    /// Requests per second.
     pub rate: usize,
 }
 
-/// What became of them.
+/// Results of a schedule.
 #[derive(Debug)]
 pub struct Report {
-    /// From due to answered, us.
+    /// Time from due to answered, us.
     pub times: Histogram<u64>,
-    /// From due to sent, us, where the connection was free: the harness's own lateness.
+    /// Time from due to sent if the connection was free, us. This is the harness's own lateness.
     pub own: Histogram<u64>,
     /// Answers that were not a success.
     pub errors: u64,
-    /// From the first to the last answer.
+    /// Time from the start to the last answer.
     pub took: Duration,
 }
 
-/// The audience at so many beats a second.
+/// Measures the audience's heartbeats at a rate per second.
 pub fn measure(ground: Ground<'_>, rate: usize) -> anyhow::Result<Figures> {
     let Ground { running, sizes, .. } = ground;
     let requests: Vec<Vec<u8>> = (0..sizes.viewers)
@@ -79,18 +79,18 @@ pub fn measure(ground: Ground<'_>, rate: usize) -> anyhow::Result<Figures> {
     Ok(figures)
 }
 
-/// One connection.
+/// A connection to a node, with at most one request under way.
 #[derive(Debug)]
 pub struct Connection {
     stream: TcpStream,
-    /// When what waits for this connection was due, ns, and which request it is.
+    /// Requests that wait for this connection: due time in ns, and number.
     waiting: VecDeque<(u64, usize)>,
-    /// When what is under way was due, ns.
+    /// Due time of the request under way, ns.
     under_way: Option<u64>,
     read: Vec<u8>,
 }
 
-/// As many connections as the rate wants, shared out over the nodes.
+/// Opens as many connections as the rate needs, spread over the nodes.
 pub fn connect(addresses: &[SocketAddr], rate: usize) -> anyhow::Result<Vec<Connection>> {
     let count = if rate <= CALM_RATE { CONNECTIONS_CALM } else { CONNECTIONS_BRISK };
     let mut connections = Vec::with_capacity(count);
@@ -109,7 +109,7 @@ pub fn connect(addresses: &[SocketAddr], rate: usize) -> anyhow::Result<Vec<Conn
     Ok(connections)
 }
 
-/// Sends what is scheduled, and waits for the answers.
+/// Sends the scheduled requests, and waits for the answers.
 pub fn run(connections: &mut [Connection], schedule: Schedule<'_>) -> anyhow::Result<Report> {
     let poll = epoll::create(epoll::CreateFlags::CLOEXEC).context("epoll")?;
     for (index, connection) in connections.iter().enumerate() {
@@ -218,7 +218,8 @@ impl Connection {
         let request =
             schedule.requests.get(n % schedule.requests.len().max(1)).context("nothing to send")?;
         let written = self.stream.write(request).context("sending a heartbeat")?;
-        // A few hundred bytes always fit into the buffer of a connection on which all was answered.
+        // A few hundred bytes always fit into the send buffer, because all earlier requests were
+        // answered.
         ensure!(written == request.len(), "a connection took only a part of a heartbeat");
         self.under_way = Some(due);
         Ok(())

@@ -1,5 +1,5 @@
-//! Heartbeats with a token each: every one is sent once before anything is measured, as in the
-//! middle of an evening.
+//! Heartbeats that carry a token each. Each token is sent once before the measurement, so the
+//! server knows them all, as in the middle of an evening.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -12,10 +12,10 @@ use crate::http::{Client, post_as};
 use crate::tokens::Signed;
 use crate::viewers;
 
-/// Enough for heartbeats that share an append to come together.
+/// Number of connections. That is enough for heartbeats to share an append.
 const CONNECTIONS: usize = 64;
 
-/// Makes the tokens known to the server, and writes them down for wrk.
+/// Sends each token to the server once, and writes the heartbeats and tokens to a file for wrk.
 pub fn introduce(ground: Ground<'_>, signed: Signed) -> anyhow::Result<()> {
     let Ground { running, setup, sizes, place } = ground;
     let tokens = signed.tokens(sizes.viewers, sizes.stages)?;

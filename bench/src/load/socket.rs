@@ -1,5 +1,7 @@
-//! WebSockets: each names its stage and viewer once, then sends `{}`, the next when the last is
-//! answered; and memory of idle ones.
+//! WebSockets: a closed loop of heartbeats, and the memory of idle sockets.
+//!
+//! Each socket names its stage and viewer once. Then it sends `{}` each time the last message is
+//! answered.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -18,7 +20,7 @@ use crate::cpu;
 use crate::results::{Figures, figure};
 use crate::viewers;
 
-/// Opened at once.
+/// Number of sockets that are opened at once.
 const OPENING: usize = 64;
 const ANSWER_WAIT: Duration = Duration::from_secs(30);
 const NOT_THERE: &str =
@@ -26,12 +28,12 @@ const NOT_THERE: &str =
 
 type Socket = WebSocketStream<TcpStream>;
 
-/// Small buffers: thousands of these are in this process.
+/// Returns a configuration with small buffers, because this process has thousands of sockets.
 pub fn config() -> WebSocketConfig {
     WebSocketConfig::default().read_buffer_size(4096)
 }
 
-/// Closed loop over all sockets.
+/// Measures a closed loop over all sockets.
 pub fn measure(ground: Ground<'_>) -> anyhow::Result<Outcome> {
     runtime()?.block_on(async {
         let Ground { running, sizes, .. } = ground;
@@ -54,7 +56,8 @@ pub fn measure(ground: Ground<'_>) -> anyhow::Result<Outcome> {
     })
 }
 
-/// What the server's resident memory grows by with many sockets, each having sent one heartbeat.
+/// Measures the growth of the server's resident memory with many idle sockets. Each socket has sent
+/// one heartbeat.
 pub fn measure_idle(ground: Ground<'_>) -> anyhow::Result<Outcome> {
     introduce(ground)?;
     runtime()?.block_on(async {
@@ -74,7 +77,7 @@ pub fn measure_idle(ground: Ground<'_>) -> anyhow::Result<Outcome> {
             bail!("GET /v1/ws was there, and is no longer");
         };
         let count = sockets.len().max(1);
-        // What the server sends by itself is taken off, or it would pile up there.
+        // Messages that the server sends are read, or they would fill its send buffers.
         let readers: Vec<_> = sockets
             .into_iter()
             .map(|mut s| tokio::spawn(async move { while s.next().await.is_some() {} }))
@@ -94,8 +97,8 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().context("a runtime")
 }
 
-/// Opens sockets that have each sent a heartbeat and been answered. None if the server has no such
-/// route.
+/// Opens sockets, each of which sends a heartbeat and waits for the answer. Returns `None` if the
+/// server has no such route.
 async fn open(
     address: SocketAddr,
     count: usize,
@@ -123,7 +126,7 @@ async fn open(
     Ok(opened.into_iter().collect())
 }
 
-/// All of them beat for so long. Times are from sent to answered, us.
+/// Sends beats on all sockets for `time`. The times are from sent to answered, us.
 async fn beat(
     sockets: Vec<Socket>,
     time: Duration,

@@ -1,4 +1,4 @@
-//! Saturated: wrk sends the next heartbeat on a connection as soon as the last is answered.
+//! Saturated: wrk sends the next heartbeat on a connection as soon as the last one is answered.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -12,7 +12,7 @@ use super::{Ground, costs};
 use crate::process::Process;
 use crate::results::{Figures, figure};
 
-/// What wrk/heartbeat.lua prints.
+/// Result that `wrk/heartbeat.lua` prints.
 #[derive(Clone, Copy, Debug, Deserialize)]
 struct Report {
     requests: u64,
@@ -23,7 +23,7 @@ struct Report {
     p99_us: f64,
 }
 
-/// Connections are shared out over the nodes.
+/// Measures one wrk per node. The connections are spread over the nodes.
 pub fn run(ground: Ground<'_>, connections: usize) -> anyhow::Result<Figures> {
     let Ground { running, setup, sizes, place } = ground;
     let beats = place.beats(setup);
@@ -38,7 +38,7 @@ pub fn run(ground: Ground<'_>, connections: usize) -> anyhow::Result<Figures> {
     ensure!(answered > 0, "not one heartbeat was answered");
     let mut figures = costs(spent, answered as f64);
     let rate: f64 = reports.iter().map(|r| r.requests as f64 / (r.us.max(1) as f64 / 1e6)).sum();
-    // Of two nodes the worse: quantiles can't be added up.
+    // With two nodes the worse one counts, because quantiles can't be added.
     let worst = |of: fn(&Report) -> f64| reports.iter().map(of).fold(0.0, f64::max) / 1e3;
     figures.extend([
         (figure::RATE, rate),
@@ -49,7 +49,7 @@ pub fn run(ground: Ground<'_>, connections: usize) -> anyhow::Result<Figures> {
     Ok(figures)
 }
 
-/// One wrk a node, at the same time.
+/// Runs one wrk per node, all at the same time.
 fn wrk(
     addresses: &[SocketAddr],
     connections: usize,

@@ -1,6 +1,7 @@
-//! The fold's speed: a beat of a known viewer, a viewer who joins, and what encoding and decoding a
-//! record costs; one core. `cargo bench -p housecount-core --bench fold`; figures in
-//! docs/PERFORMANCE.md.
+//! Benchmarks of the fold on one core: a beat of a known viewer, a viewer who joins, encoding and
+//! decoding a record.
+//!
+//! `cargo bench -p housecount-core --bench fold`; the figures are in docs/PERFORMANCE.md.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -14,10 +15,10 @@ use housecount_core::time::UnixMs;
 const RULES: Rules = Rules { ttl_ms: 120_000, leave_grace_ms: 3_000 };
 const KEY: HandleKey = HandleKey(7);
 const NOW: u64 = 1_790_000_000_000;
-/// Beats of one batch, as a busy node gathers them.
+/// Beats of one batch, as on a busy node.
 const BATCH: usize = 1_024;
 
-/// Ids of 36 characters, in no order that memory could follow.
+/// Returns an id of 36 characters. The order of the ids does not follow the order in memory.
 fn viewer(n: u64) -> String {
     let mixed = (n + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     format!(
@@ -34,7 +35,7 @@ fn beat(viewer: &str, at: u64) -> EventRef<'_> {
     EventRef { at: UnixMs(at), kind: EventKind::Beat, stage: "stage-1", viewer, session: "" }
 }
 
-/// A stage with so many viewers, who have all beaten once.
+/// Builds a fold with `viewers` viewers on one stage, after one beat of each.
 fn audience(viewers: u64) -> (Fold, Vec<String>) {
     let mut fold = Fold::new(RULES, 1, true);
     fold.set_key(0, KEY);
@@ -53,7 +54,7 @@ fn known(c: &mut Criterion) {
         let (mut fold, names) = audience(viewers);
         let handles: Vec<Handle> =
             names.iter().map(|name| Handle::of(KEY, "stage-1", name, "")).collect();
-        // In another order than they came: players spread over the interval.
+        // An order other than that of the joins, because players spread over the interval.
         let order = |n: usize| n.wrapping_mul(7_919) % handles.len();
         let (mut from, mut at, mut batch) = (0, NOW, Vec::with_capacity(BATCH));
         group.bench_function(BenchmarkId::new("by handle", viewers), |b| {
@@ -96,7 +97,7 @@ fn joining(c: &mut Criterion) {
         .measurement_time(Duration::from_secs(4));
     let (names, more): (Vec<_>, Vec<_>) =
         ((0..900_000).map(viewer).collect(), (900_000..1_000_000).map(viewer).collect());
-    // As a node folds those who join: many at once, when the log has them.
+    // A node folds joining viewers in this way: many at once, after the log has accepted them.
     let joining: Vec<RecordEntry<'_>> =
         more.iter().map(|name: &String| RecordEntry::Full(beat(name, NOW))).collect();
     let full = || {

@@ -1,8 +1,8 @@
-//! How fast the ledger is made and read: `cargo bench -p housecount-core --bench ledger`
+//! Benchmarks of writing and reading the ledger: `cargo bench -p housecount-core --bench ledger`
 //!
-//! The crowd of the ledger's figures (tests/crowd), an hour in. A *viewer-window* is a viewer with
-//! any proven time in a window. `encode` is proof minus book and its bytes; `decode` is bytes into
-//! a book, as every reader does.
+//! The crowd of the ledger's figures (tests/crowd), after an hour. A *viewer-window* is a viewer
+//! with any proven time in a window. `encode` makes a chunk of proof minus book and its bytes.
+//! `decode` reads bytes into a book, as every reader does.
 
 #![allow(missing_docs)]
 
@@ -21,7 +21,7 @@ const TTL_MS: u64 = 120_000;
 const RULES: Rules = Rules { ttl_ms: TTL_MS, leave_grace_ms: 3_000 };
 const KEPT_MS: u64 = 3_600_000 + TTL_MS;
 
-/// What one viewer proved on one stage.
+/// Proven time of one viewer on one stage.
 type Row = (String, String, Vec<Span>);
 
 fn draft(proven: &[Row], book: &Book, window: Span) -> Chunk {
@@ -32,7 +32,8 @@ fn draft(proven: &[Row], book: &Book, window: Span) -> Chunk {
     draft.finish()
 }
 
-/// The book after an hour, what is proven for the next window, and how many watched in it.
+/// Returns the book after an hour, the proven time for the next window, and the number of viewers
+/// in it.
 fn an_hour_in(shape: Shape) -> (Fold, Book, Span, Vec<Row>, u64) {
     let base = UnixMs(1_790_000_000_000).aligned(WINDOW_MS);
     let (mut crowd, mut proof, mut book) =

@@ -1,22 +1,21 @@
-//! A batch: events of one record while they gather, in two growing buffers that are used again and
-//! again.
+//! A batch: events of one record while they gather, in two growing buffers that are reused.
 //!
-//! A heartbeat that joins is copied once, into a text that is there already: nothing is allocated
-//! for it.
+//! A heartbeat that joins is copied once, into an existing text, without an allocation of its own.
 
 use crate::event::{EventKind, EventRef};
 use crate::limits::RECORD_EVENTS_MAX;
 use crate::time::UnixMs;
 
-/// Events in the order in which they came. Ids must have been checked, as for every [`EventRef`].
+/// Events in the order of their arrival. The ids must have been checked, as for every [`EventRef`].
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
-    /// All ids, one after the other.
+    /// All ids, one after another.
     text: String,
     events: Vec<BatchEntry>,
 }
 
-/// An event whose ids begin at `start` of the text. Their lengths fit: see `limits`.
+/// An event whose ids begin at `start` of the text. Their lengths fit the fields, by the limits in
+/// `limits`.
 #[derive(Clone, Copy, Debug)]
 struct BatchEntry {
     at: UnixMs,
@@ -44,7 +43,7 @@ impl Batch {
         }
     }
 
-    /// The events.
+    /// Iterates over the events.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = EventRef<'_>> {
         self.events.iter().map(|entry| {
             let viewer = entry.start as usize + usize::from(entry.stage_len);
@@ -59,13 +58,13 @@ impl Batch {
         })
     }
 
-    /// When the first of them was said; `None` if there are none.
+    /// Returns the time of the oldest event, or `None` if the batch is empty.
     #[must_use]
     pub fn oldest(&self) -> Option<UnixMs> {
         self.events.iter().map(|entry| entry.at).min()
     }
 
-    /// Those said at or after `since`.
+    /// Returns a batch of the events at or after `since`.
     #[must_use]
     pub fn since(&self, since: UnixMs) -> Batch {
         let mut kept = Batch::default();
@@ -73,25 +72,25 @@ impl Batch {
         kept
     }
 
-    /// How many there are.
+    /// Returns the number of events.
     #[must_use]
     pub fn len(&self) -> usize {
         self.events.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether the batch has no events.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.events.is_empty()
     }
 
-    /// Whether it is as much as a record holds.
+    /// Returns whether the batch has as many events as a record may hold.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.events.len() >= RECORD_EVENTS_MAX
     }
 
-    /// Forgets them, and keeps the room.
+    /// Removes all events and keeps the buffers.
     pub fn clear(&mut self) {
         self.text.clear();
         self.events.clear();

@@ -1,27 +1,27 @@
-//! When a player is to beat next.
+//! Schedule of a player's next beat.
 //!
 //! Beats are spread by up to a tenth of the interval to either side, so that players who began
-//! together don't go on together. The spread is drawn from the session and the time of its beat and
-//! from nothing else: whoever knows a beat knows when the next one was asked for. That is why the
-//! archive need keep only how late each one was.
+//! together do not stay together. The spread follows only from the session and the time of its
+//! beat. A reader that has a beat can therefore compute when the next one was asked for. That is
+//! why the archive stores only how late each beat was.
 
 use crate::time::UnixMs;
 
-/// Archived times are multiples of this.
+/// Length of a tick: archived times are multiples of it.
 pub const TICK_MS: u64 = 100;
-/// The steps of the spread to either side, each a 300th of the interval: at 30 s, a tick.
+/// Steps of the spread to either side, each a 300th of the interval. At 30 s a step is one tick.
 const STEPS: u64 = 30;
 
-/// After how many ms the session is asked to beat again, if nothing presses: the interval give or
-/// take a tenth.
+/// Returns the ms until a session's next beat without overload: the interval, plus or minus up to a
+/// tenth.
 #[must_use]
 pub fn next_gap_ms(interval_ms: u64, viewer: &str, session: &str, at: UnixMs) -> u64 {
     let drawn = draw(viewer, session, at) % (2 * STEPS + 1);
     (interval_ms.saturating_mul(9 * STEPS + drawn) / (10 * STEPS)).max(1)
 }
 
-/// A number that follows from a session and the tick of its beat. Frozen: archives are read with
-/// it.
+/// Returns a number that follows from a session and the tick of its beat. It is frozen, because
+/// archives are read with it.
 fn draw(viewer: &str, session: &str, at: UnixMs) -> u64 {
     let mut ids = crc32fast::Hasher::new();
     ids.update(viewer.as_bytes());

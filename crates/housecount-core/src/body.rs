@@ -1,14 +1,14 @@
-//! The body of a row in the embedded cold tier: an item's attributes as bytes.
+//! Body of a row in the embedded cold tier: an item's attributes as bytes.
 //!
 //! The checksum covers the row's keys as well, so a body that damage has moved to another key is
-//! not taken for that key's. DynamoDB stores attributes by itself and needs no body.
+//! refused there. DynamoDB stores attributes itself and needs no body.
 
 use std::collections::BTreeMap;
 
 use crate::codec::{ByteReader, DecodeError, put_text, put_varint};
 use crate::item::{Attr, Item};
 
-/// The version byte of a body.
+/// Version byte of a body.
 const VERSION: u8 = 1;
 const TEXT: u8 = 0;
 const NUMBER: u8 = 1;
@@ -58,7 +58,8 @@ pub fn encode(pk: &str, sk: &str, item: &Item) -> Vec<u8> {
 /// Decodes the body of the row at these keys.
 ///
 /// # Errors
-/// `Checksum` if the body or a key is damaged, `Version` if a later version wrote it.
+/// Returns a [`DecodeError`]: `Checksum` if the body or a key is damaged, `Version` if a later
+/// version wrote it. The other variants report a body that breaks the format.
 pub fn decode(pk: &str, sk: &str, body: &[u8]) -> Result<Item, DecodeError> {
     let (bytes, sum) =
         body.split_last_chunk::<SUM_BYTES>().ok_or(DecodeError::Truncated { at: body.len() })?;
@@ -108,7 +109,7 @@ fn text(reader: &mut ByteReader<'_>) -> Result<String, DecodeError> {
     Ok(reader.text("an attribute's text", bytes_max)?.to_string())
 }
 
-/// CRC-32 (IEEE) of both keys, each behind its length, and of the body.
+/// Computes the CRC-32 (IEEE) of both keys, each after its length, and of the body.
 fn checksum(pk: &str, sk: &str, bytes: &[u8]) -> u32 {
     let mut keys = Vec::with_capacity(pk.len() + sk.len() + 4);
     put_text(&mut keys, pk);

@@ -1,8 +1,8 @@
-//! What to answer while the fold is known to be missing viewers.
+//! Counts to answer with while the fold is known to be missing viewers.
 //!
-//! After the hot tier was lost, or after nobody could say anything for a while, the fold knows only
-//! those who have beaten since. Everybody who still watches will have within one `ttl`. Until then
-//! the last counts known are a floor under the real ones, and every answer says `recovering`: a
+//! After the hot tier was lost, or after a time without logged events, the fold has only viewers
+//! with a beat since then. All others who still watch beat within one `ttl`. Until then the last
+//! known counts are a floor under the real ones, and every answer has `recovering`. Clients get a
 //! flagged high count instead of a low one that looks real.
 
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use crate::fold::{Count, StageView};
 use crate::roster::Roster;
 use crate::time::UnixMs;
 
-/// The last counts known from before a gap, and until when they stand in.
+/// Last known counts from before a gap, and the time until which they are used.
 #[derive(Clone, Debug, Default)]
 pub struct Bridge {
     until: UnixMs,
@@ -21,15 +21,15 @@ pub struct Bridge {
 }
 
 impl Bridge {
-    /// A bridge over `roster` until `until`.
+    /// Creates a bridge from `roster` until `until`.
     #[must_use]
     pub fn new(roster: Roster, until: UnixMs) -> Bridge {
         let stages = roster.stages.into_iter().map(|view| (view.stage.clone(), view)).collect();
         Bridge { until, total: roster.total, stages }
     }
 
-    /// Keeps it open until `until` at least. The floors of one that was over by `now` are not
-    /// brought back.
+    /// Keeps the bridge open at least until `until`. If it was closed at `now`, its old floors are
+    /// dropped.
     pub fn extend(&mut self, until: UnixMs, now: UnixMs) {
         if !self.is_open(now) {
             *self = Bridge::default();
@@ -37,19 +37,19 @@ impl Bridge {
         self.until = self.until.max(until);
     }
 
-    /// Until when it stands.
+    /// Returns the time at which the bridge ends.
     #[must_use]
     pub fn until(&self) -> UnixMs {
         self.until
     }
 
-    /// Whether counts at `now` are bridged.
+    /// Returns whether counts at `now` are bridged.
     #[must_use]
     pub fn is_open(&self, now: UnixMs) -> bool {
         now < self.until
     }
 
-    /// A stage's count, given what the fold says.
+    /// Returns a stage's count from the fold's `real` count, at least the floor.
     #[must_use]
     pub fn count(&self, stage: &str, real: Count, now: UnixMs) -> Count {
         match self.stages.get(stage) {
@@ -58,19 +58,19 @@ impl Bridge {
         }
     }
 
-    /// The count over all stages, given what the fold says.
+    /// Returns the count over all stages from the fold's `real` count, at least the floor.
     #[must_use]
     pub fn total(&self, real: Count, now: UnixMs) -> Count {
         if self.is_open(now) { at_least(real, self.total) } else { real }
     }
 
-    /// The stages that are bridged at `now`.
+    /// Returns the stages that are bridged at `now`.
     pub fn stages(&self, now: UnixMs) -> impl Iterator<Item = &StageView> {
         self.stages.values().filter(move |_| self.is_open(now))
     }
 
-    /// The stages that are bridged at `now` with ids greater than `after` and not greater than
-    /// `last`, sorted by id.
+    /// Returns the stages that are bridged at `now` with ids greater than `after` and not greater
+    /// than `last`, sorted by id.
     pub fn stages_within<'a>(
         &'a self,
         now: UnixMs,
@@ -85,7 +85,7 @@ impl Bridge {
             .filter(move |_| self.is_open(now))
     }
 
-    /// The bridged stage, if it is one.
+    /// Returns the bridged stage, if there is one.
     #[must_use]
     pub fn stage(&self, stage: &str, now: UnixMs) -> Option<&StageView> {
         self.stages.get(stage).filter(|_| self.is_open(now))

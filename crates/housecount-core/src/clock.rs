@@ -1,38 +1,38 @@
-//! How a node follows the log's clock between two exchanges with the log.
+//! Estimate of the log's clock between two exchanges with the log.
 //!
-//! Events are stamped when they come in, but the log's clock is read only with every append and
-//! read. In between a node adds its own monotonic clock. Each exchange bounds the difference of the
-//! two: the log read its clock somewhere between our sending and our receiving. An estimate inside
-//! these bounds is kept as it is; one outside is moved to the nearest bound. So slow exchanges
-//! (wide bounds) don't disturb it, and fast ones keep it within a round trip.
+//! A node stamps events when they arrive, but reads the log's clock only with every append and
+//! read. In between it adds its own monotonic clock. Each exchange bounds the difference of the
+//! two, because the log read its clock between the node's sending and receiving. An estimate inside
+//! these bounds stays as it is; one outside moves to the nearest bound. Slow exchanges (wide
+//! bounds) therefore don't disturb it, and fast ones keep it within a round trip.
 //!
-//! It never goes backwards: when the log's clock does (a failover to a machine that runs behind),
-//! the estimate runs 1 % slow until it meets it, because frozen time would prove nothing and
-//! stepped time proves it twice.
+//! The estimate never goes backwards. The log's clock may, after a failover to a machine that runs
+//! behind. Then the estimate runs 1 % slow until the two meet. Frozen time would prove no watch
+//! time, and stepped time would prove it twice.
 
 use crate::time::UnixMs;
 
-/// By how much the estimate may lag its own monotonic clock while it waits for a log that stepped
-/// back.
+/// Inverse of the rate at which the estimate may lag its monotonic clock, while it waits for a log
+/// that stepped back.
 const SLEW_DIVISOR: u64 = 100;
 
 /// An estimate of the log's clock. `mono` is any clock of this process that never goes backwards,
 /// in ms.
 #[derive(Clone, Debug, Default)]
 pub struct LogClock {
-    /// Log time = mono + offset; meaningless until the first exchange.
+    /// Log time minus `mono`; meaningless until the first exchange.
     offset_ms: i64,
-    /// When the bounds were last compared.
+    /// Time of the last exchange, on `mono`.
     compared_mono_ms: u64,
-    /// What was last handed out.
+    /// Last time that [`now`](Self::now) returned.
     last: UnixMs,
-    /// Whether there was an exchange at all.
+    /// Whether there was an exchange.
     set: bool,
 }
 
 impl LogClock {
-    /// Takes in an exchange: asked at `sent`, answered at `received` (both mono), the log's clock
-    /// said `log`.
+    /// Updates the estimate from an exchange. The request was sent at `sent_mono_ms`, the answer
+    /// arrived at `received_mono_ms`, and the log's clock read `log`.
     pub fn observe(&mut self, sent_mono_ms: u64, received_mono_ms: u64, log: UnixMs) {
         let log = i64::try_from(log.0).unwrap_or(i64::MAX);
         let mono = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
@@ -49,9 +49,11 @@ impl LogClock {
         self.compared_mono_ms = received_mono_ms;
     }
 
-    /// Another node has stamped an event with `stamp`, as far as its reading of the log's clock is
-    /// ahead of ours: it has known the log since before its clock stepped back. All nodes go by the
-    /// one that is ahead, or what one takes would be old for another.
+    /// Moves the estimate forward to another node's event stamp, if that is ahead.
+    ///
+    /// The other node has followed the log since before the log's clock stepped back. All nodes
+    /// follow the one that is ahead. Otherwise an event that one node accepts would be old for
+    /// another.
     pub fn advance_to(&mut self, mono_ms: u64, stamp: UnixMs) {
         if self.now(mono_ms).is_some_and(|now| now < stamp) {
             let ahead = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
@@ -59,7 +61,8 @@ impl LogClock {
         }
     }
 
-    /// The log's clock now; `None` before the first exchange. Never less than what it said before.
+    /// Returns the log's clock now, or `None` before the first exchange. It never returns less than
+    /// before.
     pub fn now(&mut self, mono_ms: u64) -> Option<UnixMs> {
         if !self.set {
             return None;
@@ -85,7 +88,7 @@ mod tests {
     fn a_slow_exchange_disturbs_nothing() {
         let mut clock = LogClock::default();
         clock.observe(100, 100, UnixMs(1_000_100));
-        // The log answered at once, but its answer lay in a socket for a minute.
+        // The log answered at once, but the answer waited in a socket for a minute.
         clock.observe(200, 60_200, UnixMs(1_000_200));
         assert_eq!(clock.now(60_300), Some(UnixMs(1_060_300)));
     }
@@ -118,7 +121,8 @@ mod tests {
         let mut clock = LogClock::default();
         clock.observe(0, 0, UnixMs(1_000_000));
         let mut last = clock.now(0).unwrap();
-        // The log lost ten minutes. Asked every 100 ms, the estimate keeps running, 1 % slow.
+        // The log lost ten minutes. With an exchange every 100 ms the estimate keeps running, 1 %
+        // slow.
         for tick in 1..=1_000 {
             let mono = tick * 100;
             clock.observe(mono, mono, UnixMs(400_000 + mono));
@@ -130,8 +134,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the delays, the estimate stays within the shortest one-way delay seen of the
-        /// true clock.
+        /// With any delays, the estimate stays close to the true clock: within the shortest one-way
+        /// delay seen.
         #[test]
         fn stays_within_the_bounds(delays in proptest::collection::vec((0u64..500, 0u64..500), 1..100)) {
             let (mut clock, mut mono, truth) = (LogClock::default(), 10_000u64, 1_700_000_000_000u64);

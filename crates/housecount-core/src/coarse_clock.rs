@@ -1,23 +1,24 @@
-//! A clock that is told in whole seconds: what its answers say about the milliseconds.
+//! Bounds of a clock whose answers are whole seconds.
 //!
-//! An answer says in which second it was given, and it was given between our sending and our
-//! receiving. So each answer bounds the difference of that clock and our own; answers from all
-//! parts of the second together bound it to some milliseconds. Nothing is guessed: the clock lies
-//! within the bounds, unless it was set, or we were asleep. Then an answer contradicts them, and
-//! they begin anew with it.
+//! An answer contains its second, and the clock was read between the request and the answer. Each
+//! answer therefore bounds the difference of that clock and this process's own. Answers from all
+//! parts of the second together bound it to some milliseconds. The clock is always within the
+//! bounds, unless it was set or this process was suspended. Then an answer contradicts the bounds,
+//! and they start again from that answer.
 
 use crate::time::UnixMs;
 
-/// By how much two clocks may run apart, in millionths: ten times what a quartz does.
+/// Allowed drift of two clocks, in millionths: ten times that of a quartz.
 const DRIFT_MILLIONTHS: u64 = 200;
 
-/// What is known. `mono` is any clock of this process that never goes backwards, in ms.
+/// Bounds known so far. `mono` is any clock of this process that never goes backwards, in ms.
 #[derive(Clone, Debug, Default)]
 pub struct CoarseClock {
     known: Option<OffsetBounds>,
 }
 
-/// The difference of the two clocks, at the least and at the most, each when it was found.
+/// Lower and upper bound of the difference of the two clocks, each with the time at which it was
+/// found.
 #[derive(Clone, Copy, Debug)]
 struct OffsetBounds {
     low: (i64, u64),
@@ -25,7 +26,7 @@ struct OffsetBounds {
 }
 
 impl OffsetBounds {
-    /// The same now: the clocks may have run apart since.
+    /// Returns the bounds widened by the possible drift since they were found.
     fn at(self, mono_ms: u64) -> (i64, i64) {
         let drift_ms = |since_ms: u64| {
             signed(
@@ -43,10 +44,10 @@ fn signed(ms: u64) -> i64 {
 }
 
 impl CoarseClock {
-    /// Takes in an answer, sent for and received at these times, that says which `second` it was
-    /// (in ms).
+    /// Updates the bounds from an answer with its `second` (in ms), and the times of request and
+    /// answer.
     pub fn observe(&mut self, sent_mono_ms: u64, received_mono_ms: u64, second: UnixMs) {
-        // Our own milliseconds are cut off: it may have been received nearly one later.
+        // `mono` is cut to whole ms, so the answer may have arrived nearly one ms later.
         let low_ms = signed(second.0).saturating_sub(signed(received_mono_ms)).saturating_sub(1);
         let high_ms = signed(second.0).saturating_add(1_000).saturating_sub(signed(sent_mono_ms));
         let (low, high) = ((low_ms, received_mono_ms), (high_ms, received_mono_ms));
@@ -60,7 +61,8 @@ impl CoarseClock {
         self.known = Some(if least <= most { both } else { OffsetBounds { low, high } });
     }
 
-    /// What the clock says, at the earliest and at the latest; `None` before the first answer.
+    /// Returns the earliest and the latest possible time of the clock, or `None` before the first
+    /// answer.
     #[must_use]
     pub fn bounds(&self, mono_ms: u64) -> Option<(UnixMs, UnixMs)> {
         let (low_ms, high_ms) = self.known?.at(mono_ms);
@@ -75,8 +77,7 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// Whatever the delays and the phases, and with a clock that runs apart as far as is
-        /// allowed for.
+        /// Any delays and phases, with a clock that drifts nearly as far as allowed.
         #[test]
         fn the_clock_is_within_its_bounds(
             calls in proptest::collection::vec((0u64..3_000, 0u64..400, 0u64..400), 1..80),

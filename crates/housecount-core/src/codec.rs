@@ -1,10 +1,10 @@
-//! Reading and writing the primitives of the stored formats: little-endian integers, LEB128
-//! varints, length-prefixed strings, and a CRC-32 at the end.
+//! Primitives of the stored formats: little-endian integers, LEB128 varints, length-prefixed
+//! strings, and a CRC-32 at the end.
 //!
-//! Every read is checked: bytes come from outside, so a short or wild input is an error and never a
-//! panic.
+//! Every read is checked. Bytes come from outside, so a short or invalid input returns an error and
+//! never panics.
 
-/// Why bytes could not be read. Whoever knows which item they came from adds its name.
+/// Reason why bytes could not be read. The caller adds the name of the item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     /// The bytes end before the value does.
@@ -13,33 +13,33 @@ pub enum DecodeError {
         /// Offset of the byte.
         at: usize,
     },
-    /// The checksum doesn't match the bytes: they were damaged on the way or on the disk.
+    /// The checksum doesn't match the bytes, which were damaged in transit or on the disk.
     #[error("the checksum is {found:08x}, but the bytes give {computed:08x}")]
     Checksum {
-        /// What is stored.
+        /// Stored checksum.
         found: u32,
-        /// What the bytes give.
+        /// Checksum computed from the bytes.
         computed: u32,
     },
-    /// The format is newer than this program, or not ours.
+    /// The format is newer than this program, or the bytes are not from housecount.
     #[error("format version {found} is unknown; this program reads version {known}")]
     Version {
-        /// The version byte.
+        /// Version byte of the input.
         found: u8,
-        /// The newest one known here.
+        /// Newest version that this program reads.
         known: u8,
     },
     /// A value breaks its rule.
     #[error("{what} at byte {at} breaks its rule")]
     Invalid {
-        /// Which value.
+        /// Name of the value.
         what: &'static str,
         /// Offset of the byte.
         at: usize,
     },
 }
 
-/// Appends `value` as a LEB128 varint: 7 bits a byte, low ones first.
+/// Appends `value` as a LEB128 varint: 7 bits per byte, low ones first.
 pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push((value as u8) | 0x80);
@@ -48,7 +48,7 @@ pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
-/// Appends `text` behind its length.
+/// Appends the length of `text`, and `text`.
 pub fn put_text(out: &mut Vec<u8>, text: &str) {
     put_varint(out, text.len() as u64);
     out.extend_from_slice(text.as_bytes());
@@ -60,13 +60,13 @@ pub fn seal(out: &mut Vec<u8>) {
     out.extend_from_slice(&sum.to_le_bytes());
 }
 
-/// The checksum that sealed bytes end with: what names them.
+/// Returns the checksum at the end of sealed bytes. Formats use it to identify them.
 #[must_use]
 pub fn checksum(sealed: &[u8]) -> u32 {
     sealed.last_chunk().map_or(0, |sum| u32::from_le_bytes(*sum))
 }
 
-/// Reads what the functions above wrote.
+/// Reads the values that the functions above write.
 #[derive(Clone, Debug)]
 pub struct ByteReader<'a> {
     bytes: &'a [u8],
@@ -74,13 +74,12 @@ pub struct ByteReader<'a> {
 }
 
 impl<'a> ByteReader<'a> {
-    /// A reader over sealed bytes, whose checksum is compared first, and whose version must be
-    /// `known`.
+    /// Opens sealed bytes. Compares their checksum first, and requires version `known`.
     pub fn open(sealed: &'a [u8], known: u8) -> Result<ByteReader<'a>, DecodeError> {
         ByteReader::open_any(sealed, known, known).map(|(_, reader)| reader)
     }
 
-    /// The same for versions from `oldest` to `known`; and which one it is.
+    /// Opens sealed bytes of any version from `oldest` to `known`, and returns the version.
     pub fn open_any(
         sealed: &'a [u8],
         oldest: u8,
@@ -102,37 +101,37 @@ impl<'a> ByteReader<'a> {
         }
     }
 
-    /// A reader over bytes that something else has checked: without a checksum at their end.
+    /// Creates a reader of bytes without a checksum at their end, which another layer has checked.
     pub(crate) fn unsealed(bytes: &'a [u8]) -> ByteReader<'a> {
         ByteReader { bytes, at: 0 }
     }
 
-    /// The offset of the next byte.
+    /// Returns the offset of the next byte.
     #[must_use]
     pub fn at(&self) -> usize {
         self.at
     }
 
-    /// How many bytes are left.
+    /// Returns the number of bytes left.
     #[must_use]
     pub fn left(&self) -> usize {
         self.bytes.len() - self.at
     }
 
-    /// All bytes that are left.
+    /// Returns all bytes that are left.
     #[must_use]
     pub fn rest(self) -> &'a [u8] {
         &self.bytes[self.at..]
     }
 
-    /// One byte.
+    /// Reads one byte.
     pub fn byte(&mut self) -> Result<u8, DecodeError> {
         let byte = *self.bytes.get(self.at).ok_or(DecodeError::Truncated { at: self.at })?;
         self.at += 1;
         Ok(byte)
     }
 
-    /// `len` bytes.
+    /// Reads `len` bytes.
     pub fn take(&mut self, len: usize) -> Result<&'a [u8], DecodeError> {
         let end = self.at.checked_add(len).filter(|end| *end <= self.bytes.len());
         let end = end.ok_or(DecodeError::Truncated { at: self.bytes.len() })?;
@@ -141,21 +140,21 @@ impl<'a> ByteReader<'a> {
         Ok(taken)
     }
 
-    /// A 64-bit little-endian integer.
+    /// Reads a 64-bit little-endian integer.
     pub fn u64_le(&mut self) -> Result<u64, DecodeError> {
         let mut raw = [0; 8];
         raw.copy_from_slice(self.take(8)?);
         Ok(u64::from_le_bytes(raw))
     }
 
-    /// A 32-bit little-endian integer.
+    /// Reads a 32-bit little-endian integer.
     pub fn u32_le(&mut self) -> Result<u32, DecodeError> {
         let mut raw = [0; 4];
         raw.copy_from_slice(self.take(4)?);
         Ok(u32::from_le_bytes(raw))
     }
 
-    /// A LEB128 varint of at most 64 bits.
+    /// Reads a LEB128 varint of at most 64 bits.
     pub fn varint(&mut self) -> Result<u64, DecodeError> {
         let start = self.at;
         let mut value = 0u64;
@@ -173,7 +172,7 @@ impl<'a> ByteReader<'a> {
         Err(DecodeError::Invalid { what: "a varint", at: start })
     }
 
-    /// A length-prefixed string of at most `bytes_max` bytes.
+    /// Reads a length-prefixed string of at most `bytes_max` bytes.
     pub fn text(&mut self, what: &'static str, bytes_max: usize) -> Result<&'a str, DecodeError> {
         let at = self.at;
         let len = usize::try_from(self.varint()?).ok().filter(|len| *len <= bytes_max);
@@ -181,7 +180,7 @@ impl<'a> ByteReader<'a> {
         std::str::from_utf8(raw).map_err(|_| DecodeError::Invalid { what, at })
     }
 
-    /// That nothing is left over.
+    /// Checks that all bytes were read.
     pub fn finish(self) -> Result<(), DecodeError> {
         if self.at == self.bytes.len() {
             return Ok(());

@@ -1,45 +1,45 @@
-//! What players say: beats and leaves.
+//! Events of players: beats and leaves.
 //!
-//! An event carries its own time, stamped once by the node that took it, on the log's clock. It
-//! never changes again, however often the event is sent: that is what makes a retry harmless.
+//! An event carries its own time, stamped once by the node that accepted it, on the log's clock.
+//! The time never changes again, however often the event is sent, so a retry is harmless.
 
 use crate::ids::{SessionId, StageId, ViewerId};
 use crate::time::UnixMs;
 
-/// What is said about a session.
+/// Kind of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EventKind {
-    /// "This session watches this stage now."
+    /// This session watches this stage now.
     Beat,
-    /// "This session has stopped": a hint, which may never come. Without a session it ends them
-    /// all.
+    /// This session has stopped. It is a hint that may never arrive. Without a session it ends all
+    /// sessions of the viewer on the stage.
     Leave,
 }
 
-/// One session on one stage, as a player names itself.
+/// One session on one stage, with the ids that the player sends.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Seat {
     /// The stage that is watched.
     pub stage: StageId,
-    /// Who watches.
+    /// The viewer who watches.
     pub viewer: ViewerId,
-    /// With which player; empty if the player names none.
+    /// The player's session; empty if the player sends none.
     pub session: SessionId,
 }
 
-/// A beat or leave with its time, owned by whoever queues it.
+/// A beat or leave with its time, owned by the queue it waits in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// When it was said, on the log's clock.
+    /// Time of the event, on the log's clock.
     pub at: UnixMs,
-    /// What was said.
+    /// Kind of event.
     pub kind: EventKind,
-    /// About whom.
+    /// The session it is about.
     pub seat: Seat,
 }
 
 impl Event {
-    /// The same event, borrowed.
+    /// Returns the same event, borrowed.
     #[must_use]
     pub fn as_ref(&self) -> EventRef<'_> {
         EventRef {
@@ -56,9 +56,9 @@ impl Event {
 /// [`ids`](crate::ids) on the way in, or by [`record`](crate::record) on the way back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EventRef<'a> {
-    /// When it was said, on the log's clock.
+    /// Time of the event, on the log's clock.
     pub at: UnixMs,
-    /// What was said.
+    /// Kind of event.
     pub kind: EventKind,
     /// The stage it is about.
     pub stage: &'a str,
@@ -68,8 +68,9 @@ pub struct EventRef<'a> {
     pub session: &'a str,
 }
 
-/// The partition of a viewer: the same on every node, for ever, because the log and the ledger are
-/// laid out by it. By viewer and not by stage, so that one hot stage spreads too.
+/// Returns the partition of a viewer. It must stay the same on every node forever, because the log
+/// and the ledger are laid out by it. Partitions are by viewer and not by stage, so that one hot
+/// stage is spread too.
 #[must_use]
 pub fn partition_of(viewer: &str, partitions: u16) -> u16 {
     if partitions <= 1 {

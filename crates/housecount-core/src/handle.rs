@@ -1,10 +1,12 @@
 //! Handles: eight bytes that stand for a session in the log, so that a steady beat needs no ids.
 //!
 //! A handle is a keyed hash of the three ids. The key is the partition's own, made at random when
-//! the partition came to be, so that nobody outside can make two sessions with one handle. Its
-//! first half is the viewer's, under which the fold finds all of a viewer's sessions; the second
-//! half is the session's on the stage. They are the upper halves of SipHash-1-3: with the keys
-//! (key, 1) of the viewer, and with (key, 2) of that hash (64 bits, little-endian), the stage, a
+//! the partition was created. So no client can make two sessions with one handle. The first half of
+//! a handle is the viewer's, by which the fold finds all of a viewer's sessions. The second half is
+//! the session's on the stage.
+//!
+//! Both are upper halves of SipHash-1-3. The first has the keys (key, 1) and hashes the viewer. The
+//! second has the keys (key, 2) and hashes that first hash (64 bits, little-endian), the stage, a
 //! zero byte and the session.
 //!
 //! With 64 bits, one of 37 million audiences of a million sessions has two with the same handle.
@@ -14,7 +16,7 @@ use std::hash::Hasher;
 
 use siphasher::sip::SipHasher13;
 
-/// What a partition's handles are made with. Zero: not known yet.
+/// Key of a partition's handles. Zero: not known yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HandleKey(pub u64);
 
@@ -28,36 +30,36 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// The handle of a session.
+    /// Returns the handle of a session.
     #[must_use]
     pub fn of(key: HandleKey, stage: &str, viewer: &str, session: &str) -> Handle {
-        // SipHash-1-3 is frozen by its definition: all nodes must agree.
+        // SipHash-1-3 is frozen by its definition, because all nodes must agree.
         let head = SipHasher13::new_with_keys(key.0, 1).hash(viewer.as_bytes());
         let mut tail = SipHasher13::new_with_keys(key.0, 2);
         tail.write_u64(head);
         tail.write(stage.as_bytes());
-        tail.write_u8(0); // no stage has it
+        tail.write_u8(0); // no stage contains a zero byte
         tail.write(session.as_bytes());
         Handle { head: (head >> 32) as u32, tail: (tail.finish() >> 32) as u32 }
     }
 
-    /// The viewer's half.
+    /// Returns the viewer's half.
     pub(super) fn head(self) -> u32 {
         self.head
     }
 
-    /// The session's half.
+    /// Returns the session's half.
     pub(super) fn tail(self) -> u32 {
         self.tail
     }
 
-    /// Its bytes.
+    /// Returns the bytes of the handle.
     #[must_use]
     pub fn bytes(self) -> [u8; 8] {
         (u64::from(self.head) << 32 | u64::from(self.tail)).to_be_bytes()
     }
 
-    /// The handle with these bytes.
+    /// Returns the handle with these bytes.
     #[must_use]
     pub fn from_bytes(bytes: [u8; 8]) -> Handle {
         let whole = u64::from_be_bytes(bytes);
@@ -80,6 +82,6 @@ mod tests {
         assert_ne!(of(""), Handle::of(HandleKey(8), "s/1", "ann", ""));
     }
 
-    /// Computed apart from the code, by the definition of SipHash-1-3 and the text above.
+    /// Computed independently of the code, by the definition of SipHash-1-3 and the text above.
     const FROZEN: &str = "[50, 76, 2c, 04, 8f, ac, 6b, 86]";
 }

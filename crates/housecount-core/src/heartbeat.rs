@@ -1,4 +1,4 @@
-//! A heartbeat as an item, for those who audit by reading the table: one item a heartbeat.
+//! A heartbeat as an item, one item per heartbeat, for audits that read the table.
 
 use crate::event::EventRef;
 use crate::item::{Attr, AttrError, Item, number, text};
@@ -6,11 +6,11 @@ use crate::keys::Key;
 use crate::snapshot::expiry_s;
 use crate::time::{DAY_MS, UnixMs};
 
-/// How long a day is listed after its last heartbeat has expired. DynamoDB takes some days to
-/// delete an expired item, and `housecount forget` must find it until then.
+/// Time for which a day stays listed after its last heartbeat has expired. DynamoDB takes some days
+/// to delete an expired item, and `housecount forget` must find it until then.
 const LISTED_AFTER_MS: u64 = 7 * DAY_MS;
 
-/// The key and the item that list the stage of a heartbeat at `at` for its day.
+/// Returns the key and the item that list the stage of a heartbeat at `at` for its day.
 #[must_use]
 pub fn day(stage: &str, at: UnixMs, retention_ms: u64) -> (Key, Item) {
     let day = at.aligned(DAY_MS);
@@ -21,7 +21,7 @@ pub fn day(stage: &str, at: UnixMs, retention_ms: u64) -> (Key, Item) {
     (Key::HeartbeatDay { day, stage: stage.to_string() }, item)
 }
 
-/// The key and the item of a heartbeat, which expires `retention_ms` after it.
+/// Returns the key and the item of a heartbeat, which expires `retention_ms` after it.
 #[must_use]
 pub fn item(beat: &EventRef<'_>, retention_ms: u64) -> (Key, Item) {
     let key = Key::Heartbeat {
@@ -41,10 +41,10 @@ pub fn item(beat: &EventRef<'_>, retention_ms: u64) -> (Key, Item) {
     (key, item.into_iter().chain(session).collect())
 }
 
-/// What such an item says: when, who and with which session.
+/// Reads the time, the viewer and the session of a heartbeat's item.
 ///
 /// # Errors
-/// An attribute that every heartbeat has is missing.
+/// Returns an [`AttrError`] if `timestamp` or `userId` is missing or of another type.
 pub fn read(item: &Item) -> Result<(UnixMs, &str, &str), AttrError> {
     let at = UnixMs(number(item, "timestamp")?);
     Ok((at, text(item, "userId")?, text(item, "sessionId").unwrap_or_default()))
@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn days_are_frozen_and_outlive_their_heartbeats() {
-        let at = UnixMs(1_790_035_199_999); // the last of its day
+        let at = UnixMs(1_790_035_199_999); // the last ms of its day
         let (key, listed) = day("s/1", at, 86_400_000);
         assert_eq!((key.pk().as_str(), key.sk().as_str()), ("HEARTBEATS", "1789948800000#s/1"));
         assert_eq!(format!("{listed:?}"), r#"{"stageArn": S("s/1"), "ttl": N(1790726400)}"#);

@@ -1,41 +1,40 @@
 //! Ids: parsed once at the edge, never a bare string after.
 //!
-//! Parsing is the only way in, so a `StageId` that exists is a `StageId` that fits every key and
-//! log record. They share their bytes (`Arc<str>`): one id travels from the request to the log, the
-//! fold and the reply.
+//! Ids are made by parsing only, so every `StageId` fits every key and log record. Clones share
+//! their bytes (`Arc<str>`): one id passes from the request to the log, the fold and the reply.
 
 use std::fmt;
 use std::sync::Arc;
 
 use crate::limits::{SESSION_ID_BYTES_MAX, STAGE_ID_BYTES_MAX, VIEWER_ID_BYTES_MAX};
 
-/// Why a string is not an id. The text is meant for whoever sent it.
+/// Reason why a string is not an id. The text is for the sender of the string.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdError {
     /// The id has no bytes.
     #[error("{what} is empty")]
     Empty {
-        /// Which id: `stage`, `viewer` or `session`.
+        /// Kind of id: `stage`, `viewer` or `session`.
         what: &'static str,
     },
     /// The id has too many bytes.
     #[error("{what} is {bytes} bytes long; at most {bytes_max} are allowed")]
     TooLong {
-        /// Which id.
+        /// Kind of id.
         what: &'static str,
-        /// How long it is.
+        /// Length of the id.
         bytes: usize,
-        /// How long it may be.
+        /// Maximum length.
         bytes_max: usize,
     },
-    /// The id holds a character that its kind doesn't allow.
+    /// The id has a character that its kind doesn't allow.
     #[error("{what} has a character that is not allowed at byte {at}: {rule}")]
     BadCharacter {
-        /// Which id.
+        /// Kind of id.
         what: &'static str,
         /// Offset of the character, in bytes.
         at: usize,
-        /// The rule it breaks.
+        /// Rule that the character breaks.
         rule: &'static str,
     },
 }
@@ -47,16 +46,16 @@ fn check_length(what: &'static str, text: &str, bytes_max: usize) -> Result<(), 
     Ok(())
 }
 
-/// Whether a rule holds for all bytes. Without a way out after the first that breaks it, many are
-/// looked at at once.
+/// Returns whether a rule holds for all bytes. Without an early exit the compiler can test several
+/// bytes at once.
 fn is_all(text: &str, rule: impl Fn(u8) -> bool) -> bool {
     text.bytes().fold(true, |is_all, byte| is_all & rule(byte))
 }
 
-/// `viewer` and `session`: UTF-8 without control characters.
+/// Checks the rule of `viewer` and `session`: UTF-8 without control characters.
 fn check_text(what: &'static str, text: &str, bytes_max: usize) -> Result<(), IdError> {
     check_length(what, text, bytes_max)?;
-    // Most ids are ASCII, whose control characters are those below the space, and one above the
+    // Most ids are ASCII, whose control characters are those below the space, and the one above the
     // tilde.
     if is_all(text, |byte| matches!(byte, b' '..=b'~')) {
         return Ok(());
@@ -74,13 +73,13 @@ macro_rules! id {
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// Takes `text` as an id if it keeps the rule above.
+            /// Parses `text` as an id by the rule above.
             pub fn parse(text: &str) -> Result<$name, IdError> {
                 Self::check(text)?;
                 Ok($name(text.into()))
             }
 
-            /// The id as it was given.
+            /// Returns the id as it was given.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -101,18 +100,18 @@ id! {
 }
 
 id! {
-    /// Who is billed and counted: 1-128 bytes of UTF-8 without control characters.
+    /// A viewer, who is billed and counted: 1-128 bytes of UTF-8 without control characters.
     ViewerId
 }
 
 id! {
     /// One player of a viewer (tab, device): at most 128 bytes of UTF-8 without control characters.
-    /// Empty when the player names none: a beat without a session is session `""`.
+    /// Empty if the player sends none: a beat without a session is session `""`.
     SessionId
 }
 
 impl StageId {
-    /// The rule of a stage id.
+    /// Checks the rule of a stage id.
     pub fn check(text: &str) -> Result<(), IdError> {
         let what = "stage";
         if text.is_empty() {
@@ -132,7 +131,7 @@ impl StageId {
 }
 
 impl ViewerId {
-    /// The rule of a viewer id.
+    /// Checks the rule of a viewer id.
     pub fn check(text: &str) -> Result<(), IdError> {
         if text.is_empty() {
             return Err(IdError::Empty { what: "viewer" });
@@ -142,12 +141,12 @@ impl ViewerId {
 }
 
 impl SessionId {
-    /// The rule of a session id.
+    /// Checks the rule of a session id.
     pub fn check(text: &str) -> Result<(), IdError> {
         check_text("session", text, SESSION_ID_BYTES_MAX)
     }
 
-    /// The session of a player that names none.
+    /// Returns the session of a player that sends none.
     #[must_use]
     pub fn unnamed() -> SessionId {
         SessionId("".into())

@@ -1,9 +1,9 @@
-//! An item of the cold tier: named attributes, in the types that DynamoDB has and housecount uses.
+//! An item of the cold tier: named attributes, with the types of DynamoDB that housecount uses.
 
 use std::collections::BTreeMap;
 
-/// An attribute's value. Numbers are unsigned: housecount stores counts and times, and neither is
-/// negative.
+/// Value of an attribute. Numbers are unsigned, because housecount stores counts and times, and
+/// neither is negative.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Attr {
     /// Text (`S`).
@@ -21,15 +21,15 @@ pub enum Attr {
 /// An item's attributes by name, its keys left out.
 pub type Item = BTreeMap<String, Attr>;
 
-/// A stored item is not what this program wrote.
+/// Error for a stored item that lacks an attribute, or has one of another type.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("attribute `{name}` is missing or of another type")]
 pub struct AttrError {
-    /// Which attribute.
+    /// Name of the attribute.
     pub name: &'static str,
 }
 
-/// The number at `name`.
+/// Returns the number at `name`.
 pub fn number(item: &Item, name: &'static str) -> Result<u64, AttrError> {
     match item.get(name) {
         Some(Attr::N(n)) => Ok(*n),
@@ -37,13 +37,13 @@ pub fn number(item: &Item, name: &'static str) -> Result<u64, AttrError> {
     }
 }
 
-/// The number at `name`, or 0 where a version or program before ours wrote none.
+/// Returns the number at `name`, or 0 if an older version or another program wrote none.
 #[must_use]
 pub fn number_or_zero(item: &Item, name: &'static str) -> u64 {
     number(item, name).unwrap_or(0)
 }
 
-/// The text at `name`.
+/// Returns the text at `name`.
 pub fn text<'a>(item: &'a Item, name: &'static str) -> Result<&'a str, AttrError> {
     match item.get(name) {
         Some(Attr::S(s)) => Ok(s),
@@ -51,7 +51,7 @@ pub fn text<'a>(item: &'a Item, name: &'static str) -> Result<&'a str, AttrError
     }
 }
 
-/// The bytes at `name`.
+/// Returns the bytes at `name`.
 pub fn bytes<'a>(item: &'a Item, name: &'static str) -> Result<&'a [u8], AttrError> {
     match item.get(name) {
         Some(Attr::B(b)) => Ok(b),

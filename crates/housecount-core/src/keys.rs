@@ -1,34 +1,34 @@
-//! Every stored name: the keys of the cold tier as one enum, and the keys in Redis.
+//! All stored names: the keys of the cold tier as one enum, and the keys in Redis.
 //!
-//! The schema at a glance; docs/FORMATS.md has the values byte by byte.
+//! This is the schema at a glance; docs/FORMATS.md has the values byte by byte.
 
 mod range;
 
 pub use self::range::KeyRange;
 use crate::time::UnixMs;
 
-/// The partition key of all rosters.
+/// Partition key of all rosters.
 const ROSTER_PK: &str = "ROSTER";
-/// The partition key of the list of configured stages.
+/// Partition key of the list of configured stages.
 const STAGES_PK: &str = "STAGES";
-/// The partition key of the stages that have heartbeats as items.
+/// Partition key of the stages that have heartbeats as items.
 const HEARTBEATS_PK: &str = "HEARTBEATS";
-/// Start of a configuration version's sort key.
+/// Prefix of a configuration version's sort key.
 const VERSION_SK: &str = "VERSION#";
-/// Start of a heartbeat's sort key.
+/// Prefix of a heartbeat's sort key.
 const HEARTBEAT_SK: &str = "HEARTBEAT#";
-/// The greatest number that 13 digits hold: sorting as text is sorting by time from 2001 to 2286.
+/// Largest number of 13 digits. From 2001 to 2286 text order is therefore time order.
 const MS_OF_13_DIGITS: u64 = 9_999_999_999_999;
 
-/// The key of an item in the cold tier.
+/// Key of an item in the cold tier.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Key {
-    /// A stage's count at a moment. Written every 5 min a stage, kept 30 days (TTL); other programs
-    /// read it. `STAGE#<stage>` / `SNAPSHOT#<ms>` -> [`snapshot`](crate::snapshot)
+    /// A stage's count at a moment. Written every 5 min per stage, kept 30 days (TTL); other
+    /// programs read it. `STAGE#<stage>` / `SNAPSHOT#<ms>` -> [`snapshot`](crate::snapshot)
     Snapshot {
         /// The stage.
         stage: String,
-        /// The moment.
+        /// Time of the snapshot.
         at: UnixMs,
     },
     /// A stage's configuration. Written when it is created or changed, kept until it is deleted.
@@ -38,11 +38,11 @@ pub enum Key {
         stage: String,
     },
     /// A stage's configuration as one change left it, or its deletion. Written once per change,
-    /// kept for good. `STAGE#<stage>` / `VERSION#<number>` -> [`version`](crate::version)
+    /// never deleted. `STAGE#<stage>` / `VERSION#<number>` -> [`version`](crate::version)
     Version {
         /// The stage.
         stage: String,
-        /// 1 and up.
+        /// Number of the version, from 1.
         number: u32,
     },
     /// A copy of the configuration, so that all configured stages can be listed without a Scan.
@@ -55,65 +55,66 @@ pub enum Key {
     /// Written every 5 min, kept 30 days (TTL). `ROSTER` / `<ms>#<part>` ->
     /// [`roster`](crate::roster)
     Roster {
-        /// The snapshot's moment.
+        /// Time of the snapshot.
         at: UnixMs,
-        /// 0 and up: a large one is several items.
+        /// Number of the part, from 0. A large roster is several items.
         part: u32,
     },
-    /// Who does a task that one node is enough for. `LEASE#<name>` / `LEASE` ->
+    /// The node that runs a task for which one node is enough. `LEASE#<name>` / `LEASE` ->
     /// [`lease`](crate::lease)
     Lease {
-        /// The task.
+        /// Name of the task.
         name: String,
     },
-    /// Up to when the ledger may be committed. Written once per window. `FENCE#ledger` / `FENCE` ->
-    /// [`fence`](crate::fence)
+    /// Time up to which the ledger may be committed. Written once per window. `FENCE#ledger` /
+    /// `FENCE` -> [`fence`](crate::fence)
     Fence,
-    /// That there is a series of so many partitions, so that readers find it without a Scan.
+    /// Marker of a series with this number of partitions, so that readers find it without a Scan.
     /// Written once. `LEDGERS` / `<partitions>`, `ARCHIVES` / `<partitions>`
     Series {
-        /// Of what.
+        /// Kind of series.
         series: Series,
-        /// How many.
+        /// Number of partitions.
         partitions: u16,
     },
-    /// A partition's part of a series for some time: what its viewers proved in a window, kept for
-    /// good, or the heartbeats of a slot, kept for as long as is wished (TTL).
-    /// `LEDGER#<partitions>#<partition>` / `<ms>` -> [`ledger`](crate::ledger);
-    /// `ARCHIVE#<partitions>#<partition>` / `<ms>` -> [`archive`](crate::archive)
+    /// A partition's part of a series for some time. In the ledger it is the watch time that
+    /// viewers proved in a window, never deleted. In the archive it is the heartbeats of a slot,
+    /// kept for a configured time (TTL). `LEDGER#<partitions>#<partition>` / `<ms>` ->
+    /// [`ledger`](crate::ledger); `ARCHIVE#<partitions>#<partition>` / `<ms>` ->
+    /// [`archive`](crate::archive)
     Chunk {
         /// The chain of a partition.
         chain: Chain,
-        /// The window's start, or the slot's.
+        /// Start of the window, or of the slot.
         window: UnixMs,
     },
-    /// A further part of a chunk that is too large for one item.
-    /// The same / `<ms>#<CRC-32 of the chunk>#<part>`
+    /// A further part of a chunk that is too large for one item. The same partition key /
+    /// `<ms>#<CRC-32 of the chunk>#<part>`
     ChunkPart {
         /// The chain of a partition.
         chain: Chain,
-        /// The window's start, or the slot's.
+        /// Start of the window, or of the slot.
         window: UnixMs,
-        /// The chunk's checksum: two writers' parts are not mixed.
+        /// Checksum of the chunk, so that two writers' parts are not mixed.
         crc: u32,
-        /// 1 and up.
+        /// Number of the part, from 1.
         part: u32,
     },
-    /// A heartbeat, where each is an item: for audit by whatever reads the table, kept for as long
-    /// as is wished (TTL). `STAGE#<stage>` / `HEARTBEAT#<ms>#<viewer>#<session>`, with `%` and `#`
-    /// of both ids written `%25` and `%23`, so that two heartbeats never share a key ->
-    /// [`heartbeat`](crate::heartbeat)
+    /// A heartbeat as an item of its own, for audits that read the table, kept for a configured
+    /// time (TTL). `STAGE#<stage>` / `HEARTBEAT#<ms>#<viewer>#<session>` ->
+    /// [`heartbeat`](crate::heartbeat). `%` and `#` of both ids are written `%25` and `%23`, so
+    /// that two heartbeats never share a key.
     Heartbeat {
-        /// On which stage.
+        /// The stage.
         stage: String,
         /// Time of the heartbeat.
         at: UnixMs,
         /// The viewer.
         viewer: String,
-        /// With which player; empty for none.
+        /// The player's session; empty for none.
         session: String,
     },
-    /// A stage with heartbeats as items on a day, so that readers find them without a Scan. Put
+    /// A stage with heartbeats as items on a day, so that readers find them without a Scan. Written
     /// before the heartbeats, kept a week longer than they are (TTL). `HEARTBEATS` / `<ms>#<stage>`
     /// -> [`heartbeat`](crate::heartbeat)
     HeartbeatDay {
@@ -122,14 +123,15 @@ pub enum Key {
         /// The stage.
         stage: String,
     },
-    /// Up to where heartbeats have become items. `ARCHIVE#<partitions>#<partition>` / `ITEMS`
+    /// Position up to which heartbeats have been written as items.
+    /// `ARCHIVE#<partitions>#<partition>` / `ITEMS`
     ItemArchiveCursor {
         /// The chain of a partition.
         chain: Chain,
     },
 }
 
-/// What chunks are of.
+/// Kind of data that chunks contain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Series {
     /// Proven watch time.
@@ -146,26 +148,26 @@ impl Series {
         }
     }
 
-    /// All chains of a series of so many partitions.
+    /// Returns all chains of a series with this number of partitions.
     pub fn chains(self, partitions: u16) -> impl Iterator<Item = Chain> {
         (0..partitions).map(move |partition| Chain { series: self, partitions, partition })
     }
 }
 
-/// A partition's chunks of a series. The number of partitions belongs to its name, since it decides
-/// which viewers are in it.
+/// A partition's chunks of a series. The number of partitions is part of the name, because it
+/// decides which viewers are in the chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Chain {
-    /// Of what.
+    /// Kind of series.
     pub series: Series,
-    /// How many partitions there are.
+    /// Number of partitions.
     pub partitions: u16,
-    /// Which one this is.
+    /// Number of this partition.
     pub partition: u16,
 }
 
 impl Chain {
-    /// The partition key of its chunks.
+    /// Returns the partition key of its chunks.
     #[must_use]
     pub fn pk(self) -> String {
         format!("{}#{}#{}", self.series.name(), self.partitions, self.partition)
@@ -173,7 +175,8 @@ impl Chain {
 }
 
 impl Key {
-    /// The key of a chunk, or of a part of one, by its sort key; `None` if it is none.
+    /// Returns the key of a chunk, or of a part of one, by its sort key. Returns `None` for any
+    /// other sort key.
     #[must_use]
     pub fn of_chunk(chain: Chain, sk: &str) -> Option<Key> {
         let mut fields = sk.split('#');
@@ -189,14 +192,15 @@ impl Key {
         key.stored_at(sk)
     }
 
-    /// The key of a configuration version, by its sort key; `None` if it is another item's.
+    /// Returns the key of a configuration version, by its sort key. Returns `None` for any other
+    /// sort key.
     #[must_use]
     pub fn of_version(stage: &str, sk: &str) -> Option<Key> {
         let number = sk.strip_prefix(VERSION_SK)?.parse().ok()?;
         Key::Version { stage: stage.to_string(), number }.stored_at(sk)
     }
 
-    /// The key of a heartbeat, by its sort key; `None` if it is none.
+    /// Returns the key of a heartbeat, by its sort key. Returns `None` for any other sort key.
     #[must_use]
     pub fn of_heartbeat(stage: &str, sk: &str) -> Option<Key> {
         let mut fields = sk.strip_prefix(HEARTBEAT_SK)?.split('#');
@@ -205,19 +209,21 @@ impl Key {
         Key::Heartbeat { stage: stage.to_string(), at, viewer, session }.stored_at(sk)
     }
 
-    /// The key of a stage's day of heartbeats, by its sort key; `None` if it is none.
+    /// Returns the key of a stage's day of heartbeats, by its sort key. Returns `None` for any
+    /// other sort key.
     #[must_use]
     pub fn of_heartbeat_day(sk: &str) -> Option<Key> {
         let (day, stage) = sk.split_once('#')?;
         Key::HeartbeatDay { day: UnixMs(day.parse().ok()?), stage: stage.to_string() }.stored_at(sk)
     }
 
-    /// This key, unless it is written otherwise: what is deleted by it would be another item.
+    /// Returns this key only if it is written as `sk`. Otherwise a delete by the key would hit
+    /// another item.
     fn stored_at(self, sk: &str) -> Option<Key> {
         (self.sk() == sk).then_some(self)
     }
 
-    /// The partition key.
+    /// Returns the partition key.
     #[must_use]
     pub fn pk(&self) -> String {
         match self {
@@ -237,7 +243,7 @@ impl Key {
         }
     }
 
-    /// The sort key.
+    /// Returns the sort key.
     #[must_use]
     pub fn sk(&self) -> String {
         match self {
@@ -276,7 +282,7 @@ fn series_pk(series: Series) -> String {
     format!("{}S", series.name())
 }
 
-/// An id within a key that `#` takes apart.
+/// Escapes an id for a key whose fields are separated by `#`.
 fn escaped(id: &str) -> String {
     id.replace('%', "%25").replace('#', "%23")
 }
@@ -289,17 +295,17 @@ fn stage_pk(stage: &str) -> String {
     format!("STAGE#{stage}")
 }
 
-/// The sort key of a DynamoDB log's past; it sorts after all records. `LOG#<partition>` / `META`
+/// Sort key of a DynamoDB log's metadata, which sorts after all records. `LOG#<partition>` / `META`
 pub const LOG_META_SK: &str = "META";
 
-/// The partition key of a DynamoDB log's partition.
+/// Returns the partition key of a DynamoDB log's partition.
 #[must_use]
 pub fn log_pk(partition: u16) -> String {
     format!("LOG#{partition}")
 }
 
-/// The sort key of a flush, `<ms>#<writer>`, or of a further part of one, `<ms>#<writer>#<part>`.
-/// -> [`flush`](crate::flush)
+/// Returns the sort key of a flush, `<ms>#<writer>`, or of a further part of one,
+/// `<ms>#<writer>#<part>`. -> [`flush`](crate::flush)
 #[must_use]
 pub fn log_sk(at: UnixMs, writer: u32, part: u32) -> String {
     let head = format!("{:013}#{writer:08x}", at.0.min(MS_OF_13_DIGITS));
@@ -310,7 +316,8 @@ pub fn log_sk(at: UnixMs, writer: u32, part: u32) -> String {
     }
 }
 
-/// The position, the writer and the part of a flush's sort key; `None` if it is none.
+/// Returns the position, the writer and the part of a flush's sort key. Returns `None` for any
+/// other sort key.
 #[must_use]
 pub fn parse_log_sk(sk: &str) -> Option<(UnixMs, u32, u32)> {
     let mut fields = sk.split('#');
@@ -320,20 +327,22 @@ pub fn parse_log_sk(sk: &str) -> Option<(UnixMs, u32, u32)> {
     Some((at, writer, part))
 }
 
-/// A log partition's stream in Redis. The braces make a Redis Cluster put a partition's keys in one
-/// slot.
+/// Returns the name of a log partition's stream in Redis. The braces make a Redis Cluster put a
+/// partition's keys in one slot.
 #[must_use]
 pub fn redis_stream(prefix: &str, partition: u16) -> String {
     format!("{prefix}{{{partition}}}:log")
 }
 
-/// A hash beside the stream: `born`, `whole`, `attended`. Its loss is how a lost log is noticed.
+/// Returns the name of a hash beside the stream: `born`, `whole`, `attended`. Nodes detect a lost
+/// log by the loss of this hash.
 #[must_use]
 pub fn redis_meta(prefix: &str, partition: u16) -> String {
     format!("{prefix}{{{partition}}}:meta")
 }
 
-/// A stage's count as a plain string, for readers that expect one (`publish_counts`).
+/// Returns the name of a stage's count as a plain string, for readers that expect one
+/// (`publish_counts`).
 #[must_use]
 pub fn redis_count(prefix: &str, stage: &str) -> String {
     format!("{prefix}viewers:{stage}")

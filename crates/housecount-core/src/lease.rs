@@ -1,25 +1,25 @@
-//! A lease: which node does a task that one node is enough for.
+//! A lease: the node that runs a task for which one node is enough.
 //!
-//! It saves money and nothing else: every task that takes one writes the same items when two nodes
-//! do it at once. So there is no fencing and no renewal, and a lost lease is no fault.
+//! A lease only saves money. Every task under a lease writes the same items when two nodes run it
+//! at once. So it has no fencing and no renewal, and a lost lease is not a fault.
 
 use crate::item::{Attr, Item};
 use crate::time::UnixMs;
 
-/// A lease as it is stored. It is free once `until` has passed on the log's clock.
+/// A stored lease. It is free once `until` has passed on the log's clock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease {
-    /// The node that has it, for whoever looks at the table.
+    /// Node that has it, for people who look at the table.
     pub holder: String,
-    /// Until when.
+    /// Time at which the lease ends.
     pub until: UnixMs,
 }
 
 impl Lease {
-    /// The attribute that decides whether it is free.
+    /// Name of the attribute that decides whether the lease is free.
     pub const UNTIL: &'static str = "until";
 
-    /// The item.
+    /// Returns the lease as an item.
     #[must_use]
     pub fn to_item(&self) -> Item {
         Item::from([

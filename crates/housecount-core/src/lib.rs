@@ -1,34 +1,35 @@
-//! The pure core of housecount: what a viewer is, and every byte that is stored.
+//! The pure core of housecount: the definition of a viewer, and every byte that is stored.
 //!
-//! Nothing here reads a clock, opens a file or a socket, or starts a task: `now` is always an
-//! argument, so the same calls give the same state on every node, in every test and in a
+//! No code here reads a clock, opens a file or a socket, or starts a task. `now` is always an
+//! argument. The same calls therefore give the same state on every node, in every test and in a
 //! simulation.
 //!
 //! # The map
 //! - [`ids`]: stage, viewer and session ids, parsed once at the edge.
 //! - [`time`]: [`UnixMs`](time::UnixMs), the log's clock.
-//! - [`clock`]: how a node follows the log's clock between two exchanges with it.
-//! - [`seconds`]: a clock that is told in whole seconds.
+//! - [`clock`]: estimate of the log's clock between two exchanges with the log.
+//! - [`coarse_clock`]: bounds of a clock whose answers are whole seconds.
 //! - [`limits`]: every bound in the system.
 //! - [`event`]: beats and leaves.
 //! - [`batch`]: events while they gather for a record.
 //! - [`record`]: the bytes of a batch of events in the log.
-//! - [`flush`]: the same packed for a log where every byte is billed.
-//! - [`fold`]: events in; who is online ([`fold::presence`]) and what is proven ([`fold::proof`])
-//!   out.
-//! - [`bridge`]: what to answer while the fold is known to be missing viewers.
-//! - [`ahead`]: what is asked for next comes from memory meanwhile.
-//! - [`pace`]: when a player is to beat next.
+//! - [`flush`]: the same content packed for a log that bills every byte.
+//! - [`fold`]: a state built from events, which answers who is online ([`fold::presence`]) and what
+//!   is proven ([`fold::proof`]).
+//! - [`bridge`]: counts to answer with while the fold is known to be missing viewers.
+//! - [`prefetch`]: hints to the processor to load what is read next.
+//! - [`beat_schedule`]: schedule of a player's next beat.
 //! - [`archive`]: every beat's time, packed for audit.
-//! - [`cost`]: prices, what is counted, and what each plan costs.
-//! - [`item`], [`keys`]: the shape and the names of what is kept in the cold tier.
+//! - [`ledger`]: proven watch time in chunks, and the sums that readers build from them.
+//! - [`cost`]: prices, billed units, and the cost of each plan.
+//! - [`item`], [`keys`]: the shape and the names of items in the cold tier.
 //! - [`body`]: an item as bytes, for the embedded cold tier.
-//! - [`snapshot`], [`roster`], [`stage`], [`version`], [`lease`], [`fence`], [`heartbeat`]: its
-//!   records, one a file.
+//! - [`snapshot`], [`roster`], [`stage`], [`version`], [`lease`], [`fence`], [`heartbeat`]: the
+//!   items of the cold tier, one per file.
 //!
 //! # The laws
 //! 1. A session is online from its first beat until its leave has taken effect or `ttl` after its
-//!    last beat; a viewer is online on a stage while any of its sessions there is.
+//!    last beat. A viewer is online on a stage while any of its sessions there is.
 //! 2. The fold is a function of the **set** of events: order, repetition and batching don't matter.
 //! 3. Time never goes backwards, and stands still while the log does.
 

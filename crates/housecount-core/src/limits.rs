@@ -1,403 +1,406 @@
 //! Every bound in the system, in one place, asserted against its neighbours.
 //!
-//! Hitting a bound is a counted outcome (reject, shed, stretch), never growth or a crash. Each
-//! bound is hit by a test, most often one with the constant's name; `tests/it/tidy.rs` sees to it
-//! that each is spoken of in one.
+//! Hitting a bound is a counted outcome (reject, shed, stretch), never growth or a crash. A test
+//! hits each bound, and most such tests have the constant's name. `tests/it/tidy.rs` checks that a
+//! test mentions each bound.
 
-/// A stage id's bytes. IVS stage ARNs have about 70; other platforms use URLs.
+/// Bytes of a stage id. IVS stage ARNs have about 70; other platforms use URLs.
 pub const STAGE_ID_BYTES_MAX: usize = 256;
-/// A viewer id's bytes.
+/// Bytes of a viewer id.
 pub const VIEWER_ID_BYTES_MAX: usize = 128;
-/// A session id's bytes.
+/// Bytes of a session id.
 pub const SESSION_ID_BYTES_MAX: usize = 128;
 
-/// The body of one heartbeat or leave. Three ids and their JSON fit many times over.
+/// Bytes of the body of one heartbeat or leave. Three ids and their JSON fit many times over.
 pub const BEAT_BODY_BYTES_MAX: usize = 64 * 1024;
-/// The body of any other request.
+/// Bytes of the body of any other request.
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
-/// How many times its size a gzip body may unpack to, beyond [`BEAT_BODY_BYTES_MAX`]. Heartbeats of
-/// different viewers pack up to 35 times, and 10,000 copies of one 380 times (measured 2026-11).
-/// Deflate packs zeros 1,032 times: that is made to be unpacked.
+/// Ratio to which a gzip body may unpack, beyond [`BEAT_BODY_BYTES_MAX`]. Heartbeats of different
+/// viewers pack up to 35 times, and 10,000 copies of one 380 times (measured 2026-11). Deflate
+/// packs zeros 1,032 times, so a higher ratio is a decompression bomb.
 pub const GZIP_RATIO_MAX: usize = 400;
-/// What is read of a body that no handler wants, so that its client reads the answer: as much as of
-/// one that is wanted.
+/// Bytes read of a body that no handler uses, so that its client reads the answer.
 pub const UNREAD_BODY_BYTES_MAX: usize = BODY_BYTES_MAX;
-/// How long that may take. The answer waits for it.
+/// Time for which such a body is read. The answer waits for it.
 pub const UNREAD_BODY_MS_MAX: u64 = 2_000;
 /// Heartbeats in one `/v1/heartbeats` call.
 pub const BATCH_BEATS_MAX: usize = 10_000;
-/// Heartbeats of such a call that are read, let in or put into a batch in one turn of a worker:
-/// some 50 us. Then its other connections have their turn.
+/// Heartbeats of such a call that a worker reads, admits or batches in one turn, which takes some
+/// 50 us. Then the worker's other connections have their turn.
 pub const BATCH_SLICE_BEATS_MAX: usize = 128;
 /// Rows of one page of a list.
 pub const PAGE_ROWS_MAX: usize = 1_000;
-/// Rows of one page when the caller doesn't say.
+/// Rows of one page by default.
 pub const PAGE_ROWS_DEFAULT: usize = 100;
 /// Earliest moment that a query or a command may name: 2001-01-01T00:00:00Z. It is years before any
-/// beat, and seconds sent in place of milliseconds are below it until the year 32970.
+/// beat. Seconds sent in place of milliseconds are below it until the year 32970.
 pub const MOMENT_MS_MIN: u64 = 978_307_200_000;
 /// Bytes of an unknown query parameter's name that an error repeats. Known names have at most 9.
 pub const QUERY_NAME_SHOWN_BYTES_MAX: usize = 64;
-/// The request line and headers together.
+/// Bytes of the request line and the headers together.
 pub const HEADER_BYTES_MAX: usize = 16 * 1024;
-/// How long a client may take to send a request's headers once it has begun: slower ones hold a
-/// connection for nothing.
+/// Time in which a client must send a request's headers once it has begun. Slower clients would
+/// hold a connection for nothing.
 pub const HEADER_READ_MS_MAX: u64 = 10_000;
-/// How long a connection may lie idle between two requests. Longer than players' intervals, so that
-/// each beat finds its connection open, and than the 60 s after which load balancers close theirs
-/// (AWS ALB's default, 2026-10), so that they never send into a connection we close.
+/// Time for which a connection may be idle between two requests. It is longer than players'
+/// intervals, so that each beat finds its connection open. Load balancers close theirs after 60 s
+/// (AWS ALB's default, 2026-10), so they never send into a connection that the node closes.
 pub const REQUEST_WAIT_MS_MAX: u64 = 75_000;
-/// How long a client may take to read on in an answer: who reads nothing holds a connection, and
-/// what it asked for, for nothing.
+/// Time in which a client must continue to read an answer. A client that reads nothing holds a
+/// connection, and the data it requested, for nothing.
 pub const ANSWER_READ_MS_MAX: u64 = 30_000;
-/// Bytes read of what a client sends while an endless answer is sent to it. Clients send nothing
-/// then: it is read to see that they close.
+/// Bytes read from a client while an endless answer is sent to it. Clients send nothing then. The
+/// node reads only to detect that they close.
 pub const READ_AHEAD_BYTES_MAX: usize = 1_024;
-/// How long a client may take to send a body.
+/// Time in which a client must send a body.
 pub const BODY_READ_MS_MAX: u64 = 10_000;
-/// Connections a node holds open at once; further ones wait in the listen queue.
+/// Open connections of a node. Further ones wait in the listen queue.
 pub const CONNECTIONS_MAX: usize = 50_000;
-/// Connections that may wait to be accepted. Linux takes the lower of this and `net.core.somaxconn`
+/// Connections that may wait to be accepted. Linux uses the lower of this and `net.core.somaxconn`
 /// (4,096 by default), and drops the SYNs of further clients.
 pub const LISTEN_QUEUE_MAX: u32 = 65_535;
-/// Connections accepted in one turn of the accepting task, some 15 us each. Then other tasks of its
-/// thread have theirs.
+/// Connections accepted in one turn of the accepting task, some 15 us each. Then the other tasks of
+/// its thread have theirs.
 pub const ACCEPTED_AT_ONCE_MAX: usize = 32;
-/// Connections of one client address, unless `limits.address_connections` says another number: no
+/// Connections of one client address, unless `limits.address_connections` sets another number. No
 /// single address can fill a node.
 pub const ADDRESS_CONNECTIONS_MAX: usize = CONNECTIONS_MAX / 2;
-/// A message on a WebSocket: the longest ids with every character escaped still fit.
+/// Bytes of a message on a WebSocket. The longest ids fit with every character escaped.
 pub const WS_MESSAGE_BYTES_MAX: usize = 4 * 1024;
 /// Bytes that wait for the client of one WebSocket. Pongs beyond it are left out, as RFC 6455
-/// (5.5.3) allows; an answer always fits. tungstenite's default is no bound at all: a client that
-/// pings and never reads then grows the node by its line rate.
+/// (5.5.3) allows; an answer always fits. tungstenite has no bound by default. A client that pings
+/// and never reads would then grow the node by its line rate.
 pub const WS_WRITE_BUFFER_BYTES_MAX: usize = 4 * 1024;
-/// Bytes of a complaint's text on a WebSocket: one that repeats what was sent may be several times
-/// as long.
+/// Bytes of an error's text on a WebSocket. An error that repeats the client's input may be several
+/// times as long.
 pub const WS_DETAIL_BYTES_MAX: usize = 512;
-/// Messages without sense that a WebSocket may send one after the other before it is closed.
+/// Invalid messages in a row that a WebSocket may send before it is closed.
 pub const WS_BAD_MESSAGES_MAX: usize = 10;
-/// A channel that a client of the drop-in API's WebSocket subscribes to: it is sent back, with
-/// every character escaped at the worst.
+/// Bytes of a channel that a client of the drop-in API's WebSocket subscribes to. The node sends it
+/// back, in the worst case with every character escaped.
 pub const WS_CHANNEL_BYTES_MAX: usize = 256;
-/// Stages whose answers a WebSocket may wait for at once; then nothing more is read from it until
-/// one is sent.
+/// Stages whose answers a WebSocket may wait for at once. Beyond it the node reads no more from the
+/// socket until one answer is sent.
 pub const WS_PENDING_REPLIES_MAX: usize = 16;
-/// Heartbeats and leaves of a WebSocket that may wait for the log at once; then nothing more is
-/// read from it until the log has them. A player has one under way, and one a stage at most.
+/// Heartbeats and leaves of a WebSocket that may wait for the log at once. Beyond it the node reads
+/// no more from the socket until the log has accepted them. A player has at most one per stage.
 pub const WS_PENDING_EVENTS_MAX: usize = 64;
-/// Between two messages of a stage to a subscriber: what people can follow, and what bounds what a
-/// stage costs whatever its audience.
+/// Time between two messages of a stage to a subscriber. People can follow that rate, and it bounds
+/// the cost of a stage with any audience.
 pub const LIVE_EVERY_MS_MIN: u64 = 1_000;
-/// Bytes of messages that a subscriber is sent at once; it goes on when these have been read.
+/// Bytes of messages sent to a subscriber at once. The node continues when the client has read
+/// these.
 pub const LIVE_WRITE_BYTES: usize = 64 * 1024;
-/// How long messages are kept of which nobody wants to hear: who was cut off comes back by then, or
-/// is told all again.
+/// Time for which messages without subscribers are kept. A client that was cut off reconnects by
+/// then, or gets all messages again.
 pub const LIVE_FORGET_MS: u64 = 60_000;
-/// Stages that one subscription names. Who wants more wants all.
+/// Stages that one subscription may name. A client that needs more subscribes to all stages.
 pub const SUBSCRIPTION_STAGES_MAX: usize = 100;
-/// Stages without viewers that subscribers of one node may follow: they may name any, and each is
-/// looked at ten times a second and takes some 700 bytes. A stage with viewers may always be
-/// followed.
+/// Stages without viewers that subscribers of one node may follow, because subscribers may name
+/// any. The node checks each ten times a second and uses some 700 bytes for it. Stages with viewers
+/// don't count.
 pub const LIVE_EMPTY_STAGES_MAX: usize = 10_000;
-/// Events (beats and leaves) that a session may log at once. Then `limits.session_beats` come back
-/// a second: a player that reloads, or whose timers fire together after a sleep, stays below it.
+/// Events (beats and leaves) that a session may log at once. Then `limits.session_beats` more are
+/// allowed per second. Players that reload, or whose timers fire together after a sleep, stay
+/// below.
 pub const SESSION_BURST: u32 = 10;
 /// Leaves that a session may log beyond its burst, so that a session that beats without end can
-/// still leave. The browser library says a leave twice at most: once more when a heartbeat was
-/// under way.
+/// still leave. The browser library sends a leave at most twice. It sends the second one if a
+/// heartbeat was under way.
 pub const SESSION_LEAVES_SPARE: u32 = 2;
-/// The largest `limits.session_beats`. A session that needs more needs no limit (0).
+/// Maximum of `limits.session_beats`. A session that needs more needs no limit (0).
 pub const SESSION_BEATS_MAX: u32 = 100;
-/// How old a session's last logged beat may be for a beat beyond its limit to be answered from
-/// memory. At one event a second, the lowest limit, the next one is logged then.
+/// Maximum age of a session's last logged beat at which a beat beyond its limit is answered from
+/// memory. At one event per second, the lowest limit, the next beat is logged by then.
 pub const COALESCE_MS_MAX: u64 = 1_000;
-/// Sessions whose pace a node keeps, eight bytes each: as many as it has connections for, twenty
-/// times over. Of more, those with the fullest buckets are forgotten.
+/// Sessions whose rate a node tracks, eight bytes each: twenty times the number of its connections.
+/// Beyond it the node evicts those with the fullest buckets.
 pub const RATE_LIMITED_SESSIONS_MAX: usize = 1 << 20;
-/// Sessions of one viewer that a node keeps, on all stages, so that nobody fills its memory under
-/// one name. Kept is what is online, and for some minutes what was.
+/// Sessions of one viewer that a node keeps, on all stages. So no client can fill its memory under
+/// one name. Online sessions are kept, and others for some minutes.
 pub const VIEWER_SESSIONS_KEPT_MAX: usize = 1_000;
 /// Sessions of one viewer that the fold walks through one by one. A viewer with more gets an index
-/// over them, 100 bytes each, so that no call holds the fold's lock for longer than for a few. More
-/// than people have tabs and devices on all stages.
+/// over them, 100 bytes each. No call then holds the fold's lock for longer than for a few
+/// sessions. The limit is more than people have tabs and devices on all stages.
 pub const VIEWER_SEATS_WALKED_MAX: usize = 8;
-/// Online seats of a stage in one run of its sorted list: 4 KiB, which one insertion moves in 100
-/// ns at most.
+/// Online seats of a stage in one run of its sorted list. A run is 4 KiB, which one insertion moves
+/// in at most 100 ns.
 pub const ONLINE_RUN_MAX: usize = 512;
-/// Stages copied for a list under one hold of the fold's lock: 50 us or less.
+/// Stages copied for a list under one hold of the fold's lock, in at most 50 us.
 pub const STAGES_PER_HOLD_MAX: usize = 128;
-/// Online viewers copied for a page under one hold of the fold's lock: 50 us or less, measured at a
-/// million viewers.
+/// Online viewers copied for a page under one hold of the fold's lock, in at most 50 us, measured
+/// at a million viewers.
 pub const VIEWERS_PER_HOLD_MAX: usize = 64;
-/// Seats looked at under one hold of the fold's lock, whatever for; a seat is counted each time.
-/// Most are in the cache: 100 us or less. Asserted in builds for tests.
+/// Seats read under one hold of the fold's lock, for any purpose. Each read of a seat counts. Most
+/// are in the cache, so it takes at most 100 us. Asserted in builds for tests.
 pub const SEATS_PER_HOLD_MAX: usize = 16_384;
-/// Seats whose time has come, or whose leave takes effect, under one hold of the fold's lock: 50 us
-/// or less.
+/// Seats that expire, or whose leave takes effect, under one hold of the fold's lock (50 us or
+/// less).
 pub const SEATS_AGED_PER_HOLD_MAX: usize = 128;
-/// Seats whose events are told again to a log that lost them, under one hold of the fold's lock:
-/// each is looked at some 14 times.
+/// Seats whose events are rewritten to a log that lost them, under one hold of the fold's lock.
+/// Each seat is read some 14 times.
 pub const SEATS_REBUILT_PER_HOLD_MAX: usize = 512;
-/// Places of seats that a walk for the ledger goes through under one hold of the fold's lock: most
-/// cost 5 ns, those of viewers who came or went 500 ns.
+/// Places of seats that a walk for the ledger visits under one hold of the fold's lock. Most cost 5
+/// ns, those of viewers who came or left 500 ns.
 pub const PLACES_PER_HOLD_MAX: usize = 1_024;
-/// Polls of a Redis log after which the last record is fetched again, to see that it is there:
-/// every 50 s at the default `poll`.
+/// Polls of a Redis log after which a node fetches the last record again, to check that it is
+/// there. That is every 50 s at the default `poll`.
 pub const POLLS_UNCHECKED_MAX: u32 = 1_000;
-/// Client addresses whose requests are counted, in eight bytes each. With more, those that sent
-/// least are forgotten.
+/// Client addresses whose requests are counted, eight bytes each. Beyond it the node evicts those
+/// that sent least.
 pub const ADDRESSES_MAX: usize = 1 << 17;
-/// How long a TLS handshake may take, the wait for its turn included.
+/// Time limit for a TLS handshake, the wait for its turn included.
 pub const TLS_HANDSHAKE_MS_MAX: u64 = 10_000;
-/// TLS handshakes under way at once; further ones wait for their turn.
+/// TLS handshakes under way at once. Further ones wait for their turn.
 pub const TLS_HANDSHAKES_MAX: usize = 256;
-/// Requests open at once on a connection that speaks HTTP/2: browsers ask for a few, and each takes
-/// some kilobytes.
+/// Open requests on a connection that uses HTTP/2. Browsers open few. Each takes some kilobytes.
 pub const H2_STREAMS_MAX: u32 = 64;
-/// How long a node that is to stop may serve on: load balancers look every few seconds.
+/// Time for which a stopping node may continue to serve. Load balancers check it every few seconds.
 pub const DRAIN_MS_MAX: u64 = 60_000;
-/// Threads that serve connections: more than any machine has cores for.
+/// Threads that serve connections, which is more than the cores of any machine.
 pub const WORKERS_MAX: usize = 256;
 
-/// A viewer's token: claims of the longest ids and an RSA signature of 8,192 bits fit, and it fits
-/// a request's headers several times over.
+/// Bytes of a viewer's token. Claims of the longest ids and an RSA signature of 8,192 bits fit, and
+/// several tokens fit a request's headers.
 pub const TOKEN_BYTES_MAX: usize = 4 * 1024;
-/// How far ahead a token's times may be: ten years. What is further was written in milliseconds, or
-/// is meant never to end.
+/// Time by which a token's times may be ahead: ten years. A later time was written in milliseconds,
+/// or means "no end".
 pub const TOKEN_AHEAD_MS_MAX: u64 = 3_652 * 24 * 60 * 60 * 1000 + 12 * 60 * 60 * 1000;
-/// Players of whom a node remembers that their tokens were verified, sixteen bytes each. With more
-/// than three quarters as many one in a hundred of their tokens is verified again, which costs some
-/// microseconds. As many again are viewers who have shown a token, where tokens are optional.
+/// Players whose tokens a node remembers as verified, sixteen bytes each. Above three quarters of
+/// this number, one in a hundred of their tokens is verified again, which costs some microseconds.
+/// The same number applies to viewers who have shown a token, if tokens are optional.
 pub const VERIFIED_TOKENS_MAX: usize = 1 << 20;
-/// Between two lines in the process's log about calls that are refused for want of operator keys:
-/// any page can make them.
+/// Time between two lines in the process's log about calls that are refused for lack of operator
+/// keys. Any page can make such calls.
 pub const REFUSAL_LINE_MS_MIN: u64 = 60_000;
-/// Keys by which viewers' tokens are verified: issuers have two or three.
+/// Keys by which viewers' tokens are verified. Issuers have two or three.
 pub const VIEWER_KEYS_MAX: usize = 64;
-/// Operators' keys: each request is compared with all of them.
+/// Operators' keys. Each request is compared with all of them.
 pub const OPERATOR_KEYS_MAX: usize = 256;
-/// A file of keys, and an answer of a JWKS URL.
+/// Bytes of a file of keys, or of an answer of a JWKS URL.
 pub const KEYS_BYTES_MAX: usize = 256 * 1024;
-/// Between two fetches of a JWKS URL, if a token names a key that isn't known: whoever makes such
-/// tokens can't make us ask more often.
+/// Time between two fetches of a JWKS URL because of a token with an unknown key. A client that
+/// makes such tokens can't cause more fetches.
 pub const JWKS_REFRESH_MS_MIN: u64 = 30_000;
-/// How long a JWKS URL may take to answer: requests wait for it.
+/// Time limit for an answer of a JWKS URL, for which requests wait.
 pub const JWKS_WAIT_MS_MAX: u64 = 4_000;
-/// Time between two looks at the files of keys.
+/// Time between two checks of the files of keys.
 pub const KEYS_LOOK_MS: u64 = 1_000;
-/// How long a WebSocket or a stream of counts may outlive its token or key.
+/// Time for which a WebSocket or a stream of counts may outlive its token or key.
 pub const OUTLIVE_MS_MAX: u64 = 2_000;
 
-/// Events of one log record; a fuller batch is several records.
+/// Events of one log record. A larger batch is several records.
 pub const RECORD_EVENTS_MAX: usize = 2_048;
-/// Events of a record that are encoded and folded on the worker that appends it: at most 0.7 ms, if
-/// all of them are of new viewers. A larger record is encoded and folded beside the worker.
+/// Events of a record that its appending worker encodes and folds itself. That takes at most 0.7
+/// ms, if all of them are of new viewers. A larger record is encoded and folded beside the worker.
 pub const FOLD_INLINE_EVENTS_MAX: usize = 256;
-/// Bytes of one log record: the events above with ids of every length, and still one network write.
+/// Bytes of one log record. That many events with ids of any length fit, and a record is still one
+/// network write.
 pub const RECORD_BYTES_MAX: usize = 2 * 1024 * 1024;
-/// Records that one read of a partition returns at most: full ones of usual ids are then 8 MB,
-/// which Redis copies well within the time that a call may take.
+/// Records that one read of a partition returns at most. Full ones with usual ids are then 8 MB,
+/// which Redis copies well within the time limit of a call.
 pub const READ_RECORDS_MAX: usize = 64;
-/// Partitions of a log. More than one is of use on Redis Cluster only.
+/// Partitions of a log. Only Redis Cluster benefits from more than one.
 pub const PARTITIONS_MAX: u16 = 256;
-/// Events a node holds while they wait for the log: about ten minutes of 100,000 viewers at 30 s.
+/// Events that a node holds while they wait for the log: some ten minutes of 100,000 viewers at 30
+/// s.
 pub const WAITING_EVENTS_MAX: usize = 2_000_000;
-/// How far beyond its record's position an event's time may lie: nodes go on when the log's clock
-/// steps back (a failover to a machine that runs behind, a clock that is set), and so are ahead of
-/// it by as much. Anything beyond this is a broken clock, and is taken as the position.
+/// Time by which an event may be ahead of its record's position. The log's clock may step back,
+/// after a failover to a machine that runs behind or when it is set. Nodes then continue, ahead by
+/// that step. An event further ahead comes from a broken clock, and gets the position as its time.
 pub const CLOCK_AHEAD_MS_MAX: u64 = 15 * 60 * 1000;
-/// How long a request waits for the log to take its beat before it is told to come back.
+/// Time for which a request waits for the log to accept its beat. Then the client must retry.
 pub const ACK_TIMEOUT_MS: u64 = 5_000;
-/// How long a worker sleeps at once, whatever comes, while batches linger: whoever asks it for
-/// something else waits as long. Longer sleeps saved no more (docs/ARCHITECTURE.md).
+/// Time for which a worker sleeps at once, whatever arrives, while batches linger. Any other task
+/// of the worker waits as long. Longer sleeps saved no more (docs/ARCHITECTURE.md).
 pub const WAKE_COALESCE_MS_MAX: u64 = 2;
-/// Without word from the log for this long, a count is no longer called complete.
+/// Time without an answer from the log after which a count is incomplete.
 pub const LOG_STALE_MS: u64 = 2_000;
-/// Longest time between two writes by which a node without players learns that the log refuses
-/// them: with a tenth of jitter and the time that a call may take, it knows within 5 s.
+/// Longest time between two writes by which a node without players detects that the log refuses
+/// writes. With a tenth of jitter and the time limit of a call, it detects this within 5 s.
 pub const TEND_EVERY_MS_MAX: u64 = 3_000;
-/// A snapshot older than this is no bridge: its audience has gone home.
+/// Age beyond which a snapshot is not used as a bridge, because its audience has left.
 pub const BRIDGE_AGE_MS_MAX: u64 = 60 * 60 * 1000;
-/// How long a stage without sessions keeps its peak in memory.
+/// Time for which a stage without sessions keeps its peak in memory.
 pub const STAGE_IDLE_MS: u64 = 60 * 60 * 1000;
 
-/// How long the numbers that a writer of a DynamoDB log gives to sessions hold. Each new beginning
-/// tells eight bytes a session again; whoever starts to read has to go back so far.
+/// Time for which the numbers that a writer of a DynamoDB log gives to sessions are valid. Each new
+/// epoch writes eight bytes per session again, and a node that starts to read must go back to its
+/// start.
 pub const EPOCH_MS_MAX: u64 = 60 * 60 * 1000;
-/// Sessions that have a number in one epoch; then the next one begins.
+/// Sessions that have a number in one epoch. Beyond it the next epoch begins.
 pub const EPOCH_SESSIONS_MAX: usize = 1 << 18;
-/// Epochs of which a reader of a DynamoDB log keeps the numbers: one a writer, and a writer a node
-/// and start. Those that were not needed for longest are read again if they are.
+/// Epochs whose numbers a reader of a DynamoDB log keeps: one per writer, and a writer per node and
+/// start. It evicts the least recently used ones, and reads them again if they are needed.
 pub const EPOCHS_MAX: usize = 64;
-/// The longest time between two items of a writer of a DynamoDB log: reads come one and a half
-/// times as far apart, and are word from the log.
+/// Longest time between two items of a writer of a DynamoDB log. Reads are one and a half times as
+/// far apart, and they are the answers from the log that keep counts complete.
 pub const FLUSH_MS_MAX: u64 = 1_000;
 
-/// How long the log keeps what the ledger doesn't have yet, while the cold tier is away. Nodes
-/// still know it after that, and write it when they can; only if all of them stop as well is it
-/// lost.
+/// Time for which the log keeps data that is not in the ledger yet, while the cold tier is
+/// unavailable. Nodes still have it in memory after that, and write it when they can. It is lost
+/// only if all of them stop as well.
 pub const UNCOMMITTED_RETENTION_MS_MAX: u64 = 6 * 60 * 60 * 1000;
-/// The longest window of the ledger: well below what the log keeps of what isn't committed.
+/// Longest window of the ledger, well below the time for which the log keeps uncommitted data.
 pub const WINDOW_MS_MAX: u64 = 60 * 60 * 1000;
 /// Rows of watch time that one pass over the ledger holds in memory.
 pub const EXPORT_ROWS_MAX: usize = 1_000_000;
 /// Watch spans that one call of the drop-in API holds while it adds them up: 24 bytes each, and
-/// some 100 a viewer.
+/// some 100 per viewer.
 pub const VIEWS_HELD_MAX: usize = 500_000;
-/// Days that one call of the drop-in API may look back: ten years.
+/// Days that one call of the drop-in API may go back: ten years.
 pub const DROP_IN_DAYS_MAX: u64 = 3_652;
 /// Steps of one history.
 pub const HISTORY_STEPS_MAX: u64 = 10_000;
 /// Steps of all stages of one page together.
 pub const PAGE_STEPS_MAX: u64 = 100_000;
-/// Steps of all stages that are compared with another source at once: 48 bytes each.
+/// Steps of all stages that are compared with another source at once, 48 bytes each.
 pub const RECONCILE_POINTS_MAX: u64 = 1_000_000;
-/// Writers of a packed archive whose chunks may lie between each other's, for its reader. Two, if a
-/// lease was ever given twice; each begins with a keyframe.
+/// Writers of a packed archive whose chunks may alternate, for its reader. There are two if a lease
+/// was ever given twice, and each begins with a keyframe.
 pub const ARCHIVE_WRITERS_MAX: usize = 4;
-/// Bytes of an archive's chunks that are held at once while somebody is taken out of them. Each is
-/// a keyframe then, some sixty times as large as before; what is held is written, and the next part
-/// is read from the beginning of its four hours.
+/// Bytes of an archive's chunks that are held at once while a viewer is removed from them. Each
+/// chunk is then a keyframe, some sixty times as large as before. When the limit is reached the
+/// chunks are written, and the next part is read from the start of its four hours.
 pub const FORGET_HELD_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// Scans of the ledger at once; further ones wait.
+/// Concurrent scans of the ledger. Further ones wait.
 pub const SCANS_MAX: usize = 4;
-/// Steps of reading the ledger (a chunk, or what is proven since) computed at once on a node. One
-/// core at most, so that players have the others.
+/// Steps of reading the ledger (a chunk, or the proof since) that a node computes at once. They use
+/// at most one core, so that the other cores serve players.
 pub const LEDGER_STEPS_MAX: usize = 1;
 /// Rows that one scan makes for the pages after the first: 16 pages of 1,000.
 pub const SCAN_ROWS_MAX: usize = 16_384;
-/// The same where rows are long: with intervals, or with a history of each.
+/// Rows that one scan makes for later pages if rows are long (with intervals, or with histories).
 pub const SCAN_LONG_ROWS_MAX: usize = 4_096;
-/// Bytes of rows kept for next pages, of viewers and of stages each. With more, the oldest go and
-/// are made again if needed.
+/// Bytes of rows kept for next pages, of viewers and of stages each. Beyond it the oldest are
+/// dropped, and computed again if needed.
 pub const SCAN_KEPT_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// Sets of rows kept for next pages, and lists whose first page was asked for lately.
+/// Sets of rows kept for next pages, and lists whose first page was recently requested.
 pub const SCAN_KEPT_SETS_MAX: usize = 1_024;
-/// How long rows are kept for next pages. A later page makes its rows again.
+/// Time for which rows are kept for next pages. A later page computes its rows again.
 pub const SCAN_KEPT_MS_MAX: u64 = 60_000;
 
-/// Readings of what was consumed that are kept: one a minute for an hour, and the one before.
+/// Samples of consumption that are kept: one per minute for an hour, and the one before.
 pub const COST_READINGS_MAX: usize = 61;
-/// How long a change that the cost guard makes stays at least: as long as what it projects from, or
-/// it would judge by what was before.
+/// Minimum time for which a change by the cost guard stays. It is the period of its projection,
+/// which would otherwise contain consumption from before the change.
 pub const COST_GUARD_HOLD_MS: u64 = 60 * 60 * 1000;
-/// The guard doesn't judge by less than this: what a node does at its start would be taken for what
-/// it always does.
+/// Minimum period of a projection for the guard. In a shorter one, a node's work at its start would
+/// count as its usual work.
 pub const COST_GUARD_WARMUP_MS: u64 = 15 * 60 * 1000;
-/// How many times as far apart the cost guard may take snapshots. By default 15 min then, so that
-/// after the loss of everything hot counts are bridged from at most that long ago.
+/// Factor by which the cost guard may take snapshots further apart. The default interval is then 15
+/// min. After the loss of all hot data, counts are bridged from at most that long ago.
 pub const SNAPSHOT_STRETCH_MAX: u64 = 3;
-/// How many flushes apart the cost guard may let a node's items in a DynamoDB log be. With the
-/// longest flush, what is said waits 2 s for its append and about one more until that has settled:
-/// there is time to put it again within [`ACK_TIMEOUT_MS`].
+/// Number of flushes after which the cost guard may let a node put one item into a DynamoDB log.
+/// With the longest flush, an event waits 2 s for its append and about one more until that has
+/// settled. This leaves time for a second try within [`ACK_TIMEOUT_MS`].
 pub const FLUSH_STRETCH_MAX: u64 = 2;
 
-/// A stage's display name, and its customer, in bytes.
+/// Bytes of a stage's display name, and of its customer.
 pub const STAGE_NAME_BYTES_MAX: usize = 256;
 /// Tags of a stage.
 pub const STAGE_TAGS_MAX: usize = 50;
-/// Bytes of a tag's key, and of its value. Both as AWS has them (resource tags: 50, 128 and 256).
+/// Bytes of a tag's key. This limit, the one of a tag's value and the number of tags are those of
+/// AWS (resource tags: 50, 128 and 256).
 pub const TAG_KEY_BYTES_MAX: usize = 128;
-/// See [`TAG_KEY_BYTES_MAX`].
+/// Bytes of a tag's value. See [`TAG_KEY_BYTES_MAX`].
 pub const TAG_VALUE_BYTES_MAX: usize = 256;
 
-/// Versions of a stage's configuration, one per change and kept for good: an export reads all of
-/// them, 20 KB each at the most. A change a day fits for nearly three years. Beyond it changes are
-/// refused; the last version is for a deletion.
+/// Versions of a stage's configuration, one per change and never deleted. An export reads all of
+/// them, at most 20 KB each. One change per day fits for nearly three years. Beyond it changes are
+/// refused, and the last version is reserved for a deletion.
 pub const STAGE_VERSIONS_MAX: u32 = 1_000;
-/// How often a node tries a change of configuration that another node's change or commit forestalls
-/// each time.
+/// Tries of a node's change of configuration while other nodes' changes or commits prevent it.
 pub const CHANGE_TRIES_MAX: u32 = 8;
-/// How long a change of configuration waits for the changes before it on the same node: each is
+/// Time for which a change of configuration waits for earlier changes on the same node. Each is
 /// four calls to the cold tier.
 pub const CHANGE_WAIT_MS_MAX: u64 = 5_000;
-/// Versions of configuration that an export holds at once; it reads a stage's again if it needs
-/// them later.
+/// Versions of configuration that an export holds at once. It reads a stage's versions again if it
+/// needs them later.
 pub const EXPORT_VERSIONS_HELD_MAX: usize = 10_000;
 
 /// Bytes of one stored item, keys and names included. DynamoDB's limit is 400 KB (Service quotas,
 /// 2026-10).
 pub const ITEM_BYTES_MAX: usize = 380 * 1024;
-/// Bytes of a sort key (Service quotas, 2026-10). The longest is a heartbeat's, where each byte of
-/// both ids may take three.
+/// Bytes of a sort key (Service quotas, 2026-10). The longest is a heartbeat's, in which each byte
+/// of both ids may take three.
 pub const SORT_KEY_BYTES_MAX: usize = 1024;
-/// Days of stages that a writer of heartbeats as items remembers as listed. With more it forgets
-/// them all, and lists a stage once more for one more write.
+/// Days of stages that a writer of heartbeats as items remembers as listed. Beyond it the writer
+/// drops them all, and lists each stage again with one more write.
 pub const LISTED_DAYS_MAX: usize = 10_000;
-/// Bytes of the packed part of a roster item, which leaves room for its keys.
+/// Bytes of the packed part of a roster item, which leaves space for its keys.
 pub const ROSTER_BYTES_MAX: usize = 256 * 1024;
 /// Items of a chunk that are put at once: 3 MB. A commit of a million viewers has 45.
 pub const CHUNK_PARTS_PUT_MAX: usize = 8;
 /// Items of one BatchWriteItem (DynamoDB API reference, 2026-10).
 pub const WRITE_BATCH_ITEMS: usize = 25;
 
-// Buffers of libraries whose default has no bound, or a bound that is too high for many clients.
-// What is not here keeps a default that is bounded: rustls (64 KiB to send, 16 KiB received, 256
-// TLS sessions), h2 (20 resets of requests not yet accepted, 1,024 of its own, 4 KiB of header
-// table, a budget of small DATA frames, one PING and one SETTINGS at a time), OpenTelemetry (2,048
-// spans waiting), SQLite (2 MB of pages, 16 statements).  hyper's buffers of an HTTP/1 connection
-// (400 KiB each by default) have `HEADER_BYTES_MAX`. Other channels hold one value.
+// Bounds of libraries' buffers whose default has no bound, or one that is too high for many
+// clients. Others keep a bounded default. That of rustls is 64 KiB to send, 16 KiB received and 256
+// TLS sessions. That of h2 is 20 resets of requests not yet accepted, 1,024 of its own and 4 KiB of
+// header table. It also has a budget of small DATA frames, and one PING and one SETTINGS at a time.
+// OpenTelemetry has 2,048 spans waiting. SQLite has 2 MB of pages and 16 statements. The buffers of
+// an HTTP/1 connection in hyper (400 KiB each by default) have `HEADER_BYTES_MAX`. Other channels
+// hold one value.
 
-/// Bytes of one answer that HTTP/2 holds until the client takes them (hyper: 400 KiB).
+/// Bytes of one answer that HTTP/2 holds until the client reads them (hyper: 400 KiB).
 pub const H2_SEND_BUFFER_BYTES_MAX: usize = 16 * 1024;
 /// Bytes of bodies that an HTTP/2 connection holds unread, on all its requests and on each (hyper:
 /// 1 MiB each).
 pub const H2_WINDOW_BYTES_MAX: u32 = 256 * 1024;
-/// Commands under way on one connection to Redis (redis: no bound). One append and one read a
-/// partition, and a few beside them.
+/// Commands under way on one connection to Redis (redis: no bound). There are one append and one
+/// read per partition, and a few others.
 pub const REDIS_COMMANDS_MAX: usize = 1_024;
-/// Commands in front of a Redis connection's writer (redis: 50). Further ones wait for their turn.
+/// Commands queued for a Redis connection's writer (redis: 50). Further ones wait for their turn.
 pub const REDIS_PIPELINE_MAX: usize = 50;
-/// Lines of a node's own log a minute that name a record which can't be read. Another program may
-/// write thousands a second into the log; all are counted.
+/// Lines per minute of a node's own log that name an unreadable record. Another program may write
+/// thousands per second into the log; all are counted.
 pub const UNREADABLE_LINES_MAX: usize = 20;
-/// Bytes of one answer of an AWS service (SDK: no bound). DynamoDB's answers have 16 MB at most
+/// Bytes of one answer of an AWS service (SDK: no bound). DynamoDB's answers have at most 16 MB
 /// (Service quotas, 2026-10).
 pub const AWS_ANSWER_BYTES_MAX: usize = 20 * 1024 * 1024;
-/// Idle connections that a client keeps to one host (hyper-util and the SDK: no bound): as many as
-/// `load` has requests open.
+/// Idle connections that a client keeps to one host (hyper-util and the SDK: no bound). This is the
+/// number of requests that `load` has open.
 pub const IDLE_CONNECTIONS_MAX: usize = 512;
 /// Rows of one row group of a Parquet file, which are held until it is written (parquet:
 /// 1,048,576).
 pub const PARQUET_GROUP_ROWS_MAX: usize = 100_000;
-/// Orders that wait for the writer of a file log (std's channel: no bound). One partition's append,
-/// and a few beside it.
+/// Orders that wait for the writer of a file log (std's channel: no bound). There are one
+/// partition's append and a few others.
 pub const FILE_LOG_ORDERS_MAX: usize = 128;
-/// Reads of an embedded cold tier at once, each on a connection of its own with 2 MB of pages at
-/// most. Further ones wait in order.
+/// Concurrent reads of an embedded cold tier, each on a connection of its own with at most 2 MB of
+/// pages. Further ones wait in order.
 pub const COLD_READERS_MAX: usize = 4;
-/// Expired rows that one step of the sweep deletes from an embedded cold tier. Other writes come in
+/// Expired rows that one step of the sweep deletes from an embedded cold tier. Other writes run
 /// between two steps.
 pub const SWEEP_ROWS_MAX: usize = 100;
 
 const _: () = {
-    // A record always holds at least one event of the longest ids, and a full one fits its bytes or
-    // is split.
+    // A record always has space for at least one event of the longest ids. A full batch fits its
+    // bytes or is split.
     assert!(
         STAGE_ID_BYTES_MAX + VIEWER_ID_BYTES_MAX + SESSION_ID_BYTES_MAX + 64 < RECORD_BYTES_MAX
     );
-    // A batch call's body limit is what bounds it, with ids of a usual length.
+    // With ids of a usual length, the body limit is the bound of a batch call.
     assert!(BATCH_BEATS_MAX * 100 <= BODY_BYTES_MAX);
     assert!(
         6 * (STAGE_ID_BYTES_MAX + VIEWER_ID_BYTES_MAX + SESSION_ID_BYTES_MAX) + 64
             < WS_MESSAGE_BYTES_MAX
     );
-    // The longest answer or complaint with every character escaped, and a pong and a close behind
-    // it.
+    // The longest answer or error with every character escaped, and a pong and a close after it.
     assert!(2 * (STAGE_ID_BYTES_MAX + WS_DETAIL_BYTES_MAX) + 1024 < WS_WRITE_BUFFER_BYTES_MAX);
     assert!(6 * WS_CHANNEL_BYTES_MAX + 128 < WS_WRITE_BUFFER_BYTES_MAX / 2);
-    // A session that beats without end always has a logged beat that is young enough, until time
+    // A session that beats without end always has a logged beat that is recent enough, until time
     // stands still.
     assert!(
         COALESCE_MS_MAX >= 1_000
             && COALESCE_MS_MAX < LOG_STALE_MS
             && SESSION_LEAVES_SPARE < SESSION_BURST
     );
-    // Less than a command holds, since several calls may be answered at once.
+    // Less than a command holds, because several calls may be answered at once.
     assert!(SCANS_MAX * VIEWS_HELD_MAX <= 2 * EXPORT_ROWS_MAX);
     assert!(2 * ADDRESS_CONNECTIONS_MAX <= CONNECTIONS_MAX);
-    // Seen with the next look, and a second to tell all that are open.
+    // A removed key is seen with the next check, and a second is left to tell all open connections.
     assert!(KEYS_LOOK_MS < OUTLIVE_MS_MAX && OUTLIVE_MS_MAX < ANSWER_READ_MS_MAX);
     assert!(
         H2_SEND_BUFFER_BYTES_MAX <= H2_WINDOW_BYTES_MAX as usize && HEADER_BYTES_MAX >= 8 * 1024
@@ -413,7 +416,7 @@ const _: () = {
     assert!(BEAT_BODY_BYTES_MAX <= BODY_BYTES_MAX);
     assert!(UNREAD_BODY_MS_MAX < BODY_READ_MS_MAX && GZIP_RATIO_MAX < 1_032);
     assert!(2 * TOKEN_BYTES_MAX <= HEADER_BYTES_MAX && JWKS_WAIT_MS_MAX < JWKS_REFRESH_MS_MIN);
-    // Milliseconds taken for seconds are refused, and so is nothing that an issuer means.
+    // Times in milliseconds instead of seconds are refused. Times that an issuer intends are not.
     assert!(
         TOKEN_AHEAD_MS_MAX / 1_000 < 1_000_000_000_000
             && TOKEN_AHEAD_MS_MAX > 365 * 24 * 60 * 60 * 1000
@@ -426,10 +429,10 @@ const _: () = {
         (FLUSH_STRETCH_MAX + 2) * FLUSH_MS_MAX < ACK_TIMEOUT_MS
             && FLUSH_STRETCH_MAX <= SNAPSHOT_STRETCH_MAX
     );
-    // An index goes when half of those are left, so that one session alone never has one.
+    // An index is removed when half of those seats are left, so a single session never has one.
     assert!(2 <= VIEWER_SEATS_WALKED_MAX && VIEWER_SEATS_WALKED_MAX < VIEWER_SESSIONS_KEPT_MAX);
     assert!(PAGE_ROWS_DEFAULT <= PAGE_ROWS_MAX);
-    // Eight digits are always below it: `20261101` is never taken as milliseconds.
+    // Eight digits are always below it, so `20261101` is never read as milliseconds.
     assert!(MOMENT_MS_MIN > 99_999_999);
     assert!(PAGE_STEPS_MAX >= PAGE_ROWS_MAX as u64);
     assert!(LIVE_EVERY_MS_MIN < LIVE_FORGET_MS && SUBSCRIPTION_STAGES_MAX <= LIVE_EMPTY_STAGES_MAX);

@@ -1,27 +1,28 @@
-//! Known bugs, to see that the simulation finds them. Without the feature `mutants` there are none,
-//! and no code for them.
+//! Known bugs, by which a test checks that the simulation finds bugs. Without the feature `mutants`
+//! there are no bugs, and no code for them.
 
-/// A bug.
+/// A known bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mutant {
-    /// The time after a last beat is credited as well, as if somebody had watched on.
+    /// The time after a last beat is credited as well, as if the viewer had continued to watch.
     CreditSilence,
-    /// The log is trimmed whether or not the ledger has what it proves.
+    /// The log is trimmed even if the ledger does not have its proof yet.
     TrimEarly,
-    /// A window is committed without what came late for the windows before.
+    /// A window is committed without late spans of earlier windows.
     SkipLate,
     /// A beat is acknowledged before the log has it.
     AckEarly,
-    /// A leave ends all of the viewer's sessions on the stage.
+    /// A leave without a session ends session `""` only, instead of all of the viewer's sessions on
+    /// the stage.
     LeaveAll,
-    /// Time advances, and counts are called complete, while the log refuses writes.
+    /// Time advances, and counts have `complete: true`, while the log refuses writes.
     AdvanceUnwritten,
-    /// A change of configuration applies from the node's own time on, whatever is committed.
+    /// A change of configuration applies from the node's own time on, even to committed windows.
     IgnoreFence,
 }
 
 impl Mutant {
-    /// All of them.
+    /// All bugs.
     pub const ALL: [Mutant; 7] = [
         Mutant::CreditSilence,
         Mutant::TrimEarly,
@@ -38,20 +39,20 @@ thread_local! {
     static ON: std::cell::Cell<Option<Mutant>> = const { std::cell::Cell::new(None) };
 }
 
-/// Switches one on for this thread, or all off.
+/// Switches one bug on for this thread, or all off.
 #[cfg(feature = "mutants")]
 pub fn switch(on: Option<Mutant>) {
     ON.set(on);
 }
 
-/// Whether it is on.
+/// Returns whether a bug is on.
 #[cfg(feature = "mutants")]
 #[must_use]
 pub fn is_on(mutant: Mutant) -> bool {
     ON.get() == Some(mutant)
 }
 
-/// Whether it is on.
+/// Returns false, because this build has no bugs.
 #[cfg(not(feature = "mutants"))]
 #[must_use]
 #[inline(always)]

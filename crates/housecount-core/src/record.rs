@@ -1,24 +1,24 @@
-//! The log record: a batch of events as bytes, version 2.
+//! Log record: a batch of events as bytes, version 2.
 //!
 //! ```text
 //! u8      version = 2
 //! u64 LE  base: the earliest time in the batch, Unix ms
 //! varint  number of stages; then for each: varint length, bytes
-//! varint  number of events told whole; then for each:
+//! varint  number of events with ids; then for each:
 //!   varint  2 x index of its stage + (1 if it is a leave)
 //!   varint  its time - base, ms
 //!   varint  length of the viewer id, its bytes
 //!   varint  length of the session id, its bytes
-//! varint  number of beats told by handle; then for each:
+//! varint  number of beats by handle; then for each:
 //!   varint  its time - base, ms
 //!   8 bytes its session's handle
 //! u32 LE  CRC-32 (IEEE) of all before
 //! ```
-//! Times are whole (base + offset) rather than relative to the record's position, so that the same
-//! event sent twice is the same event. Stages are written once a record: a busy stage's long ARN
-//! costs its bytes once a batch. A session whose ids were told a short while ago is told by its
-//! [handle](crate::handle): nine bytes a steady beat, and none for its stage. Ids are checked again
-//! on the way back: the log is outside.
+//! Times are absolute (base + offset) instead of relative to the record's position, so that the
+//! same event sent twice is the same event. Stages are written once per record, so a busy stage's
+//! long ARN costs its bytes once per batch. A session whose ids were logged a short time ago is
+//! logged by its [handle](crate::handle). A steady beat then takes nine bytes, and none for its
+//! stage. Ids are checked again when a record is read, because the log is outside of housecount.
 
 use std::collections::HashMap;
 
@@ -32,27 +32,27 @@ use crate::limits::{
 };
 use crate::time::UnixMs;
 
-/// The version this program writes.
+/// Version that this program writes.
 pub const VERSION: u8 = 2;
-/// The oldest version it reads.
+/// Oldest version that it reads.
 const VERSION_OLDEST: u8 = 1;
 
-/// What a record says about one session.
+/// An entry of a record, about one session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecordEntry<'a> {
     /// An event with all its ids.
     Full(EventRef<'a>),
-    /// A beat of a session whose ids the log knows.
+    /// A beat of a session whose ids are in the log.
     ByHandle {
-        /// When it was said.
+        /// Time of the beat.
         at: UnixMs,
-        /// Which session.
+        /// Handle of the session.
         handle: Handle,
     },
 }
 
 impl RecordEntry<'_> {
-    /// When it was said, on the log's clock.
+    /// Returns the time of the event, on the log's clock.
     #[must_use]
     pub fn at(&self) -> UnixMs {
         match self {
@@ -61,7 +61,7 @@ impl RecordEntry<'_> {
         }
     }
 
-    /// The same, said at another time.
+    /// Returns the same entry with another time.
     #[must_use]
     pub fn at_time(self, at: UnixMs) -> Self {
         match self {
@@ -71,9 +71,11 @@ impl RecordEntry<'_> {
     }
 }
 
-/// Takes events that are too far ahead of their record's position as said then: a stamp from a
-/// broken clock must not keep a session online for ever. Whoever reads or writes a record does so,
-/// that all take it in as the same. Returns whether there were such events.
+/// Sets the time of events that are too far ahead of their record's position to that position.
+/// Returns whether there were any.
+///
+/// A stamp from a broken clock must not keep a session online forever. All readers and writers of a
+/// record call this, so that all use the same times.
 pub fn clamp_future_times(entries: &mut [RecordEntry<'_>], position: UnixMs) -> bool {
     let latest = position.plus(CLOCK_AHEAD_MS_MAX);
     let mut was_ahead = false;
@@ -84,8 +86,8 @@ pub fn clamp_future_times(entries: &mut [RecordEntry<'_>], position: UnixMs) -> 
     was_ahead
 }
 
-/// Encodes events as a record: at most [`RECORD_EVENTS_MAX`]. A record without events changes
-/// nothing; a node appends one to see whether the log takes writes again.
+/// Encodes at most [`RECORD_EVENTS_MAX`] events as a record. A record without events changes
+/// nothing. A node appends one to find out whether the log accepts writes again.
 #[must_use]
 pub fn encode(entries: &[RecordEntry<'_>]) -> Vec<u8> {
     debug_assert!(entries.len() <= RECORD_EVENTS_MAX);
@@ -128,11 +130,11 @@ pub fn encode(entries: &[RecordEntry<'_>]) -> Vec<u8> {
     out
 }
 
-/// What a record says, which borrows its bytes: what is told whole first.
+/// Decodes a record into entries that borrow its bytes, entries with ids first.
 ///
 /// # Errors
-/// A wrong checksum, an unknown version, an id that breaks its rule, or more than
-/// [`RECORD_BYTES_MAX`] bytes.
+/// Returns `Checksum`, `Version`, or `Truncated` for damaged or unknown bytes. Returns `Invalid` if
+/// an id breaks its rule, or for more than [`RECORD_BYTES_MAX`] bytes.
 pub fn decode(record: &[u8]) -> Result<Vec<RecordEntry<'_>>, DecodeError> {
     if record.len() > RECORD_BYTES_MAX {
         return Err(DecodeError::Invalid { what: "the record's length", at: record.len() });
@@ -182,7 +184,7 @@ fn event<'a>(
     })
 }
 
-/// A count that can't make us allocate more than a record may hold.
+/// Reads a count. Its bound limits the memory that is allocated to that of a full record.
 fn bounded(reader: &mut ByteReader<'_>, what: &'static str) -> Result<usize, DecodeError> {
     let at = reader.at();
     let count = usize::try_from(reader.varint()?).ok().filter(|count| *count <= RECORD_EVENTS_MAX);
@@ -245,7 +247,7 @@ mod tests {
         assert_eq!(decode(&encode(&[])).unwrap(), []);
     }
 
-    /// A log that an older housecount has written is read on.
+    /// A log that an older housecount wrote can still be read.
     #[test]
     fn version_1_is_still_read() {
         let hex = "0140420f000000000002\
@@ -321,7 +323,7 @@ mod tests {
             prop_assert!(decode(&bytes).is_err());
         }
 
-        /// Behind a right checksum anything may stand: it is an error or a batch, never a panic.
+        /// Any bytes may follow a right checksum. They are an error or a batch, never a panic.
         #[test]
         fn sealed_noise_never_panics(mut noise: Vec<u8>) {
             noise.insert(0, VERSION);

@@ -1,10 +1,11 @@
-//! The roster: all stages' counts of one snapshot, packed, so that restore reads a few items and
-//! never Scans.
+//! Roster: all stages' counts of one snapshot, packed, so that restore reads a few items and never
+//! Scans.
 //!
-//! Version 1, in the attribute `roster` of each part; `parts` says how many there are:
+//! Version 1, in the attribute `roster` of each part; `parts` is the number of parts:
 //! ```text
 //! u8      version = 1
-//! varint  distinct viewers over all stages, varint online sessions (of the whole snapshot, in every part)
+//! varint  distinct viewers over all stages, varint online sessions (of the whole snapshot, in each
+//!         part)
 //! varint  number of stages in this part; then for each:
 //!   varint length of the stage id, its bytes, varint viewers, varint sessions, varint peak
 //! u32 LE  CRC-32 (IEEE) of all before
@@ -15,21 +16,21 @@ use crate::fold::{Count, StageView};
 use crate::ids::StageId;
 use crate::limits::{ROSTER_BYTES_MAX, STAGE_ID_BYTES_MAX};
 
-/// The version this program writes, and the only one there is.
+/// Version that this program writes, and the only one so far.
 pub const VERSION: u8 = 1;
 
-/// All counts of one moment.
+/// All counts of one snapshot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Roster {
     /// Distinct viewers, and sessions, over all stages.
     pub total: Count,
-    /// The stages with somebody online.
+    /// Stages with at least one online session.
     pub stages: Vec<StageView>,
 }
 
 impl Roster {
-    /// The roster as parts of at most [`ROSTER_BYTES_MAX`] bytes; at least one, even if nobody is
-    /// online.
+    /// Encodes the roster as parts of at most [`ROSTER_BYTES_MAX`] bytes. There is at least one
+    /// part, even without online sessions.
     #[must_use]
     pub fn encode(&self) -> Vec<Vec<u8>> {
         let mut parts = Vec::new();
@@ -59,10 +60,11 @@ impl Roster {
         out
     }
 
-    /// Adds a part's stages to this roster, and takes its totals.
+    /// Adds a part's stages to this roster, and sets its totals.
     ///
     /// # Errors
-    /// A wrong checksum, an unknown version, or bytes that break the format; nothing is added then.
+    /// Returns `Checksum`, `Version`, or for bytes that break the format `Truncated` or `Invalid`.
+    /// The roster is then unchanged.
     pub fn add_part(&mut self, part: &[u8]) -> Result<(), DecodeError> {
         let mut reader = ByteReader::open(part, VERSION)?;
         let total = Count { viewers: reader.varint()?, sessions: reader.varint()? };

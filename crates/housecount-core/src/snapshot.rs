@@ -1,6 +1,6 @@
-//! A snapshot: a stage's count at a moment, in the cold tier, for history and restore.
+//! Snapshot: a stage's count at a moment, in the cold tier, for history and restore.
 //!
-//! `stageArn`, `timestamp`, `viewerCount` and `ttl` are read by other programs and never change
+//! Other programs read `stageArn`, `timestamp`, `viewerCount` and `ttl`, so these never change
 //! their meaning.
 
 use crate::fold::Count;
@@ -12,18 +12,19 @@ use crate::time::UnixMs;
 pub struct Snapshot {
     /// The stage.
     pub stage: String,
-    /// The moment, on the log's clock.
+    /// Time of the snapshot, on the log's clock.
     pub at: UnixMs,
-    /// Who was online.
+    /// Online viewers and sessions.
     pub count: Count,
-    /// The most viewers at once until then.
+    /// Largest number of viewers at once until then.
     pub peak: u64,
     /// Whether the count was bridged from an earlier snapshot, and not counted.
     pub recovering: bool,
 }
 
 impl Snapshot {
-    /// The item, which expires `retention_ms` after its moment. `ttl` is in seconds, rounded up.
+    /// Returns the item, which expires `retention_ms` after its moment. `ttl` is in seconds,
+    /// rounded up.
     #[must_use]
     pub fn to_item(&self, retention_ms: u64) -> Item {
         let mut item = Item::from([
@@ -40,11 +41,12 @@ impl Snapshot {
         item
     }
 
-    /// The snapshot that an item holds; `None` if it has expired by `now` and only awaits its
+    /// Reads the snapshot of an item. Returns `None` if it has expired by `now` and only awaits its
     /// deletion.
     ///
     /// # Errors
-    /// An attribute that every snapshot has is missing.
+    /// Returns an [`AttrError`] if an attribute that every snapshot has is missing or of another
+    /// type.
     pub fn from_item(item: &Item, now: UnixMs) -> Result<Option<Snapshot>, AttrError> {
         if is_expired(item, now) {
             return Ok(None);
@@ -60,14 +62,14 @@ impl Snapshot {
     }
 }
 
-/// When an item of this age expires, in Unix seconds as DynamoDB's TTL wants it.
+/// Returns the time at which an item expires, in Unix seconds as in DynamoDB's TTL.
 #[must_use]
 pub fn expiry_s(at: UnixMs, retention_ms: u64) -> u64 {
     at.plus(retention_ms).0.div_ceil(1000)
 }
 
-/// Whether an item's TTL has passed: neither DynamoDB nor an emulator deletes promptly, so readers
-/// look.
+/// Returns whether an item's TTL has passed. Neither DynamoDB nor an emulator deletes promptly, so
+/// readers check.
 #[must_use]
 pub fn is_expired(item: &Item, now: UnixMs) -> bool {
     let ttl_s = number_or_zero(item, "ttl");
@@ -105,7 +107,7 @@ mod tests {
         );
     }
 
-    /// Items of the usual programs have the contract's attributes and no more.
+    /// Items of other programs have only the attributes of the contract.
     #[test]
     fn reads_the_items_of_other_writers() {
         let item = Item::from([

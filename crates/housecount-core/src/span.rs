@@ -1,39 +1,39 @@
-//! Spans of time, and sorted sets of them: what proof and ledger are made of.
+//! Spans of time, and sorted sets of them, which proof and ledger consist of.
 //!
-//! A set is a slice of spans that are sorted and neither overlap nor touch, so that equal sets are
-//! equal slices.
+//! A set is a slice of spans that are sorted and neither overlap nor touch. Equal sets are
+//! therefore equal slices.
 
 use crate::time::UnixMs;
 
-/// From a moment to a later one, which is not part of it.
+/// Time from a moment to a later one, which is not part of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Span {
-    /// The first millisecond.
+    /// First millisecond.
     pub from: UnixMs,
-    /// The millisecond after the last.
+    /// Millisecond after the last one.
     pub to: UnixMs,
 }
 
 impl Span {
-    /// The span between two moments; empty if `to` is not later.
+    /// Creates the span between two moments. It is empty if `to` is not later.
     #[must_use]
     pub fn new(from: UnixMs, to: UnixMs) -> Span {
         Span { from, to }
     }
 
-    /// Its length.
+    /// Returns the length.
     #[must_use]
     pub fn ms(self) -> u64 {
         self.to.since(self.from)
     }
 
-    /// Whether no millisecond is in it.
+    /// Returns whether the span has no millisecond.
     #[must_use]
     pub fn is_empty(self) -> bool {
         self.to <= self.from
     }
 
-    /// The part of it within `other`, unless that is empty.
+    /// Returns the part of the span within `other`, unless that is empty.
     #[must_use]
     pub fn clip(self, other: Span) -> Option<Span> {
         let part = Span { from: self.from.max(other.from), to: self.to.min(other.to) };
@@ -41,7 +41,7 @@ impl Span {
     }
 }
 
-/// Makes a set of any spans.
+/// Turns any spans into a set.
 pub fn normalize(spans: &mut Vec<Span>) {
     spans.retain(|span| !span.is_empty());
     spans.sort_unstable();
@@ -76,7 +76,7 @@ pub fn subtract(of: &[Span], minus: &[Span], mut with: impl FnMut(Span)) {
     }
 }
 
-/// The length of a set.
+/// Returns the total length of a set.
 #[must_use]
 pub fn measure(set: &[Span]) -> u64 {
     set.iter().map(|span| span.ms()).sum()

@@ -1,4 +1,4 @@
-//! A stage's configuration: what an operator says about it. A stage needs none to be watched.
+//! Configuration of a stage, set by an operator. A stage needs none to be watched.
 
 use std::collections::BTreeMap;
 
@@ -6,43 +6,43 @@ use crate::item::{Attr, AttrError, Item, number_or_zero, text};
 use crate::limits::{STAGE_NAME_BYTES_MAX, STAGE_TAGS_MAX, TAG_KEY_BYTES_MAX, TAG_VALUE_BYTES_MAX};
 use crate::time::UnixMs;
 
-/// What an operator says about a stage.
+/// Configuration of a stage, set by an operator.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StageConfig {
     /// The stage's id.
     pub stage: String,
-    /// What people call it.
+    /// Name for people.
     pub name: Option<String>,
-    /// Who pays for it.
+    /// Customer who pays for the stage.
     pub customer: Option<String>,
-    /// Whatever else: it joins the exports.
+    /// Other properties, which exports contain.
     pub tags: BTreeMap<String, String>,
-    /// When it was created, on the log's clock.
+    /// Time of its creation, on the log's clock.
     pub created_at: UnixMs,
 }
 
-/// Why a configuration is refused. The text is meant for whoever sent it.
+/// Reason why a configuration is refused. The text is for the sender.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StageConfigError {
-    /// A bound is passed.
+    /// A bound is exceeded.
     #[error("{what} has {found} {unit}; at most {max} are allowed")]
     LimitExceeded {
-        /// Of what.
+        /// Name of the part.
         what: &'static str,
-        /// How much there is.
+        /// Size or number found.
         found: usize,
-        /// Counted in.
+        /// Unit of that number.
         unit: &'static str,
-        /// How much there may be.
+        /// Maximum of that number.
         max: usize,
     },
-    /// DynamoDB's maps have no empty keys.
+    /// A tag's key is empty, which DynamoDB's maps do not allow.
     #[error("a tag's key is empty")]
     EmptyTagKey,
 }
 
 impl StageConfig {
-    /// That it keeps its bounds, so that it always fits an item.
+    /// Checks the bounds, so that the configuration always fits an item.
     pub fn check(&self) -> Result<(), StageConfigError> {
         let within = |what, unit, found: usize, max| {
             if found <= max {
@@ -65,7 +65,7 @@ impl StageConfig {
         Ok(())
     }
 
-    /// The item, for the stage's own key and for the list.
+    /// Returns the item, for the stage's own key and for the list.
     #[must_use]
     pub fn to_item(&self) -> Item {
         let mut item = Item::from([
@@ -85,10 +85,10 @@ impl StageConfig {
         item
     }
 
-    /// The configuration that an item holds.
+    /// Reads the configuration of an item.
     ///
     /// # Errors
-    /// The stage's id is missing.
+    /// Returns an [`AttrError`] if the stage's id is missing or of another type.
     pub fn from_item(item: &Item) -> Result<StageConfig, AttrError> {
         let optional = |name| text(item, name).ok().map(str::to_string);
         Ok(StageConfig {

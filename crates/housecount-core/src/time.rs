@@ -1,12 +1,12 @@
-//! Time: Unix milliseconds on the log's clock, and nothing else.
+//! Time: Unix milliseconds on the log's clock.
 //!
-//! A plain count of milliseconds, not a calendar: parsing and printing dates is the shell's
-//! business. All arithmetic saturates, because a time may come from outside (a stored record, a
-//! query parameter).
+//! A plain count of milliseconds, not a calendar. The crate `housecount` parses and prints dates.
+//! All arithmetic saturates, because a time may come from outside (a stored record, a query
+//! parameter).
 
 use std::fmt;
 
-/// A day of UTC.
+/// Milliseconds of a UTC day.
 pub const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// A moment on the log's clock, in milliseconds since 1970-01-01T00:00:00Z.
@@ -16,32 +16,32 @@ pub const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 pub struct UnixMs(pub u64);
 
 impl UnixMs {
-    /// The epoch; stands for "never" where a moment is optional.
+    /// The epoch, which means "never" where a moment is optional.
     pub const ZERO: UnixMs = UnixMs(0);
-    /// Later than any event.
+    /// The maximum, later than any event.
     pub const MAX: UnixMs = UnixMs(u64::MAX);
 
-    /// The moment `ms` later.
+    /// Returns the moment `ms` later.
     #[must_use]
     pub fn plus(self, ms: u64) -> UnixMs {
         UnixMs(self.0.saturating_add(ms))
     }
 
-    /// The moment `ms` earlier, never before the epoch.
+    /// Returns the moment `ms` earlier, never before the epoch.
     #[must_use]
     pub fn minus(self, ms: u64) -> UnixMs {
         UnixMs(self.0.saturating_sub(ms))
     }
 
-    /// Milliseconds from `earlier` to here; 0 if `earlier` is later.
+    /// Returns the milliseconds from `earlier` to here, or 0 if `earlier` is later.
     #[must_use]
     pub fn since(self, earlier: UnixMs) -> u64 {
         self.0.saturating_sub(earlier.0)
     }
 
-    /// The last multiple of `step_ms` since the epoch that is not later than this moment.
+    /// Returns the last multiple of `step_ms` since the epoch that is not later than this moment.
     ///
-    /// A step of 0 is taken as 1, so that no setting can divide by zero.
+    /// A step of 0 counts as 1, so that no setting can divide by zero.
     #[must_use]
     pub fn aligned(self, step_ms: u64) -> UnixMs {
         UnixMs(self.0 - self.0 % step_ms.max(1))

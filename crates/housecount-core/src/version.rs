@@ -3,8 +3,8 @@
 //!
 //! A window has the version in force at its end. If the configuration was deleted within the
 //! window, the window has the last version before. Each version stores the moment from which it
-//! applies, so a changed `window` changes no history. A version never applies to time that is
-//! committed: the writer's transaction checks the [`fence`](crate::fence).
+//! applies, so a changed `window` setting changes no history. A version never applies to committed
+//! time, because the writer's transaction checks the [`fence`](crate::fence).
 
 use std::fmt;
 
@@ -15,7 +15,8 @@ use crate::span::Span;
 use crate::stage::{StageConfig, StageConfigError};
 use crate::time::UnixMs;
 
-/// The attribute with a version's number, in the version and in the configuration that it made.
+/// Name of the attribute with a version's number, in the version and in the configuration that it
+/// made.
 pub const VERSION: &str = "version";
 const CHANGED_AT: &str = "changedAt";
 const EFFECTIVE_FROM: &str = "effectiveFrom";
@@ -26,37 +27,37 @@ const DELETED: &str = "deleted";
 pub struct ConfigVersion {
     /// The stage's id.
     pub stage: String,
-    /// 1 for the first version of the stage; without gaps.
+    /// Number of the version, from 1 and without gaps.
     pub number: u32,
-    /// When it was changed, on the log's clock. Never before the version before.
+    /// Time of the change, on the log's clock. It is never before that of the version before.
     pub changed_at: UnixMs,
     /// First millisecond of watch time that it applies to.
     pub effective_from: UnixMs,
-    /// The configuration; none if the change was its deletion.
+    /// The configuration; `None` if the change was its deletion.
     pub config: Option<StageConfig>,
 }
 
-/// A stage has as many versions as it may have.
+/// Error for a change of a stage that has the maximum number of versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooManyVersions {
     /// Versions that the stage has.
     pub versions: u32,
 }
 
-/// Where and when a configuration is changed.
+/// Time of a change, and the state of the ledger that limits it.
 #[derive(Clone, Copy, Debug)]
 pub struct ChangeTime {
     /// Time on the log's clock.
     pub now: UnixMs,
     /// The setting `window`.
     pub window_ms: u64,
-    /// The ledger may be committed up to this moment, by any node.
+    /// Time up to which any node may commit the ledger.
     pub committed_to: UnixMs,
 }
 
 impl ConfigVersion {
-    /// The version for a configuration that was stored before versions were: it applies to all
-    /// time, as it did then.
+    /// Returns the version for a configuration that was stored before there were versions. It
+    /// applies to all time, as it did then.
     #[must_use]
     pub fn baseline(config: StageConfig) -> ConfigVersion {
         ConfigVersion {
@@ -68,12 +69,12 @@ impl ConfigVersion {
         }
     }
 
-    /// The version that follows `last`, the stage's last two versions in order (fewer if it has
-    /// fewer).
+    /// Returns the version that follows `last`. These are the stage's last two versions in order,
+    /// or fewer if it has fewer.
     ///
     /// # Errors
-    /// `TooManyVersions` beyond [`STAGE_VERSIONS_MAX`]. The last number is for a deletion, so that
-    /// one is always possible.
+    /// Returns `TooManyVersions` beyond [`STAGE_VERSIONS_MAX`]. The last number is reserved for a
+    /// deletion, so that one is always possible.
     pub fn after(
         last: &[ConfigVersion],
         stage: &str,
@@ -100,7 +101,7 @@ impl ConfigVersion {
         })
     }
 
-    /// The item.
+    /// Returns the version as an item.
     #[must_use]
     pub fn to_item(&self) -> Item {
         let mut item = match &self.config {
@@ -116,10 +117,10 @@ impl ConfigVersion {
         item
     }
 
-    /// The version that an item holds.
+    /// Reads the version of an item.
     ///
     /// # Errors
-    /// An attribute is missing or has another type.
+    /// Returns an [`AttrError`] if an attribute is missing or of another type.
     pub fn from_item(item: &Item) -> Result<ConfigVersion, AttrError> {
         let stage = text(item, "stageArn")?.to_string();
         let config = match item.get(DELETED) {
@@ -138,8 +139,8 @@ impl ConfigVersion {
     }
 }
 
-/// The earliest moment from which the version after `last` may apply. A deletion is passed over:
-/// who configures the stage again in the window of the deletion has that window.
+/// Returns the earliest moment from which the version after `last` may apply. It skips a deletion.
+/// A configuration that is created again in the window of its deletion has that window.
 fn not_before(last: &[ConfigVersion]) -> UnixMs {
     let configured = last.iter().rev().find(|version| version.config.is_some());
     configured.map_or(UnixMs::ZERO, |version| version.effective_from)
@@ -151,45 +152,45 @@ pub struct ConfigHistory {
     versions: Vec<ConfigVersion>,
 }
 
-/// A stretch of time with one configuration. It ends where the next one begins.
+/// A period with one configuration. It ends where the next one begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConfigPiece<'a> {
     /// First millisecond.
     pub from: UnixMs,
-    /// The configuration in force; none where the stage is not configured.
+    /// Configuration in force; `None` if the stage is not configured.
     pub config: Option<&'a StageConfig>,
 }
 
-/// What is wrong with a stage's versions.
+/// Fault in a stage's versions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HistoryFault {
     /// Numbers are missing.
     Missing {
-        /// The first one.
+        /// First missing number.
         first: u32,
-        /// The last one.
+        /// Last missing number.
         last: u32,
     },
-    /// There are more than may be.
+    /// There are more versions than allowed.
     TooMany {
-        /// The last number.
+        /// Last number.
         last: u32,
     },
     /// A version was changed, or applies, before the one that it follows.
     OutOfOrder {
-        /// Which one.
+        /// Number of the version.
         number: u32,
     },
-    /// A deletion where nothing is configured.
+    /// A deletion without a configuration to delete.
     NothingToDelete {
-        /// Which one.
+        /// Number of the version.
         number: u32,
     },
     /// A configuration beyond its bounds.
     OutOfBounds {
-        /// Which one.
+        /// Number of the version.
         number: u32,
-        /// The bound.
+        /// Exceeded bound.
         why: StageConfigError,
     },
 }
@@ -218,29 +219,29 @@ impl fmt::Display for HistoryFault {
 }
 
 impl ConfigHistory {
-    /// The history of these versions.
+    /// Creates the history of these versions.
     #[must_use]
     pub fn new(mut versions: Vec<ConfigVersion>) -> ConfigHistory {
         versions.sort_by_key(|version| version.number);
         ConfigHistory { versions }
     }
 
-    /// The versions in order.
+    /// Returns the versions in order.
     #[must_use]
     pub fn versions(&self) -> &[ConfigVersion] {
         &self.versions
     }
 
-    /// The configuration that applies to the time from `at` on: of the versions that apply by then,
-    /// the last one.
+    /// Returns the configuration that applies to the time from `at` on: the last of the versions
+    /// that apply by then.
     #[must_use]
     pub fn in_force(&self, at: UnixMs) -> Option<&StageConfig> {
         let version = self.versions.iter().rev().find(|version| version.effective_from <= at);
         version.and_then(|version| version.config.as_ref())
     }
 
-    /// The range cut where the configuration changes, at least one piece. Neighbours differ in
-    /// name, customer or tags.
+    /// Returns the range cut where the configuration changes, in at least one piece. Neighbours
+    /// differ in name, customer or tags.
     #[must_use]
     pub fn pieces(&self, range: Span) -> Vec<ConfigPiece<'_>> {
         let mut cuts: Vec<UnixMs> =
@@ -259,7 +260,7 @@ impl ConfigHistory {
         pieces
     }
 
-    /// All that is wrong with it.
+    /// Returns all faults of the history.
     #[must_use]
     pub fn faults(&self) -> Vec<HistoryFault> {
         let mut faults = Vec::new();
@@ -296,7 +297,8 @@ impl ConfigHistory {
     }
 }
 
-/// Whether two configurations say the same of watch time. When one was created does not.
+/// Returns whether two configurations are the same for watch time. The time of creation does not
+/// matter.
 fn is_same(one: Option<&StageConfig>, other: Option<&StageConfig>) -> bool {
     let fields =
         |config: &StageConfig| (config.name.clone(), config.customer.clone(), config.tags.clone());

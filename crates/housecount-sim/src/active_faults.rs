@@ -1,4 +1,4 @@
-//! What is broken just now, as calls between nodes and stores find it.
+//! The faults that are active now, as calls between nodes and stores meet them.
 
 use std::time::Duration;
 
@@ -7,26 +7,27 @@ use tokio::time::sleep;
 
 use crate::plan::FaultKind;
 
-/// A call in which nothing goes wrong takes this long one way, at most.
+/// Longest time of one way of a call while nothing is wrong.
 const WAY_MS_MAX: u64 = 6;
-/// The same while calls are slow: a call may give up before its answer, and overtake another one.
+/// Longest time of one way while calls are slow. A call may time out before its answer arrives, and
+/// calls may overtake each other.
 const SLOW_MS_MAX: u64 = 1_500;
 
-/// A call to a cold tier that is slow takes this long at most: longer than a lease.
+/// Longest time of a call to a slow cold tier, which is longer than a lease.
 pub const COLD_SLOW_MS_MAX: u64 = 45_000;
 
-/// A call to the log, by what a store may refuse of it alone.
+/// Kind of a call to the log, since a store may refuse one kind and take the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallKind {
-    /// It changes nothing.
+    /// Changes nothing in the log.
     Read,
-    /// It appends a record.
+    /// Appends a record.
     Append,
-    /// It writes something else: a trim, a note, the beginning of a partition.
+    /// Writes something that is not a record: a trim, a note, or the origin of a partition.
     Note,
 }
 
-/// How many faults there are of one kind, and since when there are any.
+/// Number of active faults of one kind, and the time since which at least one is active.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Lasting {
     count: u32,
@@ -40,7 +41,7 @@ impl Lasting {
     }
 }
 
-/// How a node's writes fail, beside what its reads meet.
+/// Faults of a node's writes; its reads have faults of their own.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Writes {
     /// [`FaultKind::AppendsRefused`]
@@ -51,12 +52,12 @@ pub struct Writes {
     time_out: Lasting,
 }
 
-/// How many faults of each kind there are at the moment.
+/// Number of active faults of each kind.
 #[derive(Clone, Debug, Default)]
 pub struct ActiveFaults {
-    /// By node.
+    /// Faults by node.
     pub cut_off: Vec<u32>,
-    /// By node.
+    /// Faults by node.
     writes: Vec<Writes>,
     /// [`FaultKind::LogUnavailable`]
     pub log_away: u32,
@@ -80,23 +81,23 @@ pub struct ActiveFaults {
     pub lease_for_all: u32,
 }
 
-/// What a call meets on its way.
+/// Fate of a call on its way to a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallRoute {
-    /// It comes through.
+    /// The call arrives.
     Open,
-    /// It is refused.
+    /// The store refuses the call.
     Refused,
-    /// It lies there until that is over.
+    /// The call waits in the socket until the fault ends.
     Held,
-    /// It comes when the network is back, or never.
+    /// The call arrives once the network is back, or never.
     CutOff,
-    /// It never comes.
+    /// The call never arrives.
     Lost,
 }
 
 impl ActiveFaults {
-    /// No trouble.
+    /// No active faults.
     #[must_use]
     pub fn none(nodes: usize) -> ActiveFaults {
         ActiveFaults {
@@ -106,7 +107,8 @@ impl ActiveFaults {
         }
     }
 
-    /// A fault that lasts comes or ends. False for one that doesn't: it is done elsewhere.
+    /// Begins or ends a fault that lasts. Returns false for a momentary fault, which the run
+    /// applies itself (`run::apply_fault`).
     pub fn change(&mut self, kind: FaultKind, comes: bool, now_ms: u64) -> bool {
         if let FaultKind::AppendsRefused(scope)
         | FaultKind::WritesRefused(scope)
@@ -143,7 +145,7 @@ impl ActiveFaults {
         true
     }
 
-    /// What a call from a node to the log meets.
+    /// Fate of a call from a node to the log.
     #[must_use]
     pub fn to_log(&self, node: usize, call: CallKind) -> CallRoute {
         let writes = &self.writes[node];
@@ -159,7 +161,8 @@ impl ActiveFaults {
         }
     }
 
-    /// Since when the log has taken no call of this kind from a node, for all that reads say.
+    /// Time since which the log has taken no call of this kind from a node while reads may still
+    /// pass.
     #[must_use]
     pub fn refused_since_ms(&self, node: usize, call: CallKind) -> Option<u64> {
         let writes = &self.writes[node];
@@ -167,13 +170,13 @@ impl ActiveFaults {
         [writes.refused.since_ms, writes.time_out.since_ms, appends].into_iter().flatten().min()
     }
 
-    /// Whether the log's answer is lost.
+    /// Whether the log's answer to a node is lost.
     #[must_use]
     pub fn loses_answer(&self, node: usize) -> bool {
         self.cut_off[node] > 0 || self.answers_lost > 0 && rng::random_range(0..3) == 0
     }
 
-    /// What a call from a node to the cold tier meets.
+    /// Fate of a call from a node to the cold tier.
     #[must_use]
     pub fn to_cold(&self, node: usize) -> CallRoute {
         match self {
@@ -184,13 +187,13 @@ impl ActiveFaults {
         }
     }
 
-    /// How long a message is under way.
+    /// Time that a message needs one way.
     #[must_use]
     pub fn way_ms(&self) -> u64 {
         rng::random_range(1..=if self.slow > 0 { SLOW_MS_MAX } else { WAY_MS_MAX })
     }
 
-    /// How long a call to the cold tier takes.
+    /// Time that a call to the cold tier takes.
     #[must_use]
     pub fn cold_ms(&self) -> u64 {
         match self.cold_slow {
@@ -200,7 +203,7 @@ impl ActiveFaults {
     }
 }
 
-/// A moment passes, in the simulation's time.
+/// Waits for a time of the simulation.
 pub async fn advance(ms: u64) {
     sleep(Duration::from_millis(ms)).await;
 }

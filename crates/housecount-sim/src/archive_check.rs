@@ -1,10 +1,10 @@
-//! The archive against the truth: what the log took is in it, and nothing that nobody said.
+//! Compares the archive with the oracle: it has the events that the log stored, and no others.
 //!
-//! It is written from the log alone, by the log's clock. So what the log has lost before it was
-//! written need not be in it, nor all that the log is told again then, since proof needs less: of a
-//! log that has lost something only what came once all nodes had reached it again must be there.
-//! And where its clock was set back, it may go on at times that the archive has already
-//! (docs/OPERATIONS.md).
+//! The archive task writes it from the log alone, by the log's clock. So events that the log lost
+//! before the task read them need not be in it. Nor need it have all that nodes write to the log
+//! again, since proof needs fewer beats. After a loss, the archive must have the events that
+//! arrived once all nodes had reached the log again. Where the log's clock was set back, the log
+//! may continue at times that the archive already has (docs/OPERATIONS.md).
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -21,13 +21,13 @@ use crate::oracle::{Oracle, OracleEvent, SeatName};
 use crate::plan::{FaultKind as What, SimPlan};
 use crate::world::World;
 
-/// Later than any time that is simulated, and still a time that keys can say.
+/// End of all ranges: later than any simulated time, and still a time that keys can hold.
 const END: UnixMs = UnixMs(9_999_999_999_999);
 
-/// So long after that nodes have found out what the log lacks, and a slot is over.
+/// Time after which all nodes have noticed a loss of the log, and the current slot is over.
 const SETTLED_MS: u64 = 60_000;
 
-/// A heartbeat or a leave as an archive has it.
+/// A heartbeat or a leave as the archive stores it.
 type ArchiveRow = (UnixMs, EventKind, SeatName);
 
 fn row(event: &EventRef<'_>) -> ArchiveRow {
@@ -35,7 +35,7 @@ fn row(event: &EventRef<'_>) -> ArchiveRow {
     (event.at, event.kind, SeatName { stage, viewer, session: event.session.to_string() })
 }
 
-/// All that is in the archive.
+/// Reads all rows of the archive.
 async fn rows(cold: &Arc<dyn Cold>, form: ArchiveFormat) -> Result<BTreeSet<ArchiveRow>, String> {
     let (all, mut found) = (Span::new(UnixMs::ZERO, END), BTreeSet::new());
     let mut with = |event: &EventRef<'_>| {
@@ -63,7 +63,7 @@ async fn rows(cold: &Arc<dyn Cold>, form: ArchiveFormat) -> Result<BTreeSet<Arch
     Ok(found)
 }
 
-/// When what came into the log need not be in the archive.
+/// Spans of arrival time, in the simulation's ms, whose events may be missing from the archive.
 fn excused(plan: &SimPlan, emptied_ms: &[u64]) -> Vec<Range<u64>> {
     let faults = || plan.faults.iter();
     let keeps_apart = |kind| {
@@ -93,10 +93,10 @@ impl Oracle {
     }
 }
 
-/// The archive in the end. The number of rows that had to be there.
+/// Checks the archive at the end of a run. Returns the number of rows that had to be there.
 ///
 /// # Errors
-/// What is wrong.
+/// Returns a text that names the first missing or wrong row, or the failed read.
 pub async fn archive_in_the_end(
     world: &World,
     cold: &Arc<dyn Cold>,

@@ -1,4 +1,4 @@
-//! What must hold, at any moment and in the end.
+//! Invariants that must hold at any moment and at the end of a run.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,41 +20,41 @@ use crate::plan::FaultKind;
 use crate::world::World;
 use crate::world::log::START_TIME;
 
-/// A count that is called complete has everything that the log had this long ago: the log was heard
-/// within `SILENCE_MS_MAX`, by reads that took half a second each at most.
+/// Age at which a complete count must include an event of the log. A node calls a count complete if
+/// it reached the log within `LOG_STALE_MS`, by reads of at most 500 ms each.
 const SLACK_MS: u64 = 2_000 + 2 * 500 + POLL_MS + 500;
 
-/// What was checked: a check that never applies would show nothing.
+/// Figures of the checks, since a check that never applies would show nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CheckStats {
-    /// Counts looked at.
+    /// Counts compared.
     pub counts: u64,
-    /// Those that were called complete.
+    /// Counts that a node called complete.
     pub complete: u64,
-    /// Complete ones of which only one number could be right.
+    /// Complete counts with only one right answer.
     pub exact: u64,
-    /// Rows of watch time compared in the end.
+    /// Rows of watch time compared at the end.
     pub rows: u64,
-    /// Those of which only one set of spans could be right.
+    /// Rows with only one right set of spans.
     pub rows_exact: u64,
-    /// Watch time in the ledger in the end.
+    /// Watch time in the ledger at the end.
     pub watch_ms: u64,
-    /// Heartbeats and leaves that had to be in the archive in the end.
+    /// Heartbeats and leaves that had to be in the archive at the end.
     pub archived: u64,
-    /// Versions of stages' configurations in the end.
+    /// Versions of stage configurations at the end.
     pub versions: u64,
-    /// Times that something was lost by a documented double fault.
+    /// Number of losses by a documented double fault.
     pub losses: u64,
 }
 
-/// A node's counts against the truth.
+/// Compares a node's counts with the oracle.
 pub fn counts(world: &World, node: &Node, run: usize, rules: Rules, figures: &mut CheckStats) {
     let (now_ms, at) = (world.now_ms(), node.hub.now());
-    // What is of a while ago may lack the leaves since.
+    // An incomplete count may be old, and may lack the leaves since.
     let standing = node.hub.totals().standing;
     let slack_ms = if standing.complete { SLACK_MS } else { u64::MAX / 2 };
-    // By the log's clock, which is the simulation's unless it is set. Beats that are acknowledged
-    // early are in no log yet.
+    // `as_of` is on the log's clock, which equals the simulation's unless a fault has set it. Beats
+    // that are acknowledged early are not in any log yet.
     let is_set = world.plan.faults.iter().any(|fault| matches!(fault.kind, FaultKind::LogClock(_)));
     let is_promised = standing.complete && !is_set && !world.plan.is_acknowledged_early;
     let as_of_ms = is_promised.then(|| standing.as_of.since(START_TIME));
@@ -98,10 +98,10 @@ fn count(
     figures.exact += u64::from(standing.complete && may.least == may.most);
 }
 
-/// What the ledger says: by stage and viewer, a set of spans.
+/// Reads the ledger as a set of spans by stage and viewer.
 ///
 /// # Errors
-/// It can't be read.
+/// Returns the failed read's error, or a row whose `watch_ms` differs from its intervals.
 pub async fn ledger(cold: &Arc<dyn Cold>) -> Result<Proven, String> {
     let wanted = WatchFilter { intervals: true, ..WatchFilter::default() };
     let range = Span::new(UnixMs::ZERO, UnixMs::MAX);
@@ -121,10 +121,10 @@ pub async fn ledger(cold: &Arc<dyn Cold>) -> Result<Proven, String> {
     Ok(rows)
 }
 
-/// That everything of one is in the other.
+/// Checks that `within` contains all spans of `of`.
 ///
 /// # Errors
-/// What isn't.
+/// Returns the first span that `within` lacks.
 pub fn is_within(what: &str, of: &Proven, within: &Proven) -> Result<(), String> {
     for (who, spans) in of {
         let there = within.get(who).map_or(&[][..], Vec::as_slice);
@@ -142,11 +142,11 @@ pub fn is_within(what: &str, of: &Proven, within: &Proven) -> Result<(), String>
     Ok(())
 }
 
-/// The ledger in the end: nothing that was proven is missing, nothing else is credited, and its own
-/// checks find nothing.
+/// Checks the ledger at the end of a run. No proven time is missing, no other time is credited, and
+/// `verify` finds no problem.
 ///
 /// # Errors
-/// What is wrong.
+/// Returns the first violation, or the failed read's error.
 pub async fn ledger_in_the_end(
     world: &World,
     cold: &Arc<dyn Cold>,
@@ -166,9 +166,9 @@ pub async fn ledger_in_the_end(
     figures.watch_ms = rows.values().map(|spans| measure(spans)).sum();
     let range = Span::new(UnixMs::ZERO, world.committed_to());
     let found = verify(cold, range, None, |_| ()).await.map_err(|e| e.to_string())?;
-    // Where the log's clock was set, a node that was cut off meanwhile has stamped by the old one,
-    // and after a loss of everything hot some times are lived twice: a snapshot is of one of them.
-    // (Counts themselves are compared all along.)
+    // After the log's clock was set, a node that was cut off has stamped by the old clock. After a
+    // loss of everything hot, some times occur twice, and a snapshot is of one of them. (`counts`
+    // compares the counts during the whole run.)
     let is_set = world.plan.faults.iter().any(|fault| matches!(fault.kind, FaultKind::LogClock(_)));
     let explained = |problem: &String| is_set && problem.contains("SNAPSHOT#");
     if let Some(problem) = found.problems.iter().find(|problem| !explained(problem)) {

@@ -1,9 +1,8 @@
-//! The hash of a run: its events, answers and stored bytes, so that two source trees can be
-//! compared.
+//! The hash of a run over its events, answers and stored bytes, to compare two source trees.
 //!
 //! Each fact enters as a number and as bytes with their lengths in front. No name of the source and
-//! no debug format enters, so that a rename changes no hash. (The checksum of the trace has the
-//! trace's words, which show the way to a failure and may change at any time.)
+//! no debug format enters, so a rename changes no hash. (The checksum of the trace covers the
+//! trace's words. They lead to a failure and may change at any time.)
 
 use std::fmt;
 
@@ -18,7 +17,7 @@ use housecount_core::time::UnixMs;
 use crate::oracle::SeatName;
 use crate::oracle::proof::Proven;
 
-/// The hash of a run, or of several.
+/// The hash of one run, or of several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunHash([u8; 32]);
 
@@ -35,7 +34,7 @@ impl RunHash {
     }
 }
 
-/// In hexadecimal digits.
+/// Formats the hash in hexadecimal digits.
 impl fmt::Display for RunHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
@@ -56,13 +55,13 @@ impl RunHasher {
         self.0.update(bytes);
     }
 
-    /// Begins a fact: its number, which never changes, and its moment.
+    /// Begins a fact with its number, which never changes, and its time.
     fn begin(&mut self, fact: u8, now_ms: u64) {
         self.0.update(&[fact]);
         self.number(now_ms);
     }
 
-    /// A run of a node took an event, and stamped it.
+    /// Adds an event that a run of a node accepted and stamped.
     pub fn event(&mut self, now_ms: u64, run: usize, seat: &SeatName, kind: EventKind, at: UnixMs) {
         self.begin(1, now_ms);
         self.number(run as u64);
@@ -74,14 +73,14 @@ impl RunHasher {
         self.number(at.0);
     }
 
-    /// A run answered a player: with the time to the next heartbeat, or with an error.
+    /// Adds a run's answer to a player: the time to the next heartbeat, or an error.
     pub fn answer(&mut self, now_ms: u64, run: usize, next_ms: Option<u64>) {
         self.begin(2, now_ms);
         self.number(run as u64);
         self.number(next_ms.map_or(0, |ms| ms + 1));
     }
 
-    /// A run answered with a count of a stage, or of all stages (`None`).
+    /// Adds a run's count of one stage, or of all stages (`None`).
     pub fn count(
         &mut self,
         now_ms: u64,
@@ -97,28 +96,28 @@ impl RunHasher {
         [viewers, sessions, standing.as_of.0].iter().chain(&flags).for_each(|n| self.number(*n));
     }
 
-    /// A run answered an operator's change: with the time from which it applies, or with an error.
+    /// Adds a run's answer to an operator's change: the time from which it applies, or an error.
     pub fn change(&mut self, now_ms: u64, run: usize, from: Option<UnixMs>) {
         self.begin(4, now_ms);
         self.number(run as u64);
         self.number(from.map_or(0, |from| from.0 + 1));
     }
 
-    /// The log stored a record.
+    /// Adds a record that the log stored.
     pub fn record(&mut self, now_ms: u64, partition: u16, position: Position, record: &[u8]) {
         self.begin(5, now_ms);
         [u64::from(partition), position.at.0, position.seq].iter().for_each(|n| self.number(*n));
         self.bytes(record);
     }
 
-    /// The log stored a partition's mark, or dropped its records up to a time. `mark` says which,
-    /// by a number that never changes.
+    /// Adds a partition's mark that the log stored, or a trim of its records up to a time. `mark`
+    /// is the kind's number, which never changes.
     pub fn mark(&mut self, now_ms: u64, partition: u16, mark: u8, at: UnixMs) {
         self.begin(6, now_ms);
         [u64::from(partition), u64::from(mark), at.0].iter().for_each(|n| self.number(*n));
     }
 
-    /// The cold tier stored an item, or deleted it (`None`).
+    /// Adds an item that the cold tier stored, or its deletion (`None`).
     pub fn item(&mut self, now_ms: u64, key: &Key, item: Option<&Item>) {
         self.begin(7, now_ms);
         self.bytes(key.pk().as_bytes());
@@ -227,8 +226,8 @@ mod tests {
         assert_eq!(different.len(), all.len(), "{all:#?}");
     }
 
-    /// Frozen, so that hashes of two source trees can be compared: the numbers of facts, and how
-    /// they are written.
+    /// Freezes the numbers of the facts and their encoding, so that two source trees can be
+    /// compared.
     #[test]
     fn the_form_is_frozen() {
         let seat = SeatName {

@@ -1,20 +1,21 @@
 //! housecount's own code over a simulated clock, log and cold tier.
 //!
-//! A seed decides everything: the settings, the audience, the faults, how long each message takes.
-//! One thread runs it all, on a clock that goes on only when nobody has anything left to do, so
-//! that two hours pass in a moment and the same seed is the same run to the last message. What the
-//! nodes answer and write is compared, all along and in the end, with what is true.
+//! A seed decides everything: the settings, the audience, the faults, and the time that each
+//! message takes. One thread runs it all, on a clock that advances only when no task has work left.
+//! So two hours pass in a moment, and the same seed gives the same run to the last message. The
+//! checks compare the nodes' answers and writes with the oracle, during the run and at its end.
 //!
-//! - [`plan`]: what a seed decides beforehand.
-//! - [`log`](world::log), [`cold`](world::cold): the stores, and the way there. [`trouble`]: what
-//!   is broken just now.
-//! - [`nodes`]: production code, started and killed. [`player`]: the audience. [`operator`]: who
-//!   configures stages.
-//! - [`truth`]: every event that was said, and the rules of counting and billing, word for word.
-//! - [`checks`]: what must hold; [`standstill`]: the same while the log takes no writes; [`audit`]:
-//!   the same of the archive. [`run`]: one seed. [`world`]: what all of these share.
+//! - [`plan`]: all that a seed decides before the run.
+//! - [`log`](world::log), [`cold`](world::cold): the stores and the network to them.
+//!   [`active_faults`]: the faults at a moment.
+//! - [`nodes`]: production code, started and killed. [`player`]: the audience. [`operator`]: an
+//!   operator who configures stages.
+//! - [`oracle`]: every event of the run, and the rules of counting and billing, word for word.
+//! - [`checks`]: invariants of a run. [`standstill`]: invariants while the log takes no writes.
+//!   [`archive_check`]: invariants of the archive. [`run`]: one seed. [`world`]: the state that all
+//!   of these share.
 //! - [`digest`]: the hash of a run, to compare two source trees.
-//! - [`week`]: a week in which nothing goes wrong, to see that nothing grows.
+//! - [`soak`]: days without faults, which show that a node's state does not grow.
 
 pub mod active_faults;
 pub mod archive_check;

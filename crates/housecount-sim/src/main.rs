@@ -1,4 +1,4 @@
-//! Runs seeds, and says which one failed and how to see it again.
+//! Runs seeds, and prints which one failed and how to replay it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{IsTerminal, Write};
@@ -17,44 +17,44 @@ use housecount_sim::soak::{SoakSample, soak};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Simulate faults: housecount's own code over a simulated clock, log and cold tier, checked
-/// against what is true.
+/// against an oracle.
 ///
-/// A seed decides everything, so a run can be seen again: the number of a failing one is all that a
-/// report of a bug needs.
+/// A seed decides everything, so a run can be replayed. A bug report needs only the number of the
+/// failing seed.
 #[derive(Parser)]
 #[command(name = "housecount-sim", after_help = EXAMPLES)]
 struct Args {
-    /// How many seeds
+    /// Number of seeds
     #[arg(long, default_value_t = 1_000)]
     seeds: u64,
-    /// The first one
+    /// First seed
     #[arg(long, default_value_t = 0)]
     from: u64,
-    /// Only this one, with its plan
+    /// Run only this seed, and print its plan
     #[arg(long, conflicts_with_all = ["seeds", "from"])]
     seed: Option<u64>,
-    /// Show all that happens, and what the nodes log
+    /// Print all that happens, and the nodes' log lines
     #[arg(long, requires = "seed")]
     trace: bool,
-    /// Run each seed twice, and see that both runs are the same to the last message
+    /// Run each seed twice, and check that both runs are equal to the last message
     #[arg(long)]
     twice: bool,
-    /// Print only a hash per seed and one over all: over events, answers and stored bytes
+    /// Print only a hash per seed and one over all; it covers events, answers and stored bytes
     #[arg(long, conflicts_with_all = ["seed", "twice", "days"])]
     hashes: bool,
-    /// Go on after a seed has failed
+    /// Continue after a seed has failed
     #[arg(long)]
     keep_going: bool,
-    /// With a known bug switched on, which must be found
+    /// Switch on a known bug, which the checks must find
     #[arg(long, value_enum)]
     mutant: Option<Bug>,
-    /// Let so many days pass in which nothing goes wrong, and show what a node keeps
+    /// Simulate this number of days without faults, and print what a node keeps
     #[arg(long, value_name = "DAYS", conflicts_with_all = ["seeds", "from", "mutant", "twice"])]
     days: Option<u64>,
-    /// How many viewers come and go in these days
+    /// Number of viewers in these days
     #[arg(long, requires = "days", default_value_t = 40)]
     viewers: usize,
-    /// How many at once; as many as there are cores by default
+    /// Number of seeds to run at once [default: number of cores]
     #[arg(long)]
     threads: Option<usize>,
 }
@@ -74,11 +74,11 @@ enum Bug {
     CreditSilence,
     /// Trims the log before the ledger has it
     TrimEarly,
-    /// Commits without what came late
+    /// Commits without late events
     SkipLate,
     /// Acknowledges a beat before the log has it
     AckEarly,
-    /// Takes a leave without looking at other sessions
+    /// Applies a leave without regard to other sessions
     LeaveAll,
     /// Advances time, and calls counts complete, while the log refuses writes
     AdvanceUnwritten,
@@ -107,8 +107,8 @@ impl Bug {
 fn main() -> ExitCode {
     let args = Args::parse();
     if args.trace {
-        // The simulation's own lines bear its time; the machine's would only differ from run to
-        // run.
+        // The simulation's own lines carry its time. The machine's time would only differ between
+        // runs.
         tracing_subscriber::fmt()
             .without_time()
             .with_writer(std::io::stderr)
@@ -126,7 +126,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// A week or so, and what is kept at the end of each day.
+/// Simulates days without faults, and prints what is kept at the end of each.
 fn pass_days(seed: u64, days: u64, viewers: usize) -> ExitCode {
     say(
         "day    events   sessions remembered  stages  log records  cold items      bytes  resident MB",
@@ -148,7 +148,7 @@ fn pass_days(seed: u64, days: u64, viewers: usize) -> ExitCode {
     }
 }
 
-/// What this process has in memory, where the system says so.
+/// Resident memory of this process, where the system reports it.
 fn resident_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let kib = status
@@ -160,7 +160,7 @@ fn resident_bytes() -> Option<u64> {
     kib.parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
-/// Many seeds, on all cores.
+/// A run of many seeds on all cores.
 struct SeedSweep<'a> {
     args: &'a Args,
     first: u64,
@@ -171,7 +171,7 @@ struct SeedSweep<'a> {
     bar: ProgressBar,
 }
 
-/// What came of them.
+/// Totals of a sweep.
 #[derive(Debug, Default)]
 struct SweepTotals {
     seeds: u64,
@@ -297,12 +297,12 @@ impl<'a> SeedSweep<'a> {
     }
 }
 
-/// A line for people. Whoever reads may have gone, which is no reason to fail.
+/// Prints a line. A reader that has closed the pipe is not a failure.
 fn say(line: &str) {
     let _ = writeln!(std::io::stdout(), "{}", line.trim_end());
 }
 
-/// Prints a line per seed in the order of seeds, and one over all, for `diff`.
+/// Prints one line per seed in the order of seeds, and one over all, for `diff`.
 fn print_hashes(hashes: &BTreeMap<u64, RunHash>) {
     hashes.iter().for_each(|(seed, hash)| say(&format!("{seed} {hash}")));
     let combined = RunHash::combined(hashes.iter().map(|(seed, hash)| (*seed, *hash)));

@@ -1,5 +1,4 @@
-//! The nodes: production code, each over its own wires, started, stopped and killed as the plan has
-//! it.
+//! The nodes: production code with simulated stores, started, stopped and killed by the plan.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,22 +14,22 @@ use crate::plan::{SimPlan, archive_name};
 use crate::world::World;
 use crate::world::{cold, log};
 
-/// Between two reads of the log: ten times as long as in production, so that an hour passes in a
+/// Interval between two reads of the log. It is ten times production's, so that an hour passes in a
 /// moment.
 pub const POLL_MS: u64 = 500;
 
-/// A node that runs.
+/// A running node.
 #[derive(Debug)]
 pub struct RunningNode {
-    /// What its requests and tasks share.
+    /// State that the node's requests and tasks share.
     pub node: Arc<Node>,
-    /// Its run: see [`crate::truth`].
+    /// Number of the node's run, as in [`crate::oracle`].
     pub run: usize,
     task: JoinHandle<()>,
     stop: Option<oneshot::Sender<()>>,
 }
 
-/// By number, those that run.
+/// The running nodes, by number.
 #[derive(Debug)]
 pub struct Nodes {
     world: Arc<World>,
@@ -38,10 +37,10 @@ pub struct Nodes {
     running: Mutex<Vec<Option<RunningNode>>>,
 }
 
-/// The settings that the plan has; all others are the defaults.
+/// Settings of the plan; all others are the defaults.
 ///
 /// # Errors
-/// One of them is refused.
+/// Returns the text of the setting's error if one of them is refused.
 pub fn settings(plan: &SimPlan) -> Result<Settings, String> {
     let flag = |name: &str, value: String| ("--set".to_string(), name.to_string(), value);
     let flags = vec![
@@ -61,20 +60,20 @@ pub fn settings(plan: &SimPlan) -> Result<Settings, String> {
 }
 
 impl Nodes {
-    /// None of them runs yet.
+    /// A set of nodes of which none runs yet.
     #[must_use]
     pub fn new(world: Arc<World>, settings: Settings) -> Nodes {
         let running = (0..world.plan.nodes).map(|_| None).collect();
         Nodes { world, settings, running: Mutex::new(running) }
     }
 
-    /// The settings of all.
+    /// Settings of all nodes.
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
 
-    /// Starts a node, unless it runs.
+    /// Starts a node, unless it already runs.
     pub fn start(&self, number: usize) {
         let mut running = self.running.lock();
         if running[number].is_some() {
@@ -89,7 +88,7 @@ impl Nodes {
         let world = self.world.clone();
         let task = tokio::spawn(async move {
             let stopped = async {
-                // Whoever holds the other end may be gone with the whole simulation.
+                // The sender is dropped if the whole simulation ends first.
                 let _ = stopped.await;
             };
             if let Err(error) = app.run(None, stopped).await {
@@ -99,13 +98,13 @@ impl Nodes {
         running[number] = Some(RunningNode { node, run, task, stop: Some(stop) });
     }
 
-    /// A node that runs, and its run.
+    /// A running node, and its run's number.
     #[must_use]
     pub fn get(&self, number: usize) -> Option<(Arc<Node>, usize)> {
         self.running.lock()[number].as_ref().map(|running| (running.node.clone(), running.run))
     }
 
-    /// How many partitions each run has told again, by what it counts itself.
+    /// Number of partitions that each run has rebuilt in the log, by the node's own counter.
     #[must_use]
     pub fn rebuilt_partitions(&self) -> BTreeMap<usize, u64> {
         let running = self.running.lock();
@@ -116,7 +115,7 @@ impl Nodes {
             .collect()
     }
 
-    /// kill -9, of those of these that run.
+    /// Kills those of these nodes that run, as `kill -9` does.
     pub fn kill(&self, numbers: &[usize]) {
         let rebuilt_partitions = self.rebuilt_partitions();
         let mut running = self.running.lock();
@@ -128,7 +127,7 @@ impl Nodes {
         self.world.truth.lock().end_runs(&runs, &rebuilt_partitions, self.world.now_ms());
     }
 
-    /// SIGTERM: waits until it has ended.
+    /// Stops a node as SIGTERM does, and waits until it has ended.
     pub async fn stop(&self, number: usize) {
         let Some(mut stopping) = self.running.lock()[number].take() else { return };
         self.world.happened(&format!("run {} is told to stop", stopping.run));

@@ -1,8 +1,8 @@
-//! An operator who makes, changes and deletes stages' configurations at any node, whatever is
-//! broken; and what must come of it.
+//! An operator who creates, changes and deletes stage configurations at any node during faults, and
+//! the check of the result.
 //!
-//! While it happens the cold tier's server checks that no version applies to committed time
-//! (`cold`).
+//! During the run, the cold tier's server checks that no version applies to committed time
+//! (`world::cold`).
 
 use std::sync::Arc;
 
@@ -19,14 +19,15 @@ use crate::active_faults::advance;
 use crate::nodes::Nodes;
 use crate::world::World;
 
-/// Between two changes, ms.
+/// Pause between two changes, in ms.
 const PAUSE_MS: std::ops::Range<u64> = 1_000..180_000;
-/// How long a process may stand still: longer than a window and a ttl.
+/// Longest pause of a process between its read of the clock and its change. It exceeds a window and
+/// a ttl.
 const STILL_MS: u64 = 10 * 60_000;
-/// Customers that stages are given.
+/// Number of customers that stages can belong to.
 const CUSTOMERS: u32 = 3;
 
-/// Changes configurations until then.
+/// Changes configurations until `ends_ms`.
 pub async fn operate(world: Arc<World>, nodes: Arc<Nodes>, ends_ms: u64) {
     loop {
         advance(rng::random_range(PAUSE_MS)).await;
@@ -47,20 +48,20 @@ pub async fn operate(world: Arc<World>, nodes: Arc<Nodes>, ends_ms: u64) {
                 world.violated(format!("run {run} can't change {stage}: {error}"));
                 return;
             }
-            // What an operator would be told, and might try again.
+            // The error that an operator would see and might retry after.
             Err(error) => error.to_string(),
         };
         world.happened(&format!("run {run}: configuration of {stage}: {outcome}"));
     }
 }
 
-/// Text for the trace, and the time from which the change applies.
+/// Makes one change. Returns text for the trace, and the time from which the change applies.
 async fn change(node: &Node, stage: &StageId) -> Result<(String, Option<UnixMs>), ChangeError> {
     let Some(now) = node.clock.now() else {
         return Ok(("the clock is not known yet".to_string(), None));
     };
     if rng::random_range(0..4) == 0 {
-        // The process stands still, and goes on with the time that it has read.
+        // The process pauses here, and then continues with the time that it has read.
         advance(rng::random_range(0..STILL_MS)).await;
     }
     let customer = Some(format!("customer {}", rng::random_range(0..CUSTOMERS)));
@@ -80,11 +81,11 @@ async fn change(node: &Node, stage: &StageId) -> Result<(String, Option<UnixMs>)
     Ok((format!("{customer:?} from {from}"), Some(from)))
 }
 
-/// All versions of all stages are in order, and agree with what is configured. Returns how many
-/// there are.
+/// Checks that all versions of all stages are in order and agree with the configuration. Returns
+/// the number of versions.
 ///
 /// # Errors
-/// What is wrong.
+/// Returns the first damage found, or the failed read's error.
 pub async fn in_the_end(world: &World, cold: &Arc<dyn Cold>) -> Result<u64, String> {
     let mut versions = 0;
     for stage in (0..world.plan.stages).map(|n| format!("stage-{n}")) {

@@ -1,8 +1,7 @@
-//! A plan: all that a seed decides before anything runs. The table of faults, and the settings they
-//! happen under.
+//! A plan: all that a seed decides before the run, namely the faults and the settings.
 //!
-//! Faults come, last and end on their own; several at once are as likely as in bad luck. Whatever
-//! is still broken at the end of them is mended, and then it must all come right within a ttl.
+//! Faults begin, last and end independently, so several may be active at once. Any fault still
+//! active at the end of the fault period ends then. A ttl later everything must be right again.
 
 use std::fmt;
 
@@ -10,103 +9,105 @@ use housecount::archive::ArchiveFormat;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
-/// Minutes, in milliseconds.
+/// One minute in milliseconds.
 const MINUTE_MS: u64 = 60_000;
-/// How long all is well at first.
+/// Time without faults at the beginning.
 const WARM_UP_MS: u64 = 3 * MINUTE_MS;
 
-/// What goes wrong.
+/// Kind of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultKind {
-    /// A node is killed, and starts again.
+    /// A node is killed and starts again.
     NodeKilled(usize),
-    /// A node is stopped in order, and starts again.
+    /// A node is stopped in order and starts again.
     NodeStopped(usize),
-    /// A node can't reach the log or the cold tier, and nothing of them reaches it. Players reach
-    /// it.
+    /// A node can't reach the log or the cold tier, and no answer of theirs reaches it. Players can
+    /// still reach it.
     NodeCutOff(usize),
-    /// A node's machine has its wall clock set.
+    /// The wall clock of a node's machine is set.
     NodeClock(usize, i64),
     /// All nodes are killed at once.
     AllKilled,
-    /// The log forgets everything.
+    /// The log loses everything.
     LogEmptied,
     /// The log refuses all calls.
     LogUnavailable,
-    /// The log does nothing for a while, and then all that lies in its sockets.
+    /// The log pauses, and then answers all calls that wait in its sockets.
     LogFrozen,
     /// The log fails over to a replica that lacks its last second.
     LogFailedOver,
-    /// The log refuses appends and takes all other calls: of one node, or of all.
+    /// The log refuses the appends of one node, or of all, and takes all other calls.
     AppendsRefused(Option<usize>),
-    /// The log refuses all writes and answers reads: to one node, or to all.
+    /// The log refuses all writes of one node, or of all, and answers reads.
     WritesRefused(Option<usize>),
-    /// Writes never arrive and reads do: of one node, or of all.
+    /// Writes of one node, or of all, never arrive, and reads do.
     WritesTimeOut(Option<usize>),
-    /// The log's clock is set: so far ahead.
+    /// The log's clock is set ahead by this time, in ms.
     LogClock(i64),
-    /// Some answers of the log are lost after it has done what was asked.
+    /// Some answers of the log are lost after it has done the work.
     RepliesLost,
     /// Calls take up to seconds, and overtake each other.
     Slow,
-    /// Appends are applied a second time, some later.
+    /// Appends are applied a second time, some of them later.
     AppendsDuplicated,
     /// The cold tier refuses all calls.
     ColdUnavailable,
     /// The cold tier throttles most calls.
     ColdThrottled,
-    /// The cold tier does a part of what is asked, or all of it, and then fails.
+    /// The cold tier does a part of the work, or all of it, and then fails.
     ColdFailsAfterWrite,
-    /// Calls to the cold tier take so long that leases run out meanwhile.
+    /// Calls to the cold tier take so long that leases expire meanwhile.
     ColdSlow,
-    /// Everybody gets every lease.
+    /// Every node gets every lease that it requests.
     LeasesGrantedToAll,
-    /// All nodes are killed and the log forgets everything: what isn't in the ledger is lost.
+    /// All nodes are killed and the log loses everything. Events that are not in the ledger are
+    /// lost.
     HotLost,
 }
 
 /// A fault, in milliseconds since the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// When it comes.
+    /// Beginning of the fault.
     pub from_ms: u64,
-    /// When it ends; what comes in a moment has ended then.
+    /// End of the fault; a momentary fault has also ended by then.
     pub to_ms: u64,
-    /// What it is.
+    /// Kind of the fault.
     pub kind: FaultKind,
 }
 
 /// Settings, audience and faults of a simulation, drawn from one seed.
 #[derive(Clone, Debug)]
 pub struct SimPlan {
-    /// What all of it was drawn from.
+    /// Seed that all of it was drawn from.
     pub seed: u64,
-    /// How many nodes there are.
+    /// Number of nodes.
     pub nodes: usize,
-    /// The log's partitions.
+    /// Number of the log's partitions.
     pub partitions: u16,
-    /// How many viewers come and go.
+    /// Number of viewers.
     pub viewers: usize,
-    /// How many stages they watch.
+    /// Number of stages.
     pub stages: usize,
-    /// `window`
+    /// Setting `window`.
     pub window_ms: u64,
-    /// `snapshot_interval`
+    /// Setting `snapshot_interval`.
     pub snapshot_interval_ms: u64,
-    /// `archive`; none if it is off.
+    /// Setting `archive`; `None` is off.
     pub archive: Option<ArchiveFormat>,
     /// Whether beats are acknowledged before the log has them (`ack = "memory"`).
     pub is_acknowledged_early: bool,
-    /// The faults, by when they come.
+    /// Faults in the order of their beginnings.
     pub faults: Vec<Fault>,
-    /// When the last one has ended.
+    /// End of the last fault.
     pub faults_end_ms: u64,
-    /// Whether the truth is kept and compared; a week of it would be too much.
+    /// Whether the oracle keeps and compares all events. A week of events would need too much
+    /// memory.
     pub is_checked: bool,
 }
 
 impl SimPlan {
-    /// The plan of a seed.
+    /// Draws the plan of a seed.
     #[must_use]
     pub fn of(seed: u64) -> SimPlan {
         let mut chance = SmallRng::seed_from_u64(seed);
@@ -144,8 +145,8 @@ impl SimPlan {
 fn kind(chance: &mut SmallRng, nodes: usize) -> FaultKind {
     let node = chance.random_range(0..nodes);
     let step_ms = chance.random_range(-600_000..=600_000);
-    // From the furthest ahead to the furthest behind is less than `STAMP_AHEAD_MS_MAX`: beyond that
-    // nodes wait, and say so.
+    // The distance between the furthest ahead and the furthest behind is less than
+    // `STAMP_AHEAD_MS_MAX`. Beyond that, nodes wait and report it.
     let ahead_ms = chance.random_range(-600_000..=270_000);
     let scope = [None, Some(node)][chance.random_range(0..2)];
     match chance.random_range(0..28) {
@@ -181,7 +182,7 @@ fn lasts_ms(chance: &mut SmallRng, kind: FaultKind) -> u64 {
         | FaultKind::LogClock(_)
         | FaultKind::NodeClock(..) => 0,
         FaultKind::ColdUnavailable => chance.random_range(1..=60) * MINUTE_MS,
-        // From seconds to an hour, each as likely; `tests/faults.rs` has hours.
+        // From seconds to an hour, each scale equally likely. `tests/faults.rs` covers hours.
         FaultKind::AppendsRefused(_)
         | FaultKind::WritesRefused(_)
         | FaultKind::WritesTimeOut(_) => {
@@ -227,7 +228,7 @@ impl fmt::Display for SimPlan {
     }
 }
 
-/// As the setting has it.
+/// Value of the setting `archive`.
 #[must_use]
 pub fn archive_name(archive: Option<ArchiveFormat>) -> &'static str {
     match archive {
@@ -237,7 +238,7 @@ pub fn archive_name(archive: Option<ArchiveFormat>) -> &'static str {
     }
 }
 
-/// Milliseconds as `1:02:03.004`.
+/// Formats milliseconds as `1:02:03.004`.
 #[must_use]
 pub fn clock(ms: u64) -> String {
     let (s, m, h) = (ms / 1000, ms / MINUTE_MS, ms / MINUTE_MS / 60);

@@ -1,5 +1,5 @@
-//! The audience: viewers who come, watch, have two tabs, reload, leave, or are gone without a word;
-//! and their players, which go to another node when one doesn't answer.
+//! The audience: viewers who join, watch, open a second tab, reload, leave, or vanish without a
+//! leave. Their players try another node when one doesn't answer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,24 +16,24 @@ use crate::nodes::Nodes;
 use crate::oracle::SeatName;
 use crate::world::World;
 
-/// How long a player waits for an answer.
+/// Time that a player waits for an answer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(6);
-/// How often a player tries before it leaves it at that, until the next beat.
+/// Number of tries before a player waits for the next beat.
 const TRIES_MAX: usize = 3;
 
-/// The audience and what it needs.
+/// The audience, with the world and the nodes that it uses.
 #[derive(Debug)]
 pub struct SimAudience {
     world: Arc<World>,
     nodes: Arc<Nodes>,
-    /// When nobody comes any more, in the simulation's time.
+    /// Time of the simulation from which all viewers stop.
     ends_ms: u64,
-    /// Acknowledgements that are waited for.
+    /// Acknowledgements that a task waits for.
     waiting: Mutex<JoinSet<()>>,
 }
 
 impl SimAudience {
-    /// Nobody is there yet.
+    /// An audience that has not started yet.
     #[must_use]
     pub fn new(world: Arc<World>, nodes: Arc<Nodes>, ends_ms: u64) -> Arc<SimAudience> {
         Arc::new(SimAudience { world, nodes, ends_ms, waiting: Mutex::default() })
@@ -43,7 +43,7 @@ impl SimAudience {
         self.world.now_ms() >= self.ends_ms
     }
 
-    /// A viewer's whole life.
+    /// Lets a viewer watch one stage after another until the end.
     pub async fn live(self: Arc<Self>, viewer: usize) {
         advance(rng::random_range(0..120_000)).await;
         while !self.is_over() {
@@ -62,10 +62,10 @@ impl SimAudience {
         }
     }
 
-    /// One session, from its first beat to its end.
+    /// Runs one session, from its first beat to its end.
     async fn watch(self: Arc<Self>, viewer: usize, stage: String, session: String) {
         let mut seat = SeatName { stage, viewer: format!("viewer-{viewer:04}"), session };
-        // Most go soon, some stay.
+        // Most sessions are short; some are long.
         let stay_ms = rng::random_range(5_000..rng::random_range(30_000..2_400_000_u64));
         let until_ms = (self.world.now_ms() + stay_ms).min(self.ends_ms);
         let mut node = rng::random_range(0..self.world.plan.nodes);
@@ -74,14 +74,14 @@ impl SimAudience {
             let left_ms = until_ms.saturating_sub(self.world.now_ms());
             advance(next_ms.min(left_ms)).await;
             if rng::random_range(0..40) == 0 {
-                // A reload: often as another session, and at once.
+                // A reload: often with a new session id, and at once.
                 self.send_until_accepted(&mut node, EventKind::Leave, &seat).await;
                 if rng::random_range(0..2) == 0 {
                     seat.session = crate::player::session();
                 }
             }
             if rng::random_range(0..60) == 0 {
-                // A hidden tab: its timers sleep.
+                // A hidden tab: the browser throttles its timers.
                 advance(rng::random_range(30_000..200_000)).await;
             }
         }
@@ -90,12 +90,13 @@ impl SimAudience {
         }
     }
 
-    /// Says something until somebody takes it. When to beat next.
+    /// Sends an event until a node accepts it. Returns the time to the next beat.
     async fn send_until_accepted(&self, node: &mut usize, kind: EventKind, seat: &SeatName) -> u64 {
         for _ in 0..TRIES_MAX {
             if let Some(next_ms) = self.send_once(*node, kind, seat).await {
                 if rng::random_range(0..50) == 0 {
-                    // Its answer was lost on the way to the player, which says it again elsewhere.
+                    // The answer was lost on the way to the player, which sends the event to
+                    // another node.
                     *node = rng::random_range(0..self.world.plan.nodes);
                     continue;
                 }
@@ -107,7 +108,7 @@ impl SimAudience {
         self.nodes.settings().interval_ms
     }
 
-    /// One request. When to beat next, if it was acknowledged.
+    /// Sends one request. Returns the time to the next beat if the node acknowledged it.
     async fn send_once(&self, number: usize, kind: EventKind, seat: &SeatName) -> Option<u64> {
         let way_ms = self.world.trouble.lock().way_ms();
         advance(way_ms).await;
@@ -161,7 +162,7 @@ impl SimAudience {
     }
 }
 
-/// A session's id: none, for the players that name none.
+/// A session's id; empty for players that send none.
 fn session() -> String {
     match rng::random_range(0..4) {
         0 => String::new(),

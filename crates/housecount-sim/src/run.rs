@@ -24,47 +24,46 @@ use crate::standstill::Standstill;
 use crate::world::World;
 use crate::world::cold::SimCold;
 
-/// A ttl after all is mended, everything is right again; and a little for starting, for the
-/// network, and for clocks that run slow.
+/// Time allowed beyond a ttl after the last fault, before everything must be right. It covers a
+/// start, the network, and slow clocks.
 const SETTLE_MS: u64 = 10_000;
-/// Until a node that was cut off, and that nobody beats at, has noted that it is back: it settles
-/// for up to a minute first.
+/// Time until a node that was cut off, and that receives no beats, has noted its return. Before
+/// that it holds time back for up to a minute (`SETTLE_MS_MAX` of the follower).
 const NOTED_MS_MAX: u64 = 65_000;
-/// How long people watch on when all has come right.
+/// Time that viewers keep watching after everything is right again.
 const AFTER_MS: u64 = 120_000;
-/// How often the ledger is read in between.
+/// Interval between two reads of the ledger.
 const READ_MS: u64 = 8 * 60_000;
-/// How often the log is trimmed, and by how much nodes may be ahead of its clock.
+/// Interval of log maintenance, plus the time by which nodes may be ahead of the log's clock.
 const TEND_MS: u64 = 10_000 + CLOCK_AHEAD_MS_MAX;
-/// How long a commit may take when nothing is broken: leases and turns.
+/// Longest time of a commit without faults, for leases and turns.
 const COMMIT_MS: u64 = 60_000;
-/// How long the archive may take when nothing is broken: the lease of a node that was killed, a
-/// slot, and turns.
+/// Longest time of the archive without faults: the lease of a killed node, a slot, and turns.
 const ARCHIVE_MS: u64 = 7 * 60_000;
 
-/// What came of a seed.
+/// Result of a seed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeedOutcome {
-    /// Which seed.
+    /// Seed of the run.
     pub seed: u64,
-    /// The checksum of the trace: all that happened, in words.
+    /// Checksum of the trace, which describes all that happened in words.
     pub hash: u64,
-    /// The hash over events, answers and stored bytes, without words.
+    /// Hash over events, answers and stored bytes, without words.
     pub run_hash: RunHash,
-    /// What happened that must not.
+    /// First violation of an invariant.
     pub violation: Option<String>,
-    /// What was checked.
+    /// Figures of the checks.
     pub figures: CheckStats,
-    /// How long it took, in the simulation's time.
+    /// Duration of the run, in the simulation's time.
     pub lasted_ms: u64,
-    /// Events that were said.
+    /// Number of events that nodes accepted.
     pub events: u64,
 }
 
-/// Runs a seed, with a bug if one is wanted.
+/// Runs a seed, with a known bug if one is given.
 ///
 /// # Errors
-/// No runtime could be made.
+/// Returns the I/O error if the runtime can't be built or the settings are refused.
 pub fn run(seed: u64, mutant: Option<Mutant>, is_shown: bool) -> std::io::Result<SeedOutcome> {
     run_plan(SimPlan::of(seed), mutant, is_shown)
 }
@@ -72,7 +71,7 @@ pub fn run(seed: u64, mutant: Option<Mutant>, is_shown: bool) -> std::io::Result
 /// Runs a plan that was made by hand.
 ///
 /// # Errors
-/// No runtime could be made.
+/// Returns the I/O error if the runtime can't be built or the settings are refused.
 pub fn run_plan(
     plan: SimPlan,
     mutant: Option<Mutant>,
@@ -100,16 +99,16 @@ pub fn run_plan(
     outcome
 }
 
-/// A simulation under way.
+/// A simulation in progress.
 struct Simulation {
     world: Arc<World>,
     nodes: Arc<Nodes>,
-    /// What looks at the ledger, past all faults.
+    /// An observer's access to the ledger, which faults do not affect.
     cold: Arc<dyn Cold>,
     rules: Rules,
-    /// What the ledger said last.
+    /// Time and rows of the last read of the ledger.
     read: (u64, Proven),
-    /// What nodes say while the log takes no writes.
+    /// Checks of the nodes while the log takes no writes.
     standstill: Standstill,
 }
 
@@ -129,11 +128,11 @@ async fn simulate(
         read: (0, Proven::new()),
         standstill: Standstill::default(),
     };
-    // A call that was slow when all was mended is still under way, and a node that starts waits for
-    // it.
+    // A slow call that began before the last fault ended may still be in progress, and a starting
+    // node waits for it.
     let is_slow = world.plan.faults.iter().any(|fault| fault.kind == FaultKind::ColdSlow);
-    // Where the log's clock was set, nodes that were apart may differ in time, and find out with
-    // the first beat that one takes, or from its note that it was there.
+    // After the log's clock was set, nodes that were cut off may differ in time. They learn it with
+    // the first beat that one accepts, or from its note of its return.
     let is_set = world.plan.faults.iter().any(|fault| matches!(fault.kind, FaultKind::LogClock(_)));
     let apart_ms = if is_set { NOTED_MS_MAX } else { 0 };
     let under_way_ms = if is_slow { COLD_SLOW_MS_MAX } else { 0 } + apart_ms;
@@ -157,7 +156,7 @@ async fn simulate(
     simulation.end(figures).await
 }
 
-/// A fault comes and ends.
+/// Begins and ends a fault.
 async fn run_fault(world: Arc<World>, nodes: Arc<Nodes>, fault: Fault) {
     let Fault { from_ms, to_ms, kind } = fault;
     advance(from_ms.saturating_sub(world.now_ms())).await;
@@ -180,7 +179,7 @@ async fn run_fault(world: Arc<World>, nodes: Arc<Nodes>, fault: Fault) {
     }
 }
 
-/// A fault of a moment.
+/// Applies a momentary fault.
 async fn apply_fault(world: &World, nodes: &Nodes, kind: FaultKind) {
     let all: Vec<usize> = (0..world.plan.nodes).collect();
     match kind {
@@ -212,7 +211,7 @@ impl Simulation {
         (0..self.world.plan.nodes).filter_map(|number| self.nodes.get(number))
     }
 
-    /// Looks at everything again and again, until then or until something is wrong.
+    /// Runs the checks repeatedly until `until_ms` or until the first violation.
     async fn look_until(&mut self, until_ms: u64, figures: &mut CheckStats) -> Result<(), String> {
         while self.world.now_ms() < until_ms {
             advance(housecount::rng::random_range(800..4_000)).await;
@@ -234,7 +233,7 @@ impl Simulation {
         Ok(())
     }
 
-    /// What is written stays written, and nothing is written that wasn't proven.
+    /// Checks that committed rows stay, and that every committed row is proven.
     async fn read(&mut self) -> Result<(), String> {
         let rows = checks::ledger(&self.cold).await?;
         self.world.digest(|hasher, now_ms| hasher.ledger(now_ms, &rows));
@@ -248,7 +247,7 @@ impl Simulation {
         Ok(())
     }
 
-    /// All nodes are there, and know all.
+    /// Checks that all nodes run and have complete counts.
     fn is_whole(&self) -> Result<(), String> {
         let mut running = 0;
         for (node, run) in self.running() {
@@ -264,18 +263,19 @@ impl Simulation {
         if running < self.world.plan.nodes { Err(format!("{running} nodes run")) } else { Ok(()) }
     }
 
-    /// Everybody has gone: the ledger must come to have all, once.
+    /// Runs the last checks after all viewers have left. The ledger must then have all watch time,
+    /// once.
     async fn end(&mut self, figures: &mut CheckStats) -> Result<(), String> {
         let settings = self.nodes.settings().clone();
         let last =
             self.world.truth.lock().events().iter().map(|event| event.at).max().unwrap_or_default();
         let target = last.plus(2 * settings.window_ms);
-        // Where the log's clock is behind the last stamp, it has to come there first.
+        // Where the log's clock is behind the last stamp, the clock has to reach the stamp first.
         let behind_ms = last.since(self.world.log.lock().clock(self.world.now_ms()));
         let within_ms = behind_ms + 5 * settings.window_ms + self.rules.ttl_ms + COMMIT_MS;
         self.commit_to(target, within_ms, figures).await?;
         self.look_until(self.world.now_ms() + 5_000, figures).await?;
-        // What the ledger has and nobody needs is trimmed, whatever happened before.
+        // Records that the ledger has and no node needs are trimmed, whatever happened before.
         let kept_ms = settings.log_kept_ms() + 2 * settings.window_ms + TEND_MS;
         let old = self.world.log.lock().records_before(self.world.committed_to().minus(kept_ms));
         if old > 0 {
@@ -297,7 +297,7 @@ impl Simulation {
             checks::ledger_in_the_end(&self.world, &self.cold, self.rules.ttl_ms, figures).await?;
         self.world.digest(|hasher, now_ms| hasher.ledger(now_ms, &rows));
 
-        // A node that knows only what the log has left commits on, and that changes nothing.
+        // A node that knows only the rest of the log continues to commit, and that changes nothing.
         let all: Vec<usize> = (0..self.world.plan.nodes).collect();
         self.nodes.kill(&all);
         self.nodes.start(0);
@@ -311,7 +311,7 @@ impl Simulation {
         Ok(())
     }
 
-    /// Waits until all that the log took is in the archive.
+    /// Waits until all events of the log are in the archive.
     async fn archive_to_the_end(&mut self, figures: &mut CheckStats) -> Result<(), String> {
         let (last, clock) = {
             let log = self.world.log.lock();
@@ -321,8 +321,8 @@ impl Simulation {
         loop {
             let reached =
                 self.running().map(|(node, _)| node.metrics.archived.get()).fold(0.0, f64::max);
-            // Items say which record was the last; chunks are of a slot each, which is over when
-            // they are there.
+            // An item names the last archived record. A chunk covers one slot, which is over once
+            // the chunk is there.
             if (reached * 1_000.0).round() as u64 >= last.0 {
                 return Ok(());
             }

@@ -1,4 +1,4 @@
-//! Days in which viewers come and go and nothing goes wrong: what a node keeps must not grow.
+//! Days with viewers and without faults, in which a node's state must not grow.
 
 use std::sync::Arc;
 
@@ -14,16 +14,16 @@ use crate::plan::SimPlan;
 use crate::player::SimAudience;
 use crate::world::World;
 
-/// What is kept at the end of a day.
+/// Size of the state at the end of a day.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SoakSample {
-    /// Which day: 1 and up.
+    /// Number of the day, from 1.
     pub day: u64,
-    /// Beats and leaves taken in so far, by all nodes.
+    /// Beats and leaves that all nodes have accepted so far.
     pub events: u64,
-    /// Sessions that a node remembers, the most of any.
+    /// Sessions that a node remembers; the maximum over the nodes.
     pub sessions: usize,
-    /// Stages that a node knows, the most of any.
+    /// Stages that a node knows; the maximum over the nodes.
     pub stages: usize,
     /// Records in the log.
     pub records: usize,
@@ -31,10 +31,10 @@ pub struct SoakSample {
     pub items: (usize, usize),
 }
 
-/// Lets so many days pass, and says at the end of each what is kept.
+/// Simulates days without faults, and reports the size of the state at the end of each.
 ///
 /// # Errors
-/// No runtime could be made, or the settings are refused.
+/// Returns the I/O error if the runtime can't be built or the settings are refused.
 pub fn soak(
     seed: u64,
     days: u64,
@@ -66,8 +66,8 @@ pub fn soak(
         for day in 1..=days {
             advance((day * DAY_MS).saturating_sub(world.now_ms())).await;
             tell(kept(&world, &nodes, day).await);
-            // The ledger and the archive grow, as they must; here they would only hide what else
-            // does.
+            // The ledger and the archive grow by design. Here their growth would only hide other
+            // growth.
             let yesterday = world.log.lock().clock(world.now_ms()).minus(DAY_MS);
             world.cold.lock().drop_chunks_before(yesterday);
         }

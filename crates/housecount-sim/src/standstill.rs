@@ -1,6 +1,6 @@
-//! What nodes must say while the log takes no writes, though it answers reads: nothing is complete,
-//! no node is ready, and time stands still. What they held is checked with everything else, once
-//! the log takes it.
+//! Checks of the nodes while the log takes no writes and still answers reads. No count is complete,
+//! no node is ready, and time stands still. The other checks cover the held events, once the log
+//! takes them.
 
 use std::collections::BTreeMap;
 
@@ -10,31 +10,30 @@ use housecount_core::time::UnixMs;
 use crate::active_faults::CallKind;
 use crate::world::World;
 
-/// Time by which a node without players knows: the longest wait between two writes, and what these
-/// may take on two partitions.
+/// Time within which a node without players notices. It is the longest pause between two writes,
+/// and the duration of the writes on two partitions.
 const LEARNS_MS: u64 = 5_000 + 2 * 2 * 500;
-/// Time by which a node knows that has an event to append: one call, and the batch's wait for
-/// company.
+/// Time within which a node with an event to append notices: one call, and the linger of the batch.
 const TRIES_MS: u64 = 750;
 
-/// What a run said when it was last looked at.
+/// State of a run at its last look.
 #[derive(Clone, Copy, Debug)]
 struct Seen {
     at_ms: u64,
-    /// Since when it has been started up.
+    /// Time since which the run has been ready.
     started_ms: Option<u64>,
-    /// Events taken, less those that wait for the log; none if none waits.
+    /// Number of accepted events less those that wait for the log; `None` if no event waits.
     done_while_waiting: Option<u64>,
-    /// The time at which it stood still, if it had to.
+    /// Time of the run at which it stood still, if it had to.
     stands_at: Option<UnixMs>,
 }
 
-/// By run, what was seen of it.
+/// State seen last, by run.
 #[derive(Debug, Default)]
 pub struct Standstill(BTreeMap<usize, Seen>);
 
 impl Standstill {
-    /// Looks at a run of a node.
+    /// Checks one run of a node.
     pub fn look(&mut self, world: &World, number: usize, node: &Node, run: usize) {
         let before = self.0.get(&run).copied();
         let now_ms = world.now_ms();
@@ -47,7 +46,7 @@ impl Standstill {
         let learns = refused_since_ms(CallKind::Append)
             .zip(started_ms)
             .is_some_and(|(since_ms, started_ms)| since_ms.max(started_ms) + LEARNS_MS <= now_ms);
-        // The same event waits if none was done since.
+        // The same event still waits if none was completed since.
         let waited = |before: &Seen| waiting > 0 && before.done_while_waiting == done_while_waiting;
         let tries = refused_since_ms(CallKind::Append).zip(before.filter(waited));
         let tries = is_started

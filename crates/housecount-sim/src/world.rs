@@ -1,4 +1,4 @@
-//! The world: the stores, the trouble, the truth, and the record of what happened.
+//! The world: the stores, the active faults, the oracle, and the trace.
 
 pub mod cold;
 pub mod log;
@@ -20,25 +20,25 @@ use crate::plan::{SimPlan, clock};
 /// State that the simulation's nodes, players and checks share.
 #[derive(Debug)]
 pub struct World {
-    /// What is to happen.
+    /// Plan of the run.
     pub plan: SimPlan,
-    /// What is broken just now.
+    /// Faults that are active now.
     pub trouble: Mutex<ActiveFaults>,
     /// The log's server.
     pub log: Mutex<log::LogServer>,
     /// The cold tier's server.
     pub cold: Mutex<cold::ColdServer>,
-    /// What is true.
+    /// Record of all events.
     pub truth: Mutex<Oracle>,
-    /// `ttl`
+    /// Setting `ttl`.
     pub ttl_ms: u64,
     trace: Mutex<Trace>,
     digest: Mutex<RunHasher>,
-    /// By partition, up to when the ledger has it, whoever knows.
+    /// By partition, the time up to which the ledger has it, whether or not a node knows.
     edges: Mutex<BTreeMap<u16, UnixMs>>,
 }
 
-/// What happened, as a checksum, and as text if anybody wants to read it.
+/// Checksum of the run's events, which can also be shown as text.
 #[derive(Debug)]
 struct Trace {
     is_shown: bool,
@@ -47,7 +47,8 @@ struct Trace {
 }
 
 impl World {
-    /// Nothing has happened yet. With `is_shown` all that happens is written to standard error.
+    /// A world at the start of a run. With `is_shown`, all that happens is written to standard
+    /// error.
     #[must_use]
     pub fn new(plan: SimPlan, ttl_ms: u64, is_shown: bool) -> Arc<World> {
         Arc::new(World {
@@ -69,11 +70,11 @@ impl World {
         housecount::sim::mono_ms().unwrap_or_default()
     }
 
-    /// Something has happened.
+    /// Records something that happened.
     pub fn happened(&self, what: &str) {
         let at = clock(self.now_ms());
         let mut trace = self.trace.lock();
-        // FNV-1a: frozen by its definition, so that a seed's checksum is the same everywhere.
+        // FNV-1a is frozen by its definition, so a seed's checksum is the same everywhere.
         for byte in at.bytes().chain(what.bytes()) {
             trace.hash = (trace.hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
         }
@@ -82,26 +83,26 @@ impl World {
         }
     }
 
-    /// Something has happened that must not. The first one counts.
+    /// Records a violation of an invariant. The first one counts.
     pub fn violated(&self, what: String) {
         let what = format!("at {}: {what}", clock(self.now_ms()));
         self.happened(&format!("VIOLATED {what}"));
         self.trace.lock().violation.get_or_insert(what);
     }
 
-    /// What has happened that must not.
+    /// The first violation.
     #[must_use]
     pub fn violation(&self) -> Option<String> {
         self.trace.lock().violation.clone()
     }
 
-    /// The checksum of all that happened.
+    /// Checksum of all that happened.
     #[must_use]
     pub fn hash(&self) -> u64 {
         self.trace.lock().hash
     }
 
-    /// Adds a fact to the run's hash, with the time now. A plan without checks has no hash.
+    /// Adds a fact to the run's hash, with the current time. A plan without checks has no hash.
     pub fn digest(&self, fact: impl FnOnce(&mut RunHasher, u64)) {
         if self.plan.is_checked {
             let now_ms = self.now_ms();
@@ -109,13 +110,13 @@ impl World {
         }
     }
 
-    /// The hash of the run so far.
+    /// Hash of the run so far.
     #[must_use]
     pub fn run_hash(&self) -> RunHash {
         self.digest.lock().finish()
     }
 
-    /// A record was applied in the log.
+    /// Records that the log applied a record.
     pub fn appended(&self, partition: u16, position: Position, record: &Bytes) {
         if !self.plan.is_checked {
             return;
@@ -129,7 +130,7 @@ impl World {
         }
     }
 
-    /// Records were trimmed: the ledger must have had what they prove.
+    /// Records a trim, and checks that the ledger had the records.
     pub fn trimmed(&self, partition: u16, gone: usize, last: UnixMs) {
         let edge = self.edges.lock().get(&partition).copied().unwrap_or_default();
         let log_now = self.log.lock().clock(self.now_ms());
@@ -139,7 +140,7 @@ impl World {
         self.happened(&format!("log {partition}: {gone} records trimmed to {last}"));
     }
 
-    /// A window was written.
+    /// Records that a node wrote a window.
     pub fn committed(&self, partition: u16, edge: UnixMs) {
         self.happened(&format!("ledger {partition}: committed to {edge}"));
         let mut edges = self.edges.lock();
@@ -148,13 +149,13 @@ impl World {
         self.truth.lock().commits.push((self.now_ms(), partition, edge));
     }
 
-    /// Up to when the ledger has any partition.
+    /// The latest time up to which the ledger has any partition.
     #[must_use]
     pub fn committed_by_any(&self) -> UnixMs {
         self.edges.lock().values().copied().max().unwrap_or_default()
     }
 
-    /// Up to when the ledger has all partitions.
+    /// Time up to which the ledger has all partitions.
     #[must_use]
     pub fn committed_to(&self) -> UnixMs {
         let edges = self.edges.lock();

@@ -1,5 +1,5 @@
-//! Each fault by itself, on three nodes, in the middle of an audience: nothing is lost, and all is
-//! right again in time. docs/OPERATIONS.md names these tests in its table.
+//! Each fault by itself, on three nodes with an audience. Nothing is lost, and all is right again
+//! in time. docs/OPERATIONS.md names these tests in its table.
 
 #![allow(clippy::unwrap_used)] // a runtime that can't be made fails the test
 
@@ -8,7 +8,7 @@ use housecount_sim::run::{SeedOutcome, run_plan};
 
 const MINUTE_MS: u64 = 60_000;
 
-/// Faults as (from minute, to minute, what).
+/// A plan of faults, each as (from minute, to minute, kind).
 fn plan(faults: &[(u64, u64, FaultKind)]) -> SimPlan {
     let fault = |(from, to, kind): &(u64, u64, FaultKind)| Fault {
         from_ms: from * MINUTE_MS,
@@ -96,8 +96,7 @@ fn the_log_can_be_read_and_not_written() {
     loses_nothing(&[(6, 8, FaultKind::AppendsRefused(Some(1)))]);
 }
 
-/// Longer than `lateness_max`: what was not acknowledged is given up, and all is right again in
-/// time.
+/// Longer than `lateness_max`: unacknowledged events are given up, and all is right again in time.
 #[test]
 fn the_log_can_be_read_and_not_written_for_hours() {
     loses_nothing(&[(6, 126, FaultKind::WritesRefused(None))]);
@@ -156,8 +155,7 @@ fn two_nodes_hold_every_lease() {
     loses_nothing(&[(6, 12, FaultKind::LeasesGrantedToAll)]);
 }
 
-/// The documented double fault: what was said since the last window that is written is lost, and
-/// nothing else.
+/// The documented double fault: only events since the last written window are lost.
 #[test]
 fn everything_hot_is_lost() {
     assert!(happens(&[(6, 9, FaultKind::HotLost)]).figures.losses > 0);

@@ -1,5 +1,5 @@
-//! The hash of a run: the same for the same seed wherever it runs, and another one where anything
-//! that is stored or answered differs.
+//! The hash of a run. The same seed has the same hash wherever it runs. The hash changes if any
+//! stored or answered byte changes.
 
 #![allow(clippy::unwrap_used)] // a process that can't be started fails the test
 
@@ -13,7 +13,7 @@ use housecount_sim::run::{run, run_plan};
 /// Seeds with and without an archive.
 const SEEDS: std::ops::Range<u64> = 0..4;
 
-/// The program's lines for [`SEEDS`].
+/// Lines that the program prints for [`SEEDS`].
 fn printed() -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_housecount-sim"));
     let output = command.args(["--seeds", "4", "--hashes"]).output().unwrap();
@@ -21,7 +21,7 @@ fn printed() -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// In one process see `seeds::the_same_seed_is_the_same_run`.
+/// For one process, see `seeds::the_same_seed_is_the_same_run`.
 #[test]
 fn a_seed_has_one_hash_in_this_and_in_two_other_processes() {
     let archives = SEEDS.map(|seed| SimPlan::of(seed).archive);
@@ -51,7 +51,7 @@ fn other_seeds_and_known_bugs_have_other_hashes() {
     }
 }
 
-/// The same audience and faults, but a configured window of another length: what is stored differs.
+/// The same audience and faults with another window length, so that the stored bytes differ.
 #[test]
 fn another_window_has_another_hash() {
     let of = |window_ms| {

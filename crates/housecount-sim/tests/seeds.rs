@@ -1,4 +1,4 @@
-//! A few seeds of the many that the command runs, and the bugs that it must find.
+//! A few of the seeds that the command runs, and the bugs that the checks must find.
 
 #![allow(clippy::unwrap_used)] // a runtime that can't be made fails the test
 
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use housecount_core::mutants::Mutant;
 use housecount_sim::run::{SeedOutcome, run};
 
-/// Runs seeds on all cores, and looks at what came of each.
+/// Runs seeds on all cores, and checks each outcome.
 fn each(seeds: std::ops::Range<u64>, look: impl Fn(&SeedOutcome) + Sync) {
     let next = AtomicU64::new(seeds.start);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);

@@ -40,13 +40,13 @@ use crate::tasks::sweep::Sweep;
 use crate::wake_coalescing::WakeCoalescer;
 use crate::workers::Workers;
 
-/// How long tasks may take to end once they are told to.
+/// Time limit for the tasks to end once they are asked to stop.
 const STOP_WAIT: Duration = Duration::from_secs(2);
 
-/// A node that runs, until it is stopped.
+/// A node that can run until it is stopped.
 #[derive(Debug)]
 pub struct App {
-    /// What requests need; `--demo` too.
+    /// State that requests and `--demo` use.
     pub node: Arc<Node>,
     log: Arc<dyn Log>,
     workers: Workers,
@@ -60,10 +60,11 @@ pub struct App {
 }
 
 impl App {
-    /// Opens the stores and puts the node together. Nothing runs yet.
+    /// Opens the stores and builds the node; no task runs yet.
     ///
     /// # Errors
-    /// What trying again can't mend: a folder in use, a bad certificate.
+    /// Returns the `StoreError` of a store that can't be opened, such as a folder in use. Returns
+    /// `Unsupported` for keys that can't be loaded.
     pub async fn build(settings: Settings) -> StoreResult<App> {
         keep_data_private(&settings)?;
         let log = settings.log.open(&settings.redis_prefix).await?;
@@ -77,8 +78,8 @@ impl App {
         Ok(app)
     }
 
-    /// Puts a node together over stores that are open. Keys are not loaded: where they are needed,
-    /// nobody is let in.
+    /// Builds a node over open stores. Keys are not loaded, so requests that need a key are refused
+    /// until `auth` has loaded them.
     #[must_use]
     pub fn with_stores(settings: Settings, log: Arc<dyn Log>, cold: Option<Arc<dyn Cold>>) -> App {
         let mut metrics = Metrics::default();
@@ -212,12 +213,12 @@ impl App {
         }
     }
 
-    /// Serves on `bound` until `shutdown`, then stops in order: no new requests, open ones finish,
-    /// what was taken is appended, tasks end, stores close. Without `bound`, requests come from
-    /// within only. Dropping it is a crash.
+    /// Serves on `bound` until `shutdown`, then stops in order. New requests are refused, open ones
+    /// finish, accepted events are appended, tasks end, and stores close. Without `bound`, requests
+    /// come only from this process. A drop of the future is a crash.
     ///
     /// # Errors
-    /// What was found at start and waiting can't mend.
+    /// Returns the first permanent error of the start-up.
     pub async fn run(
         self,
         bound: Option<BoundListener>,
@@ -259,7 +260,7 @@ impl App {
         tracing::info!("stopping");
         node.readiness.stop();
         if outcome.is_ok() {
-            // Whoever goes by /readyz looks elsewhere before the port is closed.
+            // Load balancers that check /readyz choose another node before the port is closed.
             tokio::time::sleep(Duration::from_millis(node.settings.drain_ms)).await;
         }
         node.live.end();
@@ -281,7 +282,7 @@ impl App {
     }
 }
 
-/// Takes the folder `data` from other users, if stores are in it.
+/// Makes the folder `data` private, if it contains stores.
 fn keep_data_private(settings: &Settings) -> StoreResult<()> {
     let is_log_in =
         matches!(&settings.log, LogTarget::File(folder) if folder.starts_with(&settings.data));
@@ -295,7 +296,7 @@ fn keep_data_private(settings: &Settings) -> StoreResult<()> {
     })
 }
 
-/// What a node does by itself.
+/// State of the node's background tasks.
 struct BackgroundTasks {
     follower: Follower,
     commit: Option<LedgerCommitter>,
@@ -303,7 +304,7 @@ struct BackgroundTasks {
     archived: Option<Arc<ArchiveProgress>>,
 }
 
-/// Bootstraps the node, then runs everything it does by itself.
+/// Bootstraps the node, then runs all background tasks.
 async fn run_background(
     node: &Arc<Node>,
     log: Arc<dyn Log>,

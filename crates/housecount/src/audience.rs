@@ -1,8 +1,10 @@
-//! A simulated audience: who does what when, from a seed. The same seed gives the same audience.
+//! A simulated audience: the viewers' actions and their times, from a seed. The same seed gives the
+//! same audience.
 //!
-//! Seats are filled one after the other, each by one viewer at a time, who beats every interval,
-//! stays for an exponentially distributed time, and says goodbye. Then another one comes. Stages
-//! are popular as stages are: the second half as much as the first, the third a third (Zipf).
+//! The seats are filled one after the other, each by one viewer at a time. A viewer beats every
+//! interval, stays for an exponentially distributed time, and leaves. Then another viewer takes the
+//! seat. Popularity of stages follows Zipf's law: the second stage has half the viewers of the
+//! first, the third a third.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -10,37 +12,37 @@ use std::collections::BinaryHeap;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
-/// What the audience is like. All times in ms.
+/// Shape of the audience. All times are in ms.
 #[derive(Clone, Debug)]
 pub struct AudienceConfig {
-    /// How many watch at once.
+    /// Number of concurrent viewers.
     pub viewers: u32,
-    /// How many stages there are.
+    /// Number of stages.
     pub stages: u32,
-    /// How often a viewer beats.
+    /// Interval between two beats of a viewer.
     pub interval_ms: u64,
-    /// How long a viewer stays, on average.
+    /// Mean stay of a viewer.
     pub stay_ms: u64,
-    /// How long a seat stays empty, on average; 0 for never.
+    /// Mean time for which a seat stays empty; 0 for none.
     pub gap_ms: u64,
-    /// Over how long the first viewers come.
+    /// Time over which the first viewers arrive.
     pub ramp_ms: u64,
-    /// In front of every stage's name.
+    /// Prefix of every stage's name.
     pub prefix: String,
-    /// Everything else follows from it.
+    /// Seed that decides everything else.
     pub seed: u64,
 }
 
-/// What a viewer does.
+/// Action of a viewer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ViewerAction {
-    /// When, from the start.
+    /// Time of the action, from the start.
     pub at_ms: u64,
-    /// Which stage: 0 and up.
+    /// Number of the stage, from 0.
     pub stage: u32,
-    /// Which viewer: 0 and up; never the same twice.
+    /// Number of the viewer, from 0; never the same twice.
     pub viewer: u64,
-    /// Whether it is a goodbye and not a heartbeat.
+    /// Whether the action is a leave and not a heartbeat.
     pub is_leave: bool,
 }
 
@@ -49,10 +51,10 @@ pub struct ViewerAction {
 pub struct SimulatedAudience {
     shape: AudienceConfig,
     rng: SmallRng,
-    /// The next action of every seat.
+    /// Next action of every seat.
     next: BinaryHeap<Reverse<(u64, u32)>>,
     seats: Vec<SeatOccupancy>,
-    /// Popularity, added up.
+    /// Cumulative popularity of the stages.
     popularity: Vec<f64>,
     viewers: u64,
 }
@@ -66,7 +68,7 @@ struct SeatOccupancy {
 }
 
 impl SimulatedAudience {
-    /// Everybody is still on the way.
+    /// An audience whose viewers have not arrived yet.
     #[must_use]
     pub fn new(shape: AudienceConfig) -> SimulatedAudience {
         let mut rng = SmallRng::seed_from_u64(shape.seed);
@@ -83,16 +85,17 @@ impl SimulatedAudience {
         SimulatedAudience { shape, rng, next, seats, popularity, viewers: 0 }
     }
 
-    /// The name of a stage.
+    /// Name of a stage.
     #[must_use]
     pub fn stage_name(&self, stage: u32) -> String {
         format!("{}{:04}", self.shape.prefix, stage)
     }
 
-    /// The name of a viewer: 36 characters, like most.
+    /// Name of a viewer: 36 characters, as most real ids have.
     #[must_use]
     pub fn viewer_name(&self, viewer: u64) -> String {
-        // SplitMix64's mixing: names that share no prefix, so that they cost what real ones do.
+        // SplitMix64's mixing gives names without a common prefix, so that they cost what real ids
+        // do.
         let mix = |mut x: u64| {
             x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
             x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -104,7 +107,7 @@ impl SimulatedAudience {
         format!("{c:08x}-{d:04x}-{:04x}-{:04x}-{:012x}", a & 0xffff, b >> 48, b & 0xffff_ffff_ffff)
     }
 
-    /// When the next action is.
+    /// Time of the next action.
     #[must_use]
     pub fn next_at_ms(&self) -> Option<u64> {
         self.next.peek().map(|Reverse((at_ms, _))| *at_ms)

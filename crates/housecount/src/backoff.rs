@@ -1,7 +1,7 @@
-//! Waits between tries of a call that failed: the only back-off of a node.
+//! Waits between retries of a failed call: the only back-off of a node.
 //!
-//! Each wait is up to twice as long as the one before. Its second half is drawn at random, so that
-//! nodes which failed together do not try together again.
+//! The longest wait doubles each time. The second half of a wait is drawn at random, so that nodes
+//! which failed together do not retry together.
 
 use std::time::Duration;
 

@@ -34,8 +34,8 @@ impl ConnectionBalancer {
         )
     }
 
-    /// A place at the worker with the fewest connections, and its runtime: the caller's if there
-    /// are no workers.
+    /// Assigns a slot at the worker with the fewest connections. Returns its runtime, which is the
+    /// caller's if there are no workers.
     #[must_use]
     pub fn assign(&self) -> (Handle, ConnectionSlot) {
         match self.0.iter().min_by_key(|slot| slot.connections.load(Ordering::Relaxed)) {

@@ -1,10 +1,10 @@
-//! Work that takes longer than a turn of the scheduler, on threads beside the workers.
+//! Threads beside the workers, for work that takes longer than a turn of the scheduler.
 //!
 //! Short calls that block, such as those of an embedded database, run on the runtime's own threads.
-//! Long computations run on background threads, which the system schedules after those of players:
-//! where cores are short, a read of the ledger takes longer, and a heartbeat does not. A background
-//! thread must not take the fold's lock: players would wait until it gets a core. In a simulation
-//! all runs in place.
+//! Long computations run on background threads, to which the system gives less time than to those
+//! that serve players. Where cores are short, a read of the ledger then takes longer, and a
+//! heartbeat does not. A background thread must not take the fold's lock, because players would
+//! wait until the thread gets a core. In a simulation all work runs in place.
 
 use std::sync::LazyLock;
 
@@ -13,8 +13,8 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 use tokio::task::JoinError;
 
-/// Niceness of a background thread on Linux: a tenth of the time of a busy core, if other threads
-/// want all of it (sched(7)). Elsewhere niceness is of a process, so threads keep theirs.
+/// Niceness of a background thread on Linux (sched(7)). If other threads want all of a busy core,
+/// it gets a tenth of the time. Elsewhere niceness is of a process, so threads keep theirs.
 const BACKGROUND_NICE: i32 = 10;
 
 /// Owns the background threads. `None` if the system refuses it.
@@ -28,7 +28,7 @@ static BACKGROUND: LazyLock<Option<Runtime>> = LazyLock::new(|| {
 
 #[cfg(target_os = "linux")]
 fn lower_priority() {
-    // A refusal costs speed, no result.
+    // A refusal costs speed and changes no result.
     let _ = rustix::process::nice(BACKGROUND_NICE);
 }
 
@@ -43,7 +43,7 @@ fn background() -> Handle {
 /// Runs a call that blocks for a short time.
 ///
 /// # Errors
-/// It panicked, or the runtime is being shut down.
+/// Returns `JoinError` if the call panicked or the runtime shuts down.
 pub async fn run_blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, JoinError> {
@@ -57,7 +57,7 @@ pub async fn run_blocking<T: Send + 'static>(
 /// Runs a long computation on a background thread.
 ///
 /// # Errors
-/// It panicked.
+/// Returns `JoinError` if the computation panicked.
 pub async fn run_at_low_priority<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, JoinError> {
@@ -68,11 +68,11 @@ pub async fn run_at_low_priority<T: Send + 'static>(
     background().spawn_blocking(work).await
 }
 
-/// Runs a step of reading the ledger on a background thread. [`LEDGER_STEPS_MAX`] run at once,
-/// further ones wait in order.
+/// Runs a step of reading the ledger on a background thread. [`LEDGER_STEPS_MAX`] steps run at
+/// once; further ones wait in order.
 ///
 /// # Errors
-/// It panicked.
+/// Returns `JoinError` if the step panicked.
 pub async fn ledger_step<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, JoinError> {
@@ -85,11 +85,12 @@ pub async fn ledger_step<T: Send + 'static>(
     .await
 }
 
-/// Waits for the turn to compute a step of reading the ledger. For callers that are on a background
-/// thread.
+/// Waits for the turn to compute a step of reading the ledger. Its callers are already on a
+/// background thread.
 pub async fn ledger_turn() -> Option<SemaphorePermit<'static>> {
     static STEPS: Semaphore = Semaphore::const_new(LEDGER_STEPS_MAX);
-    // Simulated nodes on other threads have clocks of their own, which run on while one waits.
+    // Simulated nodes on other threads have clocks of their own, which advance while a thread
+    // waits.
     #[cfg(feature = "sim")]
     if crate::sim::is_on() {
         return None;
@@ -97,9 +98,9 @@ pub async fn ledger_turn() -> Option<SemaphorePermit<'static>> {
     STEPS.acquire().await.ok() // never closed
 }
 
-/// Runs a future that computes for long between its waits, on a background thread. Its reads and
-/// writes are those of `runtime`. It ends at its next wait when the caller is dropped. `None` if it
-/// panicked.
+/// Runs a future with long computations between its waits on a background thread. Its reads and
+/// writes run on `runtime`. The future ends at its next wait when the caller is dropped. Returns
+/// `None` if the future panicked.
 pub async fn run_future_at_low_priority<T: Send + 'static>(
     runtime: &Handle,
     work: impl Future<Output = T> + Send + 'static,
@@ -107,8 +108,8 @@ pub async fn run_future_at_low_priority<T: Send + 'static>(
     run_future(&background(), runtime, work).await
 }
 
-/// Runs such a future at the priority of the workers: it may take the fold's lock. `None` if it
-/// panicked, or the runtime is being shut down.
+/// Runs a future as [`run_future_at_low_priority`] does, but at the workers' priority, so it may
+/// take the fold's lock. Returns `None` if the future panicked or the runtime shuts down.
 pub async fn run_blocking_future<T: Send + 'static>(
     runtime: &Handle,
     work: impl Future<Output = T> + Send + 'static,

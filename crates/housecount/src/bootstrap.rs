@@ -1,8 +1,9 @@
-//! Start-up: the stores are reached, the log is read to its end, and what it can't know is bridged.
+//! Start-up of a node: reaches the stores, reads the log to its end, and bridges what the log
+//! lacks.
 //!
-//! Every step waits for its store for as long as it takes, and says on `/readyz` how far it is and
-//! what it waits for. Only what waiting can't mend (a table with other keys, a log with other
-//! partitions) stops the node.
+//! Every step waits for its store without a limit. `/readyz` has the step's progress and the store
+//! that it waits for. Only a permanent error (a table with other keys, a log with other partitions)
+//! stops the node.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,13 +22,13 @@ use crate::node::Readiness;
 use crate::progress::StartStep;
 use crate::tasks::restore::{LastRoster, last_roster};
 
-/// Between two tries to reach a store.
+/// Pause between two tries to reach a store.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// Brings a node from nothing to live.
+/// Brings a node from its start to live counts.
 ///
 /// # Errors
-/// Only what waiting can't mend.
+/// Returns a `StoreError` only if it is permanent: `Schema`, `Refused` or `Unsupported`.
 pub async fn bootstrap(
     follower: &mut Follower,
     hub: &Hub,
@@ -53,14 +54,14 @@ pub async fn bootstrap(
             Err(error) => wait.retry("the cold tier", error).await?,
         }
     };
-    // The cold tier may have kept us waiting, while other nodes went on.
+    // The node may have waited for the cold tier while other nodes continued.
     readiness.begin(StartStep::ReadingLog);
     let now = read_to_end(follower, &mut wait).await?;
     if let LastRoster::Last(_, roster) = &remembered {
         hub.restore_peaks(roster);
     }
     let past = match follower.continuity(now) {
-        // There was nothing before, and the log is told so.
+        // There was no data before, so the node marks the log as whole.
         LogContinuity::Lost { .. } if remembered == LastRoster::Nothing => {
             while let Err(error) = follower.mark_whole().await {
                 wait.retry("the log", error).await?;
@@ -97,7 +98,7 @@ async fn read_to_end(follower: &mut Follower, wait: &mut Wait<'_>) -> StoreResul
     }
 }
 
-/// Lets earlier counts stand in for what the log doesn't know.
+/// Lets earlier counts stand in for what the log lacks.
 async fn bridge(past: LogContinuity, now: UnixMs, remembered: LastRoster, hub: &Hub, ttl_ms: u64) {
     match past {
         LogContinuity::Complete => {}
@@ -125,22 +126,21 @@ async fn bridge(past: LogContinuity, now: UnixMs, remembered: LastRoster, hub: &
     }
 }
 
-/// Waits for stores, and says so.
+/// Waits for stores, with a report on `/readyz` and in the process's log.
 struct Wait<'a> {
     readiness: &'a Readiness,
-    /// The store that the process's log has last named.
+    /// The store named last in the process's log.
     waits_for: Option<&'static str>,
 }
 
 impl Wait<'_> {
-    /// A store has failed: waits before it is tried again, unless it is clear that this never
-    /// helps.
+    /// Waits before the next try of a store that has failed. Returns the error if it is permanent.
     async fn retry(&mut self, what: &'static str, error: StoreError) -> StoreResult<()> {
         if is_permanent(&error) {
             return Err(error);
         }
         self.readiness.hinder(format!("waiting for {what}: {error}"));
-        // Once an outage is enough; that it is over is said by the node being ready.
+        // One warning per outage is enough; the line "ready" marks its end.
         if self.waits_for.replace(what) != Some(what) {
             tracing::warn!(%error, "waiting for {what}");
         }
@@ -149,8 +149,8 @@ impl Wait<'_> {
     }
 }
 
-/// A missing table may be made, and a key may be granted, while we wait; other keys in a table
-/// never change.
+/// Whether a retry can't help. A missing table may be created and a permission granted meanwhile,
+/// but the keys of a table never change.
 fn is_permanent(error: &StoreError) -> bool {
     matches!(error.kind(), ErrorKind::Schema | ErrorKind::Refused | ErrorKind::Unsupported)
 }
@@ -163,8 +163,7 @@ mod tests {
 
     const NOW: UnixMs = UnixMs(1_790_000_000_000);
 
-    /// What a node answers for stage `s` after a loss at `NOW`, given a snapshot that is `age_ms`
-    /// old.
+    /// The answer for stage `s` after a loss at `NOW`, given a snapshot of age `age_ms`.
     async fn answer_after_a_loss(age_ms: u64) -> (u64, bool, bool) {
         let hub = Hub::new(Rules { ttl_ms: 1_000, leave_grace_ms: 10 }, 1, false);
         let count = Count { viewers: 41, sessions: 43 };

@@ -1,29 +1,30 @@
-//! A table of lines of the cache, found by hashes, which grows with what is in it and has no locks.
+//! A hash table of cache lines, which grows with its content and has no locks.
 //!
-//! It is as small as it can be, since whoever looks something up waits for its line to come from
-//! memory. It doubles when too much had to be forgotten, up to a bound. Nothing moves then: half of
-//! what is in it is no longer where it is looked for first, but in a line where it was before,
-//! until something else comes there.
+//! The table is as small as possible, since a lookup waits for its line to come from memory. The
+//! table doubles after too many early evictions, up to a bound. A doubling moves no entry. Half of
+//! the entries are then not in the line of their hash but in an earlier one, until other entries
+//! replace them.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use housecount_core::prefetch::prefetch;
 
-/// Lock-free hash table of cache lines, which doubles when it forgets too much.
+/// Lock-free hash table of cache lines, which doubles after too many evictions.
 #[derive(Debug)]
 pub struct CacheLineTable<L> {
-    /// Lines at first; a power of two.
+    /// Number of lines at first; a power of two.
     lines_min: usize,
     doublings: AtomicUsize,
-    /// What was forgotten too early since the last doubling.
+    /// Number of early evictions since the last doubling.
     forgotten: AtomicUsize,
-    /// The first lines, and as many again as there are with each doubling.
+    /// The first lines, and after each doubling as many again as there were.
     pieces: Box<[OnceLock<Box<[L]>>]>,
 }
 
 impl<L: Default> CacheLineTable<L> {
-    /// So many lines at first, and at most; powers of two.
+    /// A table with `lines_min` lines at first and `lines_max` lines at most. Both are powers of
+    /// two.
     #[must_use]
     pub fn new(lines_min: usize, lines_max: usize) -> CacheLineTable<L> {
         debug_assert!(
@@ -47,12 +48,12 @@ impl<L: Default> CacheLineTable<L> {
         ((one ^ other) as usize).is_multiple_of(self.lines())
     }
 
-    /// The line of a hash.
+    /// Current line of a hash.
     pub fn of(&self, hash: u64) -> &L {
         self.at(hash as usize % self.lines())
     }
 
-    /// The lines that a hash had before, the last one first.
+    /// Earlier lines of a hash, the latest first.
     pub fn previous_lines(&self, hash: u64) -> impl Iterator<Item = &L> {
         let lines_min = self.lines_min;
         let at = move |doublings: usize| hash as usize % (lines_min << doublings);
@@ -65,9 +66,9 @@ impl<L: Default> CacheLineTable<L> {
         &piece[at]
     }
 
-    /// The piece that a line is in, and where it is there.
+    /// The piece that contains a line, and the line's index within it.
     fn place(&self, at: usize) -> (&[L], usize) {
-        // Which doubling added it.
+        // Number of the doubling that added the line.
         let piece =
             (at / self.lines_min).checked_ilog2().map_or(0, |doubling| 1 + doubling as usize);
         let lines = self.lines_min << piece.saturating_sub(1);
@@ -75,20 +76,20 @@ impl<L: Default> CacheLineTable<L> {
         (piece, at % lines)
     }
 
-    /// The line of a hash will be asked for: it is on its way from memory from now on.
+    /// Prefetches the line of a hash from memory, before a lookup.
     pub fn prefetch(&self, hash: u64) {
         let (piece, at) = self.place(hash as usize % self.lines());
         prefetch(piece, at);
     }
 
-    /// Something had to be forgotten too early: when an eighth as much as there are lines was,
-    /// there will be more of them.
+    /// Records an early eviction. The table doubles when their number reaches an eighth of the
+    /// number of lines.
     pub fn note_eviction(&self) {
         let forgotten = self.forgotten.fetch_add(1, Ordering::Relaxed) + 1;
         let doublings = self.doublings.load(Ordering::Relaxed);
         if forgotten >= (self.lines_min << doublings) / 8 && doublings + 1 < self.pieces.len() {
             self.forgotten.store(0, Ordering::Relaxed);
-            // Once, should another have come to the same end.
+            // Only one of several threads that reach this point doubles the table.
             let (before, after) = (doublings, doublings + 1);
             let _ = self.doublings.compare_exchange(
                 before,
@@ -99,7 +100,7 @@ impl<L: Default> CacheLineTable<L> {
         }
     }
 
-    /// What it takes in memory.
+    /// Size of the allocated lines in memory.
     #[cfg(test)]
     pub fn bytes(&self) -> usize {
         self.pieces.iter().filter_map(OnceLock::get).map(|lines| size_of_val(&**lines)).sum()
@@ -126,7 +127,7 @@ mod tests {
                 table.same_line(5, 5 + lines as u64) && !table.same_line(5, 5 + lines as u64 / 2)
             );
             assert!(found.is_superset(&before), "lines stay where they are");
-            // Twice in the lower half: there since the last doubling, or since before.
+            // Twice in the lower half: added by the last doubling, or by an earlier one.
             let had_others = (0..lines as u64)
                 .filter(|hash| table.previous_lines(*hash).next().is_some())
                 .count();

@@ -1,4 +1,4 @@
-//! Moments as people write them, through the crate `jiff`. All in UTC.
+//! Times as people write them, through the crate `jiff`. All are in UTC.
 //!
 //! - `zone`: time zones, and their calendar days and months.
 
@@ -14,10 +14,10 @@ use jiff::tz::TimeZone;
 
 pub use self::zone::{Period, PeriodUnit, Zone, ZoneError};
 
-/// Numbers that are called seconds: those of 2001-01-01 to 2100-01-01.
+/// Numbers that count as seconds: those of 2001-01-01 to 2100-01-01.
 const PLAUSIBLE_SECONDS: Range<u64> = MOMENT_MS_MIN / 1_000..4_102_444_800;
 
-/// Why a text is not a moment that a query or a command can name. Its message completes a sentence
+/// Reason why a text is not a valid time in a query or a command. The message completes a sentence
 /// that begins with the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MomentError {
@@ -40,11 +40,12 @@ pub enum MomentError {
     EarlyDate,
 }
 
-/// Parses a moment: Unix milliseconds, RFC 3339, or a date (UTC) as `YYYY-MM-DD` or `YYYYMMDD`.
-/// Every query and command uses it.
+/// Parses a time: Unix milliseconds, RFC 3339, or a date (UTC) as `YYYY-MM-DD` or `YYYYMMDD`. Every
+/// query and command uses this function.
 ///
 /// # Errors
-/// `Unreadable` or `NotADate` for other texts; the other variants for moments before 2001-01-01.
+/// Returns `Unreadable` or `NotADate` for other texts, and the other variants for times before
+/// 2001-01-01.
 pub fn parse(text: &str) -> Result<UnixMs, MomentError> {
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         return parse_digits(text);
@@ -68,7 +69,7 @@ fn parse_digits(text: &str) -> Result<UnixMs, MomentError> {
     }
 }
 
-/// The first moment of a day (UTC).
+/// First instant of a day (UTC).
 fn start_of(day: Date) -> Option<Timestamp> {
     Some(day.to_zoned(TimeZone::UTC).ok()?.timestamp())
 }
@@ -77,8 +78,8 @@ fn not_early(at: Timestamp) -> Option<UnixMs> {
     u64::try_from(at.as_millisecond()).ok().filter(|ms| *ms >= MOMENT_MS_MIN).map(UnixMs)
 }
 
-/// Whether a moment, which [`parse`] takes, is written as a day: it begins at another moment in
-/// each time zone.
+/// Whether a time that [`parse`] takes is written as a day. A day begins at another instant in each
+/// time zone.
 #[must_use]
 pub fn is_day(text: &str) -> bool {
     let is_dashless = text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -89,13 +90,13 @@ fn timestamp(at: UnixMs) -> Option<Timestamp> {
     Timestamp::from_millisecond(i64::try_from(at.0).ok()?).ok()
 }
 
-/// A moment in RFC 3339; its milliseconds if it is beyond the calendar.
+/// Formats a time in RFC 3339, or as milliseconds if it is beyond the calendar.
 #[must_use]
 pub fn format_time(at: UnixMs) -> String {
     timestamp(at).map_or_else(|| at.to_string(), |at| at.to_string())
 }
 
-/// A duration as people say it, such as `1h 2m 3s`, whole seconds of it.
+/// Formats a duration in whole seconds, such as `1h 2m 3s`.
 #[must_use]
 pub fn format_duration(ms: u64) -> String {
     let seconds = ms / 1_000;

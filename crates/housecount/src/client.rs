@@ -1,8 +1,8 @@
-//! The one HTTP client, over http and https, through `hyper-util` and `hyper-rustls`.
+//! The only HTTP client, over http and https, through `hyper-util` and `hyper-rustls`.
 //!
 //! [`Client`] is for our own commands, which call a node. The JWKS and the trace exporter send
-//! through the same [`HttpPool`]. Certificates are checked against those of the system, or of the file
-//! that the environment variable `SSL_CERT_FILE` names.
+//! through the same [`HttpPool`]. Certificates are checked against the system's roots, or against the
+//! file that the environment variable `SSL_CERT_FILE` names.
 
 use std::time::Duration;
 
@@ -21,24 +21,24 @@ use tokio::net::TcpStream;
 
 use crate::service_url::ServiceUrl;
 
-/// How long an answer may take: longer than a node lets a heartbeat wait for its log.
+/// Time limit of an answer, which is longer than a node lets a heartbeat wait for its log.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
-/// Connections that are kept open between requests.
+/// Connection pool that keeps connections open between requests.
 pub type HttpPool = legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
-/// A connection of its own, over TLS if the address is https.
+/// A single connection outside the pool, over TLS if the address is https.
 pub type Connection = TokioIo<MaybeHttpsStream<TokioIo<TcpStream>>>;
 
-/// Time in which a connection is made.
+/// Time limit of opening a connection.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// Time for which an idle connection is kept.
 const IDLE_WITHIN: Duration = Duration::from_secs(60);
 
-/// Opens no connection yet.
+/// Builds a connector; no connection is opened yet.
 ///
 /// # Errors
-/// One line: the system's certificates can't be read.
+/// Returns one line if the system's certificates can't be read.
 fn connector() -> Result<HttpsConnector<HttpConnector>, String> {
     let provider = rustls::crypto::ring::default_provider();
     let tls = HttpsConnectorBuilder::new().with_provider_and_native_roots(provider);
@@ -53,7 +53,7 @@ fn connector() -> Result<HttpsConnector<HttpConnector>, String> {
 /// A pool of at most [`IDLE_CONNECTIONS_MAX`] idle connections for each host.
 ///
 /// # Errors
-/// One line: the system's certificates can't be read.
+/// Returns one line if the system's certificates can't be read.
 pub fn pool() -> Result<HttpPool, String> {
     Ok(pool_over(connector()?))
 }
@@ -75,33 +75,33 @@ pub struct Client {
     key: Option<HeaderValue>,
 }
 
-/// An answer's status and body.
+/// Status and body of an answer.
 pub type HttpReply = (u16, Bytes);
 
 impl Client {
     /// A client of the housecount at `url`.
     ///
     /// # Errors
-    /// One line: not an address, or the system's certificates can't be read.
+    /// Returns one line if `url` is not an address, or if the system's certificates can't be read.
     pub fn new(url: &str) -> Result<Client, String> {
-        // As it is shown: no message repeats a user and password, which are never sent.
+        // The address without user and password, which are never sent, so no message repeats them.
         let base = ServiceUrl::parse(url).map_err(|e| format!("--url: {e}"))?.to_string();
         let connector = connector()?;
         Ok(Client { pool: pool_over(connector.clone()), connector, base, key: None })
     }
 
-    /// The same, with an operator key or a viewer's token in every call.
+    /// Adds an operator key or a viewer's token to every call.
     ///
     /// # Errors
-    /// It can't be one.
+    /// Returns one line if the key can't be part of a header.
     pub fn with_key(self, key: &str) -> Result<Client, String> {
         Ok(Client { key: Some(bearer(key)?), ..self })
     }
 
-    /// Opens a connection to it, for another protocol than HTTP requests.
+    /// Opens a connection to the housecount, for a protocol other than HTTP requests.
     ///
     /// # Errors
-    /// One line that names the address.
+    /// Returns one line that names the address.
     pub async fn open(&self) -> Result<Connection, String> {
         let uri: Uri = self.base.parse().map_err(|_| format!("{}: not an address", self.base))?;
         let connector = TowerToHyperService::new(self.connector.clone());
@@ -109,16 +109,16 @@ impl Client {
         opened.map(TokioIo::new).map_err(|e| format!("{}: {}", self.base, with_cause(&*e)))
     }
 
-    /// Its address.
+    /// Address of the housecount.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.base
     }
 
-    /// Calls, and reads the whole answer.
+    /// Sends a request, and reads the whole answer.
     ///
     /// # Errors
-    /// There was none: one line that says why.
+    /// Returns one line with the cause if no answer arrived.
     pub async fn call(
         &self,
         method: Method,
@@ -128,10 +128,11 @@ impl Client {
         self.send(method, path, body.into(), self.key.as_ref()).await
     }
 
-    /// The same with a viewer's token, in place of the key.
+    /// Sends a request with a viewer's token in place of the key.
     ///
     /// # Errors
-    /// As [`call`](Self::call).
+    /// The same as those of [`call`](Self::call), and one line if the token can't be part of a
+    /// header.
     pub async fn call_as(
         &self,
         token: &str,
@@ -179,7 +180,7 @@ fn bearer(key: &str) -> Result<HeaderValue, String> {
     Ok(value)
 }
 
-/// The deepest cause: what libraries put around it says nothing to people.
+/// Text of the deepest cause, since the texts that libraries put around it do not help a reader.
 pub(crate) fn with_cause(error: &dyn std::error::Error) -> String {
     let mut cause = error;
     while let Some(deeper) = cause.source() {
@@ -199,8 +200,8 @@ mod tests {
 
     use super::*;
 
-    /// As many requests at once as there are idle connections kept, and some more, whose
-    /// connections are closed when they are answered.
+    /// As many requests at once as idle connections are kept, and some more. The further
+    /// connections are closed once they are answered.
     #[tokio::test]
     async fn idle_connections_max_stay_open() {
         const MORE: usize = 8;

@@ -1,7 +1,7 @@
 //! The only file that reads the machine's clocks.
 //!
-//! Everything else works with the log's clock ([`LogClock`]), or with `mono_ms`, which never goes
-//! backwards and means nothing outside this process.
+//! All other code uses the log's clock ([`LogClock`]), or `mono_ms`, which never goes backwards and
+//! means nothing outside this process.
 
 #![allow(clippy::disallowed_methods)]
 
@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 
 static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-/// Milliseconds since this process first asked.
+/// Milliseconds since the first call in this process.
 #[must_use]
 pub fn mono_ms() -> u64 {
     #[cfg(feature = "sim")]
@@ -25,26 +25,26 @@ pub fn mono_ms() -> u64 {
     u64::try_from(STARTED.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Measures how long something takes on this machine: for metrics, and for the length of slices.
-/// Never for what is counted.
+/// Measures a duration on this machine, for metrics and for the length of slices. Counts and
+/// billing never use it.
 #[derive(Clone, Copy, Debug)]
 pub struct Stopwatch(Instant);
 
 impl Stopwatch {
-    /// Starts now.
+    /// Starts a stopwatch now.
     #[must_use]
     pub fn start() -> Stopwatch {
         Stopwatch(Instant::now())
     }
 
-    /// The time since it was started.
+    /// Time since the start.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         self.0.elapsed()
     }
 }
 
-/// This machine's idea of the time. For logs that have no clock of their own, and for file names.
+/// Wall clock of this machine, for logs without a clock of their own, and for file names.
 #[must_use]
 pub fn wall_clock() -> UnixMs {
     #[cfg(feature = "sim")]
@@ -55,8 +55,9 @@ pub fn wall_clock() -> UnixMs {
     UnixMs(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// The clock of an embedded log: this machine's time when the log was opened, and a monotonic clock
-/// from then on, so that a stepped clock neither times everybody out nor proves time twice.
+/// The clock of an embedded log. It starts at this machine's time when the log is opened, and is
+/// monotonic from then on. So a step of the machine's clock neither ends all sessions nor proves
+/// time twice.
 #[derive(Debug)]
 pub struct MonotonicClock {
     opened: UnixMs,
@@ -64,20 +65,21 @@ pub struct MonotonicClock {
 }
 
 impl MonotonicClock {
-    /// Starts now, but not before `floor`: the last time that the log already has.
+    /// Starts a clock now, but not before `floor`, which is the last time that the log already has.
     #[must_use]
     pub fn starting_at_least(floor: UnixMs) -> MonotonicClock {
         MonotonicClock { opened: wall_clock().max(floor), opened_mono_ms: mono_ms() }
     }
 
-    /// The time.
+    /// Current time on this clock.
     #[must_use]
     pub fn now(&self) -> UnixMs {
         self.opened.plus(mono_ms().saturating_sub(self.opened_mono_ms))
     }
 }
 
-/// The log's clock as this node knows it, shared by all that stamp and all that exchange.
+/// The log's clock as this node knows it. All tasks that stamp events or exchange with the log
+/// share it.
 #[derive(Debug, Default)]
 pub struct SharedClock(Mutex<StampState>);
 
@@ -85,20 +87,20 @@ pub struct SharedClock(Mutex<StampState>);
 struct StampState {
     clock: LogClock,
     last_leave: UnixMs,
-    /// By how much our reading was ahead of the log's clock, when that was last heard.
+    /// Time by which this node's reading was ahead of the log's clock at the last exchange.
     ahead_ms: u64,
 }
 
 impl SharedClock {
-    /// The log's time now; `None` before the first exchange with it.
+    /// Current time of the log; `None` before the first exchange with it.
     pub fn now(&self) -> Option<UnixMs> {
         self.0.lock().clock.now(mono_ms())
     }
 
-    /// The time of an event that has just come in; `None` before the first exchange with the log.
+    /// Stamps an event that has just arrived; `None` before the first exchange with the log.
     ///
-    /// A leave covers beats of its own millisecond, so a beat that comes after a leave is stamped
-    /// after it: otherwise a quick reload would be taken for a beat that the leave ended.
+    /// A leave covers beats of its own millisecond, so a beat after a leave gets a later stamp.
+    /// Otherwise the leave would end the beat of a quick reload.
     pub fn stamp(&self, kind: EventKind) -> Option<UnixMs> {
         let mut stamper = self.0.lock();
         let now = stamper.clock.now(mono_ms())?;
@@ -111,12 +113,12 @@ impl SharedClock {
         }
     }
 
-    /// Takes in that another node is as far as this.
+    /// Advances the clock to a time that another node has reached.
     pub fn advance_to(&self, stamp: UnixMs) {
         self.0.lock().clock.advance_to(mono_ms(), stamp);
     }
 
-    /// Takes in an exchange that was sent at `sent_mono_ms` and has just been answered.
+    /// Records an exchange that was sent at `sent_mono_ms` and has just been answered.
     pub fn observe(&self, sent_mono_ms: u64, log: UnixMs) {
         let mut stamper = self.0.lock();
         let now_ms = mono_ms();
@@ -124,8 +126,8 @@ impl SharedClock {
         stamper.ahead_ms = stamper.clock.now(now_ms).unwrap_or_default().since(log);
     }
 
-    /// By how much stamps may be ahead of the positions of their records: some milliseconds, unless
-    /// the log's clock has stepped back.
+    /// Time by which stamps may be ahead of the positions of their records. It is some
+    /// milliseconds, unless the log's clock has stepped back.
     pub fn ahead_ms(&self) -> u64 {
         self.0.lock().ahead_ms
     }

@@ -1,8 +1,8 @@
-//! Copies a whole cold tier into another one, and compares what was written.
+//! Copies a whole cold tier into another one, and compares the written rows.
 //!
-//! Nothing is noted about how far a copy has come: what the target has already is compared and
-//! passed over. So a copy that was interrupted goes on where it was, and one that is run again
-//! changes nothing. Leases stay behind, since they say which node writes just now, and so do a
+//! A copy keeps no record of its progress. It compares the rows that the target already has and
+//! skips them. So an interrupted copy continues where it stopped, and a repeated one changes
+//! nothing. Leases are not copied, since they name the nodes that write at the moment. Nor are a
 //! DynamoDB log's records, which expire within hours.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,33 +17,33 @@ use crate::cold::bulk::{Bulk, StoredRow};
 use crate::cold::{Page, Purpose};
 use crate::error::{ErrorKind, StoreError, StoreResult};
 
-/// A tier, with its address for messages.
+/// One end of a copy: a tier, with its address for messages.
 #[derive(Clone, Copy)]
 pub struct CopyEnd<'a> {
-    /// The tier.
+    /// The cold tier.
     pub cold: &'a dyn Bulk,
-    /// Its address.
+    /// Address of the tier, for messages.
     pub shown: &'a str,
-    /// Whether a lock keeps nodes away. Then a lease that has not ended is a dead node's.
+    /// Whether a lock keeps nodes out. An unexpired lease then belongs to a dead node.
     pub is_locked: bool,
 }
 
-/// What was copied.
+/// Result of a copy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Copied {
-    /// Rows that were written.
+    /// Rows written.
     pub written: u64,
-    /// Rows that the target had already.
+    /// Rows that the target already had.
     pub there: u64,
     /// Bytes of both, as DynamoDB counts them.
     pub bytes: u64,
-    /// Rows of other programs, which were left out.
+    /// Rows of other programs, which are not copied.
     pub foreign: u64,
-    /// Units that the target consumed, or would have.
+    /// Units that the target consumed, or would have consumed.
     pub units: Units,
 }
 
-/// What a row is to a copy.
+/// Kind of a row, which decides whether it is copied.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Data,
@@ -61,11 +61,12 @@ fn kind(row: &StoredRow) -> Kind {
     }
 }
 
-/// Copies all rows. `progress` gets the share that is done, 0 to 1.
+/// Copies all rows. `progress` gets the completed share, from 0 to 1.
 ///
 /// # Errors
-/// `Refused` if the target has data that the source hasn't, `Held` if a node works on one of them,
-/// `Corrupt` if what was written reads otherwise; and what the tiers return.
+/// Returns `Refused` if the target has data that the source lacks, and `Held` if a node works on
+/// one of them. Returns `Corrupt` if a written row reads differently. Other errors are the tiers'
+/// `StoreError`.
 pub async fn copy(
     from: CopyEnd<'_>,
     to: CopyEnd<'_>,
@@ -85,7 +86,7 @@ pub async fn copy(
             if kind(row) == Kind::Lease {
                 is_free(from, row, now)?;
             }
-            // These change with every window that a node writes.
+            // These rows change with every window that a node writes.
             if kind(row) == Kind::Lease || row.pk.starts_with("FENCE#") {
                 moving.push(row.clone());
             }
@@ -117,8 +118,9 @@ fn all_units(cold: &dyn Bulk) -> Units {
     Purpose::ALL.into_iter().map(|purpose| meter.units(purpose)).fold(Units::default(), Units::plus)
 }
 
-/// What a tier has at the keys of these rows, which have one partition key. Read in pages of as
-/// many rows, so that a tier with many more between them fills no memory.
+/// Returns a tier's items at the keys of these rows, which have one partition key. The items are
+/// read in pages of that many rows, so memory stays bounded even if the tier has many more rows
+/// between them.
 async fn items_of(cold: &dyn Bulk, rows: &[StoredRow]) -> StoreResult<BTreeMap<String, Item>> {
     let mut found = BTreeMap::new();
     let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Ok(found) };
@@ -136,7 +138,7 @@ async fn items_of(cold: &dyn Bulk, rows: &[StoredRow]) -> StoreResult<BTreeMap<S
     }
 }
 
-/// That no node holds this lease now.
+/// Checks that no node holds this lease now.
 fn is_free(end: CopyEnd<'_>, row: &StoredRow, now: UnixMs) -> StoreResult<()> {
     if end.is_locked || number_or_zero(&row.item, Lease::UNTIL) <= now.0 {
         return Ok(());
@@ -145,7 +147,7 @@ fn is_free(end: CopyEnd<'_>, row: &StoredRow, now: UnixMs) -> StoreResult<()> {
     Err(StoreError::new(ErrorKind::Held, text))
 }
 
-/// That every row of the target is the source's as well.
+/// Checks that the source has every row of the target.
 async fn target_has_nothing_else(
     from: CopyEnd<'_>,
     to: CopyEnd<'_>,
@@ -185,7 +187,7 @@ fn differs(to: CopyEnd<'_>, pk: &str, sk: &str) -> StoreError {
     StoreError::new(ErrorKind::Refused, text)
 }
 
-/// Writes what the target lacks of a page, reads it back and compares.
+/// Writes the rows of a page that the target lacks, reads them back and compares them.
 async fn copy_page(to: CopyEnd<'_>, rows: Vec<StoredRow>, copied: &mut Copied) -> StoreResult<()> {
     let mut missing = Vec::new();
     for run in rows.chunk_by(|a, b| a.pk == b.pk) {

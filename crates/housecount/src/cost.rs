@@ -1,9 +1,10 @@
-//! What this node's calls cost: consumed units in dollars, in the last hour and in a month like it,
-//! beside what the plans that people know would cost the same audience; and the guard that holds it
-//! down.
+//! Cost of this node's calls, and the cost guard that limits it. Consumed units are priced for the
+//! last hour and for a month at its rate. Beside them is the cost of the known plans for the same
+//! audience.
 //!
-//! Prices and reckoning are the core's; here they meet what the stores' meters say. Figures are of
-//! this node alone: each pays for its own calls, so those of several add up.
+//! The core has the prices and computes costs; this module applies them to the stores' meters.
+//! Figures are of this node alone. Each node pays for its own calls, so the figures of several
+//! nodes add up.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,8 +33,8 @@ use crate::metrics::{CostLabel, KindLabel, Metrics};
 /// Number of purposes.
 const N: usize = Purpose::ALL.len();
 
-/// How many times as far apart snapshots are taken just now. Flushes of the log are told to the
-/// log.
+/// Factor by which the cost guard currently spaces snapshots. The log gets the factor of its
+/// flushes directly.
 #[derive(Debug)]
 pub struct SnapshotSpacing(AtomicU64);
 
@@ -44,74 +45,75 @@ impl Default for SnapshotSpacing {
 }
 
 impl SnapshotSpacing {
-    /// The factor.
+    /// Current factor.
     #[must_use]
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// What a purpose has consumed.
+/// Consumption and cost of a purpose.
 #[derive(Clone, Copy, Debug)]
 pub struct PurposeCost {
-    /// What for.
+    /// The purpose.
     pub purpose: Purpose,
-    /// So far.
+    /// Units consumed so far.
     pub units: Units,
-    /// The same in money.
+    /// Cost so far.
     pub usd: Usd,
-    /// In the last hour.
+    /// Cost of the last hour.
     pub hour: Usd,
-    /// In a month like it.
+    /// Cost of a month at the rate of the last hour.
     pub month: Usd,
 }
 
-/// Redis, where the log is there.
+/// Usage and cost of Redis, where the log uses it.
 #[derive(Clone, Debug)]
 pub struct RedisCost {
-    /// What was asked of it.
+    /// Usage of Redis.
     pub used: RedisUsage,
-    /// The smallest node that holds twice of what it has in memory; `None` if none does.
+    /// Smallest node that holds twice the current memory use; `None` if no node does.
     pub node: Option<String>,
-    /// A month of that node, or of a serverless one.
+    /// Monthly cost of that node, or of a serverless cache.
     pub month: Usd,
 }
 
-/// All figures of one moment.
+/// All figures at one time.
 #[derive(Clone, Debug)]
 pub struct CostReport {
-    /// Since when it is counted.
+    /// Start of the count.
     pub since: UnixMs,
-    /// The moment.
+    /// Time of the figures.
     pub as_of: UnixMs,
-    /// Who watches.
+    /// Current audience.
     pub audience: AudienceProfile,
-    /// By purpose.
+    /// Cost by purpose.
     pub spending: Vec<PurposeCost>,
-    /// Bytes that lie in the cold tier: as the table says, or else as this node has put there.
+    /// Bytes stored in the cold tier: the table's own figure, or else the bytes that this node has
+    /// put there.
     pub stored_bytes: u64,
-    /// A month of them.
+    /// Monthly cost of the stored bytes.
     pub storage: Usd,
     /// Cost of Redis.
     pub redis: Option<RedisCost>,
-    /// Requests so far.
+    /// Cost of requests so far.
     pub total: Usd,
-    /// Requests in the last hour.
+    /// Cost of requests in the last hour.
     pub hour: Usd,
-    /// A month: requests, storage and Redis.
+    /// Cost of a month: requests, storage and Redis.
     pub month: Usd,
-    /// What a million hours of watching cost, by the last hour; `None` if nobody watched.
+    /// Cost of a million viewer hours at the rate of the last hour; `None` if no viewer watched.
     pub per_million_viewer_hours: Option<Usd>,
-    /// What has been decided about it.
+    /// Decision of the cost guard.
     pub decided: GuardState,
 }
 
 /// Cost of this node's calls, computed from its meters, and the cost guard.
 #[derive(Debug)]
 pub struct CostTracker {
-    /// The prices.
+    /// Prices of the units.
     pub prices: Prices,
-    /// The limit, if there is one.
+    /// Monthly limit, if one is set.
     pub limit: Option<BudgetLimit>,
     setup: Deployment,
     interval_ms: u64,
@@ -129,7 +131,7 @@ pub struct CostTracker {
 struct TrackerState {
     since: UnixMs,
     readings: UsageWindow<N>,
-    /// Up to when it was added up how long was watched, and how many watched then.
+    /// Time up to which watch time is added up, and the number of viewers at that time.
     watched: (u64, u64),
     watched_ms: u64,
     stored_bytes: Option<u64>,
@@ -137,7 +139,7 @@ struct TrackerState {
 }
 
 impl CostTracker {
-    /// Begins to count.
+    /// Starts the count.
     #[must_use]
     pub fn new(
         settings: &Settings,
@@ -195,22 +197,22 @@ impl CostTracker {
         costs
     }
 
-    /// What the guard has decided, for those who go by it.
+    /// Returns the spacing of snapshots as the guard decides it, for the snapshot task.
     #[must_use]
     pub fn stretch(&self) -> Arc<SnapshotSpacing> {
         self.stretch.clone()
     }
 
-    /// Asks the cold tier how much lies there.
+    /// Refreshes the size of the cold tier's table.
     pub async fn refresh_storage(&self) {
         let Some(cold) = &self.cold else { return };
-        // It is a figure for people: what was known before does until it can be had.
+        // The size is informative only, so a failed read keeps the previous one.
         if let Ok(Some(bytes)) = cold.stored_bytes().await {
             self.state.lock().stored_bytes = Some(bytes);
         }
     }
 
-    /// Takes a reading at `now_ms` on this node's own clock, and decides.
+    /// Takes a reading at `now_ms` on this node's own clock, and lets the guard decide.
     pub fn sample(&self, now_ms: u64) {
         let reading = self.reading(now_ms);
         self.state.lock().readings.push(reading);
@@ -263,7 +265,7 @@ impl CostTracker {
         UsageSample { at_ms: now_ms, units, watched_ms: state.watched_ms }
     }
 
-    /// All figures as they are now.
+    /// Returns all figures as of now.
     #[must_use]
     pub fn figures(&self) -> CostReport {
         self.figures_at(mono_ms()).0
@@ -318,8 +320,8 @@ impl CostTracker {
         Some(RedisCost { used, node: node.map(|node| node.name.clone()), month })
     }
 
-    /// What each plan would cost this audience, and this node's own; stays are taken to be half an
-    /// hour.
+    /// Returns the cost of each known plan and of this node's own for an audience. The stay is
+    /// assumed to be half an hour.
     #[must_use]
     pub fn plans(&self, audience: &AudienceProfile) -> Vec<(CostPlan, Bill)> {
         let own = plans::housecount(audience, &self.setup, self.place, self.kept);
@@ -329,7 +331,7 @@ impl CostTracker {
             .collect()
     }
 
-    /// Shows the figures of this moment in `metrics`.
+    /// Updates `metrics` with the current figures.
     pub fn update_metrics(&self, metrics: &Metrics) {
         let (figures, shown) = (self.figures(), &metrics.cost);
         for of in &figures.spending {
@@ -358,26 +360,26 @@ impl CostTracker {
     }
 }
 
-/// In which store a purpose's items lie.
+/// Store of a purpose's items.
 #[must_use]
 pub fn store_of(purpose: Purpose) -> &'static str {
     if purpose == Purpose::Log { "log" } else { "cold" }
 }
 
-/// What `spent` costs with its share of what costs by the month, for a million hours of watching.
+/// Cost of a million viewer hours: the requests of `spent`, and its share of the monthly costs.
 fn per_million(requests: Usd, standing_month: Usd, spent: &Usage<N>) -> Option<Usd> {
     if spent.watched_ms == 0 {
         return None;
     }
     let micros = u128::from(requests.0) * u128::from(MONTH_MS)
         + u128::from(standing_month.0) * u128::from(spent.ms);
-    // In micro-dollars x ms of a month; an hour has 3,600,000 ms.
+    // The unit is micro-dollars x ms of a month; an hour has 3,600,000 ms.
     let watched = u128::from(spent.watched_ms).saturating_mul(u128::from(MONTH_MS));
     let per = micros.saturating_mul(3_600_000 * 1_000_000) / watched;
     Some(Usd(u64::try_from(per).unwrap_or(u64::MAX)))
 }
 
-/// A line when it changes, never in between.
+/// Logs a change of the guard's state, once per change.
 fn log_guard_change(before: GuardState, now: GuardState, month: Usd, limit: BudgetLimit) {
     if now.is_exceeded != before.is_exceeded {
         let limit = limit.month;
@@ -404,7 +406,7 @@ mod tests {
     #[test]
     fn a_million_viewer_hours() {
         let spent = |ms, watched_ms| Usage { ms, units: [Units::default(); N], watched_ms };
-        // 10,000 viewers for an hour: $0.0016 of requests, and a 730th of $9.34.
+        // 10,000 viewers for an hour: $0.0016 of requests, and one 730th of $9.34.
         let found =
             per_million(Usd(1_600), Usd(9_344_000), &spent(3_600_000, 36_000_000_000)).unwrap();
         assert!(found.0.abs_diff((1_600 + 12_800) * 100) <= 1, "{found:?}");

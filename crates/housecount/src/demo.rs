@@ -1,4 +1,4 @@
-//! `--demo N`: a simulated audience inside the node, so that there is something to see.
+//! `--demo N`: a simulated audience inside the node, so that the dashboard has data.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,10 +11,11 @@ use crate::audience::{AudienceConfig, SimulatedAudience};
 use crate::node::Node;
 use crate::rng;
 
-/// Stages of the demo.
+/// Number of the demo's stages.
 const STAGES: u32 = 5;
 
-/// Plays the audience for ever. It goes through ingest as players do, just without HTTP.
+/// Plays the audience without end. Events pass through ingest as those of players do, but without
+/// HTTP.
 pub async fn run(node: Arc<Node>, viewers: u32) {
     let mut audience = SimulatedAudience::new(AudienceConfig {
         viewers,
@@ -26,7 +27,7 @@ pub async fn run(node: Arc<Node>, viewers: u32) {
         prefix: "demo-".to_string(),
         seed: rng::random(),
     });
-    // Until the log's clock is known, nobody can be counted.
+    // No viewer can be counted until the log's clock is known.
     while node.readiness.not_ready_reason().is_some() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

@@ -1,37 +1,38 @@
-//! Failures of the stores, in one shape: a closed kind, what was being done, and the cause.
+//! Failures of the stores in one form: a closed kind, the failed operation, and the cause.
 //!
-//! Callers decide by the kind alone. The text is for people: it names the store and never a
-//! password.
+//! Callers decide by the kind alone. The text is for operators. It names the store and never
+//! contains a password.
 
 use std::error::Error as StdError;
 use std::fmt;
 
-/// What kind of failure it is, and so what to do about it.
+/// Kind of a failure, which decides how a caller reacts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// The store can't be reached or answers too late. Try again.
+    /// The store can't be reached or answers too late. A retry may succeed.
     Unavailable,
-    /// The store asks us to slow down. Try again later.
+    /// The store throttles this node. A later retry may succeed.
     Throttled,
-    /// The store knows us not, or not for this. Somebody must change a key or a policy.
+    /// The store does not accept the credentials, or denies this call. An operator must change a
+    /// key or a policy.
     Denied,
-    /// The table isn't there. Somebody must make it, and may do so while we wait.
+    /// The table does not exist. An operator must create it, and may do so while the node waits.
     Missing,
-    /// The store is there, but not laid out as housecount needs it. Somebody must change it.
+    /// The store's layout is not what housecount needs. An operator must change it.
     Schema,
-    /// The store refuses what it was sent as invalid, and will refuse it again.
+    /// The store refuses the request as invalid, and will refuse it again.
     Refused,
     /// Stored bytes are not what this program wrote.
     Corrupt,
-    /// Somebody else has it: a data folder that another process holds open.
+    /// Another process holds the resource: a data folder that it keeps open.
     Held,
-    /// The store can't do this at all: `cold = none`, or a setting that this kind of log doesn't
-    /// know.
+    /// The store does not support this operation: `cold = none`, or a setting unknown to this kind
+    /// of log.
     Unsupported,
 }
 
 impl ErrorKind {
-    /// Whether the same call may succeed later without anybody changing anything.
+    /// Whether the same call may succeed later without an operator's help.
     #[must_use]
     pub fn is_temporary(self) -> bool {
         matches!(self, ErrorKind::Unavailable | ErrorKind::Throttled)
@@ -46,16 +47,16 @@ pub struct StoreError {
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
-/// What a store answers.
+/// Result of a call to a store.
 pub type StoreResult<T> = Result<T, StoreError>;
 
 impl StoreError {
-    /// A failure found by us: `context` says what was being done, and why it can't be.
+    /// A failure that housecount itself detects; `context` has the operation and the reason.
     pub fn new(kind: ErrorKind, context: impl Into<String>) -> StoreError {
         StoreError { kind, context: context.into(), source: None }
     }
 
-    /// A failure that something below reported.
+    /// A failure that a lower layer reported.
     pub fn caused(
         kind: ErrorKind,
         context: impl Into<String>,
@@ -64,20 +65,20 @@ impl StoreError {
         StoreError { kind, context: context.into(), source: Some(source.into()) }
     }
 
-    /// Its kind.
+    /// Kind of the failure.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    /// Whether it is that whoever was written to doesn't read any more.
+    /// Whether the reader of the output has closed its pipe.
     #[must_use]
     pub fn is_broken_pipe(&self) -> bool {
         let cause = self.source.as_deref().and_then(|cause| cause.downcast_ref::<std::io::Error>());
         cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
     }
 
-    /// Whether trying again may help.
+    /// Whether a retry may succeed.
     #[must_use]
     pub fn is_temporary(&self) -> bool {
         self.kind.is_temporary()
@@ -85,7 +86,7 @@ impl StoreError {
 }
 
 impl fmt::Display for StoreError {
-    /// One line: what was being done, and the chain of causes.
+    /// Writes one line: the operation, and the chain of causes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.context)?;
         let mut cause = self.source.as_deref().map(|e| e as &dyn StdError);

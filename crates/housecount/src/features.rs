@@ -1,6 +1,6 @@
-//! The message about a part that this binary was built without.
+//! The message for a part that this binary was built without.
 
-/// Names the missing cargo feature and the way out.
+/// Names the missing cargo feature and how to get it.
 #[must_use]
 pub fn missing(feature: &str) -> String {
     format!(

@@ -1,8 +1,9 @@
-//! The folder of an embedded store: for its owner only, for one process at a time, and watched.
+//! The folder of an embedded store: private to its owner, held by one process at a time, and
+//! watched.
 //!
-//! SQLite keeps its files open: deleted under a running node they go on taking writes, which are
-//! gone with the process. So a store compares the files at their paths with those it opened, each
-//! time before it calls something done.
+//! SQLite keeps its files open. If they are deleted under a running node, they still take writes,
+//! which are lost with the process. So before a store reports a write as done, it compares the
+//! files at its paths with those that it opened.
 
 use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions, TryLockError};
 use std::io;
@@ -11,17 +12,17 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{ErrorKind, StoreError, StoreResult};
 
-/// Viewers' ids are in there.
+/// Mode of a folder: private, because it contains viewers' ids.
 const FOLDER_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
-/// What others may do with a file.
+/// Mode bits of other users.
 const OTHERS_MODE: u32 = 0o077;
-/// The bit of a folder that many users share, such as /tmp.
+/// Mode bit of a folder that many users share, such as /tmp.
 const SHARED_MODE: u32 = 0o1000;
-/// The file that is locked.
+/// Name of the locked file.
 const LOCK: &str = "lock";
 
-/// A folder that this process holds for as long as this value lives. The operating system releases
+/// A folder that this process holds for the lifetime of this value. The operating system releases
 /// it however the process ends.
 #[derive(Debug)]
 pub struct DataFolder {
@@ -30,7 +31,7 @@ pub struct DataFolder {
     known: Vec<KnownFile>,
 }
 
-/// A file as it was opened.
+/// Identity of a file at its opening.
 #[derive(Debug)]
 struct KnownFile {
     path: PathBuf,
@@ -39,18 +40,19 @@ struct KnownFile {
 }
 
 impl DataFolder {
-    /// Makes the folder if it isn't there, takes it from other users, and holds it. `database` is
-    /// the name of the store's file in it.
+    /// Creates the folder if it is missing, makes it private, and holds it. `database` is the name
+    /// of the store's file in it.
     ///
     /// # Errors
-    /// `Held` if another process has it; `Unavailable` if it can't be made or written.
+    /// Returns `Held` if another process holds the folder, and `Unavailable` if it can't be created
+    /// or written.
     pub fn open(path: &Path, database: &str) -> StoreResult<DataFolder> {
         let failed = |e| unopened(path, path, e);
         make_private(path, &[LOCK, database]).map_err(failed)?;
         let mut folder =
             DataFolder { path: path.to_path_buf(), _lock: folder_lock(path)?, known: Vec::new() };
         folder.know(LOCK).map_err(failed)?;
-        // SQLite gives its further files the mode of the first.
+        // SQLite gives its other files the mode of the first.
         private_file(&path.join(database)).map_err(failed)?;
         for further in ["-wal", "-shm"].map(|end| path.join(format!("{database}{end}"))) {
             if further.exists() {
@@ -60,7 +62,7 @@ impl DataFolder {
         Ok(folder)
     }
 
-    /// A file's path in the folder.
+    /// Path of a file in the folder.
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
         self.path.join(name)
@@ -69,7 +71,7 @@ impl DataFolder {
     /// Watches a file that the store has just opened.
     ///
     /// # Errors
-    /// The file isn't there.
+    /// Returns `Unavailable` if the file does not exist.
     pub fn watch(&mut self, name: &str) -> StoreResult<()> {
         self.know(name).map_err(|e| {
             StoreError::caused(
@@ -87,26 +89,27 @@ impl DataFolder {
         Ok(())
     }
 
-    /// Checks that the watched files are still the ones at their paths. A few system calls, without
-    /// any input or output.
+    /// Checks that the watched files are still the ones at their paths. It takes a few system
+    /// calls, without any input or output.
     ///
     /// # Errors
-    /// `Unavailable`, with the path of a file that was deleted, moved or replaced.
+    /// Returns `Unavailable` with the path of a file that was deleted, moved or replaced.
     pub fn check(&self) -> StoreResult<()> {
         self.known.iter().try_for_each(KnownFile::check)
     }
 }
 
-/// A folder that this process holds, but writes nothing to. No node can start on it meanwhile.
+/// A folder that this process holds for reading. No node can start on it meanwhile.
 #[derive(Debug)]
 pub struct FolderHold {
     _lock: File,
 }
 
-/// Holds a folder and changes nothing in it. `None` if no store was ever opened in it to write.
+/// Holds a folder and changes nothing in it. Returns `None` if no store was ever opened in it for
+/// writing.
 ///
 /// # Errors
-/// `Held` if another process has it.
+/// Returns `Held` if another process holds it, and `Unavailable` if its lock file can't be opened.
 pub fn hold_to_read(folder: &Path) -> StoreResult<Option<FolderHold>> {
     match File::open(folder.join(LOCK)) {
         Ok(file) => locked(folder, file).map(|lock| Some(FolderHold { _lock: lock })),
@@ -141,7 +144,7 @@ fn identity(file: &Metadata) -> (u64, u64) {
     (file.dev(), file.ino())
 }
 
-/// The error where a folder, or a file in it, can't be opened to write.
+/// The error for a folder, or a file in it, that can't be opened for writing.
 fn unopened(folder: &Path, path: &Path, error: io::Error) -> StoreError {
     let context = match error.kind() {
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
@@ -174,7 +177,7 @@ fn locked(folder: &Path, file: File) -> StoreResult<File> {
     }
 }
 
-/// Opens a file, made if it isn't there, that only its owner reads.
+/// Opens a file that only its owner can read, and creates it if it is missing.
 fn private_file(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     let file = options.create(true).truncate(false).write(true).mode(FILE_MODE).open(path)?;
@@ -182,15 +185,15 @@ fn private_file(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Makes a folder that only its owner enters, or takes it from others if it is empty or has one of
-/// `ours` in it. A folder that others share stays as it is: its files are private all the same, but
-/// others can put theirs in the way.
+/// Creates a private folder, or makes an existing one private if it is empty or contains one of
+/// `ours`. A shared folder such as /tmp stays as it is. Its files are private all the same, but
+/// other users can create files with the same names.
 ///
 /// # Errors
-/// The folder isn't there and can't be made.
+/// Returns the I/O error if the folder is missing and can't be created.
 pub fn make_private(path: &Path, ours: &[&str]) -> io::Result<()> {
     if !path.exists() {
-        // Only the folder itself: those above may be for others.
+        // Only the folder itself is private, since its parents may be for other users.
         if let Some(above) = path.parent() {
             std::fs::create_dir_all(above)?;
         }
@@ -211,7 +214,8 @@ fn is_open_to_others(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|found| found.permissions().mode() & OTHERS_MODE != 0)
 }
 
-/// Takes a file from others, and warns where it can't, as where it is another user's.
+/// Makes a file private to its owner. Logs a warning if that fails, for example because another
+/// user owns the file.
 fn close_to_others(path: &Path, mode: u32) {
     if is_open_to_others(path)
         && let Err(error) = std::fs::set_permissions(path, Permissions::from_mode(mode))
@@ -304,7 +308,7 @@ mod tests {
         assert!(error(&folder).starts_with(&format!("{} was replaced", db.display())));
         std::fs::rename(&aside, &db).unwrap();
         folder.check().unwrap();
-        // The folder with all that is in it; a copy is not the same.
+        // The folder with all its content; a copy is not the same.
         std::fs::rename(&path, &aside).unwrap();
         assert!(error(&folder).contains("lock was deleted or moved"));
         std::fs::create_dir(&path).unwrap();

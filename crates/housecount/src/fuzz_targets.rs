@@ -1,9 +1,9 @@
-//! Everything that reads bytes from outside, as the targets of `fuzz/` and their bounded run in the
-//! tests call it.
+//! All parsers of external bytes, as the targets of `fuzz/` and their bounded run in the tests call
+//! them.
 //!
-//! Whatever the bytes, they are read or refused: without a panic, and without keeping more than the
-//! input is worth. Each target says whether it read them, so that a corpus that reaches nothing
-//! shows.
+//! Any bytes must be read or refused, without a panic and without more memory than the input
+//! justifies. Each target returns whether it read the bytes, so that a corpus that reaches no code
+//! is visible.
 
 use housecount_core::archive::ArchiveDecoder;
 use housecount_core::codec::seal;
@@ -22,10 +22,10 @@ use crate::http::heartbeat_json::HeartbeatRequest;
 use crate::http::ws::message::Message;
 use crate::log::LogTarget;
 
-/// A target: whether it could read the bytes.
+/// A fuzz target, which returns whether it could read the bytes.
 pub type Target = fn(&[u8]) -> bool;
 
-/// All of them, by the names of their corpora.
+/// All targets, by the names of their corpora.
 pub const TARGETS: [(&str, Target); 9] = [
     ("archive", archive),
     ("flush", flush),
@@ -38,8 +38,8 @@ pub const TARGETS: [(&str, Target); 9] = [
     ("store", store),
 ];
 
-/// The first byte says how the rest is taken: as it is, or sealed, so that the checksum doesn't
-/// stop everything.
+/// Returns the body after the first byte, which selects its form. An odd byte seals the body, so
+/// that the checksum does not stop every input.
 fn unsealed(bytes: &[u8]) -> Option<Vec<u8>> {
     let (how, body) = bytes.split_first()?;
     let mut body = body.to_vec();
@@ -49,7 +49,7 @@ fn unsealed(bytes: &[u8]) -> Option<Vec<u8>> {
     Some(body)
 }
 
-/// A chunk of the archive, and the same as one that goes on with it.
+/// Reads a chunk of the archive, and the same chunk again as its successor.
 #[must_use]
 pub fn archive(bytes: &[u8]) -> bool {
     let Some(bytes) = unsealed(bytes) else { return false };
@@ -60,7 +60,7 @@ pub fn archive(bytes: &[u8]) -> bool {
     is_read
 }
 
-/// A chunk of the ledger.
+/// Reads a chunk of the ledger.
 #[must_use]
 pub fn chunk(bytes: &[u8]) -> bool {
     let Some(bytes) = unsealed(bytes) else { return false };
@@ -69,15 +69,15 @@ pub fn chunk(bytes: &[u8]) -> bool {
     if book.apply(&chunk, link, &mut ()).is_ok() {
         book.open_spans().for_each(drop);
     }
-    // Some that no writer makes (the same viewer many times) pack so well that they are refused;
-    // none changes.
+    // Some chunks that no writer makes (the same viewer many times) pack so well that decoding
+    // refuses them. No other chunk changes.
     if let Ok((again, _)) = Chunk::decode(&chunk.encode()) {
         assert_eq!(again, chunk);
     }
     true
 }
 
-/// A record of the log.
+/// Reads a record of the log.
 #[must_use]
 pub fn record(bytes: &[u8]) -> bool {
     let Some(bytes) = unsealed(bytes) else { return false };
@@ -90,25 +90,25 @@ pub fn record(bytes: &[u8]) -> bool {
     true
 }
 
-/// An item of a DynamoDB log, the first of its epoch or raw.
+/// Reads an item of a DynamoDB log, the first of its epoch or raw.
 #[must_use]
 pub fn flush(bytes: &[u8]) -> bool {
     let Some(bytes) = unsealed(bytes) else { return false };
     let mut books = NumberTables::default();
     let Ok(flushed) = books.read(1, UnixMs(1_790_000_000_000), &bytes) else { return false };
-    // What was read once is read again as the same, with the book that it has made.
+    // A second read gives the same result, with the book that the first one made.
     let again = books.read(1, UnixMs(1_790_000_000_000), &bytes);
     assert!(again.is_ok_and(|again| again.attended == flushed.attended));
     true
 }
 
-/// The body of `POST /v1/heartbeat`.
+/// Reads the body of `POST /v1/heartbeat`.
 #[must_use]
 pub fn heartbeat(bytes: &[u8]) -> bool {
     HeartbeatRequest::parse(bytes).is_ok_and(|body| body.to_event(EventKind::Beat).is_ok())
 }
 
-/// The body of `POST /v1/heartbeats`, in each form.
+/// Reads the body of `POST /v1/heartbeats`, in each form.
 #[must_use]
 pub fn batch(bytes: &[u8]) -> bool {
     let read = |form| {
@@ -125,7 +125,7 @@ pub fn batch(bytes: &[u8]) -> bool {
     [BatchForm::Json, BatchForm::Lines, BatchForm::Either].into_iter().map(read).sum::<usize>() > 0
 }
 
-/// A message on a WebSocket.
+/// Reads a message on a WebSocket.
 #[must_use]
 pub fn message(bytes: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(bytes) else { return false };
@@ -134,7 +134,7 @@ pub fn message(bytes: &[u8]) -> bool {
     message.ids().is_none_or(|ids| ids.to_event(kind).is_ok())
 }
 
-/// An id in a request's path, percent-encoded.
+/// Reads a percent-encoded id in a request's path.
 #[must_use]
 pub fn path(bytes: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(bytes) else { return false };
@@ -146,7 +146,7 @@ pub fn path(bytes: &[u8]) -> bool {
     StageId::parse(&decoded).is_ok() | ViewerId::parse(&decoded).is_ok()
 }
 
-/// The address of a log or of a cold tier, which is shown without its password.
+/// Reads the address of a log or of a cold tier, which is shown without its password.
 #[must_use]
 pub fn store(bytes: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(bytes) else { return false };

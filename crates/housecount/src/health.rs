@@ -1,9 +1,9 @@
-//! Write health: whether the log takes what this node writes, by partition.
+//! Write health: whether the log takes this node's writes, by partition.
 //!
-//! Reads and appends of a store fail apart: a Redis without enough replicas, a full disk or a
-//! revoked permission refuses appends and answers reads. A node that goes by reads alone then lets
-//! time advance, and every viewer times out. So a refused append counts until one works. A node
-//! without players appends records without events, to know as well.
+//! Reads and appends of a store fail independently. A Redis without enough replicas, a full disk or
+//! a revoked permission refuses appends and answers reads. A node that trusts reads alone would
+//! advance time, and every viewer would time out. So a refused append counts until one succeeds. A
+//! node without players appends records without events, to learn it as well.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -14,17 +14,17 @@ use parking_lot::Mutex;
 
 use crate::clock::mono_ms;
 
-/// Why the log doesn't take this node's writes, and for how long.
+/// Reason why the log does not take this node's writes, and the duration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stall {
-    /// An append was refused or not answered, and none has worked since.
+    /// An append was refused or not answered, and none has succeeded since.
     Refused {
         /// Time since the first refused append.
         ms: u64,
     },
-    /// An event has waited for its append for too long.
+    /// An event has waited too long for its append.
     Late {
-        /// Time since the event came.
+        /// Time since the event arrived.
         ms: u64,
     },
 }
@@ -42,31 +42,32 @@ impl fmt::Display for Stall {
     }
 }
 
-/// What is known of one partition's writes. Times are `mono_ms`.
+/// Known state of one partition's writes. Times are `mono_ms`.
 #[derive(Clone, Copy, Debug, Default)]
 struct PartitionHealth {
-    /// When the first append was refused after which none has worked.
+    /// Time of the first refused append since the last successful one.
     refused_since_ms: Option<u64>,
-    /// When an append last worked, or was refused.
+    /// Time of the last append, successful or refused.
     tried_ms: u64,
-    /// When the oldest event came that waits for its append.
+    /// Arrival of the oldest event that waits for its append.
     waiting_since_ms: Option<u64>,
 }
 
-/// Health of the writes to every partition. Shared by all that write, and read with every count.
+/// Health of the writes to every partition. All writers share it, and every count reads it.
 #[derive(Debug)]
 pub struct WriteHealth {
     partitions: Mutex<Vec<PartitionHealth>>,
-    /// How long an event may wait for its append.
+    /// Longest time that an event may wait for its append.
     wait_ms_max: AtomicU64,
-    /// Whether any partition refuses writes: what a count asks, without the lock.
+    /// Whether any partition refuses writes. Counts read it without the lock.
     is_refused: AtomicBool,
 }
 
 impl WriteHealth {
-    /// The health of a log that has not been written to yet. Within a third of the ttl, an interval
-    /// or less, no viewer times out whose beats wait; after [`ACK_TIMEOUT_MS`] requests are told
-    /// that the log has not taken them.
+    /// The health of a log that has not been written to yet. An event may wait for a third of the
+    /// ttl. The viewer's previous beat is an interval older, which is also at most a third. So no
+    /// viewer with a waiting beat times out. After [`ACK_TIMEOUT_MS`], requests get an error
+    /// because the log has not taken them.
     #[must_use]
     pub fn new(partitions: u16, ttl_ms: u64) -> WriteHealth {
         WriteHealth {
@@ -76,12 +77,12 @@ impl WriteHealth {
         }
     }
 
-    /// An append takes so long where all is well: waiting for it says nothing.
+    /// Sets the usual duration of an append, so that a shorter wait is not a stall.
     pub fn expect(&self, append_ms: u64) {
         self.wait_ms_max.fetch_max(append_ms.min(ACK_TIMEOUT_MS), Ordering::Relaxed);
     }
 
-    /// Records that an append worked.
+    /// Records that an append succeeded.
     pub fn accept(&self, partition: u16) {
         self.change(partition, |of| (of.refused_since_ms, of.tried_ms) = (None, mono_ms()));
     }
@@ -94,8 +95,8 @@ impl WriteHealth {
         });
     }
 
-    /// Records since when the oldest event of a partition has waited for its append; `None` while
-    /// none waits.
+    /// Records since when the oldest event of a partition has waited for its append. `None` while
+    /// no event waits.
     pub fn set_waiting(&self, partition: u16, since_ms: Option<u64>) {
         self.change(partition, |of| of.waiting_since_ms = since_ms);
     }
@@ -106,17 +107,19 @@ impl WriteHealth {
             change(of);
         }
         let is_refused = partitions.iter().any(|of| of.refused_since_ms.is_some());
-        // Under the lock, so that the last change has the last word.
+        // Stored under the lock, so that the last change wins.
         self.is_refused.store(is_refused, Ordering::Relaxed);
     }
 
-    /// Whether an append was refused after which none has worked. One load: every count asks.
+    /// Whether an append was refused and none has succeeded since. Every count calls it, so it is
+    /// one load.
     #[must_use]
     pub fn is_refused(&self) -> bool {
         self.is_refused.load(Ordering::Relaxed) && !is_on(Mutant::AdvanceUnwritten)
     }
 
-    /// Whether a partition's last append was refused. Without the lock while no partition's was.
+    /// Whether a partition's last append was refused. The lock is not taken while no partition
+    /// refuses.
     #[must_use]
     pub fn refuses(&self, partition: u16) -> bool {
         let of =
@@ -125,8 +128,8 @@ impl WriteHealth {
             && of(&self.partitions.lock()).is_some_and(|of| of.refused_since_ms.is_some())
     }
 
-    /// Whether nothing has been appended to a partition for `idle_ms`, and no event waits whose
-    /// append would show whether the log takes it.
+    /// Whether the partition has had no append for `idle_ms`, and no event waits. The append of a
+    /// waiting event would be a probe itself.
     #[must_use]
     pub fn needs_probe(&self, partition: u16, idle_ms: u64) -> bool {
         let now_ms = mono_ms();
@@ -136,8 +139,7 @@ impl WriteHealth {
         of.is_some_and(|of| of.waiting_since_ms.is_none() && is_idle(of))
     }
 
-    /// Why the log doesn't take this node's writes, if it doesn't: the longest stall of any
-    /// partition.
+    /// Returns the longest stall of any partition, if the log does not take this node's writes.
     #[must_use]
     pub fn stall(&self) -> Option<Stall> {
         self.stall_at(mono_ms()).filter(|_| !is_on(Mutant::AdvanceUnwritten))

@@ -1,8 +1,8 @@
-//! The hub: this node's copy of who is online, and the one place that answers "how many?".
+//! The hub: this node's copy of who is online, and its only source of counts.
 //!
-//! Every answer (API, metrics, snapshot) comes from here with when it was true, whether it is known
-//! to be whole, and whether it is bridged. The lock is held for some microseconds (longer only
-//! while a log that lost something is told all of it again), and never over an await.
+//! Every answer (API, metrics, snapshot) comes from here. It carries its time, whether it is
+//! complete, and whether it is bridged. The lock is held for some microseconds, and never over an
+//! await. It is held longer only while lost events are rewritten to the log.
 
 mod answer;
 mod lists;
@@ -34,8 +34,8 @@ use crate::clock::mono_ms;
 use crate::health::WriteHealth;
 use crate::metrics::GaugeValues;
 
-/// Events taken in under one lock: some microseconds, so that nobody who waits for it is put to
-/// sleep.
+/// Events that are applied under one lock. That takes some microseconds, so that no waiting thread
+/// is put to sleep.
 const AT_ONCE: usize = 64;
 
 /// This node's counts: the fold, the bridge after a loss, and how current both are.
@@ -44,26 +44,26 @@ pub struct Hub {
     /// Locked before `past`, if both are.
     fold: SharedFold,
     past: Mutex<PriorCounts>,
-    /// Whether there is a bridge, or was until just now; if not, nobody need look.
+    /// Whether there is a bridge, or was until just now. If not, callers skip the lock.
     has_bridge: AtomicBool,
     /// Whether the log has been read to its end once.
     is_live: AtomicBool,
-    /// When time last advanced: the log was read to its end, and took what this node had to write.
+    /// When time last advanced: the log was read to its end, and accepted this node's appends.
     log_read_mono_ms: AtomicU64,
     /// When the log was last read to its end, whether or not time advanced.
     read_mono_ms: AtomicU64,
-    /// Whether the log takes what this node writes.
+    /// Whether the log accepts this node's appends.
     writes: Arc<WriteHealth>,
-    /// By how much later than usual what is said may come to be counted just now.
+    /// Current extra delay until an event is counted, in ms.
     held_back_ms: AtomicU64,
 }
 
-/// How many events came too late.
+/// Number of events that arrived too late.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LateEvents {
-    /// Too late to change any count.
+    /// Events too late to change any count.
     pub too_old: usize,
-    /// Of these, too late for their time to be credited.
+    /// Those of them that are also too late for their time to be credited.
     pub uncredited: usize,
 }
 
@@ -75,8 +75,8 @@ impl LateEvents {
 }
 
 impl Hub {
-    /// A hub that knows nobody yet, over a log of so many partitions. With `keeps_proof` it also
-    /// keeps what is proven.
+    /// Creates a hub without viewers, over a log of this number of partitions. With `keeps_proof`
+    /// it also keeps proof.
     #[must_use]
     pub fn new(rules: Rules, partitions: u16, keeps_proof: bool) -> Hub {
         Hub {
@@ -95,7 +95,8 @@ impl Hub {
         let recovering = self.is_bridged(fold.now());
         let is_known = self.is_live() && !recovering && fold.is_fully_resolved();
         CountStatus {
-            // The log was read within that millisecond, and others may have appended later in it.
+            // The log was read within that millisecond, and other nodes may have appended later in
+            // it.
             as_of: fold.now().minus(1 + self.held_back_ms.load(Ordering::Relaxed)),
             complete: is_known && !self.is_stalled(),
             recovering,
@@ -120,22 +121,22 @@ impl Hub {
         self.has_bridge.store(true, Ordering::Release);
     }
 
-    /// Once the bridge's time is over nobody need look.
+    /// Clears the flag once the bridge's time is over, so that callers skip the lock.
     fn drop_bridge(&self, now: UnixMs) {
         if self.has_bridge.load(Ordering::Acquire) {
             let past = self.past.lock();
-            // Under the lock: nobody opens it in between.
+            // The lock is held, so that no thread opens the bridge in between.
             self.has_bridge.store(past.bridge.is_open(now), Ordering::Release);
         }
     }
 
-    /// The fold itself, for whoever asks what is proven.
+    /// The shared fold, for readers of proof.
     #[must_use]
     pub fn fold(&self) -> SharedFold {
         self.fold.clone()
     }
 
-    /// Takes in events that the log will have. Any order, any number of times.
+    /// Applies events that the log will have, in any order and any number of times.
     pub fn apply<'a>(&self, events: impl IntoIterator<Item = EventRef<'a>>) -> LateEvents {
         let (mut events, mut late) = (events.into_iter().peekable(), LateEvents::default());
         while events.peek().is_some() {
@@ -145,8 +146,9 @@ impl Hub {
         late
     }
 
-    /// Takes in what a partition's record says, which the log has since `told`. `as_of` stays: a
-    /// node's own append says nothing about the records of other nodes that lie before it.
+    /// Applies the entries of a partition's record, which the log appended at `told`.
+    ///
+    /// `as_of` stays. A node's own append says nothing about the records of other nodes before it.
     pub fn apply_record(
         &self,
         partition: u16,
@@ -162,13 +164,13 @@ impl Hub {
         late
     }
 
-    /// What is said may come to be counted by this much later than usual from now on: `asOf` says
-    /// so.
+    /// Sets by how much later than usual events are counted from now on. `asOf` is earlier by as
+    /// much.
     pub fn set_extra_delay(&self, ms: u64) {
         self.held_back_ms.store(ms, Ordering::Relaxed);
     }
 
-    /// Calls `with` for each of what a record says, with its ids; `None` where they aren't known.
+    /// Calls `with` for each entry of a record, with its ids; `None` where they aren't known.
     pub fn for_each_resolved(
         &self,
         entries: &[RecordEntry<'_>],
@@ -180,7 +182,7 @@ impl Hub {
         }
     }
 
-    /// How events are best told in a record at `now`.
+    /// Converts events into the entries of a record at `now`; see [`Fold::record_entries`].
     pub fn record_entries<'a>(&self, events: &[EventRef<'a>], now: UnixMs) -> Vec<RecordEntry<'a>> {
         let entries = events
             .chunks(AT_ONCE)
@@ -188,7 +190,7 @@ impl Hub {
         entries.collect()
     }
 
-    /// A partition's handles are made with this key.
+    /// Sets the key of a partition's handles.
     pub fn set_key(&self, partition: u16, key: HandleKey) {
         let (knows_all_names, until) = {
             let mut fold = self.fold.lock(Hold::Rekey);
@@ -199,78 +201,79 @@ impl Hub {
         }
     }
 
-    /// What a partition's handles are made with.
+    /// The key of a partition's handles.
     pub fn key(&self, partition: u16) -> HandleKey {
         self.fold.lock(Hold::Look).key(partition)
     }
 
-    /// The log may have lost ids that it was told before `from`: they are told again.
+    /// Makes this node log ids again that the log may have lost, if they were logged before `from`.
     pub fn relog_ids_from(&self, from: UnixMs) {
         self.fold.lock(Hold::Look).relog_ids_from(from);
     }
 
-    /// All that was appended before `now` has been applied: time may go on to it.
+    /// Advances time to `now`, after all events appended before it have been applied.
     pub fn advance(&self, now: UnixMs) {
-        // Slice by slice: a large audience may leave at once.
+        // Slice by slice, since a large audience may leave at once.
         while !self.fold.lock(Hold::Time).advance_some(now, SEATS_AGED_PER_HOLD_MAX) {}
         self.drop_bridge(now);
         self.log_read_mono_ms.store(mono_ms(), Ordering::Relaxed);
     }
 
-    /// The log has been read to its end for the first time.
+    /// Marks the log as read to its end for the first time.
     pub fn go_live(&self) {
-        // While the past was folded all of it was present at once, which was nobody's peak.
+        // While the past was folded, all of it was present at once, which was not a real peak.
         self.fold.lock(Hold::Time).reset_peaks();
         self.is_live.store(true, Ordering::Relaxed);
     }
 
-    /// Counts may be low until `until`: something could not be read.
+    /// Marks counts as possibly low until `until`, because some data could not be read.
     pub fn mark_incomplete_until(&self, until: UnixMs) {
         let now = self.now();
         self.change_bridge(|bridge| bridge.extend(until, now));
     }
 
-    /// Lets earlier counts stand in until `until`.
+    /// Opens a bridge: earlier counts stand in until `until`.
     pub fn open_bridge(&self, roster: Roster, until: UnixMs) {
         self.change_bridge(|bridge| *bridge = Bridge::new(roster, until.max(bridge.until())));
     }
 
-    /// Remembers peaks from before this node started.
+    /// Restores peaks from before this node started.
     pub fn restore_peaks(&self, roster: &Roster) {
         let peaks = roster.stages.iter().map(|view| (view.stage.clone(), view.peak));
         self.past.lock().peaks = peaks.collect();
     }
 
-    /// Up to when all that was appended has been taken in.
+    /// Time up to which everything appended has been applied.
     pub fn now(&self) -> UnixMs {
         self.fold.lock(Hold::Look).now()
     }
 
-    /// Whether this node knows everybody who is online, even if it hasn't heard from the log just
-    /// now.
+    /// Whether this node knows all viewers who are online, even if it hasn't read the log just now.
     pub fn is_complete(&self) -> bool {
         let fold = self.fold.lock(Hold::Look);
         self.is_live() && fold.is_fully_resolved() && !self.is_bridged(fold.now())
     }
 
-    /// Whether the log takes what this node writes.
+    /// Whether the log accepts this node's appends.
     pub fn writes(&self) -> &Arc<WriteHealth> {
         &self.writes
     }
 
-    /// Whether counts may miss what players say: the log refuses writes, or time has stood still
-    /// for [`LOG_STALE_MS`].
+    /// Whether counts may lack the players' events.
+    ///
+    /// Either the log refuses writes, or time has stood still for [`LOG_STALE_MS`].
     pub fn is_stalled(&self) -> bool {
         self.writes.is_refused() || self.is_log_stale()
     }
 
-    /// The log has been read to its end, which alone lets no time advance.
+    /// Records that the log has been read to its end, which alone doesn't advance time.
     pub fn note_read(&self) {
         self.read_mono_ms.store(mono_ms(), Ordering::Relaxed);
     }
 
-    /// Whether the log answers reads and writes. It may be slow, and time stand still because of
-    /// what waits for it.
+    /// Whether the log answers reads and accepts writes.
+    ///
+    /// It may be slow, and time may stand still because of events that wait for it.
     pub fn is_answered(&self) -> bool {
         let unread_ms = mono_ms().saturating_sub(self.read_mono_ms.load(Ordering::Relaxed));
         unread_ms < LOG_STALE_MS && !self.writes.is_refused()
@@ -281,12 +284,12 @@ impl Hub {
         self.log_silence_ms() >= LOG_STALE_MS
     }
 
-    /// How long time has stood still.
+    /// Time for which the clock has stood still, in ms.
     fn log_silence_ms(&self) -> u64 {
         mono_ms().saturating_sub(self.log_read_mono_ms.load(Ordering::Relaxed))
     }
 
-    /// Who is online on a stage.
+    /// Counts the viewers who are online on a stage.
     pub fn count(&self, stage: &str) -> WithStatus<Count> {
         let fold = self.fold.lock(Hold::Look);
         let mut count = fold.count(stage);
@@ -296,7 +299,7 @@ impl Hub {
         self.answer(&fold, count)
     }
 
-    /// Who is online altogether, and on how many stages.
+    /// Counts the viewers who are online on all stages together, and the stages.
     pub fn totals(&self) -> WithStatus<(Count, u64)> {
         let fold = self.fold.lock(Hold::Look);
         let (totals, now) = (fold.totals(), fold.now());
@@ -309,14 +312,15 @@ impl Hub {
         self.answer(&fold, (total, totals.stages + bridged as u64))
     }
 
-    /// A stage, if it is known here.
+    /// Returns a stage, if it is known here.
     pub fn stage(&self, stage: &str) -> WithStatus<Option<StageView>> {
         let fold = self.fold.lock(Hold::Look);
         let view = self.past.lock().view(fold.now(), fold.stage(stage), stage);
         self.answer(&fold, view)
     }
 
-    /// The latest beats known of these events' sessions: what they go on from.
+    /// Returns the latest known beat of each event's session, if it is earlier. The event continues
+    /// from it.
     pub fn preceding_beats<'a>(&self, events: &[EventRef<'a>]) -> Vec<EventRef<'a>> {
         let mut beats: Vec<EventRef<'a>> = Vec::new();
         for chunk in events.chunks(AT_ONCE) {
@@ -331,24 +335,26 @@ impl Hub {
         beats
     }
 
-    /// A session's latest beat and leave, as far as they are known.
+    /// Returns a session's latest beat and leave, as far as they are known.
     pub fn last_events(&self, ids: Ids<'_>) -> LastEvents {
         self.fold.lock(Hold::Look).last_events(ids)
     }
 
-    /// The viewer's online sessions on a stage that beat last, at most `most` of them; the last one
-    /// first.
+    /// Returns the viewer's online sessions on a stage, at most `most`, sorted by their latest
+    /// beat. The most recent one comes first.
     pub fn online_sessions(&self, stage: &str, viewer: &str, most: usize) -> Vec<String> {
         self.fold.lock(Hold::Look).online_sessions(stage, viewer, most)
     }
 
-    /// Where a viewer is now.
+    /// Returns the stages on which a viewer is online.
     pub fn viewer(&self, viewer: &str) -> WithStatus<Vec<PresenceView>> {
         let fold = self.fold.lock(Hold::Look);
         self.answer(&fold, fold.viewer(viewer))
     }
 
-    /// What is known of a session's viewer and stage, also from before a loss; see [`Fold::session_context`].
+    /// Returns what is known of a session's viewer and stage, also from before a loss.
+    ///
+    /// See [`Fold::session_context`].
     pub fn session_context(&self, stage: &str, viewer: &str, session: &str) -> SessionContext {
         let fold = self.fold.lock(Hold::Look);
         let mut among = fold.session_context(stage, viewer, session);
@@ -360,14 +366,16 @@ impl Hub {
         among
     }
 
-    /// Which of these sessions are online; see [`Fold::are_online`].
+    /// Returns which of these sessions are online; see [`Fold::are_online`].
     pub fn are_online<const N: usize>(&self, asked: [Option<Ids<'_>>; N]) -> [bool; N] {
         self.fold.lock(Hold::Look).are_online(asked)
     }
 
-    /// Runs `with` over events that repeat what matters of a partition from `from` on: a slice of a
-    /// checkpoint. Returns how many places there are; the checkpoint is whole when slices have
-    /// covered them.
+    /// Runs `with` over a slice of a checkpoint: events that repeat what matters of a partition
+    /// from `from` on.
+    ///
+    /// Returns the number of places. The checkpoint is complete when slices have covered all
+    /// places.
     pub fn with_checkpoint<T>(
         &self,
         partition: u16,
@@ -381,7 +389,7 @@ impl Hub {
         (done, places)
     }
 
-    /// The figures of `/metrics`.
+    /// Returns the figures of `/metrics`.
     pub fn gauge_values(&self) -> GaugeValues {
         let WithStatus { value: (count, stages), standing } = self.totals();
         GaugeValues {

@@ -1,5 +1,5 @@
-//! housecount: live audience counts that are never wrong without saying so.
-//! docs/ARCHITECTURE.md has the bird's eye view.
+//! housecount: live audience counts, marked whenever they may be incomplete. docs/ARCHITECTURE.md
+//! gives an overview.
 pub mod admission;
 pub mod app;
 pub mod archive;

@@ -1,4 +1,4 @@
-//! The housecount binary: see `cmd`.
+//! The housecount binary. The command line is in `cmd`.
 
 use std::process::ExitCode;
 

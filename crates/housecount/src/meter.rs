@@ -1,8 +1,8 @@
-//! What DynamoDB counted, read off its replies: consumed capacity, by what it was for.
+//! Capacity that DynamoDB reports in its replies, by purpose.
 //!
-//! A reply that never came can't be read: what was consumed for it is missing here. A conditional
-//! write that was refused is counted by DynamoDB, but its reply doesn't say how much: here it is
-//! reckoned from what was put and what is there.
+//! A lost reply can't be read, so its capacity is missing here. DynamoDB also charges a refused
+//! conditional write, but the reply does not have the amount. The cold tier's drivers compute it
+//! from the new and the stored item.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,27 +16,27 @@ use crate::metrics::UnitCounters;
 #[cfg(any(feature = "dynamodb", feature = "sqlite"))]
 use crate::metrics::UnitLabel;
 
-/// What a call is for.
+/// Purpose of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// Counts, and what names them.
+    /// Snapshots of counts, and rosters.
     Snapshots,
     /// Watch records.
     Ledger,
-    /// Every heartbeat.
+    /// Every heartbeat, for audit.
     Archive,
-    /// What was said, where the log is in DynamoDB.
+    /// Records of the log, where the log is in DynamoDB.
     Log,
-    /// Which node does what, and up to when the ledger may be committed.
+    /// Leases of the nodes, and the fence up to which the ledger may be committed.
     Leases,
-    /// What callers of the API ask for.
+    /// Reads for callers of the API.
     Reads,
-    /// Stages' configuration.
+    /// Configuration of stages.
     Stages,
 }
 
 impl Purpose {
-    /// All of them, each at its own place: `ALL[purpose as usize]`.
+    /// All purposes, each at its own index: `ALL[purpose as usize]`.
     pub const ALL: [Purpose; 7] = [
         Purpose::Snapshots,
         Purpose::Ledger,
@@ -47,7 +47,7 @@ impl Purpose {
         Purpose::Stages,
     ];
 
-    /// What an item is for.
+    /// Purpose of an item.
     #[must_use]
     pub fn of(key: &Key) -> Purpose {
         match key {
@@ -73,7 +73,7 @@ impl Purpose {
         }
     }
 
-    /// What items of a range are for.
+    /// Purpose of the items of a range.
     #[must_use]
     pub fn of_range(range: &KeyRange) -> Purpose {
         if range.pk.starts_with("LEDGER") {
@@ -90,7 +90,7 @@ impl Purpose {
         }
     }
 
-    /// As metrics and the API have it.
+    /// Name in metrics and in the API.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -105,7 +105,7 @@ impl Purpose {
     }
 }
 
-/// Read and write units so far. Clones share them.
+/// Read and write units so far. Clones share the counters.
 #[derive(Clone, Debug, Default)]
 pub struct Meter {
     shown: UnitCounters,
@@ -113,7 +113,7 @@ pub struct Meter {
     put_bytes: Arc<AtomicU64>,
 }
 
-/// Of one purpose.
+/// Units of one purpose.
 #[derive(Debug, Default)]
 struct PurposeUnits {
     writes: AtomicU64,
@@ -121,13 +121,13 @@ struct PurposeUnits {
 }
 
 impl Meter {
-    /// The counters, to be shown.
+    /// Counters for the metrics.
     #[must_use]
     pub fn counters(&self) -> UnitCounters {
         self.shown.clone()
     }
 
-    /// What was consumed for a purpose.
+    /// Units consumed for a purpose.
     #[must_use]
     pub fn units(&self, purpose: Purpose) -> Units {
         let counted = &self.counted[purpose as usize];
@@ -137,19 +137,20 @@ impl Meter {
         }
     }
 
-    /// Bytes of items put, their index included: all that this process knows of what lies there.
+    /// Bytes of the items that this process has put, with their index. The process knows of no
+    /// other stored bytes.
     #[must_use]
     pub fn put_bytes(&self) -> u64 {
         self.put_bytes.load(Ordering::Relaxed)
     }
 
-    /// Items of so many bytes have been put.
+    /// Records the bytes of items that were put.
     #[cfg(any(feature = "dynamodb", feature = "sqlite"))]
     pub(crate) fn put(&self, bytes: u64) {
         self.put_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// A reply says what a write consumed.
+    /// Records the capacity of a write, from its reply.
     #[cfg(feature = "dynamodb")]
     pub(crate) fn write<'a>(
         &self,
@@ -159,7 +160,7 @@ impl Meter {
         self.add(purpose, Units::writes(halves(consumed) / 2));
     }
 
-    /// A reply says what a read consumed.
+    /// Records the capacity of a read, from its reply.
     #[cfg(feature = "dynamodb")]
     pub(crate) fn read<'a>(
         &self,
@@ -169,7 +170,7 @@ impl Meter {
         self.add(purpose, Units { writes: 0, read_halves: halves(consumed) });
     }
 
-    /// So much was consumed, by DynamoDB's rules if not by its reply.
+    /// Records consumed units, by the reply or else by DynamoDB's rules.
     #[cfg(any(feature = "dynamodb", feature = "sqlite"))]
     pub(crate) fn add(&self, purpose: Purpose, units: Units) {
         let counted = &self.counted[purpose as usize];
@@ -185,7 +186,7 @@ impl Meter {
     }
 }
 
-/// Units come as floats, but are never anything between two halves.
+/// Sums units in halves. Replies have floats, but always multiples of a half.
 #[cfg(feature = "dynamodb")]
 fn halves<'a>(consumed: impl IntoIterator<Item = &'a ConsumedCapacity>) -> u64 {
     let halves = consumed

@@ -1,5 +1,4 @@
-//! A node: everything that requests and tasks share. It is put together, started and stopped in
-//! `app`.
+//! A node: the state that requests and tasks share. The module `app` builds, starts and stops it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,45 +20,45 @@ use crate::progress::{ReadProgress, StartStep};
 use crate::stages::StageStore;
 use crate::tasks::snapshot::SnapshotService;
 
-/// Everything a request needs.
+/// State that a request needs.
 #[derive(Debug)]
 pub struct Node {
-    /// The settings it was started with.
+    /// Settings that the node was started with.
     pub settings: Settings,
-    /// Who may do what.
+    /// Authentication of viewers and operators.
     pub auth: Auth,
     /// The log's clock.
     pub clock: Arc<SharedClock>,
-    /// Who is online.
+    /// Presence and counts.
     pub hub: Arc<Hub>,
-    /// What subscribers of counts are told.
+    /// Subscriptions of live counts.
     pub live: Arc<Live>,
-    /// What is decided before the log hears of it.
+    /// Admission of events, before they reach the log.
     pub admission: Arc<AdmissionControl>,
-    /// The way into the log.
+    /// Entry of events into the log.
     pub ingest: Ingest,
-    /// The cold tier, unless there is none.
+    /// The cold tier; `None` without one.
     pub cold: Option<Arc<dyn Cold>>,
-    /// The same, for what callers of the API read.
+    /// The same tier, metered for reads of API callers.
     pub reads: Option<Arc<dyn Cold>>,
-    /// What has been proven since the ledger's last window; none where nothing is kept for good.
+    /// Proofs since the ledger's last window; `None` without a cold tier.
     pub proofs: Option<Arc<Proofs>>,
     /// Stages' configuration and snapshots.
     pub stages: StageStore,
-    /// The snapshot service, unless there is no cold tier.
+    /// Snapshot service; `None` without a cold tier.
     pub snapshots: Option<Arc<SnapshotService>>,
     /// Reads of the ledger for callers of the API.
     pub scans: Scans,
-    /// What it waits for.
+    /// Readiness of the node.
     pub readiness: Readiness,
-    /// What is counted.
+    /// Metrics of the node.
     pub metrics: Arc<Metrics>,
-    /// What it costs.
+    /// Cost of the node's calls.
     pub costs: Arc<CostTracker>,
 }
 
 impl Node {
-    /// Why it is not to be sent traffic; `None` while it is ready.
+    /// Reason why the node must not receive traffic; `None` while it is ready.
     #[must_use]
     pub fn not_ready_reason(&self) -> Option<String> {
         let stalled =
@@ -72,7 +71,7 @@ impl Node {
         self.readiness.not_ready_reason().or_else(stalled).or_else(silence)
     }
 
-    /// The figures of `/metrics`.
+    /// Returns the values for `/metrics`.
     #[must_use]
     pub fn figures(&self) -> GaugeValues {
         let live = self.hub.gauge_values();
@@ -84,47 +83,47 @@ impl Node {
         }
     }
 
-    /// When a player is to beat next: as its last beat says (see `housecount_core::pace`),
-    /// stretched under load, and never above a third of the ttl.
+    /// Time to a player's next beat. The base is the gap of its last beat (see
+    /// `housecount_core::pace`). It is stretched under load, and never above a third of the ttl.
     #[must_use]
     pub fn next_beat_ms(&self, ack: &PendingAck) -> u64 {
         let max_ms = self.settings.rules.ttl_ms / 3;
-        // Nothing up to half full, twice as long when full.
+        // No stretch up to half full, twice the time when full.
         let stretch = 1.0 + (self.ingest.queue_utilization() * 2.0 - 1.0).clamp(0.0, 1.0);
         ((ack.gap_ms() as f64 * stretch) as u64).clamp(1, max_ms.max(1))
     }
 }
 
-/// How far a start is, for `/readyz`.
+/// Progress of a start, for `/readyz`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StartProgress {
-    /// What it does.
+    /// Current step.
     pub step: StartStep,
-    /// How much of the step is done, where that is known.
+    /// Completed share of the step, where it is known.
     pub percent: Option<u8>,
 }
 
-/// What a node that isn't ready waits for, for `/readyz`.
+/// State for which a node that is not ready waits, for `/readyz`.
 #[derive(Debug)]
 pub struct Readiness {
-    /// None once the start is over.
+    /// Current step of the start; `None` once the start is over.
     start: Mutex<Option<Start>>,
     read: Arc<ReadProgress>,
     partitions: u16,
-    /// Then it is never ready again.
+    /// Set when the node stops; it is then never ready again.
     is_stopping: AtomicBool,
 }
 
-/// Where a start is.
+/// State of a start.
 #[derive(Debug)]
 struct Start {
     step: StartStep,
-    /// Why the step doesn't go on, and how far it was then.
+    /// Reason why the step does not advance, and its progress at that time.
     hindrance: Option<(String, Option<u8>)>,
 }
 
 impl Readiness {
-    /// Of a node that starts. `read`: told how much of the log's partitions is read.
+    /// The readiness of a starting node. `read` has the share of the log's partitions that is read.
     #[must_use]
     pub fn new(read: Arc<ReadProgress>, partitions: u16) -> Readiness {
         let start = Start { step: StartStep::Starting, hindrance: None };
@@ -136,7 +135,7 @@ impl Readiness {
         }
     }
 
-    /// What is waited for; `None` once the node is ready.
+    /// Reason why the node is not ready; `None` once it is.
     pub fn not_ready_reason(&self) -> Option<String> {
         if self.is_stopping.load(Ordering::Relaxed) {
             return Some("stopping".to_string());
@@ -145,14 +144,14 @@ impl Readiness {
         let Start { step, hindrance } = start.as_ref()?;
         let percent = self.percent(*step);
         Some(match (hindrance, percent) {
-            // Unless it has gone on since.
+            // The reason is outdated once the step has advanced.
             (Some((why, before)), percent) if *before == percent => why.clone(),
             (_, Some(percent)) => format!("{step}: {percent} %"),
             (_, None) => step.to_string(),
         })
     }
 
-    /// How far the start is; `None` once it is over.
+    /// Progress of the start; `None` once it is over.
     pub fn start(&self) -> Option<StartProgress> {
         let step = self.start.lock().as_ref()?.step;
         Some(StartProgress { step, percent: self.percent(step) })
@@ -162,24 +161,24 @@ impl Readiness {
         (step == StartStep::ReadingLog).then(|| self.read.percent(self.partitions))
     }
 
-    /// The node stops, whatever it may still come to.
+    /// Records that the node stops, at any step.
     pub fn stop(&self) {
         self.is_stopping.store(true, Ordering::Relaxed);
     }
 
-    /// The start comes to a step.
+    /// Records that the start reaches a step.
     pub fn begin(&self, step: StartStep) {
         *self.start.lock() = Some(Start { step, hindrance: None });
     }
 
-    /// The step doesn't go on, and why.
+    /// Records why the step does not advance.
     pub fn hinder(&self, why: String) {
         if let Some(start) = &mut *self.start.lock() {
             start.hindrance = Some((why, self.percent(start.step)));
         }
     }
 
-    /// The start is over.
+    /// Records that the start is over.
     pub fn finish(&self) {
         *self.start.lock() = None;
         self.read.finish();

@@ -1,10 +1,11 @@
 //! Traces to an OpenTelemetry collector, by OTLP over HTTP or HTTPS (protobuf), through the crates
 //! `opentelemetry*` and `tracing-opentelemetry`.
 //!
-//! Off unless the setting `otlp` names a collector; then a span is one comparison, since nobody
-//! listens on its target. Traced is what happens once for many: appends, windows of the ledger,
-//! snapshots, and requests of operators that took long. A heartbeat never has a span of its own.
-//! What can't be sent is dropped, and said once: traces are no reason to slow down.
+//! Tracing is off unless the setting `otlp` names a collector. While it is off, a span costs one
+//! comparison, since no layer subscribes to its target. Spans cover operations that serve many
+//! events: appends, windows of the ledger, snapshots, and slow requests of operators. A heartbeat
+//! never has a span of its own. Spans that can't be sent are dropped, and one warning is logged, so
+//! that tracing never slows a node down.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,24 +33,25 @@ use crate::client;
 use crate::service_url::ServiceUrl;
 use crate::traced::{REQUEST, TARGET};
 
-/// Requests that took less aren't worth a span.
+/// Duration from which a request gets a span.
 const SLOW: Duration = Duration::from_millis(100);
-/// How long the collector may take to answer.
+/// Time limit of the collector's answer.
 const SEND_WAIT: Duration = Duration::from_secs(3);
-/// How long a node that stops waits for what is still to be sent.
+/// Time for which a stopping node waits for unsent spans.
 const STOP_WAIT: Duration = Duration::from_secs(1);
-/// What a collector may answer: we don't read it.
+/// Largest answer of a collector, which this module does not read.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
-/// Traces that are being sent.
+/// A running export of traces.
 #[derive(Debug)]
 pub struct Traces(SdkTracerProvider);
 
-/// Begins to send traces to the collector at `url`, on the caller's runtime. The layer is for the
+/// Starts to send traces to the collector at `url`, on the caller's runtime. The layer is for the
 /// process's subscriber.
 ///
 /// # Errors
-/// One line: the address is none.
+/// Returns one line if the exporter does not accept the address, or if the system's certificates
+/// can't be read.
 pub fn start<S>(url: &ServiceUrl) -> Result<(impl Layer<S> + use<S>, Traces), String>
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
@@ -71,7 +73,7 @@ where
         .build();
     let layer = tracing_opentelemetry::layer()
         .with_tracer(provider.tracer("housecount"))
-        // Threads and places in the source say nothing to whoever reads a trace.
+        // Threads and source locations do not help a reader of traces.
         .with_threads(false)
         .with_location(false)
         .with_filter(Targets::new().with_target(TARGET, LevelFilter::DEBUG));
@@ -79,7 +81,7 @@ where
 }
 
 impl Traces {
-    /// Sends what is still there, for as long as `STOP_WAIT`.
+    /// Sends the remaining spans, for at most `STOP_WAIT`.
     pub async fn stop(self) {
         let stopped =
             tokio::task::spawn_blocking(move || self.0.shutdown_with_timeout(STOP_WAIT)).await;
@@ -89,7 +91,7 @@ impl Traces {
     }
 }
 
-/// Lets requests pass that took long, and everything else.
+/// Passes slow requests, and all spans that are not requests.
 #[derive(Debug)]
 struct SlowSpanFilter<P>(P);
 
@@ -123,7 +125,7 @@ impl<P: SpanProcessor> SpanProcessor for SlowSpanFilter<P> {
     }
 }
 
-/// Sends on our runtime: the exporter's own thread has none.
+/// HTTP client on the node's runtime, because the exporter's own thread has no runtime.
 #[derive(Clone, Debug)]
 struct OtlpClient {
     runtime: Handle,
@@ -138,7 +140,7 @@ impl OtlpClient {
         Ok(OtlpClient { runtime, pool: client::pool()?, url: url.clone(), is_away: Arc::default() })
     }
 
-    /// Says once that the collector is away, and once that it is back.
+    /// Logs once that the collector is unavailable, and once that it is back.
     fn note(&self, failure: Option<&str>) {
         match (failure, self.is_away.swap(failure.is_some(), Ordering::Relaxed)) {
             (Some(why), false) => {
@@ -159,7 +161,7 @@ impl HttpClient for OtlpClient {
             let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await?.to_bytes();
             Ok::<_, HttpError>(Response::from_parts(head, body))
         };
-        // The timer, too, is the runtime's.
+        // The timer also needs the runtime.
         let sent =
             self.runtime.spawn(async move { tokio::time::timeout(SEND_WAIT, exchange).await });
         let answer = match sent.await {

@@ -1,4 +1,4 @@
-//! The progress of a start: which step a node is at, and how much of the log it has read.
+//! Progress of a start: the node's current step, and the share of the log that it has read.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,23 +7,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use housecount_core::time::UnixMs;
 use parking_lot::Mutex;
 
-/// A step of a start, in their order.
+/// Step of a start, in the order in which a node passes them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StartStep {
-    /// Nothing has been done yet.
+    /// The start has just begun.
     Starting,
-    /// The cold tier is asked for its table.
+    /// The node checks the cold tier's table.
     CheckingColdTier,
-    /// The log is read to its end.
+    /// The node reads the log to its end.
     ReadingLog,
-    /// The last snapshot's roster is read, by which counts are bridged after a loss.
+    /// The node reads the last snapshot's roster, which bridges counts after a loss.
     ReadingRoster,
-    /// Proof of watch time is taken over from the ledger, after a loss.
+    /// The node restores proofs of watch time from the ledger, after a loss.
     RestoringProofs,
 }
 
 impl StartStep {
-    /// Its stable name, for programs.
+    /// Stable name of the step, for programs.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -48,25 +48,25 @@ impl fmt::Display for StartStep {
     }
 }
 
-/// How much of the log a starting node has read, by the times of its records: their number is not
-/// known before.
+/// Share of the log that a starting node has read. It is measured by the times of records, because
+/// their number is not known before.
 #[derive(Debug, Default)]
 pub struct ReadProgress {
     partitions: Mutex<BTreeMap<u16, ReadPart>>,
-    /// Whether the start is over, so that nothing need be recorded.
+    /// Whether the start is over, so that reads are not recorded any more.
     is_over: AtomicBool,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct ReadPart {
     first: UnixMs,
-    /// From 0 to 1.
+    /// Share that is read, from 0 to 1.
     read: f64,
 }
 
 impl ReadProgress {
-    /// Records one read of a partition: from its first record to the last one, at `clock` of the
-    /// log; `is_end` if there are no more.
+    /// Records one read of a partition: the times of its first and last record, at `clock` of the
+    /// log. `is_end` means that there are no more records.
     pub fn record(
         &self,
         partition: u16,
@@ -84,14 +84,14 @@ impl ReadProgress {
         part.read = if is_end { 1.0 } else { done as f64 / all.max(1) as f64 };
     }
 
-    /// The start is over.
+    /// Records that the start is over.
     pub fn finish(&self) {
         self.is_over.store(true, Ordering::Relaxed);
         self.partitions.lock().clear();
     }
 
-    /// The share of the log that is read, in whole percent, of so many partitions. Never 100: then
-    /// the node is ready.
+    /// Share of the log that is read, in whole percent, over this number of partitions. It is never
+    /// 100, because the node is ready then.
     #[must_use]
     pub fn percent(&self, partitions: u16) -> u8 {
         let read: f64 = self.partitions.lock().values().map(|part| part.read).sum();

@@ -1,10 +1,10 @@
-//! The only file that draws at random, so that a simulation can have every draw come from its seed.
+//! The only file that draws random numbers, so that every draw of a simulation comes from its seed.
 
 use rand::distr::uniform::{SampleRange, SampleUniform};
 use rand::distr::{Distribution, StandardUniform};
 use rand::{Rng, rng};
 
-/// Something at random: a number of all there are, a fraction from 0 to 1.
+/// A random value: any integer of the type, or a fraction from 0 to 1.
 #[must_use]
 pub fn random<T>() -> T
 where
@@ -17,7 +17,7 @@ where
     rng().random()
 }
 
-/// A number within a range.
+/// A random number within a range.
 #[must_use]
 pub fn random_range<T: SampleUniform>(range: impl SampleRange<T>) -> T {
     #[cfg(feature = "sim")]

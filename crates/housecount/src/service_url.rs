@@ -1,7 +1,7 @@
 //! Addresses of services that a node calls: a JWKS, a trace collector, an endpoint of DynamoDB.
 //!
-//! People put passwords into such addresses. So user and password are dropped when an address is
-//! parsed, and only scheme, host and path are ever shown.
+//! Operators may put passwords into such addresses. So the parser drops user and password, and only
+//! scheme, host and path are ever shown.
 
 use std::fmt;
 
@@ -18,7 +18,7 @@ impl ServiceUrl {
     /// Parses an address.
     ///
     /// # Errors
-    /// What is expected instead, without any of the text.
+    /// Returns the expected form, without any of the text.
     pub fn parse(text: &str) -> Result<ServiceUrl, &'static str> {
         let expected =
             "not an address; write it as http://HOST:PORT/PATH or https://HOST:PORT/PATH";
@@ -29,7 +29,7 @@ impl ServiceUrl {
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at(end);
         if path.contains('@') {
-            // The end of a password that has a `/` or `?` in it would be taken for a path.
+            // The end of a password that contains a `/` or `?` would be taken for a path.
             return Err("the address has an @ after its host; write it as %40, in a password too");
         }
         let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);

@@ -1,7 +1,6 @@
-//! Failures that follow one another, told as one: a line in the process's log when they begin, and
-//! one when they are over.
+//! Merges consecutive failures into two log lines: one when they begin, and one when they are over.
 
-/// Whether something fails, again and again.
+/// State of an operation that may fail repeatedly.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FailureStreak {
     began_ms: Option<u64>,
@@ -9,24 +8,24 @@ pub struct FailureStreak {
     failures: u64,
 }
 
-/// What an outcome changes.
+/// Effect of an outcome on the streak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// It fails as before, or works as before.
+    /// The operation fails as before, or works as before.
     None,
-    /// It has begun to fail.
+    /// The operation has begun to fail.
     Begins,
-    /// It works again.
+    /// The operation works again.
     Ends {
-        /// For how long it has failed.
+        /// Time for which it has failed.
         away_ms: u64,
-        /// How often.
+        /// Number of failures.
         failures: u64,
     },
 }
 
 impl FailureStreak {
-    /// Notes a failure.
+    /// Records a failure.
     pub fn failed(&mut self, now_ms: u64) -> Change {
         self.failed_ms = now_ms;
         self.failures += 1;
@@ -35,8 +34,8 @@ impl FailureStreak {
         if is_first { Change::Begins } else { Change::None }
     }
 
-    /// Notes that it has worked. Failures are over once there were none for `calm_ms`: what fails
-    /// and works by turns is said once.
+    /// Records a success. The failures are over once there were none for `calm_ms`, so an operation
+    /// that fails and works alternately is logged once.
     pub fn worked(&mut self, now_ms: u64, calm_ms: u64) -> Change {
         match self.began_ms {
             Some(began_ms) if now_ms.saturating_sub(self.failed_ms) >= calm_ms => {

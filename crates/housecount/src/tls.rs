@@ -1,5 +1,5 @@
-//! The one TLS stack: rustls with ring, shared by Redis, AWS, and this node's own port (through the
-//! crate `tokio-rustls`).
+//! The only TLS stack: rustls with ring, shared by Redis, AWS, and this node's own port (through
+//! the crate `tokio-rustls`).
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -17,21 +17,22 @@ use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
-/// A connection that speaks TLS.
+/// A TLS connection of a client.
 pub type TlsStream = tokio_rustls::server::TlsStream<TcpStream>;
 
-/// How often it is looked whether the certificate has changed. A signal (SIGHUP) is heard at once.
+/// Interval between two checks of the certificate files. A signal (SIGHUP) triggers a check at
+/// once.
 const RELOAD_EVERY: Duration = Duration::from_secs(10);
-/// What is spoken above it, by ALPN: the first that the client has too.
+/// Protocols for ALPN, in the order of preference.
 const H2: &[u8] = b"h2";
 const H1: &[u8] = b"http/1.1";
 
-/// Makes ring the process's provider. Harmless when there is one already.
+/// Makes ring the process's provider. A second call has no effect.
 pub fn install_provider() {
     let _ = ring::default_provider().install_default();
 }
 
-/// Where the certificate (its chain, PEM) and its key (PEM) are.
+/// Paths of the certificate (its chain, PEM) and of its key (PEM).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {
     /// `tls_cert`
@@ -40,7 +41,7 @@ pub struct TlsFiles {
     pub key: PathBuf,
 }
 
-/// What the files hold. Never shown.
+/// Content of the files, which is never shown.
 #[derive(PartialEq, Eq)]
 struct Pem {
     cert: Vec<u8>,
@@ -55,7 +56,7 @@ impl TlsFiles {
         Ok(Pem { cert: read("tls_cert", &self.cert)?, key: read("tls_key", &self.key)? })
     }
 
-    /// The certificate with its key, if they fit.
+    /// Returns the certificate with its key, if they belong together.
     fn certified(&self, pem: &Pem) -> Result<CertifiedKey, String> {
         let shown = |name: &str, path: &Path| format!("`{name}` = \"{}\"", path.display());
         let (cert, key) = (shown("tls_cert", &self.cert), shown("tls_key", &self.key));
@@ -63,11 +64,11 @@ impl TlsFiles {
     }
 }
 
-/// Parses a certificate chain and its key, each given with its name for messages, and checks that
-/// they belong together.
+/// Parses a certificate chain and its key, each given with its name for messages. Checks that they
+/// belong together.
 ///
 /// # Errors
-/// One line that begins with the name of what is wrong.
+/// Returns one line that begins with the name of the wrong one.
 pub(crate) fn certified(cert: (&str, &[u8]), key: (&str, &[u8])) -> Result<CertifiedKey, String> {
     let ((cert_name, cert), (key_name, key)) = (cert, key);
     let chain = certificates(cert_name, cert)?;
@@ -84,7 +85,7 @@ pub(crate) fn certified(cert: (&str, &[u8]), key: (&str, &[u8])) -> Result<Certi
 /// Checks that every certificate of a PEM file can be trusted as an authority.
 ///
 /// # Errors
-/// One line that begins with `name`.
+/// Returns one line that begins with `name`.
 #[cfg(feature = "redis")]
 pub(crate) fn check_authorities(name: &str, pem: &[u8]) -> Result<(), String> {
     let mut store = rustls::RootCertStore::empty();
@@ -106,7 +107,7 @@ fn certificates(name: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, 
     }
 }
 
-/// The certificate as it is now.
+/// The current certificate, which a reload replaces.
 struct ReloadingCert(RwLock<(Pem, Arc<CertifiedKey>)>);
 
 impl fmt::Debug for ReloadingCert {
@@ -121,7 +122,7 @@ impl ResolvesServerCert for ReloadingCert {
     }
 }
 
-/// What this node's port speaks TLS with.
+/// TLS of this node's port.
 pub struct Tls {
     files: TlsFiles,
     current: Arc<ReloadingCert>,
@@ -136,10 +137,10 @@ impl fmt::Debug for Tls {
 }
 
 impl Tls {
-    /// From files.
+    /// Loads the certificate from files.
     ///
     /// # Errors
-    /// One line that names the setting and the file.
+    /// Returns one line that names the setting and the file.
     pub fn load(files: TlsFiles) -> Result<Tls, String> {
         let pem = files.read()?;
         let certified = Arc::new(files.certified(&pem)?);
@@ -154,8 +155,8 @@ impl Tls {
         Ok(Tls { files, current, acceptor, handshake_permits: Semaphore::new(TLS_HANDSHAKES_MAX) })
     }
 
-    /// Shakes hands, and says whether HTTP/2 is spoken. `None` if the client can't, or takes too
-    /// long.
+    /// Performs the handshake, and returns whether the connection uses HTTP/2. Returns `None` if
+    /// the handshake fails or takes too long.
     pub async fn accept(&self, stream: TcpStream) -> Option<(TlsStream, bool)> {
         let shaken = async {
             let _turn = self.handshake_permits.acquire().await.ok()?;
@@ -167,7 +168,7 @@ impl Tls {
         Some((secured, is_h2))
     }
 
-    /// Takes the certificate from its files again; says whether it is another one.
+    /// Reads the certificate files again. Returns whether the certificate has changed.
     fn reload(&self) -> Result<bool, String> {
         let pem = self.files.read()?;
         if self.current.0.read().0 == pem {
@@ -178,8 +179,8 @@ impl Tls {
         Ok(true)
     }
 
-    /// Follows the files until `stop`. What can't be used is said once, and the certificate that
-    /// was there goes on.
+    /// Follows the files until `stop`. An unusable certificate is logged once, and the previous one
+    /// stays in use.
     pub async fn watch_files(&self, mut stop: watch::Receiver<bool>) {
         use tokio::signal::unix::{SignalKind, signal};
         let mut hangup = signal(SignalKind::hangup()).ok();
@@ -249,7 +250,7 @@ mod tests {
         let tls = tls(folder.path());
         let all = tls.handshake_permits.acquire_many(TLS_HANDSHAKES_MAX as u32).await.unwrap();
         assert_eq!(tls.handshake_permits.available_permits(), 0);
-        // One that hangs up at once: when its turn has come, that is found out.
+        // A client that hangs up at once, which the node notices when its turn comes.
         let (client, server) = connection().await;
         drop(client);
         let mut accepted = std::pin::pin!(tls.accept(server));

@@ -1,12 +1,12 @@
-//! Interrupt moderation, as network cards do it: what comes while batches linger anyway is read at
-//! once, a while later.
+//! Interrupt moderation, as network cards do it: packets that arrive while batches linger are read
+//! together, a while later.
 //!
-//! A worker that waits for the next packet is woken for each, and that is most of what a heartbeat
-//! costs where few come at once. Yet nearly all of them wait until their batch has lingered. So
-//! while nothing else is waited for, workers sleep for a part of that, whatever comes. A batch
-//! lingers no longer by it: everybody is awake before it ends, while its append is under way, and
-//! while all lanes are empty. (With several lanes, an empty one's first event may be slept through
-//! for another one's sake.)
+//! A worker that waits for the next packet wakes up for each, and at low rates that is most of a
+//! heartbeat's cost. Yet nearly all of these heartbeats wait until their batch has lingered. So
+//! while no other work waits, workers sleep for a part of that time, whatever arrives. A batch does
+//! not linger longer for it. All workers are awake before it ends, while its append is in progress,
+//! and while all lanes are empty. (With several lanes, an empty lane's first event may wait for a
+//! sleep on behalf of another lane.)
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -14,37 +14,39 @@ use std::time::Duration;
 use housecount_core::limits::WAKE_COALESCE_MS_MAX;
 use tokio::time::Instant;
 
-/// The part of `linger` that a worker sleeps for at once, at most: many sleeps make a batch.
+/// Divisor of `linger` for the longest single sleep, so that a batch spans many sleeps.
 const LINGER_DIVISOR: u32 = 5;
 
-/// So much earlier than a batch ends workers get up: to be woken takes a tenth of that, and what
-/// they find is to join it.
+/// Time before the end of a batch at which workers wake up. A wakeup takes a tenth of it, and the
+/// packets that they then read are to join the batch.
 const WAKE_MARGIN: Duration = Duration::from_micros(500);
 
-/// What a lane wants of workers that have nothing to do.
+/// Demand of a lane on idle workers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LaneDemand {
-    /// It is empty: whoever comes first is not to wait.
+    /// The lane is empty, so the first event must not wait.
     Nothing,
-    /// Whatever comes until then, and not each by itself.
+    /// Events until this time may be read together.
     CoalesceUntil(Instant),
-    /// Each event at once: an append is under way, or what comes may make a batch due.
+    /// Each event must be read at once: an append is in progress, or an event may make a batch due.
     Immediate,
 }
 
 const NOTHING: u64 = u64::MAX;
 const ALL: u64 = 0;
 
-/// Coalescing of workers' wakeups while batches linger. Lanes say what they want, and workers ask.
+/// Coalescing of workers' wakeups while batches linger. Lanes set their demand, and workers read
+/// it.
 #[derive(Debug)]
 pub struct WakeCoalescer {
     started: Instant,
-    /// By lane: microseconds from then on until when more is wanted, or one of the words above.
+    /// By lane, the end of coalescing in microseconds since `started`, or one of the constants
+    /// above.
     lanes: Box<[AtomicU64]>,
     sleep: Duration,
 }
 
-/// For workers that never sleep.
+/// A coalescer for workers that never sleep.
 impl Default for WakeCoalescer {
     fn default() -> WakeCoalescer {
         WakeCoalescer::new(0, Duration::ZERO)
@@ -52,7 +54,7 @@ impl Default for WakeCoalescer {
 }
 
 impl WakeCoalescer {
-    /// For so many lanes, whose batches linger for so long.
+    /// A coalescer for this number of lanes, whose batches linger for `linger`.
     #[must_use]
     pub fn new(lanes: u16, linger: Duration) -> WakeCoalescer {
         let lanes = (0..lanes).map(|_| AtomicU64::new(ALL)).collect();
@@ -60,7 +62,7 @@ impl WakeCoalescer {
         WakeCoalescer { started: Instant::now(), lanes, sleep }
     }
 
-    /// What a lane wants from now on.
+    /// Sets the demand of a lane from now on.
     pub fn set_demand(&self, lane: u16, wants: LaneDemand) {
         let word = match wants {
             LaneDemand::Nothing => NOTHING,
@@ -74,7 +76,7 @@ impl WakeCoalescer {
         }
     }
 
-    /// For how long a worker that has nothing to do may sleep, whatever comes.
+    /// Time for which an idle worker may sleep, whatever arrives.
     #[must_use]
     pub fn sleep_duration(&self) -> Duration {
         let mut earliest = NOTHING;
@@ -116,7 +118,7 @@ mod tests {
         assert_eq!(coalescer.sleep_duration(), ms(2));
     }
 
-    /// sleep_ms_max
+    /// Tests `WAKE_COALESCE_MS_MAX`.
     #[tokio::test(start_paused = true)]
     async fn long_linger_does_not_make_workers_sleep_long() {
         for (linger_ms, sleep_us) in [(1, 200), (9, 1_800), (1_000, 1_000 * WAKE_COALESCE_MS_MAX)] {

@@ -1,7 +1,8 @@
-//! Workers: a thread a core, each with a runtime of its own, which serve connections.
+//! Workers, which serve connections: one thread per core, each with its own runtime.
 //!
-//! A request is read, gathered and answered on one thread, and woken on it: other threads are woken
-//! once a batch. Everything else (following the log, tasks, the cold tier) is on the main runtime.
+//! One thread reads, batches and answers a request, and the request's task wakes on it. Other
+//! threads are woken once per batch. All other work (following the log, tasks, the cold tier) runs
+//! on the main runtime.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -16,26 +17,26 @@ use crate::blocking::run_blocking;
 use crate::wake_coalescing::WakeCoalescer;
 
 thread_local! {
-    /// This thread's number; see [`current_worker`].
+    /// Number of this thread, as in [`current_worker`].
     static HERE: Cell<usize> = const { Cell::new(MAIN_THREAD) };
 }
 
-/// The number of every thread that is no worker.
+/// Number of every thread that is not a worker.
 pub const MAIN_THREAD: usize = 0;
 
-/// Which worker this thread is: 1 and up, or [`MAIN_THREAD`].
+/// Number of this thread's worker, from 1, or [`MAIN_THREAD`].
 #[must_use]
 pub fn current_worker() -> usize {
     HERE.get()
 }
 
-/// As many workers as the machine has cores for this process.
+/// Number of cores that this process may use.
 #[must_use]
 pub fn default_count() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// See the module's text. Dropping them ends their threads.
+/// The running workers. A drop ends their threads.
 #[derive(Debug)]
 pub struct Workers {
     workers: Vec<Worker>,
@@ -46,26 +47,27 @@ pub struct Workers {
 #[derive(Debug)]
 struct Worker {
     runtime: Handle,
-    /// Connections that it serves.
+    /// Number of connections that the worker serves.
     connections: Arc<AtomicUsize>,
     thread: JoinHandle<()>,
-    /// Dropped to end it.
+    /// A drop of this sender ends the worker.
     stop: oneshot::Sender<()>,
 }
 
-/// Where requests are served.
+/// A runtime that serves requests.
 #[derive(Clone, Debug)]
 pub struct WorkerRuntime {
-    /// On this.
+    /// Handle of the runtime.
     pub runtime: Handle,
-    /// How many connections are served there now; unknown for the main runtime, whose requests come
-    /// from within.
+    /// Number of connections that the runtime serves now. `None` for the main runtime, whose
+    /// requests come from within the process.
     pub connections: Option<Arc<AtomicUsize>>,
 }
 
 impl Workers {
-    /// Starts so many workers, which sleep as `wake_coalescer` says. One that the system refuses is
-    /// done without: the main runtime serves if there are none.
+    /// Starts `count` workers, which sleep as `wake_coalescer` allows. If the system refuses a
+    /// worker, the node continues with those before it. Without any worker, the main runtime
+    /// serves.
     #[must_use]
     pub fn start(count: usize, wake_coalescer: WakeCoalescer) -> Workers {
         let wake_coalescer = Arc::new(wake_coalescer);
@@ -83,19 +85,19 @@ impl Workers {
         Workers { workers, wake_coalescer, balancer: Arc::new(balancer) }
     }
 
-    /// Which of them serve.
+    /// Balancer of connections over the workers.
     #[must_use]
     pub fn balancer(&self) -> Arc<ConnectionBalancer> {
         self.balancer.clone()
     }
 
-    /// What they go by when they have nothing to do.
+    /// Coalescer that the idle workers follow.
     #[must_use]
     pub fn wake_coalescer(&self) -> Arc<WakeCoalescer> {
         self.wake_coalescer.clone()
     }
 
-    /// The runtimes by [`current_worker`]: the main one, which is the caller's, and the workers'.
+    /// Runtimes by [`current_worker`]: the main one, which is the caller's, and the workers'.
     #[must_use]
     pub fn runtimes(&self) -> Vec<WorkerRuntime> {
         let main = WorkerRuntime { runtime: Handle::current(), connections: None };
@@ -106,7 +108,7 @@ impl Workers {
         std::iter::once(main).chain(runtimes).collect()
     }
 
-    /// Ends them, and whatever still runs on them.
+    /// Stops the workers, and all tasks that still run on them.
     pub async fn stop(self) {
         let threads = self.workers.into_iter().map(|Worker { thread, stop, .. }| {
             drop(stop);
@@ -121,7 +123,7 @@ fn start(number: usize, wake_coalescer: Arc<WakeCoalescer>) -> std::io::Result<W
     let sleeps = move || {
         let sleep = wake_coalescer.sleep_duration();
         if !sleep.is_zero() {
-            #[allow(clippy::disallowed_methods)] // the events are what is slept through
+            #[allow(clippy::disallowed_methods)] // coalesces the wakeups by events
             std::thread::sleep(sleep);
         }
     };
@@ -150,7 +152,7 @@ mod tests {
     use super::*;
     use crate::wake_coalescing::LaneDemand;
 
-    /// A timer goes off at the next tick, a millisecond at most, unless it is slept through.
+    /// A timer fires at the next tick, within a millisecond, unless the worker sleeps longer.
     #[tokio::test]
     async fn workers_sleep_by_the_demand_of_lanes() {
         const LINGER: Duration = Duration::from_secs(1);

@@ -1,16 +1,19 @@
-//! A slot of the archive as bytes.
+//! Bytes of an archive chunk, which holds one slot.
 //!
 //! ```text
 //! u8      version, 1
 //! varint  the slot's beginning, in ms
-//! u8      1 for a keyframe: varint interval, slot and ttl in ms; the roll is empty
-//!         0: u32 the checksum of the writer's chunk before, whose roll it goes on with: mostly the one before this
+//! u8      1 for a keyframe: varint interval, slot and ttl in ms; the session table is empty
+//!         0: u32 the checksum of the same writer's previous chunk, whose table it continues;
+//!         mostly that is the chunk before this one
 //! varint  how many beats and leaves there are
 //! varint  how many stages are new; each a text
 //! varint  how many sessions are new; if any:
 //!   names   the shapes of their viewers, and of their sessions
-//!   varint  the length of the bits in bytes; then the bits: for each its stage (minimal), viewer, session
-//! choices for each place of the roll, in order: is there a (further) beat? how many ticks off? is there a leave? when?
+//!   varint  the length of the bits in bytes
+//!   bits    for each session its stage (minimal), viewer, session
+//! choices for each place of the session table, in order: is there a (further) beat? how many ticks
+//!         off? is there a leave? when?
 //! u32     CRC-32 of all before
 //! ```
 
@@ -29,30 +32,30 @@ use crate::packing::range_coder::{RangeDecoder, RangeEncoder};
 use crate::time::UnixMs;
 
 const VERSION: u8 = 1;
-/// Beats that a byte can hold at most: each takes three choices at least, of a ninetieth of a bit
-/// (odds stay below 4065/4096).
+/// Maximum number of beats per byte. Each beat takes at least three choices of a ninetieth of a
+/// bit, because odds stay below 4065/4096.
 const BEATS_A_BYTE_MAX: usize = 256;
 
 fn slot(from: UnixMs, terms: ArchiveParams) -> Slot {
     Slot { from: tick(from), to: tick(from.plus(terms.slot_ms)) }
 }
 
-/// Packs slot after slot.
+/// Packs one slot after another into chunks.
 #[derive(Debug)]
 pub struct ArchiveEncoder {
     roll: SessionTable,
     from: UnixMs,
-    /// The checksum of the chunk before; none before a keyframe.
+    /// Checksum of the chunk before; `None` before a keyframe.
     link: Option<u32>,
     beats: Vec<(u32, Ticks)>,
     leaves: Vec<(u32, Ticks)>,
-    /// The places of sessions that are new in this slot.
+    /// Places of sessions that are new in this slot.
     new: Vec<u32>,
     stages_before: usize,
 }
 
 impl ArchiveEncoder {
-    /// A writer that knows nobody, and so begins with a keyframe.
+    /// Creates an encoder with an empty session table, whose first chunk is therefore a keyframe.
     #[must_use]
     pub fn new(terms: ArchiveParams, from: UnixMs) -> ArchiveEncoder {
         ArchiveEncoder {
@@ -66,13 +69,13 @@ impl ArchiveEncoder {
         }
     }
 
-    /// The slot that is gathered.
+    /// Returns the start of the current slot.
     #[must_use]
     pub fn slot(&self) -> UnixMs {
         self.from
     }
 
-    /// Adds what the log took within the slot, in any order.
+    /// Adds an event that the log accepted within the slot, in any order.
     pub fn add(&mut self, event: &EventRef<'_>) {
         let roll = &mut self.roll;
         let stage = roll.stage(event.stage).unwrap_or_else(|| roll.add_stage(event.stage));
@@ -83,14 +86,14 @@ impl ArchiveEncoder {
         });
         let at = tick(event.at);
         match event.kind {
-            EventKind::Beat if roll.is_known(place, at) => {} // told again
+            EventKind::Beat if roll.is_known(place, at) => {} // logged again
             EventKind::Beat => self.beats.push((place, at)),
             EventKind::Leave => self.leaves.push((place, at)),
         }
     }
 
-    /// The slot as a chunk, if anything happened in it; and goes on to the slot that begins at
-    /// `next`.
+    /// Returns the slot's chunk, or `None` if the slot has no events. Then starts the slot that
+    /// contains `next`.
     pub fn finish_slot(&mut self, next: UnixMs) -> Option<Vec<u8>> {
         let is_empty = self.beats.is_empty() && self.leaves.is_empty();
         let chunk = (!is_empty).then(|| self.encode());
@@ -98,8 +101,8 @@ impl ArchiveEncoder {
         chunk
     }
 
-    /// The same, even if nothing happened: where a chunk was written that says more than is to be
-    /// known now.
+    /// Returns the slot's chunk even if it has no events, and starts the slot that contains `next`.
+    /// Forgetting a viewer needs it: the new chunk replaces one with events that must be removed.
     pub fn finish_slot_forced(&mut self, next: UnixMs) -> Vec<u8> {
         let chunk = self.encode();
         self.start_slot(next, Some(&chunk));
@@ -202,34 +205,37 @@ impl ArchiveEncoder {
     }
 }
 
-/// Reads chunk after chunk.
+/// Reads one chunk after another.
 ///
-/// Mostly each follows on the one before. Where two nodes wrote for a while, because each thought
-/// itself the only one, and never met in the same slot, each follows on its own last one.
+/// A chunk mostly follows the one before it. Two nodes may have written for a while, each as if it
+/// were the only one, and never in the same slot. Then each chunk follows its own writer's last
+/// one.
 #[derive(Debug, Default)]
 pub struct ArchiveDecoder {
-    /// Where writers are, the last one last.
+    /// State of each writer, the latest last.
     ends: Vec<WriterState>,
-    /// The last chunk could not be read.
+    /// Whether the last chunk could not be read.
     is_lost: bool,
 }
 
-/// Where a writer is.
+/// State of a writer after its last chunk.
 #[derive(Debug)]
 struct WriterState {
     roll: SessionTable,
-    /// Its last chunk's checksum.
+    /// Checksum of its last chunk.
     link: u32,
-    /// The slot of the keyframe that this one depends on.
+    /// Slot of the keyframe that its last chunk depends on.
     since: UnixMs,
 }
 
 impl ArchiveDecoder {
-    /// Reads the next chunk of a chain, calls `with` for what it holds, in order of time, and
-    /// returns its slot.
+    /// Reads the next chunk of a chain, calls `with` for each event in order of time, and returns
+    /// its slot.
     ///
     /// # Errors
-    /// It is damaged, or does not follow on one that was read. Then only a keyframe can be read.
+    /// Returns a [`DecodeError`] if the chunk is damaged. Returns `Invalid` if it does not follow a
+    /// chunk whose state is known. A damaged chunk may lose its writer's state, which then begins
+    /// again with a keyframe.
     pub fn read(
         &mut self,
         chunk: &[u8],
@@ -240,11 +246,11 @@ impl ArchiveDecoder {
         Ok(self.keep(decoded, chunk))
     }
 
-    /// Reads the next chunk and adds what `keeps` says of it to a writer that has come to this
-    /// slot; or to a new one, whose chunk will be a keyframe.
+    /// Reads the next chunk and adds the events for which `keeps` holds to a writer. The writer
+    /// must have reached this slot. A new writer's chunk will be a keyframe.
     ///
     /// # Errors
-    /// As [`read`](Self::read).
+    /// Returns a [`DecodeError`] as [`read`](Self::read) does.
     pub fn copy(
         &mut self,
         chunk: &[u8],
@@ -276,7 +282,7 @@ impl ArchiveDecoder {
 
     fn keep(&mut self, decoded: DecodedChunk, chunk: &[u8]) -> UnixMs {
         let DecodedChunk { slot_from, since, roll, .. } = decoded;
-        // Behind a multiple of it nothing follows on what was before.
+        // No later chunk follows a state from before a multiple of `KEYFRAME_MS`.
         self.ends.retain(|end| end.since >= slot_from.aligned(KEYFRAME_MS));
         if self.ends.len() == ARCHIVE_WRITERS_MAX {
             self.ends.remove(0);
@@ -285,22 +291,22 @@ impl ArchiveDecoder {
         slot_from
     }
 
-    /// The slot of the keyframe that the last chunk depends on, itself if it is one, and the terms
-    /// that it gives.
+    /// Returns the slot of the keyframe that the last chunk depends on, and its parameters. `None`
+    /// if the last chunk could not be read.
     #[must_use]
     pub fn keyframe(&self) -> Option<(UnixMs, ArchiveParams)> {
         self.ends.last().filter(|_| !self.is_lost).map(|end| (end.since, end.roll.terms()))
     }
 }
 
-/// A chunk that has been read.
+/// A decoded chunk.
 struct DecodedChunk {
     slot_from: UnixMs,
-    /// The slot of the keyframe that it depends on.
+    /// Slot of the keyframe that it depends on.
     since: UnixMs,
-    /// As the slot ends.
+    /// Session table at the end of the slot.
     roll: SessionTable,
-    /// When, what, by which place.
+    /// Time, kind and place of each event.
     events: Vec<(Ticks, EventKind, u32)>,
 }
 
@@ -314,8 +320,8 @@ impl DecodedChunk {
     }
 }
 
-/// Reads a chunk. `follow` gives the roll behind the chunk with a checksum, and the slot of the
-/// keyframe that this depends on.
+/// Decodes a chunk. `follow` returns the session table after the chunk with this checksum, and the
+/// slot of the keyframe that it depends on.
 fn read(
     chunk: &[u8],
     follow: impl FnOnce(u32) -> Option<(SessionTable, UnixMs)>,
@@ -377,7 +383,7 @@ fn read(
     Ok(DecodedChunk { slot_from: from, since, roll, events: decoded })
 }
 
-/// An interval or a ttl.
+/// Reads an interval, a slot length or a ttl.
 fn time(bytes: &mut Bytes<'_>) -> Result<u64, DecodeError> {
     let at = bytes.at();
     Some(bytes.varint()?)
@@ -400,7 +406,8 @@ fn get_new(bytes: &mut Bytes<'_>, roll: &mut SessionTable, from: Ticks) -> Resul
         let stage = bits.minimal(roll.stages().len() as u64)? as u32;
         let viewer = viewers.read(&mut bits, "a viewer id")?;
         let session = sessions.read(&mut bits, "a session id")?;
-        // Nobody is new twice: so a few bytes can't make many.
+        // A session that is already known is refused as new, so a few bytes can't make many
+        // sessions.
         let is_allowed = ViewerId::check(&viewer).is_ok() && SessionId::check(&session).is_ok();
         if !is_allowed || roll.find(stage, &viewer, &session).is_some() {
             return Err(wrong);

@@ -1,17 +1,18 @@
-//! The archive: when every beat came, to a tenth of a second, packed for audit.
+//! The archive: the time of every beat, to a tenth of a second, packed for audit.
 //!
-//! - [`ArchiveEncoder`]: what the log took within a slot of 30 s, as a chunk; [`ArchiveDecoder`]: chunks, as beats
-//!   and leaves again.
-//! - `roll`: the sessions that both know, and what they expect of them; `chunk`: the bytes.
+//! - [`ArchiveEncoder`] packs the events that the log accepted within a slot of 30 s into a chunk.
+//!   [`ArchiveDecoder`] reads chunks as beats and leaves again.
+//! - `session_table` has the sessions that both know, with their expected beats. `chunk` has the
+//!   bytes.
 //!
-//! What is expected needs no bytes. A session is told when to beat next, by a rule that follows
-//! from its last beat ([`pace`](crate::pace)); or its player keeps an interval of its own. So a
-//! chunk keeps for each session it knows whether it beat, which mostly goes without saying, and how
-//! many ticks off. Ids are told once, when a session is first heard. Every [`KEYFRAME_MS`] all is
-//! forgotten, so that a reader need not go further back.
+//! An expected beat takes hardly any bytes. housecount asks a session to beat next by a rule that
+//! follows from its last beat ([`beat_schedule`](crate::beat_schedule)). A player may also keep an
+//! interval of its own. For each known session a chunk therefore stores whether it beat as
+//! expected, and by how many ticks it was off. Ids are written once, when a session is new. Every
+//! [`KEYFRAME_MS`] the table starts empty, so that a reader need not go further back.
 //!
-//! Slots go by the positions of records in the log, so that each lies in one slot. A beat that
-//! reached the log late lies in a later slot than its time.
+//! The position of a record in the log decides its slot, so each record belongs to one slot. A beat
+//! that reached the log late belongs to a later slot than its time.
 
 mod chunk;
 mod session_table;
@@ -20,18 +21,18 @@ mod tests;
 
 pub use self::chunk::{ArchiveDecoder, ArchiveEncoder};
 
-/// Chunks from one multiple of this on can be read without those before. Ids are told again then,
-/// which is most of the bytes of an archive; so it is not short.
+/// Interval of keyframes. Chunks from a multiple of it can be read without those before. Ids are
+/// most of an archive's bytes and are written again at each keyframe, so the interval is not short.
 pub const KEYFRAME_MS: u64 = 4 * 60 * 60 * 1_000;
 
-/// What both sides must know of an audience to expect the same.
+/// Settings from which encoder and decoder expect the same beats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ArchiveParams {
-    /// How often players are asked to beat.
+    /// Interval at which players are asked to beat.
     pub interval_ms: u64,
-    /// How long a slot is: as much as is gathered for one item, and what is lost of the archive if
-    /// all nodes and the log are lost at once.
+    /// Length of a slot. One item holds the events of a slot. The archive loses at most this much
+    /// if all nodes and the log are lost at once.
     pub slot_ms: u64,
-    /// After how long a session that is silent is struck off the roll.
+    /// Silence after which a session is removed from the session table.
     pub ttl_ms: u64,
 }

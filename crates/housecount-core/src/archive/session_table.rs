@@ -1,5 +1,5 @@
-//! The roll: the sessions that were heard lately, and when each is expected. Writer and reader keep
-//! it alike.
+//! The session table: sessions with a recent event, and when each is expected to beat. Writer and
+//! reader keep the same table.
 
 use std::hash::BuildHasher;
 
@@ -15,12 +15,12 @@ use crate::time::UnixMs;
 /// Times in ticks since the epoch.
 pub(super) type Ticks = u64;
 
-/// Times are rounded down to the tick, as [`next_gap_ms`] does.
+/// Rounds a time down to its tick, as [`next_gap_ms`] does.
 pub(super) fn tick(at: UnixMs) -> Ticks {
     at.0 / TICK_MS
 }
 
-/// Who is heard.
+/// Ids of a session: stage, viewer and session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SessionIds<'a> {
     pub(super) stage: &'a str,
@@ -28,47 +28,48 @@ pub(super) struct SessionIds<'a> {
     pub(super) session: &'a str,
 }
 
-/// A session.
+/// A session and what its next beat is expected from.
 #[derive(Debug)]
 struct TrackedSession {
     stage: u32,
     viewer: Box<str>,
     session: Box<str>,
-    /// Its last beat; before the first, the beginning of the slot.
+    /// Time of its last beat. Before the first beat, the beginning of the slot.
     last: Ticks,
-    /// Between its last two.
+    /// Gap between its last two beats.
     gap: Ticks,
     habit: BeatPattern,
     has_left: bool,
 }
 
-/// What a session's beats go by.
+/// Pattern that a session's beats follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum BeatPattern {
-    /// It has not beaten yet.
+    /// No beat yet.
     New,
-    /// What it was told.
+    /// The gaps that housecount asked for.
     Scheduled,
-    /// An interval of its own.
+    /// An interval of the player's own.
     SelfTimed,
 }
 
-/// How near the end of the slot a beat is expected, in ticks: each class has odds of its own.
+/// Classes of the ticks from an expected beat to the end of the slot. Each class has odds of its
+/// own.
 const DISTANCE_CLASSES: [i64; 7] = [-100, -20, -5, 0, 5, 20, 100];
 
-/// What was learnt about audiences, which both sides move alike.
+/// Odds learnt from the audience. Both sides update them alike.
 #[derive(Clone, Debug, Default)]
 struct AdaptiveModel {
-    /// Whether there is a further beat: by how near the slot's end it is expected, and how many
-    /// there were.
+    /// Whether there is a further beat, by the ticks from the expected beat to the slot's end and
+    /// by the number of beats so far.
     is_more: [[BitModel; 3]; DISTANCE_CLASSES.len() + 1],
-    /// The same for who has left.
+    /// Whether there is a beat after a leave.
     is_back: BitModel,
-    /// How far off it is, by habit.
+    /// Ticks between the expected and the actual beat, by pattern.
     off: [SignedModel; 3],
-    /// Whether there is a leave: after how many.
+    /// Whether there is a leave, by whether it is the first.
     is_leave: [BitModel; 2],
-    /// When, from the last beat.
+    /// Ticks from the last beat to a leave.
     left_after: SignedModel,
 }
 
@@ -78,7 +79,7 @@ pub(super) struct SessionTable {
     terms: ArchiveParams,
     seats: Vec<Option<TrackedSession>>,
     free: Vec<u32>,
-    /// Keyed at random: ids come from outside. Nothing stored depends on it.
+    /// Random keys, because ids come from outside. No stored byte depends on them.
     hasher: RandomState,
     by_ids: HashTable<u32>,
     stages: Vec<Box<str>>,
@@ -86,14 +87,14 @@ pub(super) struct SessionTable {
     learnt: AdaptiveModel,
 }
 
-/// The end of a slot, and its beginning.
+/// Time range of a slot.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Slot {
     pub(super) from: Ticks,
     pub(super) to: Ticks,
 }
 
-/// Too many ticks for a time.
+/// Largest time that a chunk may contain, in ticks.
 const TICK_MAX: Ticks = u64::MAX / TICK_MS / 4;
 
 impl SessionTable {
@@ -114,7 +115,7 @@ impl SessionTable {
         self.terms
     }
 
-    /// How many places there are, some of them empty.
+    /// Returns the number of places, empty ones included.
     pub(super) fn places(&self) -> u32 {
         self.seats.len() as u32
     }
@@ -123,7 +124,7 @@ impl SessionTable {
         &self.stages
     }
 
-    /// A stage's number, if it has one.
+    /// Returns a stage's number, if it has one.
     pub(super) fn stage(&self, stage: &str) -> Option<u32> {
         self.by_stage.get(stage).copied()
     }
@@ -136,7 +137,7 @@ impl SessionTable {
         number
     }
 
-    /// A session's place, if it has one.
+    /// Returns a session's place, if it has one.
     pub(super) fn find(&self, stage: u32, viewer: &str, session: &str) -> Option<u32> {
         let is_it = |place: &u32| {
             self.seats[*place as usize].as_ref().is_some_and(|seat| {
@@ -146,7 +147,7 @@ impl SessionTable {
         self.by_ids.find(self.hasher.hash_one((stage, viewer, session)), is_it).copied()
     }
 
-    /// Gives a session a place, in a slot that begins at `from`. It must have none.
+    /// Gives a session a place, in a slot that begins at `from`. The session must not have one.
     pub(super) fn add(
         &mut self,
         stage: u32,
@@ -178,21 +179,21 @@ impl SessionTable {
         place
     }
 
-    /// The ids of a session's place.
+    /// Returns the ids of the session at a place.
     pub(super) fn session_ids(&self, place: u32) -> Option<SessionIds<'_>> {
         let seat = self.seats.get(place as usize)?.as_ref()?;
         let stage = self.stages.get(seat.stage as usize)?;
         Some(SessionIds { stage, viewer: &seat.viewer, session: &seat.session })
     }
 
-    /// Whether this is the last beat of a session, which was archived before.
+    /// Returns whether this is the last beat of a session that is already in the archive.
     pub(super) fn is_known(&self, place: u32, at: Ticks) -> bool {
         let seat = self.seats.get(place as usize).and_then(Option::as_ref);
         seat.is_some_and(|seat| seat.habit != BeatPattern::New && seat.last == at)
     }
 
-    /// Says what a session did in a slot, or finds out: `beats` and `leaves` in order, empty for a
-    /// reader. Nothing for an empty place.
+    /// Writes or reads the events of a session in a slot. A writer passes `beats` and `leaves` in
+    /// order, a reader passes them empty. An empty place has no bits.
     pub(super) fn code_session(
         &mut self,
         place: u32,
@@ -241,8 +242,9 @@ impl SessionTable {
         Ok(())
     }
 
-    /// Strikes off who will hardly come back in the slot that begins at `from`, or later. Struck
-    /// off slot by slot or at once, the same places are free in the same order.
+    /// Frees the places of sessions that will hardly come back in the slot that begins at `from`,
+    /// or later. The free places and their order are the same whether it runs for each slot or once
+    /// for several.
     pub(super) fn evict(&mut self, from: Ticks) {
         let silent_before = from.saturating_sub(self.terms.ttl_ms / TICK_MS);
         let left_before = from.saturating_sub(self.terms.slot_ms / TICK_MS);
@@ -258,12 +260,12 @@ impl SessionTable {
             *seat = None;
             self.free.push(place as u32);
         }
-        // The least one last, which is the next to be taken.
+        // The lowest place is last, because it is the next to be used.
         self.free.sort_unstable_by(|a, b| b.cmp(a));
     }
 }
 
-/// A time so far off another one. Each takes some of the room.
+/// Returns a time that is `off` ticks after `from`, and takes one event off `room`.
 fn offset_by(from: Ticks, off: i64, room: &mut usize) -> Result<Ticks, DecodeError> {
     let wrong = DecodeError::Invalid { what: "a beat's time", at: 0 };
     let at = from.checked_add_signed(off).filter(|at| *at <= TICK_MAX).ok_or(wrong)?;
@@ -281,10 +283,10 @@ impl TrackedSession {
         self.last + self.gap
     }
 
-    /// When it beats next, as far as anybody knows.
+    /// Returns when the next beat is expected.
     fn expected(&self, terms: ArchiveParams) -> Ticks {
         match self.habit {
-            // Any time in the slot.
+            // Any time in the slot is possible.
             BeatPattern::New => self.last,
             BeatPattern::Scheduled => self.scheduled_gap(terms),
             BeatPattern::SelfTimed => self.observed_gap(),

@@ -1,4 +1,5 @@
-//! What goes in comes out, to the tick; bytes are frozen; what is expected takes nearly none.
+//! The archive returns what was added, to the tick. Its bytes are frozen, and expected beats take
+//! nearly no bytes.
 
 use std::collections::BTreeSet;
 
@@ -40,7 +41,7 @@ fn read_all(chunks: &[Vec<u8>]) -> Vec<Owned> {
     found
 }
 
-/// Two that don't know of each other, and never write in the same slot.
+/// Two writers that don't know of each other and never write in the same slot.
 #[test]
 fn each_writer_goes_on_from_its_own_chunk() {
     let slot = |n: u64| FROM.plus(n * TERMS.slot_ms);
@@ -59,7 +60,7 @@ fn each_writer_goes_on_from_its_own_chunk() {
         chunks.extend(writer.finish_slot(slot(n as u64 + 1)));
     }
     assert_eq!((chunks.len(), read_all(&chunks)), (7, events));
-    // Behind one that can't be read only its own writer's can't be.
+    // After an unreadable chunk only its own writer's next chunks are unreadable.
     let mut reader = ArchiveDecoder::default();
     let outcomes: Vec<bool> = chunks
         .iter()
@@ -69,7 +70,7 @@ fn each_writer_goes_on_from_its_own_chunk() {
     assert_eq!(outcomes, [true, true, true, false, true, false, true]);
 }
 
-/// Each of many that begin anew keeps its last chunk's roll only so long.
+/// The decoder keeps the state of at most `ARCHIVE_WRITERS_MAX` writers.
 #[test]
 fn archive_writers_max_may_go_on() {
     let slot = |n: u64| FROM.plus(n * TERMS.slot_ms);
@@ -90,7 +91,7 @@ fn archive_writers_max_may_go_on() {
 }
 
 proptest! {
-    /// The oracle is the set of what was said.
+    /// The oracle is the set of added events.
     #[test]
     fn events_round_trip(
         slots in proptest::collection::vec(
@@ -116,9 +117,9 @@ proptest! {
         prop_assert_eq!(found, events);
     }
 
-    /// Somebody is taken out from some slot on: first each chunk becomes a keyframe, from the last
-    /// one back, then they are joined again. Whenever it ends, what is there can be read, and lacks
-    /// nobody else.
+    /// A viewer is removed from the archive from some slot on. First each chunk becomes a keyframe,
+    /// from the last one back; then they are joined again. Wherever this stops, the chunks can be
+    /// read, and all other viewers are there.
     #[test]
     fn a_viewer_can_be_removed_chunk_by_chunk(
         slots in proptest::collection::vec(
@@ -163,7 +164,7 @@ proptest! {
         prop_assert!(chunks.iter().map(Vec::len).sum::<usize>() <= chunks[..from].iter().chain(&alone[from..]).map(Vec::len).sum());
     }
 
-    /// Behind a right checksum anything may stand.
+    /// Any bytes may follow a right checksum.
     #[test]
     fn sealed_noise_never_panics(mut noise: Vec<u8>, good: bool) {
         if good {
@@ -253,8 +254,8 @@ fn a_keyframe_comes_every_four_hours() {
     assert!(keyframes.len() >= 2);
 }
 
-/// Bytes a slot of an audience whose next beats come as `next` says, on average over slots in which
-/// nobody comes.
+/// Returns the bytes per slot of an audience whose next beats come as `next` returns, on average
+/// over slots without new sessions.
 fn bytes_a_slot(viewers: u64, mut next: impl FnMut(&str, UnixMs, u64) -> u64) -> usize {
     let names: Vec<String> = (0..viewers).map(|n| format!("viewer-{n}")).collect();
     let mut due: Vec<UnixMs> = (0..viewers).map(|n| FROM.plus(n * 30_000 / viewers)).collect();
@@ -282,12 +283,13 @@ fn what_is_expected_takes_nearly_nothing() {
             next_gap_ms(30_000, name, "", at) + draw % off_ms.max(1)
         }
     };
-    // On time; up to 100 ms late, as most are; up to 400.
+    // Delays: none, up to 100 ms (as for most beats), up to 400 ms.
     let sizes = [0, 100, 400].map(|off_ms| bytes_a_slot(2_000, params(off_ms)));
     let own = bytes_a_slot(2_000, |_, _, draw| 30_000 + draw % 100);
     let any = bytes_a_slot(2_000, |_, _, draw| 27_000 + draw % 6_000);
     let bits = sizes.iter().chain([&own, &any]).map(|bytes| *bytes as f64 * 8.0 / 2_000.0);
-    // Measured: 0.14, 1.21, 2.67, 1.92, 7.09; for the last 5.9 are in the times themselves.
+    // Measured: 0.14, 1.21, 2.67, 1.92, 7.09. Of the last, 5.9 are the entropy of the times
+    // themselves.
     for (bits, bits_max) in bits.zip([0.2, 1.3, 2.8, 2.0, 7.2]) {
         assert!(bits <= bits_max, "{bits} bits a beat");
     }

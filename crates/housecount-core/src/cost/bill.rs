@@ -1,8 +1,7 @@
-//! Readings of what was consumed, a minute apart, and what they come to: in the last hour, and in a
-//! month if it goes on like that.
+//! Samples of consumption, a minute apart, and the usage of the last hour that follows from them.
 //!
-//! There are never more than an hour's ([`COST_READINGS_MAX`]): memory is bounded however long a
-//! node runs.
+//! A window has at most an hour of samples ([`COST_READINGS_MAX`]), so memory is bounded however
+//! long a node runs.
 
 use std::collections::VecDeque;
 
@@ -10,44 +9,43 @@ use super::units::Units;
 use super::{MONTH_MS, share};
 use crate::limits::COST_READINGS_MAX;
 
-/// What "the last hour" is.
+/// Length of "the last hour".
 const HOUR_MS: u64 = 3_600_000;
 
-/// What had been consumed at a moment, by what for.
+/// Consumption until a moment, by purpose.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UsageSample<const N: usize> {
-    /// When, on a clock that only goes forward.
+    /// Time of the sample, on a clock that never goes backwards.
     pub at_ms: u64,
-    /// How much.
+    /// Units consumed, by purpose.
     pub units: [Units; N],
-    /// How long had been watched, all viewers together.
+    /// Watch time of all viewers together.
     pub watched_ms: u64,
 }
 
-/// What was consumed between two readings.
+/// Consumption between two samples.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Usage<const N: usize> {
-    /// How long it took.
+    /// Time between the samples.
     pub ms: u64,
-    /// How much.
+    /// Units consumed, by purpose.
     pub units: [Units; N],
-    /// How long was watched meanwhile.
+    /// Watch time in this period.
     pub watched_ms: u64,
 }
 
-/// The readings of the last hour.
+/// Samples of the last hour.
 #[derive(Clone, Debug)]
 pub struct UsageWindow<const N: usize>(VecDeque<UsageSample<N>>);
 
 impl<const N: usize> UsageWindow<N> {
-    /// Begins with a first one.
+    /// Creates a window with a first sample.
     #[must_use]
     pub fn new(first: UsageSample<N>) -> UsageWindow<N> {
         UsageWindow(VecDeque::from([first]))
     }
 
-    /// Takes in the next one. Those that end more than an hour before it go, but for the last of
-    /// them.
+    /// Adds a sample. Drops samples that are older than an hour, except for the latest of them.
     pub fn push(&mut self, reading: UsageSample<N>) {
         let hour_ago_ms = reading.at_ms.saturating_sub(HOUR_MS);
         self.0.push_back(reading);
@@ -58,13 +56,13 @@ impl<const N: usize> UsageWindow<N> {
         }
     }
 
-    /// How many there are.
+    /// Returns the number of samples.
     #[must_use]
     pub fn count(&self) -> usize {
         self.0.len()
     }
 
-    /// What was consumed in the hour before `now`, or since the first reading if that is younger.
+    /// Returns the usage of the hour before `now`, or since the first sample if that is later.
     #[must_use]
     pub fn last_hour(&self, now: &UsageSample<N>) -> Usage<N> {
         let hour_ago_ms = now.at_ms.saturating_sub(HOUR_MS);
@@ -82,7 +80,7 @@ impl<const N: usize> UsageWindow<N> {
     }
 }
 
-/// What it comes to in a month if `ms` took so much. Nothing for no time.
+/// Returns the units of a month in which `ms` consumes this much. Returns zero for no time.
 #[must_use]
 pub fn per_month(units: Units, ms: u64) -> Units {
     Units {
@@ -111,7 +109,7 @@ mod tests {
         assert_eq!(readings.last_hour(&reading(0, 50)).ms, 0);
         let half = readings.last_hour(&reading(30, 80));
         assert_eq!((half.ms, half.units[0].writes, half.watched_ms), (30 * MINUTE_MS, 30, 3_000));
-        // COST_READINGS_MAX
+        // COST_READINGS_MAX bounds the count.
         for minute in 1..=1_000 {
             readings.push(reading(minute, 50 + minute));
             assert!(readings.count() <= COST_READINGS_MAX);
@@ -119,8 +117,8 @@ mod tests {
         let hour = readings.last_hour(&reading(1_000, 1_050));
         assert_eq!((hour.ms, hour.units[0].writes, hour.watched_ms), (60 * MINUTE_MS, 60, 6_000));
         assert_eq!(per_month(hour.units[0], hour.ms).writes, 60 * 730);
-        // A node that stood still for a day has one reading of before, and says over how long it
-        // speaks.
+        // A node that was suspended for a day has one earlier sample. The usage covers the time
+        // since then.
         let late = readings.last_hour(&reading(3_000, 2_000));
         assert_eq!((late.ms, late.units[0].writes), (2_000 * MINUTE_MS, 950));
     }

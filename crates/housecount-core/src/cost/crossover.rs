@@ -1,14 +1,14 @@
-//! Where two plans cost the same.
+//! Crossover: the audience size at which two plans cost the same.
 
 use super::Usd;
 use super::plans::AudienceProfile;
 
-/// The most viewers that are looked at for a crossover.
+/// Maximum number of viewers that a search for a crossover considers.
 const CROSSOVER_VIEWERS_MAX: u64 = 100_000_000;
 
-/// The most viewers for whom `one` costs at most as much as `other`; `None` if it costs more
-/// already for one viewer. Both must grow, and `one` faster: else what is found is the end of the
-/// search.
+/// Returns the largest number of viewers for which `one` costs at most as much as `other`. Returns
+/// `None` if `one` costs more even for one viewer. Both costs must grow, `one` faster. Otherwise
+/// the search returns its upper end.
 #[must_use]
 pub fn crossover(
     of: &AudienceProfile,
@@ -40,7 +40,7 @@ mod tests {
     fn crossovers_are_where_they_cross() {
         let (prices, of) = (ours(), AudienceProfile::default());
         let total = |plan: CostPlan| plan.bill(&prices, PriceList::Now).total();
-        // A viewer of pure DynamoDB is $0.0657: 142 of them are a node of $9.34.
+        // A viewer of pure DynamoDB costs $0.0657, so 142 of them cost as much as a node of $9.34.
         let found = crossover(&of, |of| total(pure_dynamodb(of)), |of| total(pure_redis(of)));
         assert_eq!(found, Some(142));
         assert_eq!(crossover(&of, |_| Usd(2), |_| Usd(1)), None);

@@ -1,11 +1,10 @@
-//! What to do when a month would cost more than is wished: say so, and if that is wished too, write
-//! some things less often.
+//! Cost guard: warns when a month would cost more than the operator's limit, and optionally reduces
+//! some writes.
 //!
-//! What is written less often is what can be without a wrong number: counts are taken up to
-//! [`SNAPSHOT_STRETCH_MAX`] times as far apart, which shows after the loss of everything hot and in
-//! the list of snapshots, and nowhere else; items of a DynamoDB log are put up to
-//! [`FLUSH_STRETCH_MAX`] flushes apart, which shows in `asOf`. All that is said is written all the
-//! same, and proven to the millisecond.
+//! Only writes that can be rarer without a wrong number are reduced. Snapshots are taken up to
+//! [`SNAPSHOT_STRETCH_MAX`] times as far apart. This shows only after the loss of all hot data, and
+//! in the list of snapshots. Items of a DynamoDB log are put up to [`FLUSH_STRETCH_MAX`] flushes
+//! apart, which shows in `asOf`. All events are still written, and proven to the millisecond.
 
 use super::prices::Usd;
 use super::share;
@@ -13,69 +12,71 @@ use crate::limits::{
     BRIDGE_AGE_MS_MAX, COST_GUARD_HOLD_MS, FLUSH_STRETCH_MAX, SNAPSHOT_STRETCH_MAX,
 };
 
-/// What is done.
+/// Action of the guard above the limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BudgetGuard {
-    /// It is said.
+    /// Warns only.
     Warn,
-    /// It is said, and some things are written less often.
+    /// Warns, and reduces some writes.
     Stretch,
 }
 
-/// The limit.
+/// Operator's limit, and the action above it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BudgetLimit {
-    /// A month.
+    /// Limit for a month.
     pub month: Usd,
-    /// What is done above it.
+    /// Action above the limit.
     pub guard: BudgetGuard,
 }
 
-/// What has been decided.
+/// State of the guard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GuardState {
     /// Whether a month would cost more than the limit.
     pub is_exceeded: bool,
-    /// How many times as far apart snapshots are taken, from 1 to [`SNAPSHOT_STRETCH_MAX`]; and
-    /// flushes of the log, as [`flushes`] has it.
+    /// Factor between 1 and [`SNAPSHOT_STRETCH_MAX`] by which snapshots are further apart.
+    /// [`flushes`] derives that of the log's flushes.
     pub stretch: u64,
-    /// When that changed last, or the node started, on a clock that only goes forward.
+    /// Time of the last change of `stretch`, or of the node's start, on a clock that never goes
+    /// backwards.
     pub changed_ms: u64,
 }
 
 impl GuardState {
-    /// At the start.
+    /// Returns the state at the start of a node.
     #[must_use]
     pub fn at(now_ms: u64) -> GuardState {
         GuardState { is_exceeded: false, stretch: 1, changed_ms: now_ms }
     }
 }
 
-/// What a month comes to as things are.
+/// Projected cost of a month at the present rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Projection {
-    /// All of it.
+    /// Cost of all parts.
     pub month: Usd,
-    /// The part that snapshots are.
+    /// Cost of snapshots.
     pub snapshots: Usd,
-    /// The part that flushes of the log are, where each costs something. Taken to be less the
-    /// further apart they are; where items are larger than a kilobyte they save less than that, and
-    /// go back later than they could.
+    /// Cost of flushes of the log, if each costs something. The guard assumes that it falls in
+    /// proportion to their number. Items larger than a kilobyte save less, so the guard returns to
+    /// normal later than it could.
     pub flushes: Usd,
 }
 
-/// How many flushes of the log are made one, at most.
+/// Returns the number of flushes of the log that are merged into one.
 #[must_use]
 pub fn flushes(stretch: u64) -> u64 {
     stretch.clamp(1, FLUSH_STRETCH_MAX)
 }
 
-/// Of the limit, in percent: below this all is well again. Between this and the limit nothing
-/// changes.
+/// Percentage of the limit below which the guard returns to normal. Between this and the limit
+/// nothing changes.
 const BACK_PERCENT: u64 = 90;
 
-/// Decides at `now_ms`. Stretched is changed at most once in [`COST_GUARD_HOLD_MS`]: only then all
-/// of what is projected from was consumed as things are now, so that it doesn't swing.
+/// Returns the next state at `now_ms`. `stretch` changes at most once in [`COST_GUARD_HOLD_MS`].
+/// After that time the projection contains only consumption at the present stretch, so the guard
+/// does not oscillate.
 #[must_use]
 pub fn decide(
     before: GuardState,
@@ -107,8 +108,8 @@ pub fn decide(
     GuardState { is_exceeded, stretch, changed_ms }
 }
 
-/// Between two snapshots, stretched. Never beyond a quarter of the age at which a snapshot is no
-/// bridge any more, unless the setting is.
+/// Returns the stretched interval of snapshots. It never exceeds a quarter of the age at which a
+/// snapshot is too old for a bridge, unless the setting itself does.
 #[must_use]
 pub fn stretched_ms(interval_ms: u64, stretch: u64) -> u64 {
     let bound_ms = interval_ms.max(BRIDGE_AGE_MS_MAX / 4);
@@ -130,21 +131,22 @@ mod tests {
     #[test]
     fn the_table() {
         let hold = COST_GUARD_HOLD_MS;
-        // was exceeded, stretch; a month, of that stretched; when -> is exceeded, stretch
+        // Columns: exceeded and stretch before, cost of a month and its stretched part, time,
+        // exceeded and stretch after.
         for (was, month, stretched, now_ms, is) in [
             ((false, 1), 900, 500, hold, (false, 1)),
             ((false, 1), 1_000, 500, hold, (false, 1)),
             // Half of 500 is enough.
             ((false, 1), 1_250, 500, hold, (true, 2)),
             ((false, 1), 1_251, 500, hold, (true, 3)),
-            // SNAPSHOT_STRETCH_MAX: more is not done, whatever it costs.
+            // SNAPSHOT_STRETCH_MAX is the limit, at any cost.
             ((false, 1), 9_000, 500, hold, (true, 3)),
-            // COST_GUARD_HOLD_MS
+            // COST_GUARD_HOLD_MS has not passed.
             ((false, 1), 9_000, 500, hold - 1, (true, 1)),
-            // Stretched, it is in order; not stretched it would not be.
+            // Stretched, the cost is within the limit; unstretched it would not be.
             ((true, 2), 880, 250, hold, (false, 2)),
             ((true, 2), 950, 250, hold, (true, 2)),
-            // Back by one: 500 + 200 x 3 / 2 = 800; 500 + 600 would be too much.
+            // Back by one: 500 + 200 x 3 / 2 = 800, but 500 + 600 would be too much.
             ((true, 3), 700, 200, hold, (false, 2)),
             ((true, 3), 300, 100, hold, (false, 1)),
             ((true, 3), 300, 100, hold - 1, (false, 3)),
@@ -171,7 +173,7 @@ mod tests {
         }
     }
 
-    /// FLUSH_STRETCH_MAX: flushes are half as many, and never fewer.
+    /// FLUSH_STRETCH_MAX bounds the effect: flushes are half as many, and never fewer.
     #[test]
     fn flushes_are_stretched_with_them() {
         let at = |month, flushes| Projection {
@@ -183,7 +185,7 @@ mod tests {
             decide(before(true, was), projected, LIMIT, COST_GUARD_HOLD_MS).stretch
         };
         assert_eq!((decide(1, at(1_400, 800)), decide(1, at(1_401, 800))), (2, 3));
-        // 400 + 300 again would be 1,000.
+        // Flushes unstretched again would make 400 + 600 = 1,000.
         assert_eq!((decide(3, at(700, 300)), decide(3, at(600, 300))), (2, 1));
         assert_eq!(
             [0, 1, 2, 3, 99].map(flushes),
@@ -206,7 +208,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever steady load there is: it settles, and then nothing changes any more.
+        /// Under any steady load the guard settles, and then changes no more.
         #[test]
         fn it_does_not_swing(fixed in 0u64..3_000, part in 0u64..3_000) {
             let mut decided = before(false, 1);
@@ -224,7 +226,7 @@ mod tests {
             prop_assert!(fixed + part > 1_000 || decided.stretch == 1);
         }
 
-        /// When the load goes, so does what was done about it.
+        /// When the load falls, the guard returns to normal.
         #[test]
         fn it_comes_back(fixed in 0u64..300, part in 0u64..300, stretch in 1..=SNAPSHOT_STRETCH_MAX) {
             let stretched = share(part, 1, stretch);

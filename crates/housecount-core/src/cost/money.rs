@@ -1,4 +1,4 @@
-//! Money: whole micro-dollars, read and shown as people write it.
+//! Money: whole micro-dollars, with parsing and display in the usual notation.
 
 use std::fmt;
 
@@ -7,19 +7,19 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::share;
 
-/// The highest price that is taken for one: a million dollars. Anything above is a mistake.
+/// Maximum price: a million dollars. A higher one is a mistake.
 const PRICE_MAX: Usd = Usd(1_000_000_000_000);
 
-/// Money: whole micro-dollars. Sums saturate.
+/// An amount in whole micro-dollars. Sums saturate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Usd(pub u64);
 
 impl Usd {
-    /// A decimal number of dollars, such as `0.625`. At most six places: there is nothing smaller
-    /// here.
+    /// Parses a decimal number of dollars with at most six places, such as `0.625`. A micro-dollar
+    /// is the smallest unit.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// Returns a message if the text is not such a number, or is more than a million dollars.
     pub fn parse(text: &str) -> Result<Usd, &'static str> {
         let (whole, places) = text.split_once('.').unwrap_or((text, ""));
         let is_number = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
@@ -35,19 +35,20 @@ impl Usd {
         if price > PRICE_MAX { Err("it is more than a million dollars") } else { Ok(price) }
     }
 
-    /// The sum.
+    /// Returns the sum.
     #[must_use]
     pub fn plus(self, other: Usd) -> Usd {
         Usd(self.0.saturating_add(other.0))
     }
 
-    /// So many times as much.
+    /// Returns the amount multiplied by `n`.
     #[must_use]
     pub fn times(self, n: u64) -> Usd {
         Usd(self.0.saturating_mul(n))
     }
 
-    /// For JSON, whose numbers are floats. Exact to the micro-dollar below nine billion dollars.
+    /// Returns dollars as a float, for JSON. The value is exact to the micro-dollar below nine
+    /// billion dollars.
     #[must_use]
     pub fn dollars(self) -> f64 {
         self.0 as f64 / 1e6
@@ -55,8 +56,8 @@ impl Usd {
 }
 
 impl fmt::Display for Usd {
-    /// As people write it: cents; less than a dollar to a tenth of a cent; from a thousand on
-    /// without cents.
+    /// Shows cents. Amounts below a dollar show tenths of a cent, amounts from a thousand dollars
+    /// on no cents.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let places = match self.0 {
             0 => return f.write_str("$0"),
@@ -107,7 +108,7 @@ impl<'de> Deserialize<'de> for Usd {
                 Usd::parse(&whole.to_string()).map_err(E::custom)
             }
 
-            /// The shortest text of a float is what was written: no arithmetic is done with it.
+            /// The shortest text of a float is the text in the file, so no arithmetic is needed.
             fn visit_f64<E: de::Error>(self, float: f64) -> Result<Usd, E> {
                 Usd::parse(&float.to_string()).map_err(E::custom)
             }

@@ -1,7 +1,7 @@
-//! What housecount itself consumes: a formula for each thing that it writes.
+//! Usage of housecount itself: a formula for each kind of item that it writes.
 //!
-//! Bytes come from what the formats are made of (docs/FORMATS.md), and the few constants below were
-//! measured by `cost::figures` of the integration tests, which also checks that the sums agree with
+//! Byte counts follow from the formats (docs/FORMATS.md). The few constants below were measured by
+//! `cost::figures` of the integration tests. These tests also check that the sums agree with
 //! consumed capacity to within 3 %.
 
 use super::plans::AudienceProfile;
@@ -10,7 +10,7 @@ use super::{MONTH_MS, share};
 use crate::ledger::KEYFRAME_CHUNKS;
 use crate::limits::EPOCH_MS_MAX;
 
-/// How housecount is set up, as far as it changes what it costs. Defaults are the settings' own.
+/// Settings of housecount that affect its cost. The defaults are those of the settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deployment {
     /// Number of nodes.
@@ -23,7 +23,7 @@ pub struct Deployment {
     pub snapshot_retention_ms: u64,
     /// `archive_flush`
     pub archive_flush_ms: u64,
-    /// How long heartbeats gather before they are written to a log in DynamoDB.
+    /// Time for which heartbeats gather before they are written to a log in DynamoDB.
     pub log_flush_ms: u64,
 }
 
@@ -40,56 +40,58 @@ impl Default for Deployment {
     }
 }
 
-/// Bits of an id of 16 bytes of base64url, and of where it stands among the others: FORMATS.md.
+/// Bits of an id of 16 bytes of base64url, and of its place among the others (FORMATS.md).
 const ID_BITS: u64 = 96 + 9 + 7;
-/// The ledger: bits of when one comes, and of who goes and when.
+/// Ledger: bits of the time at which a viewer joins, and of a leave and its time.
 const LEDGER_STAY_BITS: u64 = ID_BITS + 25;
-/// The ledger: what a chunk says of itself, of its stages and of how it is packed, and its item's
-/// keys and names.
+/// Ledger: bytes of a chunk's own header, stages and packing, and of its item's keys and names.
 const LEDGER_CHUNK_BYTES: u64 = 350;
-/// The ledger: bits of one who is silent for longer than a ttl and then resumes.
+/// Ledger: bits of a viewer who is silent for longer than a ttl and then resumes.
 const LEDGER_GAP_BITS: u64 = 2 * 22;
-/// Such gaps a viewer and hour: players that sleep, networks that break. The simulated audience has
-/// as many.
+/// Number of such gaps per viewer and day, from suspended players and broken networks. The
+/// simulated audience has as many.
 const GAPS_A_DAY: u64 = 12;
-/// The archive: bits of one who comes and goes.
+/// Archive: bits of a viewer who joins and leaves.
 const ARCHIVE_STAY_BITS: u64 = ID_BITS + 14;
-/// The archive: hundredths of a bit of a beat that comes when it was asked for, give or take a
-/// network.
+/// Archive: hundredths of a bit of a beat that arrives as scheduled, plus or minus the network's
+/// delay.
 const ARCHIVE_BEAT_CENTIBITS: u64 = 178;
-/// The archive and the log: an item's keys, names and header beside what it packs.
+/// Archive and log: bytes of an item's keys, names and header beside its packed content.
 const CHUNK_BYTES: u64 = 60;
-/// A stage in the roster: an ARN and three counts.
+/// Roster: bytes of a stage, which are an ARN and three counts.
 const ROSTER_STAGE_BYTES: u64 = 60;
-/// A snapshot as an item, with an ARN for a stage.
+/// Bytes of a snapshot's item, with an ARN as the stage.
 const SNAPSHOT_BYTES: u64 = 260;
-/// A lease of the archive is renewed so often: tasks/archive.rs.
+/// Time between two renewals of the archive's lease: tasks/archive.rs.
 const ARCHIVE_LEASE_MS: u64 = 150_000;
-/// A log's record: bytes of a steady beat, its ids again every twelfth time; and of one who comes.
+/// Log record: hundredths of a byte of a steady beat, with its ids at every twelfth beat. The other
+/// constant is the bytes of a new session.
 const LOG_BEAT_CENTIBYTES: u64 = 1_060;
 const LOG_STAY_BYTES: u64 = 30;
-/// An item of a DynamoDB log: bytes of a steady beat, of its names and what is around them, and of
-/// a session that is named for the first time in an epoch (its handle, and how the numbers of those
-/// that come together grow): docs/FORMATS.md.
+/// Item of a DynamoDB log, with the numbers of docs/FORMATS.md.
+///
+/// The first constant is hundredths of a byte of a steady beat. The second is the bytes of the
+/// names and of the framing. The third is the bytes of a session that is new in an epoch. It covers
+/// the session's handle, and the growth of the numbers of sessions that beat together.
 const FLUSH_BEAT_CENTIBYTES: u64 = 230;
 const FLUSH_BYTES: u64 = 100;
 const FLUSH_NAME_BYTES: u64 = 10;
 
-/// How long Redis keeps heartbeats, and by how much its stream is larger than what is in it:
-/// docs/OPERATIONS.md.
+/// Time for which Redis keeps heartbeats, and the size of its stream as a percentage of the content
+/// (docs/OPERATIONS.md).
 const LOG_KEPT_MS: u64 = 17 * 60_000;
 const STREAM_PERCENT: u64 = 130;
-/// What Redis has in memory when there is nothing in it.
+/// Memory of an empty Redis, bytes.
 const REDIS_BYTES: u64 = 4 << 20;
 
-/// How often something that is done every so often is done in a month.
+/// Returns how often a task with this interval runs in a month.
 #[must_use]
 pub fn times_a_month(every_ms: u64) -> u64 {
     MONTH_MS / every_ms.max(1)
 }
 
-/// `n` chunks of so many bytes on average, and what lies on top of some of them. Sizes vary, so
-/// that half a unit is lost to rounding.
+/// Returns the writes of `n` chunks of this average size. Sizes vary, so half a unit per chunk is
+/// lost to rounding.
 fn chunks(n: u64, bytes: u64) -> Units {
     let units = if bytes <= WRITE_BYTES {
         n
@@ -103,13 +105,13 @@ fn extra(n: u64, bytes: u64) -> Units {
     Units::writes(share(n, bytes, WRITE_BYTES))
 }
 
-/// How many come within `ms`, times `bits`, in bytes.
+/// Returns the bytes of the viewers that join within `ms`, at `bits` each.
 fn coming_bytes(of: &AudienceProfile, ms: u64, bits: u64) -> u64 {
     share(of.viewers.saturating_mul(ms), bits, of.stay_ms.saturating_mul(8))
 }
 
-/// Watch records: a chunk a window; everybody's ids again in a keyframe; each chunk read,
-/// consistently, by each node that hasn't written it.
+/// Returns the units of watch records: a chunk per window, with all viewers' ids again in a
+/// keyframe. Each node that hasn't written a chunk reads it consistently.
 #[must_use]
 pub fn ledger(of: &AudienceProfile, setup: &Deployment) -> Units {
     let windows = times_a_month(setup.window_ms);
@@ -129,7 +131,8 @@ pub fn ledger(of: &AudienceProfile, setup: &Deployment) -> Units {
     written.plus(read.times(windows).times(others))
 }
 
-/// Every heartbeat, packed: a chunk a flush; everybody's ids again in a keyframe.
+/// Returns the units of every heartbeat, packed: a chunk per flush, with all viewers' ids again in
+/// a keyframe.
 #[must_use]
 pub fn archive(of: &AudienceProfile, setup: &Deployment) -> Units {
     let flush_ms = setup.archive_flush_ms;
@@ -146,7 +149,7 @@ pub fn archive(of: &AudienceProfile, setup: &Deployment) -> Units {
         .plus(extra(times_a_month(crate::archive::KEYFRAME_MS), keyframe))
 }
 
-/// Counts: an item a stage, and the roster that names them all.
+/// Returns the units of snapshots: an item per stage, and the roster of all stages.
 #[must_use]
 pub fn snapshots(of: &AudienceProfile, setup: &Deployment) -> Units {
     let roster = of
@@ -160,8 +163,9 @@ pub fn snapshots(of: &AudienceProfile, setup: &Deployment) -> Units {
         .times(times_a_month(setup.snapshot_interval_ms))
 }
 
-/// Which node does what: a lease taken and given back by each node for a snapshot, one taken for a
-/// window, and with an archive one more. And the fence, raised once per window.
+/// Returns the units of leases and of the fence. For each snapshot each node takes and releases a
+/// lease. One lease is taken per window, and one more for an archive. The fence is raised once per
+/// window.
 #[must_use]
 pub fn leases(setup: &Deployment, has_archive: bool) -> Units {
     let snapshots = times_a_month(setup.snapshot_interval_ms).saturating_mul(2 * setup.nodes);
@@ -179,7 +183,7 @@ fn log_bytes(of: &AudienceProfile, ms: u64) -> u64 {
     beats.saturating_add(coming_bytes(of, ms, LOG_STAY_BYTES * 8))
 }
 
-/// Bytes of an item of a DynamoDB log that are said within a time, all nodes' together.
+/// Returns the bytes of events that all nodes put into items of a DynamoDB log within `ms`.
 fn flushed_bytes(of: &AudienceProfile, ms: u64) -> u64 {
     let beats = share(
         of.viewers.saturating_mul(ms),
@@ -189,8 +193,8 @@ fn flushed_bytes(of: &AudienceProfile, ms: u64) -> u64 {
     beats.saturating_add(coming_bytes(of, ms, LOG_STAY_BYTES * 8))
 }
 
-/// A log in DynamoDB read once more, consistently, by the node that writes the archive, every so
-/// often: what was said since at once.
+/// Returns the units of the archive's own reads of a DynamoDB log. The node that writes the archive
+/// reads it consistently each `every_ms`, all events since the last read at once.
 #[must_use]
 pub fn log_again(of: &AudienceProfile, setup: &Deployment, every_ms: u64) -> Units {
     let items = setup.nodes.saturating_mul(every_ms.div_ceil(setup.log_flush_ms.max(1)));
@@ -199,9 +203,11 @@ pub fn log_again(of: &AudienceProfile, setup: &Deployment, every_ms: u64) -> Uni
     read.times(times_a_month(every_ms))
 }
 
-/// The log where it is in DynamoDB. Each node puts an item a flush, and reads everybody's
-/// consistently every one and a half; in each epoch it says once who its numbers stand for.
-/// Measured: docs/PROOFS.md, "What a log in DynamoDB costs".
+/// Returns the units of a log in DynamoDB.
+///
+/// Each node puts an item per flush, and reads all nodes' items consistently every one and a half
+/// flushes. In each epoch it writes the session of each number once. Measured: docs/PROOFS.md,
+/// "What a log in DynamoDB costs".
 #[must_use]
 pub fn log(of: &AudienceProfile, setup: &Deployment) -> Units {
     let flushes = times_a_month(setup.log_flush_ms);
@@ -219,22 +225,22 @@ pub fn log(of: &AudienceProfile, setup: &Deployment) -> Units {
     put.plus(read.times(flushes * 2 / 3)).times(setup.nodes)
 }
 
-/// What Redis has in memory where the log is there.
+/// Returns the bytes of Redis's memory for a log in Redis.
 #[must_use]
 pub fn redis_bytes(of: &AudienceProfile) -> u64 {
     REDIS_BYTES.saturating_add(share(log_bytes(of, LOG_KEPT_MS), STREAM_PERCENT, 100))
 }
 
-/// Commands a month where the log is in Redis: an append of what gathered in 10 ms, and twenty
-/// reads a second by each node.
+/// Returns the commands per month for a log in Redis: an append per 10 ms at most, and twenty reads
+/// per second by each node.
 #[must_use]
 pub fn redis_commands(of: &AudienceProfile, setup: &Deployment) -> u64 {
     let appends = of.beats_a_month().min(times_a_month(10).saturating_mul(setup.nodes));
     appends.saturating_add(times_a_month(50).saturating_mul(setup.nodes))
 }
 
-/// Bytes that lie in the cold tier a month after the first: all of the ledger, counts for as long
-/// as they are kept.
+/// Returns the bytes stored in the cold tier after a month: all of the ledger, and snapshots for
+/// their retention.
 #[must_use]
 pub fn stored(of: &AudienceProfile, setup: &Deployment, has_archive: bool) -> u64 {
     let packed = if has_archive { archive(of, setup).writes } else { 0 };
@@ -248,14 +254,14 @@ pub fn stored(of: &AudienceProfile, setup: &Deployment, has_archive: bool) -> u6
 mod tests {
     use super::*;
 
-    /// Docs/COST.md, "Measured".
+    /// Compares with docs/COST.md, "Measured".
     #[test]
     fn the_ledger_is_as_measured() {
         let of = AudienceProfile { viewers: 9_840, ..AudienceProfile::default() };
         let units = ledger(&of, &Deployment::default());
         assert!((units.writes as f64 / 270_526.0 - 1.0).abs() < 0.03, "{units:?}");
         assert_eq!(units.read_halves, 0);
-        // Another node reads what the first one writes: 31 KB are eight units.
+        // Another node reads the first one's writes: 31 KB are eight units.
         let two = ledger(&of, &Deployment { nodes: 2, ..Deployment::default() });
         assert_eq!(two, Units { writes: units.writes, read_halves: 8_760 * 16 });
     }
@@ -267,20 +273,21 @@ mod tests {
         assert_eq!(snapshots(&of, &setup), Units { writes: 8_760 * 106, read_halves: 8_760 });
         assert_eq!(leases(&setup, false), Units::writes(8_760 * 4));
         assert_eq!(leases(&setup, true), Units::writes(8_760 * 6));
-        // Nobody: a chunk is a unit.
+        // Without viewers a chunk is one unit.
         let empty = AudienceProfile { viewers: 0, ..of };
         assert_eq!(ledger(&empty, &setup).writes, 8_760);
         assert_eq!(archive(&empty, &setup).writes, 87_600);
     }
 
-    /// Docs/PROOFS.md, "What a log in DynamoDB costs": two nodes for an hour.
+    /// Compares with docs/PROOFS.md, "What a log in DynamoDB costs": two nodes for an hour.
     #[test]
     fn the_log_is_as_measured() {
         let of = AudienceProfile { viewers: 10_229, ..AudienceProfile::default() };
         let units = log(&of, &Deployment { nodes: 2, ..Deployment::default() });
         let off = |model: u64, measured: f64| (model as f64 / (measured * 730.0) - 1.0).abs();
         assert!(off(units.writes, 7_398.0) < 0.03, "{}", units.writes / 730);
-        // With looks at the clock and at the past, which are no formula's: 270 an hour.
+        // The measured reads include 270 per hour of the clock and of past items, which no formula
+        // covers.
         assert!(
             off(units.read_halves / 2, 5_071.0 - 270.0) < 0.03,
             "{}",

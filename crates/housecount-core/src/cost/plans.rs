@@ -1,5 +1,5 @@
-//! What an audience costs by each plan that people know, and by housecount's own. A formula a plan,
-//! with the rule it comes from.
+//! Usage and cost of an audience under each well-known plan and under housecount's own. Each plan
+//! is a formula, with the rule it comes from.
 
 use super::own_usage::{self, Deployment, times_a_month};
 use super::prices::{CacheEngine, PriceList, Prices, Usd};
@@ -7,16 +7,16 @@ use super::units::{INDEX_BYTES, Units, WRITE_BYTES};
 use super::{MONTH_MS, share};
 use crate::limits::WRITE_BATCH_ITEMS;
 
-/// Who watches.
+/// Audience whose cost is estimated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AudienceProfile {
-    /// How many at once, all month.
+    /// Concurrent viewers, all month.
     pub viewers: u64,
-    /// On how many stages.
+    /// Number of stages.
     pub stages: u64,
-    /// For how long each, on average.
+    /// Average time that a viewer stays.
     pub stay_ms: u64,
-    /// Between two heartbeats.
+    /// Time between two heartbeats.
     pub interval_ms: u64,
 }
 
@@ -27,36 +27,36 @@ impl Default for AudienceProfile {
 }
 
 impl AudienceProfile {
-    /// Heartbeats a month.
+    /// Returns the heartbeats per month.
     #[must_use]
     pub fn beats_a_month(&self) -> u64 {
         share(self.viewers, MONTH_MS, self.interval_ms)
     }
 
-    /// Hours that are watched a month, all viewers together.
+    /// Returns the hours watched per month, all viewers together.
     #[must_use]
     pub fn viewer_hours(&self) -> u64 {
         self.viewers.saturating_mul(super::MONTH_HOURS)
     }
 }
 
-/// Which plan.
+/// Kind of plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PlanKind {
-    /// An item a heartbeat, no Redis.
+    /// An item per heartbeat, without Redis.
     PureDynamoDb,
-    /// Redis and nothing else.
+    /// Redis only.
     PureRedis,
-    /// Redis for now, counts in DynamoDB every five minutes.
+    /// Redis for live counts, and counts in DynamoDB every five minutes.
     Hybrid,
-    /// The same, and every heartbeat in DynamoDB, 25 a call.
+    /// The hybrid plan, and every heartbeat in DynamoDB, 25 per call.
     Batched,
-    /// What this program does.
+    /// This program.
     Housecount,
 }
 
 impl PlanKind {
-    /// As the API has it.
+    /// Returns the plan's id in the API.
     #[must_use]
     pub fn id(self) -> &'static str {
         match self {
@@ -69,47 +69,47 @@ impl PlanKind {
     }
 }
 
-/// What a plan needs of Redis.
+/// Memory and commands that a plan needs of Redis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RedisRequirements {
     /// Bytes in its memory.
     pub bytes: u64,
-    /// Commands a month.
+    /// Commands per month.
     pub commands: u64,
 }
 
-/// A plan, and what it consumes a month.
+/// A plan, and its usage per month.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CostPlan {
     /// Kind of plan.
     pub kind: PlanKind,
-    /// For people.
+    /// Name for people.
     pub name: &'static str,
-    /// How housecount runs it.
+    /// Flags with which housecount runs this plan.
     pub run_by: &'static str,
-    /// What is lost when the worst single thing fails.
+    /// Data lost in the worst single failure.
     pub loses: &'static str,
-    /// DynamoDB, by what for.
+    /// Units of DynamoDB, by purpose.
     pub parts: Vec<(&'static str, Units)>,
-    /// Redis, if there is one.
+    /// Requirements of Redis, if the plan has one.
     pub redis: Option<RedisRequirements>,
-    /// Bytes that lie in DynamoDB after a month.
+    /// Bytes stored in DynamoDB after a month.
     pub stored_bytes: u64,
 }
 
-/// What a plan costs a month.
+/// Cost of a plan per month.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bill {
-    /// DynamoDB's requests.
+    /// Cost of DynamoDB's requests.
     pub requests: Usd,
-    /// DynamoDB's storage, after a month.
+    /// Cost of DynamoDB's storage, after a month.
     pub storage: Usd,
-    /// The smallest Valkey node that holds it; serverless where none does.
+    /// Cost of the smallest Valkey node that is large enough, or of serverless if no node is.
     pub redis: Usd,
 }
 
 impl Bill {
-    /// All of it.
+    /// Returns the sum of all parts.
     #[must_use]
     pub fn total(&self) -> Usd {
         self.requests.plus(self.storage).plus(self.redis)
@@ -117,13 +117,13 @@ impl Bill {
 }
 
 impl CostPlan {
-    /// All units together.
+    /// Returns the units of all parts together.
     #[must_use]
     pub fn units(&self) -> Units {
         self.parts.iter().fold(Units::default(), |sum, (_, units)| sum.plus(*units))
     }
 
-    /// The bill, on demand.
+    /// Returns the bill at on-demand prices.
     #[must_use]
     pub fn bill(&self, prices: &Prices, list: PriceList) -> Bill {
         let redis = self.redis.map_or(Usd(0), |need| need.month(prices));
@@ -136,7 +136,7 @@ impl CostPlan {
 }
 
 impl RedisRequirements {
-    /// A month of it: by node where one is large enough, or else serverless.
+    /// Returns the cost of a month: by node if one is large enough, otherwise serverless.
     #[must_use]
     pub fn month(&self, prices: &Prices) -> Usd {
         let node = prices.node(CacheEngine::Valkey, self.bytes);
@@ -147,14 +147,17 @@ impl RedisRequirements {
     }
 }
 
-/// A heartbeat as an item: keys with an ARN and a time, and four attributes. Well below a unit.
+/// Bytes of a heartbeat as an item: keys with an ARN and a time, and four attributes. This is well
+/// below a write unit.
 const HEARTBEAT_BYTES: u64 = 230;
-/// A viewer in Redis the usual way, a key each: an ARN and an id, with Redis's own overhead.
+/// Bytes of a viewer in Redis the usual way, as a key each: an ARN and an id, with Redis's own
+/// overhead.
 const KEY_BYTES: u64 = 250;
 
-/// Every heartbeat is put as an item of less than a KB, and the viewer's item is read
-/// (consistently, less than 4 KB) to answer: a write and a read unit each. An item a viewer,
-/// replaced each time.
+/// Plan with an item of less than a KB per viewer, which every heartbeat replaces.
+///
+/// To answer, the server reads the viewer's item (consistently, less than 4 KB). So each heartbeat
+/// takes a write unit and a read unit.
 #[must_use]
 pub fn pure_dynamodb(of: &AudienceProfile) -> CostPlan {
     let beats = of.beats_a_month();
@@ -177,7 +180,7 @@ fn usual_redis(of: &AudienceProfile) -> RedisRequirements {
     }
 }
 
-/// A key a viewer, and nothing that outlives Redis.
+/// Plan with a key per viewer, and no data that outlives Redis.
 #[must_use]
 pub fn pure_redis(of: &AudienceProfile) -> CostPlan {
     CostPlan {
@@ -191,8 +194,8 @@ pub fn pure_redis(of: &AudienceProfile) -> CostPlan {
     }
 }
 
-/// Redis, and every five minutes an item of less than a KB for each stage's count, kept 30 days.
-/// There is no watch time in it.
+/// Plan with Redis, and an item of less than a KB for each stage's count every five minutes. Counts
+/// are kept 30 days. The plan has no watch time.
 #[must_use]
 pub fn hybrid(of: &AudienceProfile) -> CostPlan {
     let counts = of.stages.saturating_mul(times_a_month(SYNC_MS));
@@ -207,18 +210,18 @@ pub fn hybrid(of: &AudienceProfile) -> CostPlan {
     }
 }
 
-/// How often the hybrid plan writes.
+/// Interval at which the hybrid plan writes.
 const SYNC_MS: u64 = 300_000;
 
-/// What the hybrid plan's watch records take if each viewer's is an item, as it is often drawn: a
-/// write for each viewer every five minutes.
+/// Returns the units of watch records as an item per viewer, as the hybrid plan is often drawn.
+/// Each viewer takes a write every five minutes.
 #[must_use]
 pub fn watch_items(of: &AudienceProfile) -> Units {
     Units::writes(of.viewers.saturating_mul(times_a_month(SYNC_MS)))
 }
 
-/// The hybrid, and every heartbeat as an item, 25 a BatchWriteItem. A batch is counted item by
-/// item, each rounded up to a KB: as many units as without.
+/// The hybrid plan, and every heartbeat as an item, 25 per BatchWriteItem. DynamoDB bills a batch
+/// item by item, each rounded up to a KB, so it takes as many units as single writes.
 #[must_use]
 pub fn batched(of: &AudienceProfile) -> CostPlan {
     let (beats, counts) = (of.beats_a_month(), hybrid(of));
@@ -233,14 +236,15 @@ pub fn batched(of: &AudienceProfile) -> CostPlan {
     }
 }
 
-/// What those who draw that plan count: a unit for each KB of a batch's 25 items together.
+/// Returns the units that descriptions of that plan usually count: one for each KB of a batch's 25
+/// items together.
 #[must_use]
 pub fn batched_as_claimed(of: &AudienceProfile) -> Units {
     let batch = WRITE_BATCH_ITEMS as u64;
     Units::writes(share(of.beats_a_month(), (batch * HEARTBEAT_BYTES).div_ceil(WRITE_BYTES), batch))
 }
 
-/// Where housecount's log is.
+/// Place of housecount's log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogBackend {
     /// In this process, or on its disk.
@@ -251,19 +255,18 @@ pub enum LogBackend {
     DynamoDb,
 }
 
-/// Which archive it keeps.
+/// Kind of archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ArchiveKind {
     /// No archive.
     Off,
     /// Packed chunks.
     Packed,
-    /// An item a heartbeat.
+    /// An item per heartbeat.
     Items,
 }
 
-/// This program: the ledger, counts, leases, and where it is asked for an archive, or a log in
-/// DynamoDB.
+/// This program: the ledger, snapshots, leases, and if wanted an archive or a log in DynamoDB.
 #[must_use]
 pub fn housecount(
     of: &AudienceProfile,
@@ -287,10 +290,10 @@ pub fn housecount(
         }
     }
     if log == LogBackend::DynamoDb {
-        // With one node alone it would lie on its disk.
+        // With one node alone the log would be on its disk.
         let setup = Deployment { nodes: setup.nodes.max(2), ..*setup };
         parts.push(("log", own_usage::log(of, &setup)));
-        // A slot at once where it is packed; where each is an item, thirty times as often.
+        // A packed archive reads a slot at once. An archive of items reads thirty times as often.
         let again = |every_ms| ("log, for the archive", own_usage::log_again(of, &setup, every_ms));
         match kept {
             ArchiveKind::Off => {}
@@ -328,7 +331,7 @@ pub fn housecount(
     }
 }
 
-/// The four plans that people know.
+/// Returns the four well-known plans.
 #[must_use]
 pub fn standard_plans(of: &AudienceProfile) -> Vec<CostPlan> {
     vec![pure_dynamodb(of), pure_redis(of), hybrid(of), batched(of)]
@@ -345,7 +348,7 @@ mod tests {
         plan.bill(&ours(), list).requests.0
     }
 
-    /// By hand: 10,000 viewers x 730 h x 120 = 876 million heartbeats.
+    /// Computed by hand: 10,000 viewers x 730 h x 120 = 876 million heartbeats.
     #[test]
     fn the_four_plans_are_as_by_hand() {
         let of = AudienceProfile::default();
@@ -361,7 +364,7 @@ mod tests {
         assert_eq!(requests(&hybrid(&of), PriceList::Before), 1_095_000);
         assert_eq!(requests(&batched(&of), PriceList::Now), 547_500_000);
         assert_eq!(requests(&batched(&of), PriceList::Before), 1_095_000_000);
-        // 876 million x 330 bytes are 269.2 GiB, of which 25 at no charge.
+        // 876 million x 330 bytes are 269.2 GiB, of which 25 are free of charge.
         assert_eq!(batched(&of).bill(&ours(), PriceList::Now).storage, Usd(61_056_682));
     }
 
@@ -371,7 +374,7 @@ mod tests {
         // 10,000 viewers x 8,760 writes.
         assert_eq!(prices.units(watch_items(&of), PriceList::Now), Usd(54_750_000));
         assert_eq!(prices.units(watch_items(&of), PriceList::Before), Usd(109_500_000));
-        // 25 items of 230 bytes are 6 KB: as if they were 6 units, of 25.
+        // 25 items of 230 bytes are 6 KB, which would be 6 units instead of 25.
         assert_eq!(batched_as_claimed(&of).writes, 876_000_000 * 6 / 25);
     }
 

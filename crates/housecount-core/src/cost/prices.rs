@@ -1,7 +1,7 @@
-//! Every price, from one dated file (`prices.toml`, which says the source of each).
+//! Every price, from one dated file (`prices.toml`, with the source of each).
 //!
-//! The file is read by whoever can read TOML; here are the types it is read into, and what a
-//! quantity comes to.
+//! The file is parsed outside this crate. This module has the types of its content, and computes
+//! the cost of a quantity.
 
 use serde::Deserialize;
 
@@ -9,14 +9,14 @@ pub use super::money::Usd;
 use super::units::Units;
 use super::{MONTH_HOURS, share};
 
-/// The prices that come with this program: a TOML text of [`Prices`].
+/// Prices that come with this program: a TOML text of [`Prices`].
 pub const DEFAULT_PRICES: &str = include_str!("prices.toml");
-/// Which of DynamoDB's list prices.
+/// Version of DynamoDB's list prices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PriceList {
     /// Since November 2024.
     Now,
-    /// Until then.
+    /// Until November 2024.
     Before,
 }
 
@@ -26,21 +26,21 @@ pub enum PriceList {
 pub struct Prices {
     /// Region and date, for people.
     pub name: String,
-    /// On demand.
+    /// DynamoDB, on demand.
     pub dynamodb: OnDemand,
-    /// By capacity.
+    /// DynamoDB, by provisioned capacity.
     pub provisioned: Provisioned,
-    /// What lies there.
+    /// DynamoDB's storage.
     pub storage: Storage,
     /// Redis that scales by itself.
     pub serverless: Serverless,
-    /// What it is all about.
+    /// IVS, whose audience housecount counts.
     pub ivs: Ivs,
     /// Redis nodes, of each engine the smaller ones first.
     pub node: Vec<RedisNode>,
 }
 
-/// DynamoDB on demand, a million units.
+/// Prices of DynamoDB on demand, per million units.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OnDemand {
@@ -48,13 +48,13 @@ pub struct OnDemand {
     pub write_million: Usd,
     /// Read request units.
     pub read_million: Usd,
-    /// Until November 2024.
+    /// Write request units until November 2024.
     pub write_million_before: Usd,
-    /// Until November 2024.
+    /// Read request units until November 2024.
     pub read_million_before: Usd,
 }
 
-/// DynamoDB by capacity, a unit and hour.
+/// Prices of DynamoDB by provisioned capacity, per unit and hour.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Provisioned {
@@ -62,43 +62,43 @@ pub struct Provisioned {
     pub write_hour: Usd,
     /// A read unit.
     pub read_hour: Usd,
-    /// Write units at no charge.
+    /// Write units free of charge.
     pub write_free: u64,
-    /// Read units at no charge.
+    /// Read units free of charge.
     pub read_free: u64,
 }
 
-/// DynamoDB's storage.
+/// Prices of DynamoDB's storage.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Storage {
-    /// A GB and month.
+    /// Price per GB and month.
     pub gb_month: Usd,
-    /// GB at no charge.
+    /// GB free of charge.
     pub gb_free: u64,
 }
 
-/// ElastiCache Serverless.
+/// Prices of ElastiCache Serverless.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Serverless {
-    /// A GB (10^9 bytes) and hour.
+    /// Price per GB (10^9 bytes) and hour.
     pub gb_hour: Usd,
-    /// Bytes that are charged in any case.
+    /// Minimum of bytes that are charged.
     pub bytes_min: u64,
-    /// A million ElastiCache processing units: a command each, or a KB of it.
+    /// Price per million ElastiCache processing units. Each is a command, or a KB of one.
     pub ecpu_million: Usd,
 }
 
-/// IVS real-time.
+/// Price of IVS real-time.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ivs {
-    /// A participant and hour.
+    /// Price per participant and hour.
     pub participant_hour: Usd,
 }
 
-/// Which server a node runs.
+/// Server that a node runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CacheEngine {
@@ -112,18 +112,18 @@ pub enum CacheEngine {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RedisNode {
-    /// Its type.
+    /// Node type.
     pub name: String,
-    /// Its server.
+    /// Server that it runs.
     pub engine: CacheEngine,
-    /// An hour of it.
+    /// Price per hour.
     pub hour: Usd,
-    /// Its `maxmemory`.
+    /// `maxmemory` of the node.
     pub bytes_max: u64,
 }
 
 impl RedisNode {
-    /// A month of it.
+    /// Returns the price of a month.
     #[must_use]
     pub fn month(&self) -> Usd {
         self.hour.times(MONTH_HOURS)
@@ -131,10 +131,10 @@ impl RedisNode {
 }
 
 impl Prices {
-    /// What can be wrong with prices that were read.
+    /// Checks prices that were parsed.
     ///
     /// # Errors
-    /// What, and the key.
+    /// Returns a message with the key and the problem.
     pub fn check(&self) -> Result<(), String> {
         for engine in [CacheEngine::Valkey, CacheEngine::Redis] {
             let sizes: Vec<u64> = self
@@ -156,7 +156,7 @@ impl Prices {
         Ok(())
     }
 
-    /// What consumed units cost on demand, rounded once.
+    /// Returns the cost of units on demand, rounded once.
     #[must_use]
     pub fn units(&self, units: Units, list: PriceList) -> Usd {
         let of = &self.dynamodb;
@@ -169,15 +169,15 @@ impl Prices {
         Usd(u64::try_from((halves + 1_000_000) / 2_000_000).unwrap_or(u64::MAX))
     }
 
-    /// What so many bytes cost a month where they lie, if nothing else lies there.
+    /// Returns the storage cost of `bytes` per month, if they are the only data of the account.
     #[must_use]
     pub fn stored(&self, bytes: u64) -> Usd {
         let free = self.storage.gb_free.saturating_mul(1 << 30);
         Usd(share(bytes.saturating_sub(free), self.storage.gb_month.0, 1 << 30))
     }
 
-    /// What capacity for `units` a month costs if they come evenly, and it is used by
-    /// [`UTILIZATION_PERCENT`]: whole units a second.
+    /// Returns the cost of provisioned capacity for `units` per month at an even rate, used to
+    /// [`UTILIZATION_PERCENT`]. Capacity is whole units per second.
     #[must_use]
     pub fn provisioned(&self, units: Units) -> Usd {
         let seconds = MONTH_HOURS * 3_600;
@@ -192,25 +192,24 @@ impl Prices {
         an_hour.times(MONTH_HOURS)
     }
 
-    /// How far capacity must be used to be cheaper than paying by request, in percent, rounded up:
-    /// writes.
+    /// Returns the utilization, in percent rounded up, above which provisioned writes are cheaper
+    /// than on-demand writes.
     #[must_use]
     pub fn provisioned_wins_at_percent(&self) -> u64 {
-        // A unit used all the time makes 3,600 requests an hour.
+        // A unit that is used all the time makes 3,600 requests per hour.
         let on_demand_hour = u128::from(self.dynamodb.write_million.0) * 3_600;
         let hour = u128::from(self.provisioned.write_hour.0) * 1_000_000 * 100;
         u64::try_from(hour.div_ceil(on_demand_hour.max(1))).unwrap_or(u64::MAX)
     }
 
-    /// The smallest node that holds `bytes`; `None` if none does. [`HEADROOM`] says what "holds"
-    /// is.
+    /// Returns the smallest node that holds `bytes` with [`HEADROOM`], or `None` if no node does.
     #[must_use]
     pub fn node(&self, engine: CacheEngine, bytes: u64) -> Option<&RedisNode> {
         let fits = |node: &&RedisNode| node.engine == engine && bytes <= node.bytes_max / HEADROOM;
         self.node.iter().find(fits)
     }
 
-    /// A month of serverless Redis with so many bytes and processing units.
+    /// Returns the cost of a month of serverless Redis with this many bytes and processing units.
     #[must_use]
     pub fn serverless(&self, bytes: u64, ecpus: u64) -> Usd {
         let of = &self.serverless;
@@ -220,17 +219,19 @@ impl Prices {
     }
 }
 
-/// How far provisioned capacity is used: the target that AWS's auto scaling comes with (DynamoDB
-/// Developer Guide, "Managing throughput capacity automatically", 2026-10). An audience that comes
-/// and goes with the evening uses less.
+/// Utilization of provisioned capacity: the default target of AWS's auto scaling (DynamoDB
+/// Developer Guide, "Managing throughput capacity automatically", 2026-10). An audience that varies
+/// with the time of day uses less.
 pub const UTILIZATION_PERCENT: u64 = 70;
-/// A node holds what it can hold twice of. ElastiCache reserves a quarter of `maxmemory`, and half
-/// on micro nodes, for backups and failovers (User Guide, "Managing reserved memory", 2026-10),
-/// which halves the smallest and leaves the others half as much again.
+/// Factor by which a node's `maxmemory` must exceed the data.
+///
+/// ElastiCache reserves a quarter of `maxmemory`, and half on micro nodes, for backups and
+/// failovers (User Guide, "Managing reserved memory", 2026-10). After this reserve the smallest
+/// nodes are just large enough, and the others have half as much again.
 pub const HEADROOM: u64 = 2;
 
 impl CacheEngine {
-    /// As the file has it.
+    /// Returns the engine's name in the file.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -258,14 +259,14 @@ mod tests {
         let million = Units { writes: 1_000_000, read_halves: 2_000_000 };
         assert_eq!(prices.units(million, PriceList::Now), Usd(750_000));
         assert_eq!(prices.units(million, PriceList::Before), Usd(1_500_000));
-        // 25 of 125 units and 25 GB of 125 at no charge, and 70 % of capacity used.
+        // Of 125 units 25 are free, of 125 GB 25, and 70 % of the capacity is used.
         let seconds = MONTH_HOURS * 3_600;
         let steady = Units { writes: 70 * seconds, read_halves: 2 * 70 * seconds };
         assert_eq!(prices.provisioned(steady), Usd(75 * 730 * (650 + 130)));
         assert_eq!(prices.stored(125 << 30), Usd(25_000_000));
         assert_eq!(prices.stored(25 << 30), Usd(0));
         assert_eq!(prices.provisioned_wins_at_percent(), 29);
-        // 100 MB of $0.084 a GB-hour.
+        // 100 MB at $0.084 per GB-hour.
         assert_eq!(prices.serverless(0, 1_000_000), Usd(6_132_000 + 2_300));
     }
 

@@ -1,10 +1,14 @@
-//! What DynamoDB counts: capacity units by its own rules (Developer Guide, "DynamoDB item sizes and
+//! Capacity units that DynamoDB bills, by its own rules (Developer Guide, "DynamoDB item sizes and
 //! formats", "DynamoDB read and write operations", 2026-10).
 //!
-//! The tests below are the guide's own examples. Where the rules surprise: a batch is counted item
-//! by item, each rounded up to a KB; a write is as large as the larger of the item before and
-//! after, also an update of one attribute; a conditional write that is refused is counted; a Query
-//! is rounded once, over all it reads; deletion by TTL is not counted at all.
+//! The tests below are the guide's own examples. Some rules are surprising:
+//!
+//! - A batch is billed item by item, each rounded up to a KB.
+//! - A write is as large as the larger of the item before and after, also for an update of one
+//!   attribute.
+//! - A refused conditional write is billed.
+//! - A Query is rounded once, over all it reads.
+//! - Deletion by TTL is not billed at all.
 
 use crate::item::{Attr, Item};
 
@@ -12,11 +16,11 @@ use crate::item::{Attr, Item};
 pub const WRITE_BYTES: u64 = 1_024;
 /// Bytes of a read unit.
 pub const READ_BYTES: u64 = 4_096;
-/// Bytes that an item takes beyond its own where it lies, for its index. They are stored and
-/// charged as such, but not in units.
+/// Bytes of an item's index entry, beyond its own bytes. They are stored and billed as storage, but
+/// not in units.
 pub const INDEX_BYTES: u64 = 100;
 
-/// Capacity units. Reads in halves, since an eventually consistent one is half a unit. Sums
+/// Capacity units. Reads are in halves, because an eventually consistent one is half a unit. Sums
 /// saturate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Units {
@@ -27,13 +31,13 @@ pub struct Units {
 }
 
 impl Units {
-    /// Write units only.
+    /// Returns write units only.
     #[must_use]
     pub fn writes(writes: u64) -> Units {
         Units { writes, read_halves: 0 }
     }
 
-    /// The sum.
+    /// Returns the sum.
     #[must_use]
     pub fn plus(self, other: Units) -> Units {
         Units {
@@ -42,7 +46,7 @@ impl Units {
         }
     }
 
-    /// So many times as much.
+    /// Returns the units multiplied by `n`.
     #[must_use]
     pub fn times(self, n: u64) -> Units {
         Units {
@@ -51,7 +55,7 @@ impl Units {
         }
     }
 
-    /// What there is more than before.
+    /// Returns the difference from an earlier count, zero if that is larger.
     #[must_use]
     pub fn since(self, before: Units) -> Units {
         Units {
@@ -61,38 +65,38 @@ impl Units {
     }
 }
 
-/// What a read must have seen.
+/// Consistency of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Consistency {
-    /// Perhaps not the last write.
+    /// May miss the last writes.
     Eventual,
-    /// Every write before.
+    /// Sees every earlier write.
     Strong,
-    /// All of a transaction or nothing.
+    /// Sees all of a transaction or nothing.
     Transactional,
 }
 
-/// A put, an update or a delete of an item that has so many bytes after it or had before it,
-/// whichever is more. The same if a condition refuses it.
+/// Returns the units of a put, an update or a delete. `bytes` is the larger size of the item before
+/// and after. A write that its condition refuses takes as many.
 #[must_use]
 pub fn write(bytes: u64) -> Units {
     Units::writes(bytes.div_ceil(WRITE_BYTES).max(1))
 }
 
-/// The same as part of a transaction: once to prepare, once to commit.
+/// Returns the units of a write in a transaction: once to prepare, once to commit.
 #[must_use]
 pub fn write_in_transaction(bytes: u64) -> Units {
     write(bytes).times(2)
 }
 
-/// A BatchWriteItem: item by item, as if each were put alone.
+/// Returns the units of a BatchWriteItem: item by item, as if each were put alone.
 #[must_use]
 pub fn write_batch(items: impl IntoIterator<Item = u64>) -> Units {
     items.into_iter().map(write).fold(Units::default(), Units::plus)
 }
 
-/// A GetItem of an item of so many bytes (none: zero), or a Query that read so many altogether,
-/// also those it then filtered out.
+/// Returns the units of a GetItem of an item of this size (zero without an item). For a Query,
+/// `bytes` is the size of all items read, also of those that it filtered out.
 #[must_use]
 pub fn read(bytes: u64, consistency: Consistency) -> Units {
     let halves = match consistency {
@@ -103,20 +107,20 @@ pub fn read(bytes: u64, consistency: Consistency) -> Units {
     Units { writes: 0, read_halves: bytes.div_ceil(READ_BYTES).max(1).saturating_mul(halves) }
 }
 
-/// A BatchGetItem: item by item, as if each were got alone.
+/// Returns the units of a BatchGetItem: item by item, as if each were read alone.
 #[must_use]
 pub fn read_batch(items: impl IntoIterator<Item = u64>, consistency: Consistency) -> Units {
     items.into_iter().map(|bytes| read(bytes, consistency)).fold(Units::default(), Units::plus)
 }
 
-/// Deletion of an expired item.
+/// Returns the units of the deletion of an expired item, which are zero.
 #[must_use]
 pub fn expire(_bytes: u64) -> Units {
     Units::default()
 }
 
-/// An item's bytes: the names of its attributes and their values, with its keys under the names
-/// `pk` and `sk`.
+/// Returns an item's bytes: the names of its attributes and their values, with its keys under the
+/// names `pk` and `sk`.
 #[must_use]
 pub fn item_bytes(pk: &str, sk: &str, item: &Item) -> u64 {
     let keys = "pk".len() + pk.len() + "sk".len() + sk.len();
@@ -124,8 +128,8 @@ pub fn item_bytes(pk: &str, sk: &str, item: &Item) -> u64 {
     attributes.fold(keys as u64, u64::saturating_add)
 }
 
-/// A value's bytes. Binary counts raw, a number a byte and one for every two digits between its
-/// leading and trailing zeros, a map three and one for each element.
+/// Returns a value's bytes. Binary counts raw. A number counts one byte, and one for every two
+/// digits between its leading and trailing zeros. A map counts three, and one for each element.
 #[must_use]
 pub fn attr_bytes(value: &Attr) -> u64 {
     match value {
@@ -150,7 +154,7 @@ mod tests {
 
     const KB: u64 = 1_024;
 
-    /// (what the guide says, what we count, what it says that is), in half read units or write
+    /// Columns: the guide's example, our units, the guide's units in half read units or write
     /// units.
     #[test]
     fn the_guides_examples() {

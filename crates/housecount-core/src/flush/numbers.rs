@@ -1,4 +1,4 @@
-//! Books: who has which number, by writer and epoch.
+//! Number tables: the session of each number, by writer and epoch.
 
 use std::collections::BTreeMap;
 
@@ -6,15 +6,15 @@ use super::NumberEntry;
 use crate::limits::EPOCHS_MAX;
 use crate::time::UnixMs;
 
-/// What the items of one epoch add up to. It only grows, so that an early item can be read with a
-/// later book.
+/// Content of the items of one epoch so far. It only grows, so an early item can be read with a
+/// later table.
 #[derive(Clone, Debug, Default)]
 pub(super) struct NumberTable {
     pub(super) stages: Vec<Box<str>>,
     pub(super) entries: Vec<NumberEntry>,
 }
 
-/// The books that a reader keeps, [`EPOCHS_MAX`] at most.
+/// Number tables that a reader keeps, at most [`EPOCHS_MAX`].
 #[derive(Debug, Default)]
 pub struct NumberTables {
     books: BTreeMap<(u32, UnixMs), (u64, NumberTable)>,
@@ -22,19 +22,19 @@ pub struct NumberTables {
 }
 
 impl NumberTables {
-    /// How many there are.
+    /// Returns the number of tables.
     #[must_use]
     pub fn len(&self) -> usize {
         self.books.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no tables.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.books.is_empty()
     }
 
-    /// The book of a writer's epoch; a new one only for the `is_first` item of it.
+    /// Returns the table of a writer's epoch. Creates it only for the `is_first` item of the epoch.
     pub(super) fn find(
         &mut self,
         writer: u32,

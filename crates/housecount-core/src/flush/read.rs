@@ -1,4 +1,4 @@
-//! Reading flushes back, as records.
+//! Decoding of flushes into records.
 
 use super::numbers::{NumberTable, NumberTables};
 use super::{NumberEntry, PACKED, RAW, SPAN_MS_MAX, VERSION};
@@ -14,35 +14,36 @@ use crate::packing::bits::BitReader;
 use crate::record::{self, RecordEntry};
 use crate::time::UnixMs;
 
-/// What an item says.
+/// Content of an item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DecodedFlush {
-    /// When a node that knows all was there; zero if that isn't said.
+    /// Time at which a node with complete state was attending; zero if the item has none.
     pub attended: UnixMs,
     /// The record: the same events, in another order.
     pub record: Vec<u8>,
 }
 
-/// Why an item can't be read.
+/// Reason why an item can't be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FlushError {
-    /// Its bytes are not what a writer made.
+    /// The bytes were not made by a writer.
     #[error(transparent)]
     Bytes(#[from] DecodeError),
-    /// Items of its epoch that came before it have not been read: they lie from here on.
+    /// Earlier items of its epoch have not been read. They are in the log from `begun` on.
     #[error("the items since its epoch began at {begun} have not all been read")]
     MissingEarlier {
-        /// When the epoch began.
+        /// Start of the epoch.
         begun: UnixMs,
     },
 }
 
 impl NumberTables {
-    /// What a writer's item at `position` says. Items of an epoch must be read in their order; any
-    /// of them may be read again.
+    /// Decodes a writer's item at `position`. Items of an epoch must be read in their order. Any of
+    /// them may be read again.
     ///
     /// # Errors
-    /// See [`FlushError`].
+    /// Returns `Bytes` if the item is damaged or invalid, and `MissingEarlier` if items before it
+    /// have not been read.
     pub fn read(
         &mut self,
         writer: u32,
@@ -108,7 +109,7 @@ impl NumberTables {
     }
 }
 
-/// Takes in what an item adds to its book. What is there already is the same: whoever wrote it gave
+/// Adds an item's new entries to its table. Existing entries are the same, because the writer gave
 /// each number once.
 fn read_new_entries(
     book: &mut NumberTable,
@@ -146,7 +147,7 @@ fn read_new_entries(
     Ok(())
 }
 
-/// The beats and leaves of those who have a number.
+/// Decodes the beats and leaves of sessions that have a number.
 fn numbers<'a>(
     book: &'a NumberTable,
     mut reader: ByteReader<'a>,

@@ -1,4 +1,4 @@
-//! Flushes against the records they say again.
+//! Compares flushes with the records they were made from.
 
 use proptest::prelude::*;
 
@@ -134,7 +134,7 @@ fn epochs_max_books_are_kept() {
     assert!(books.read(1, AT.plus(1), &items[1][1]).is_ok());
 }
 
-/// (moment, kind, stage, viewer, by handle)
+/// Columns: time, kind, stage, viewer, by handle.
 type Drawn = Vec<(u64, bool, u8, u8, bool)>;
 
 fn drawn() -> impl Strategy<Value = Vec<(Drawn, bool)>> {
@@ -143,8 +143,8 @@ fn drawn() -> impl Strategy<Value = Vec<(Drawn, bool)>> {
 }
 
 proptest! {
-    /// Whatever is said, with items that were lost in between: it is read back as the same set, ids
-    /// where they were told.
+    /// Any events, with items lost in between, are read back as the same set. Events with ids keep
+    /// them.
     #[test]
     fn what_is_written_is_read(drawn in drawn()) {
         let (mut writer, mut books, mut at) = (FlushEncoder::default(), NumberTables::default(), AT);
@@ -165,8 +165,8 @@ proptest! {
                 let flushed = books.read(9, at, &item).unwrap();
                 prop_assert_eq!(flushed.attended, at.minus(3));
                 let read = record::decode(&flushed.record).unwrap();
-                // By handle, kind and time; that ids are told as well where they were not is only
-                // more.
+                // Compares handle, kind and time. A reader may return ids for events that were
+                // given by handle.
                 let key = |entries: &RecordEntry<'_>| match entries {
                     RecordEntry::Full(event) => (handle(event).bytes(), event.kind, event.at),
                     RecordEntry::ByHandle { at, handle } => (handle.bytes(), EventKind::Beat, *at),
@@ -187,7 +187,7 @@ proptest! {
         prop_assert_eq!((flushed.record, flushed.attended), (bytes, UnixMs::ZERO));
     }
 
-    /// Behind a right checksum anything may stand: it is an error or a record, never a panic.
+    /// Any bytes may follow a right checksum. They are an error or a record, never a panic.
     #[test]
     fn sealed_noise_never_panics(noise: Vec<u8>, age in 0u64..3, counts in proptest::collection::vec(0u64..4, 0..14)) {
         let mut books = NumberTables::default();
@@ -201,7 +201,7 @@ proptest! {
     }
 }
 
-/// Two sessions with one handle: the second is told whole each time.
+/// Two sessions with one handle: the second one is written with its ids each time.
 #[test]
 fn sessions_that_share_a_handle_are_logged_in_full() {
     let (ann, bob) = (beat(AT, "s", "ann"), beat(AT, "s", "bob"));

@@ -1,4 +1,4 @@
-//! Writing flushes: a writer, and the numbers that it has given.
+//! Encoding of flushes: a writer, and the numbers that it has given.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ use crate::time::UnixMs;
 /// per partition.
 #[derive(Debug, Default)]
 pub struct FlushEncoder {
-    /// When the epoch began; none before the first item, and after one that may not lie in the log.
+    /// Start of the epoch. `None` before the first item, and after one that may not be in the log.
     begun: Option<UnixMs>,
     key: HandleKey,
     book: NumberTable,
@@ -24,10 +24,10 @@ pub struct FlushEncoder {
     stages: HashMap<Box<str>, u32, foldhash::fast::FixedState>,
 }
 
-/// What an item tells beside its events' numbers.
+/// Parts of an item, besides new entries.
 #[derive(Default)]
 struct FlushAdditions<'a> {
-    /// Who had a handle only.
+    /// Numbers that had only a handle.
     renamed: Vec<u32>,
     loose: Vec<EventRef<'a>>,
     beats: Vec<(u32, UnixMs)>,
@@ -35,9 +35,11 @@ struct FlushAdditions<'a> {
 }
 
 impl FlushEncoder {
-    /// The item that says what a record says. It must come to lie at `position`, after all that
-    /// were made before, or [`start_epoch`](Writer::begin_anew) be called. `attended`: when a node
-    /// that knows all was there; zero if that isn't said.
+    /// Encodes a record as an item.
+    ///
+    /// The item must be stored at `position`, after all items that were made before. Otherwise
+    /// [`start_epoch`](Self::start_epoch) must be called. `attended` is the time at which a node
+    /// with complete state was attending, or zero.
     #[must_use]
     pub fn encode(
         &mut self,
@@ -64,7 +66,8 @@ impl FlushEncoder {
         out
     }
 
-    /// The last item may not lie in the log: nothing it told is taken as known.
+    /// Starts a new epoch after an item that may not be in the log. Nothing that it contained
+    /// counts as known.
     pub fn start_epoch(&mut self) {
         *self = FlushEncoder::default();
     }
@@ -130,7 +133,7 @@ impl FlushEncoder {
         put_numbers(out, [news.beats, news.leaves], base, span_ms);
     }
 
-    /// Finds or gives the number of an event's session.
+    /// Finds an event's number or gives it one.
     fn number<'a>(&mut self, event: &EventRef<'a>, news: &mut FlushAdditions<'a>) {
         let stage = match self.stages.get(event.stage) {
             Some(stage) => *stage,
@@ -165,7 +168,7 @@ impl FlushEncoder {
     }
 }
 
-/// Whether times are such as clocks make.
+/// Returns whether the times are near enough to the position to come from clocks.
 fn is_packable(record_entries: &[RecordEntry<'_>], position: UnixMs) -> bool {
     let near = |at: UnixMs| position.since(at).max(at.since(position)) < SPAN_MS_MAX;
     !record_entries.is_empty() && record_entries.iter().all(|record_entry| near(record_entry.at()))

@@ -1,4 +1,4 @@
-//! Time moves on: leaves take effect, and sessions that no longer beat go offline.
+//! Passing of time: leaves take effect, and sessions without recent beats go offline.
 
 use std::cmp::Reverse;
 
@@ -6,21 +6,22 @@ use super::{Fold, expiry_queue};
 use crate::time::UnixMs;
 
 impl Fold {
-    /// Moves time on to `now`: what became due takes effect. An earlier `now` changes nothing.
+    /// Advances the time to `now`, and applies all changes that are due. An earlier `now` changes
+    /// nothing.
     pub fn advance(&mut self, now: UnixMs) {
         while !self.advance_some(now, usize::MAX) {}
     }
 
-    /// Moves time on towards `now`, with `seats_max` seats at most. False if seats are left: then
-    /// time has come to the moment of the last one. A caller that holds a lock lets others have it,
-    /// and calls again.
+    /// Advances the time towards `now`, with at most `seats_max` seats. Returns false if seats are
+    /// left; the time is then that of the last seat. A caller that holds a lock can then release
+    /// it, and call again.
     pub fn advance_some(&mut self, now: UnixMs, seats_max: usize) -> bool {
         if now < self.now {
             return true;
         }
         let mut left = seats_max;
-        // Nothing changes yet: seats of a second that has come are put in the order of their
-        // moments.
+        // No state changes in this loop. It puts the seats of due seconds in the order of their
+        // times.
         while let Some((second, seats)) = self.looks.pop_due_second(now, left) {
             left -= seats.len();
             for seat in seats {

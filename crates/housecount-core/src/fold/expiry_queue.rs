@@ -1,10 +1,9 @@
-//! When to look at a seat again: lists by second, and the exact order only within the second that
-//! has come.
+//! Schedule of seats to check again: lists by second, and the exact order only within a due second.
 //!
-//! A seat has one valid entry, the one in its `look_s`; a beat touches nothing here. When the
-//! second comes, a seat that has beaten since is put off, once a `ttl`, and the others are taken in
-//! the order of their milliseconds. A later event that makes a seat due earlier within that second
-//! adds an entry. Surplus entries find nothing to do.
+//! A seat has one valid entry, the one in its `check_s`. A beat does not touch this schedule. When
+//! the second is due, a seat with a later beat is scheduled again, once per `ttl`. The others are
+//! handled in the order of their milliseconds. A later event that makes a seat due earlier within
+//! that second adds an entry. Surplus entries have no effect.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -17,32 +16,32 @@ use crate::time::UnixMs;
 pub(super) struct ExpiryQueue {
     by_second: BTreeMap<u32, Vec<SeatIndex>>,
     soon: BinaryHeap<Reverse<(UnixMs, SeatIndex)>>,
-    /// The latest second that has come.
+    /// Latest second that is due.
     come_s: Option<u32>,
 }
 
-/// The second of a moment.
+/// Returns the second of a time.
 pub(super) fn second(at: UnixMs) -> u32 {
     u32::try_from(at.0 / 1_000).unwrap_or(NOWHERE).min(NOWHERE - 1)
 }
 
 impl ExpiryQueue {
-    /// Looks at a seat in a second.
+    /// Schedules a check of a seat in a second.
     pub(super) fn put(&mut self, second: u32, seat: SeatIndex) {
         self.by_second.entry(second).or_default().push(seat);
     }
 
-    /// Looks at a seat at a moment of a second that has come.
+    /// Schedules a check of a seat at a time in a due second.
     pub(super) fn schedule_exact(&mut self, at: UnixMs, seat: SeatIndex) {
         self.soon.push(Reverse((at, seat)));
     }
 
-    /// Whether a second has come, so that its seats are in order.
+    /// Returns whether a second is due, so that its seats are in order.
     pub(super) fn has_come(&self, second: u32) -> bool {
         self.come_s.is_some_and(|come| second <= come)
     }
 
-    /// Seats of the next second that has come, `most` at most.
+    /// Removes seats of the next due second, at most `most`.
     pub(super) fn pop_due_second(
         &mut self,
         now: UnixMs,
@@ -61,17 +60,17 @@ impl ExpiryQueue {
         Some((second, seats.split_off(seats.len() - most)))
     }
 
-    /// The moment of the next seat, of the seconds that have come.
+    /// Returns the time of the next seat in the due seconds.
     pub(super) fn next_due(&self) -> Option<UnixMs> {
         self.soon.peek().map(|Reverse((at, _))| *at)
     }
 
-    /// The next seat, and its moment.
+    /// Removes the next seat in the due seconds, and returns it with its time.
     pub(super) fn take_due(&mut self) -> Option<(UnixMs, SeatIndex)> {
         self.soon.pop().map(|Reverse(due)| due)
     }
 
-    /// How many entries there are, stale ones too.
+    /// Returns the number of entries, stale ones included.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.soon.len() + self.by_second.values().map(Vec::len).sum::<usize>()

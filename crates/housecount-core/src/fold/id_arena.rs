@@ -1,10 +1,9 @@
-//! The bytes of ids, packed: a million UUIDs take 20 MB, other ids of 36 bytes 40 MB, and growing
+//! Arena of id bytes, packed: a million UUIDs take 20 MB, other ids of 36 bytes 40 MB, and growth
 //! never moves them.
 //!
-//! An id lies in a slot of its size class, behind one byte for its length, or that says that it is
-//! a UUID; slots lie in chunks of a fixed number, so that nothing is copied when there are more. A
-//! name is 32 bits: its class and its slot. The memory of a class is given back once none of its
-//! slots is in use.
+//! An id is stored in a slot of its size class, after one byte that is its length or marks a UUID.
+//! Slots are in chunks of a fixed number, so that growth copies nothing. An [`IdRef`] is 32 bits:
+//! the class and the slot. The memory of a class is freed once none of its slots is in use.
 
 use std::cmp::Ordering;
 use std::ops::Deref;
@@ -12,17 +11,17 @@ use std::ops::Deref;
 use super::uuid;
 use crate::prefetch::prefetch;
 
-/// The longest id kept here, in bytes.
+/// Maximum length of an id in this arena, bytes.
 const NAME_BYTES_MAX: usize = 128;
-/// Slots grow by so many bytes from class to class.
+/// Difference of slot sizes from class to class, bytes.
 const STEP_BYTES: usize = 4;
-/// Classes: the longest id and its length byte fit the last one.
+/// Number of classes. The longest id and its length byte fit the last one.
 const CLASSES: usize = (NAME_BYTES_MAX + 1).div_ceil(STEP_BYTES);
-/// In place of a length: a UUID's bytes follow.
+/// Value in place of a length: a UUID's bytes follow.
 const IS_UUID: u8 = u8::MAX;
-/// Slots of a chunk.
+/// Slots per chunk.
 const CHUNK_SLOTS: usize = 1_024;
-/// Bits of a name that say which slot of its class.
+/// Bits of an [`IdRef`] for the slot in its class.
 const SLOT_BITS: u32 = 26;
 
 const _: () = {
@@ -32,14 +31,14 @@ const _: () = {
     assert!(CLASSES < 1 << (32 - SLOT_BITS));
 };
 
-/// An id in a [`IdArena`].
+/// Reference to an id in an [`IdArena`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct IdRef(u32);
 
 impl IdRef {
-    /// The empty id, which takes no room.
+    /// The empty id, which takes no memory.
     pub(crate) const EMPTY: IdRef = IdRef(u32::MAX);
-    /// No id is known.
+    /// An id that is not known.
     pub(crate) const UNKNOWN: IdRef = IdRef(u32::MAX - 1);
 
     fn class(self) -> usize {
@@ -51,7 +50,7 @@ impl IdRef {
     }
 }
 
-/// The text of an id in a [`IdArena`].
+/// Text of an id in an [`IdArena`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Id<'a> {
     Text(&'a [u8]),
@@ -70,7 +69,7 @@ impl Id<'_> {
 impl Deref for Id<'_> {
     type Target = str;
     fn deref(&self) -> &str {
-        // What went in was text.
+        // The stored bytes came from a `str`.
         std::str::from_utf8(self.bytes()).unwrap_or_default()
     }
 }
@@ -81,8 +80,8 @@ impl AsRef<str> for Id<'_> {
     }
 }
 
-/// An id as it is stored. Equal ids are stored alike, so that a table can hash these bytes instead
-/// of the text.
+/// An id as it is stored. Equal ids are stored alike, so a table can hash these bytes instead of
+/// the text.
 #[derive(Hash)]
 pub(crate) enum StoredId<'a> {
     Text(&'a [u8]),
@@ -90,7 +89,7 @@ pub(crate) enum StoredId<'a> {
 }
 
 impl StoredId<'_> {
-    /// The form in which an id would be stored.
+    /// Returns the form in which an id would be stored.
     pub(crate) fn of(id: &str) -> StoredId<'_> {
         uuid::pack(id.as_bytes()).map_or(StoredId::Text(id.as_bytes()), StoredId::Uuid)
     }
@@ -99,12 +98,12 @@ impl StoredId<'_> {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Class {
     chunks: Vec<Box<[u8]>>,
-    /// Slots in use or given back.
+    /// Slots in use or freed.
     used: usize,
     free: Vec<u32>,
 }
 
-/// Arena of ids in slots by size class; an id is found by a 32-bit name.
+/// Arena of ids in slots by size class, addressed by a 32-bit [`IdRef`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct IdArena {
     classes: Vec<Class>,
@@ -121,7 +120,7 @@ fn slot_bytes(class: usize) -> usize {
 }
 
 impl IdArena {
-    /// Keeps an id, of at most [`NAME_BYTES_MAX`] bytes.
+    /// Stores an id of at most [`NAME_BYTES_MAX`] bytes.
     pub(crate) fn insert(&mut self, id: &str) -> IdRef {
         debug_assert!(id.len() <= NAME_BYTES_MAX);
         if id.is_empty() {
@@ -134,7 +133,7 @@ impl IdArena {
         self.keep(kept.len() as u8, kept)
     }
 
-    /// Keeps bytes behind one that says what they are.
+    /// Stores bytes after one byte that is their length or marks a UUID.
     fn keep(&mut self, what: u8, kept: &[u8]) -> IdRef {
         let at = kept.len() / STEP_BYTES;
         let (class, size) = (&mut self.classes[at], slot_bytes(at));
@@ -152,7 +151,7 @@ impl IdArena {
         IdRef((at as u32) << SLOT_BITS | slot as u32)
     }
 
-    /// Gives an id's room back.
+    /// Frees an id's slot.
     pub(crate) fn remove(&mut self, name: IdRef) {
         if let Some(class) = self.classes.get_mut(name.class()) {
             class.free.push(name.slot() as u32);
@@ -162,7 +161,7 @@ impl IdArena {
         }
     }
 
-    /// An id; the empty one for one that isn't known.
+    /// Returns an id, or the empty id if it isn't known.
     pub(crate) fn id(&self, name: IdRef) -> Id<'_> {
         match self.kept(name) {
             StoredId::Text(text) => Id::Text(text),
@@ -170,17 +169,18 @@ impl IdArena {
         }
     }
 
-    /// How the texts of two ids compare.
+    /// Compares the texts of two ids.
     pub(crate) fn cmp(&self, a: IdRef, b: IdRef) -> Ordering {
         match (self.kept(a), self.kept(b)) {
-            // Digits come before letters, and hyphens are at the same places.
+            // Packed UUIDs compare like their texts: digits sort before letters, and hyphens are at
+            // the same places.
             (StoredId::Uuid(a), StoredId::Uuid(b)) => a.cmp(&b),
             (StoredId::Text(a), StoredId::Text(b)) => a.cmp(b),
             _ => self.id(a).cmp(&self.id(b)),
         }
     }
 
-    /// An id as it is stored; the empty one for an unknown name.
+    /// Returns an id as it is stored, or the empty id if it isn't known.
     pub(crate) fn kept(&self, name: IdRef) -> StoredId<'_> {
         match self.slot_bytes_of(name) {
             Some([IS_UUID, room @ ..]) => {
@@ -191,14 +191,14 @@ impl IdArena {
         }
     }
 
-    /// Where an id lies; none for one that lies nowhere.
+    /// Returns the bytes of an id's slot, or `None` if it has no slot.
     fn slot_bytes_of(&self, name: IdRef) -> Option<&[u8]> {
         let size = slot_bytes(name.class());
         let chunk = self.classes.get(name.class())?.chunks.get(name.slot() / CHUNK_SLOTS)?;
         chunk.get(name.slot() % CHUNK_SLOTS * size..)?.get(..size)
     }
 
-    /// It is asked for next: it is on its way from memory from now on.
+    /// Prefetches an id that is read next.
     pub(crate) fn prefetch(&self, name: IdRef) {
         if let Some(room) = self.slot_bytes_of(name) {
             prefetch(room, 0);
@@ -206,11 +206,10 @@ impl IdArena {
         }
     }
 
-    /// Whether it is this id.
+    /// Returns whether this is the id.
     pub(crate) fn is(&self, name: IdRef, id: &str) -> bool {
-        // Most sessions have the empty one. To compare no bytes at no address is the slowest
-        // comparison there is, where it is done by masked vectors (glibc's memcmp with AVX-512): 60
-        // ns each.
+        // Most sessions have the empty id. A comparison of zero bytes is the slowest one where it
+        // uses masked vectors (glibc's memcmp with AVX-512): 60 ns each.
         if id.is_empty() {
             return name == IdRef::EMPTY || name == IdRef::UNKNOWN;
         }
@@ -230,7 +229,7 @@ mod tests {
     use super::*;
     use crate::limits::VIEWER_ID_BYTES_MAX;
 
-    /// Ids of every kind, UUIDs and what nearly is one among them.
+    /// Ids of every kind, with UUIDs and texts that nearly are one.
     fn id() -> impl Strategy<Value = String> {
         let uuid = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}";
         prop_oneof![
@@ -242,8 +241,8 @@ mod tests {
     }
 
     proptest! {
-        /// Packed names come back, compare as their texts do, and take the place of those that
-        /// went.
+        /// Packed ids are read back, compare as their texts do, and reuse the slots of removed
+        /// ones.
         #[test]
         fn packed_names_round_trip(ids in proptest::collection::vec(id(), 1..60), gone: u64) {
             let mut names = IdArena::default();

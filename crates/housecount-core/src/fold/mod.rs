@@ -1,16 +1,17 @@
-//! The fold: events in; who is online, and what watch time is proven, out.
+//! The fold: a state built from the log's events, which answers who is online and what watch time
+//! is proven.
 //!
-//! There is one state, and two rules that only read it: [`presence`] says who is online, [`proof`]
-//! what is billed.
+//! There is one state, and two rules that only read it: [`presence`] decides who is online,
+//! [`proof`] what is billed.
 //!
 //! # The state
-//! What is known of a session (`times`) is the set of its leaves, and its beats summed up as runs.
-//! It is a function of the *set* of events: order, repetition and batching don't matter. What is
-//! forgotten could not matter any more: no event that is still taken reaches it.
+//! The state of a session (`times`) is the set of its leaves, and its beats as runs. It is a
+//! function of the *set* of events: order, repetition and batching don't matter. Pruned data could
+//! not matter any more, because no event that is still accepted reaches it.
 //!
-//! Sessions lie in `seats`, their ids in `names`; `looks` says when time alone may change
-//! something. A beat of a known session is found by its [`Handle`] and touches a seat, which is one
-//! line of the cache, and nothing else.
+//! Sessions are stored in `seats`, with an arena of their ids. `looks` schedules the times at which
+//! a change may be due without an event. A beat of a known session finds its seat by [`Handle`]. It
+//! touches that seat, which is one cache line, and no other memory.
 
 mod advance;
 mod expiry_queue;
@@ -45,69 +46,68 @@ pub use crate::handle::{Handle, HandleKey};
 use crate::record::RecordEntry;
 use crate::time::UnixMs;
 
-/// The times that the rules speak of. Both come from settings.
+/// Durations that the rules use. Both come from settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
-    /// How long a session stays online after its last beat, and how far apart two beats prove the
-    /// time between.
+    /// Time for which a session stays online after its last beat. Two beats at most this far apart
+    /// prove the time between them.
     pub ttl_ms: u64,
-    /// How long after it was said a leave takes effect.
+    /// Time from a leave's event until it takes effect.
     pub leave_grace_ms: u64,
 }
 
 impl Rules {
-    /// How long after its ids were told in the log a session's beats may come with its handle
-    /// alone. The log is kept for so much longer, that whoever reads it finds the ids of all it
-    /// needs.
+    /// Returns how long after its ids were logged a session's beats may be logged by handle alone.
+    /// The log is kept longer by this time, so that a reader finds the ids of all events it needs.
     #[must_use]
     pub fn handle_valid_ms(self) -> u64 {
         3 * self.ttl_ms
     }
 }
 
-/// Beats that are looked for at once.
+/// Number of beats that are looked up at once.
 const AHEAD: usize = 32;
 
-/// What became of an event. Only for the counters: nothing else depends on it.
+/// Outcome of an event. Only counters use it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ApplyOutcome {
-    /// It is part of the state.
+    /// The event is part of the state.
     Applied,
-    /// It is so old that it can't change any count any more. Time that it proves is credited.
+    /// The event is so old that it can't change any count any more. Time that it proves is
+    /// credited.
     TooOld,
-    /// It is so old that nothing is credited for it either.
+    /// The event is so old that nothing is credited for it either.
     Uncredited,
 }
 
-/// State of all sessions, built from the log's events; answers presence and proof. Bounded by the
-/// sessions of one `ttl`, and by those whose proof is kept.
+/// State of all sessions, built from the log's events, which answers presence and proof. Its size
+/// is bounded by the sessions of one `ttl`, and by those whose proof is kept.
 #[derive(Debug)]
 pub struct Fold {
     rules: Rules,
-    /// Whether what is proven is asked for; if not, it is forgotten with the presence of its
-    /// session.
+    /// Whether proof is needed. If not, a session's proof is dropped together with its presence.
     keeps_proof: bool,
     now: UnixMs,
     seats: SeatTable,
     keys: Vec<HandleKey>,
-    /// By partition: events before this are refused, because the ledger has that time.
+    /// Earliest time of accepted events, by partition. The ledger already has the time before it.
     floors: Vec<UnixMs>,
     totals: Totals,
     looks: ExpiryQueue,
-    /// Leaves that wait to take effect, by the time they do.
+    /// Leaves that have not taken effect, by the time at which they do.
     pending: BinaryHeap<Reverse<(UnixMs, SeatIndex)>>,
-    /// Stages on which nobody is left, by since when.
+    /// Stages without online sessions, with the time at which they became idle.
     idle_stages: VecDeque<(UnixMs, StageIndex)>,
-    /// Seats that may be online, if only their ids were known.
+    /// Number of seats without ids that may be online.
     nameless: usize,
-    /// Whether anything was ever carried over.
+    /// Whether any open span was restored from the ledger.
     is_carried: bool,
-    /// Ids told before this may be lost.
+    /// Second from which logged ids are safe. Ids logged before it may be lost.
     ids_logged_since_s: u32,
 }
 
 impl Fold {
-    /// Nothing is known. `leave_grace` must be less than `ttl`; the settings see to it.
+    /// Creates an empty fold. `leave_grace` must be less than `ttl`, which the settings ensure.
     #[must_use]
     pub fn new(rules: Rules, partitions: u16, keeps_proof: bool) -> Fold {
         debug_assert!(rules.leave_grace_ms < rules.ttl_ms);
@@ -129,25 +129,25 @@ impl Fold {
         }
     }
 
-    /// The time up to which all that was said is taken as known.
+    /// Returns the time up to which all events count as known.
     #[must_use]
     pub fn now(&self) -> UnixMs {
         self.now
     }
 
-    /// The rules it keeps.
+    /// Returns the rules.
     #[must_use]
     pub fn rules(&self) -> Rules {
         self.rules
     }
 
-    /// How many partitions the log has.
+    /// Returns the number of partitions.
     #[must_use]
     pub fn partitions(&self) -> u16 {
         self.keys.len() as u16
     }
 
-    /// The partition of a viewer.
+    /// Returns the partition of a viewer.
     #[must_use]
     pub fn partition(&self, viewer: &str) -> u16 {
         match self.keys.len() {
@@ -162,14 +162,14 @@ impl Fold {
         (partition as u8, Handle::of(key, ids.stage, ids.viewer, ids.session))
     }
 
-    /// What a partition's handles are made with.
+    /// Returns the key of a partition's handles.
     #[must_use]
     pub fn key(&self, partition: u16) -> HandleKey {
         self.keys.get(usize::from(partition)).copied().unwrap_or_default()
     }
 
-    /// A partition's handles are made with this key from now on. False if somebody who may be
-    /// online, and has no name yet, will never get one.
+    /// Sets the key of a partition's handles. Returns false if a nameless session that may be
+    /// online can never get its ids.
     pub fn set_key(&mut self, partition: u16, key: HandleKey) -> bool {
         let Some(known) = self.keys.get_mut(usize::from(partition)) else { return true };
         if *known == key {
@@ -186,7 +186,7 @@ impl Fold {
         self.nameless == nameless_before
     }
 
-    /// Takes in one event, whose ids must have been checked. Applying it again changes nothing.
+    /// Applies one event, whose ids must have been checked. Applying it again changes nothing.
     pub fn apply(&mut self, event: &EventRef<'_>) -> ApplyOutcome {
         let (partition, handle) = self.handle(ids(event));
         match self.refusal(partition, event.at) {
@@ -198,8 +198,8 @@ impl Fold {
         }
     }
 
-    /// Takes in what a record of a partition says, which the log has had since `told`. Calls `with`
-    /// for what became of each.
+    /// Applies the entries of a partition's record, which the log has had since `logged_at`. Calls
+    /// `with` for the outcome of each.
     pub fn apply_all(
         &mut self,
         partition: u16,
@@ -208,7 +208,7 @@ impl Fold {
         mut with: impl FnMut(ApplyOutcome),
     ) {
         for chunk in entries.chunks(AHEAD) {
-            // All are looked for before the first is changed: so their cache misses overlap.
+            // All are looked up before the first is changed, so that their cache misses overlap.
             let asked = std::array::from_fn::<_, AHEAD, _>(|n| match chunk.get(n)? {
                 RecordEntry::Full(event) => Some(self.handle(ids(event))),
                 RecordEntry::ByHandle { handle, .. } => Some((partition as u8, *handle)),
@@ -234,7 +234,7 @@ impl Fold {
                 if let Some(refusal) = self.refusal(partition, event.at) {
                     return refusal;
                 }
-                // Whoever wasn't found may have come since, with an event before this one.
+                // An earlier entry of this chunk may have inserted a session that was not found.
                 let known = found.filter(|seat| self.seats.has(*seat, ids(event)));
                 let seat =
                     known.unwrap_or_else(|| self.find_or_insert(partition, handle, ids(event)));
@@ -245,7 +245,7 @@ impl Fold {
             RecordEntry::ByHandle { at, .. } => match self.refusal(partition, *at) {
                 Some(refusal) => refusal,
                 None => {
-                    // Nothing that is taken in drops or moves a seat.
+                    // Applying entries neither removes nor moves a seat, so `found` is still valid.
                     let seat = found
                         .unwrap_or_else(|| self.seats.find_or_insert_nameless(handle, partition));
                     self.apply_to_seat(seat, EventKind::Beat, *at)
@@ -254,13 +254,13 @@ impl Fold {
         }
     }
 
-    /// How events are told in a record at `now`: by handle, if their ids are in the log since a
-    /// short while ago.
+    /// Returns the record entries for events at `now`. A beat is logged by handle if its ids were
+    /// logged a short time ago.
     #[must_use]
     pub fn record_entries<'a>(&self, events: &[EventRef<'a>], now: UnixMs) -> Vec<RecordEntry<'a>> {
         let mut entries = Vec::with_capacity(events.len());
         for chunk in events.chunks(AHEAD) {
-            // As in `apply_all`, all are looked for at once.
+            // As in `apply_all`, all are looked up at once.
             let asked = std::array::from_fn(|n| chunk.get(n).map(ids));
             let handles = asked.map(|ids| Some(self.handle(ids?)));
             let of_use = std::array::from_fn(|n| {
@@ -276,9 +276,8 @@ impl Fold {
         entries
     }
 
-    /// The seats of sessions, as far as their handles find them. Cache misses overlap; but only
-    /// where little is to be done from one to the next: so each step is taken with all of them
-    /// before the next one.
+    /// Returns the seats of sessions that their handles find. Cache misses overlap only if little
+    /// work is between them, so each step runs for all sessions before the next step.
     fn find_many<const N: usize>(
         &self,
         asked: [Option<Ids<'_>>; N],
@@ -292,7 +291,7 @@ impl Fold {
         seats
     }
 
-    /// How an event is told, given its seat if that is known by its handle.
+    /// Returns the record entry for an event, given its seat if its handle found one.
     fn record_entry<'a>(
         &self,
         event: &EventRef<'a>,
@@ -310,19 +309,20 @@ impl Fold {
         RecordEntry::Full(*event)
     }
 
-    /// The log may have lost ids that it was told before `from`: they are told again.
+    /// Marks ids that were logged before `from` as possibly lost, so that they are logged again.
     pub fn relog_ids_from(&mut self, from: UnixMs) {
         self.ids_logged_since_s =
             expiry_queue::second(from).saturating_add(1).max(self.ids_logged_since_s);
     }
 
-    /// Whether everybody who may be online has a name. If not, counts may be low.
+    /// Returns whether all sessions that may be online have ids. If not, counts may be low.
     #[must_use]
     pub fn is_fully_resolved(&self) -> bool {
         self.nameless == 0
     }
 
-    /// Why nothing at `at` can be taken in any more, if so.
+    /// Returns the outcome of an event that is too old to be applied, or `None` if it can be
+    /// applied.
     fn refusal(&self, partition: u8, at: UnixMs) -> Option<ApplyOutcome> {
         if at < *self.floors.get(usize::from(partition))? {
             return Some(ApplyOutcome::Uncredited);
@@ -333,7 +333,8 @@ impl Fold {
 
     fn find_or_insert(&mut self, partition: u8, handle: Handle, ids: Ids<'_>) -> SeatIndex {
         let Some(same) = self.seats.find_handle(handle) else {
-            // A handle is made from the ids: whoever has none with it has none with them.
+            // A handle follows from the ids, so no seat with this handle means no seat with these
+            // ids.
             return self.seats.insert_named(handle, partition, ids);
         };
         if self.seats.has(same, ids) {
@@ -344,8 +345,8 @@ impl Fold {
             self.nameless -= 1;
         }
         let seat = self.seats.find_or_name(same, handle, partition, ids);
-        self.mark_changed(seat, self.now); // what it proves had no name to be written under
-        self.update_counts(seat); // it may have been online without a name
+        self.mark_changed(seat, self.now); // its proof had no ids to be written under
+        self.update_counts(seat); // it may have been online without ids
         seat
     }
 
@@ -378,15 +379,15 @@ impl Fold {
         if at.plus(rules.ttl_ms) <= now { ApplyOutcome::TooOld } else { ApplyOutcome::Applied }
     }
 
-    /// Notes that a seat changed otherwise than by the next beat of a session that is online: see
-    /// `each_unsettled`.
+    /// Records that a seat changed otherwise than by the next beat of an online session: see
+    /// `for_each_changed_since`.
     fn mark_changed(&mut self, seat: SeatIndex, at: UnixMs) {
         let second = expiry_queue::second(at.max(self.now));
         let known = &mut self.seats[seat];
         known.changed_s = known.changed_s.max(second);
     }
 
-    /// A beat may have changed who is online.
+    /// Updates the schedule and the counts after a beat that may have brought a session online.
     fn on_beat(&mut self, seat: SeatIndex, at: UnixMs) {
         self.schedule_check(seat, at);
         if !self.seats[seat].is_unresolved() {
@@ -396,7 +397,7 @@ impl Fold {
 
     fn leave(&mut self, seat: SeatIndex, at: UnixMs) {
         if !self.seats.change_times(seat, |times| times.leave(at)) {
-            return; // said again; the first one is pending or in effect
+            return; // a repetition; the first one is pending or in effect
         }
         self.schedule_check(seat, at);
         let effective = at.plus(self.rules.leave_grace_ms);

@@ -1,19 +1,19 @@
-//! The seats of one stage that are online, in the order of their viewers' handles.
+//! Online seats of one stage, in the order of their viewers' handles.
 //!
-//! The order is the same on every node that reads the log, and a viewer's seats are neighbours. So
-//! a page of a stage's viewers starts at any place of the list and costs its rows, and a viewer who
-//! is online throughout is on exactly one page.
+//! The order is the same on every node that reads the log, and a viewer's seats are neighbours. A
+//! page of a stage's viewers can therefore start at any place of the list, and costs only its rows.
+//! A viewer who is online throughout is on exactly one page.
 //!
 //! The list is the two lower levels of a B-tree: sorted runs of bounded length, in order. It takes
-//! about 11 bytes a seat.
+//! about 11 bytes per seat.
 
 use smallvec::{SmallVec, smallvec};
 
 use super::seat::SeatIndex;
 use crate::limits::ONLINE_RUN_MAX;
 
-/// Length at which a run is split in two. Shorter in tests, so that the fold's property tests split
-/// and merge runs.
+/// Length at which a run is split in two. It is shorter in tests, so that the fold's property tests
+/// split and merge runs.
 const RUN_MAX: usize = if cfg!(test) { 4 } else { ONLINE_RUN_MAX };
 
 /// A seat and its place in the order: the viewer's half of the handle, then the seat's index.
@@ -22,7 +22,7 @@ type Entry = (u32, SeatIndex);
 /// A sorted run of entries.
 #[derive(Debug, Default)]
 struct Run {
-    /// No entry of this run is smaller, and all entries of earlier runs are.
+    /// Lower bound of this run's entries. All entries of earlier runs are smaller.
     from: Entry,
     entries: Vec<Entry>,
 }
@@ -30,7 +30,7 @@ struct Run {
 /// The online seats of one stage, sorted by the viewer's half of the handle.
 #[derive(Debug)]
 pub(super) struct OnlineSeats {
-    /// At least one; only the first may be empty.
+    /// Runs in order, at least one. Only the first may be empty.
     runs: SmallVec<[Run; 1]>,
 }
 
@@ -41,7 +41,7 @@ impl Default for OnlineSeats {
 }
 
 impl OnlineSeats {
-    /// Whether no seat is online.
+    /// Returns whether no seat is online.
     pub(super) fn is_empty(&self) -> bool {
         self.runs.len() == 1 && self.runs[0].entries.is_empty()
     }
@@ -63,7 +63,7 @@ impl OnlineSeats {
         }
     }
 
-    /// Takes a seat out of the list.
+    /// Removes a seat from the list.
     pub(super) fn remove(&mut self, head: u32, seat: SeatIndex) {
         let entry = (head, seat);
         let at = self.run_of(entry);
@@ -76,7 +76,7 @@ impl OnlineSeats {
         }
     }
 
-    /// The entries at `head` and behind it, in order.
+    /// Returns the entries from `head` on, in order.
     pub(super) fn from(&self, head: u32) -> impl Iterator<Item = Entry> {
         let start = (head, 0);
         let at = self.run_of(start);
@@ -85,13 +85,13 @@ impl OnlineSeats {
         first.iter().chain(others.iter().flat_map(|run| &run.entries)).copied()
     }
 
-    /// The run that an entry belongs to.
+    /// Returns the index of the run that an entry belongs to.
     fn run_of(&self, entry: Entry) -> usize {
         self.runs.partition_point(|run| run.from <= entry).saturating_sub(1)
     }
 
-    /// Joins a short run with a neighbour, if it is empty or both are half a run: so memory shrinks
-    /// with the audience.
+    /// Joins a short run with a neighbour, if one is empty or both together are at most half a run.
+    /// Memory then shrinks with the audience.
     fn merge(&mut self, at: usize) {
         let are_short = |first: &usize| {
             let lens = self
@@ -133,7 +133,7 @@ mod tests {
     }
 
     proptest! {
-        /// Against a set that is naive and obviously right.
+        /// Compares with a set that is obviously right.
         #[test]
         fn lists_what_a_set_lists(steps in proptest::collection::vec((any::<bool>(), 0u32..6, 0u32..12), 1..200)) {
             let (mut list, mut set) = (OnlineSeats::default(), BTreeSet::new());
@@ -156,7 +156,7 @@ mod tests {
         }
     }
 
-    /// A run never grows beyond its bound, and the room of those who left is given back.
+    /// A run never grows beyond its bound, and the memory of removed seats is freed.
     #[test]
     fn online_run_max_is_kept_and_memory_given_back() {
         assert_eq!(RUN_MAX, ONLINE_RUN_MAX.min(4), "tests have short runs");

@@ -1,12 +1,13 @@
-//! Who is online. **The one place that defines "viewer".**
+//! Rule of presence. **The one place that defines "viewer".**
 //!
 //! # The rule
-//! At time `now` a session is online if its latest beat is later than every leave that has taken
-//! effect, and is less than `ttl` old. A leave takes effect `leave_grace` after it was said, and
-//! covers every beat said at or before it; a leave without a session covers all of the viewer's
-//! sessions on that stage. So a reload (leave, then beat) never flaps the count, and a late beat
-//! older than a leave brings nobody back. A viewer is online on a stage while any of its sessions
-//! there is.
+//! At time `now` a session is online under two conditions. Its latest beat is later than every
+//! leave that has taken effect, and is less than `ttl` old. A leave takes effect `leave_grace`
+//! after its time, and covers every beat at or before its time. A leave without a session covers
+//! all of the viewer's sessions on that stage.
+//!
+//! So a reload (leave, then beat) never flaps the count, and a late beat older than a leave brings
+//! no session back. A viewer is online on a stage while any of its sessions there is.
 
 use super::Fold;
 use super::expiry_queue::second;
@@ -15,7 +16,7 @@ use crate::limits::STAGE_IDLE_MS;
 use crate::mutants::{Mutant, is_on};
 use crate::time::UnixMs;
 
-/// How many are online on a stage, or altogether.
+/// Online viewers and sessions, on a stage or in all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Count {
     /// Distinct online viewers.
@@ -24,7 +25,7 @@ pub struct Count {
     pub sessions: u64,
 }
 
-/// How many are online altogether. A viewer on two stages is one viewer.
+/// Online viewers, sessions and stages in all. A viewer on two stages is one viewer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     /// Distinct online viewers, and online sessions.
@@ -34,7 +35,7 @@ pub struct Totals {
 }
 
 impl Fold {
-    /// The rule, and the only place that applies it.
+    /// Applies the rule of presence. No other code does.
     fn is_online(&self, seat: SeatIndex) -> bool {
         let known = &self.seats[seat];
         if known.is_unresolved() || known.is(SeatFlag::Restored) {
@@ -43,14 +44,14 @@ impl Fold {
         let in_effect =
             |seat| self.seats.leave_until(seat, self.now.minus(self.rules.leave_grace_ms));
         let (beat, _) = self.seats.last(seat);
-        // A leave without a session is one of all the viewer's sessions on the stage.
+        // A leave without a session is a leave of all the viewer's sessions on the stage.
         let unnamed = self.seats.unnamed_here(seat).filter(|_| !is_on(Mutant::LeaveAll));
         beat.plus(self.rules.ttl_ms) > self.now
             && beat > in_effect(seat)
             && unnamed.is_none_or(|unnamed| beat > in_effect(unnamed))
     }
 
-    /// Brings the counts in line with the rule for one session.
+    /// Updates the counts by the rule for one session.
     pub(super) fn update_counts(&mut self, seat: SeatIndex) {
         let online = self.is_online(seat);
         if online == self.seats[seat].is(SeatFlag::Online) {
@@ -84,21 +85,21 @@ impl Fold {
         }
     }
 
-    /// A leave of a session takes effect.
+    /// Applies a leave of a session that takes effect now.
     pub(super) fn apply_leave(&mut self, seat: SeatIndex) {
         if !self.seats[seat].is_without_session() {
             return self.update_counts(seat);
         }
         // Session "" can only be left by a leave without a session, which covers all the viewer's
-        // sessions. Only those are looked at that it takes offline: each was brought online by a
-        // beat, so that beats and leaves cost alike whatever their number.
+        // sessions. The loop visits only sessions that the leave takes offline. A beat brought each
+        // of them online, so the cost of a leave is paid by beats, however many sessions there are.
         let left = self.seats.leave_until(seat, self.now.minus(self.rules.leave_grace_ms));
         let gone: Vec<SeatIndex> =
             self.seats.online_until(seat, self.seats[seat].stage, left).collect();
         gone.into_iter().for_each(|other| self.update_counts(other));
     }
 
-    /// Sees to it that a seat about which something was said at `at` is looked at in time.
+    /// Schedules the check of a seat with an event at `at`, if none is scheduled early enough.
     pub(super) fn schedule_check(&mut self, seat: SeatIndex, at: UnixMs) {
         let due = at.plus(self.rules.ttl_ms);
         let known = &mut self.seats[seat];
@@ -118,14 +119,15 @@ impl Fold {
         self.looks.put(second(due), seat);
     }
 
-    /// A seat's time may have come: at `pop_due` at the latest, it can't change by age alone any more.
-    /// `target` is where time is moved to.
+    /// Checks a seat whose time may be due. At `pop_due` at the latest, its age alone can't change
+    /// it any more. `target` is the time of the current advance.
     pub(super) fn age(&mut self, seat: SeatIndex, target: UnixMs) {
         if !self.seats[seat].is_unresolved() {
             self.update_counts(seat);
         }
         if !self.keeps_proof {
-            // Nobody else forgets them: leaves that no beat which is still taken comes before.
+            // Without proof this is the only place that prunes leaves. It drops those that lie
+            // before any beat that is still accepted.
             let before = self.now.minus(self.rules.ttl_ms + self.rules.leave_grace_ms);
             self.seats.change_times(seat, |times| times.forget(before));
         }
@@ -143,16 +145,16 @@ impl Fold {
         }
     }
 
-    /// From when on a seat is of no interest here.
+    /// Returns the time from which a seat no longer affects presence.
     pub(super) fn pop_due(&self, seat: SeatIndex) -> UnixMs {
         let (beat, left) = self.seats.last(seat);
-        // An online session's next change by age is its expiry; any other is kept for its leave's
-        // sake.
+        // An online session's next change by age is its expiry. Any other session is kept for its
+        // leave.
         let latest = if self.seats[seat].is(SeatFlag::Online) { beat } else { beat.max(left) };
         latest.plus(self.rules.ttl_ms)
     }
 
-    /// Looks at a seat again when it is due; `target` is where time is moved to.
+    /// Schedules the next check of a seat at `due`. `target` is the time of the current advance.
     pub(super) fn reschedule(&mut self, seat: SeatIndex, due: UnixMs, target: UnixMs) {
         self.seats[seat].check_s = second(due);
         if second(due) <= second(target) {
@@ -162,7 +164,7 @@ impl Fold {
         }
     }
 
-    /// Stages that nobody has watched for long lose their peaks, and go.
+    /// Resets the peaks of stages that have long been idle, and removes stages without seats.
     pub(super) fn forget_idle_stages(&mut self) {
         while let Some((since, stage)) = self.idle_stages.front().copied() {
             if since.plus(STAGE_IDLE_MS) > self.now {

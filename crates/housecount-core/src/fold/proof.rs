@@ -1,15 +1,15 @@
-//! What is proven. **The one place that defines what is billed.**
+//! Rule of proof. **The one place that defines what is billed.**
 //!
 //! # The rule
 //! A beat and a later beat or leave of the same session, at most `ttl` apart, prove the time
-//! between them; a leave without a session is a leave of all the viewer's sessions on that stage.
+//! between them. A leave without a session is a leave of all the viewer's sessions on that stage.
 //! Nothing else proves anything. A viewer's watch time on a stage is the measure of the union over
 //! its sessions.
 //!
 //! # Why it is a function of the set of events
-//! The rule speaks of pairs, so an event more never takes proof away, and neither order nor
-//! repetition matter. That is also why a leave between two beats doesn't unprove the time between
-//! them: a leave that came late would have to take back what is written for good.
+//! The rule is about pairs, so an additional event never removes proof, and neither order nor
+//! repetition matter. For the same reason a leave between two beats doesn't remove the proof
+//! between them. Otherwise a late leave would have to change data that is permanent.
 
 use std::ops::Range;
 
@@ -19,7 +19,7 @@ use crate::mutants::{Mutant, is_on};
 use crate::span::{Span, normalize};
 use crate::time::UnixMs;
 
-/// The session that what was carried over belongs to: no player's id has a control character.
+/// Session id of restored spans. No player's id has a control character.
 const CARRIED: &str = "\u{1}";
 
 /// A viewer on a stage, and the spans proven there.
@@ -33,22 +33,23 @@ pub struct ProvenSpans<'a> {
     pub spans: &'a [Span],
 }
 
-/// What is looked for in a walk through a partition's seats.
+/// Selection of a walk through a partition's seats.
 #[derive(Clone, Copy, Debug)]
 pub struct Walk {
     /// The partition.
     pub partition: u16,
-    /// Only what is proven within this.
+    /// Only spans within this range are returned.
     pub within: Span,
-    /// Up to when everything known here is written: not those viewers who only stayed online since.
-    /// Zero: every viewer.
+    /// Time up to which the caller has written all state. Viewers who have only stayed online since
+    /// then are skipped. Zero selects every viewer.
     pub settled: UnixMs,
-    /// Of those who only stayed online, these too: whose last beat was before.
+    /// Viewers who only stayed online are selected all the same if their last beat is before this
+    /// time.
     pub reach: UnixMs,
 }
 
 impl Walk {
-    /// A walk that looks for every viewer of a partition.
+    /// Creates a walk that selects every viewer of a partition.
     #[must_use]
     pub fn of_all(partition: u16, within: Span) -> Walk {
         Walk { partition, within, settled: UnixMs::ZERO, reach: UnixMs::ZERO }
@@ -56,9 +57,9 @@ impl Walk {
 }
 
 impl Fold {
-    /// Takes in what the ledger says was proven beyond its edge, after everything else was lost.
-    /// Any session of the viewer that beats within a ttl goes on from there: which one it was is
-    /// lost too.
+    /// Restores a span that the ledger has as still open, after all other state was lost. Any
+    /// session of the viewer that beats within a ttl continues it, because the ledger does not have
+    /// the session.
     pub fn restore_open_span(&mut self, stage: &str, viewer: &str, span: Span) {
         self.is_carried = true;
         let ids = Ids { stage, viewer, session: CARRIED };
@@ -71,7 +72,7 @@ impl Fold {
             times.beat(span.from, ttl_ms);
             times.beat(span.to, span.ms().max(ttl_ms));
         });
-        // Who has beaten already, while the ledger was being read, goes on from there as well.
+        // Sessions with beats during the reading of the ledger continue the span as well.
         let others: Vec<SeatIndex> = self.seats.here(seat).filter(|other| *other != seat).collect();
         for other in others {
             for run in self.seats.times(other).runs {
@@ -80,8 +81,8 @@ impl Fold {
         }
     }
 
-    /// A beat goes on from what was carried over, whichever session it is of: they are no longer
-    /// told apart.
+    /// Lets a beat of any of the viewer's sessions continue a restored span. The session of that
+    /// span is not known.
     pub(super) fn extend_restored(&mut self, seat: SeatIndex, at: UnixMs) {
         if !self.is_carried || self.seats[seat].is_unresolved() {
             return;
@@ -98,16 +99,15 @@ impl Fold {
         }
     }
 
-    /// Events of a partition before `floor` are refused from now on. An earlier time changes
-    /// nothing.
+    /// Refuses events of a partition before `floor` from now on. An earlier floor changes nothing.
     pub fn refuse_before(&mut self, partition: u16, floor: UnixMs) {
         if let Some(known) = self.floors.get_mut(usize::from(partition)) {
             *known = floor.max(*known);
         }
     }
 
-    /// Begins a walk with [`for_each_changed_since`](Self::each_unsettled), slice by slice. Returns how
-    /// many places there are to go through: seats that come meanwhile have later ones.
+    /// Begins a walk with [`for_each_changed_since`](Self::for_each_changed_since), slice by slice.
+    /// Returns the number of places to visit. Seats that are added later have later places.
     pub fn begin_walk(&mut self) -> usize {
         self.seats.begin_walk();
         self.places()
@@ -118,35 +118,34 @@ impl Fold {
         self.seats.end_walk();
     }
 
-    /// How many places [`for_each_changed_since`](Self::each_unsettled) and [`prune`](Self::forget) go
-    /// through, some of them free.
+    /// Returns the number of places that [`for_each_changed_since`](Self::for_each_changed_since)
+    /// and [`prune`](Self::prune) visit, free ones included.
     #[must_use]
     pub fn places(&self) -> usize {
         self.seats.places()
     }
 
-    /// How many sessions are remembered.
+    /// Returns the number of sessions in the state.
     #[must_use]
     pub fn len(&self) -> usize {
         self.seats.len()
     }
 
-    /// Whether nobody is remembered.
+    /// Returns whether the state has no sessions.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Calls `with` for every viewer of a partition who has proven anything within `within`.
+    /// Calls `with` for every viewer of a partition with proven time within `within`.
     pub fn for_each_proven(&self, partition: u16, within: Span, with: impl FnMut(ProvenSpans<'_>)) {
         self.for_each_changed_since(&Walk::of_all(partition, within), 0..self.places(), with);
     }
 
-    /// Calls `with` for the viewers at `places` that a [`Walk`] looks for, and who have proven
-    /// anything within its span. Returns how many viewers it passed over who were online
-    /// throughout.
+    /// Calls `with` for the viewers at `places` that a [`Walk`] selects and that have proven time
+    /// within its span. Returns the number of skipped viewers who were online throughout.
     ///
-    /// A viewer who only goes on is recognised by one look at a seat: that is what makes a commit
+    /// One read of a seat is enough to skip a viewer who only stayed online. That makes a commit
     /// without changes cheap.
     pub fn for_each_changed_since(
         &self,
@@ -157,7 +156,7 @@ impl Fold {
         let (mut spans, mut passed_over) = (Vec::new(), 0);
         for seat in self.seats.within(places) {
             let known = &self.seats[seat];
-            // Once for all the viewer's on the stage.
+            // Once for all seats of the viewer on the stage.
             if u16::from(known.partition) != walk.partition
                 || known.is_unresolved()
                 || !self.seats.is_first_here(seat)
@@ -180,8 +179,8 @@ impl Fold {
         passed_over
     }
 
-    /// Whether a seat may have proven something else, since the walk's `settled`, than that its
-    /// viewer is still there.
+    /// Returns whether a seat may prove more since the walk's `settled` than that its viewer is
+    /// still there.
     fn is_unsettled(&self, seat: SeatIndex, walk: &Walk) -> bool {
         let known = &self.seats[seat];
         let (beat, left) = (known.brief.beat, known.brief.left());
@@ -194,7 +193,7 @@ impl Fold {
             }
     }
 
-    /// What a viewer has proven on a stage within `within`.
+    /// Returns the spans that a viewer has proven on a stage within `within`.
     #[must_use]
     pub fn proven(&self, stage: &str, viewer: &str, within: Span) -> Vec<Span> {
         let mut spans = Vec::new();
@@ -210,7 +209,7 @@ impl Fold {
         spans
     }
 
-    /// What all of a viewer's sessions on a seat's stage prove, in no order.
+    /// Collects the spans that all of a viewer's sessions on a seat's stage prove, unsorted.
     fn proven_by(&self, seat: SeatIndex, spans: &mut Vec<Span>) {
         spans.clear();
         let of_all = self
@@ -240,7 +239,7 @@ impl Fold {
         }
     }
 
-    /// Forgets, of a partition at `places`, what ended before `before`.
+    /// Prunes the data of a partition's seats at `places` that ended before `before`.
     pub fn prune(&mut self, partition: u16, places: Range<usize>, before: UnixMs) {
         let here: Vec<SeatIndex> = self.seats.within(places).collect();
         for seat in here {
@@ -256,8 +255,8 @@ impl Fold {
         }
     }
 
-    /// Events that repeat all that matters of the seats at `places` of a partition from `from` on,
-    /// with whatever else comes after `from`: for a log that lost everything.
+    /// Returns events that reproduce the state from `from` on of a partition's seats at `places`. A
+    /// node writes them to a log that lost everything.
     pub fn checkpoint_events(
         &self,
         partition: u16,
@@ -266,7 +265,7 @@ impl Fold {
     ) -> impl Iterator<Item = CheckpointEvent<'_>> {
         let changed = self.seats.within(places).filter(move |seat| {
             let seat = &self.seats[*seat];
-            // What was carried over is nobody's session, and no log record could hold it.
+            // A restored span belongs to no real session, and no log record could contain it.
             u16::from(seat.partition) == partition
                 && !seat.is_unresolved()
                 && !seat.is(SeatFlag::Restored)

@@ -1,81 +1,82 @@
-//! One session of a viewer on a stage, in a line of the cache.
+//! State of one session of a viewer on a stage, in one cache line.
 
 use super::id_arena::IdRef;
 use super::times::CompactTimes;
 use crate::handle::Handle;
 use crate::time::UnixMs;
 
-/// A seat's place. 32 bits wide: four billion sessions are more than any node's memory holds.
+/// Place of a seat. 32 bits are enough: four billion sessions are more than any node's memory
+/// holds.
 pub(super) type SeatIndex = u32;
-/// A stage's place.
+/// Place of a stage.
 pub(super) type StageIndex = u32;
 
-/// Not in any list.
+/// Value for "in no list".
 pub(super) const NOWHERE: u32 = u32::MAX;
 
-/// The ids of a session, which must have been checked.
+/// Ids of a session, which must have been checked.
 #[derive(Clone, Copy, Debug)]
 pub struct Ids<'a> {
-    /// Which stage it watches.
+    /// The stage it watches.
     pub stage: &'a str,
-    /// Whose it is.
+    /// The viewer it belongs to.
     pub viewer: &'a str,
-    /// Its own; empty if the viewer has but one.
+    /// The session's own id; empty if the player sends none.
     pub session: &'a str,
 }
 
 /// One session of a viewer on a stage.
 ///
-/// In a line of its own, so that a beat touches no other.
+/// It has a cache line of its own, so that a beat touches no other seat.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
 pub(super) struct SeatState {
-    /// What is known of it, if that can be said in brief; else see `Seats::times`.
+    /// Times of the session, if they fit the compact form; otherwise see `SeatTable::times`.
     pub(super) brief: CompactTimes,
     pub(super) handle: Handle,
-    /// The viewer's next seat, on any stage; the last one's is the first.
+    /// The viewer's next seat, on any stage. The last one's next is the first.
     pub(super) next: SeatIndex,
-    /// The one before, likewise.
+    /// The viewer's previous seat, in the same ring.
     pub(super) prev: SeatIndex,
-    /// Where the index over the viewer's seats is; [`NOWHERE`] for none.
+    /// Place of the index over the viewer's seats; [`NOWHERE`] for none.
     pub(super) index: u32,
     pub(super) partition: u8,
     flags: u8,
     pub(super) viewer: IdRef,
     pub(super) session: IdRef,
-    /// [`NOWHERE`] for a nameless seat.
+    /// Place of the stage; [`NOWHERE`] for a nameless seat.
     pub(super) stage: StageIndex,
-    /// In which second it is to be looked at again; [`NOWHERE`] for never.
+    /// Second of the next scheduled check; [`NOWHERE`] for none.
     pub(super) check_s: u32,
-    /// When its ids were last told in the log, Unix seconds; zero for never.
+    /// Time at which its ids were last logged, Unix seconds; zero for never.
     pub(super) ids_logged_s: u32,
-    /// The log's time of the last event or moment that was not just the next beat of a session that
-    /// is online, Unix seconds.
+    /// Log time of the last change other than the next beat of an online session, Unix seconds.
     pub(super) changed_s: u32,
 }
 
 const _: () = assert!(size_of::<SeatState>() == 64);
 
-/// What is true of a seat, or not.
+/// Flags of a seat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum SeatFlag {
-    /// It is in use; others are free.
+    /// The seat is in use; others are free.
     Used = 1,
-    /// It is in the counts.
+    /// The seat is in the counts.
     Online = 2,
     /// Another seat has the same handle.
     Ambiguous = 8,
-    /// It stands for what the ledger said, and for no session.
+    /// The seat is a span restored from the ledger, and not a session.
     Restored = 16,
-    /// Its times don't fit in brief.
+    /// The times don't fit the compact form.
     Spilled = 32,
-    /// Its viewer has so many seats that there is an index over them, which has its last beat.
+    /// The viewer has many seats and therefore an index over them, which contains this seat's last
+    /// beat.
     Indexed = 64,
 }
 
 impl SeatState {
-    /// A nameless seat at a place, in a ring of its own.
+    /// Creates a nameless seat at a place, in a ring of its own.
     pub(super) fn new(at: SeatIndex, handle: Handle, partition: u8) -> SeatState {
         SeatState {
             brief: CompactTimes::default(),
@@ -94,7 +95,7 @@ impl SeatState {
         }
     }
 
-    /// It is free from now on.
+    /// Marks the seat as free.
     pub(super) fn clear(&mut self) {
         self.flags = 0;
     }
@@ -111,18 +112,18 @@ impl SeatState {
         }
     }
 
-    /// Whether its player names no session; such a seat's leaves cover all of the viewer's on the
-    /// stage.
+    /// Returns whether its player sends no session. Leaves of such a seat cover all of the viewer's
+    /// seats on the stage.
     pub(super) fn is_without_session(&self) -> bool {
         self.session == IdRef::EMPTY
     }
 
-    /// Whether only its handle is known.
+    /// Returns whether only its handle is known.
     pub(super) fn is_unresolved(&self) -> bool {
         self.stage == NOWHERE
     }
 
-    /// Takes in the usual next beat, if it is that.
+    /// Extends the run by a beat, if it is the usual next one. Returns whether it was.
     #[inline]
     pub(super) fn extend_run(&mut self, at: UnixMs, ttl_ms: u64) -> bool {
         self.flags & (SeatFlag::Spilled as u8 | SeatFlag::Indexed as u8) == 0

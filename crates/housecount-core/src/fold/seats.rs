@@ -1,13 +1,13 @@
-//! Where sessions and stages lie in memory, and how they find each other.
+//! Storage of sessions and stages, and the links between them.
 //!
-//! This file knows nothing of the rules: it stores and links. A viewer's seats form a ring, and a
-//! table of rings is searched by the viewer's half of a [`Handle`]. A seat of which only the handle
-//! is known, because the log told its ids before this node began to read, is *nameless*: a ring of
-//! its own, searched by all of its handle, so that those of one viewer don't lie in each other's
-//! way.
+//! This module stores and links, and does not know the rules. A viewer's seats form a ring. A table
+//! of rings is searched by the viewer's half of a [`Handle`]. A seat is *nameless* if only its
+//! handle is known, because the log has its ids from before this node began to read. Such a seat is
+//! a ring of its own, searched by its whole handle, so that a viewer's nameless seats don't share
+//! one hash.
 //!
-//! The table is cut in shards of unequal shares, so that they don't all grow at once: that would
-//! hold everybody up, and leave half of the room free for long. Nothing is iterated in hash order,
+//! The table is cut in shards of unequal shares, so that they don't all grow at once. That would
+//! block all requests, and leave half of the memory free for long. No code iterates in hash order,
 //! so that two nodes answer alike.
 
 mod chunks;
@@ -31,18 +31,18 @@ use super::times::SessionTimes;
 use crate::handle::{Handle, HandleKey};
 use crate::time::UnixMs;
 
-/// Shards of the table: a million viewers are 11,000 to 22,000 each.
+/// Number of shards of the table. With a million viewers each has 11,000 to 22,000.
 const SHARDS: usize = 64;
 /// Storage of seats, with indexes by viewer and by handle.
 #[derive(Debug)]
 pub(super) struct SeatTable {
     seats: ChunkedVec<SeatState>,
     free: Vec<SeatIndex>,
-    /// Walks through all places that are under way.
+    /// Number of walks through all places that are under way.
     walks: usize,
     names: IdArena,
     spilled: HashMap<SeatIndex, SessionTimes, RandomState>,
-    /// Of viewers with many seats.
+    /// Indexes of viewers with many seats.
     indexes: Slab<ViewerSeats>,
     nameless: usize,
     shards: Vec<HashTable<SeatIndex>>,
@@ -82,8 +82,8 @@ impl IndexMut<SeatIndex> for SeatTable {
     }
 }
 
-/// By a head's first byte, its shard: the largest has twice the share of the smallest, and their
-/// sizes lie evenly between.
+/// Returns the shard of each first byte of a head. The largest shard has twice the share of the
+/// smallest, and the sizes rise evenly between.
 fn shares() -> [u8; 256] {
     let mut shares = [0; 256];
     for (byte, shard) in (0u32..).zip(&mut shares) {
@@ -92,18 +92,18 @@ fn shares() -> [u8; 256] {
     shares
 }
 
-/// The hash of a seat within its shard.
+/// Returns the hash of a seat within its shard.
 fn hash_of(seats: &ChunkedVec<SeatState>, seat: SeatIndex) -> u64 {
     let seat = &seats[seat as usize];
     if seat.is_unresolved() { spread_all(seat.handle) } else { mix_head(seat.handle.head()) }
 }
 
-/// A head's hash within its shard: it is a hash already, but a short one.
+/// Returns a head's hash within its shard. A head is a hash already, but a short one.
 fn mix_head(head: u32) -> u64 {
     mix(u64::from(head))
 }
 
-/// A nameless seat's hash within its shard.
+/// Returns a nameless seat's hash within its shard.
 fn spread_all(handle: Handle) -> u64 {
     mix(u64::from(handle.head()) << 32 | u64::from(handle.tail()))
 }
@@ -114,33 +114,33 @@ fn mix(hash: u64) -> u64 {
 }
 
 impl SeatTable {
-    /// How many places there are, some of them free.
+    /// Returns the number of places, free ones included.
     pub(super) fn places(&self) -> usize {
         self.seats.len()
     }
 
-    /// A walk through all places begins, slice by slice. Until it ends, new seats lie behind those
-    /// that are walked through: so no viewer comes to have another first seat meanwhile.
+    /// Begins a walk through all places, slice by slice. Until it ends, new seats get places after
+    /// the existing ones. So no viewer gets another first seat during the walk.
     pub(super) fn begin_walk(&mut self) {
         self.walks += 1;
     }
 
-    /// A walk ends.
+    /// Ends a walk.
     pub(super) fn end_walk(&mut self) {
         self.walks = self.walks.saturating_sub(1);
     }
 
-    /// How many seats there are.
+    /// Returns the number of seats.
     pub(super) fn len(&self) -> usize {
         self.seats.len() - self.free.len()
     }
 
-    /// The seat at a place that may be free, or have another one since.
+    /// Returns the seat at a place. The place may be free, or have another seat since.
     pub(super) fn get(&self, seat: SeatIndex) -> Option<&SeatState> {
         self.seats.get(seat as usize).filter(|seat| seat.is(SeatFlag::Used))
     }
 
-    /// The seats at `places`.
+    /// Returns the seats at `places`.
     pub(super) fn within(&self, places: std::ops::Range<usize>) -> impl Iterator<Item = SeatIndex> {
         let end = places.end.min(self.seats.len());
         (places.start.min(end)..end)
@@ -148,7 +148,7 @@ impl SeatTable {
             .map(|i| i as SeatIndex)
     }
 
-    /// A new seat with these ids, which no seat has.
+    /// Inserts a seat with these ids, which no seat has yet.
     pub(super) fn insert_named(
         &mut self,
         handle: Handle,
@@ -160,8 +160,9 @@ impl SeatTable {
         seat
     }
 
-    /// The seat with these ids, where `same` has their handle but not them: it is given them if it
-    /// is nameless, and is marked together with the right one if it has others.
+    /// Returns the seat with these ids, where `same` has their handle but other ids or none. A
+    /// nameless `same` gets the ids. Otherwise the right seat is found or inserted, and both are
+    /// marked as ambiguous.
     pub(super) fn find_or_name(
         &mut self,
         same: SeatIndex,
@@ -182,7 +183,7 @@ impl SeatTable {
         seat
     }
 
-    /// The seat with this handle, made without a name if it isn't there.
+    /// Returns the seat with this handle, or inserts a nameless one.
     pub(super) fn find_or_insert_nameless(&mut self, handle: Handle, partition: u8) -> SeatIndex {
         self.find_handle(handle).unwrap_or_else(|| {
             let seat = self.insert(handle, partition);
@@ -192,7 +193,7 @@ impl SeatTable {
         })
     }
 
-    /// A new seat, in no ring that could be found.
+    /// Inserts a seat into no ring, so that it can't be found yet.
     fn insert(&mut self, handle: Handle, partition: u8) -> SeatIndex {
         let free = if self.walks == 0 { self.free.pop() } else { None };
         let at = free.unwrap_or(self.seats.len() as SeatIndex);
@@ -205,7 +206,7 @@ impl SeatTable {
         at
     }
 
-    /// Puts a ring into the table.
+    /// Adds a ring to the table.
     fn insert_ring(&mut self, anchor: SeatIndex) {
         let (shard, hash) = (self.shard(self[anchor].handle.head()), hash_of(&self.seats, anchor));
         if self.shards[shard].len() == self.shards[shard].capacity() {
@@ -214,9 +215,9 @@ impl SeatTable {
         self.shards[shard].insert_unique(hash, anchor, |seat| hash_of(&self.seats, *seat));
     }
 
-    /// More room for a shard that is full: twice as much, unless rings were taken out of it. The
-    /// table by itself would ask for the hash of one ring after the other, and wait for each seat
-    /// to come from memory.
+    /// Grows a full shard to twice its size, unless rings were removed from it. The table's own
+    /// growth would need the hash of one ring after another, and wait for each seat to be read from
+    /// memory.
     fn grow(&mut self, shard: usize) {
         let rings: Vec<SeatIndex> = self.shards[shard].drain().collect();
         let mut table = HashTable::with_capacity(rings.len() + rings.len() / 2 + 1);
@@ -231,13 +232,13 @@ impl SeatTable {
         self.shards[shard] = table;
     }
 
-    /// Takes a ring out of the table.
+    /// Removes a ring from the table.
     fn remove_ring(&mut self, anchor: SeatIndex) {
         let (shard, hash) = (self.shard(self[anchor].handle.head()), hash_of(&self.seats, anchor));
         let _ = self.shards[shard].find_entry(hash, |i| *i == anchor).map(|entry| entry.remove());
     }
 
-    /// Gives a seat that is in no ring its ids, and puts it into its viewer's ring.
+    /// Gives ids to a seat that is in no ring, and adds it to its viewer's ring.
     fn name(&mut self, seat: SeatIndex, ids: Ids<'_>) {
         let stage = self.stages.enter(ids.stage);
         let sibling = self.find_viewer(self[seat].handle.head(), ids.viewer);
@@ -254,7 +255,7 @@ impl SeatTable {
         }
     }
 
-    /// Drops a seat that is not online, and whatever only it held.
+    /// Removes a seat that is not online, with all that only it used.
     pub(super) fn remove(&mut self, seat: SeatIndex) {
         let gone = self[seat];
         debug_assert!(!gone.is(SeatFlag::Online));
@@ -272,7 +273,8 @@ impl SeatTable {
         self.stages.exit(gone.stage);
     }
 
-    /// Makes all handles of a partition anew. Nameless seats are dropped: nobody will name them.
+    /// Recomputes all handles of a partition. Nameless seats are removed, because their old handles
+    /// can never get ids.
     pub(super) fn rekey(&mut self, partition: u8, key: HandleKey) {
         let all: Vec<SeatIndex> = self.within(0..self.places()).collect();
         let mine: Vec<SeatIndex> =
@@ -300,7 +302,7 @@ impl SeatTable {
         }
     }
 
-    /// Makes the table anew from the rings.
+    /// Rebuilds the table from the rings.
     fn rehook(&mut self) {
         let anchors: Vec<SeatIndex> =
             self.shards.iter().flat_map(|shard| shard.iter().copied()).collect();
@@ -308,15 +310,15 @@ impl SeatTable {
         anchors.into_iter().for_each(|anchor| self.insert_ring(anchor));
     }
 
-    /// What is known of a seat's session.
+    /// Returns the times of a seat's session.
     pub(super) fn times(&self, seat: SeatIndex) -> SessionTimes {
         let known = &self[seat];
         let spilled = known.is(SeatFlag::Spilled).then(|| self.spilled.get(&seat)).flatten();
         spilled.map_or_else(|| known.brief.times(), Clone::clone)
     }
 
-    /// Changes what is known of a seat's session. What is kept whole is changed where it is,
-    /// however much it is.
+    /// Changes the times of a seat's session. Spilled times are changed in place, however many
+    /// there are.
     pub(super) fn change_times<T>(
         &mut self,
         seat: SeatIndex,
@@ -356,7 +358,7 @@ impl SeatTable {
         changed
     }
 
-    /// A session's last beat, and its last leave; zero for none.
+    /// Returns a session's last beat, and its last leave; zero for none.
     pub(super) fn last(&self, seat: SeatIndex) -> (UnixMs, UnixMs) {
         let known = &self[seat];
         match known.is(SeatFlag::Spilled).then(|| self.spilled.get(&seat)).flatten() {
@@ -365,7 +367,7 @@ impl SeatTable {
         }
     }
 
-    /// A session's last leave that was said at or before `at`; zero for none.
+    /// Returns a session's last leave at or before `at`; zero for none.
     pub(super) fn leave_until(&self, seat: SeatIndex, at: UnixMs) -> UnixMs {
         let known = &self[seat];
         match known.is(SeatFlag::Spilled).then(|| self.spilled.get(&seat)).flatten() {
@@ -374,17 +376,17 @@ impl SeatTable {
         }
     }
 
-    /// A seat's viewer.
+    /// Returns a seat's viewer.
     pub(super) fn viewer(&self, seat: SeatIndex) -> Id<'_> {
         self.names.id(self[seat].viewer)
     }
 
-    /// A seat's session.
+    /// Returns a seat's session.
     pub(super) fn session(&self, seat: SeatIndex) -> Id<'_> {
         self.names.id(self[seat].session)
     }
 
-    /// Adds a seat to its stage's list of online seats, or takes it out.
+    /// Adds a seat to its stage's list of online seats, or removes it.
     fn list(&mut self, seat: SeatIndex, online: bool) {
         let known = &self.seats[seat as usize];
         let (stage, head) = (&mut self.stages[known.stage], known.handle.head());

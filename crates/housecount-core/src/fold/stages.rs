@@ -1,4 +1,4 @@
-//! The stages that the fold knows, found by their ids.
+//! Stages in the fold, found by their ids.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::BuildHasher;
@@ -18,17 +18,17 @@ use crate::time::UnixMs;
 pub(super) struct Stage {
     pub(super) id: Arc<str>,
     pub(super) count: Count,
-    /// The most viewers so far.
+    /// Largest number of viewers so far.
     pub(super) peak: u64,
-    /// The seats that are online here.
+    /// Seats that are online here.
     pub(super) online: OnlineSeats,
-    /// Since when none is.
+    /// Time since which no seat is online.
     pub(super) idle_since: UnixMs,
-    /// Whether its turn to be forgotten is waited for.
+    /// Whether the stage is in the queue of idle stages.
     pub(super) is_queued: bool,
-    /// How many seats are on it, online or not.
+    /// Number of seats on the stage, online or not.
     seats: u32,
-    /// Whether it waits in `Stages::changed`.
+    /// Whether the stage is in `Stages::changed`.
     is_changed: bool,
 }
 
@@ -38,7 +38,7 @@ pub(super) struct Stages {
     stages: Slab<Stage>,
     by_id: HashTable<StageIndex>,
     hasher: RandomState,
-    /// The same, sorted: a page of a list starts anywhere.
+    /// Stages sorted by id, so that a page of a list can start anywhere.
     sorted: BTreeMap<Arc<str>, StageIndex>,
     /// Stages whose count has changed since [`take_changed`](Self::take_changed), each once.
     changed: VecDeque<StageIndex>,
@@ -63,19 +63,19 @@ impl Stages {
         self.by_id.find(hash, |i| *self[*i].id == *id).copied()
     }
 
-    /// The stage at a place; none for [`NOWHERE`](super::seat::NOWHERE).
+    /// Returns the stage at a place, or `None` for [`NOWHERE`](super::seat::NOWHERE).
     pub(super) fn get(&self, stage: StageIndex) -> Option<&Stage> {
         self.stages.get(stage as usize)
     }
 
-    /// A seat comes to a stage, made if it isn't there.
+    /// Adds a seat to a stage, which is created if it does not exist.
     pub(super) fn enter(&mut self, id: &str) -> StageIndex {
         let stage = self.find(id).unwrap_or_else(|| self.insert(id));
         self[stage].seats += 1;
         stage
     }
 
-    /// A seat leaves a stage.
+    /// Removes a seat from a stage.
     pub(super) fn exit(&mut self, stage: StageIndex) {
         if self.stages.contains(stage as usize) {
             self[stage].seats -= 1;
@@ -104,7 +104,7 @@ impl Stages {
         stage as StageIndex
     }
 
-    /// Drops a stage that nobody can ask for any more.
+    /// Removes a stage without seats and without a peak to show.
     pub(super) fn drop_if_unused(&mut self, stage: StageIndex) {
         let known = &self[stage];
         if known.seats > 0 || known.peak > 0 || known.is_queued {
@@ -117,7 +117,7 @@ impl Stages {
         }
     }
 
-    /// The stages with ids greater than `after`, sorted by id.
+    /// Returns the stages with ids greater than `after`, sorted by id.
     pub(super) fn after(&self, after: Option<&str>) -> impl Iterator<Item = &Stage> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         self.sorted.range::<str, _>((from, Bound::Unbounded)).map(|(_, stage)| &self[*stage])
@@ -130,7 +130,8 @@ impl Stages {
         }
     }
 
-    /// Takes up to `limit` of the changed stages. One that was dropped since is left out.
+    /// Removes up to `limit` stages from the changed ones, and returns them. A stage that was
+    /// removed since is left out.
     pub(super) fn take_changed(&mut self, limit: usize) -> impl Iterator<Item = &Stage> {
         let taken: Vec<StageIndex> = self.changed.drain(..limit.min(self.changed.len())).collect();
         for stage in &taken {
@@ -141,7 +142,7 @@ impl Stages {
         taken.into_iter().filter_map(|stage| self.stages.get(stage as usize))
     }
 
-    /// The most viewers of each stage are those of now.
+    /// Sets the peak of each stage to its present number of viewers.
     pub(super) fn reset_peaks(&mut self) {
         self.stages.iter_mut().for_each(|(_, stage)| stage.peak = stage.count.viewers);
     }

@@ -1,12 +1,11 @@
-//! What is known of one session: its beats, summed up as runs, and its leaves. Both rules read only
-//! this.
+//! Times of one session: its beats as runs, and its leaves. Both rules read only this.
 //!
-//! Beats that follow each other within `ttl` form a *run*: its first and last beat say all that its
-//! beats can prove, now or with any event that is still to come, and the last of all says until
+//! Beats that follow each other within `ttl` form a *run*. Its first and last beat are enough for
+//! all that its beats can prove, now or with any later event. The last beat of all decides until
 //! when the session is online. So memory is bounded by sessions and breaks, not by beats.
 //!
-//! Nearly every session has one run, and at most a leave behind it: that is kept in 16 bytes
-//! ([`CompactTimes`]). Whatever else players come up with is kept whole, beside.
+//! Nearly every session has one run and at most one leave after it, which fit 16 bytes
+//! ([`CompactTimes`]). All other times are stored in full, in a table beside the seats.
 
 use smallvec::SmallVec;
 
@@ -14,36 +13,36 @@ use crate::event::EventKind;
 use crate::span::Span;
 use crate::time::UnixMs;
 
-/// The first and the last of beats that are each at most `ttl` after the one before.
+/// First and last of beats that are each at most `ttl` after the one before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct BeatRun {
     pub(super) first: UnixMs,
     pub(super) last: UnixMs,
 }
 
-/// A session's beats and leaves, whole.
+/// A session's beats and leaves, in full.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct SessionTimes {
-    /// Sorted, more than `ttl` apart.
+    /// Runs in order, more than `ttl` apart.
     pub(super) runs: SmallVec<[BeatRun; 1]>,
-    /// Sorted times of leaves.
+    /// Times of leaves in order.
     pub(super) leaves: SmallVec<[UnixMs; 2]>,
 }
 
-/// One run at most, and at most one leave, after its last beat. Lengths of up to 49 days fit.
+/// At most one run, and at most one leave after its last beat. Durations of up to 49 days fit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct CompactTimes {
-    /// The last beat; zero for none.
+    /// Time of the last beat; zero for none.
     pub(super) beat: UnixMs,
-    /// From the run's first beat to its last.
+    /// Time from the run's first beat to its last.
     run_ms: u32,
-    /// From the last beat to the leave; zero for none.
+    /// Time from the last beat to the leave; zero for none.
     left_ms: u32,
 }
 
 impl CompactTimes {
-    /// Takes in the usual next beat: after the last one, in the same run, with no leave between.
-    /// False if it is none.
+    /// Extends the run by the usual next beat: after the last one, in the same run, without a leave
+    /// between. Returns false for any other beat.
     #[inline]
     pub(super) fn goes_on(&mut self, at: UnixMs, ttl_ms: u64) -> bool {
         let since = at.0.wrapping_sub(self.beat.0);
@@ -60,7 +59,7 @@ impl CompactTimes {
         true
     }
 
-    /// The last leave; zero for none.
+    /// Returns the last leave; zero for none.
     pub(super) fn left(self) -> UnixMs {
         if self.left_ms == 0 { UnixMs::ZERO } else { self.beat.plus(u64::from(self.left_ms)) }
     }
@@ -69,7 +68,7 @@ impl CompactTimes {
         BeatRun { first: self.beat.minus(u64::from(self.run_ms)), last: self.beat }
     }
 
-    /// All of it.
+    /// Returns the times in full.
     pub(super) fn times(self) -> SessionTimes {
         let mut times = SessionTimes::default();
         if self.beat > UnixMs::ZERO {
@@ -83,7 +82,7 @@ impl CompactTimes {
 }
 
 impl SessionTimes {
-    /// The same in brief, if that says it all.
+    /// Returns the compact form, if the times fit it.
     pub(super) fn brief(&self) -> Option<CompactTimes> {
         let (run, left) = match (&*self.runs, &*self.leaves) {
             ([], []) => return Some(CompactTimes::default()),
@@ -96,18 +95,18 @@ impl SessionTimes {
         Some(CompactTimes { beat: run.last, run_ms, left_ms })
     }
 
-    /// The last beat; zero for none.
+    /// Returns the last beat; zero for none.
     pub(super) fn beat_last(&self) -> UnixMs {
         self.runs.last().map_or(UnixMs::ZERO, |run| run.last)
     }
 
-    /// The last leave that was said at or before `at`; zero for none.
+    /// Returns the last leave at or before `at`; zero for none.
     pub(super) fn leave_until(&self, at: UnixMs) -> UnixMs {
         let next = self.leaves.partition_point(|leave| *leave <= at);
         next.checked_sub(1).map_or(UnixMs::ZERO, |i| self.leaves[i])
     }
 
-    /// Takes in a beat.
+    /// Adds a beat.
     pub(super) fn beat(&mut self, at: UnixMs, ttl_ms: u64) {
         let next = self.runs.partition_point(|run| run.last < at);
         let before = next.checked_sub(1).filter(|i| at.since(self.runs[*i].last) <= ttl_ms);
@@ -123,7 +122,7 @@ impl SessionTimes {
         }
     }
 
-    /// Takes in a leave. False if it was known.
+    /// Adds a leave. Returns false if it was known.
     pub(super) fn leave(&mut self, at: UnixMs) -> bool {
         match self.leaves.binary_search(&at) {
             Ok(_) => false,
@@ -134,7 +133,8 @@ impl SessionTimes {
         }
     }
 
-    /// What the session proves; `of_all` are the leaves of all the viewer's sessions.
+    /// Returns the spans that the session proves. `of_all` are the leaves of all the viewer's
+    /// sessions.
     pub(super) fn proven_spans(
         &self,
         of_all: &[UnixMs],
@@ -150,16 +150,16 @@ impl SessionTimes {
         })
     }
 
-    /// Forgets what ended before `before`. False if nothing is left.
+    /// Removes runs and leaves that ended before `before`. Returns false if none is left.
     pub(super) fn forget(&mut self, before: UnixMs) -> bool {
         self.runs.retain(|run| run.last >= before);
         self.leaves.retain(|at| *at >= before);
         !(self.runs.is_empty() && self.leaves.is_empty())
     }
 
-    /// Events that say the same again from `from` on, with whatever comes later. Of a run that goes
-    /// on through `from`, and wherever beats have been summed up, some that prove the same stand
-    /// in.
+    /// Returns events that reproduce these times from `from` on, with any later events. Beats that
+    /// a run has summed up are replaced by beats that prove the same, also in a run that contains
+    /// `from`.
     pub(super) fn events(
         &self,
         from: UnixMs,

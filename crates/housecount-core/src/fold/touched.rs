@@ -1,5 +1,5 @@
-//! Seats looked at by a thread: what a call costs, whatever the machine does besides. Counted in
-//! debug builds only.
+//! Number of seats that a thread has read, as a measure of cost that does not depend on the
+//! machine's load. It counts in debug builds only.
 
 use std::cell::Cell;
 
@@ -7,13 +7,13 @@ thread_local! {
     static TOUCHED: Cell<usize> = const { Cell::new(0) };
 }
 
-/// A seat is looked at.
+/// Counts a read of a seat.
 #[cfg(debug_assertions)]
 pub(super) fn note() {
     TOUCHED.set(TOUCHED.get() + 1);
 }
 
-/// Seats that this thread has looked at so far.
+/// Returns the number of seats that this thread has read so far.
 #[must_use]
 pub fn so_far() -> usize {
     TOUCHED.get()

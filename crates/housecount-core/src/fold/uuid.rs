@@ -1,17 +1,17 @@
-//! UUIDs in 16 bytes: most players' ids are such, and take half of the memory so.
+//! UUIDs in 16 bytes. Most players' ids are UUIDs, and take half the memory in this form.
 //!
-//! Only the usual text is meant, of RFC 9562: 8-4-4-4-12 hexadecimal digits, in lower case.
-//! Whatever else looks alike is another id, and is kept as it is.
+//! Only the usual text of RFC 9562 is packed: 8-4-4-4-12 hexadecimal digits, in lower case. Any
+//! similar text is another id, and is stored as it is.
 
 /// Characters of a UUID's text.
 pub(super) const TEXT_BYTES: usize = 36;
 /// Bytes of a UUID.
 pub(super) const PACKED_BYTES: usize = 16;
 
-/// A UUID's bytes; none if the id isn't one.
+/// Packs an id into a UUID's bytes, or returns `None` if it isn't a UUID.
 pub(super) fn pack(id: &[u8]) -> Option<[u8; PACKED_BYTES]> {
     let id: &[u8; TEXT_BYTES] = id.try_into().ok()?;
-    // Whatever isn't a digit becomes one that it isn't.
+    // A character that is not a digit becomes some digit; the comparison below then fails.
     let digit = |at: usize| (id[at] & 0xf) + 9 * (id[at] >> 6 & 1);
     let packed = std::array::from_fn(|n| {
         let hyphens = [4, 6, 8, 10].iter().filter(|group| n >= **group).count();
@@ -21,7 +21,7 @@ pub(super) fn pack(id: &[u8]) -> Option<[u8; PACKED_BYTES]> {
     (text(packed) == *id).then_some(packed)
 }
 
-/// A UUID's text.
+/// Returns a UUID's text.
 pub(super) fn text(packed: [u8; PACKED_BYTES]) -> [u8; TEXT_BYTES] {
     let [a, b, c, d] = digits(packed).map(u64::to_be_bytes);
     let mut text = [b'-'; TEXT_BYTES];
@@ -34,8 +34,9 @@ pub(super) fn text(packed: [u8; PACKED_BYTES]) -> [u8; TEXT_BYTES] {
     text
 }
 
-/// Whether `id` is a UUID's text. The same as to compare [`text`], but nothing is written to be
-/// read again at once, which processors are slow at; and each heartbeat asks.
+/// Returns whether `id` is this UUID's text. The result is that of a comparison with [`text`]. This
+/// code does not write bytes and read them again at once, which is slow on processors, and each
+/// heartbeat calls it.
 pub(super) fn is(packed: [u8; PACKED_BYTES], id: &[u8]) -> bool {
     let Some(id) = id.first_chunk::<TEXT_BYTES>().filter(|_| id.len() == TEXT_BYTES) else {
         return false;
@@ -47,7 +48,7 @@ pub(super) fn is(packed: [u8; PACKED_BYTES], id: &[u8]) -> bool {
     read == digits(packed) && hyphens == u32::from_be_bytes([b'-'; 4])
 }
 
-/// A UUID's 32 hexadecimal digits, eight at once.
+/// Returns a UUID's 32 hexadecimal digits, eight per integer.
 fn digits(packed: [u8; PACKED_BYTES]) -> [u64; 4] {
     const EACH: u64 = 0x0101_0101_0101_0101;
     let bits = u128::from_be_bytes(packed);
@@ -59,7 +60,7 @@ fn digits(packed: [u8; PACKED_BYTES]) -> [u64; 4] {
         {
             spread = (spread | spread << shift) & mask;
         }
-        // From ten on it is a letter: one in its byte.
+        // From ten on a digit is a letter: one in its byte.
         let letters = (spread + 6 * EACH) >> 4 & EACH;
         let from_nine_to_a = u64::from(b'a' - b'9' - 1);
         spread + u64::from(b'0') * EACH + from_nine_to_a * letters
@@ -87,7 +88,7 @@ mod tests {
             prop_assert!(is(bits.to_be_bytes(), id.as_bytes()));
         }
 
-        /// One byte changed: it is another UUID's text, or none's.
+        /// With one byte changed it is another UUID's text, or not a UUID.
         #[test]
         fn nothing_else_is_one(bits: u128, at in 0..TEXT_BYTES, byte: u8) {
             let mut id = written(bits).into_bytes();

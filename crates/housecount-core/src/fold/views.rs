@@ -1,5 +1,4 @@
-//! What can be asked of who is online. Every answer is about `now()`, and sorted by id so that it
-//! can be paged.
+//! Queries of presence. Every answer is about `now()`, and sorted by id so that it can be paged.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,14 +12,14 @@ use crate::event::{EventKind, EventRef};
 use crate::record::RecordEntry;
 use crate::time::UnixMs;
 
-/// A stage as the fold knows it.
+/// A stage in the fold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StageView {
     /// The stage's id.
     pub stage: String,
-    /// Who is online on it.
+    /// Online viewers and sessions on it.
     pub count: Count,
-    /// The most viewers at once that this node has seen on it.
+    /// Largest number of viewers at once that this node has counted on it.
     pub peak: u64,
 }
 
@@ -29,35 +28,35 @@ pub struct StageView {
 pub struct StageSlice {
     /// The stages.
     pub views: Vec<StageView>,
-    /// The stage after which the next slice starts; none if this is the last slice.
+    /// Stage after which the next slice starts; `None` if this is the last slice.
     pub next_after: Option<String>,
 }
 
 /// A viewer on a stage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PresenceView {
-    /// The id asked for less: the viewer's in a stage's list, the stage's in a viewer's.
+    /// The viewer's id in a stage's list, and the stage's id in a viewer's list.
     pub id: String,
-    /// Its online sessions, at least one, sorted.
+    /// Online sessions, at least one, sorted.
     pub sessions: Vec<String>,
-    /// The latest beat of them.
+    /// Latest beat of these sessions.
     pub last_beat: UnixMs,
 }
 
-/// A session among its viewer's, for whoever decides whether it may come.
+/// A session among its viewer's sessions, for the decision whether to admit it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SessionContext {
-    /// It is known, online or not.
+    /// Whether the session is known, online or not.
     pub is_known: bool,
-    /// It is online.
+    /// Whether the session is online.
     pub is_online: bool,
     /// The viewer's online sessions on the stage.
     pub here: usize,
-    /// The viewer's sessions that are kept, on any stage.
+    /// Number of the viewer's sessions in the fold, on any stage.
     pub sessions: usize,
-    /// The stage is known.
+    /// Whether the stage is known.
     pub is_stage_known: bool,
-    /// Who is online on it.
+    /// Online viewers and sessions on the stage.
     pub count: Count,
 }
 
@@ -74,15 +73,15 @@ pub struct LastEvents {
 }
 
 impl LastEvents {
-    /// The latest beat of an online session, if no leave was said at or after it: such a leave will
-    /// take effect.
+    /// Returns the latest beat of an online session, unless a leave at or after it will take
+    /// effect.
     #[must_use]
     pub fn standing_beat(self) -> Option<UnixMs> {
         (self.is_online && self.beat > self.left).then_some(self.beat)
     }
 }
 
-/// An event out of what the fold keeps.
+/// An event that the fold's state contains.
 #[derive(Clone, Copy, Debug)]
 pub struct CheckpointEvent<'a> {
     at: UnixMs,
@@ -93,7 +92,7 @@ pub struct CheckpointEvent<'a> {
 }
 
 impl CheckpointEvent<'_> {
-    /// The event.
+    /// Returns the event.
     #[must_use]
     pub fn event(&self) -> EventRef<'_> {
         let CheckpointEvent { at, kind, stage, ref viewer, ref session } = *self;
@@ -102,8 +101,8 @@ impl CheckpointEvent<'_> {
 }
 
 impl Fold {
-    /// What is known of a session's viewer and stage. Takes the same time however many sessions the
-    /// viewer has.
+    /// Returns the facts about a session, its viewer and its stage that admission needs. It takes
+    /// the same time however many sessions the viewer has.
     #[must_use]
     pub fn session_context(&self, stage: &str, viewer: &str, session: &str) -> SessionContext {
         let mut among = SessionContext::default();
@@ -123,8 +122,8 @@ impl Fold {
         among
     }
 
-    /// Which of these sessions are online, as far as that is found quickly: of two with the same
-    /// handle one looks as if it weren't.
+    /// Returns which of these sessions are online, by a fast look-up. If two sessions have the same
+    /// handle, one of them may be reported as offline.
     #[must_use]
     pub fn are_online<const N: usize>(&self, asked: [Option<Ids<'_>>; N]) -> [bool; N] {
         let handles = asked.map(|ids| Some(self.handle(ids?).1));
@@ -132,7 +131,8 @@ impl Fold {
             .map(|seat| seat.is_some_and(|seat| self.seats[seat].is(SeatFlag::Online)))
     }
 
-    /// Calls `with` for what a record says, with its ids; `None` where they aren't known.
+    /// Calls `with` for the event of a record entry with its ids, or for `None` if they aren't
+    /// known.
     pub fn resolve_entry(
         &self,
         record_entry: &RecordEntry<'_>,
@@ -143,7 +143,7 @@ impl Fold {
             RecordEntry::ByHandle { at, handle } => (at, handle),
         };
         let seat = self.seats.find_handle(handle);
-        // Nobody tells a beat by a handle that two sessions have.
+        // No node logs a beat by a handle that two sessions have.
         let is_known = |seat: &SeatIndex| {
             let known = &self.seats[*seat];
             !known.is_unresolved() && !known.is(SeatFlag::Ambiguous)
@@ -154,7 +154,7 @@ impl Fold {
         }
     }
 
-    /// What a named seat's session said.
+    /// Returns an event of a seat that has ids.
     pub(super) fn known_event(
         &self,
         seat: SeatIndex,
@@ -171,19 +171,19 @@ impl Fold {
         }
     }
 
-    /// Who is online on `stage`; nobody if it is unknown.
+    /// Returns the online viewers and sessions on `stage`, or zero if it is unknown.
     #[must_use]
     pub fn count(&self, stage: &str) -> Count {
         self.seats.stages.find(stage).map_or(Count::default(), |i| self.seats.stages[i].count)
     }
 
-    /// Who is online altogether.
+    /// Returns the online viewers, sessions and stages in all.
     #[must_use]
     pub fn totals(&self) -> Totals {
         self.totals
     }
 
-    /// The stage, if any session of it is or was online within the last hour.
+    /// Returns the stage, if any session of it is or was online within the last hour.
     #[must_use]
     pub fn stage(&self, stage: &str) -> Option<StageView> {
         let stage = &self.seats.stages[self.seats.stages.find(stage)?];
@@ -194,8 +194,8 @@ impl Fold {
         })
     }
 
-    /// The stages that [`stage`](Self::stage) knows, sorted by id: a slice of them after `after`,
-    /// which costs `limit` at most.
+    /// Returns a slice of the stages that [`stage`](Self::stage) knows, sorted by id. The slice
+    /// starts after `after`, and costs at most `limit` steps.
     #[must_use]
     pub fn stages_after(&self, after: Option<&str>, limit: usize) -> StageSlice {
         let mut slice = StageSlice::default();
@@ -216,21 +216,21 @@ impl Fold {
         slice
     }
 
-    /// Stages whose count has changed since they were taken last, `limit` at most.
+    /// Removes up to `limit` stages from those whose count has changed, and returns their ids.
     pub fn take_changed_stages(&mut self, limit: usize) -> Vec<Arc<str>> {
         self.seats.stages.take_changed(limit).map(|stage| stage.id.clone()).collect()
     }
 
-    /// Forgets all peaks but those of now.
+    /// Sets all peaks to the present counts.
     pub fn reset_peaks(&mut self) {
         self.seats.stages.reset_peaks();
     }
 
-    /// At most `limit` online viewers of a stage, those after `after` in the order of the viewers'
-    /// handles. Costs its rows.
+    /// Returns at most `limit` online viewers of a stage, those after `after` in the order of the
+    /// viewers' handles. It costs its rows.
     ///
-    /// All nodes have the same order, and pages that follow each other list a viewer who is online
-    /// throughout exactly once, as long as [`list_order`](Self::list_order) stays what it is.
+    /// All nodes have the same order. Pages in sequence list a viewer who is online throughout
+    /// exactly once, as long as [`list_order`](Self::list_order) does not change.
     #[must_use]
     pub fn viewers_of(&self, stage: &str, after: Option<&str>, limit: usize) -> Vec<PresenceView> {
         let Some(stage) = self.seats.stages.find(stage) else { return Vec::new() };
@@ -240,7 +240,7 @@ impl Fold {
         let mut views: Vec<PresenceView> = Vec::new();
         while views.len() < limit {
             let Some((head, first)) = entries.next() else { break };
-            // In nearly all cases these are the seats of one viewer.
+            // These are nearly always the seats of one viewer.
             let mut seats: SmallVec<[SeatIndex; 4]> = SmallVec::from_slice(&[first]);
             seats.extend(std::iter::from_fn(|| {
                 entries.next_if(|(next, _)| *next == head).map(|(_, seat)| seat)
@@ -256,7 +256,7 @@ impl Fold {
         views
     }
 
-    /// The viewers of these online seats of one stage, sorted by id.
+    /// Returns the viewers of these online seats of one stage, sorted by id.
     fn views_by_viewer(&self, mut seats: SmallVec<[SeatIndex; 4]>) -> SmallVec<[PresenceView; 1]> {
         seats.sort_unstable_by_key(|seat| self.seats[*seat].viewer);
         let mut views: SmallVec<[PresenceView; 1]> = seats
@@ -269,15 +269,15 @@ impl Fold {
         views
     }
 
-    /// A number that changes whenever the order of [`viewers_of`](Self::viewers_of) does: when a
-    /// log that was lost gets new keys.
+    /// Returns a number that changes with the order of [`viewers_of`](Self::viewers_of). The order
+    /// changes when a lost log gets new keys.
     #[must_use]
     pub fn list_order(&self) -> u32 {
         let keys = self.keys.iter().zip(1u32..).map(|(key, n)| (key.0 ^ key.0 >> 32) as u32 ^ n);
         keys.fold(0, |order, key| order.rotate_left(5).wrapping_mul(0x9e37_79b9) ^ key)
     }
 
-    /// A session's latest beat, if it is known.
+    /// Returns a session's latest beat, if it is known.
     #[must_use]
     pub fn last_beat(&self, stage: &str, viewer: &str, session: &str) -> Option<UnixMs> {
         let ids = Ids { stage, viewer, session };
@@ -285,21 +285,21 @@ impl Fold {
         Some(beat).filter(|beat| *beat > UnixMs::ZERO)
     }
 
-    /// A session's latest beat and leave, as far as they are known.
+    /// Returns a session's latest beat and leave, as far as they are known.
     #[must_use]
     pub fn last_events(&self, ids: Ids<'_>) -> LastEvents {
         let find = |ids| self.seats.find(self.handle(ids).1, ids);
         let seat = find(ids);
         let last = |seat| self.seats.last(seat);
         let (beat, left) = seat.map_or((UnixMs::ZERO, UnixMs::ZERO), last);
-        // A leave without a session is one of all the viewer's sessions on the stage.
+        // A leave without a session is a leave of all the viewer's sessions on the stage.
         let left_all =
             find(Ids { session: "", ..ids }).map_or(UnixMs::ZERO, |unnamed| last(unnamed).1);
         let is_online = seat.is_some_and(|seat| self.seats[seat].is(SeatFlag::Online));
         LastEvents { beat, left: left.max(left_all), is_online }
     }
 
-    /// Where a viewer is now, by stage. Looks at each of the viewer's sessions once.
+    /// Returns a viewer's online sessions by stage. It reads each of the viewer's sessions once.
     #[must_use]
     pub fn viewer(&self, viewer: &str) -> Vec<PresenceView> {
         let Some(anchor) = self.find_viewer(viewer) else { return Vec::new() };
@@ -313,14 +313,14 @@ impl Fold {
             .collect()
     }
 
-    /// Any seat of a viewer.
+    /// Returns any seat of a viewer.
     fn find_viewer(&self, viewer: &str) -> Option<SeatIndex> {
         let (_, handle) = self.handle(Ids { stage: "", viewer, session: "" });
         self.seats.find_viewer(handle.head(), viewer)
     }
 
-    /// The viewer's online sessions on a stage that beat last, at most `most` of them; the last one
-    /// first, and of several at the same time any.
+    /// Returns the viewer's online sessions on a stage by last beat, the latest first, at most
+    /// `most`. Sessions with equal times are in any order.
     #[must_use]
     pub fn online_sessions(&self, stage: &str, viewer: &str, most: usize) -> Vec<String> {
         let found = self.find_viewer(viewer).zip(self.seats.stages.find(stage));

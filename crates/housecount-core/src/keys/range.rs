@@ -1,4 +1,4 @@
-//! Ranges of keys: what one query reads.
+//! Ranges of keys, each of which one query reads.
 
 use super::{
     Chain, HEARTBEATS_PK, Key, MS_OF_13_DIGITS, ROSTER_PK, STAGES_PK, Series, chunk_sk, series_pk,
@@ -6,81 +6,83 @@ use super::{
 };
 use crate::time::{DAY_MS, UnixMs};
 
-/// Items of one partition key whose sort keys lie between two, both included.
+/// Items of one partition key with sort keys in a range, both ends included.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyRange {
-    /// The partition key.
+    /// Partition key.
     pub pk: String,
-    /// The least sort key.
+    /// Lowest sort key.
     pub first: String,
-    /// The greatest sort key.
+    /// Highest sort key.
     pub last: String,
 }
 
 impl KeyRange {
-    /// A stage's snapshots from `from` to `to`, both included. Sorting as text is sorting by time
-    /// from 2001 to 2286, while Unix milliseconds have 13 digits.
+    /// Returns the range of a stage's snapshots from `from` to `to`, both included. From 2001 to
+    /// 2286 text order is time order, because Unix milliseconds have 13 digits.
     #[must_use]
     pub fn snapshots(stage: &str, from: UnixMs, to: UnixMs) -> KeyRange {
         let sk = |at: UnixMs| format!("SNAPSHOT#{:013}", at.0.min(MS_OF_13_DIGITS));
         KeyRange { pk: stage_pk(stage), first: sk(from), last: sk(to) }
     }
 
-    /// A stage's configuration versions.
+    /// Returns the range of a stage's configuration versions.
     #[must_use]
     pub fn versions(stage: &str) -> KeyRange {
         KeyRange { pk: stage_pk(stage), first: version_sk(0), last: version_sk(9_999) }
     }
 
-    /// A chain's chunks, and their parts, of windows that begin from `from` to `to`, both included.
+    /// Returns the range of a chain's chunks and their parts. Their windows begin from `from` to
+    /// `to`, both included.
     #[must_use]
     pub fn chunks(chain: Chain, from: UnixMs, to: UnixMs) -> KeyRange {
         // `~` sorts after the `#` of a part.
         KeyRange { pk: chain.pk(), first: chunk_sk(from), last: format!("{}~", chunk_sk(to)) }
     }
 
-    /// A stage's heartbeats from `from` to `to`, both included, where each is an item.
+    /// Returns the range of a stage's heartbeats as items, from `from` to `to`, both included.
     #[must_use]
     pub fn heartbeats(stage: &str, from: UnixMs, to: UnixMs) -> KeyRange {
         let sk = |at: UnixMs| format!("HEARTBEAT#{:013}", at.0.min(MS_OF_13_DIGITS));
-        // `$` sorts after the `#` behind the time.
+        // `$` sorts after the `#` that follows the time.
         KeyRange { pk: stage_pk(stage), first: sk(from), last: format!("{}$", sk(to)) }
     }
 
-    /// The days from `from` to `to`, both included, on which stages have heartbeats as items.
+    /// Returns the range of the days from `from` to `to`, both included, on which stages have
+    /// heartbeats as items.
     #[must_use]
     pub fn heartbeat_days(from: UnixMs, to: UnixMs) -> KeyRange {
         let day = |at: UnixMs| at.aligned(DAY_MS).0.min(MS_OF_13_DIGITS);
-        // `$` sorts after the `#` behind the day.
+        // `$` sorts after the `#` that follows the day.
         let (first, last) = (format!("{:013}", day(from)), format!("{:013}$", day(to)));
         KeyRange { pk: HEARTBEATS_PK.to_string(), first, last }
     }
 
-    /// All ledgers, or archives.
+    /// Returns the range of all ledgers, or of all archives.
     #[must_use]
     pub fn series(series: Series) -> KeyRange {
         KeyRange { pk: series_pk(series), first: "0".to_string(), last: "99999".to_string() }
     }
 
-    /// All rosters up to `to`, included.
+    /// Returns the range of all rosters up to `to`, included.
     #[must_use]
     pub fn rosters(to: UnixMs) -> KeyRange {
         let last = format!("{:013}#9999", to.0.min(MS_OF_13_DIGITS));
         KeyRange { pk: ROSTER_PK.to_string(), first: "0".to_string(), last }
     }
 
-    /// The parts of one roster.
+    /// Returns the range of the parts of one roster.
     #[must_use]
     pub fn roster(at: UnixMs) -> KeyRange {
         let sk = |part| Key::Roster { at, part }.sk();
         KeyRange { pk: ROSTER_PK.to_string(), first: sk(0), last: sk(9999) }
     }
 
-    /// The configured stages whose id is greater than `after`.
+    /// Returns the range of the configured stages with ids greater than `after`.
     #[must_use]
     pub fn listed(after: Option<&str>) -> KeyRange {
-        // A stage id is printable ASCII: "!" is the least, "~" the greatest character, so the least
-        // id greater than `after` is `after` itself and a "!".
+        // A stage id is printable ASCII, in which "!" is the lowest and "~" the highest character.
+        // The lowest id greater than `after` is therefore `after` followed by "!".
         let first = after.map_or("!".to_string(), |after| format!("{after}!"));
         KeyRange {
             pk: STAGES_PK.to_string(),

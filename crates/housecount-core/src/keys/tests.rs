@@ -1,4 +1,4 @@
-//! Stored names are frozen, and lead back to what they name.
+//! Stored names are frozen, and can be parsed back.
 
 use super::*;
 use crate::limits::{
@@ -74,8 +74,8 @@ fn keys_are_frozen() {
     assert_eq!(redis_count("hc:", "s/1"), "hc:viewers:s/1");
 }
 
-/// Ids that look like parts of keys: no two heartbeats share a sort key, and each key leads back to
-/// its heartbeat.
+/// Ids that look like parts of keys. No two heartbeats share a sort key, and each key can be parsed
+/// back to its heartbeat.
 #[test]
 fn no_two_heartbeats_share_a_key() {
     let ids = [

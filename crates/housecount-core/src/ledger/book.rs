@@ -1,15 +1,15 @@
-//! The book: what a partition's chunks add up to, and the way from proof to the next chunk.
+//! The book: the sum of a partition's chunks, from which proof becomes the next chunk.
 //!
-//! A chunk is **proof minus book**: [`Draft`](super::draft::Draft) takes in all that is proven,
-//! leaves out what the book says is written already, and what is left is the next chunk, late spans
-//! and all. The book goes on by reading the chunk back ([`Book::apply`]), which is also what every
-//! reader does, so a writer and a reader can't differ. If another node wrote the window's chunk
-//! first, its chunk is applied instead, and what it lacked is left over for the next one.
+//! A chunk is **proof minus book**. [`Draft`](super::draft::Draft) receives all proven spans and
+//! leaves out those that the book has. The rest is the next chunk, late spans included. The book
+//! advances by reading that chunk back ([`Book::apply`]). Every reader does the same, so a writer
+//! and a reader can't differ. If another node wrote the window's chunk first, its chunk is applied
+//! instead. Spans that it lacks are left for the next chunk.
 //!
-//! An *entry* is a viewer on a stage. It is *open* while its last span reaches to the book's edge.
-//! Its place in the list is how chunks speak of it, so the order of entries, and when they are
-//! dropped, is part of the format: new ones come last, and an entry goes when its last span ended
-//! more than `kept` before the next chunk's window.
+//! An *entry* is a viewer on a stage. It is *open* while its last span reaches the book's edge.
+//! Chunks refer to an entry by its place in the list. The order of entries, and the time of their
+//! removal, is therefore part of the format. New entries are last. An entry is removed when its
+//! last span ended more than `kept` before the next chunk's window.
 
 use std::ops::Deref;
 
@@ -20,34 +20,34 @@ use crate::fold::id_arena::IdArena;
 use crate::span::Span;
 use crate::time::UnixMs;
 
-/// A keyframe is written when the last one is this many chunks back: at five minutes, a day. More
-/// often makes the ledger dearer, less often makes reading start further back (docs/FORMATS.md has
-/// the figures).
+/// Number of chunks after which the next one is a keyframe: a day at five minutes. More frequent
+/// keyframes make the ledger more expensive. Rarer ones make reading start further back
+/// (docs/FORMATS.md has the figures).
 pub const KEYFRAME_CHUNKS: u32 = 288;
-/// A keyframe, and all chunks that need it, are within this: so all of them can expire at once.
-/// Longer than 288 windows of half an hour, so only longer ones, and a ledger in which nothing
-/// happened for days, have more keyframes by it.
+/// Maximum time from a keyframe to the end of the last chunk that needs it, so that all of them can
+/// expire at once. It is longer than 288 windows of half an hour. Only longer windows, or a ledger
+/// without changes for days, have more keyframes because of it.
 pub const GENERATION_MS_MAX: u64 = 7 * 24 * 60 * 60 * 1_000;
 
-/// Why a chunk can't be used.
+/// Reason why a chunk can't be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChunkError {
-    /// Its bytes can't be read.
+    /// The bytes can't be decoded.
     #[error(transparent)]
     Decode(#[from] DecodeError),
-    /// It doesn't follow the one before it: at least one is missing, or was replaced.
+    /// The chunk doesn't follow the one before it: at least one is missing, or was replaced.
     #[error("it follows the chunk of {}, but the one before it is of {}: one is missing or was replaced",
         shown(.expected), shown(.found))]
     BrokenLink {
-        /// The chunk that it says it follows.
+        /// Chunk that this chunk follows, by its own link.
         expected: Option<Link>,
-        /// The chunk that was read before it.
+        /// Chunk that was read before it.
         found: Option<Link>,
     },
-    /// It speaks of entries that the chunks before it don't have.
+    /// The chunk refers to entries that the chunks before it don't have.
     #[error("it speaks of {what} that the chunks before it don't have")]
     Unknown {
-        /// Of what.
+        /// Kind of entry.
         what: &'static str,
     },
 }
@@ -56,24 +56,25 @@ fn shown(link: &Option<Link>) -> String {
     link.map_or("nothing".to_string(), |link| format!("{} ({:08x})", link.from, link.crc))
 }
 
-/// Who is told what chunks say: a stage, a viewer, and when. No two spans of one viewer on a stage
+/// Receiver of a chunk's spans: a stage, a viewer, and times. No two spans of one viewer on a stage
 /// overlap, but they may touch, and be empty.
 pub trait SpanVisitor {
-    /// A span begins. What was open at a window's start is not said again.
+    /// Receives the start of a span. A span that was open at a window's start is not reported
+    /// again.
     fn span_opened(&mut self, _stage: &str, _viewer: &str, _at: UnixMs) {}
-    /// Whether nothing need be told.
+    /// Returns whether the receiver needs no spans.
     fn skips_spans(&self) -> bool {
         false
     }
-    /// A span that began has come to its end.
+    /// Receives a span that has ended.
     fn span_closed(&mut self, stage: &str, viewer: &str, span: Span);
-    /// A span from before the window, whole.
+    /// Receives a whole span from before the window.
     fn late_span(&mut self, stage: &str, viewer: &str, span: Span) {
         self.span_closed(stage, viewer, span);
     }
 }
 
-/// Nobody listens.
+/// A receiver that needs no spans.
 impl SpanVisitor for () {
     fn skips_spans(&self) -> bool {
         true
@@ -81,75 +82,77 @@ impl SpanVisitor for () {
     fn span_closed(&mut self, _stage: &str, _viewer: &str, _span: Span) {}
 }
 
-/// What is written of a partition, as of the end of its last chunk's window.
+/// Written watch time of a partition, as of the end of its last chunk's window.
 #[derive(Clone, Debug, Default)]
 pub struct Book {
     edge: UnixMs,
     reach: UnixMs,
-    /// Ranks among the open entries of those whose proof was not known to go on through `reach`.
+    /// Ranks, among the open entries, of those whose proof was not known to continue through
+    /// `reach`.
     unconfirmed: Vec<u32>,
     pub(super) since: UnixMs,
     chunks: u32,
     last: Option<Link>,
     pub(super) stages: Vec<Box<str>>,
     pub(super) entries: Entries,
-    /// Nothing is known of what is written before this, so nothing may be written there any more.
+    /// Time before which no span may be written any more, because the book does not know what is
+    /// written there.
     floor: UnixMs,
-    /// Whether the next chunk must be a keyframe, because what comes before can't be read.
+    /// Whether the next chunk must be a keyframe, because the chunks before can't be read.
     needs_keyframe: bool,
-    /// The book before the last keyframe, as long as late spans may reach into it. Only for
-    /// writers.
+    /// The book before the last keyframe, as long as late spans may reach into it. Only writers
+    /// have it.
     pub(super) before: Option<Box<Book>>,
 }
 
 impl Book {
-    /// The end of the last window that is written; zero if none is.
+    /// Returns the end of the last written window, or zero without one.
     #[must_use]
     pub fn edge(&self) -> UnixMs {
         self.edge
     }
 
-    /// The last chunk.
+    /// Returns the link of the last chunk.
     #[must_use]
     pub fn last(&self) -> Option<Link> {
         self.last
     }
 
-    /// From when on it knows what is written.
+    /// Returns the time from which the book knows what is written.
     #[must_use]
     pub fn begins(&self) -> UnixMs {
         let since = self.before.as_ref().map_or(self.since, |before| before.since);
         since.max(self.floor)
     }
 
-    /// A book that goes on after a chain that can't be read, but for its last chunk's link and its
-    /// window's end. What comes next is a keyframe, and nothing is written of the time before.
+    /// Returns a book that continues after a chain of which only the last chunk's link and its
+    /// window's end can be read. The next chunk is a keyframe, and no span is written before it.
     #[must_use]
     pub fn after_damage(last: Link, edge: UnixMs) -> Book {
         Book { last: Some(last), edge, floor: edge, needs_keyframe: true, ..Book::default() }
     }
 
-    /// Writes nothing of the time before it knows what is written there: for a book that can't be
-    /// read from further back.
+    /// Excludes the time before the book's start from writing. For a book that can't be read from
+    /// further back.
     pub fn set_floor_to_start(&mut self) {
         self.floor = self.floor.max(self.begins());
     }
 
-    /// Before this nothing may be written.
+    /// Returns the time before which no span may be written.
     pub(super) fn floor(&self) -> UnixMs {
         self.floor
     }
 
-    /// How many viewers were on any stage at the edge.
+    /// Returns the number of viewers on any stage at the edge.
     #[must_use]
     pub fn open(&self) -> usize {
         self.entries.iter().filter(|entry| entry.is_open()).count()
     }
 
-    /// Takes in the next chunk, or a keyframe to begin with, and tells what it says.
+    /// Applies the next chunk, or a keyframe to begin with, and reports its spans.
     ///
     /// # Errors
-    /// The chunk doesn't follow; then nothing has changed.
+    /// Returns `BrokenLink` or `Unknown` if the chunk doesn't follow; the book is then unchanged.
     pub fn apply(
         &mut self,
         chunk: &Chunk,
@@ -161,10 +164,11 @@ impl Book {
         Ok(())
     }
 
-    /// The same with a chunk that nobody else needs: a keyframe's names are taken over as they are.
+    /// Applies a chunk that the caller does not need any more: a keyframe's ids are moved instead
+    /// of copied.
     ///
     /// # Errors
-    /// As [`apply`](Self::apply).
+    /// Returns an error as [`apply`](Self::apply) does.
     pub fn absorb(
         &mut self,
         mut chunk: Chunk,
@@ -177,7 +181,7 @@ impl Book {
         Ok(())
     }
 
-    /// Takes in a chunk that follows. `names` are a keyframe's, if the book may have them.
+    /// Applies a chunk that was checked. `names` are a keyframe's ids, if the book may take them.
     fn take_in(
         &mut self,
         chunk: &Chunk,
@@ -201,7 +205,7 @@ impl Book {
         }
         let horizon = from.minus(chunk.kept_ms);
         if let Some(before) = &mut self.before {
-            // One book back is enough: keyframes are much further apart than what is kept.
+            // One earlier book is enough, because keyframes are much further apart than `kept`.
             before.before = None;
             if before.edge < horizon {
                 self.before = None;
@@ -224,13 +228,13 @@ impl Book {
         }
         (self.reach, self.unconfirmed) =
             (chunk.window.to.plus(chunk.reach_ms), chunk.short.clone());
-        // Entries from before have been dropped, and with them what was written of them.
+        // Entries from before have been removed, and with them the knowledge of what was written.
         self.floor = self.floor.max(from.minus(chunk.kept_ms));
         (self.edge, self.last, self.chunks) = (chunk.window.to, Some(link), self.chunks + 1);
     }
 
-    /// What was known to be proven beyond the edge when the last chunk was written: stage, viewer
-    /// and span. With it, a node that finds nothing else left goes on where proof had come to.
+    /// Returns the spans that were known to be proven beyond the edge when the last chunk was
+    /// written: stage, viewer and span. A node that has lost all other state continues from them.
     pub fn open_spans(&self) -> impl Iterator<Item = (&str, impl Deref<Target = str>, Span)> {
         let span = Span::new(self.edge, self.reach);
         let mut short = self.unconfirmed.iter().peekable();
@@ -242,15 +246,15 @@ impl Book {
         })
     }
 
-    /// Ends the reading: tells the spans that are still open, up to the edge.
+    /// Ends the reading: reports the spans that are still open, up to the edge.
     pub fn close_all(&mut self, tell: &mut impl SpanVisitor) {
         self.entries.close_all(&self.stages, self.edge, tell);
     }
 
-    /// That a chunk follows, and speaks of nothing that isn't there.
+    /// Checks that a chunk follows, and refers only to existing entries.
     ///
     /// # Errors
-    /// As [`apply`](Self::apply).
+    /// Returns an error as [`apply`](Self::apply) does.
     pub fn check(&self, chunk: &Chunk) -> Result<(), ChunkError> {
         let begins = self.last.is_none() && chunk.is_keyframe();
         if !begins && (chunk.previous != self.last || chunk.window.from < self.edge) {
@@ -319,7 +323,7 @@ impl Book {
         }
     }
 
-    /// Whether the chunk of a window is to be a keyframe.
+    /// Returns whether the chunk of a window must be a keyframe.
     pub(super) fn wants_keyframe(&self, window: Span, kept_ms: u64) -> bool {
         let is_old =
             self.chunks >= KEYFRAME_CHUNKS || window.to.since(self.since) > GENERATION_MS_MAX;

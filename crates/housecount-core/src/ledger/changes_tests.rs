@@ -1,4 +1,4 @@
-//! A draft of changes is the whole draft, byte by byte.
+//! A draft of changes equals the whole draft, byte by byte.
 
 use proptest::prelude::*;
 
@@ -16,11 +16,11 @@ const KEPT_MS: u64 = LATENESS_MS + TTL_MS + WINDOW_MS;
 const BASE: u64 = 1_000_000;
 const LENGTH_MS: u64 = 120_000;
 
-/// An event, and when the node hears of it.
+/// An event, and the time at which the node receives it.
 type TestEvent = (UnixMs, EventRef<'static>);
 
-/// A step of a session: what it does, how long after the step before, and how late the node hears
-/// of it.
+/// A step of a session: its kind, the time since the step before, and the delay until the node
+/// receives it.
 type Step = (u8, u64, u64);
 
 fn step() -> impl Strategy<Value = Step> {
@@ -29,7 +29,7 @@ fn step() -> impl Strategy<Value = Step> {
     (prop_oneof![14 => Just(0u8), 1 => Just(1u8), 1 => Just(2u8)], gap, late)
 }
 
-/// What sessions say, by when the node hears of it.
+/// Generates events of sessions, ordered by the time at which the node receives them.
 fn audience() -> impl Strategy<Value = Vec<TestEvent>> {
     let session =
         (0..4usize, 0..2usize, 0..2usize, 0..60_000u64, proptest::collection::vec(step(), 1..40));
@@ -44,7 +44,7 @@ fn audience() -> impl Strategy<Value = Vec<TestEvent>> {
                     kind: if kind == 0 { EventKind::Beat } else { EventKind::Leave },
                     stage: ["s", "t"][stage],
                     viewer: ["ann", "bob", "cyd", "dan"][viewer],
-                    // A leave of kind 2 is one of all the viewer's sessions.
+                    // A leave of kind 2 is a leave of all the viewer's sessions.
                     session: if kind == 2 { "" } else { ["", "tab"][session] },
                 };
                 events.push((UnixMs(at + late), event));
@@ -56,7 +56,7 @@ fn audience() -> impl Strategy<Value = Vec<TestEvent>> {
     })
 }
 
-/// A node that hears, and commits each window twice: whole and by changes.
+/// A node that receives events, and commits each window twice: whole and by changes.
 struct Node {
     fold: Fold,
     book: Book,

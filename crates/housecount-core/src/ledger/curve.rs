@@ -1,7 +1,8 @@
-//! How many watched at once: the concurrency of proven presence, summed up by steps of time.
+//! Concurrency of proven presence, summed up by steps of time.
 //!
-//! It is made of the moments at which viewers come and go, and not of anybody's total: so that its
-//! integral and the sum of all watch times are two ways to one number (`housecount verify`).
+//! It is computed from the times at which viewers come and leave, and not from any viewer's total.
+//! Its integral and the sum of all watch times are therefore two ways to one number (`housecount
+//! verify`).
 
 use std::collections::BTreeMap;
 
@@ -14,16 +15,16 @@ use crate::time::UnixMs;
 pub struct Step {
     /// The step, cut off at the ends of the range.
     pub span: Span,
-    /// Viewer-milliseconds; divided by the span's length, the average.
+    /// Viewer-milliseconds. Divided by the span's length they are the average.
     pub integral_ms: u64,
-    /// The fewest at once.
+    /// Minimum of concurrent viewers.
     pub min: u64,
-    /// The most at once.
+    /// Maximum of concurrent viewers.
     pub max: u64,
 }
 
-/// Steps of a range, made as far as all is known. Holds the moments of what may still change, and
-/// no more.
+/// Steps of a range, computed as far as all changes are known. It stores only the times of changes
+/// that may still grow in number.
 #[derive(Debug, Default)]
 pub struct Curve {
     range: Span,
@@ -37,7 +38,7 @@ pub struct Curve {
 }
 
 impl Curve {
-    /// The curve of one stage, or of all together, by steps aligned to the epoch.
+    /// Creates the curve of one stage, or of all together, by steps aligned to the epoch.
     #[must_use]
     pub fn new(range: Span, step_ms: u64, stage: Option<String>) -> Curve {
         let at = range.from;
@@ -67,7 +68,7 @@ impl Curve {
         *self.changes.entry(at.max(self.at)).or_default() += by;
     }
 
-    /// All changes before `to` are known: the steps up to there are made.
+    /// Computes the steps up to `to`. The caller knows all changes before `to`.
     pub fn advance(&mut self, to: UnixMs) {
         let to = to.min(self.range.to);
         while let Some(change) = self.changes.first_entry().filter(|change| *change.key() < to) {
@@ -78,7 +79,7 @@ impl Curve {
         self.run_to(to);
     }
 
-    /// The level stays as it is until `to`.
+    /// Extends the curve to `to` at the present level.
     fn run_to(&mut self, to: UnixMs) {
         while self.at < to {
             let level = u64::try_from(self.level).unwrap_or(0);
@@ -98,12 +99,13 @@ impl Curve {
         }
     }
 
-    /// Steps that are made, since the last time this was asked.
+    /// Removes the finished steps and returns them.
     pub fn take(&mut self) -> Vec<Step> {
         std::mem::take(&mut self.steps)
     }
 
-    /// Viewer-milliseconds of the whole range, all changes being known and none advanced over.
+    /// Returns the viewer-milliseconds of the whole range. All changes must be known, and none
+    /// advanced over.
     #[must_use]
     pub fn integral(&self) -> u64 {
         let (mut at, mut level, mut sum) = (self.range.from, 0i64, 0);
@@ -114,7 +116,7 @@ impl Curve {
         sum + u64::try_from(level).unwrap_or(0) * self.range.to.since(at)
     }
 
-    /// All changes are known: the last steps.
+    /// Computes the last steps. The caller knows all changes.
     #[must_use]
     pub fn finish(mut self) -> Vec<Step> {
         self.advance(self.range.to);
@@ -144,7 +146,7 @@ mod tests {
     const RANGE: Span = Span { from: UnixMs(13), to: UnixMs(95) };
 
     proptest! {
-        /// Against counting every single millisecond.
+        /// Compares with a count of every single millisecond.
         #[test]
         fn counts_every_millisecond(spans in proptest::collection::vec((0u64..100, 0u64..40), 0..30), step_ms in 1u64..30) {
             let spans: Vec<Span> = spans.into_iter().map(|(at, ms)| Span::new(UnixMs(at), UnixMs(at + ms))).collect();

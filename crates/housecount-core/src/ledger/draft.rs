@@ -1,4 +1,4 @@
-//! The draft: proof minus book, which is the next chunk.
+//! Draft of the next chunk: proof minus book.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher;
@@ -15,17 +15,17 @@ use crate::fold::id_arena::{IdRef, StoredId};
 use crate::span::{Span, normalize, subtract};
 use crate::time::UnixMs;
 
-/// Whose proof a draft takes in.
+/// Viewers whose proof a draft receives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DraftScope {
-    /// Every viewer's. Open entries that no proof speaks of have ended at the window's start.
+    /// Every viewer. Open entries without proof have ended at the window's start.
     Whole,
-    /// That of viewers who did anything but stay. Open entries that no proof speaks of go on
-    /// through the draft's reach.
+    /// Viewers who did anything but stay. Open entries without proof continue through the draft's
+    /// reach.
     Changes,
 }
 
-/// The next chunk in the making.
+/// The next chunk while it is made.
 #[derive(Debug)]
 pub struct Draft<'a> {
     book: &'a Book,
@@ -34,44 +34,44 @@ pub struct Draft<'a> {
     reach: UnixMs,
     is_keyframe: bool,
     scope: DraftScope,
-    /// The book's entries by name; for a keyframe, which goes on from none, they are in `before`.
+    /// The book's entries by name. A keyframe continues no chain, so there they are in `before`.
     entries: BookIndex<'a>,
     before: BookIndex<'a>,
-    /// By entry, where it will be when the chunk is applied.
+    /// Place of each entry after the chunk is applied.
     places: Vec<EntrySlot>,
     open: EntryChanges,
     closed: EntryChanges,
-    /// Open entries that have been spoken of, by rank. What the others did is the [`DraftScope`]'s to
-    /// say.
+    /// Whether the draft has received proof of an open entry, by rank. The [`DraftScope`] decides what
+    /// the others did.
     is_covered: Vec<bool>,
     stages: HashMap<Box<str>, u32, RandomState>,
     /// Entries that aren't in the book.
     new: NewEntries,
-    /// Late spans of these.
+    /// Late spans of new entries.
     new_late: HashMap<IdRef, Vec<Span>, RandomState>,
-    /// Those of them that are open at the window's end, and whose proof doesn't reach on.
+    /// New entries that are open at the window's end, and whose proof doesn't reach further.
     new_short: HashSet<IdRef, RandomState>,
     late: Vec<LateSpan>,
-    /// By the place of a known entry: whether it is open at the window's end, and then whether its
-    /// proof reaches on.
+    /// Whether a known entry is open at the window's end, by place. `Some(true)` if its proof
+    /// reaches further, too.
     ends: Vec<Option<bool>>,
-    /// Kept between calls for its memory.
+    /// Buffer that is kept between calls for its memory.
     written: Vec<Span>,
 }
 
-/// Where a known entry will be: 8 bytes for each viewer while a chunk is made.
+/// Place of a known entry in the chunk. It takes 8 bytes per viewer while a chunk is made.
 #[derive(Clone, Copy, Debug)]
 struct EntrySlot {
-    /// Among the open entries or the closed ones, as it is; [`DROPPED`] if it is dropped.
+    /// Rank among the open entries or the closed ones; [`DROPPED`] if the entry is removed.
     rank: u32,
-    /// Among all.
+    /// Place among all entries.
     index: u32,
 }
 
-/// The rank of an entry that is dropped. No chunk has as many.
+/// Rank of an entry that is removed. No chunk has this many entries.
 const DROPPED: u32 = u32::MAX;
 
-/// Entries of one kind: how many there are, and which change.
+/// Entries of one kind: their number, and the ones that change.
 #[derive(Debug, Default)]
 struct EntryChanges {
     count: u32,
@@ -79,9 +79,10 @@ struct EntryChanges {
 }
 
 impl<'a> Draft<'a> {
-    /// A draft of the chunk of `window`, which must not begin before the book's edge. Late spans
-    /// and entries reach `kept_ms` back. `reach` is how far it says whose proof goes on: no later
-    /// than what is known.
+    /// Creates a draft of the chunk of `window`, which must not begin before the book's edge.
+    ///
+    /// Late spans and entries reach `kept_ms` back. `reach` is the time up to which the chunk
+    /// records whose proof continues. It must not be later than the known time.
     #[must_use]
     pub fn new(book: &'a Book, window: Span, kept_ms: u64, reach: UnixMs) -> Draft<'a> {
         let is_keyframe = book.wants_keyframe(window, kept_ms);
@@ -95,7 +96,7 @@ impl<'a> Draft<'a> {
             known.count += 1;
             EntrySlot { rank: known.count - 1, index }
         };
-        // A keyframe goes on from none.
+        // A keyframe continues no entries.
         let known = if is_keyframe { 0 } else { book.entries.len() };
         let places = book.entries.iter().take(known).map(place).collect();
         let is_covered = vec![false; open.count as usize];
@@ -128,14 +129,15 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// What is of interest to it: the window, what may be late, and what goes on.
+    /// Returns the span whose proof the draft needs: the window, the late time before it, and the
+    /// reach after it.
     #[must_use]
     pub fn within(&self) -> Span {
         Span::new(self.window.from.minus(self.kept_ms).max(self.book.floor()), self.reach)
     }
 
-    /// The same for a caller that adds only viewers who changed. A keyframe, which names every
-    /// viewer, and a window behind a gap stay whole: see [`scope`](Self::scope).
+    /// Creates a draft for a caller that adds only viewers who changed. A keyframe, which names
+    /// every viewer, and a window after a gap stay whole: see [`scope`](Self::scope).
     #[must_use]
     pub fn of_changes(book: &'a Book, window: Span, kept_ms: u64, reach: UnixMs) -> Draft<'a> {
         let mut draft = Draft::new(book, window, kept_ms, reach);
@@ -145,20 +147,20 @@ impl<'a> Draft<'a> {
         draft
     }
 
-    /// Whose proof is to be added.
+    /// Returns whose proof must be added.
     #[must_use]
     pub fn scope(&self) -> DraftScope {
         self.scope
     }
 
-    /// How many open entries no proof has spoken of so far.
+    /// Returns the number of open entries without proof so far.
     #[must_use]
     pub fn uncovered(&self) -> usize {
         self.is_covered.iter().filter(|is_covered| !**is_covered).count()
     }
 
-    /// Takes in what one viewer has proven on one stage within [`within`](Self::within): each only
-    /// once.
+    /// Adds the proof of one viewer on one stage within [`within`](Self::within), once per viewer
+    /// and stage.
     pub fn add(&mut self, proven: ProvenSpans<'_>) {
         let entry = self.entries.find(proven.stage, proven.viewer);
         self.written.clear();
@@ -229,7 +231,7 @@ impl<'a> Draft<'a> {
         next
     }
 
-    /// The chunk.
+    /// Returns the chunk.
     #[must_use]
     pub fn finish(mut self) -> Chunk {
         let known = self.places.iter().zip(self.book.entries.iter());
@@ -249,8 +251,9 @@ impl<'a> Draft<'a> {
             known.changed.sort_unstable_by_key(|changed| changed.rank);
         }
         let (known_stages, stages) = self.name_stages();
-        // Joins by time, which makes their times small; then those that have none. By name besides,
-        // so that two nodes that know the same write the same.
+        // Joins are sorted by time, which makes their codes small, before the entries without
+        // joins. Then they are sorted by name, so that two nodes with equal state write equal
+        // bytes.
         self.new.sort();
         let known_entries = self.open.count + self.closed.count;
         if !self.new_late.is_empty() {
@@ -283,8 +286,8 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Gives the new entries' stages their places in the chunk's list: known ones as they are, new
-    /// ones sorted.
+    /// Gives the new entries' stages their places in the chunk's list. Known stages keep theirs,
+    /// and new ones are sorted.
     fn name_stages(&mut self) -> (u32, Vec<Box<str>>) {
         let known: &[Box<str>] = if self.is_keyframe { &[] } else { &self.book.stages };
         let places: HashMap<&str, u32, RandomState> =
@@ -304,7 +307,7 @@ impl<'a> Draft<'a> {
     }
 }
 
-/// A book's entries by stage and viewer.
+/// Index of a book's entries by stage and viewer.
 #[derive(Debug, Default)]
 struct BookIndex<'a> {
     book: Option<&'a Book>,
@@ -336,7 +339,7 @@ impl<'a> BookIndex<'a> {
     }
 }
 
-/// Whether an entry is open as a window begins.
+/// Returns whether an entry is open as a window begins.
 fn is_open(book: &Book, entry: BookEntry, window: Span) -> bool {
     entry.is_open() && book.edge() == window.from
 }

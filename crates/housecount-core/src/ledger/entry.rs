@@ -1,7 +1,7 @@
-//! The entries of a book: 24 bytes each, and a packed name.
+//! Entries of a book: 24 bytes each, and a packed id.
 //!
-//! Nearly all entries have one span and are told from its start on; so that is what an entry holds.
-//! The others have more in a table.
+//! Nearly all entries have one span, and readers receive it from its start. An entry has fields for
+//! that case. The others have more in a table.
 
 use std::collections::HashMap;
 
@@ -13,18 +13,19 @@ use crate::fold::id_arena::{Id, IdArena, IdRef, StoredId};
 use crate::span::{Span, normalize};
 use crate::time::UnixMs;
 
-/// Bits of [`BookEntry::from`] that are no time: chunks' times have 48 bits.
+/// Bits of [`BookEntry::from`] that are not part of a time. Times of chunks have 48 bits.
 const OPEN: u64 = 1 << 63;
 const MANY: u64 = 1 << 62;
 
 /// A viewer on a stage.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BookEntry {
-    /// The start of its only span, and its flags.
+    /// Start of its only span, and its flags.
     from: u64,
-    /// The end of its last span; zero if it has none, which is but for an instant.
+    /// End of its last span. It is zero without a span, which is the case only while a chunk is
+    /// applied.
     to: UnixMs,
-    /// No two entries have the same, also of one viewer.
+    /// Id of the viewer. Each entry has an `IdRef` of its own, also entries of one viewer.
     viewer: IdRef,
     pub(super) stage: u32,
 }
@@ -47,11 +48,11 @@ impl BookEntry {
     }
 }
 
-/// What is written of an entry, as far back as `kept`.
+/// Written spans of an entry, as far back as `kept`.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Times {
     pub(super) spans: SmallVec<[Span; 1]>,
-    /// From when a reader hasn't been told yet; only while it is open.
+    /// Time from which readers have not received the span yet; only while it is open.
     unreported_from: UnixMs,
 }
 
@@ -60,7 +61,7 @@ impl Times {
         self.spans.last().map_or(UnixMs::ZERO, |span| span.to)
     }
 
-    /// Adds a span at the end, or where it belongs if it is late.
+    /// Adds a span at the end, or at its place if it is late.
     fn add(&mut self, span: Span) {
         match self.spans.last_mut() {
             Some(last) if last.to == span.from => last.to = span.to,
@@ -75,7 +76,7 @@ impl Times {
     }
 }
 
-/// The entries in their order.
+/// Entries in their order.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Entries {
     list: Vec<BookEntry>,
@@ -100,7 +101,7 @@ impl Entries {
         self.names.id(entry.viewer)
     }
 
-    /// A viewer's name as it is stored.
+    /// Returns a viewer's id as it is stored.
     pub(super) fn kept(&self, entry: BookEntry) -> StoredId<'_> {
         self.names.kept(entry.viewer)
     }
@@ -138,30 +139,30 @@ impl Entries {
         }
     }
 
-    /// Makes room for so many more, and not for twice as many.
+    /// Reserves memory for exactly `more` entries, not for twice as many.
     pub(super) fn reserve(&mut self, more: usize) {
         self.list.reserve_exact(more);
     }
 
-    /// Takes over names for entries that are pushed from here on. There must be none yet.
+    /// Takes over ids for entries that are pushed from now on. The list must be empty.
     pub(super) fn adopt(&mut self, names: IdArena) {
         debug_assert!(self.list.is_empty());
         self.names = names;
     }
 
-    /// Keeps a viewer's name for an entry.
+    /// Stores a viewer's id for an entry.
     pub(super) fn name(&mut self, viewer: &str) -> IdRef {
         self.names.insert(viewer)
     }
 
-    /// A new entry, of which nothing is written.
+    /// Adds an entry without written spans.
     pub(super) fn push(&mut self, stage: u32, viewer: IdRef) -> usize {
         self.list.push(BookEntry { from: 0, to: UnixMs::ZERO, viewer, stage });
         self.list.len() - 1
     }
 
-    /// Drops entries that aren't kept, and of the others spans that ended before `horizon`, but for
-    /// the last one. Gives back memory when most have gone.
+    /// Removes entries that aren't kept. Of the others it removes spans that ended before
+    /// `horizon`, except for the last one. Frees memory when most entries are gone.
     pub(super) fn forget(&mut self, horizon: UnixMs, is_kept: impl Fn(BookEntry) -> bool) {
         for place in 0..self.list.len() {
             let entry = self.list[place];
@@ -186,7 +187,7 @@ impl Entries {
         }
     }
 
-    /// Adds a span that is late.
+    /// Adds a late span.
     pub(super) fn add_late(&mut self, place: usize, span: Span) {
         let entry = self.list[place];
         let mut times = self.times(entry);
@@ -194,7 +195,7 @@ impl Entries {
         self.set(place, times, entry.is_open());
     }
 
-    /// An entry stays as it is through a window.
+    /// Extends an entry that does not change in a window.
     pub(super) fn stay(&mut self, place: usize, window: Span) {
         let entry = &mut self.list[place];
         if !entry.is_open() {
@@ -249,7 +250,7 @@ impl Entries {
         self.set(place, times, is_open);
     }
 
-    /// Closes all that are open, and tells them up to `edge`.
+    /// Closes all open entries, and reports their spans up to `edge`.
     pub(super) fn close_all(
         &mut self,
         stages: &[Box<str>],

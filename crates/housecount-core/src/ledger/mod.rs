@@ -1,16 +1,16 @@
-//! The ledger: proven watch time, packed for good.
+//! The ledger: proven watch time, packed and never deleted.
 //!
-//! - [`chunk`]: a window of one partition as bytes; `packing` is how.
-//! - [`book`]: what chunks add up to; [`draft`]: proof minus book, which is the next chunk.
-//! - `entry`: what a book holds of each; `new`: the same of a chunk's new entries.
+//! - [`chunk`]: a window of one partition as bytes. The codes are in `packing`.
+//! - [`book`]: the sum of chunks. [`draft`]: proof minus book, which is the next chunk.
+//! - `entry` has the entries of a book, and `new_entries` the new entries of a chunk.
 //! - `rename`: another name for a viewer, in chunks that are written.
-//! - [`watch`], [`totals`], [`curve`]: what readers make of it: who watched how long; how much each
-//!   stage was watched; how many at once.
-//! - [`views`]: the same by watch span.
+//! - [`watch`]: watch time per viewer. [`totals`]: watch time per stage. [`curve`]: concurrent
+//!   viewers.
+//! - [`views`]: watch time by watch span.
 //!
-//! A partition's chunks form a chain: each names the one before it by its checksum. A writer puts a
-//! chunk only where there is none, so of two writers one comes first and the other reads what that
-//! one wrote.
+//! A partition's chunks form a chain: each names the one before it by its checksum. A writer stores
+//! a chunk only in an empty place. So of two writers one comes first, and the other reads the first
+//! one's chunk.
 
 pub mod book;
 #[cfg(test)]

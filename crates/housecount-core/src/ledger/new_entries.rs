@@ -1,34 +1,34 @@
-//! The new entries of a chunk: 16 bytes each, and a packed name.
+//! New entries of a chunk: 16 bytes each, and a packed id.
 
 use std::fmt;
 
 use super::chunk::Toggles;
 use crate::fold::id_arena::{Id, IdArena, IdRef};
 
-/// No toggle.
+/// Value for "no toggle".
 const NEVER: u32 = u32::MAX;
 
-/// An entry that is new: a join has toggles, the first of which switches it on; another one has
-/// only late spans.
+/// A new entry. A join has toggles, the first of which switches it on. Any other new entry has only
+/// late spans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct NewEntry {
     pub(super) stage: u32,
-    /// No two entries have the same, also of one viewer.
+    /// Id of the viewer. Each entry has an `IdRef` of its own, also entries of one viewer.
     pub(super) viewer: IdRef,
-    /// Its first toggle, or [`NEVER`].
+    /// First toggle, or [`NEVER`].
     first: u32,
-    /// The place of its further toggles, or [`NEVER`] if it has none.
+    /// Place of its further toggles, or [`NEVER`] if it has none.
     further: u32,
 }
 
 impl NewEntry {
-    /// Whether it has toggles.
+    /// Returns whether it has toggles.
     pub(super) fn is_join(self) -> bool {
         self.first != NEVER
     }
 }
 
-/// Entries in the order of a chunk.
+/// New entries in the order of a chunk.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(super) struct NewEntries {
     list: Vec<NewEntry>,
@@ -36,7 +36,7 @@ pub(super) struct NewEntries {
     further: Vec<Box<[u32]>>,
 }
 
-/// As texts: their places in memory say nothing.
+/// Shows entries as texts, because their places in memory mean nothing.
 impl fmt::Debug for NewEntries {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = |new: &NewEntry| (new.stage, self.viewer(*new).to_string(), self.toggles(*new));
@@ -49,12 +49,12 @@ impl NewEntries {
         self.list.len()
     }
 
-    /// Room for so many more, and not for twice as many.
+    /// Reserves memory for exactly `more` entries, not for twice as many.
     pub(super) fn reserve(&mut self, more: usize) {
         self.list.reserve_exact(more);
     }
 
-    /// Adds an entry. Toggles are below `u32::MAX`, as the longest window is.
+    /// Adds an entry. Toggles are below `u32::MAX`, which is the longest window.
     pub(super) fn push(&mut self, stage: u32, viewer: &str, toggles: &[u32]) -> NewEntry {
         let (first, further) = match toggles {
             [] => (NEVER, NEVER),
@@ -73,12 +73,12 @@ impl NewEntries {
         self.list.iter().copied()
     }
 
-    /// Changes stages from what they were counted as to their places.
+    /// Replaces the draft's numbers of stages by their places in the chunk.
     pub(super) fn place_stages(&mut self, place: &[u32]) {
         self.list.iter_mut().for_each(|new| new.stage = place[new.stage as usize]);
     }
 
-    /// Joins by time, then those that have none; by stage and name besides.
+    /// Sorts joins by time, before the other entries. Then it sorts by stage and name.
     pub(super) fn sort(&mut self) {
         let NewEntries { list, names, .. } = self;
         list.sort_unstable_by(|a, b| {
@@ -100,7 +100,7 @@ impl NewEntries {
         Some(new.first).filter(|first| *first != NEVER).iter().chain(further).copied().collect()
     }
 
-    /// How many toggles an entry has.
+    /// Returns the number of an entry's toggles.
     pub(super) fn count(&self, new: NewEntry) -> usize {
         let further = self.further.get(new.further as usize).map_or(0, |further| further.len());
         usize::from(new.is_join()) + further

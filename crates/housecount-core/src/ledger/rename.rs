@@ -1,17 +1,17 @@
-//! Renaming a viewer in a chunk that is written already: for one who wants to be forgotten, while
-//! all time stays what it was.
+//! Renaming of a viewer in a written chunk. It lets a viewer be forgotten, while all watch time
+//! stays the same.
 //!
-//! A chunk names a viewer only where it is new; everything else goes by places, which stay. So a
-//! renamed chunk says the same of everybody, and what follows it can be read as before. Its bytes,
-//! and so its checksum, are others: the chunk after it goes on to know it by the one that it had
-//! first, which is kept beside it (docs/FORMATS.md).
+//! A chunk names a viewer only where it is new. Everything else refers to places, which do not
+//! change. A renamed chunk therefore has the same content for all other viewers, and later chunks
+//! can be read as before. Its bytes, and so its checksum, change. The chunk after it still has the
+//! first checksum, which is stored beside the renamed chunk (docs/FORMATS.md).
 
 use super::book::Book;
 use super::chunk::Chunk;
 
 impl Book {
-    /// Which of the new entries of the chunk that comes next are a viewer's, on one stage or on
-    /// any: for [`Chunk::rename`].
+    /// Returns the places of a viewer's new entries in the next chunk, on one stage or on any, for
+    /// [`Chunk::rename`].
     #[must_use]
     pub fn names(&self, chunk: &Chunk, viewer: &str, stage: Option<&str>) -> Vec<usize> {
         let known = if chunk.is_keyframe() { &[] } else { &self.stages[..] };
@@ -30,13 +30,13 @@ impl Book {
 }
 
 impl Chunk {
-    /// The stages that it speaks of first.
+    /// Returns the stages that this chunk is the first to name.
     pub fn new_stages(&self) -> impl Iterator<Item = &str> {
         self.stages.iter().map(|stage| &**stage)
     }
 
-    /// Gives some of its new entries another viewer's name. They must be one viewer's, and the name
-    /// nobody else's.
+    /// Gives some of its new entries another viewer's name. All must be of one viewer, and no other
+    /// viewer may have the name.
     pub fn rename(&mut self, places: &[usize], to: &str) {
         places.iter().for_each(|place| self.new.rename(*place, to));
     }

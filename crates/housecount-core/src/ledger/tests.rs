@@ -1,4 +1,4 @@
-//! The chain of chunks against the set of events, and its frozen bytes.
+//! Compares the chain of chunks with the set of events, and checks its frozen bytes.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ const REACH_MS: u64 = 70;
 const BASE: u64 = 1_000_000;
 
 type TestEvent = EventRef<'static>;
-/// By stage and viewer.
+/// Spans by stage and viewer.
 type Spans = BTreeMap<(String, String), Vec<Span>>;
 
 /// A node that proves and commits.
@@ -42,7 +42,7 @@ impl Node {
         });
     }
 
-    /// The next chunk, as this node sees it.
+    /// Returns the next chunk, from this node's state.
     fn chunk(&self, window: Span) -> Vec<u8> {
         let mut draft = Draft::new(&self.book, window, KEPT_MS, window.to.plus(REACH_MS));
         let within = draft.within();
@@ -50,10 +50,10 @@ impl Node {
         draft.finish().encode()
     }
 
-    /// Takes in the chunk that was written, and forgets what no event can reach any more.
+    /// Applies the chunk that was written, and prunes what no event can reach any more.
     fn take(&mut self, chunk: &[u8]) {
         let (chunk, link) = Chunk::decode(chunk).unwrap();
-        // As a writer does, which takes a keyframe's names over; readers copy them.
+        // A writer takes over a keyframe's names; readers copy them.
         self.book.absorb(chunk, link, &mut ()).unwrap();
         let floor = self.book.edge().minus(LATENESS_MS);
         self.proof.refuse_before(0, floor);
@@ -61,14 +61,14 @@ impl Node {
     }
 }
 
-/// What a reader gets out of a chain. That nothing is told twice is checked on the way.
+/// Returns the spans that a reader finds in a chain. Checks that no span is reported twice.
 fn read(chunks: &[Vec<u8>]) -> Spans {
     let named: Vec<_> =
         chunks.iter().map(|bytes| (bytes.clone(), Chunk::decode(bytes).unwrap().1)).collect();
     read_named(&named)
 }
 
-/// The same of chunks that others may know by another name than theirs.
+/// Reads chunks that the next chunks may know by another link than their own.
 fn read_named(chunks: &[(Vec<u8>, Link)]) -> Spans {
     let (mut book, mut read_spans) = (Book::default(), ReadSpans::default());
     for (bytes, link) in chunks {
@@ -111,7 +111,7 @@ const STAGES: [&str; 3] = ["s/1", "s/2", "another-stage"];
 const VIEWERS: [&str; 6] = ["ann", "bob", "viewer-10", "viewer-11", "Zoë", "d"];
 const SESSIONS: [&str; 2] = ["", "tab"];
 
-/// An event, and how late a node hears of it.
+/// Generates an event, and the delay until a node receives it.
 fn session_events(length_ms: u64) -> impl Strategy<Value = (TestEvent, u64)> {
     let late = prop_oneof![8 => Just(0u64), 1 => 0..LATENESS_MS];
     ((0..length_ms, 0..6usize, 0..3usize, 0..6usize, 0..2usize), late).prop_map(
@@ -133,8 +133,7 @@ fn windows(length_ms: u64) -> impl Iterator<Item = Span> {
     (0..count).map(|n| Span::new(UnixMs(BASE + n * WINDOW_MS), UnixMs(BASE + (n + 1) * WINDOW_MS)))
 }
 
-/// Plays events to nodes that take turns at committing. `lose` says, by window and node, whether
-/// what the node wrote came second: then it takes the other's.
+/// Plays events to nodes. `turn` selects the node that writes a window's chunk; all nodes apply it.
 fn play(
     sent: &[(TestEvent, u64)],
     length_ms: u64,
@@ -161,11 +160,11 @@ fn play(
     chunks
 }
 
-/// The pseudonym under which a viewer goes on.
+/// Pseudonym of a forgotten viewer.
 const PSEUDONYM: &str = "~AAAAAAAAAAAAAAAA";
 
-/// The chunks with a viewer renamed, on one stage or on all, and the names by which the chunks
-/// after them know them.
+/// Returns the chunks with a viewer renamed, on one stage or on all, and the links by which the
+/// next chunks know them.
 fn renamed(chunks: &[Vec<u8>], viewer: &str, stage: Option<&str>) -> Vec<(Vec<u8>, Link)> {
     let mut book = Book::default();
     let rename = |bytes: &Vec<u8>| {
@@ -184,7 +183,7 @@ fn is_named(bytes: &[u8], viewer: &str) -> bool {
 }
 
 proptest! {
-    /// Under another name a viewer has the same time, and nobody else has another.
+    /// A renamed viewer has the same time, and no other viewer's time changes.
     #[test]
     fn a_renamed_viewer_keeps_its_time(
         sent in proptest::collection::vec(session_events(1_500), 1..200), who in 0..6usize, on in proptest::option::of(0..3usize),
@@ -201,9 +200,9 @@ proptest! {
         prop_assert!(on.is_some() || again.iter().all(|(bytes, _)| !is_named(bytes, viewer)));
     }
 
-    /// Nodes that knew the viewer by its name, and one that reads the chain only now, go on as if
-    /// nothing had happened, once the ledger is `kept` beyond the viewer's last time. Who comes
-    /// back is somebody new.
+    /// After a viewer was renamed, nodes that knew the old name continue like one that reads the
+    /// renamed chain. The ledger must be `kept` beyond the viewer's last time. A viewer who comes
+    /// back counts as a new one.
     #[test]
     fn nodes_go_on_after_a_viewer_was_renamed(
         sent in proptest::collection::vec(session_events(3_000), 1..300), who in 0..6usize, comes_back: bool, writes: [bool; 8],
@@ -229,7 +228,7 @@ proptest! {
                 let of = spans.iter().filter(|((_, of), _)| of == viewer);
                 of.flat_map(|(_, spans)| spans).map(|span| span.to).max().unwrap_or_default()
             });
-            // What it said before and is written only afterwards would be somebody new's too.
+            // Earlier events that are written only afterwards would belong to the new viewer, too.
             let is_written = sent[first..].iter().all(|(event, _)| event.viewer != viewer || event.at.0 >= BASE + 2_000);
             if is_written && last.is_some_and(|last| n > 10 && last.plus(KEPT_MS) < old.book.edge()) {
                 was = Some(n);
@@ -258,8 +257,8 @@ proptest! {
         prop_assert_eq!(read_named(&chunks), expected);
     }
 
-    /// Every viewer's spans are those that the set of events proves, to the millisecond, whoever
-    /// commits.
+    /// Every viewer's spans are those that the set of events proves, to the millisecond, whichever
+    /// node commits.
     #[test]
     fn a_chain_says_what_was_proven(
         sent in proptest::collection::vec(session_events(1_500), 1..200), turns: u64,
@@ -269,7 +268,7 @@ proptest! {
         prop_assert_eq!(read(&chunks), proven(&events, UnixMs::MAX));
     }
 
-    /// A node that knows only the latest events, and the chain, goes on where the others stopped.
+    /// A node that has only the latest events and the chain continues where the others stopped.
     #[test]
     fn a_node_that_starts_late_takes_over(sent in proptest::collection::vec(session_events(1_500), 1..200), at in 2usize..25) {
         let sent: Vec<(TestEvent, u64)> = sent.into_iter().map(|(event, _)| (event, 0)).collect();
@@ -287,8 +286,7 @@ proptest! {
     }
 
     #[test]
-    /// Nothing is left but the chain: what it says goes on was proven, and nothing that was is left
-    /// out.
+    /// Only the chain is left. All open spans that it has were proven, and no such span is missing.
     #[test]
     fn what_goes_on_is_carried(sent in proptest::collection::vec(session_events(1_500), 1..200), at in 1usize..25) {
         let sent: Vec<(TestEvent, u64)> = sent.into_iter().map(|(event, _)| (event, 0)).collect();
@@ -296,7 +294,7 @@ proptest! {
         let mut node = Node::new();
         chunks[..at].iter().for_each(|chunk| node.take(chunk));
         let edge = node.book.edge();
-        // When the chunk was written, this was known.
+        // Events known when the chunk was written.
         let known: Vec<TestEvent> = sent.iter().map(|(event, _)| *event).filter(|e| e.at.0 <= edge.0 + TTL_MS).collect();
         let span = Span::new(edge, edge.plus(REACH_MS));
         let goes_on = |set: &[Span]| set.iter().any(|s| s.from < edge && s.to >= span.to);
@@ -371,8 +369,8 @@ fn keyframes_restart_a_chain() {
                 .filter(|(_, ms)| *ms > 0)
                 .collect()
         };
-        // Late spans of windows before the keyframe lie after it: they are told, and clipped away
-        // here.
+        // Late spans of windows before the keyframe are in chunks after it. They are reported, and
+        // clipped away here.
         assert_eq!(here(&read(&chunks[start..])), here(&all));
     }
 }
@@ -409,8 +407,8 @@ fn a_removed_or_replaced_chunk_is_noticed() {
     assert_eq!(book.open(), 1);
 }
 
-/// Frozen bytes: chunks written by any version must be read for good. Explained bit by bit in
-/// docs/FORMATS.md.
+/// Frozen bytes: chunks of any version must stay readable forever. docs/FORMATS.md explains them
+/// bit by bit.
 #[test]
 fn version_1_is_frozen() {
     let event = |at, kind, viewer, session| EventRef {
@@ -432,7 +430,7 @@ fn version_1_is_frozen() {
 
     let first = node.chunk(window(0));
     node.take(&first);
-    // A beat that was cut off for a while: it proves 60 ms of the window before.
+    // A late beat, whose player was cut off for a while, proves 60 ms of the window before.
     node.fold_events(&[
         event(1_000_760, EventKind::Beat, "bob", "tab"),
         event(1_000_820, EventKind::Leave, "bob", "tab"),

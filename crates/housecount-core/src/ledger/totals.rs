@@ -1,5 +1,4 @@
-//! How much was watched, stage by stage: spans added up by stage, and by steps of time if that is
-//! asked for.
+//! Watch time per stage: spans added up by stage, and on request by steps of time.
 
 use std::collections::BTreeMap;
 
@@ -7,21 +6,21 @@ use super::book::SpanVisitor;
 use crate::span::Span;
 use crate::time::UnixMs;
 
-/// What was watched of a stage within a range.
+/// Watch time of a stage within a range.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StageTotal {
     /// Proven time of all viewers together.
     pub watch_ms: u64,
-    /// The same by steps; empty if none were asked for. Divided by a step's length, the average
+    /// Proven time by step; empty without steps. Divided by a step's length it is the average
     /// concurrency.
     pub steps_ms: Vec<u64>,
 }
 
-/// Stages and what was watched of them.
+/// Stages and their watch time.
 pub type StageTotalRows = Vec<(Box<str>, StageTotal)>;
 
-/// The first stages of a range behind `after`, by their ids. Memory is bounded by `limit` stages of
-/// so many steps: a stage that doesn't fit is dropped, and can't come back.
+/// Watch time of the first stages of a range after `after`, by id. Memory is bounded by `limit`
+/// stages with their steps. A stage that doesn't fit is dropped, and can't come back.
 #[derive(Debug, Default)]
 pub struct StageTotals {
     range: Span,
@@ -33,7 +32,7 @@ pub struct StageTotals {
 }
 
 impl StageTotals {
-    /// Nothing is added up yet. Steps are aligned to the epoch.
+    /// Creates empty totals. Steps are aligned to the epoch.
     #[must_use]
     pub fn new(
         range: Span,
@@ -45,14 +44,14 @@ impl StageTotals {
         StageTotals { range, step_ms, after, limit, rows: BTreeMap::new(), more: false }
     }
 
-    /// How many steps a range has, if any.
+    /// Returns the number of steps of a range.
     #[must_use]
     pub fn steps(range: Span, step_ms: u64) -> u64 {
         let from = range.from.aligned(step_ms.max(1));
         range.to.since(from).div_ceil(step_ms.max(1))
     }
 
-    /// Adds a span of one viewer. No two of one viewer on a stage may overlap.
+    /// Adds a span of one viewer. No two spans of one viewer on a stage may overlap.
     pub fn add(&mut self, stage: &str, span: Span) {
         let Some(span) = span.clip(self.range) else { return };
         if self.after.as_deref().is_some_and(|after| stage <= after) {
@@ -72,7 +71,8 @@ impl StageTotals {
         }
     }
 
-    /// Room for a stage, if it is not beyond the last one of a full page.
+    /// Makes room for a stage, unless it is beyond the last one of a full page. Returns whether
+    /// there is room.
     fn make_room(&mut self, stage: &str) -> bool {
         if self.rows.len() < self.limit {
             return true;
@@ -85,14 +85,14 @@ impl StageTotals {
         is_near
     }
 
-    /// The stages in order, and whether there are more after them.
+    /// Returns the stages in order, and whether more follow.
     #[must_use]
     pub fn finish(self) -> (StageTotalRows, bool) {
         (self.rows.into_iter().collect(), self.more)
     }
 }
 
-/// Shares a span out to the steps it lies in.
+/// Distributes a span over the steps that it covers.
 fn share(steps_ms: &mut [u64], first: UnixMs, step_ms: u64, span: Span) {
     let mut at = span.from;
     while at < span.to {
@@ -119,7 +119,7 @@ mod tests {
     const RANGE: Span = Span { from: UnixMs(13), to: UnixMs(95) };
 
     proptest! {
-        /// Page by page, against counting every single millisecond.
+        /// Compares pages with a count of every single millisecond.
         #[test]
         fn counts_every_millisecond(
             spans in proptest::collection::vec((0..5u64, 0u64..100, 0u64..40), 0..40), step_ms in 1u64..30, limit in 1..4usize,

@@ -17,17 +17,17 @@ pub struct View {
     pub watch_ms: u64,
 }
 
-/// Whose views are collected.
+/// Selection of the collected views.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ViewsOf {
-    /// All viewers' of this stage; rows are by viewer.
+    /// All viewers on this stage; rows are by viewer.
     Stage(String),
-    /// This viewer's on all stages; rows are by stage.
+    /// This viewer on all stages; rows are by stage.
     Viewer(String),
 }
 
-/// The views of a range. Memory is bounded by `views_max`: beyond it everything is dropped, and
-/// `is_full` says so.
+/// Views of a range. Memory is bounded by `views_max`. Beyond it all views are dropped, and
+/// `is_full` returns true.
 #[derive(Debug)]
 pub struct Views {
     range: Span,
@@ -46,13 +46,13 @@ impl Views {
         Views { range, of, gap_ms_max, views_max, rows: BTreeMap::new(), count: 0, is_full: false }
     }
 
-    /// The range that spans are clipped to.
+    /// Returns the range that spans are clipped to.
     #[must_use]
     pub fn range(&self) -> Span {
         self.range
     }
 
-    /// The only viewer whose views are collected, if there is one.
+    /// Returns the only viewer whose views are collected, if there is one.
     #[must_use]
     pub fn viewer(&self) -> Option<&str> {
         match &self.of {
@@ -61,19 +61,19 @@ impl Views {
         }
     }
 
-    /// Whether there were more views than may be held; then none is held.
+    /// Returns whether there were more views than the limit. All views are then dropped.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.is_full
     }
 
-    /// Number of views.
+    /// Returns the number of views.
     #[must_use]
     pub fn count(&self) -> usize {
         self.count
     }
 
-    /// Adds a span. No two of one viewer on a stage may overlap; their order doesn't matter.
+    /// Adds a span. No two spans of one viewer on a stage may overlap; their order doesn't matter.
     pub fn add(&mut self, stage: &str, viewer: &str, span: Span) {
         let row = match &self.of {
             ViewsOf::Stage(of) if of == stage => viewer,
@@ -92,13 +92,13 @@ impl Views {
         }
     }
 
-    /// The views by viewer or stage, each row's in the order of time.
+    /// Returns the views by viewer or stage, each row in order of time.
     pub fn rows(&self) -> impl Iterator<Item = (&str, &[View])> {
         self.rows.iter().map(|(row, views)| (&**row, &**views))
     }
 }
 
-/// Collects nothing: for what is taken out of its place for a while.
+/// Collects nothing. It stands in for a collection that is taken out of its place for a while.
 impl Default for Views {
     fn default() -> Views {
         Views::new(Span::default(), ViewsOf::Stage(String::new()), 0, 0)
@@ -111,7 +111,7 @@ impl SpanVisitor for Views {
     }
 }
 
-/// Puts a span among sorted views, as one with those it is near. Returns how many those are.
+/// Adds a span to sorted views, and joins it with the views near it. Returns their number.
 fn join(views: &mut Vec<View>, span: Span, gap_ms_max: u64) -> usize {
     let first = views.partition_point(|view| view.to.plus(gap_ms_max) < span.from);
     let near =
@@ -189,11 +189,10 @@ mod tests {
     }
 
     proptest! {
-        /// In any order it is the same, and as what one who walks along the time with a ruler
-        /// finds.
+        /// Any order gives the same views, equal to those found by a scan in time order.
         #[test]
         fn order_does_not_matter(spans in proptest::collection::btree_set(0..60u64, 0..30).prop_map(Vec::from_iter).prop_shuffle()) {
-            // The n-th lies in the n-th ten milliseconds, so that none overlap.
+            // The n-th span is in the n-th ten milliseconds, so that spans do not overlap.
             let span = |n: u64| Span::new(UnixMs(100 + n * 10), UnixMs(101 + n * 10 + n % 9));
             let mut views = Views::new(RANGE, ViewsOf::Stage("s".to_string()), 15, 1_000);
             spans.iter().for_each(|n| views.add("s", "ann", span(*n)));

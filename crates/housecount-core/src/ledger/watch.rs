@@ -1,4 +1,4 @@
-//! Who watched how long: spans added up by stage and viewer, a page of them at a time.
+//! Watch time per viewer: spans added up by stage and viewer, one page at a time.
 
 use std::collections::BTreeMap;
 
@@ -11,36 +11,36 @@ use crate::time::UnixMs;
 /// A viewer's time on a stage within a range, or within a piece of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WatchTime {
-    /// How many of the stage's cuts are not after it.
+    /// Number of the stage's cuts at or before the piece.
     pub piece: usize,
     /// Proven time.
     pub watch_ms: u64,
-    /// When the first of it began.
+    /// Start of the first proven span.
     pub first_at: UnixMs,
-    /// When the last of it ended.
+    /// End of the last proven span.
     pub last_at: UnixMs,
-    /// All of it, if that was asked for.
+    /// All proven spans, if they were requested.
     pub intervals: Vec<Span>,
 }
 
 /// Stage and viewer.
 pub type StageViewer = (Box<str>, Box<str>);
 
-/// By stage: moments, ascending, at which the time of a row is cut into a row per piece.
+/// Times, ascending, at which a stage's rows are cut into a row per piece, by stage.
 pub type Cuts = BTreeMap<Box<str>, Vec<UnixMs>>;
 
-/// Which spans are added up.
+/// Selection of the spans that are added up.
 #[derive(Clone, Debug, Default)]
 pub struct WatchFilter {
-    /// Only on this stage.
+    /// Selects this stage only.
     pub stage: Option<String>,
-    /// Only of this viewer.
+    /// Selects this viewer only.
     pub viewer: Option<String>,
-    /// Only what comes after this, by stage and viewer.
+    /// Selects rows after this one, by stage and viewer.
     pub after: Option<StageViewer>,
     /// Whether intervals are kept.
     pub intervals: bool,
-    /// Where the rows of a stage are cut.
+    /// Times at which the rows of a stage are cut.
     pub cuts: Cuts,
 }
 
@@ -54,27 +54,27 @@ impl WatchFilter {
     }
 }
 
-/// A viewer's rows on a stage, a row per piece.
+/// A viewer's rows on a stage, one per piece.
 type Pieces = SmallVec<[WatchTime; 1]>;
 
-/// The first rows of a range, by stage, viewer and piece. Memory is bounded by `limit` rows,
-/// however long the range is: a viewer who doesn't fit is dropped, and can't come back, since the
-/// viewers who are kept only become fewer. One viewer always fits.
+/// First rows of a range, by stage, viewer and piece. Memory is bounded by `limit` rows, however
+/// long the range is. A viewer who doesn't fit is dropped, and can't come back, because the set of
+/// kept viewers only shrinks. One viewer always fits.
 #[derive(Debug, Default)]
 pub struct WatchTotals {
     range: Span,
     wanted: WatchFilter,
     limit: usize,
     viewers: BTreeMap<Box<str>, BTreeMap<Box<str>, Pieces>>,
-    /// Rows of all viewers.
+    /// Number of rows of all viewers.
     count: usize,
-    /// The last viewer who may be kept, once a row didn't fit or the next one won't.
+    /// Last viewer that may be kept. Set once a row didn't fit, or the next one would not.
     last: Option<StageViewer>,
     more: bool,
 }
 
 impl WatchTotals {
-    /// Nothing is added up yet.
+    /// Creates empty totals.
     #[must_use]
     pub fn new(range: Span, wanted: WatchFilter, limit: usize) -> WatchTotals {
         WatchTotals {
@@ -88,7 +88,7 @@ impl WatchTotals {
         }
     }
 
-    /// Adds a span. No two of one viewer on a stage may overlap.
+    /// Adds a span. No two spans of one viewer on a stage may overlap.
     pub fn add(&mut self, stage: &str, viewer: &str, span: Span) {
         let Some(span) = span.clip(self.range) else { return };
         if !self.wanted.matches(stage, viewer) {
@@ -135,7 +135,7 @@ impl WatchTotals {
         self.viewers.get_mut(stage)?.get_mut(viewer)
     }
 
-    /// A new row, in the place of the last viewer's if there are as many as may be.
+    /// Adds a row. Removes the last viewers if there are more rows than the limit.
     fn insert(&mut self, stage: &str, viewer: &str, piece: usize, from: UnixMs) {
         let row =
             WatchTime { piece, watch_ms: 0, first_at: from, last_at: from, intervals: Vec::new() };
@@ -160,7 +160,7 @@ impl WatchTotals {
         }
     }
 
-    /// Drops the last viewer, unless there is no other.
+    /// Removes the last viewer, unless it is the only one. Returns whether it was removed.
     fn drop_last(&mut self) -> bool {
         let is_only =
             self.viewers.len() == 1 && self.viewers.values().all(|viewers| viewers.len() == 1);
@@ -177,7 +177,7 @@ impl WatchTotals {
         true
     }
 
-    /// The rows in order, and whether there are more after them.
+    /// Returns the rows in order, and whether more follow.
     #[must_use]
     pub fn finish(self) -> (Vec<(StageViewer, WatchTime)>, bool) {
         let mut rows = Vec::with_capacity(self.count);
@@ -207,12 +207,12 @@ mod tests {
     const RANGE: Span = Span { from: UnixMs(10), to: UnixMs(90) };
 
     proptest! {
-        /// Page by page it is the same as all at once, and as a sum of spans taken one by one.
+        /// Pages equal the whole list, and a sum over the single spans.
         #[test]
         fn pages_are_parts_of_the_whole(
             spans in proptest::collection::vec((0..4u64, 0..9u64, 0..20u64), 0..60), limit in 1..7usize,
         ) {
-            // Spans of one viewer on a stage don't overlap: the n-th lies in the n-th five
+            // Spans of one viewer on a stage don't overlap: the n-th is in the n-th five
             // milliseconds.
             let mut sums: BTreeMap<(String, String), u64> = BTreeMap::new();
             let spans: std::collections::BTreeSet<_> = spans.into_iter().collect();
@@ -242,8 +242,8 @@ mod tests {
     }
 
     proptest! {
-        /// Cut into pieces, page by page: each row is what the spans say of its piece, and all rows
-        /// come once.
+        /// Cut into pieces and read page by page, each row equals the spans in its piece, and each
+        /// row comes once.
         #[test]
         fn pieces_are_parts_of_rows(
             spans in proptest::collection::btree_set((0..3u64, 0..5u64, 0..20u64), 0..60),
@@ -257,7 +257,7 @@ mod tests {
                 let span = Span::new(UnixMs(n * 5), UnixMs(n * 5 + 1 + (stage + viewer) % 5));
                 (format!("s/{stage}"), format!("v{viewer}"), span)
             }).collect();
-            // Millisecond by millisecond.
+            // The expected rows, counted millisecond by millisecond.
             let mut expected: BTreeMap<(String, String, usize), (u64, u64, u64)> = BTreeMap::new();
             for (stage, viewer, span) in &spans {
                 for at in span.from.0.max(RANGE.from.0)..span.to.0.min(RANGE.to.0) {

@@ -1,19 +1,20 @@
-//! Bits: numbers in as many bits as they need, which chunks are made of.
+//! Bit codes: numbers in as many bits as they need, for chunks.
 //!
-//! Bits fill each byte from its low end. Three codes:
+//! Bits fill each byte from its low end. There are three codes:
 //! - *plain*: `n` bits, low ones first.
 //! - *minimal*: a number below `range`, all equally likely, in floor or ceiling of log2(`range`)
-//!   bits (truncated binary). With k = floor(log2 range) and u = 2^(k+1) - range: a value below u
-//!   takes k bits; any other takes value + u, its upper k bits first and then its lowest.
+//!   bits (truncated binary). Let k = floor(log2 range) and u = 2^(k+1) - range. A value below u
+//!   takes k bits. Any other value is written as value + u, its upper k bits first and then its
+//!   lowest.
 //! - *Rice*: a number that is likely small. `value >> k` one-bits and a zero-bit, then the low `k`
 //!   bits. A quotient of 32 or more is 32 one-bits, then the value in 64 bits.
 
 use crate::codec::DecodeError;
 
-/// A quotient of this many ones is followed by the whole value.
+/// Number of one-bits in a quotient after which the whole value follows.
 const RICE_ESCAPE: u64 = 32;
 
-/// Writes bits.
+/// Writer of bits.
 #[derive(Debug, Default)]
 pub(crate) struct BitWriter {
     out: Vec<u8>,
@@ -22,12 +23,12 @@ pub(crate) struct BitWriter {
 }
 
 impl BitWriter {
-    /// Writes behind bytes that are there.
+    /// Creates a writer that appends to existing bytes.
     pub(crate) fn behind(out: Vec<u8>) -> BitWriter {
         BitWriter { out, pending: 0, filled: 0 }
     }
 
-    /// The low `n` bits of `value`, `n` at most 32.
+    /// Writes the low `n` bits of `value`, with `n` at most 32.
     pub(crate) fn plain(&mut self, value: u64, n: u32) {
         debug_assert!(n <= 32 && value < 1 << n);
         self.pending |= value << self.filled;
@@ -47,7 +48,7 @@ impl BitWriter {
         }
     }
 
-    /// A number below `range`.
+    /// Writes a number below `range`.
     pub(crate) fn minimal(&mut self, value: u64, range: u64) {
         debug_assert!(value < range && range <= 1 << 48);
         let k = range.max(1).ilog2();
@@ -60,7 +61,7 @@ impl BitWriter {
         }
     }
 
-    /// A number that is likely small.
+    /// Writes a number that is likely small.
     pub(crate) fn rice(&mut self, value: u64, k: u32) {
         let quotient = value >> k;
         if quotient >= RICE_ESCAPE {
@@ -72,7 +73,7 @@ impl BitWriter {
         self.wide(value & ((1 << k) - 1), k);
     }
 
-    /// The bytes, the last one filled up with zeros.
+    /// Returns the bytes, the last one filled up with zeros.
     pub(crate) fn finish(mut self) -> Vec<u8> {
         let left = self.filled.div_ceil(8) as usize;
         self.out.extend_from_slice(&self.pending.to_le_bytes()[..left]);
@@ -80,13 +81,14 @@ impl BitWriter {
     }
 }
 
-/// The Rice parameter that suits these numbers: the power of two next below ln 2 times their mean.
+/// Returns the Rice parameter for numbers with this count and sum. Two to its power is at most ln 2
+/// times their mean.
 pub(crate) fn rice_parameter(count: u64, sum: u64) -> u32 {
     let mean = sum / count.max(1);
     (mean.saturating_mul(7) / 10).checked_ilog2().unwrap_or(0).min(30)
 }
 
-/// Reads what [`BitWriter`] wrote.
+/// Reader of the bits that [`BitWriter`] wrote.
 #[derive(Debug)]
 pub(crate) struct BitReader<'a> {
     bytes: &'a [u8],
@@ -100,7 +102,8 @@ impl<'a> BitReader<'a> {
         BitReader { bytes, at: 0, pending: 0, filled: 0 }
     }
 
-    /// At most how many bits are left: no count of anything that takes a bit can be greater.
+    /// Returns the maximum number of bits left. No count of values that take a bit each can be
+    /// greater.
     pub(crate) fn left(&self) -> u64 {
         self.filled as u64 + 8 * (self.bytes.len() - self.at) as u64
     }
@@ -124,7 +127,7 @@ impl<'a> BitReader<'a> {
         }
     }
 
-    /// `n` bits, at most 32.
+    /// Reads `n` bits, at most 32.
     pub(crate) fn plain(&mut self, n: u32) -> Result<u64, DecodeError> {
         if self.filled < n {
             self.fill();

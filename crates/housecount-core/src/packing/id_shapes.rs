@@ -1,10 +1,10 @@
-//! Names: ids packed by what they look like, because ids are most of the ledger's bytes.
+//! Ids packed by their shape, because ids are most of the ledger's bytes.
 //!
-//! Ids of one length that were made by one program have the same shape: a UUID is 32 hexadecimal
-//! digits with hyphens in fixed places, a prefix is always there. So for every length in use the
-//! shape is written once, as runs of positions of one class, and every id then takes as many bits
-//! as its classes leave open: a UUID 128 instead of 288, 16 characters of base64url 96. An id with
-//! no shape at all takes its bytes.
+//! Ids of one length that one program made have the same shape. A UUID is 32 hexadecimal digits
+//! with hyphens in fixed places, and a prefix is always there. The shape is therefore written once
+//! for every length in use, as runs of positions of one class. Every id then takes as many bits as
+//! its classes leave open. A UUID takes 128 instead of 288, and 16 characters of base64url take 96.
+//! An id without any shape takes its bytes.
 //!
 //! ```text
 //! varint  number of different lengths; then for each, ascending:
@@ -12,17 +12,17 @@
 //!   runs until the length is filled: u8 class, varint number of positions,
 //!                                    and for class 0 the bytes themselves
 //! ```
-//! In the bits: for each id the index of its length (minimal), then for each position that is not
-//! of class 0 the byte's index in its class (minimal).
+//! In the bits, each id has the index of its length (minimal). Then each position that is not of
+//! class 0 has the byte's index in its class (minimal).
 
 use std::collections::BTreeMap;
 
 use super::bits::{BitReader, BitWriter};
 use crate::codec::{ByteReader, DecodeError, put_varint};
 
-/// The classes by number, each a list of ranges of bytes in the order of their indices. Class 0 is
-/// one known byte. A smaller class comes before a greater one that holds it, so that the first that
-/// fits is the best.
+/// Classes by number, each a list of ranges of bytes in the order of their indices. Class 0 is one
+/// known byte. A smaller class comes before a larger one that contains it, so that the first one
+/// that fits is the best.
 const CLASSES: [&[(u8, u8)]; 9] = [
     &[],
     &[(b'0', b'9')],
@@ -34,16 +34,16 @@ const CLASSES: [&[(u8, u8)]; 9] = [
     &[(b' ', b'~')],
     &[(0, 255)],
 ];
-/// The class of one byte.
+/// Class of one fixed byte.
 const FIXED: u8 = 0;
 
-/// A class's bytes, found both ways.
+/// Bytes of a class, with look-ups in both directions.
 #[derive(Debug)]
 struct CharClass {
     size: u64,
-    /// By byte: its index, or -1.
+    /// Index of each byte, or -1.
     index: [i16; 256],
-    /// By index: its byte.
+    /// Byte of each index.
     byte: [u8; 256],
 }
 
@@ -60,16 +60,19 @@ fn class(ranges: &[(u8, u8)]) -> CharClass {
     class
 }
 
-/// What ids of one length look like: for each position its class, and its byte where that is fixed.
+/// Shape of ids of one length: the class of each position, and its byte if that is fixed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct IdShape {
     positions: Vec<(u8, u8)>,
 }
 
 impl IdShape {
-    /// The shape that takes the fewest bits for `count` ids, of which these bytes were seen at each
-    /// position: each position's own class; or one class for all that are not fixed, or for all,
-    /// when the ids are so few that telling classes apart costs more than it saves.
+    /// Returns the shape that takes the fewest bits for `count` ids, given the bytes seen at each
+    /// position.
+    ///
+    /// There are three candidates: each position's own class, one class for all positions that are
+    /// not fixed, and one class for all positions. The last two are better if there are so few ids
+    /// that several classes cost more bits than they save.
     fn of(seen: &[[bool; 256]], count: u64) -> IdShape {
         let own: Vec<(u8, u8)> = seen.iter().map(classify).collect();
         let is_open = |(_, (class, _)): &(&[bool; 256], &(u8, u8))| *class != FIXED;
@@ -86,7 +89,7 @@ impl IdShape {
         })
     }
 
-    /// About how many bits it and `count` ids take.
+    /// Returns about how many bits the shape and `count` ids take.
     fn bits(&self, count: u64) -> u64 {
         let of_one =
             |(class, _): &(u8, u8)| u64::from(TABLES[usize::from(*class)].size.max(1).ilog2());
@@ -125,12 +128,12 @@ impl IdShape {
     }
 }
 
-/// The bytes that are in any of these sets.
+/// Returns the bytes that are in any of these sets.
 fn either<'a>(sets: impl Iterator<Item = &'a [bool; 256]>) -> [bool; 256] {
     sets.fold([false; 256], |all, set| std::array::from_fn(|byte| all[byte] || set[byte]))
 }
 
-/// The first class that holds all these bytes.
+/// Returns the first class that contains all these bytes.
 fn classify(seen: &[bool; 256]) -> (u8, u8) {
     let mut bytes = (0..=255u8).filter(|byte| seen[usize::from(*byte)]);
     match (bytes.next(), bytes.next()) {
@@ -143,19 +146,20 @@ fn classify(seen: &[bool; 256]) -> (u8, u8) {
     (class as u8, 0)
 }
 
-/// A class for positions of several bytes, even if only one of them is in use.
+/// Returns a class for positions of several bytes, even if only one of them is in use.
 fn at_least_a_class((class, _): (u8, u8)) -> u8 {
     if class == FIXED { CLASSES.len() as u8 - 1 } else { class }
 }
 
-/// The shapes of a list of ids, by length.
+/// Shapes of a list of ids, by length.
 #[derive(Debug)]
 pub(crate) struct Shapes {
     by_length: Vec<(usize, IdShape)>,
 }
 
 impl Shapes {
-    /// The shapes of these ids. They are looked at one by one and not held: there may be a million.
+    /// Returns the shapes of these ids. It reads them one by one and does not hold them, because
+    /// there may be a million.
     pub(crate) fn of(ids: impl Iterator<Item = impl AsRef<str>>) -> Shapes {
         let mut groups: BTreeMap<usize, (Vec<[bool; 256]>, u64)> = BTreeMap::new();
         for id in ids {
@@ -171,18 +175,18 @@ impl Shapes {
         Shapes { by_length: groups.into_iter().map(shape).collect() }
     }
 
-    /// Whether there were no ids.
+    /// Returns whether there were no ids.
     pub(crate) fn is_empty(&self) -> bool {
         self.by_length.is_empty()
     }
 
-    /// Whether they leave nothing open: all ids of the list are one and the same, and take no bits.
+    /// Returns whether all ids of the list are the same one, and so take no bits.
     pub(crate) fn is_one_id(&self) -> bool {
         self.by_length.len() == 1
             && self.by_length[0].1.positions.iter().all(|(class, _)| *class == FIXED)
     }
 
-    /// At most how many bits an id takes.
+    /// Returns the maximum number of bits of an id.
     pub(crate) fn bits_max(&self) -> u64 {
         let of_one = |(class, _): &(u8, u8)| match *class {
             FIXED => 0,
@@ -215,7 +219,7 @@ impl Shapes {
         Ok(Shapes { by_length })
     }
 
-    /// An id of the list that the shapes were made of.
+    /// Writes an id of the list that the shapes were made of.
     pub(crate) fn write(&self, id: &str, bits: &mut BitWriter) {
         let Ok(which) = self.by_length.binary_search_by_key(&id.len(), |(length, _)| *length)
         else {
@@ -239,7 +243,7 @@ impl Shapes {
         Ok(self.read_into(bits, what, &mut Vec::new())?.into())
     }
 
-    /// The same into a buffer.
+    /// Reads an id into a buffer.
     pub(crate) fn read_into<'b>(
         &self,
         bits: &mut BitReader<'_>,

@@ -1,5 +1,5 @@
-//! How stored formats pack what they say: numbers in as many bits as they need, ids by what they
-//! look like, and choices in as many bits as they surprise.
+//! Codes of stored formats: numbers in as many bits as they need, ids by their shape, and choices
+//! in bits by their probability.
 
 pub(crate) mod bits;
 pub(crate) mod id_shapes;

@@ -1,24 +1,24 @@
-//! Choices: yes or no, in as few bits as they surprise. An adaptive binary range coder, as LZMA
-//! made it known.
+//! Choices: yes or no, in few bits if they are likely, by an adaptive binary range coder like that
+//! of LZMA.
 //!
-//! Every choice has [`BitModel`], which writer and reader move alike after each: towards what was
-//! chosen, by a 32nd of the way. A choice that always goes the same way ends near a hundredth of a
-//! bit. Carries run back into bytes that are held back, so the first byte is always zero, and the
-//! last five flush what is left.
+//! Every choice has a [`BitModel`]. Writer and reader move it alike after each choice, by a 32nd of
+//! the way to the chosen value. A choice that is always the same ends near a hundredth of a bit. A
+//! carry changes bytes that were held back. So the first byte is always zero, and the last five
+//! flush the rest.
 //!
-//! One piece of code says what is chosen, for both directions: a [`BitCoder`] that writes returns
-//! what it was given, one that reads returns what it found.
+//! The same code handles both directions. A [`BitCoder`] that writes returns its argument, and one
+//! that reads returns the value that it found.
 
 use crate::codec::DecodeError;
 
-/// Odds are counted in so many bits.
+/// Bits of a probability.
 const ODDS_BITS: u32 = 12;
-/// How fast they move.
+/// Speed of the models: a probability moves by two to the power of minus this.
 const MOVE_BITS: u32 = 5;
-/// The range is kept above this.
+/// Minimum of the range.
 const RANGE_MIN: u32 = 1 << 24;
 
-/// How likely a "no" is.
+/// Probability of a "no", in 4096ths.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BitModel(u16);
 
@@ -42,13 +42,14 @@ impl BitModel {
     }
 }
 
-/// Writes or reads choices.
+/// Writer or reader of choices.
 pub(crate) trait BitCoder {
-    /// Writes `yes` and returns it, or returns what was written.
+    /// Writes `yes` and returns it, or reads the choice.
     fn code_bit(&mut self, odds: &mut BitModel, yes: bool) -> Result<bool, DecodeError>;
 
-    /// A number, likely small: how many bits it has more than one, a choice each, then the bits. Of
-    /// these the upper two have odds of their own.
+    /// Writes or reads a number that is likely small. First comes the number of bits after its
+    /// highest one, as a choice each. Then these bits follow, of which the upper two have models of
+    /// their own.
     fn number(&mut self, odds: &mut NumberModel, value: u64) -> Result<u64, DecodeError> {
         let value = value.saturating_add(1);
         let mut bits = 0;
@@ -71,7 +72,7 @@ pub(crate) trait BitCoder {
         Ok(found - 1)
     }
 
-    /// A number of either sign, likely near zero.
+    /// Writes or reads a number of either sign that is likely near zero.
     fn signed(&mut self, odds: &mut SignedModel, value: i64) -> Result<i64, DecodeError> {
         if !self.code_bit(&mut odds.is_some, value != 0)? {
             return Ok(0);
@@ -83,10 +84,10 @@ pub(crate) trait BitCoder {
     }
 }
 
-/// Numbers have fewer bits than this.
+/// Maximum number of bits after a number's highest one.
 const NUMBER_BITS_MAX: usize = 48;
 
-/// What is known of a kind of numbers.
+/// Models for one kind of numbers.
 #[derive(Clone, Debug)]
 pub(crate) struct NumberModel {
     length: [BitModel; NUMBER_BITS_MAX],
@@ -104,7 +105,7 @@ impl Default for NumberModel {
     }
 }
 
-/// What is known of a kind of numbers of either sign.
+/// Models for one kind of numbers of either sign.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SignedModel {
     is_some: BitModel,
@@ -112,13 +113,13 @@ pub(crate) struct SignedModel {
     by: [NumberModel; 2],
 }
 
-/// Writes choices.
+/// Range encoder, which writes choices.
 #[derive(Debug)]
 pub(crate) struct RangeEncoder {
     out: Vec<u8>,
     low: u64,
     range: u32,
-    /// The byte that a carry may still change, and how many bytes of ones follow it.
+    /// Byte that a carry may still change. `ones` is the number of bytes of ones that follow it.
     held: u8,
     ones: u64,
 }
@@ -144,7 +145,7 @@ impl RangeEncoder {
         self.low = (self.low & 0x00ff_ffff) << 8;
     }
 
-    /// The bytes.
+    /// Returns the bytes.
     pub(crate) fn finish(mut self) -> Vec<u8> {
         (0..5).for_each(|_| self.shift());
         self.out
@@ -169,7 +170,7 @@ impl BitCoder for RangeEncoder {
     }
 }
 
-/// Reads what [`RangeEncoder`] wrote.
+/// Range decoder, which reads the choices that [`RangeEncoder`] wrote.
 #[derive(Debug)]
 pub(crate) struct RangeDecoder<'a> {
     bytes: &'a [u8],
@@ -194,7 +195,7 @@ impl<'a> RangeDecoder<'a> {
         Ok(())
     }
 
-    /// That nothing is left over.
+    /// Checks that all bytes were read.
     pub(crate) fn finish(self) -> Result<(), DecodeError> {
         if self.at == self.bytes.len() {
             return Ok(());

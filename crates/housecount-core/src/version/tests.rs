@@ -1,4 +1,4 @@
-//! The version in force, against the rule as the documents have it; and the bytes.
+//! Compares the version in force with the documented rule, and checks the bytes.
 
 use std::collections::BTreeMap;
 
@@ -32,8 +32,8 @@ fn last_two(versions: &[ConfigVersion]) -> &[ConfigVersion] {
     &versions[versions.len().saturating_sub(2)..]
 }
 
-/// The rule, word for word: the version in force at the window's end; if it was deleted within the
-/// window, the last before.
+/// Applies the rule literally. A window has the version in force at its end, or the last one before
+/// a deletion within the window.
 fn by_the_rule(changes: &[(u64, Option<String>)], window: u64) -> Option<String> {
     let until_end: Vec<_> = changes.iter().filter(|(at, _)| *at < window + WINDOW_MS).collect();
     match until_end.last()? {
@@ -49,11 +49,11 @@ fn by_the_rule(changes: &[(u64, Option<String>)], window: u64) -> Option<String>
 enum Step {
     /// Time passes.
     Pass(u64),
-    /// A change: to a customer, or a deletion.
+    /// A change to a customer, or a deletion.
     Change(Option<u8>),
-    /// A change by a node whose clock is behind by so much.
+    /// A change by a node whose clock is behind by this time.
     Lagging(u64, u8),
-    /// The next window that is over is committed.
+    /// The next window that has ended is committed.
     Commit,
 }
 
@@ -73,7 +73,7 @@ struct World {
     now: u64,
     committed_to: u64,
     versions: Vec<ConfigVersion>,
-    /// What was exported of each window when it was committed.
+    /// Customer exported for each window when it was committed.
     exported: BTreeMap<u64, Option<String>>,
 }
 
@@ -102,7 +102,7 @@ impl World {
         }
     }
 
-    /// The customer of a window, which has one.
+    /// Returns the customer of a window, and checks that the window has one configuration.
     fn of_window(&self, window: u64) -> Option<String> {
         let history = ConfigHistory::new(self.versions.clone());
         let pieces = history.pieces(Span::new(UnixMs(window), UnixMs(window + WINDOW_MS)));
@@ -112,8 +112,8 @@ impl World {
 }
 
 proptest! {
-    /// As long as changes come before the commits of their windows, each window has the version
-    /// that the rule says.
+    /// If changes come before the commits of their windows, each window has the version by the
+    /// rule.
     #[test]
     fn each_window_has_the_version_of_the_rule(steps in steps()) {
         let (mut world, mut changes) = (World::default(), Vec::new());
@@ -136,8 +136,8 @@ proptest! {
         prop_assert_eq!(ConfigHistory::new(world.versions).faults(), []);
     }
 
-    /// Whatever changes come, by clocks that are behind too: a committed window keeps what was
-    /// exported of it.
+    /// After any changes, also by clocks that are behind, a committed window keeps its exported
+    /// customer.
     #[test]
     fn a_committed_window_never_changes(steps in steps()) {
         let mut world = World::default();
@@ -159,7 +159,7 @@ proptest! {
         prop_assert_eq!(ConfigHistory::new(world.versions).faults(), []);
     }
 
-    /// Pieces tile the range, and each has what is in force at each of its milliseconds.
+    /// Pieces tile the range, and each has the configuration in force at each of its milliseconds.
     #[test]
     fn pieces_are_what_is_in_force(
         versions in proptest::collection::vec((0..50u64, proptest::option::of(0..3u8)), 0..8),
@@ -180,7 +180,7 @@ proptest! {
     }
 }
 
-/// Frozen: stored data has them.
+/// Frozen: stored data has these items.
 #[test]
 fn items_are_frozen() {
     let config = StageConfig {

@@ -1,9 +1,9 @@
-//! A crowd from a seed, for figures: who beats when, with the stays, gaps and ids that the figures
-//! speak of.
+//! Simulated crowd from a seed, for figures: beats with the stays, gaps and ids that the figures
+//! mention.
 //!
-//! Viewers come as a Poisson stream, stay for a lognormal time, beat every interval (a tenth
-//! earlier at most), fall silent now and then for longer than a ttl, and most say goodbye. The same
-//! seed gives the same crowd.
+//! Viewers arrive as a Poisson stream, stay for a lognormal time, and beat every interval (at most
+//! a tenth earlier). Sometimes they are silent for longer than a ttl, and most send a leave. The
+//! same seed gives the same crowd.
 
 #![allow(missing_docs, dead_code)]
 
@@ -14,36 +14,34 @@ use housecount_core::beat_schedule::next_gap_ms;
 use housecount_core::event::{EventKind, EventRef};
 use housecount_core::time::UnixMs;
 
-/// By how much later than told a beat comes on average, beyond the 10 ms that it takes at least: a
-/// timer and a network.
+/// Mean delay of a scheduled beat in ms, beyond the minimum of 10 ms, by a timer and a network.
 const LAG_MS: f64 = 40.0;
 
-/// What ids look like.
+/// Form of the ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ids {
-    /// 16 characters of A-Z, a-z, 0-9, - and _: 96 bits each, what nanoid and most tokens are made
-    /// of.
+    /// 16 characters of A-Z, a-z, 0-9, - and _: 96 bits each, as of nanoid and most tokens.
     Base64Url16,
     /// 16 hexadecimal digits.
     Hex16,
-    /// 36 characters: a random UUID.
+    /// 36 characters of a random UUID.
     Uuid,
 }
 
-/// What a crowd is like. All times in ms.
+/// Parameters of a crowd. All times are in ms.
 #[derive(Clone, Copy, Debug)]
 pub struct Shape {
     pub viewers: u64,
     pub stages: u64,
-    /// Whether some stages are watched more than others, as stages are (Zipf), or all alike.
+    /// Whether some stages are watched more than others, as in reality (Zipf), or all alike.
     pub zipf: bool,
     pub ids: Ids,
     pub stay_ms: f64,
     pub sigma: f64,
     pub gaps_per_hour: f64,
     pub interval_ms: u64,
-    /// Whether players beat when they are told to, give or take their timers and the network, as
-    /// ours do; if not, every interval, a tenth earlier at most.
+    /// Whether players beat as scheduled, plus the delay of timers and the network, like
+    /// housecount's own players. If not, they beat every interval, at most a tenth earlier.
     pub is_scheduled: bool,
     pub seed: u64,
 }
@@ -93,7 +91,7 @@ impl Rng {
     }
 }
 
-/// A viewer who is here.
+/// A viewer who is present.
 #[derive(Debug)]
 struct Here {
     viewer: String,
@@ -103,7 +101,7 @@ struct Here {
     silent_to_ms: u64,
 }
 
-/// Simulated audience from a seed. Calls back with events in the order of time.
+/// Simulated audience from a seed. Calls back with events in order of time.
 #[derive(Debug)]
 pub struct Crowd {
     shape: Shape,
@@ -118,7 +116,7 @@ pub struct Crowd {
 }
 
 impl Crowd {
-    /// Nobody is here at `base`; the crowd grows to its size within some mean stays.
+    /// Creates a crowd without viewers at `base`. It grows to its size within some mean stays.
     pub fn new(shape: Shape, base: UnixMs) -> Crowd {
         let mut sum = 0.0;
         let weight = |rank: u64| if shape.zipf { 1.0 / rank as f64 } else { 1.0 };

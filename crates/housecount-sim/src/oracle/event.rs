@@ -1,47 +1,47 @@
-//! What was said, and what became of it.
+//! Events of a run, and their fate.
 
 use housecount_core::event::EventKind;
 use housecount_core::time::UnixMs;
 
-/// Something that was said.
+/// An event that a player sent and a node accepted.
 #[derive(Clone, Debug)]
 pub struct OracleEvent {
-    /// About which seat.
+    /// Number of its seat.
     pub seat: usize,
-    /// Heartbeat or leave.
+    /// Kind of the event: heartbeat or leave.
     pub kind: EventKind,
-    /// Its stamp.
+    /// Time of its stamp.
     pub at: UnixMs,
-    /// The run that took it.
+    /// The run that accepted the event.
     pub(super) run: usize,
-    /// Whether that run knows that the log has it.
+    /// Whether that run knows that the log has the event.
     pub(super) is_acknowledged: bool,
-    /// When a player was first told that it was taken, by any run.
+    /// Time at which any run first acknowledged the event to a player.
     pub(super) acknowledged_ms: Option<u64>,
-    /// Whether the log ever had it, readable or not.
+    /// Whether the log ever had the event, readable or not.
     pub(super) is_logged: bool,
-    /// When the log first had it so that anybody could read it.
+    /// Time at which the log first had the event in a form that every reader can decode.
     pub applied_ms: Option<u64>,
-    /// Since when the log has it, as far as it has not lost it since.
+    /// Time since which the log has the event, unless the log has lost it.
     pub(super) in_log_ms: Option<u64>,
-    /// Since when it is gone for good.
+    /// Time at which the event was lost for good.
     pub(super) lost_ms: Option<u64>,
 }
 
 impl OracleEvent {
-    /// Whether the log ever had it, readable or not.
+    /// Whether the log ever had the event, readable or not.
     #[must_use]
     pub fn was_logged(&self) -> bool {
         self.is_logged
     }
 
-    /// When the log first had it, unless it was lost for good.
+    /// Time at which the log first had the event, unless it was lost for good.
     #[must_use]
     pub fn kept_since_ms(&self) -> Option<u64> {
         self.applied_ms.filter(|_| self.lost_ms.is_none())
     }
 
-    /// Whether it must be credited in the end.
+    /// Whether the ledger must credit the event at the end.
     pub(super) fn is_kept(&self) -> bool {
         self.applied_ms.is_some() && self.lost_ms.is_none()
     }

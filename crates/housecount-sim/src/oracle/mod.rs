@@ -1,15 +1,16 @@
-//! What is true: every event that was ever said, and what became of it. Nobody under test sees it.
+//! The oracle: every event of a run and its fate. No code under test sees it.
 //!
 //! # Runs
-//! A *run* is one start of a node until its end: what it knows is gone with it.
+//! A *run* is one start of a node until its end. The run's knowledge ends with it.
 //!
-//! # When something may be lost
-//! An event must be counted and credited once it was applied in the log: by then its player may
-//! have been told so. If the log loses it, the runs that know it (they have acknowledged it, or
-//! have read it) tell the log again. Only if all of them end before they have done so is it lost:
-//! the documented double fault (docs/OPERATIONS.md). Then it need not be counted any more, and
-//! still may be. The same goes for a beat that comes into a log which has just lost everything,
-//! told by a handle whose ids are nowhere in it.
+//! # When an event may be lost
+//! An event must be counted and credited once the log has applied it, because its player may have
+//! an acknowledgement by then. If the log loses the event, the runs that know it write it to the
+//! log again. A run knows an event that it has acknowledged or has read. The event is lost only if
+//! all these runs end before they have rebuilt the log: the documented double fault
+//! (docs/OPERATIONS.md). Then it need not be counted any more, and still may be. The same holds for
+//! a beat by handle that arrives in a log which has just lost everything, including the handle's
+//! ids.
 
 mod event;
 pub mod presence;
@@ -37,19 +38,19 @@ pub struct SeatName {
     pub session: String,
 }
 
-/// A run of a node.
+/// One run of a node.
 #[derive(Clone, Debug)]
 struct NodeRun {
     is_over: bool,
-    /// By partition, when the last record that it has read was applied.
+    /// By partition, the time at which the last record that the run has read was applied.
     read_ms: Vec<u64>,
 }
 
-/// Something that the log has lost, and that those who know it have not told it again yet.
+/// A loss of the log which the runs that know the events have not repaired yet.
 #[derive(Clone, Debug)]
 struct Loss {
     events: Vec<(usize, Vec<usize>)>,
-    /// Of each run that knows any of it: how many partitions it will have told again when it is
+    /// Of each run that knows any of the events, the count of rebuilt partitions at which it is
     /// done.
     rebuilt_by: BTreeMap<usize, u64>,
 }
@@ -60,13 +61,13 @@ pub struct Oracle {
     partitions: u16,
     seats: Vec<SeatName>,
     by_name: BTreeMap<SeatName, usize>,
-    /// By seat, the one of the same viewer on the same stage without a session, once there is one.
+    /// By seat, the seat without a session of the same viewer on the same stage, once there is one.
     unnamed: Vec<Option<usize>>,
-    /// By seat, its latest stamp.
+    /// By seat, the latest stamp.
     latest: Vec<UnixMs>,
-    /// By seat, whether the log has been told its ids since it last lost everything.
+    /// By seat, whether the log has a record with its ids since it last lost everything.
     is_named: Vec<bool>,
-    /// By seat, its events as they were said.
+    /// By seat, the events in the order of their arrival.
     of_seat: Vec<Vec<usize>>,
     events: Vec<OracleEvent>,
     by_what: BTreeMap<(usize, EventKind, UnixMs), usize>,
@@ -74,16 +75,16 @@ pub struct Oracle {
     handles: BTreeMap<(u64, [u8; 8]), usize>,
     runs: Vec<NodeRun>,
     losses: Vec<Loss>,
-    /// When a window was written, of which partition, and its end.
+    /// Commits of windows: time of the write, partition, and end of the window.
     pub commits: Vec<(u64, u16, UnixMs)>,
-    /// When events were lost for good.
+    /// Times at which events were lost for good.
     pub lost_ms: Vec<u64>,
-    /// When the log lost anything.
+    /// Times at which the log lost anything.
     emptied_ms: Vec<u64>,
 }
 
 impl Oracle {
-    /// Nothing was said yet.
+    /// An oracle without events.
     #[must_use]
     pub fn new(partitions: u16) -> Oracle {
         Oracle {
@@ -106,24 +107,24 @@ impl Oracle {
         }
     }
 
-    /// All seats.
+    /// All seats, by number.
     #[must_use]
     pub fn seats(&self) -> &[SeatName] {
         &self.seats
     }
 
-    /// All events.
+    /// All events, by number.
     #[must_use]
     pub fn events(&self) -> &[OracleEvent] {
         &self.events
     }
 
-    /// A seat's events.
+    /// Events of a seat.
     pub fn of_seat(&self, seat: usize) -> impl Iterator<Item = &OracleEvent> {
         self.of_seat[seat].iter().map(|event| &self.events[*event])
     }
 
-    /// The seat of this name.
+    /// Number of the seat with this name, which is added if it is new.
     pub fn seat(&mut self, seat: &SeatName) -> usize {
         if let Some(known) = self.by_name.get(seat) {
             return *known;
@@ -156,13 +157,13 @@ impl Oracle {
         self.handles.insert((key.0, Handle::of(key, stage, viewer, session).bytes()), seat);
     }
 
-    /// A node starts. Its run's number.
+    /// Records the start of a node. Returns the number of its run.
     pub fn begin(&mut self) -> usize {
         self.runs.push(NodeRun { is_over: false, read_ms: vec![0; usize::from(self.partitions)] });
         self.runs.len() - 1
     }
 
-    /// A run took an event in. Its number.
+    /// Records an event that a run accepted. Returns the event's number.
     pub fn record_event(&mut self, seat: usize, kind: EventKind, at: UnixMs, run: usize) -> usize {
         if let Some(known) = self.by_what.get(&(seat, kind, at)) {
             return *known;
@@ -187,10 +188,10 @@ impl Oracle {
         number
     }
 
-    /// An event was acknowledged.
+    /// Records that an event was acknowledged.
     ///
     /// # Errors
-    /// The log never had it.
+    /// Returns a text if the log never had the event.
     pub fn acknowledged(&mut self, event: usize, run: usize, now_ms: u64) -> Result<(), String> {
         let seat = &self.seats[self.events[event].seat];
         let event = &mut self.events[event];
@@ -205,10 +206,11 @@ impl Oracle {
         }
     }
 
-    /// A record was applied in the log.
+    /// Records that the log applied a record. Returns the number of its entries.
     ///
     /// # Errors
-    /// It says something that nobody said, and that doesn't follow from what was.
+    /// Returns a text if the record can't be decoded, or has an entry that no player sent and that
+    /// does not follow from other events.
     pub fn applied(
         &mut self,
         record: &[u8],
@@ -242,11 +244,12 @@ impl Oracle {
         Ok(entries.len())
     }
 
-    /// Takes what a record says for what was said: for whoever can only listen to a log. What is
-    /// told by a handle must have been told with its ids before.
+    /// Takes a record's entries as the players' events, for a test that can only read a log. An
+    /// entry by handle must follow an entry with its ids.
     ///
     /// # Errors
-    /// It can't be read, or nobody knows whom it is about.
+    /// Returns a text if the record can't be decoded, or if the oracle doesn't know a handle's
+    /// seat.
     pub fn observe_record(&mut self, record: &[u8], key: HandleKey) -> Result<(), String> {
         let entries =
             record::decode(record).map_err(|e| format!("a record that can't be read: {e}"))?;
@@ -269,9 +272,9 @@ impl Oracle {
         Ok(())
     }
 
-    /// Whether a time lies between two beats of a seat that prove the time between them: a log that
-    /// has lost something is told such a run from where it matters, by a beat that stands for those
-    /// before.
+    /// Whether a time is between two beats of a seat that prove the time between them. A node that
+    /// rebuilds the log shortens such a series to the part that matters. Its first beat then stands
+    /// for the beats before it.
     fn is_between(&self, seat: usize, at: UnixMs, ttl_ms: u64) -> bool {
         let beats = || {
             self.of_seat(seat).filter(|event| event.kind == EventKind::Beat).map(|event| event.at)
@@ -281,13 +284,13 @@ impl Oracle {
         before.zip(after).is_some_and(|(before, after)| after.since(before) <= ttl_ms)
     }
 
-    /// When the log lost anything.
+    /// Times at which the log lost anything.
     #[must_use]
     pub fn emptied_ms(&self) -> &[u64] {
         &self.emptied_ms
     }
 
-    /// Whether a log that has lost something may be told of a beat of a seat at this tick.
+    /// Whether a rebuild of the log may write a beat of a seat at this tick.
     #[must_use]
     pub fn may_be_rebuilt(&self, seat: &SeatName, at: UnixMs, ttl_ms: u64) -> bool {
         let known = self.by_name.get(seat);
@@ -311,7 +314,7 @@ impl Oracle {
         }
     }
 
-    /// A run has read a partition as of this moment.
+    /// Records that a run has read a partition up to this time.
     pub fn has_read(&mut self, run: usize, partition: u16, read_to_ms: u64) {
         let read_ms = &mut self.runs[run].read_ms[usize::from(partition)];
         *read_ms = read_to_ms.max(*read_ms);
@@ -327,8 +330,8 @@ impl Oracle {
         has_read || event.run == run && event.is_acknowledged
     }
 
-    /// The log has lost what it was told since `since_ms`. `told_again` says how many partitions
-    /// each run has told again so far.
+    /// Records that the log has lost everything that it applied since `since_ms`.
+    /// `rebuilt_partitions` has the number of partitions that each run has rebuilt so far.
     pub fn log_lost(
         &mut self,
         since_ms: u64,
@@ -344,7 +347,7 @@ impl Oracle {
             let event = &self.events[number];
             let is_hit = match event.in_log_ms {
                 Some(at) => at >= since_ms,
-                // What was told again in another form is lost with everything else.
+                // An event that was rebuilt in another form is lost when everything is lost.
                 None => event.applied_ms.is_some() && since_ms == 0,
             };
             if !is_hit || event.lost_ms.is_some() {
@@ -371,8 +374,8 @@ impl Oracle {
         self.settle(rebuilt_partitions, now_ms);
     }
 
-    /// Runs end. `told_again` says how many partitions each of those that were alive had told
-    /// again.
+    /// Records the end of runs. `rebuilt_partitions` has the number of partitions that each run
+    /// alive until now has rebuilt.
     pub fn end_runs(
         &mut self,
         runs: &[usize],
@@ -386,7 +389,7 @@ impl Oracle {
         self.settle(rebuilt_partitions, now_ms);
     }
 
-    /// What has been told again is safe; what nobody knows any more is lost.
+    /// Marks rebuilt events as safe, and events that no run knows any more as lost.
     fn settle(&mut self, rebuilt_partitions: &BTreeMap<usize, u64>, now_ms: u64) {
         let mut lost = Vec::new();
         let runs = &self.runs;
@@ -415,20 +418,20 @@ impl Oracle {
         }
         self.lost_ms.push(now_ms);
         for event in lost {
-            // It may have been told again since by somebody who had read it late.
+            // A run that had read the event late may have written it again since.
             let event = &mut self.events[event];
             event.lost_ms = event.in_log_ms.is_none().then_some(now_ms);
         }
     }
 
-    /// Whether a run must count an event: `slack_ms` after it could have read it, and once it says
-    /// that it has all up to then.
+    /// Whether a run must count an event. It must once the event is `slack_ms` old, and once the
+    /// run's `as_of` covers it.
     fn must_know(&self, event: &OracleEvent, asked: &CountQuery<'_>) -> bool {
         if event.lost_ms.is_some() {
             return false;
         }
         let is_old = event.in_log_ms.is_some_and(|at| at + asked.slack_ms < asked.now_ms);
-        // In the log again, if it was lost from it.
+        // The event is in the log again, if the log had lost it.
         let is_covered = event.acknowledged_ms.zip(event.in_log_ms).zip(asked.as_of_ms);
         let is_covered =
             is_covered.is_some_and(|((logged, there), as_of)| logged.max(there) <= as_of);

@@ -1,4 +1,4 @@
-//! Who is online, by the rule word for word: slowly, from all events, without a fold.
+//! The viewers online by the rule word for word: slowly, from all events, without a fold.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use housecount_core::time::UnixMs;
 
 use super::{Oracle, OracleEvent};
 
-/// Viewers, and sessions.
+/// Numbers of viewers and sessions online.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Online {
     /// Distinct viewers.
@@ -17,35 +17,35 @@ pub struct Online {
     pub sessions: u64,
 }
 
-/// Who must be counted, and who may be.
+/// Bounds of a right count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bounds {
-    /// At least these.
+    /// Viewers and sessions that must be counted.
     pub least: Online,
-    /// At most these.
+    /// Viewers and sessions that may be counted.
     pub most: Online,
 }
 
-/// Whom to ask about, and when.
+/// Scope and time of a count.
 #[derive(Clone, Copy, Debug)]
 pub struct CountQuery<'a> {
-    /// One stage, or all.
+    /// One stage, or all stages (`None`).
     pub stage: Option<&'a str>,
     /// The run that answers.
     pub run: usize,
-    /// The time that it has come to.
+    /// The time that the run has reached, on the log's clock.
     pub at: UnixMs,
-    /// The simulation's time.
+    /// Current time of the simulation.
     pub now_ms: u64,
-    /// What was in the log this long ago must be known.
+    /// Age at which the run must know an event of the log.
     pub slack_ms: u64,
-    /// Up to when it says that it has all that any run acknowledged, in the simulation's time;
-    /// `None` if it doesn't say so.
+    /// Time of the simulation up to which the run claims to have all acknowledged events. `None`
+    /// without a claim.
     pub as_of_ms: Option<u64>,
 }
 
 impl Oracle {
-    /// What a run may answer.
+    /// Bounds of a right answer of a run.
     #[must_use]
     pub fn online(&self, asked: CountQuery<'_>, rules: Rules) -> Bounds {
         let known = |event: &&OracleEvent| self.must_know(event, &asked);
@@ -56,7 +56,7 @@ impl Oracle {
         }
     }
 
-    /// Counts with these beats and these leaves.
+    /// Counts with the given beats and leaves.
     fn count(
         &self,
         asked: CountQuery<'_>,

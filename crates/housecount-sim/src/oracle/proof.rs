@@ -1,4 +1,4 @@
-//! What is proven, by the rule word for word: slowly, from all pairs of events, without a fold or a
+//! Watch time by the rule word for word: slowly, from all pairs of events, without a fold or a
 //! ledger.
 
 use std::collections::BTreeMap;
@@ -9,17 +9,17 @@ use housecount_core::time::UnixMs;
 
 use super::{Oracle, OracleEvent};
 
-/// By stage and viewer, a set of spans.
+/// Sets of proven spans, by stage and viewer.
 pub type Proven = BTreeMap<(String, String), Vec<Span>>;
 
-/// What was read this long before a window was written is in it.
+/// Age at which a window must include an event: applied this long before the window was written.
 const READ_MS: u64 = 8_000;
-/// A node that is to go on from the ledger's end starts this long after the loss, at most; and
-/// partitions are written this far apart.
+/// Longest time between a loss and the start of a node that continues from the ledger's end.
+/// Commits of the partitions are also at most this far apart.
 const CARRIED_MS: u64 = 10 * 60_000;
 
 impl Oracle {
-    /// What must be in the ledger when all is written.
+    /// Spans that the ledger must have once all is written.
     #[must_use]
     pub fn least(&self, ttl_ms: u64) -> Proven {
         let mut all = self.proven(ttl_ms, OracleEvent::is_kept);
@@ -30,7 +30,7 @@ impl Oracle {
         all
     }
 
-    /// What was written before something was lost is not lost with it.
+    /// Adds the time that was written before a loss, which the loss does not affect.
     fn add_written(&self, ttl_ms: u64, lost_ms: u64, all: &mut Proven) {
         let mut last: BTreeMap<u16, (u64, UnixMs)> = BTreeMap::new();
         for (at_ms, partition, edge) in self.commits.iter().filter(|(at_ms, ..)| *at_ms < lost_ms) {
@@ -51,7 +51,7 @@ impl Oracle {
         }
     }
 
-    /// What may be in it: everything that was ever said, in the log or not.
+    /// Spans that the ledger may have: those of all events, in the log or not.
     #[must_use]
     pub fn most(&self, ttl_ms: u64) -> Proven {
         let mut all = self.proven(ttl_ms, |_| true);
@@ -62,10 +62,10 @@ impl Oracle {
         all
     }
 
-    /// A node that starts after the log has lost all goes on from where the ledger says that a
-    /// viewer was last, at its end or a while beyond. It doesn't say which session it was: any of
-    /// the viewer's on the stage that is heard within a ttl goes on from there
-    /// (docs/OPERATIONS.md).
+    /// Adds the time that a node may carry over the ledger's end after the log has lost all. The
+    /// node starts from where the ledger has a viewer last, at its end or a while beyond. The
+    /// ledger has no sessions. So any session of the viewer on the stage with a beat within a ttl
+    /// continues from there (docs/OPERATIONS.md).
     fn add_carried(&self, ttl_ms: u64, emptied_ms: u64, all: &mut Proven) {
         let before = self.commits.iter().filter(|(at_ms, ..)| *at_ms < emptied_ms);
         let since_ms =
@@ -78,7 +78,7 @@ impl Oracle {
                     continue;
                 }
                 let Some(spans) = all.get_mut(&who) else { continue };
-                // The ledger knows who went on for a while beyond its end.
+                // The ledger knows which viewers continued for a while beyond its end.
                 let open = spans.iter().filter(|span| span.from < *edge && *edge <= span.to);
                 let Some(until) = open.map(|span| span.to.min(edge.plus(ttl_ms))).max() else {
                     continue;
@@ -119,7 +119,7 @@ impl Oracle {
     }
 }
 
-/// The first span of `of` that isn't within `within`, both being sets.
+/// The first span of `of` that is not within `within`; both are sets.
 #[must_use]
 pub fn missing(of: &[Span], within: &[Span]) -> Option<Span> {
     of.iter()

@@ -1,8 +1,8 @@
-//! The simulated cold tier: items in memory as DynamoDB holds them, and the way there.
+//! The simulated cold tier: items in memory as DynamoDB holds them, and the network to it.
 //!
-//! Reads that needn't be consistent may be of a second ago. Calls are refused, or done in part or
-//! whole before they fail, as the faults have it. The whole contract of a cold tier is tested on it
-//! as on the others.
+//! Reads that need not be consistent may return the state of a second ago. Active faults refuse
+//! calls, or fail them after a part or all of the work. The contract tests of the cold tier also
+//! run on this one.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -26,18 +26,18 @@ use housecount_core::time::UnixMs;
 use super::World;
 use crate::active_faults::{CallRoute, advance};
 
-/// The driver tries for this long before it gives up on a tier that can't be reached.
+/// Time for which the driver tries before it gives up on an unreachable tier.
 const GIVE_UP: Duration = Duration::from_secs(4);
-/// How old what an inconsistent read sees may be.
+/// Age that the state seen by an inconsistent read may have.
 const STALE_MS: u64 = 1_000;
 
-/// The server.
+/// State of the cold tier's server.
 #[derive(Debug, Default)]
 pub struct ColdServer {
     rows: BTreeMap<String, BTreeMap<String, Versions>>,
 }
 
-/// What lies at a key, and what did until when.
+/// The item at a key, and the item before it with the time of the change.
 #[derive(Clone, Debug, Default)]
 struct Versions {
     item: Option<Item>,
@@ -89,8 +89,8 @@ impl ColdServer {
         }
     }
 
-    /// Drops what lies at keys of a ledger or a packed archive before a time, which is elsewhere
-    /// kept for good or for long.
+    /// Drops the items of ledgers and packed archives before a time. A real cold tier keeps them
+    /// for good or for long.
     pub fn drop_chunks_before(&mut self, time: UnixMs) {
         let before = format!("{:013}", time.0);
         let is_chain = |pk: &str| pk.starts_with("LEDGER#") || pk.starts_with("ARCHIVE#");
@@ -98,14 +98,14 @@ impl ColdServer {
         chains.for_each(|(_, rows)| rows.retain(|sk, _| *sk >= before));
     }
 
-    /// Drops what has expired.
+    /// Drops expired items.
     fn sweep(&mut self, now: UnixMs) {
         let is_there =
             |versions: &Versions| !versions.item.as_ref().is_some_and(|item| is_expired(item, now));
         self.rows.values_mut().for_each(|rows| rows.retain(|_, versions| is_there(versions)));
     }
 
-    /// Items that are there, and their bytes.
+    /// Number of items, and their bytes.
     #[must_use]
     pub fn size(&self) -> (usize, usize) {
         let all = || self.rows.values().flat_map(BTreeMap::values);
@@ -114,10 +114,10 @@ impl ColdServer {
     }
 }
 
-/// A node's way to the cold tier.
+/// A node's connection to the cold tier.
 pub struct SimCold {
     world: Arc<World>,
-    /// None for whoever looks on from outside: no fault is in the way.
+    /// Number of the node; `None` for an observer, which no fault affects.
     node: Option<usize>,
     meter: Meter,
 }
@@ -132,7 +132,7 @@ fn failed() -> StoreError {
     StoreError::new(ErrorKind::Unavailable, "the simulated cold tier doesn't answer")
 }
 
-/// Whether a condition holds of what is there.
+/// Whether a condition holds for the stored item.
 fn holds(there: Option<&Item>, condition: &Condition) -> bool {
     match (there, condition) {
         (there, Condition::Equals { attr, value }) => {
@@ -158,19 +158,19 @@ fn size(item: &Item) -> usize {
 }
 
 impl SimCold {
-    /// A node's way.
+    /// The connection of a node.
     #[must_use]
     pub fn new(world: Arc<World>, node: usize) -> SimCold {
         SimCold { world, node: Some(node), meter: Meter::default() }
     }
 
-    /// The way of whoever looks on from outside.
+    /// The connection of an observer.
     #[must_use]
     pub fn observing(world: Arc<World>) -> SimCold {
         SimCold { world, node: None, meter: Meter::default() }
     }
 
-    /// There, and what it meets.
+    /// Waits for the way to the tier, or fails by an active fault.
     async fn send(&self) -> StoreResult<()> {
         let Some(node) = self.node else { return Ok(()) };
         let (way, takes_ms) = {
@@ -191,7 +191,7 @@ impl SimCold {
         Ok(())
     }
 
-    /// Back, with an answer: unless what was done is now denied.
+    /// Returns the answer, unless a fault turns it into an error.
     async fn reply<T>(&self, answer: T) -> StoreResult<T> {
         let Some(node) = self.node else { return Ok(answer) };
         let is_lost = {
@@ -201,7 +201,7 @@ impl SimCold {
         if is_lost { Err(failed()) } else { Ok(answer) }
     }
 
-    /// How many of so many items are written by a call that fails in the middle.
+    /// Number of items that a call writes before it fails, if a fault makes it fail in the middle.
     fn part(&self, count: usize) -> Option<usize> {
         let is_partial = self.world.trouble.lock().cold_lying > 0 && rng::random_range(0..3) == 0;
         is_partial.then(|| rng::random_range(0..=count))
@@ -238,7 +238,7 @@ impl SimCold {
         }
     }
 
-    /// Whoever checks wants to know what is committed.
+    /// Reports a committed chunk to the world, and checks that the fence was raised first.
     fn observe_commit(&self, key: &Key, item: &Item) {
         let Key::Chunk { chain, .. } = key else { return };
         if chain.series != Series::Ledger {
@@ -282,7 +282,7 @@ impl Cold for SimCold {
             return Ok(PutOutcome::Done);
         }
         let there = self.world.cold.lock().get(&record.key).cloned();
-        // The very same item may always be put: an answer may have been lost.
+        // The same item may always be put again, since an answer may have been lost.
         let holds = there.as_ref() == Some(&record.item) || holds(there.as_ref(), &condition);
         match there {
             there if !holds => {

@@ -1,9 +1,9 @@
-//! The simulated log: a server as Redis is one, with its clock, and the way there, as a node's
-//! driver sees it.
+//! The simulated log: a server that behaves as Redis, and the network as a node's driver sees it.
+//! The server has its own clock.
 //!
-//! The server does in memory what log/redis/*.lua do; the whole contract of a log is tested on it
-//! as on the others (crates/housecount/tests/it/contract). What is sent is on its way by itself: it
-//! may come after whoever sent it has given up, or is dead.
+//! The server does in memory what log/redis/*.lua do. The contract tests of the log also run on
+//! this one (crates/housecount/tests/it/contract). A message travels independently of its sender.
+//! It may arrive after the sender has given up or is dead.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -25,28 +25,28 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use super::World;
 use crate::active_faults::{CallKind, CallRoute, advance};
 
-/// When the simulation begins, on the log's clock.
+/// Start of the simulation on the log's clock.
 pub const START_TIME: UnixMs = UnixMs(1_790_000_000_000);
-/// A driver gives up on a call after this long, as log/redis does.
+/// Time after which a driver gives up on a call, as log/redis does.
 const CALL_TIMEOUT: Duration = Duration::from_millis(500);
-/// What a failover loses.
+/// Age of the records that a failover loses.
 const LOST_MS: u64 = 1_000;
-/// How often what is held up looks whether it may go on.
+/// Interval at which a held call checks whether it may continue.
 const HELD_MS: u64 = 250;
-/// A copy of an append comes this much later, at most.
+/// Longest delay of a duplicated append.
 const COPY_MS_MAX: u64 = 20_000;
-/// Numbers of a partition's marks in the hash of a run: they never change.
+/// Numbers of a partition's marks in the hash of a run, which never change.
 const ATTENDED: u8 = 0;
 const TRIMMED: u8 = 1;
 const WHOLE: u8 = 2;
 const COMMITTED: u8 = 3;
 
-/// The server.
+/// State of the log's server.
 #[derive(Debug)]
 pub struct LogServer {
-    /// By how much its clock is ahead of the simulation's.
+    /// Time by which its clock is ahead of the simulation's.
     pub ahead_ms: i64,
-    /// The time of the last record with an event in it.
+    /// Time of the last record that contains an event.
     last: UnixMs,
     partitions: Vec<SimPartition>,
 }
@@ -56,7 +56,7 @@ struct SimPartition {
     records: VecDeque<StoredRecord>,
     last: Position,
     origin: Option<PartitionMeta>,
-    /// What the origin was since when, for as long as a replica may lag.
+    /// Past values of the origin and their times, for as long as a replica may lag.
     origins: VecDeque<(u64, Option<PartitionMeta>)>,
 }
 
@@ -95,18 +95,19 @@ impl LogServer {
         }
     }
 
-    /// Its clock, when the simulation's says `now_ms`.
+    /// Time on the log's clock when the simulation's is `now_ms`.
     #[must_use]
     pub fn clock(&self, now_ms: u64) -> UnixMs {
         UnixMs(START_TIME.plus(now_ms).0.saturating_add_signed(self.ahead_ms))
     }
 
-    /// It forgets everything.
+    /// Drops all partitions.
     pub fn empty(&mut self) {
         self.partitions.iter_mut().for_each(|partition| *partition = SimPartition::default());
     }
 
-    /// It is a replica now, which lacks the last second. Returns since when.
+    /// Turns the server into a replica that lacks the last second. Returns the time since which
+    /// records are lost.
     pub fn fail_over(&mut self, now_ms: u64) -> u64 {
         let lost_ms = now_ms.saturating_sub(LOST_MS);
         for partition in &mut self.partitions {
@@ -123,13 +124,13 @@ impl LogServer {
         lost_ms
     }
 
-    /// The time of the last record with an event in it, of any partition.
+    /// Time of the last record that contains an event, of any partition.
     #[must_use]
     pub fn last(&self) -> UnixMs {
         self.last
     }
 
-    /// How many records it holds that lie before a time.
+    /// Number of records before a time.
     #[must_use]
     pub fn records_before(&self, time: UnixMs) -> usize {
         let old = |partition: &SimPartition| {
@@ -142,7 +143,7 @@ impl LogServer {
         let now = self.clock(now_ms);
         let partition = &mut self.partitions[usize::from(partition)];
         let last = partition.last;
-        // As XADD does it: ids never go backwards, whatever the clock does.
+        // As in XADD, positions never go backwards, whatever the clock does.
         partition.last = match now > last.at {
             true => Position { at: now, seq: 0 },
             false => Position { at: last.at, seq: last.seq + 1 },
@@ -155,7 +156,7 @@ impl LogServer {
         position
     }
 
-    /// The reply, and when the last of its records was applied if there are more.
+    /// Returns the reply, and the time at which its last record was applied if there are more.
     fn read(
         &mut self,
         partition: u16,
@@ -185,7 +186,7 @@ impl LogServer {
         (ReadResult { records, more, start_exists: holds_after, clock, origin }, read_to_ms)
     }
 
-    /// How many records go, and where the last of them lay.
+    /// Trims a partition. Returns the number of trimmed records, and the time of the last of them.
     fn tend(
         &mut self,
         partition: u16,
@@ -202,25 +203,25 @@ impl LogServer {
         Some((gone, last.position.at))
     }
 
-    /// What a read of a partition is: the first one writes its beginning.
+    /// Kind of a read of a partition. The first read writes the origin, so it is a [`Call::Note`].
     fn call_to_read(&self, partition: u16) -> CallKind {
         let origin = self.partitions[usize::from(partition)].origin;
         let is_begun = origin.is_some_and(|origin| origin.key != HandleKey::default());
         if is_begun { CallKind::Read } else { CallKind::Note }
     }
 
-    /// What a partition's handles are made with.
+    /// Key that a partition's handles are made with.
     #[must_use]
     pub fn key(&self, partition: u16) -> HandleKey {
         self.partitions[usize::from(partition)].origin.unwrap_or_default().key
     }
 }
 
-/// A node's way to the log.
+/// A node's connection to the log.
 pub struct SimLog {
     world: Arc<World>,
     node: usize,
-    /// Which start of the node: see [`crate::truth`].
+    /// Number of the node's run, as in [`crate::oracle`].
     run: usize,
 }
 
@@ -236,7 +237,7 @@ enum Reply<T> {
     Lost,
 }
 
-/// There and back: what is done there is done whether or not anybody waits.
+/// Carries out one call and its reply. The work is done whether or not a caller still waits.
 async fn exchange<T>(
     world: Arc<World>,
     node: usize,
@@ -245,7 +246,7 @@ async fn exchange<T>(
 ) -> Reply<T> {
     let way_ms = world.trouble.lock().way_ms();
     advance(way_ms).await;
-    // What lies in a socket while the network is away may come when it is back.
+    // A message in a socket may arrive once the network is back.
     let is_patient = rng::random_range(0..2) == 0;
     loop {
         let way = world.trouble.lock().to_log(node, call);
@@ -265,7 +266,7 @@ async fn exchange<T>(
 }
 
 impl SimLog {
-    /// The way of a node's `run`.
+    /// The connection of a node's `run`.
     #[must_use]
     pub fn new(world: Arc<World>, node: usize, run: usize) -> SimLog {
         SimLog { world, node, run }
@@ -281,7 +282,7 @@ impl SimLog {
         Err(StoreError::new(ErrorKind::Unavailable, "the simulated log doesn't answer"))
     }
 
-    /// Sends something that is done even if nobody waits for it any more.
+    /// Sends a call that is carried out even if its caller stops waiting.
     async fn send<T: Send + 'static>(
         &self,
         call: CallKind,

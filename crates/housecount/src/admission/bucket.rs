@@ -1,10 +1,10 @@
-//! A session's token bucket in eight bytes: how many events it may still log, and whether the last
-//! one was a beat.
+//! A session's token bucket in eight bytes. It holds how many events the session may still log, and
+//! whether the last one was a beat.
 //!
-//! The rule, in ticks of a sixteenth of a second: a bucket holds [`SESSION_BURST`] tokens, an event
-//! takes one, and so many tokens a second come back. A leave may owe [`SESSION_LEAVES_SPARE`]
-//! tokens more, so that a session that beats without end can still leave. A refused event changes
-//! nothing. This file reads no clock and knows no table.
+//! The rule counts in ticks of a sixteenth of a second. A bucket holds [`SESSION_BURST`] tokens. An
+//! event takes one token, and the rate is the number of tokens that come back per second. A leave
+//! may owe [`SESSION_LEAVES_SPARE`] tokens more, so that a session that beats without end can still
+//! leave. A refused event changes nothing. This file reads no clock and knows no table.
 
 use std::num::NonZeroU32;
 
@@ -13,32 +13,32 @@ use housecount_core::limits::{SESSION_BEATS_MAX, SESSION_BURST, SESSION_LEAVES_S
 
 /// Ticks of a second.
 pub const TICKS_PER_S: u64 = 16;
-/// Parts of a token. As many as a second has ticks, so that each tick brings back a whole number of
-/// parts.
+/// Parts of a token. They are as many as the ticks of a second, so that each tick brings back a
+/// whole number of parts.
 const TOKEN: u64 = TICKS_PER_S;
 
-/// Bits of an entry, from the lowest: tokens missing when the last event was logged, whether that
-/// was a beat, when it was, and the tag.
+/// Bits of an entry for the tokens missing when the last event was logged. From the lowest bit, an
+/// entry holds these, whether that event was a beat, its tick, and the tag.
 const MISSING_BITS: u32 = 8;
 const BEAT: u64 = 1 << MISSING_BITS;
 const AT_SHIFT: u32 = MISSING_BITS + 1;
-/// Ticks of 12 days: a session that comes back after exactly that long looks as if it had never
-/// gone.
+/// Bits of the tick, which repeats after 12 days. A session that comes back after exactly that time
+/// looks as if it had never left.
 const AT_BITS: u32 = 24;
 const AT_MASK: u64 = (1 << AT_BITS) - 1;
 /// Bits of a tag.
 pub const TAG_BITS: u32 = 64 - AT_BITS - AT_SHIFT;
-/// How far a reader's clock may be behind the writer's: they read it one after the other, and a
-/// batch reads it once.
+/// Largest lag of a reader's clock behind the writer's. Threads read the clock one after the other,
+/// and a batch reads it once.
 const SKEW_TICKS: u64 = TICKS_PER_S;
 
 const _: () = {
     assert!((SESSION_BURST + SESSION_LEAVES_SPARE) as u64 * TOKEN < 1 << MISSING_BITS);
-    // A bucket that is filled within a tick would limit less than it says.
+    // A bucket that refills within a tick would limit less than its rate.
     assert!((SESSION_BEATS_MAX as u64) < SESSION_BURST as u64 * TICKS_PER_S);
 };
 
-/// The tick of a time in ms.
+/// Returns the tick of a time in ms.
 pub fn tick(ms: u64) -> u64 {
     ms * TICKS_PER_S / 1_000
 }
@@ -60,39 +60,39 @@ impl Bucket {
         Bucket(tag << (64 - TAG_BITS) | (now & AT_MASK) << AT_SHIFT | beat | missing)
     }
 
-    /// The bucket of a session that has logged nothing yet.
+    /// Returns the bucket of a session that has logged nothing yet.
     pub fn full(tag: u64, now: u64) -> Bucket {
         Bucket::new(tag, now, false, 0)
     }
 
-    /// Whether it is this session's. Each logged event takes a token or more, so none of a place
-    /// that was never used.
+    /// Whether the bucket belongs to this session. Each logged event takes a whole token, so a used
+    /// bucket is never zero, which marks a place that was never used.
     pub fn is_of(self, tag: u64) -> bool {
         self.0 != 0 && self.0 >> (64 - TAG_BITS) == tag
     }
 
-    /// Ticks since the last logged event.
+    /// Returns the ticks since the last logged event.
     pub fn age(self, now: u64) -> u64 {
         self.latest(now).wrapping_sub(self.0 >> AT_SHIFT) & AT_MASK
     }
 
-    /// `now`, or the time of the last event where the reader's clock is behind it.
+    /// Returns `now`, or the time of the last event where the reader's clock is behind it.
     fn latest(self, now: u64) -> u64 {
         let ahead = (self.0 >> AT_SHIFT).wrapping_sub(now) & AT_MASK;
         if ahead <= SKEW_TICKS { now + ahead } else { now }
     }
 
-    /// Whether the last logged event was a beat, less than so many ticks ago.
+    /// Whether the last logged event was a beat, less than `ticks` ago.
     pub fn has_beat_within(self, ticks: u64, now: u64) -> bool {
         self.0 & BEAT != 0 && self.age(now) < ticks
     }
 
-    /// The same bucket, without a last beat.
+    /// Returns the same bucket, without a last beat.
     pub fn without_beat(self) -> Bucket {
         Bucket(self.0 & !BEAT)
     }
 
-    /// Parts of tokens that are missing now.
+    /// Returns the parts of tokens that are missing now.
     pub fn missing(self, per_second: Option<NonZeroU32>, now: u64) -> u64 {
         let Some(per_second) = per_second else { return 0 };
         let back = self.age(now).saturating_mul(u64::from(per_second.get()));
@@ -173,15 +173,15 @@ mod tests {
     }
 
     fn events() -> impl Strategy<Value = Vec<(u64, bool)>> {
-        // Most come fast, so that the limit is reached; some after a pause that fills the bucket.
+        // Most gaps are short, so that the limit is reached; some fill the bucket.
         let gap = prop_oneof![8 => 0_u64..40, 3 => 40_u64..1_500, 1 => 0_u64..200_000];
         proptest::collection::vec((gap, proptest::bool::weighted(0.2)), 1..300)
     }
 
     proptest! {
-        /// session_beats_max, session_burst and session_leaves_spare, by an oracle: the same events
-        /// are logged, a refused one is logged after exactly the time that it is told, and the last
-        /// beat is known.
+        /// Compares session_beats_max, session_burst and session_leaves_spare with an oracle. The
+        /// same events are logged. A refused event is logged after exactly the answered time, and
+        /// not a tick sooner. The last beat is known.
         #[test]
         fn a_bucket_refills_as_the_oracle_does(
             per_second in 1..=SESSION_BEATS_MAX,
@@ -205,7 +205,8 @@ mod tests {
                     }
                     Err(OverLimit { retry_ms }) => {
                         prop_assert!(!oracle.event(kind), "refused");
-                        // From the tick's own start on: it is told in ms of whole ticks.
+                        // Counted from the tick's own start, since `retry_ms` is in ms of whole
+                        // ticks.
                         let wait = retry_ms * TICKS_PER_S / 1_000;
                         prop_assert!(wait > 0 && bucket.spend(rate, kind, now + wait).is_ok());
                         prop_assert!(bucket.spend(rate, kind, now + wait - 1).is_err());
@@ -216,8 +217,8 @@ mod tests {
                     prop_assert_eq!(bucket.has_beat_within(ticks, now), oracle.has_beat_within(ticks));
                 }
             }
-            // Whatever comes: never more in any time than the burst, the spare leaves, and what
-            // comes back meanwhile.
+            // In any span of time, a session logs at most the burst, the spare leaves, and the
+            // tokens that come back meanwhile.
             for (first, from) in logged.iter().enumerate() {
                 for (last, to) in logged.iter().enumerate().skip(first) {
                     let ticks = tick(*to) - tick(*from);

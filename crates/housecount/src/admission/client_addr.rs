@@ -1,8 +1,9 @@
-//! Whose requests these are, and how many an address may send: a bucket an address (`rate`).
+//! The client address of a request, and the requests that an address may send: one bucket per
+//! address (`rate_table`).
 //!
-//! `X-Forwarded-For` is anybody's word. It is believed as far as it was written by `proxies` of
-//! ours: from its end back to the first address that is none of them. An IPv6 address stands for
-//! its /64, which is what one household gets.
+//! Any client can write an `X-Forwarded-For`. The node trusts the part that its own `proxies`
+//! wrote: from the end back to the first address that is not one of them. An IPv6 address stands
+//! for its /64, which is what one household gets.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
@@ -16,29 +17,29 @@ use super::rate_table::RateTable;
 use super::settings::AdmissionSettings;
 use crate::clock::mono_ms;
 
-/// How much an address may send.
+/// Rate limit of an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AddressRate {
-    /// Requests a second, in the long run.
+    /// Requests per second, in the long run.
     pub per_second: NonZeroU32,
     /// Requests at once.
     pub burst: NonZeroU32,
-    /// Whether this machine's own addresses are held back too.
+    /// Whether this machine's own addresses are limited too.
     pub is_for_loopback: bool,
 }
 
-/// Who is asking, as far as it matters.
+/// The address that a client's requests are counted under.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ClientAddr(IpAddr);
 
 impl ClientAddr {
-    /// The client at an address.
+    /// Returns the client at an address.
     #[must_use]
     pub fn of(address: IpAddr) -> ClientAddr {
         ClientAddr(network(address))
     }
 
-    /// The address; of IPv6, its network's.
+    /// Returns the address; of IPv6, that of its network.
     #[must_use]
     pub fn address(self) -> IpAddr {
         self.0
@@ -59,7 +60,7 @@ struct AddressBuckets {
 }
 
 impl AddressLimiter {
-    /// The settings' rates, and whose word is taken.
+    /// Creates a limiter with the settings' rates and trusted proxies.
     #[must_use]
     pub fn new(settings: &AdmissionSettings) -> AddressLimiter {
         let limit = settings.address_rate.map(|rate| AddressBuckets {
@@ -69,7 +70,7 @@ impl AddressLimiter {
         AddressLimiter { proxies: settings.proxies.clone(), limit }
     }
 
-    /// Who sent a request that came from `peer`.
+    /// Returns the client that sent a request which came from `peer`.
     #[must_use]
     pub fn client_addr(&self, peer: IpAddr, headers: &HeaderMap) -> ClientAddr {
         let mut client_addr = peer.to_canonical();
@@ -80,7 +81,7 @@ impl AddressLimiter {
         let words =
             lines.iter().rev().flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
         for word in words {
-            // Whoever wrote what is no address wrote what is before it, too.
+            // The sender of an unreadable word also wrote everything before it.
             let Some(address) = parse(word) else { break };
             client_addr = address;
             if !self.is_proxy(client_addr) {
@@ -94,10 +95,10 @@ impl AddressLimiter {
         self.proxies.iter().any(|proxy| proxy.contains(&address))
     }
 
-    /// An address sends so many requests, or heartbeats.
+    /// Counts requests, or heartbeats, of an address.
     ///
     /// # Errors
-    /// [`AdmissionError::TooManyRequests`].
+    /// Returns [`AdmissionError::TooManyRequests`] if the address has sent too much.
     pub fn check(&self, client_addr: ClientAddr, requests: usize) -> Result<(), AdmissionError> {
         let Some(limit) = &self.limit else { return Ok(()) };
         if client_addr.0.is_loopback() && !limit.is_for_loopback {
@@ -110,7 +111,7 @@ impl AddressLimiter {
     }
 }
 
-/// An address as proxies write it, which may have a port.
+/// Parses an address as proxies write it, possibly with a port.
 fn parse(word: &[u8]) -> Option<IpAddr> {
     let word = std::str::from_utf8(word).ok()?.trim();
     let bare = word.strip_prefix('[').and_then(|rest| rest.split(']').next()).unwrap_or(word);
@@ -120,7 +121,7 @@ fn parse(word: &[u8]) -> Option<IpAddr> {
     address.ok().map(|address: IpAddr| address.to_canonical())
 }
 
-/// What one household has.
+/// Returns the network of an address: for IPv6 its /64, which is what one household has.
 pub(super) fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
@@ -161,10 +162,10 @@ mod tests {
     fn only_proxies_are_believed() {
         let ours = addresses(1, 1, &["10.0.0.0/8", "fd00::/8"]);
         for (peer, lines, expected) in [
-            // Nobody's word but ours.
+            // A peer that is not a proxy is not believed.
             ("203.0.113.5", vec!["198.51.100.1"], "203.0.113.5"),
             ("10.0.0.1", vec!["198.51.100.1"], "198.51.100.1"),
-            // What a client wrote itself stands to the left.
+            // The part that a client wrote itself stands to the left.
             ("10.0.0.1", vec!["6.6.6.6, 198.51.100.1"], "198.51.100.1"),
             ("10.0.0.1", vec!["6.6.6.6", "198.51.100.1, 10.9.9.9"], "198.51.100.1"),
             ("10.0.0.1", vec!["6.6.6.6, nonsense, 10.9.9.9"], "10.9.9.9"),
@@ -186,7 +187,7 @@ mod tests {
         let limited = addresses(1, 3, &[]);
         let client_addr = |text: &str| ClientAddr(text.parse().unwrap());
         assert_eq!(limited.check(client_addr("192.0.2.1"), 2), Ok(()));
-        // More than ever fits is as much as fits.
+        // A request for more than a whole bucket takes a whole bucket.
         let refused = limited.check(client_addr("192.0.2.1"), 5_000).unwrap_err();
         let AdmissionError::TooManyRequests { retry_ms } = refused else { panic!() };
         assert!((1..=2_000).contains(&retry_ms), "{retry_ms}");

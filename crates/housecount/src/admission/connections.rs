@@ -1,10 +1,9 @@
-//! How many connections a client address may have open: a count an address, for as long as it has
-//! any.
+//! Limit of open connections per client address: a count for each address that has any.
 //!
-//! A connection counts for the peer that it comes from. Who connects from one of `proxies` brings
-//! many clients' requests, so it isn't limited here. But a WebSocket and a stream of counts hold a
-//! connection of the proxy for their whole life, so they count for the client that the proxy names:
-//! else one client could take every connection of a node through it.
+//! A connection counts for the peer that it comes from. The proxies of `proxies` carry many
+//! clients' requests, so their own connections are not limited here. But a WebSocket or a stream of
+//! counts holds a connection of the proxy for its whole life. So it counts for the client that the
+//! proxy names: one client could otherwise take every connection of a node through the proxy.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -17,17 +16,17 @@ use parking_lot::Mutex;
 use super::settings::AdmissionSettings;
 use super::{AdmissionError, ClientAddr};
 
-/// How many connections an address may have open.
+/// Limit of the connections that an address may have open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionLimit {
-    /// So many.
+    /// Open connections per address.
     pub max: NonZeroUsize,
     /// Whether this machine's own addresses are limited too.
     pub is_for_loopback: bool,
 }
 
-/// The open connections of each client address, with their limit. There is an entry only for an
-/// address with open connections.
+/// Open connections of each client address, with their limit. Only an address with open connections
+/// has an entry.
 #[derive(Debug)]
 pub struct AddressConnections {
     limit: Option<ConnectionLimit>,
@@ -43,7 +42,7 @@ pub struct AddressConnection {
 }
 
 impl AddressConnections {
-    /// Counts by these settings.
+    /// Creates a count by these settings.
     #[must_use]
     pub fn new(settings: &AdmissionSettings) -> Arc<AddressConnections> {
         Arc::new(AddressConnections {
@@ -53,10 +52,10 @@ impl AddressConnections {
         })
     }
 
-    /// Counts a connection from `peer`. Returns `None` if its address isn't limited.
+    /// Counts a connection from `peer`. Returns `None` if its address is not limited.
     ///
     /// # Errors
-    /// [`AdmissionError::TooManyConnections`]: the connection is to be closed.
+    /// Returns [`AdmissionError::TooManyConnections`]; the caller closes the connection.
     pub fn open(
         self: &Arc<Self>,
         peer: IpAddr,
@@ -64,11 +63,11 @@ impl AddressConnections {
         self.count(super::client_addr::network(peer.to_canonical()))
     }
 
-    /// Counts a WebSocket or a stream of counts for the client `whence`, if it comes through one of
-    /// `proxies`: a client that is connected itself is counted already.
+    /// Counts a WebSocket or a stream of counts for `client_addr`, if it comes through one of
+    /// `proxies`. Without a proxy, the client's own connection is counted already.
     ///
     /// # Errors
-    /// [`AdmissionError::TooManyConnections`]: the request is to be refused.
+    /// Returns [`AdmissionError::TooManyConnections`]; the caller refuses the request.
     pub fn open_proxied(
         self: &Arc<Self>,
         peer: IpAddr,
@@ -180,7 +179,7 @@ mod tests {
             connections.open(address("192.0.2.1")).is_err(),
             "the same client, without the proxy"
         );
-        // A client that is connected itself is not counted twice; nor is a proxy that names nobody.
+        // A client without a proxy is not counted twice. Nor is a proxy that names no client.
         let direct = connections.open_proxied(address("192.0.2.1"), client_addr("192.0.2.1"));
         assert!(direct.unwrap().is_none() && proxied("10.0.0.1").unwrap().is_none());
     }

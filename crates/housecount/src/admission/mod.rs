@@ -1,10 +1,10 @@
-//! The edge: what is decided about a request before the log hears of it, from what this node knows
-//! alone.
+//! Admission control: decisions about a request before it reaches the log, from this node's own
+//! knowledge.
 //!
-//! Whose address it is and how much that may send (`address`), how many connections it may have
-//! (`connections`), how often a session may speak (`session_rates`), who may still come (`quotas`), and under
-//! which names the ids go on (`names`). Everything behind it takes what is in the log as it is:
-//! nodes that limit differently never differ about who is online.
+//! `client_addr` finds a request's address and limits its requests. `connections` limits its
+//! connections. `session_rate` limits the events of a session. `quotas` limits new sessions,
+//! viewers and stages. `pseudonyms` replaces ids. The code behind admission accepts what is in the
+//! log as it is. So nodes that limit differently never differ about who is online.
 
 mod bucket;
 pub mod client_addr;
@@ -33,31 +33,31 @@ use housecount_core::event::EventKind;
 use housecount_core::fold::Ids;
 use housecount_core::limits::VIEWER_SESSIONS_KEPT_MAX;
 
-/// Why something isn't taken in just now, though nothing is wrong with it.
+/// Reason why a correct request is not accepted just now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AdmissionError {
     /// The address has sent too much.
     TooManyRequests {
-        /// When it may send again.
+        /// Time until it may send again.
         retry_ms: u64,
     },
     /// The address has all the connections that it may have.
     TooManyConnections {
-        /// So many.
+        /// Limit of connections per address.
         max: usize,
     },
     /// The session has logged as many events as it may.
     TooManyBeats {
         /// Time until it may log another one.
         retry_ms: u64,
-        /// Events that it may log a second.
+        /// Events that it may log per second.
         per_second: NonZeroU32,
-        /// Its last event was a beat that was let in less than `COALESCE_MS_MAX` ago.
+        /// Whether its last event was a beat that was admitted less than `COALESCE_MS_MAX` ago.
         has_recent_beat: bool,
     },
     /// The viewer has too many sessions.
     TooManySessions {
-        /// So many it may have, as is said where.
+        /// Limit of sessions in this scope.
         max: usize,
         /// Scope of the limit, in words.
         scope: &'static str,
@@ -66,44 +66,44 @@ pub enum AdmissionError {
     },
     /// The stage has all the viewers that it may have.
     StageFull {
-        /// So many.
+        /// Limit of viewers on the stage.
         max: u64,
     },
     /// Too many stages were opened in this minute.
     TooManyStages {
-        /// When the next minute begins.
+        /// Time until the next minute begins.
         retry_ms: u64,
-        /// So many may be.
+        /// Limit of new stages per minute.
         max: usize,
     },
 }
 
-/// That something may be taken in.
+/// Permission to enqueue an event.
 #[derive(Debug)]
 pub struct Admission {
-    /// To be kept until it is acknowledged.
+    /// Room that the event takes, to be kept until it is acknowledged.
     pub reservation: Option<Box<Reservation>>,
-    /// The session's last event was a beat that was let in within an interval: so it is counted
-    /// already.
+    /// Whether the session's last event was a beat that was admitted within an interval. The
+    /// session is then counted already.
     pub was_admitted: bool,
 }
 
 /// Admission control: rate limits, quotas and pseudonyms, checked before the log.
 #[derive(Debug)]
 pub struct AdmissionControl {
-    /// Whose requests these are.
+    /// Finds the clients of requests, and limits their rates.
     pub addresses: AddressLimiter,
-    /// Whose connections are open.
+    /// Limits the open connections.
     pub connections: Arc<AddressConnections>,
-    /// Under which names ids go on.
+    /// Replaces ids by pseudonyms, where that is set.
     pub names: Pseudonymizer,
     session_rates: SessionRateLimiter,
     quotas: Quotas,
 }
 
 impl AdmissionControl {
-    /// Creates the edge of a node whose players are to beat every `interval_ms`, and whose leaves
-    /// take effect after `leave_grace_ms`.
+    /// Creates the admission control of a node. Its players are to beat every `interval_ms`, and a
+    /// leave takes effect after `leave_grace_ms`.
     #[must_use]
     pub fn new(
         settings: &AdmissionSettings,
@@ -119,20 +119,20 @@ impl AdmissionControl {
         }
     }
 
-    /// The session that says something.
+    /// Returns the session of an event.
     #[must_use]
     pub fn session_key(&self, event: &UnstampedEvent<'_>) -> SessionKey {
         self.session_rates.session(event)
     }
 
-    /// Takes back that a session's beat was let in: it was not logged after all, and caps are asked
-    /// about the next one.
+    /// Withdraws the admission of a session's beat, which was not logged after all. The quotas are
+    /// checked again for its next beat.
     pub fn revoke(&self, session: SessionKey, now_ms: u64) {
         self.session_rates.forget_beat(session, now_ms);
     }
 
-    /// Which of many sessions need no room: they are welcome already, or online, or there are no
-    /// caps. Cache misses overlap, since all are looked for at once.
+    /// Finds which of many sessions take no room: they are admitted already, or online, or no
+    /// quotas are set. All are looked up at once, so that their cache misses overlap.
     pub fn already_admitted<const N: usize>(
         &self,
         hub: &Hub,
@@ -157,11 +157,13 @@ impl AdmissionControl {
         are_in
     }
 
-    /// That what was said may be taken in at `now_ms`, of `clock::mono_ms`; `is_in` if nobody need
-    /// make room for it.
+    /// Admits an event at `now_ms`, of `clock::mono_ms`. `is_in` means that its session takes no
+    /// room.
     ///
     /// # Errors
-    /// See [`AdmissionError`]. Nothing was taken in.
+    /// Returns [`AdmissionError::TooManyBeats`] beyond the session's limit. Returns
+    /// `TooManySessions`, `StageFull` or `TooManyStages` where room is lacking. The event counts
+    /// nowhere then.
     pub fn admit(
         &self,
         hub: &Hub,
@@ -171,7 +173,7 @@ impl AdmissionControl {
         now_ms: u64,
     ) -> Result<Admission, AdmissionError> {
         let found = self.session_rates.find(session, now_ms);
-        // First, since it costs nothing: a session beyond its limit takes no room.
+        // This comes first, since it costs nothing. A session beyond its limit takes no room.
         found.check(event.kind).map_err(|over| self.too_many(over, session, now_ms))?;
         let was_admitted = found.is_admitted();
         let mut held = None;
@@ -193,8 +195,9 @@ impl AdmissionControl {
         AdmissionError::TooManyBeats { retry_ms: over.retry_ms, per_second, has_recent_beat }
     }
 
-    /// A leave ends all of the viewer's sessions on the stage: none of them is welcome any more. As
-    /// many are looked at as the viewer may have there, and only for a leave that is taken in.
+    /// Withdraws the admission of all the viewer's sessions on the stage, which a leave without a
+    /// session ends. The sessions are bounded by the number that a viewer may have. This is done
+    /// only for a leave that is admitted.
     fn ask_all_again(&self, hub: &Hub, leave: &UnstampedEvent<'_>, now_ms: u64) {
         for session in hub.online_sessions(leave.stage, leave.viewer, VIEWER_SESSIONS_KEPT_MAX) {
             self.session_rates.forget_beat(
@@ -225,7 +228,7 @@ mod tests {
         )
     }
 
-    /// One where so many are online on the stage.
+    /// Returns a hub with these viewers online on the stage.
     fn hub(viewers: &[&'static str]) -> Hub {
         let hub = Hub::new(Rules { ttl_ms: 120_000, leave_grace_ms: 3_000 }, 1, false);
         let at = UnixMs(1_000);
@@ -240,7 +243,7 @@ mod tests {
         hub
     }
 
-    /// One by itself, at a time of this node's own.
+    /// Admits one event by itself, at a time of this node's own clock.
     fn admit(
         control: &AdmissionControl,
         hub: &Hub,
@@ -250,7 +253,7 @@ mod tests {
         control.admit(hub, &event, control.session_key(&event), false, now_ms).map(drop)
     }
 
-    /// At a full stage, who is in is let in, and nobody else.
+    /// A full stage admits a viewer who is online, and no other one.
     #[test]
     fn viewers_that_need_no_room_are_admitted() {
         let (hub, capped) = (hub(&["online"]), control(Some(1)));
@@ -270,7 +273,8 @@ mod tests {
         );
     }
 
-    /// A viewer's leave without a session ends all of its sessions, which are asked again, too.
+    /// A viewer's leave without a session ends all of its sessions, so their next beats are
+    /// checked.
     #[test]
     fn a_leave_of_all_sessions_revokes_each_admission() {
         let (control, empty, taken) = (control(Some(1)), hub(&[]), hub(&["taker"]));
@@ -289,14 +293,14 @@ mod tests {
         assert_eq!(admit(&control, &taken, tab, 3), Err(AdmissionError::StageFull { max: 1 }));
     }
 
-    /// No cap is passed by a leave, of which nobody asks whether there is room.
+    /// A beat after a leave is checked against the cap, although the leave itself was not.
     #[test]
     fn a_leave_admits_no_session() {
         let (empty, taken, control) = (hub(&[]), hub(&["taker"]), control(Some(1)));
         let full = Err(AdmissionError::StageFull { max: 1 });
         assert_eq!(admit(&control, &taken, event(EventKind::Leave, "ann"), 0), Ok(()));
         assert_eq!(admit(&control, &taken, event(EventKind::Beat, "ann"), 1), full);
-        // Who was there, and leaves, and comes back when the place is taken.
+        // The viewer was there, leaves, and comes back when the place is taken.
         assert_eq!(admit(&control, &empty, event(EventKind::Beat, "ann"), 2), Ok(()));
         assert_eq!(admit(&control, &empty, event(EventKind::Beat, "ann"), 3), Ok(()));
         assert_eq!(admit(&control, &empty, event(EventKind::Leave, "ann"), 4), Ok(()));

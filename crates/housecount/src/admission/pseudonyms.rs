@@ -1,11 +1,11 @@
-//! Under which names viewers and sessions go on from here: as they were sent, or as pseudonyms
-//! (`viewer_ids = "hashed"`), made by keyed BLAKE3 through the crate `blake3`.
+//! Names that viewers and sessions have behind admission: the ids as sent, or pseudonyms
+//! (`viewer_ids = "hashed"`). The crate `blake3` makes these, by keyed BLAKE3.
 //!
-//! A pseudonym is the same for the same id and key, on every node and for good, and says nothing to
-//! who doesn't have the key. It is a `~` and 16 characters of base64url: 96 bits, so that of a
-//! billion viewers two have the same one with a probability of 1 in 10^11, in as few bytes as the
+//! A pseudonym is the same for the same id and key, on every node and for good. Without the key it
+//! reveals nothing. It is a `~` and 16 characters of base64url, which are 96 bits. Among a billion
+//! viewers, two have the same one with a probability of 1 in 10^11. This takes as few bytes as the
 //! ledger's price allows. Sessions are hidden too, as players may put a person's name into them;
-//! `""` stays what it is. Stages are not persons.
+//! `""` stays as it is. Stages are not persons.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,15 +14,16 @@ use data_encoding::BASE64URL_NOPAD;
 
 use crate::rng;
 
-/// In front of a pseudonym.
+/// Prefix of a pseudonym.
 const MARK: char = '~';
 /// Bytes of the hash that are kept: whole characters of base64.
 const BYTES: usize = 12;
-/// A pseudonym's length.
+/// Length of a pseudonym.
 const LEN: usize = 1 + BYTES / 3 * 4;
-/// A key has at least so many bytes.
+/// Smallest length of a key's secret.
 pub const KEY_BYTES_MIN: usize = 32;
-/// What the key is for, so that the same secret elsewhere makes something else. Never changes.
+/// Purpose of the key, so that the same secret elsewhere makes another key. This text never
+/// changes.
 const CONTEXT: &str = "housecount 2026-11-25 viewer ids";
 
 /// Pseudonymizer of viewer and session ids; without a key, ids stay as they are.
@@ -32,7 +33,7 @@ pub struct Pseudonymizer(Option<Box<PseudonymKey>>);
 #[derive(Clone)]
 struct PseudonymKey([u8; 32]);
 
-/// Never with the key.
+/// Never shows the key.
 impl fmt::Debug for Pseudonymizer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.0.is_some() { "hashed" } else { "plain" })
@@ -40,32 +41,33 @@ impl fmt::Debug for Pseudonymizer {
 }
 
 impl Pseudonymizer {
-    /// Ids go on as they are.
+    /// Returns a pseudonymizer that keeps ids as they are.
     #[must_use]
     pub fn plain() -> Pseudonymizer {
         Pseudonymizer(None)
     }
 
-    /// Ids go on as pseudonyms. None if the secret is too short.
+    /// Returns a pseudonymizer with a key from this secret. Returns `None` if the secret is too
+    /// short.
     #[must_use]
     pub fn hashed(secret: &[u8]) -> Option<Pseudonymizer> {
         let key = blake3::derive_key(CONTEXT, secret);
         (secret.len() >= KEY_BYTES_MIN).then(|| Pseudonymizer(Some(Box::new(PseudonymKey(key)))))
     }
 
-    /// A viewer as it goes on. The id must have been checked.
+    /// Returns the name of a viewer behind admission. The id must have been checked.
     #[must_use]
     pub fn viewer<'a>(&self, viewer: Cow<'a, str>) -> Cow<'a, str> {
         self.name(b'v', viewer)
     }
 
-    /// A session as it goes on. The id must have been checked.
+    /// Returns the name of a session behind admission. The id must have been checked.
     #[must_use]
     pub fn session<'a>(&self, session: Cow<'a, str>) -> Cow<'a, str> {
         if session.is_empty() { session } else { self.name(b's', session) }
     }
 
-    /// The viewer whom somebody asks for who may have been told a pseudonym.
+    /// Returns the name of a viewer that a caller asks for, by id or by pseudonym.
     #[must_use]
     pub fn resolve<'a>(&self, viewer: Cow<'a, str>) -> Cow<'a, str> {
         if is_pseudonym(&viewer) { viewer } else { self.viewer(viewer) }
@@ -86,7 +88,7 @@ fn shown(bytes: &[u8]) -> String {
     name
 }
 
-/// A pseudonym of nobody, which follows from nothing: 96 bits at random.
+/// Returns a pseudonym that belongs to no viewer and derives from no id: 96 random bits.
 #[must_use]
 pub fn random_pseudonym() -> String {
     shown(&rng::random::<[u8; BYTES]>())
@@ -105,7 +107,7 @@ mod tests {
 
     const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
 
-    /// Frozen: another pseudonym would be another viewer.
+    /// Frozen values: another pseudonym would be another viewer.
     #[test]
     fn pseudonyms_are_frozen() {
         let names = Pseudonymizer::hashed(SECRET).unwrap();
@@ -114,14 +116,15 @@ mod tests {
         assert!(is_pseudonym(&viewer));
         assert_eq!(names.resolve(viewer.clone()), viewer);
         assert_eq!(names.resolve("ann@example.org".into()), viewer);
-        // Whoever sends a pseudonym as an id doesn't become that viewer.
+        // A player that sends a pseudonym as an id does not become that viewer.
         assert_ne!(names.viewer(viewer.clone()), viewer);
         assert_eq!(names.session("".into()), "");
         let other = Pseudonymizer::hashed(b"0123456789abcdef0123456789abcdeF").unwrap();
         assert_ne!(other.viewer("ann@example.org".into()), viewer);
     }
 
-    /// Computed apart from this code, by the definition of BLAKE3 and the text above.
+    /// Expected pseudonyms, computed apart from this code, by the definition of BLAKE3 and the text
+    /// above.
     const FROZEN: (&str, &str) = ("~uYxk7Vm_kCMLu5Lu", "~zwlA29ojw9cnohlU");
 
     #[test]

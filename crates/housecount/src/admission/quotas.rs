@@ -1,10 +1,9 @@
-//! Who may still come: sessions of a viewer on a stage, viewers of a stage, stages that nobody has
-//! heard of.
+//! Quotas: sessions of a viewer on a stage, viewers of a stage, and new stages per minute.
 //!
-//! What is there is asked of the fold. What is on its way to the log is held here until it is
-//! acknowledged, so that many who come at once can't all take the last place. In the worst case
-//! somebody is told to come again who would just have fitted in. To let a session in, or to refuse
-//! it, takes the same time however many its viewer has: both ask for numbers that are kept.
+//! The fold knows which sessions are there. A session on its way to the log is held here until it
+//! is acknowledged. Otherwise several sessions that come at once could all take the last place. In
+//! the worst case a session is refused that would just have fitted. To admit or refuse a session
+//! takes the same time, however many its viewer has, because both read counts that are kept.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher;
@@ -21,22 +20,22 @@ use super::settings::AdmissionSettings;
 use crate::hub::Hub;
 use crate::ingest::UnstampedEvent;
 
-/// In which new stages are counted.
+/// Period in which new stages are counted.
 const MINUTE_MS: u64 = 60_000;
 /// Time after which a viewer with too many kept sessions is to try again.
 const KEPT_RETRY_MS: u64 = 30_000;
 
-/// Those on their way, by the hash of the room that they take.
+/// Number of sessions on their way to the log, by the hash of the room that they take.
 type PendingCounts = Mutex<HashMap<u64, u64, RandomState>>;
 
-/// What a session takes room of.
+/// A count that a session takes room of.
 #[derive(Clone, Copy, Debug, Hash)]
 enum Room<'a> {
     /// Its viewer's sessions on the stage.
     Here(&'a str, &'a str),
     /// The stage's sessions.
     Stage(&'a str),
-    /// Its viewer's sessions on all stages, for one that isn't kept yet.
+    /// Its viewer's sessions on all stages. Only a session that is not kept yet takes this room.
     Viewer(&'a str),
 }
 
@@ -59,7 +58,7 @@ struct NewStages {
     stages: HashSet<u64, RandomState>,
 }
 
-/// Room that is held for somebody who is on the way to the log.
+/// Room that is held for a session on its way to the log.
 #[derive(Debug)]
 pub struct Reservation {
     coming: Arc<PendingCounts>,
@@ -81,7 +80,7 @@ impl Drop for Reservation {
 }
 
 impl Quotas {
-    /// Creates the caps that are set.
+    /// Creates the quotas that are set.
     #[must_use]
     pub fn new(settings: &AdmissionSettings, leave_grace_ms: u64) -> Quotas {
         Quotas {
@@ -95,17 +94,18 @@ impl Quotas {
         }
     }
 
-    /// Whether any is set.
+    /// Whether any quota is set.
     #[must_use]
     pub fn any_set(&self) -> bool {
         self.sessions_max.is_some() || self.viewers_max.is_some() || self.stages_max.is_some()
     }
 
-    /// Holds room for what was said of a session: for a beat of one that isn't online, and for a
-    /// leave of one that isn't known, since that is kept as well. `None` if it takes none.
+    /// Reserves room for the session of an event. A beat takes room if its session is not online. A
+    /// leave takes room if its session is not known, since the fold keeps that as well. Returns
+    /// `None` if the event takes none.
     ///
     /// # Errors
-    /// There is none.
+    /// Returns `TooManySessions`, `StageFull` or `TooManyStages` if room is lacking.
     pub fn reserve(
         &self,
         hub: &Hub,
@@ -121,7 +121,7 @@ impl Quotas {
             return Ok(None);
         }
         let mut coming = self.coming.lock();
-        // Once more: whoever was folded since is not on the way any more.
+        // Read again under the lock: a session that was folded since has left the way to the log.
         let among = among();
         let key = |room: Room<'_>, is_taken: bool| is_taken.then(|| self.hasher.hash_one(room));
         let keys = [
@@ -138,8 +138,8 @@ impl Quotas {
         Ok(Some(Box::new(Reservation { coming: self.coming.clone(), keys })))
     }
 
-    /// That there is room, given how many are on the way of the viewer's on the stage, on the
-    /// stage, and of the viewer's in all.
+    /// Checks that there is room. The array holds the sessions on their way: of the viewer on the
+    /// stage, on the stage, and of the viewer on all stages.
     fn check(
         &self,
         among: &SessionContext,
@@ -166,8 +166,8 @@ impl Quotas {
         }
         let sessions = among.here as u64 + here;
         if let Some(max) = self.sessions_max.filter(|max| sessions >= *max as u64) {
-            // Sessions that have left are online for the grace. A player that was opened and closed
-            // often is back after it.
+            // Sessions that have left are online for the grace. So a player that was often opened
+            // and closed can retry after it.
             let retry_ms = self.leave_grace_ms;
             return Err(AdmissionError::TooManySessions { max, scope: "on this stage", retry_ms });
         }
@@ -178,7 +178,7 @@ impl Quotas {
         }
     }
 
-    /// Opens a stage that isn't known.
+    /// Opens a stage that is not known.
     fn open(&self, stage: &str, now_ms: u64) -> Result<(), AdmissionError> {
         let Some(max) = self.stages_max else { return Ok(()) };
         let stage = self.hasher.hash_one(stage);
@@ -278,7 +278,7 @@ mod tests {
         assert_eq!((opens("c", 50_000), opens("d", 60_000)), (Ok(()), Ok(())));
     }
 
-    /// Each on a stage of its own, so that there are not too many anywhere.
+    /// Session names, each used on a stage of its own, so that no stage has too many sessions.
     fn many() -> Vec<String> {
         (0..2 * VIEWER_SESSIONS_KEPT_MAX).map(|n| n.to_string()).collect()
     }
@@ -311,8 +311,8 @@ mod tests {
         assert!(quotas.reserve(&hub, &event("s", "another guest", "one more"), 0).is_ok());
     }
 
-    /// All at once, as in one batch over many stages: those on the way count too, and beats as
-    /// leaves.
+    /// All come at once, as in one batch over many stages. Those on their way count too, leaves as
+    /// well as beats.
     #[test]
     fn viewer_sessions_kept_max_counts_pending_sessions() {
         for kind in [EventKind::Beat, EventKind::Leave] {
@@ -329,7 +329,7 @@ mod tests {
         }
     }
 
-    /// A leave makes nobody come, but it opens a stage as a beat does: the node keeps both.
+    /// A leave puts no viewer online, but opens a stage as a beat does: the node keeps both.
     #[test]
     fn a_leave_takes_the_room_that_it_needs() {
         let (hub, quotas) = (Hub::new(RULES, 1, false), quotas(1, 1, 1));

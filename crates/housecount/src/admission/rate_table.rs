@@ -1,14 +1,14 @@
 //! Rate limit of many keys: a table with eight bytes for each key, found by keyed hashes.
 //!
-//! The rule is the generic cell rate algorithm (GCRA, ITU-T I.371): an entry is the time at which
-//! its key's bucket is full again. A request moves that time on by what its tokens take to come
-//! back, and is refused if the time would be further away than a whole bucket takes. A refused
-//! request changes nothing.
+//! The rule is the generic cell rate algorithm (GCRA, ITU-T I.371). An entry is the time at which
+//! its key's bucket is full again. A request moves that time forward by the time in which its
+//! tokens come back. A request is refused if the bucket would take longer to fill than an empty
+//! one. A refused request changes nothing.
 //!
-//! Eight entries share a line of the cache, and the table doubles when it is too small (see
-//! [`CacheLineTable`]): half of the keys then begin with a full bucket. At its bound the fullest bucket of a
-//! line is forgotten. Both are generous. An entry that is 12 days old to the second may look new,
-//! and hold its key back for once. There is no lock.
+//! Eight entries share a cache line. The table doubles when it is too small (see
+//! [`CacheLineTable`]). Half of the keys then begin with a full bucket. At its bound, a line evicts
+//! its fullest bucket. Both errors are in the key's favour. An entry that is 12 days old to the
+//! second may look new, and hold its key back once. No lock is needed.
 
 use std::hash::{BuildHasher, Hash};
 use std::num::NonZeroU32;
@@ -22,21 +22,21 @@ use crate::cache_table::CacheLineTable;
 const WAYS: usize = 8;
 /// Lines of the table at first: 16 KiB, for 2,000 keys.
 const LINES_MIN: usize = 1 << 8;
-/// Bits of an entry that say when its bucket is full again, in microseconds: 12 days. The others
-/// are a tag of its key.
+/// Bits of an entry for the time when its bucket is full again, in microseconds: 12 days. The other
+/// bits are a tag of its key.
 const FULL_AT_BITS: u32 = 40;
 const FULL_AT_MASK: u64 = (1 << FULL_AT_BITS) - 1;
 const US_PER_S: u64 = 1_000_000;
 
-/// The most tokens per second that the clock's microseconds can tell apart.
+/// Largest rate in tokens per second that the clock's microseconds can tell apart.
 pub const PER_SECOND_MAX: u32 = US_PER_S as u32;
-/// The longest that an empty bucket may take to be full again: half of what an entry can say.
+/// Longest time in which an empty bucket may fill: half of the time that an entry can hold.
 pub const FULL_WITHIN_S_MAX: u64 = (FULL_AT_MASK / 2) / US_PER_S;
 
-/// A key's requests exceed its rate.
+/// A request that exceeds its key's rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OverRate {
-    /// Time until as many tokens are there.
+    /// Time until the bucket has enough tokens.
     pub retry_us: u64,
 }
 
@@ -52,8 +52,8 @@ pub struct RateTable {
 }
 
 impl RateTable {
-    /// A table for at most `keys_max` keys, a power of two. The rate and the burst are within
-    /// [`PER_SECOND_MAX`] and [`FULL_WITHIN_S_MAX`].
+    /// Creates a table for at most `keys_max` keys, a power of two. The rate and the burst are
+    /// within [`PER_SECOND_MAX`] and [`FULL_WITHIN_S_MAX`].
     #[must_use]
     pub fn new(per_second: NonZeroU32, burst: NonZeroU32, keys_max: usize) -> RateTable {
         let (per_second, burst) = (u64::from(per_second.get()), u64::from(burst.get()));
@@ -98,14 +98,14 @@ impl RateTable {
         }
     }
 
-    /// Time until an entry's bucket is full again.
+    /// Returns the time until an entry's bucket is full again.
     fn missing_us(&self, entry: u64, now_us: u64) -> u64 {
         let ahead_us = entry.wrapping_sub(now_us) & FULL_AT_MASK;
-        // Further away than it can be: it has passed.
+        // A time further ahead than possible has passed.
         if entry == 0 || ahead_us > self.full_within_us { 0 } else { ahead_us }
     }
 
-    /// Bytes of the table.
+    /// Returns the bytes of the table.
     #[cfg(test)]
     pub fn bytes(&self) -> usize {
         self.lines.bytes()
@@ -122,7 +122,7 @@ impl Line {
         std::array::from_fn(|at| self.0[at].load(Ordering::Relaxed))
     }
 
-    /// Replaces an entry. False if it isn't `old` any more.
+    /// Replaces an entry. Returns false if it is not `old` any more.
     fn change(&self, at: usize, old: u64, new: u64) -> bool {
         // No other memory depends on an entry.
         self.0[at].compare_exchange(old, new, Ordering::Relaxed, Ordering::Relaxed).is_ok()
@@ -144,8 +144,8 @@ mod tests {
     }
 
     proptest! {
-        /// The same requests pass as with a bucket that is filled continuously, which counts in
-        /// millionths of tokens.
+        /// Compares the table with a bucket that fills continuously and counts in millionths of
+        /// tokens. The same requests pass.
         #[test]
         fn a_key_has_a_bucket_that_refills(
             per_second in 1..20_000_u32,
@@ -153,7 +153,7 @@ mod tests {
             start_us in 0..1_u64 << 42,
             requests in proptest::collection::vec((0..300_000_u64, 1..200_u64), 1..200),
         ) {
-            // What divides a second without a rest has no rounding to differ by.
+            // Rates that divide a second without a remainder leave no rounding to differ by.
             let per_second = [1, 2, 5, 10, 100, 1_000, 10_000][per_second as usize % 7];
             let table = table(per_second, burst, 1 << 12);
             let whole = u128::from(burst) * 1_000_000;
@@ -204,7 +204,7 @@ mod tests {
         let crowd = |from: usize| {
             (from..from + 20 * KEYS_MAX).for_each(|key| table.take(key, 1, 0).unwrap())
         };
-        // First the table grows: half of the keys begin with a full bucket whenever it doubles.
+        // First the table grows. Half of the keys begin with a full bucket whenever it doubles.
         crowd(0);
         (0..100).for_each(|_| assert_eq!(table.take("loud", 1, 0), Ok(())));
         crowd(100 * KEYS_MAX);

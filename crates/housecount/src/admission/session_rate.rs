@@ -1,15 +1,15 @@
-//! How many events a session may log: a table of token buckets (`bucket`), by a keyed hash of the
-//! session's ids.
+//! Rate limit of sessions: a table of token buckets (`bucket`), by a keyed hash of the session's
+//! ids.
 //!
-//! Eight buckets share a line of the cache. Where a line is full, the bucket that is filled most is
-//! forgotten, and of several the one that was used longest ago: so the table can only be too
-//! generous, and hardly to a session that beats much. Two sessions share a bucket if 31 bits more
-//! of their hashes are the same: so few that caps hold, which no session that has just beaten is
-//! asked about.
+//! Eight buckets share a cache line. A full line evicts the fullest bucket. Among equally full ones
+//! it evicts the bucket that was used longest ago. So the table can only be too generous, and
+//! hardly to a session that beats often. Two sessions share a bucket if 31 more bits of their
+//! hashes are equal. That is rare enough for quotas to hold, although a session with a recent beat
+//! is not checked against them.
 //!
 //! The table doubles when it is too small for the audience (see [`CacheLineTable`]), up to
-//! `RATE_LIMITED_SESSIONS_MAX`. Half of the sessions begin anew then, seven times in a node's life at
-//! most. There is no lock: a thread that finds an entry changed looks again.
+//! `RATE_LIMITED_SESSIONS_MAX`. Half of the sessions then begin with a full bucket, at most seven
+//! times in a node's life. No lock is needed: a thread that finds an entry changed reads it again.
 
 use std::cmp::Reverse;
 use std::hash::{BuildHasher, Hasher};
@@ -29,12 +29,12 @@ const WAYS: usize = 8;
 /// Lines of the table at first: 64 KiB, for 8,000 sessions.
 const LINES_MIN: usize = 1 << 10;
 
-/// A session, by its hash.
+/// Hash of a session's ids.
 #[derive(Clone, Copy, Debug)]
 pub struct SessionKey(u64);
 
 impl SessionKey {
-    /// The bits that don't choose its line.
+    /// Returns the bits that do not choose its line.
     fn tag(self) -> u64 {
         self.0 >> (64 - TAG_BITS)
     }
@@ -43,7 +43,7 @@ impl SessionKey {
 /// Buckets of all sessions.
 #[derive(Debug)]
 pub struct SessionRateLimiter {
-    /// Tokens that come back a second; `None` without a limit.
+    /// Tokens that come back per second; `None` without a limit.
     per_second: Option<NonZeroU32>,
     interval_ticks: u64,
     hasher: RandomState,
@@ -51,7 +51,7 @@ pub struct SessionRateLimiter {
 }
 
 impl SessionRateLimiter {
-    /// An empty table, for players that are to beat every `interval_ms`.
+    /// Creates an empty table, for players that are to beat every `interval_ms`.
     #[must_use]
     pub fn new(per_second: Option<NonZeroU32>, interval_ms: u64) -> SessionRateLimiter {
         SessionRateLimiter {
@@ -62,20 +62,20 @@ impl SessionRateLimiter {
         }
     }
 
-    /// Events that a session may log a second; `None` without a limit.
+    /// Returns the events that a session may log per second; `None` without a limit.
     #[must_use]
     pub fn per_second(&self) -> Option<NonZeroU32> {
         self.per_second
     }
 
-    /// The session of an event.
+    /// Returns the session of an event.
     #[must_use]
     pub fn session(&self, event: &UnstampedEvent<'_>) -> SessionKey {
         let mut hasher = self.hasher.build_hasher();
         hasher.write(event.viewer.as_bytes());
         hasher.write(event.stage.as_bytes());
         hasher.write(event.session.as_bytes());
-        // Where one id ends and the next begins.
+        // The lengths mark where one id ends and the next begins.
         hasher.write_u64((event.viewer.len() as u64) << 32 | event.stage.len() as u64);
         SessionKey(hasher.finish())
     }
@@ -87,14 +87,14 @@ impl SessionRateLimiter {
         }
     }
 
-    /// A session's bucket at `now_ms`, of `clock::mono_ms`.
+    /// Returns a session's bucket at `now_ms`, of `clock::mono_ms`.
     #[must_use]
     pub fn find(&self, session: SessionKey, now_ms: u64) -> RateSlot<'_> {
         RateSlot::of(self, session, self.lines.of(session.0), tick(now_ms))
     }
 
-    /// Forgets that a session's last event was a beat: that beat was not logged after all, or a
-    /// leave of all sessions came since.
+    /// Clears the mark that a session's last event was a beat. That beat was not logged after all,
+    /// or a leave of all sessions came since.
     pub fn forget_beat(&self, session: SessionKey, now_ms: u64) {
         loop {
             let found = self.find(session, now_ms);
@@ -115,7 +115,7 @@ pub struct RateSlot<'a> {
     session: SessionKey,
     line: &'a RateLine,
     at: usize,
-    /// The session's own bucket, or the one that is forgotten for it.
+    /// The session's own bucket, or the one that will be evicted for it.
     entry: Bucket,
     is_own: bool,
     now: u64,
@@ -143,24 +143,24 @@ impl<'a> RateSlot<'a> {
         if self.is_own { self.entry } else { Bucket::full(self.session.tag(), self.now) }
     }
 
-    /// Whether the session's last event was a beat that was let in within an interval: it is online
-    /// then, and needs no room.
+    /// Whether the session's last event was a beat that was admitted within an interval. It is then
+    /// online, and needs no room.
     #[must_use]
     pub fn is_admitted(&self) -> bool {
         self.is_own && self.entry.has_beat_within(self.pace.interval_ticks, self.now)
     }
 
-    /// Whether the session's last event was a beat that was let in less than [`COALESCE_MS_MAX`]
+    /// Whether the session's last event was a beat that was admitted less than [`COALESCE_MS_MAX`]
     /// ago.
     #[must_use]
     pub fn has_recent_beat(&self) -> bool {
         self.is_own && self.entry.has_beat_within(tick(COALESCE_MS_MAX), self.now)
     }
 
-    /// Whether the session may log an event now.
+    /// Checks whether the session may log an event now.
     ///
     /// # Errors
-    /// Returns `OverLimit`.
+    /// Returns `OverLimit` if it may not.
     pub fn check(&self, kind: EventKind) -> Result<(), OverLimit> {
         self.bucket().spend(self.pace.per_second, kind, self.now).map(drop)
     }
@@ -183,8 +183,8 @@ impl<'a> RateSlot<'a> {
         Ok(())
     }
 
-    /// Whether a bucket is forgotten for it that says something: it isn't full, or its session is
-    /// welcome.
+    /// Whether the session takes the place of another bucket that is still of use. Such a bucket is
+    /// not full, or its session is admitted.
     fn evicts_active(&self) -> bool {
         let entry = self.entry;
         let is_of_use = entry.missing(self.pace.per_second, self.now) > 0
@@ -203,7 +203,7 @@ impl RateLine {
         std::array::from_fn(|at| Bucket(self.0[at].load(Ordering::Relaxed)))
     }
 
-    /// Replaces an entry. False if it isn't `old` any more.
+    /// Replaces an entry. Returns false if it is not `old` any more.
     fn change(&self, at: usize, old: Bucket, new: Bucket) -> bool {
         // No other memory depends on an entry.
         self.0[at].compare_exchange(old.0, new.0, Ordering::Relaxed, Ordering::Relaxed).is_ok()
@@ -310,7 +310,7 @@ mod tests {
         assert_eq!(of("s", "a", "c"), of("s", "a", "c"));
     }
 
-    /// Beats once for each of so many other sessions.
+    /// Beats once for each of this many other sessions.
     fn crowd(pace: &SessionRateLimiter, sessions: usize, now_ms: u64) {
         let hasher = foldhash::quality::FixedState::with_seed(7);
         for n in 0..sessions as u64 {
@@ -325,7 +325,7 @@ mod tests {
         assert_eq!(pace.lines.bytes(), RATE_LIMITED_SESSIONS_MAX * 8);
         let loud = pace.session(&count_in_interval("loud"));
         (0..SESSION_BURST).for_each(|_| assert_eq!(pace.beat(loud, 0), Ok(())));
-        // A session of the crowd may have a second beat before it is forgotten.
+        // A session of the crowd may have a second beat before its bucket is evicted.
         let hasher = foldhash::quality::FixedState::with_seed(9);
         for n in 0..2 * RATE_LIMITED_SESSIONS_MAX as u64 {
             pace.beat(SessionKey(hasher.hash_one(n)), 1).unwrap();
@@ -334,7 +334,7 @@ mod tests {
         assert_eq!(pace.lines.bytes(), RATE_LIMITED_SESSIONS_MAX * 8);
     }
 
-    /// Caps are not asked about sessions that are welcome.
+    /// Quotas are not checked for sessions that are admitted already.
     #[test]
     fn a_session_without_events_is_not_admitted() {
         let pace = pace();

@@ -1,4 +1,4 @@
-//! Limits of the edge, and which proxies it trusts.
+//! Limits of admission, and the proxies that it trusts.
 
 use std::num::NonZeroU32;
 
@@ -8,7 +8,7 @@ use super::client_addr::AddressRate;
 use super::connections::ConnectionLimit;
 use super::pseudonyms::Pseudonymizer;
 
-/// Settings of the edge, parsed. `None` for what isn't limited.
+/// Settings of admission, parsed. `None` where no limit is set.
 #[derive(Clone, Debug, Default)]
 pub struct AdmissionSettings {
     /// `limits.session_beats`

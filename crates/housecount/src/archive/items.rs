@@ -1,4 +1,4 @@
-//! Writes a partition's archive as items, one a heartbeat: 25 at once, or what there is after a
+//! Writes a partition's archive as one item per heartbeat, in batches of 25, or fewer after a
 //! while.
 
 use std::collections::BTreeSet;
@@ -18,7 +18,7 @@ use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::log::Position;
 use crate::metrics::Metrics;
 
-/// The attributes of the item that says how far it is: a position.
+/// Attributes of the item that stores the progress: a position.
 const AT: &str = "at";
 const SEQ: &str = "seq";
 
@@ -30,23 +30,23 @@ pub struct ItemArchiveWriter {
     metrics: Arc<Metrics>,
     waiting: Vec<KeyedItem>,
     listed: ListedDays,
-    /// When all that was read was written last.
+    /// When all that had been read was last written.
     flushed: UnixMs,
-    /// What has been noted as written.
+    /// Position that is recorded as written.
     noted: Position,
 }
 
-/// How far a chain is.
+/// Returns how far a chain is archived.
 ///
 /// # Errors
-/// The cold tier's.
+/// Returns the cold tier's `StoreError`.
 pub async fn archived_to(cold: &dyn Cold, chain: Chain) -> StoreResult<Position> {
     let item = cold.get(&Key::ItemArchiveCursor { chain }).await?.unwrap_or_default();
     Ok(Position { at: UnixMs(number_or_zero(&item, AT)), seq: number_or_zero(&item, SEQ) })
 }
 
 impl ItemArchiveWriter {
-    /// Goes on with a chain that is at `noted`.
+    /// Continues a chain that is archived up to `noted`.
     #[must_use]
     pub fn new(
         chain: Chain,
@@ -59,12 +59,14 @@ impl ItemArchiveWriter {
         ItemArchiveWriter { chain, kept, metrics, waiting, listed, flushed: now, noted }
     }
 
-    /// Writes full batches; all that there is if the last time is `archive_flush` ago, or with
-    /// `is_last`. Called again after an error, it goes on where it was: an item that is written
-    /// twice is the same.
+    /// Writes full batches. Writes everything if the last complete write is `archive_flush` ago, or
+    /// with `is_last`.
+    ///
+    /// Called again after an error, it continues where it was, since an item that is written twice
+    /// stays the same.
     ///
     /// # Errors
-    /// A store's.
+    /// Returns a store's `StoreError`.
     pub async fn write_due(
         &mut self,
         cold: &dyn Cold,
@@ -97,8 +99,8 @@ impl ItemArchiveWriter {
         Ok(WriteProgress::To(self.noted.at))
     }
 
-    /// Writes the first of those that wait: first the days of their stages, by which readers find
-    /// them, then the heartbeats.
+    /// Writes the first `count` waiting heartbeats. The days of their stages go first, since
+    /// readers find the heartbeats by them.
     async fn write(&mut self, cold: &dyn Cold, count: usize) -> StoreResult<()> {
         if count == 0 {
             return Ok(());
@@ -116,9 +118,10 @@ impl ItemArchiveWriter {
         Ok(())
     }
 
-    /// Puts records. Those that the cold tier refuses as invalid are found by halving, and returned
-    /// with its reason: the same put would be refused for ever, and hold up the archive of every
-    /// stage.
+    /// Puts records, and returns those that the cold tier refuses as invalid, with its reason.
+    ///
+    /// They are found by halving the batch. A retry would be refused forever, and block the archive
+    /// of every stage.
     async fn put(
         &self,
         cold: &dyn Cold,
@@ -128,7 +131,8 @@ impl ItemArchiveWriter {
         while let Some(mut part) = parts.pop() {
             match cold.put(part.clone()).await {
                 Err(error) if error.kind() == ErrorKind::Refused => {
-                    // A table that refuses everything is at fault itself, and nothing is set aside.
+                    // A table that refuses everything is faulty itself. Then no record is set
+                    // aside.
                     if !std::mem::replace(&mut takes_items, true) {
                         cold.put(vec![self.position(self.noted)]).await?;
                     }
@@ -145,7 +149,8 @@ impl ItemArchiveWriter {
         Ok(refused)
     }
 
-    /// Counts and names what was refused, by stage and time: ids of viewers are never logged.
+    /// Counts and logs the refused items, by stage and time, because ids of viewers are never
+    /// logged.
     fn set_aside(&self, refused: &[(Key, StoreError)]) {
         let Some((first, error)) = refused.first() else { return };
         self.metrics.archive_refused.inc_by(refused.len() as u64);
@@ -181,12 +186,12 @@ impl ItemArchiveWriter {
     }
 }
 
-/// Days of stages that are listed in the cold tier already, as far as this writer remembers.
+/// Days of stages that are already listed in the cold tier, as far as this writer remembers.
 #[derive(Debug, Default)]
 struct ListedDays(BTreeSet<Key>);
 
 impl ListedDays {
-    /// The days of these heartbeats that may not be listed yet.
+    /// Days of these heartbeats that may not be listed yet.
     fn unlisted(&self, heartbeats: &[KeyedItem], retention_ms: u64) -> Vec<KeyedItem> {
         let day = |record: &KeyedItem| match &record.key {
             Key::Heartbeat { stage, at, .. } => Some(heartbeat::day(stage, *at, retention_ms)),

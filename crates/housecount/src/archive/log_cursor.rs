@@ -1,4 +1,4 @@
-//! What a partition of the log took, in its order, for the archive.
+//! Reads the records of a partition of the log in order, for the archive.
 
 use std::sync::Arc;
 
@@ -12,8 +12,8 @@ use crate::hub::Hub;
 use crate::log::{Log, Position};
 use crate::metrics::Metrics;
 
-/// So long a record waits for this node's follower to find the ids that it speaks of: it is a
-/// moment behind, or more after an outage.
+/// Longest wait of a record for this node's follower to read the ids that it refers to. The
+/// follower is a moment behind, or more after an outage.
 const UNREAD_MS_MAX: u64 = 60_000;
 
 /// Reader of one partition's records, from the archive's last position on.
@@ -23,26 +23,26 @@ pub struct LogCursor {
     hub: Arc<Hub>,
     metrics: Arc<Metrics>,
     partition: u16,
-    /// The last record that was taken.
+    /// Position of the last record that was returned.
     read: Position,
-    /// Which life of the log that was in; zero before the first read.
+    /// Creation time of the partition that it was in; zero before the first read.
     born: UnixMs,
     /// The record that waits for its ids, and since when; see `clock::mono_ms`.
     blocked: Option<(Position, u64)>,
     is_last: bool,
 }
 
-/// Some of what the log took.
+/// A page of the log's records.
 #[derive(Debug)]
 pub struct LogPage {
     /// The records, in order.
     pub records: Vec<(Position, bytes::Bytes)>,
-    /// Up to where these are all; none if there are more.
+    /// Time up to which all records have been returned; `None` if there are more.
     pub reached: Option<UnixMs>,
 }
 
 impl LogCursor {
-    /// What a partition took after `read`.
+    /// Creates a reader of a partition's records after `read`.
     #[must_use]
     pub fn new(
         log: Arc<dyn Log>,
@@ -63,20 +63,20 @@ impl LogCursor {
         }
     }
 
-    /// The last record that was taken.
+    /// Position of the last record that was returned.
     #[must_use]
     pub fn position(&self) -> Position {
         self.read
     }
 
-    /// What was taken before `until`, some of it.
+    /// Reads some of the records before `until`.
     ///
     /// # Errors
-    /// The log's.
+    /// Returns the log's `StoreError`.
     pub async fn next(&mut self, until: UnixMs) -> StoreResult<LogPage> {
         let tail = self.log.read_once(self.partition, self.read).await?;
         if self.born != tail.origin.created_at && self.born != UnixMs::ZERO {
-            // All was lost, and told again. Positions may begin earlier than the last one was.
+            // All records were lost and rewritten. Positions may begin before the last one.
             tracing::warn!(
                 partition = self.partition,
                 "the log has been born again; the archive reads all of it"
@@ -100,19 +100,19 @@ impl LogCursor {
         Ok(LogPage { records, reached: is_all.then_some(reached) })
     }
 
-    /// From now on all that the log has is taken, up to the first record of which this node doesn't
-    /// know a name yet: another node goes on there.
+    /// Makes later reads return all records of the log, up to the first with an id unknown here.
+    /// Another node continues there.
     pub fn end(&mut self) {
         self.is_last = true;
     }
 
-    /// Whether all that the log has is taken.
+    /// Whether reads return all records of the log.
     #[must_use]
     pub fn is_ending(&self) -> bool {
         self.is_last
     }
 
-    /// Whether a record has waited for its ids for so long that they will not come.
+    /// Whether a record has waited for its ids so long that they will not come.
     fn wait_expired(&mut self, position: Position) -> bool {
         let now_ms = mono_ms();
         match self.blocked {
@@ -134,15 +134,15 @@ impl LogCursor {
         is_known
     }
 
-    /// Calls `with` for each of what a record says. What can't be read, or has no name, is counted
-    /// and passed over.
+    /// Calls `with` for each event of a record. Events without known ids are counted and skipped,
+    /// and so are unreadable records.
     pub fn for_each_event(
         &self,
         position: Position,
         record: &[u8],
         mut with: impl FnMut(&EventRef<'_>),
     ) {
-        // The follower counts and tells those that can't be read.
+        // The follower counts and logs unreadable records.
         let Ok(mut entries) = record::decode(record) else { return };
         record::clamp_future_times(&mut entries, position.at);
         let mut nameless = 0;

@@ -1,4 +1,4 @@
-//! Writes a partition's archive in chunks, a slot each.
+//! Writes a partition's archive in chunks, one per slot.
 
 use std::sync::Arc;
 
@@ -22,18 +22,18 @@ pub struct PackedArchiveWriter {
     terms: ArchiveParams,
     retention_ms: u64,
     metrics: Arc<Metrics>,
-    /// The slot that is gathered; none before the first record.
+    /// Encoder of the current slot; `None` before the first record.
     writer: Option<ArchiveEncoder>,
-    /// Chunks that are to be written, by their slots.
+    /// Chunks to be written, by their slots.
     cut: Vec<(UnixMs, Vec<u8>)>,
-    /// Up to where all is written, once it has been read so far.
+    /// Time up to which everything is written, once it has been read that far.
     reached: UnixMs,
 }
 
-/// Up to where a chain's chunks are.
+/// Returns the end of a chain's last chunk.
 ///
 /// # Errors
-/// The cold tier's.
+/// Returns the cold tier's `StoreError`.
 pub async fn archived_to(cold: &dyn Cold, chain: Chain, slot_ms: u64) -> StoreResult<UnixMs> {
     let last = chunks::last_before(cold, chain, UnixMs::MAX, None).await?;
     Ok(last.map_or(UnixMs::ZERO, |last| last.window.plus(slot_ms)))
@@ -45,7 +45,7 @@ pub(super) fn before(at: UnixMs) -> Position {
 }
 
 impl PackedArchiveWriter {
-    /// Goes on with a chain that others have written to before: with a keyframe.
+    /// Creates a writer that continues a chain of other writers, with a keyframe.
     #[must_use]
     pub fn new(
         chain: Chain,
@@ -64,17 +64,17 @@ impl PackedArchiveWriter {
         }
     }
 
-    /// Where a chain that ends at `archived_to` goes on in the log.
+    /// Position in the log after which a chain that ends at `end` continues.
     #[must_use]
     pub fn position(end: UnixMs) -> Position {
         before(end)
     }
 
-    /// Writes all slots that are over by `now`. Called again after an error, it goes on where it
-    /// was.
+    /// Writes all slots that have ended by `now`. Called again after an error, it continues where
+    /// it was.
     ///
     /// # Errors
-    /// A store's.
+    /// Returns a store's `StoreError`.
     pub async fn write_due(
         &mut self,
         cold: &dyn Cold,
@@ -83,7 +83,7 @@ impl PackedArchiveWriter {
     ) -> StoreResult<WriteProgress> {
         let due = now.aligned(self.terms.slot_ms);
         if due <= self.reached && !feed.is_ending() {
-            // No slot is over. Where reading costs something, each record is read once.
+            // No slot has ended. Where reads cost money, each record is read once.
             return Ok(WriteProgress::To(self.reached));
         }
         loop {
@@ -98,7 +98,7 @@ impl PackedArchiveWriter {
                 feed.for_each_event(*position, record, |event| writer.add(event));
             }
             if let Some(reached) = page.reached {
-                // If the log's clock is behind, the slot isn't over yet.
+                // If the log's clock is behind, the slot has not ended yet.
                 let reached = reached.aligned(self.terms.slot_ms);
                 self.cut_before(reached);
                 if !self.write(cold).await? {
@@ -110,7 +110,7 @@ impl PackedArchiveWriter {
         }
     }
 
-    /// Cuts the slot that is gathered if it is over at `at`.
+    /// Finishes the current slot if it has ended at `at`.
     fn cut_before(&mut self, at: UnixMs) {
         let Some(writer) = &mut self.writer else { return };
         let slot = writer.slot();
@@ -121,10 +121,10 @@ impl PackedArchiveWriter {
         }
     }
 
-    /// Writes what has been cut. False if another node was there first.
+    /// Writes the finished chunks. Returns false if another node was faster.
     async fn write(&mut self, cold: &dyn Cold) -> StoreResult<bool> {
         while let Some((slot, chunk)) = self.cut.first() {
-            // Chunks that need each other expire together.
+            // Chunks that depend on each other expire together.
             let readable_to = slot.aligned(KEYFRAME_MS).plus(KEYFRAME_MS);
             let expiry_s = expiry_s(readable_to, self.retention_ms);
             if let ChunkWrite::LostRace(_) =

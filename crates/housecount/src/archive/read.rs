@@ -1,4 +1,4 @@
-//! Reads an archive back.
+//! Reads an archive.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,21 +15,23 @@ use crate::cold::chunks::{self, corrupt};
 use crate::cold::{Cold, Page};
 use crate::error::StoreResult;
 
-/// All chains of packed archives.
+/// Lists all chains of packed archives.
 ///
 /// # Errors
-/// The cold tier's.
+/// Returns the cold tier's `StoreError`.
 pub async fn chains(cold: &Arc<dyn Cold>) -> StoreResult<Vec<Chain>> {
     chunks::list_chains(&**cold, Series::Archive).await
 }
 
-/// Calls `with` for every beat and leave of a chain within a range, slot after slot; `progress`
-/// with how far it is. What reached the log by up to `late_ms` later than it was said is found,
-/// too. Returns a line for each stretch that can't be read: a chunk that is damaged, or of which
-/// the one before has expired, and what follows on it up to the next keyframe.
+/// Calls `with` for every beat and leave of a chain within a range, slot after slot.
+///
+/// Events that reached the log up to `late_ms` after their time are found, too. `progress` is
+/// called with the time that has been read. Returns a line for each stretch that can't be read. A
+/// stretch begins with a damaged chunk, or one whose previous chunk has expired, and ends before
+/// the next keyframe.
 ///
 /// # Errors
-/// The cold tier's.
+/// Returns the cold tier's `StoreError`, or the error of `with`.
 pub async fn packed(
     cold: &dyn Cold,
     chain: Chain,
@@ -49,7 +51,7 @@ pub async fn packed(
             }
         });
         outcome?;
-        // One line a stretch: the chunks behind it can't be read because of it.
+        // One line per stretch, since the later chunks can't be read for the same reason.
         if let Err(error) = read
             && !std::mem::replace(&mut is_lost, read.is_err())
         {
@@ -63,10 +65,10 @@ pub async fn packed(
     Ok(problems)
 }
 
-/// The stages that have heartbeats as items on any day of a range.
+/// Lists the stages that have heartbeats as items on any day of a range.
 ///
 /// # Errors
-/// The cold tier's.
+/// Returns the cold tier's `StoreError`.
 pub async fn item_stages(cold: &dyn Cold, range: Span) -> StoreResult<BTreeSet<String>> {
     let keys = KeyRange::heartbeat_days(range.from, range.to);
     let (mut stages, mut page) = (BTreeSet::new(), Page::first(PAGE_ROWS_MAX));
@@ -90,11 +92,12 @@ pub fn name_of(pk: &str, sk: &str) -> String {
     format!("the item {pk} / {}…", &sk[..ids])
 }
 
-/// Calls `with` for every heartbeat of a stage within a range, where each is an item. Returns a
-/// line if there are items that can't be read; they are passed over.
+/// Calls `with` for every heartbeat of a stage within a range, where each is an item.
+///
+/// Unreadable items are skipped. Returns a line if there are any.
 ///
 /// # Errors
-/// The cold tier's, or `with`'s.
+/// Returns the cold tier's `StoreError`, or the error of `with`.
 pub async fn items(
     cold: &dyn Cold,
     stage: &str,

@@ -1,4 +1,4 @@
-//! What a token claims, and what it lets its bearer say.
+//! Claims of a viewer's token, and the events that they allow its bearer to send.
 
 use std::fmt;
 
@@ -9,31 +9,31 @@ use serde::{Deserialize, Serialize};
 use super::{Credential, KeyId, TokenError, TokenRules};
 use crate::ingest::UnstampedEvent;
 
-/// The claims as they stand in a token.
+/// Claims as they are written in a token.
 #[derive(Clone, Deserialize, Serialize)]
 pub struct Payload {
     /// The viewer.
     pub sub: String,
-    /// The stage. It, or a prefix, and not both.
+    /// The stage. A token has this claim or `stagePrefix`, never both.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stage: Option<String>,
-    /// How the stages' ids begin; empty: all stages.
+    /// Prefix of the stages' ids. An empty prefix covers all stages.
     #[serde(default, rename = "stagePrefix", skip_serializing_if = "Option::is_none")]
     pub stage_prefix: Option<String>,
-    /// The only session it is for.
+    /// The only session that the token covers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
-    /// Unix seconds from which on it is worth nothing.
+    /// Expiry, in Unix seconds.
     pub exp: f64,
-    /// Unix seconds before which it is worth nothing.
+    /// Unix seconds before which the token is not valid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nbf: Option<f64>,
-    /// Whom it is for.
+    /// Audience of the token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aud: Option<AudienceClaim>,
 }
 
-/// One, or several.
+/// The `aud` claim, which names one audience or several.
 #[derive(Clone, Deserialize, Serialize)]
 #[serde(untagged)]
 pub enum AudienceClaim {
@@ -52,19 +52,19 @@ impl AudienceClaim {
     }
 }
 
-/// What a verified token lets its bearer say, and until when.
+/// Claims of a verified token: the events that its bearer may send, and until when.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Claims {
     viewer: String,
     stages: StageClaim,
     session: Option<String>,
-    /// Its end, with the leeway.
+    /// Expiry, with the leeway.
     ends: UnixMs,
     /// The key that signed it.
     key: KeyId,
 }
 
-/// Which stages a token is for.
+/// Stages that a token covers.
 #[derive(Clone, PartialEq, Eq)]
 enum StageClaim {
     One(String),
@@ -77,23 +77,26 @@ impl fmt::Debug for Claims {
     }
 }
 
-/// What a token doesn't cover.
+/// Name of the first claim that doesn't cover an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClaimMismatch(pub &'static str);
 
-/// A moment in Unix seconds, if a token may name it now: none before 1970, and none that
-/// milliseconds would be.
+/// Converts Unix seconds into a time that a token may name now.
+///
+/// Returns `None` before 1970 and beyond [`TOKEN_AHEAD_MS_MAX`]. Milliseconds in the place of
+/// seconds are beyond it.
 fn moment(seconds: f64, now: UnixMs) -> Option<UnixMs> {
-    // A float beyond its range becomes the nearest number that is in it.
+    // The cast saturates: a float out of range becomes the nearest `u64`.
     let at = UnixMs((seconds * 1_000.0) as u64);
     (seconds >= 0.0 && at <= now.plus(TOKEN_AHEAD_MS_MAX)).then_some(at)
 }
 
 impl Claims {
-    /// Judges what a token with a good signature claims.
+    /// Checks the claims of a token whose signature is good.
     ///
     /// # Errors
-    /// It isn't valid now, or not for us.
+    /// Returns `TokenError::Expired` or `TokenError::Invalid`: the token isn't valid now, or its
+    /// audience is another one.
     pub fn validate(
         payload: Payload,
         rules: &TokenRules,
@@ -112,7 +115,7 @@ impl Claims {
         let is_for_us = match (&rules.audience, &payload.aud) {
             (None, None) => true,
             (Some(wanted), Some(given)) => given.has(wanted),
-            // RFC 7519, 4.1.3: who isn't named in `aud` must refuse.
+            // RFC 7519, 4.1.3: a recipient that isn't named in `aud` must reject the token.
             _ => false,
         };
         if !is_for_us {
@@ -136,31 +139,31 @@ impl Claims {
         })
     }
 
-    /// The same, of a token that this key has signed.
+    /// Sets the key that signed the token.
     #[must_use]
     pub fn signed_by(self, key: KeyId) -> Claims {
         Claims { key, ..self }
     }
 
-    /// What a connection that is let in with it stays open by.
+    /// Returns the credential that keeps a connection open that was admitted with this token.
     #[must_use]
     pub fn credential(&self) -> Credential {
         Credential::Token { ends: self.ends, key: self.key }
     }
 
-    /// Whom it is for.
+    /// The viewer that the token is for.
     #[must_use]
     pub fn viewer(&self) -> &str {
         &self.viewer
     }
 
-    /// From when on it is worth nothing, the leeway included.
+    /// Expiry of the token, with the leeway.
     #[must_use]
     pub fn expires_at(&self) -> UnixMs {
         self.ends
     }
 
-    /// Whether it is for this stage.
+    /// Whether the token covers this stage.
     #[must_use]
     pub fn covers_stage(&self, stage: &str) -> bool {
         match &self.stages {
@@ -169,16 +172,16 @@ impl Claims {
         }
     }
 
-    /// Whether it is for all stages.
+    /// Whether the token covers all stages.
     #[must_use]
     pub fn covers_all_stages(&self) -> bool {
         matches!(&self.stages, StageClaim::BeginningWith(prefix) if prefix.is_empty())
     }
 
-    /// Whether its bearer may say this.
+    /// Checks that the bearer may send this event.
     ///
     /// # Errors
-    /// What of it the token doesn't cover.
+    /// Returns a `ClaimMismatch` that names the first claim that doesn't cover the event.
     pub fn check(&self, event: &UnstampedEvent<'_>) -> Result<(), ClaimMismatch> {
         if event.viewer != self.viewer {
             return Err(ClaimMismatch("viewer"));
@@ -232,7 +235,8 @@ mod tests {
         assert!(matches!(at(1_790_000_010.0, Some(1_790_000_001.5)), Err(TokenError::Invalid(_))));
     }
 
-    /// Who writes milliseconds, or nonsense, is told so, and has made no token for ever.
+    /// A time in milliseconds, or none at all, is an error with a hint. No token lasts forever by
+    /// such a mistake.
     #[test]
     fn token_ahead_ms_max_and_no_time_at_all() {
         let at = |exp, nbf| {
@@ -277,7 +281,7 @@ mod tests {
             !all_matches.covers_all_stages()
                 && judge(prefix(""), None).unwrap().covers_all_stages()
         );
-        // A star is a character like others.
+        // A star is an ordinary character.
         let star = judge(payload("match-*"), None).unwrap();
         assert_eq!(star.check(&event("match-*", "ann", "")), Ok(()));
         assert_eq!(star.check(&event("match-1", "ann", "")), Err(ClaimMismatch("stage")));
@@ -292,7 +296,7 @@ mod tests {
         let session = Some("tab".to_string());
         let bound = judge(Payload { session, ..payload("s") }, None).unwrap();
         assert_eq!(bound.check(&event("s", "ann", "tab")), Ok(()));
-        // Without a session a leave would end all of the viewer's.
+        // A leave without a session would end all sessions of the viewer.
         assert_eq!(bound.check(&event("s", "ann", "")), Err(ClaimMismatch("session")));
         assert!(!format!("{bound:?}").contains("ann"));
     }

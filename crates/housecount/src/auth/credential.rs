@@ -1,7 +1,7 @@
-//! What a WebSocket or a stream of counts was opened with, and when it has to end because of that.
+//! Credentials of open connections: WebSockets and streams of counts, and when they must close.
 //!
-//! A request is judged once. What stays open is judged again when its token ends and when keys
-//! change, by the same keys that the next request would be judged by.
+//! A request is checked once. An open connection is checked again when its token expires, and when
+//! keys change. It is checked against the same keys as the next request.
 
 use std::time::Duration;
 
@@ -13,34 +13,34 @@ use super::operators::OperatorKey;
 use super::{Auth, Scope};
 use crate::clock;
 
-/// Time between two looks at the clock by a token that ends later: the machine's clock may be set
-/// meanwhile.
+/// Interval at which a wait for a token's expiry reads the clock again. The machine's clock may be
+/// set meanwhile.
 const LOOK_EVERY_MS: u64 = 60_000;
 
-/// Identifies a key by what it is and not by where it is from: the start of a SHA-256.
+/// Id of a key: the start of a SHA-256. It covers the key itself, not the place that it comes from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct KeyId(pub [u8; 16]);
 
-/// What an open connection was let in with.
+/// Credential that an open connection was admitted with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credential {
     /// A viewer's token.
     Token {
-        /// Its end, with the leeway.
+        /// Expiry, with the leeway.
         ends: UnixMs,
         /// The key that signed it.
         key: KeyId,
     },
     /// An operator's key.
     Operator {
-        /// The key, as its hash.
+        /// Hash of the key.
         key: OperatorKey,
-        /// What it has to be good for.
+        /// Scope that the key must have.
         scope: Scope,
     },
 }
 
-/// Why a credential is no longer good.
+/// Reason why a credential is not valid any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CredentialEnd {
     /// The token has expired.
@@ -50,7 +50,7 @@ pub enum CredentialEnd {
 }
 
 impl Auth {
-    /// Waits until a credential is no longer good.
+    /// Waits until a credential is not valid any more.
     pub async fn ended(&self, credential: &Credential) -> CredentialEnd {
         match credential {
             Credential::Token { ends, key } => {
@@ -69,8 +69,10 @@ impl Auth {
     }
 }
 
-/// Waits until the answer is yes. It is asked now, since keys may have changed since the connection
-/// was let in, and after each change.
+/// Waits until `is_gone` returns true.
+///
+/// The first check is immediate, because keys may have changed since the connection was admitted.
+/// Further checks follow each change.
 async fn gone(mut changes: watch::Receiver<()>, is_gone: impl Fn() -> bool) {
     loop {
         changes.mark_unchanged();
@@ -78,7 +80,7 @@ async fn gone(mut changes: watch::Receiver<()>, is_gone: impl Fn() -> bool) {
             return;
         }
         if changes.changed().await.is_err() {
-            // No key changes any more.
+            // The sender is dropped, so no key changes any more.
             return std::future::pending().await;
         }
     }
@@ -95,7 +97,7 @@ async fn reached(ends: UnixMs) {
     }
 }
 
-/// Waits for the end of a credential, if there is one; else for ever.
+/// Waits for the end of a credential, or forever without a credential.
 pub async fn end_of<F: Future<Output = CredentialEnd> + Unpin>(
     ended: &mut Option<F>,
 ) -> CredentialEnd {
@@ -119,7 +121,7 @@ mod tests {
 
     const SECRET: &str = "secret:a secret that is long enough to be one of ours";
 
-    /// Files of keys that are followed, on a clock of the test's own.
+    /// Files of viewers' and operators' keys that are reloaded, on the test's paused clock.
     struct Files {
         auth: Arc<Auth>,
         viewers: NamedTempFile,
@@ -148,7 +150,7 @@ mod tests {
             Files { auth, viewers, operators, _stop }
         }
 
-        /// How the credential ends, if it does so in time.
+        /// Waits for the end of the credential; `None` if it doesn't end within `OUTLIVE_MS_MAX`.
         async fn end(&self, credential: &Credential) -> Option<CredentialEnd> {
             const { assert!(KEYS_LOOK_MS < OUTLIVE_MS_MAX) };
             timeout(Duration::from_millis(OUTLIVE_MS_MAX), self.auth.ended(credential)).await.ok()
@@ -179,7 +181,7 @@ mod tests {
         std::fs::write(files.operators.path(), &second).unwrap();
         assert_eq!(files.end(&removed).await, Some(CredentialEnd::KeyRemoved));
         assert_eq!(files.end(&kept).await, None);
-        // A key that is no longer for this is as good as none.
+        // A key that has lost the scope is refused as if it were removed.
         std::fs::write(files.operators.path(), second.replace("read", "beats")).unwrap();
         assert_eq!(files.end(&kept).await, Some(CredentialEnd::KeyRemoved));
         assert!(!format!("{kept:?}").contains("sha"));
@@ -196,7 +198,7 @@ mod tests {
             files.auth.viewers.verify(&token(kid, secret)).unwrap().credential()
         };
         let (first, second) = (credential("one", one), credential("two", two));
-        // The same keys, written in another way, and another one beside them.
+        // The same keys in another notation, with a third one beside them.
         let more = format!(
             r#"{{ "keys": [ {}, {}, {} ] }}"#,
             jwk("two", two),
@@ -208,7 +210,7 @@ mod tests {
         std::fs::write(files.viewers.path(), jwk("two", two)).unwrap();
         assert_eq!(files.end(&first).await, Some(CredentialEnd::KeyRemoved));
         assert_eq!(files.end(&second).await, None);
-        // Of the same name, and another key.
+        // Another key under the same name.
         std::fs::write(files.viewers.path(), jwk("two", one)).unwrap();
         assert_eq!(files.end(&second).await, Some(CredentialEnd::KeyRemoved));
     }

@@ -1,9 +1,9 @@
-//! Viewers who have shown a token, where tokens are optional: while one of theirs lasts, nothing is
-//! said in their name without one.
+//! Viewers who have shown a token, where tokens are optional. Until the last token of such a viewer
+//! expires, no event is accepted in the viewer's name without one.
 //!
-//! A node knows those who have shown it theirs; other nodes don't. Kept as in `proven`: a keyed
-//! hash and an end, bounded, and what is forgotten for want of room is known again with the
-//! viewer's next heartbeat.
+//! Each node knows only the viewers whose tokens it has seen itself. As in `verified`, an entry is
+//! a keyed hash and an expiry, and their number is bounded. An entry that was evicted comes back
+//! with the viewer's next heartbeat.
 
 use housecount_core::event::EventKind;
 use housecount_core::time::UnixMs;
@@ -11,7 +11,7 @@ use housecount_core::time::UnixMs;
 use super::verified::{CacheKey, VerifiedCache};
 use crate::ingest::UnstampedEvent;
 
-/// Viewers who have shown a token that has not ended yet.
+/// Viewers who have shown a token that has not expired yet.
 #[derive(Debug, Default)]
 pub struct Holders(VerifiedCache);
 
@@ -21,17 +21,18 @@ impl Holders {
         self.0.hash_token(viewer.as_bytes()).with_event(&nothing)
     }
 
-    /// A viewer has shown a token that ends then.
+    /// Records that a viewer has shown a token that expires at `ends`.
     pub fn note(&self, viewer: &str, ends: UnixMs, now: UnixMs) {
         self.0.extend(self.mark(viewer), ends, now);
     }
 
-    /// Whether a token that the viewer has shown lasts still.
+    /// Whether a token that the viewer has shown is still valid.
     pub fn has(&self, viewer: &str, now: UnixMs) -> bool {
         self.0.until(self.mark(viewer), now).is_some()
     }
 
-    /// Keys have changed: a token that was shown may be good no longer.
+    /// Removes all holders. Called when keys change, because a token that was shown may not be
+    /// valid any more.
     pub fn forget(&self) {
         self.0.clear();
     }

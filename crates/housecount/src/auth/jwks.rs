@@ -1,5 +1,5 @@
-//! A JWKS URL: fetched over https (or http on this machine) by the one client, bounded in bytes and
-//! time.
+//! A JWKS URL. The shared client fetches it over https (or http on this machine), bounded in bytes
+//! and time.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -13,35 +13,35 @@ use parking_lot::Mutex;
 use crate::client;
 use crate::service_url::ServiceUrl;
 
-/// Source of verification keys: a JWKS URL and the last answer's hash.
+/// Source of verification keys: a JWKS URL, and the hash of its last answer.
 #[derive(Debug)]
 pub struct Jwks {
     url: ServiceUrl,
-    /// What it said last.
+    /// Hash of the last answer.
     last: Mutex<Option<[u8; 32]>>,
 }
 
 impl Jwks {
-    /// The keys at a URL that has been checked.
+    /// Creates the source of keys at a URL that has been checked.
     pub fn new(url: ServiceUrl) -> Jwks {
         Jwks { url, last: Mutex::default() }
     }
 
-    /// Where it is.
+    /// The URL.
     pub fn url(&self) -> &ServiceUrl {
         &self.url
     }
 
-    /// Whether it says something else than the last time.
+    /// Whether the answer differs from the one before.
     pub fn has_changed(&self, digest: [u8; 32]) -> bool {
         self.last.lock().replace(digest) != Some(digest)
     }
 
-    /// What it says now. Nothing is kept open: it is asked every few minutes. A redirect isn't
-    /// followed.
+    /// Fetches the JWKS. No connection is kept open, since the next fetch is minutes later.
+    /// Redirects aren't followed.
     ///
     /// # Errors
-    /// One line that says why there is nothing.
+    /// Returns one line of text that says why the fetch failed.
     pub async fn fetch(&self) -> Result<String, String> {
         match tokio::time::timeout(Duration::from_millis(JWKS_WAIT_MS_MAX), self.get()).await {
             Ok(answer) => answer,
@@ -65,10 +65,11 @@ impl Jwks {
     }
 }
 
-/// Parses a JWKS URL: whoever can answer in its place makes the tokens.
+/// Parses a JWKS URL. The scheme is restricted, because a server that can answer in the URL's place
+/// can issue tokens.
 ///
 /// # Errors
-/// What is wrong with it, without any of it.
+/// Returns a text that says what is wrong, without any part of the URL.
 pub fn parse(url: &str) -> Result<ServiceUrl, &'static str> {
     let wrong = "it is https://HOST/PATH, or http:// on this machine (127.0.0.1, localhost)";
     if url.contains('@') {

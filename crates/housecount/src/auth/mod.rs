@@ -1,8 +1,8 @@
-//! Who may do what: viewers by tokens that their platform signs, operators by keys that are kept as
+//! Authentication: viewers by tokens that their platform signs, operators by keys that are kept as
 //! hashes.
 //!
-//! It knows nothing of HTTP, and says nothing of a token or key in an error, in a log line or to
-//! `Debug`. What it doesn't know it refuses: keys that were never loaded let nobody in.
+//! This module doesn't depend on HTTP. It never shows a token or a key in an error, in a log line
+//! or in `Debug`. It refuses what it doesn't know, so keys that were never loaded admit no caller.
 
 mod claims;
 mod credential;
@@ -27,19 +27,19 @@ pub use self::verified::TokenHash;
 pub use self::viewers::ViewerAuth;
 use crate::service_url::ServiceUrl;
 
-/// Whether players need tokens.
+/// Policy that decides whether players need tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Policy {
-    /// Tokens are not looked at.
+    /// Tokens are ignored.
     #[default]
     Off,
-    /// A token, if there is one, must be right.
+    /// A token may be missing, but a token that is sent must be valid.
     Optional,
-    /// There must be one.
+    /// Every player needs a token.
     Required,
 }
 
-/// Text that is never shown.
+/// Text that `Debug` never shows.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secret(pub String);
 
@@ -49,46 +49,46 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// What tokens are judged by.
+/// Rules that tokens are checked by.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TokenRules {
-    /// Whom they must be for; `None`: they must name nobody.
+    /// Audience that tokens must name. With `None` a token must not name an audience.
     pub audience: Option<String>,
-    /// By how much clocks may differ.
+    /// Greatest difference between two clocks, in ms.
     pub leeway_ms: u64,
 }
 
-/// The settings about it.
+/// Settings of authentication.
 #[derive(Clone, Debug, Default)]
 pub struct AuthSettings {
-    /// `auth.viewer`
+    /// `auth.viewer`.
     pub viewer: Policy,
-    /// `auth.viewer_keys`: a file's name, or the keys themselves
+    /// `auth.viewer_keys`: a file's name, or the keys themselves.
     pub viewer_keys: Option<Secret>,
-    /// `auth.viewer_jwks_url`
+    /// `auth.viewer_jwks_url`.
     pub viewer_jwks_url: Option<ServiceUrl>,
-    /// `auth.audience` and `auth.leeway`
+    /// `auth.audience` and `auth.leeway`.
     pub rules: TokenRules,
-    /// `auth.operator_keys`
+    /// `auth.operator_keys`.
     pub operator_keys: Option<PathBuf>,
 }
 
-/// Why a token isn't taken.
+/// Reason why a token is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenError {
-    /// There is none, and one is needed.
+    /// The request has no token, and it needs one.
     Missing,
-    /// There is none, and the viewer has shown one that lasts.
+    /// The request has no token, and the viewer has shown one that is still valid.
     Shown,
-    /// It is none that anybody could take.
+    /// The token is malformed or invalid. The text says why.
     Invalid(&'static str),
-    /// It is signed by a key that isn't known.
+    /// The key that signed the token isn't known.
     UnknownKey,
-    /// It was good.
+    /// The token has expired.
     Expired,
-    /// No keys are known yet: it may well be right.
+    /// No keys have been fetched yet, so the token may be valid.
     KeysUnavailable,
-    /// It is good, and for something else.
+    /// The token is valid, but doesn't cover this event.
     Mismatch(ClaimMismatch),
 }
 
@@ -98,18 +98,19 @@ impl From<ClaimMismatch> for TokenError {
     }
 }
 
-/// What a look at a file of keys found.
+/// Result of reloading a file of keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum KeyChanges {
-    /// The text of the last look, or no file.
+    /// The text is unchanged, or no file is set.
     Nothing,
-    /// Other keys, so many.
+    /// Number of keys, which are new.
     Keys(usize),
 }
 
 impl KeyChanges {
-    /// Says it, where it may surprise: without keys nobody is let in. `news`: also that there are
-    /// other keys.
+    /// Logs a file without keys, since such a file admits no caller.
+    ///
+    /// `news`: also logs that keys have changed.
     fn log(self, whose: &str, news: bool) {
         match self {
             KeyChanges::Keys(0) => {
@@ -129,14 +130,14 @@ impl KeyChanges {
 /// Authentication of viewers by tokens, and of operators by keys.
 #[derive(Debug)]
 pub struct Auth {
-    /// Viewers' tokens.
+    /// Tokens of viewers.
     pub viewers: ViewerAuth,
-    /// Operators' keys.
+    /// Keys of operators.
     pub operators: OperatorKeys,
 }
 
 impl Auth {
-    /// By these settings, with no keys yet.
+    /// Creates the authentication of these settings, without keys yet.
     #[must_use]
     pub fn new(settings: &AuthSettings) -> Auth {
         Auth {
@@ -145,10 +146,10 @@ impl Auth {
         }
     }
 
-    /// Loads the keys that are in files.
+    /// Loads the keys from files.
     ///
     /// # Errors
-    /// One line that names the setting, the file and what is wrong in it.
+    /// Returns one line that names the setting, the file and what is wrong in it.
     pub fn load(&self) -> Result<(), String> {
         let viewers = self.viewers.load().map_err(|e| format!("`auth.viewer_keys`: {e}"))?;
         let operators = self.operators.load().map_err(|e| format!("`auth.operator_keys`: {e}"))?;
@@ -157,7 +158,7 @@ impl Auth {
         Ok(())
     }
 
-    /// Follows the files and the JWKS URL until `stop`. What can't be read, or is wrong, changes
+    /// Reloads the files and the JWKS URL until `stop`. An unreadable or wrong file changes
     /// nothing.
     pub async fn reload_loop(&self, mut stop: watch::Receiver<bool>) {
         tokio::select! {
@@ -168,8 +169,10 @@ impl Auth {
         }
     }
 
-    /// Files are small, and read whole each time: an edit within one tick of a file system's clock,
-    /// or a mount that is swapped, is seen too.
+    /// Reloads the files of keys forever.
+    ///
+    /// Files are small, so each is read whole every time. This also notices an edit within one tick
+    /// of the file system's clock, and a mount that is swapped.
     async fn reload_files(&self) {
         let mut changes = [None, None];
         loop {
@@ -181,7 +184,7 @@ impl Auth {
                         changes[at] = None;
                         changed.log(["viewers", "operators"][at], true);
                     }
-                    // Once an outage is enough.
+                    // One line per outage is enough.
                     Err(error) if changes[at].as_ref() != Some(&error) => {
                         tracing::warn!(%error, "keys can't be read; going on with those before");
                         changes[at] = Some(error);
@@ -193,7 +196,7 @@ impl Auth {
     }
 }
 
-/// A small file's text.
+/// Reads a small file.
 pub(crate) fn read_file(path: &Path) -> Result<String, String> {
     use std::io::Read;
     let failed = |e: std::io::Error| format!("{}: {e}", path.display());
@@ -203,11 +206,11 @@ pub(crate) fn read_file(path: &Path) -> Result<String, String> {
     if text.len() > KEYS_BYTES_MAX {
         return Err(format!("{}: it has more than {KEYS_BYTES_MAX} bytes", path.display()));
     }
-    // Some editors put a mark of their own in front (BOM).
+    // Some editors write a byte order mark (BOM) at the start.
     Ok(text.strip_prefix('\u{feff}').map_or(text.clone(), str::to_string))
 }
 
-/// SHA-256 of some bytes.
+/// Computes the SHA-256 of some bytes.
 fn digest(bytes: &[u8]) -> [u8; 32] {
     let mut digest = [0; 32];
     digest.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, bytes).as_ref());

@@ -1,9 +1,9 @@
-//! Operators' keys: several, named, each with scopes, kept as hashes in a file that may change at
-//! any time.
+//! Operators' keys: several, named, each with scopes. Their hashes are kept in a file that may
+//! change at any time.
 //!
-//! A key is 256 random bits, so its plain SHA-256 is as good as a slow hash: nobody tries 2^255 of
-//! them, at whatever speed. (Slow hashes are for passwords, which people choose; here they would
-//! cost each request milliseconds, and others could make us pay them.)
+//! A key is 256 random bits, so its plain SHA-256 is as good as a slow hash. No attacker can try
+//! 2^255 of them, at any speed. (Slow hashes are for passwords, which people choose. Here they
+//! would cost each request milliseconds, and strangers could make a node spend them.)
 
 use std::fmt;
 use std::path::PathBuf;
@@ -18,20 +18,19 @@ use tokio::sync::watch;
 use super::{Credential, KeyChanges, digest, read_file};
 use crate::rng;
 
-/// In front of every key: whoever finds one in the wrong place knows what it is, and it can't be
-/// taken for a token.
+/// Prefix of every key. A leaked key is recognized by it, and a key can't be taken for a token.
 const PREFIX: &str = "hck_";
 
-/// What a key may be used for. None contains another.
+/// Scope of a key. No scope contains another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// Counts, who watches, history, watch time, metrics.
+    /// Reads counts, viewers, history, watch time and metrics.
     Read,
-    /// Configure stages.
+    /// Configures stages.
     Stages,
-    /// Snapshots and restores by hand.
+    /// Starts snapshots and restores by hand.
     Admin,
-    /// Heartbeats in the name of any viewer.
+    /// Sends heartbeats in the name of any viewer.
     Beats,
 }
 
@@ -39,7 +38,7 @@ pub enum Scope {
 pub const SCOPES: [Scope; 4] = [Scope::Read, Scope::Stages, Scope::Admin, Scope::Beats];
 
 impl Scope {
-    /// As it is written.
+    /// Name of the scope, as the file of keys has it.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -72,12 +71,12 @@ impl FromStr for Scope {
     }
 }
 
-/// Why a key isn't taken.
+/// Reason why a key is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyError {
-    /// Nobody has it.
+    /// No operator has this key.
     Unknown,
-    /// It is good, but not for this.
+    /// The key is valid, but lacks this scope.
     MissingScope(Scope),
 }
 
@@ -91,16 +90,16 @@ struct Operator {
 #[derive(Debug)]
 pub struct OperatorKeys {
     file: Option<PathBuf>,
-    /// What the file said last.
+    /// Hash of the file's text when it was last loaded.
     loaded: Mutex<Option<[u8; 32]>>,
     keys: RwLock<Vec<Operator>>,
-    /// When a refusal for want of keys was last written to the log, by `clock::mono_ms`.
+    /// Time of the last log line about a refusal for want of keys, by `clock::mono_ms`.
     refusal_line: Mutex<Option<u64>>,
-    /// Tells what is open that keys have changed.
+    /// Notifies open connections that keys have changed.
     changed: watch::Sender<()>,
 }
 
-/// A key as it is compared: its hash.
+/// Hash of a key, the form in which keys are compared.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct OperatorKey([u8; 32]);
 
@@ -122,8 +121,9 @@ impl OperatorKeys {
         }
     }
 
-    /// Whether a call that is refused for want of keys is worth a line in the log: one in
-    /// [`REFUSAL_LINE_MS_MIN`]. `now_ms`: of `clock::mono_ms`.
+    /// Whether a call that is refused for want of keys is due a log line.
+    ///
+    /// One line is due per [`REFUSAL_LINE_MS_MIN`]. `now_ms` comes from `clock::mono_ms`.
     pub fn is_refusal_line_due(&self, now_ms: u64) -> bool {
         let mut last = self.refusal_line.lock();
         let is_due = last.is_none_or(|last| now_ms.saturating_sub(last) >= REFUSAL_LINE_MS_MIN);
@@ -139,13 +139,13 @@ impl OperatorKeys {
         self.file.is_some()
     }
 
-    /// Loads the file. One without keys lets nobody in: so the last key is taken back.
+    /// Loads the file. A file without keys admits no operator, so the last key can be revoked too.
     ///
     /// # Errors
-    /// It can't be read, or is wrong: the keys before stay.
+    /// Returns a text if the file can't be read or is wrong. The keys before stay.
     pub(super) fn load(&self) -> Result<KeyChanges, String> {
         let Some(path) = &self.file else { return Ok(KeyChanges::Nothing) };
-        // A key in the place of its file's name is not repeated.
+        // A key that was set in the place of the file's name is not repeated in the error.
         if path.to_str().is_some_and(|name| name.starts_with(PREFIX)) && !path.exists() {
             return Err("a key stands where the name of the file of keys belongs".to_string());
         }
@@ -162,12 +162,12 @@ impl OperatorKeys {
         Ok(KeyChanges::Keys(count))
     }
 
-    /// Told after each change of the keys.
+    /// Returns a receiver that is notified of each change of the keys.
     pub(super) fn changes(&self) -> watch::Receiver<()> {
         self.changed.subscribe()
     }
 
-    /// Whether a key may do this.
+    /// Checks that a key has a scope.
     ///
     /// # Errors
     /// See [`KeyError`].
@@ -175,8 +175,8 @@ impl OperatorKeys {
         self.judge(&OperatorKey(digest(key.as_bytes())), scope)
     }
 
-    /// As [`check`](Self::check); returns what a connection that is let in with the key stays open
-    /// by.
+    /// Checks a key as [`check`](Self::check) does, and returns the credential of a connection that
+    /// it admits.
     ///
     /// # Errors
     /// See [`KeyError`].
@@ -185,7 +185,7 @@ impl OperatorKeys {
         self.judge(&key, scope).map(|()| Credential::Operator { key, scope })
     }
 
-    /// Compares a key with all of them, in a time that says nothing about where they differ.
+    /// Compares a key with all keys, in a time that doesn't reveal where they differ.
     pub(super) fn judge(
         &self,
         OperatorKey(hash): &OperatorKey,
@@ -205,7 +205,7 @@ impl OperatorKeys {
     }
 }
 
-/// The file, as people write it.
+/// The file of keys, as operators write it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -263,7 +263,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A new key, which is shown once, and its entry for the file.
+/// Creates a key, which is shown once, and its entry for the file.
 #[must_use]
 pub fn new_key(name: &str, scopes: &[Scope]) -> (String, String) {
     let random: Vec<u8> = (0..32).map(|_| rng::random::<u8>()).collect();
@@ -328,7 +328,7 @@ mod tests {
         for empty in ["", "\n", "# nobody\n", "\u{feff}"] {
             assert_eq!(load(&format!("\u{feff}{entry}")), Ok(KeyChanges::Keys(1)));
             assert_eq!(operators.check(&key, Scope::Read), Ok(()));
-            // What is wrong, or can't be read, changes nothing.
+            // A file that is wrong or can't be read changes nothing.
             assert!(load("[[key]]\nname = ").is_err());
             assert!(load(&entry.replace("read", "reed")).is_err());
             assert_eq!(operators.check(&key, Scope::Read), Ok(()));
@@ -355,7 +355,7 @@ mod tests {
                 "[[key]]\nname = \"a\"\nscope = \"read\"\n".to_string(),
                 "line 3: unknown field `scope`",
             ),
-            // OPERATOR_KEYS_MAX
+            // One more than `OPERATOR_KEYS_MAX`.
             (many, "at most 256"),
         ] {
             let error = parse(&text).unwrap_err();

@@ -1,17 +1,21 @@
-//! What players have proven they may say, so that a token is verified once and not with every
-//! heartbeat.
+//! Cache of verified tokens, so that a token is verified once and not with every heartbeat.
 //!
-//! Kept is a keyed hash of a token and what was said with it, and when the token ends: that the
-//! same bytes come again is all that is asked. The hash is SipHash-2-4 of 128 bits, whose key
-//! nobody knows and whose values nobody sees. Half of it is compared: whoever guesses finds one
-//! that is there once in 2^60 attempts. Only what a key has signed gets in.
+//! An entry is a keyed hash of a token and an event, and the token's expiry. A lookup only asks
+//! whether the same bytes came before. The hash is SipHash-2-4 of 128 bits. Its key is random and
+//! is never shown, and its values never leave the process. Half of it is compared, so an attacker
+//! finds an entry once in 2^60 guesses. Only a token that a key has signed gets an entry.
 //!
-//! It lies in a table, in a line that follows from the token alone, so that it is on its way from
-//! memory before anybody knows what is said; if there is no room, in one that follows from the
-//! other half of the hash. A line has eight, and an entry two words: its end, and the half that is
-//! compared, mixed with its end, so that what two writers who meet leave behind fits nothing. Where
-//! both lines are full, what ends first is forgotten, and verified anew; or what came before the
-//! table doubled, and is looked for in other lines since.
+//! The table consists of lines. The hash of the token alone chooses the first line of an entry, so
+//! that it is prefetched before the event is known. If the first line is full, the other half of
+//! the hash chooses a second one.
+//!
+//! A line has eight entries of two words: the expiry, and the half of the hash that is compared.
+//! The second is XORed with the first, so that a race of two writers leaves an entry that matches
+//! no hash.
+//!
+//! Where both lines are full, the entry that expires first is evicted, and its token is verified
+//! again. Entries that belong to another line, because the table has doubled since, are replaced
+//! first.
 
 use std::hash::Hasher;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,26 +28,26 @@ use crate::cache_table::CacheLineTable;
 use crate::ingest::UnstampedEvent;
 use crate::rng;
 
-/// Entries of a line.
+/// Entries per line.
 const WAYS: usize = 8;
-/// Lines of the table at first: 32 KiB.
+/// Initial number of lines: 32 KiB.
 const LINES_MIN: usize = 1 << 8;
-/// Bits of an end, in Unix ms: until the year 2109. Above are as many bits of what says its line as
-/// it has room for.
+/// Bits of an expiry in Unix ms, which last until the year 2109. The bits above hold the part of
+/// the hash that chooses the line.
 const END_BITS: u32 = 42;
 
 const _: () = assert!(VERIFIED_TOKENS_MAX / WAYS <= 1 << (64 - END_BITS));
 
-/// Cache of verified tokens, as keyed hashes of a token and its claims.
+/// Cache of verified tokens, as keyed hashes of a token and the event that it allowed.
 #[derive(Debug)]
 pub struct VerifiedCache {
     key: HashKey,
-    /// How often all was forgotten.
+    /// Number of times that the cache was cleared.
     epoch: AtomicU64,
     lines: CacheLineTable<CacheLine>,
 }
 
-/// Never shown.
+/// Key of the hash. `Debug` never shows it.
 struct HashKey([u8; 16]);
 
 impl std::fmt::Debug for HashKey {
@@ -52,7 +56,7 @@ impl std::fmt::Debug for HashKey {
     }
 }
 
-/// A token that has come; it isn't known yet what is said with it.
+/// Hash of a token, to which the event is yet to be added.
 #[derive(Clone)]
 pub struct TokenHash {
     epoch: u64,
@@ -60,13 +64,13 @@ pub struct TokenHash {
     hasher: SipHasher24,
 }
 
-/// What was said, and with which token.
+/// Hash of an event and the token that it came with.
 #[derive(Clone, Copy)]
 pub struct CacheKey {
     epoch: u64,
-    /// Where it lies if there is room.
+    /// Hash that chooses the first line.
     near: u64,
-    /// Where else.
+    /// Hash that chooses the second line.
     far: u64,
     tag: u64,
 }
@@ -75,16 +79,16 @@ pub struct CacheKey {
 #[repr(align(128))]
 struct CacheLine([CacheEntry; WAYS]);
 
-/// Never used: zero.
+/// Entry of a line. An unused entry is zero.
 #[derive(Debug, Default)]
 struct CacheEntry {
-    /// Mixed with its end.
+    /// Half of the hash, XORed with `end`.
     tag: AtomicU64,
     end: AtomicU64,
 }
 
 impl CacheLine {
-    /// The entry with this tag that ends after `now`, and its end.
+    /// Finds the entry with this tag that expires after `now`, and its expiry.
     fn find(&self, tag: u64, now: UnixMs) -> Option<(&CacheEntry, UnixMs)> {
         self.0.iter().find_map(|entry| {
             let end = entry.end.load(Ordering::Relaxed);
@@ -95,7 +99,7 @@ impl CacheLine {
 }
 
 impl CacheEntry {
-    /// Ends then, in a line of this hash.
+    /// Writes the entry. `hash` is the one that chose the line.
     fn set(&self, tag: u64, hash: u64, ends: UnixMs) {
         let end = hash << END_BITS | end_ms(ends.0.min((1 << END_BITS) - 1));
         self.end.store(end, Ordering::Relaxed);
@@ -103,7 +107,7 @@ impl CacheEntry {
     }
 }
 
-/// When an entry's token ends, in Unix ms.
+/// Expiry of an entry's token, in Unix ms.
 fn end_ms(end: u64) -> u64 {
     end & ((1 << END_BITS) - 1)
 }
@@ -116,15 +120,16 @@ impl Default for VerifiedCache {
 }
 
 impl TokenHash {
-    /// What is said with it.
+    /// Adds the event that came with the token.
     pub fn with_event(mut self, event: &UnstampedEvent<'_>) -> CacheKey {
         self.hasher.write(event.viewer.as_bytes());
         self.hasher.write(event.stage.as_bytes());
         self.hasher.write(event.session.as_bytes());
-        // Where one ends and the next begins; all are shorter than a request.
+        // The lengths mark the boundaries between the three ids. Each length fits its half, since
+        // all ids are shorter than a request.
         self.hasher.write_u64((event.viewer.len() as u64) << 32 | event.stage.len() as u64);
         let hash = self.hasher.finish128();
-        // Another line, whatever the table's size.
+        // `| 1` makes the second line differ from the first at any size of the table.
         CacheKey {
             epoch: self.epoch,
             near: self.near,
@@ -135,7 +140,7 @@ impl TokenHash {
 }
 
 impl VerifiedCache {
-    /// A token has come: what is known of it is on its way from memory from now on.
+    /// Hashes a token that has arrived, and prefetches its line from memory.
     pub fn hash_token(&self, token: &[u8]) -> TokenHash {
         let mut hasher = SipHasher24::new_with_key(&self.key.0);
         let epoch = self.epoch.load(Ordering::Acquire);
@@ -147,7 +152,7 @@ impl VerifiedCache {
         TokenHash { epoch, near, hasher }
     }
 
-    /// Until when it is proven, if it is now.
+    /// Returns the expiry of an entry that is valid now.
     pub fn until(&self, mark: CacheKey, now: UnixMs) -> Option<UnixMs> {
         let here = |hash| self.lines.of(hash).find(mark.tag, now);
         if let Some((_, end)) = here(mark.near).or_else(|| here(mark.far)) {
@@ -160,12 +165,12 @@ impl VerifiedCache {
         Some(end)
     }
 
-    /// Whether nothing was forgotten since it was marked.
+    /// Whether the cache has not been cleared since this key was made.
     pub fn is_current(&self, mark: CacheKey) -> bool {
         mark.epoch == self.epoch.load(Ordering::Acquire)
     }
 
-    /// It was proven by a token that ends then.
+    /// Inserts an entry for a verified token that expires at `ends`.
     pub fn insert(&self, mark: CacheKey, ends: UnixMs, now: UnixMs) {
         let near = self.room(mark.near, now).map(|entry| (mark.near, entry));
         let free = near.or_else(|| self.room(mark.far, now).map(|entry| (mark.far, entry)));
@@ -176,7 +181,9 @@ impl VerifiedCache {
         entry.set(mark.tag, hash, ends);
     }
 
-    /// It is proven until then at least: another token for the same may have proven it before.
+    /// Extends an entry to `ends`, or inserts it.
+    ///
+    /// A later expiry stays, since another token may have written the same entry before.
     pub fn extend(&self, mark: CacheKey, ends: UnixMs, now: UnixMs) {
         let here =
             |hash| self.lines.of(hash).find(mark.tag, now).map(|(entry, end)| (hash, entry, end));
@@ -187,19 +194,21 @@ impl VerifiedCache {
         }
     }
 
-    /// Until when an entry in a line is of use: until its token ends, if it is looked for there.
+    /// Time until which an entry of a line can be found: its expiry, or zero if lookups use another
+    /// line.
     fn useful_until_ms(&self, entry: &CacheEntry, hash: u64) -> u64 {
         let end = entry.end.load(Ordering::Relaxed);
         if self.lines.same_line(end >> END_BITS, hash) { end_ms(end) } else { 0 }
     }
 
-    /// An entry of a line that is of no use to anybody.
+    /// Finds an entry of a line that is free or not useful any more.
     fn room(&self, hash: u64, now: UnixMs) -> Option<&CacheEntry> {
         self.lines.of(hash).0.iter().find(|entry| self.useful_until_ms(entry, hash) <= now.0)
     }
 
-    /// The one of a line that is of use for the shortest time; any of them (`random`), where several
-    /// are.
+    /// Returns the entry of a line that is useful for the shortest time.
+    ///
+    /// `any`, a random number, chooses among equals.
     fn first_to_end(&self, hash: u64, any: u64) -> &CacheEntry {
         let line = &self.lines.of(hash).0;
         let from = any as usize % WAYS;
@@ -208,8 +217,9 @@ impl VerifiedCache {
         &line[first % WAYS]
     }
 
-    /// Tokens are judged by something else from now on: everything is to be proven anew. What was
-    /// marked before and is proven after is of no use to anybody.
+    /// Invalidates all entries, because the keys or rules that verified them have changed.
+    ///
+    /// A key made before the call and inserted after it is never found.
     pub fn clear(&self) {
         self.epoch.fetch_add(1, Ordering::Release);
     }
@@ -257,7 +267,7 @@ mod tests {
         ] {
             assert!(!proven.contains(other, NOW));
         }
-        // Leaves are as good as beats.
+        // A token allows leaves as it allows beats.
         let leave = UnstampedEvent { kind: EventKind::Leave, ..event("s", "ann", "tab") };
         assert!(proven.contains(proven.hash_token(b"token").with_event(&leave), NOW));
         assert!(proven.is_current(ann));
@@ -267,7 +277,7 @@ mod tests {
         assert!(!format!("{proven:?}").contains(&format!("{:?}", proven.key.0)));
     }
 
-    /// Whoever is known by several tokens is known until the last of them ends.
+    /// A viewer with several tokens is known until the last of them expires.
     #[test]
     fn a_later_end_takes_the_place_of_an_earlier_one() {
         let proven = VerifiedCache::default();
@@ -277,12 +287,12 @@ mod tests {
             assert_eq!(proven.until(mark(), NOW), Some(UnixMs(until)));
         }
         assert_eq!(proven.until(mark(), UnixMs(3_000)), None);
-        // Two workers may both have found it missing.
+        // Two workers may both have missed the entry.
         proven.insert(mark(), UnixMs(4_000), NOW);
         assert_eq!(proven.until(mark(), UnixMs(3_000)), Some(UnixMs(4_000)));
     }
 
-    /// There is more room than that of the line that follows from the token alone.
+    /// An entry can use its second line as well as the first, which the token alone chooses.
     #[test]
     fn a_token_for_many_sessions_is_known_with_each() {
         let proven = VerifiedCache::default();

@@ -1,4 +1,4 @@
-//! Viewers' tokens: the keys they are verified by, and those that have been.
+//! Verification of viewers' tokens: its keys, and a cache of the tokens that passed.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,8 +20,8 @@ use super::{
 use crate::clock;
 use crate::ingest::UnstampedEvent;
 
-/// Between two fetches of the JWKS URL when nobody asks for an unknown key: a key that is taken
-/// back there is soon taken back here.
+/// Interval between two fetches of the JWKS URL when no unknown key triggers one. A key that the
+/// issuer revokes is soon revoked here.
 const REFRESH: Duration = Duration::from_secs(5 * 60);
 
 /// Verifier of viewers' tokens, with its keys and a cache of verified tokens.
@@ -32,32 +32,32 @@ pub struct ViewerAuth {
     source: Option<Secret>,
     loaded: Mutex<Loaded>,
     jwks: Option<Jwks>,
-    /// When the JWKS URL was last asked; see `clock::mono_ms`. One asks at a time, others wait for
-    /// what comes of it.
+    /// When the JWKS URL was last fetched, by `clock::mono_ms`. The lock lets one task fetch, and
+    /// others wait for its result.
     last_refresh: tokio::sync::Mutex<Option<u64>>,
-    /// How often its keys have changed.
+    /// Number of times that the fetched keys have changed.
     fetched: AtomicU64,
     keys: RwLock<KeySet>,
-    /// Tells what is open that keys have changed.
+    /// Notifies open connections that keys have changed.
     changed: watch::Sender<()>,
     proven: VerifiedCache,
     /// Empty unless tokens are optional.
     holders: Holders,
 }
 
-/// What the source said last.
+/// State of the source (file or setting) when it was last loaded.
 #[derive(Debug, Default)]
 struct Loaded {
     digest: Option<[u8; 32]>,
-    /// Whether its last keys were public ones, and no secret among them.
+    /// Whether its last keys were public ones, without a secret among them.
     are_public: bool,
 }
 
 #[derive(Debug, Default)]
 struct KeySet {
-    /// Of the file or the setting.
+    /// Keys of the file or the setting.
     own: Vec<VerificationKey>,
-    /// Of the JWKS URL; `None` until it has answered once.
+    /// Keys of the JWKS URL; `None` until it has answered once.
     published: Option<Vec<VerificationKey>>,
 }
 
@@ -84,18 +84,19 @@ impl ViewerAuth {
         }
     }
 
-    /// Whether tokens are needed, or looked at.
+    /// Policy that decides whether tokens are needed, or checked at all.
     #[must_use]
     pub fn policy(&self) -> Policy {
         self.policy
     }
 
-    /// Loads the keys of the file or the setting. A node that runs on public keys takes no secret:
-    /// whoever can write a file that is served by a web server, or by mistake, would else make
-    /// tokens.
+    /// Loads the keys of the file or the setting.
+    ///
+    /// A node that runs on public keys rejects a secret. Otherwise anyone who can write a file that
+    /// a web server serves could issue tokens, and so could a mistake.
     ///
     /// # Errors
-    /// They can't be read, or can't be used: those before stay.
+    /// Returns a text if the keys can't be read or used. The keys before stay.
     pub(super) fn load(&self) -> Result<KeyChanges, String> {
         let Some(source) = &self.source else { return Ok(KeyChanges::Nothing) };
         let (text, named) = key_text(source)?;
@@ -118,13 +119,14 @@ impl ViewerAuth {
             return Err(format!("{named}: {why}"));
         }
         self.change(|keys| keys.own = own);
-        // Without any keys it stays what it was: two steps lead no further than one.
+        // A file without keys keeps the state: two steps must not allow what one step doesn't.
         let are_public = if count == 0 { loaded.are_public } else { !has_secret };
         *loaded = Loaded { digest: now, are_public };
         Ok(KeyChanges::Keys(count))
     }
 
-    /// What was proven by other keys is proven anew.
+    /// Changes the keys and clears both caches, so that tokens are verified again with the new
+    /// keys.
     fn change(&self, change: impl FnOnce(&mut KeySet)) {
         let mut keys = self.keys.write();
         change(&mut keys);
@@ -134,23 +136,25 @@ impl ViewerAuth {
         self.changed.send_replace(());
     }
 
-    /// Told after each change of the keys.
+    /// Returns a receiver that is notified of each change of the keys.
     pub(super) fn changes(&self) -> watch::Receiver<()> {
         self.changed.subscribe()
     }
 
-    /// Whether tokens are verified by this key now.
+    /// Whether this key verifies tokens now.
     pub(super) fn has_key(&self, id: KeyId) -> bool {
         self.keys.read().all().any(|key| key.id() == id)
     }
 
-    /// A token has come, of which it will be asked what its bearer may say.
+    /// Hashes a token that has arrived, before its event is known.
     pub fn presented(&self, token: &[u8]) -> TokenHash {
         self.proven.hash_token(token)
     }
 
-    /// That the bearer of a token may say this now: known, where it was said before with the same
-    /// token. `hash_token`: it, before.
+    /// Checks that the bearer of a token may send this event now.
+    ///
+    /// An event that the same token was accepted with before is found in the cache. `presented` is
+    /// the hash of the token.
     ///
     /// # Errors
     /// See [`TokenError`].
@@ -160,7 +164,8 @@ impl ViewerAuth {
         presented: TokenHash,
         event: &UnstampedEvent<'_>,
     ) -> Result<(), TokenError> {
-        // Marked before it is verified: by keys that are replaced meanwhile nothing is proven.
+        // The key is made before the token is verified, so that keys that are replaced meanwhile
+        // leave no entry behind.
         let (mark, now) = (presented.with_event(event), clock::wall_clock());
         if let Some(ends) = self.proven.until(mark, now) {
             if self.policy != Policy::Optional {
@@ -179,12 +184,13 @@ impl ViewerAuth {
         Ok(())
     }
 
-    /// What a token claims, if it is good now.
+    /// Verifies a token, and returns its claims if it is valid now.
     ///
     /// # Errors
     /// See [`TokenError`].
     pub fn verify(&self, token: &str) -> Result<Claims, TokenError> {
-        // To its end: what is noted by a key that is then taken away is forgotten with it.
+        // Held to the end of the function, so that a key that is removed meanwhile also removes the
+        // holder.
         let keys = self.keys.read();
         let (payload, key) = jwt::verify(token, keys.all())?;
         let claims = Claims::validate(payload, &self.rules, clock::wall_clock())?.signed_by(key);
@@ -192,19 +198,20 @@ impl ViewerAuth {
         Ok(claims)
     }
 
-    /// A viewer has shown a token that ends then: where tokens are optional, it needs one from now
-    /// on until then.
+    /// Records that a viewer has shown a token that expires at `ends`.
+    ///
+    /// Where tokens are optional, the viewer needs one from now until then.
     pub fn note_holder(&self, viewer: &str, ends: UnixMs) {
         if self.policy == Policy::Optional {
             self.holders.note(viewer, ends, clock::wall_clock());
         }
     }
 
-    /// That something may be said in a viewer's name without a token.
+    /// Checks that an event without a token may be accepted in a viewer's name.
     ///
     /// # Errors
-    /// [`TokenError::Missing`]; where tokens are optional, [`TokenError::Shown`] for a viewer who
-    /// has one.
+    /// Returns [`TokenError::Missing`] where tokens are required. Where they are optional, returns
+    /// [`TokenError::Shown`] for a viewer who has shown one.
     pub fn authorize_without_token(&self, viewer: &str) -> Result<(), TokenError> {
         match self.policy {
             Policy::Off => Ok(()),
@@ -216,8 +223,8 @@ impl ViewerAuth {
         }
     }
 
-    /// What a token claims, if it is good now. If its key isn't known, the JWKS URL is asked for
-    /// it, unless that was done just now.
+    /// Verifies a token. If its key isn't known, the JWKS URL is fetched, unless that was done just
+    /// now.
     ///
     /// # Errors
     /// See [`TokenError`].
@@ -228,7 +235,7 @@ impl ViewerAuth {
             return verified;
         };
         let asked = self.last_refresh.lock().await;
-        // Whoever was before us may have found it.
+        // A task that held the lock before may have fetched the key.
         if self.fetched.load(Ordering::Relaxed) == fetched {
             self.refresh_if_due(asked).await;
         }
@@ -248,7 +255,7 @@ impl ViewerAuth {
         }
     }
 
-    /// Asks the JWKS URL. What it doesn't answer changes nothing.
+    /// Fetches the JWKS URL. A failure changes nothing.
     async fn refresh_jwks(&self) {
         let Some(jwks) = &self.jwks else { return };
         let read = jwks.fetch().await.and_then(|text| {
@@ -278,7 +285,7 @@ impl ViewerAuth {
         }
     }
 
-    /// Asks the JWKS URL now and then, for ever.
+    /// Fetches the JWKS URL at intervals, forever.
     pub(super) async fn refresh_loop(&self) {
         if self.jwks.is_none() {
             return std::future::pending().await;
@@ -292,16 +299,16 @@ impl ViewerAuth {
     }
 }
 
-/// The text of the keys that `auth.viewer_keys` has or names, and where it is from.
+/// Returns the text of the keys that `auth.viewer_keys` holds or names, and its source.
 ///
 /// # Errors
-/// The file can't be read.
+/// Returns a text if the file can't be read.
 pub fn key_text(Secret(source): &Secret) -> Result<(String, String), String> {
     if jwt::is_inline(source) {
         return Ok((source.clone(), "the setting".to_string()));
     }
     let path = Path::new(source);
-    // What names no file may be a secret without `secret:` in front of it, and isn't repeated.
+    // A value that names no file may be a secret without `secret:` before it, so it isn't repeated.
     std::fs::metadata(path).map_err(|e| {
         format!("it names no file that can be read ({}); write a secret as secret:TEXT", e.kind())
     })?;

@@ -1,7 +1,7 @@
 //! Time zones by their IANA names, and their calendar days and months.
 //!
-//! The zones come with the binary and from nowhere else: a bare machine has none, and every machine
-//! must export the same.
+//! The zone data is compiled into the binary and comes from no other source. A bare machine has
+//! none, and every machine must export the same.
 
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
@@ -25,23 +25,23 @@ pub struct ZoneError {
     nearest: String,
 }
 
-/// What calendar periods are.
+/// Unit of a calendar period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PeriodUnit {
-    /// Days, of 23 and 25 hours too.
+    /// Calendar days, which may have 23 or 25 hours.
     Day,
     /// Calendar months.
     Month,
 }
 
-/// A calendar day or month, as far as it is within a range.
+/// A calendar day or month, clipped to a range.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Period {
-    /// Such as `2026-10` or `2026-10-25`.
+    /// Name, such as `2026-10` or `2026-10-25`.
     pub name: String,
-    /// When it begins, also where that is before the range.
+    /// Start of the whole period, even if that is before the range.
     pub starts_at: UnixMs,
-    /// The part of it within the range.
+    /// Part of the period within the range.
     pub span: Span,
 }
 
@@ -52,10 +52,10 @@ impl Zone {
         Zone(TimeZone::UTC)
     }
 
-    /// The zone of an IANA name, in any case.
+    /// Returns the zone of an IANA name, in upper or lower case.
     ///
     /// # Errors
-    /// `ZoneError` for any other text; it names the zone whose name is nearest.
+    /// Returns `ZoneError` for any other text; the error names the zone with the nearest name.
     pub fn parse(name: &str) -> Result<Zone, ZoneError> {
         match db().get(name) {
             Ok(zone) if !zone.is_unknown() => Ok(Zone(zone)),
@@ -63,15 +63,15 @@ impl Zone {
         }
     }
 
-    /// The first moment of a day in this zone; `day` is its midnight in UTC.
+    /// First instant of a day in this zone; `day` is its midnight in UTC.
     #[must_use]
     pub fn start_of_day(&self, day: UnixMs) -> UnixMs {
         let date = timestamp(day).map(|at| at.to_zoned(TimeZone::UTC).date());
         date.and_then(|date| self.start(date)).unwrap_or(day)
     }
 
-    /// A moment in RFC 3339, to the millisecond, with the zone's offset; its milliseconds if it is
-    /// beyond the calendar.
+    /// Formats a time in RFC 3339, to the millisecond, with the zone's offset. A time beyond the
+    /// calendar is formatted as milliseconds.
     #[must_use]
     pub fn shown(&self, at: UnixMs) -> String {
         let zoned = timestamp(at).map(|at| at.to_zoned(self.0.clone()));
@@ -81,7 +81,7 @@ impl Zone {
         )
     }
 
-    /// A range by calendar days or months.
+    /// Splits a range into calendar days or months.
     #[must_use]
     pub fn periods(&self, range: Span, unit: PeriodUnit) -> Vec<Period> {
         let (mut periods, mut from) = (Vec::new(), range.from);
@@ -98,11 +98,11 @@ impl Zone {
         periods
     }
 
-    /// The whole period that a moment is in.
+    /// Returns the whole period that contains a time.
     fn period_of(&self, at: UnixMs, unit: PeriodUnit) -> Option<Period> {
         let mut day = timestamp(at)?.to_zoned(self.0.clone()).date();
-        // Where clocks are put back over midnight a day begins before the one before it has ended:
-        // it has begun.
+        // Where clocks go back over midnight, a day begins before the previous day has ended. The
+        // later day counts.
         while let Some(next) =
             day.tomorrow().ok().filter(|next| self.start(*next).is_some_and(|start| start <= at))
         {
@@ -119,15 +119,15 @@ impl Zone {
         Some(Period { name, starts_at, span: Span::new(starts_at, ends_at) })
     }
 
-    /// The first moment of a day: after midnight where midnight is skipped, the first of two where
-    /// there are two.
+    /// First instant of a day. Where midnight is skipped, the instant after the gap; where there
+    /// are two midnights, the first.
     fn start(&self, day: Date) -> Option<UnixMs> {
         let start = day.to_zoned(self.0.clone()).ok()?.timestamp();
         u64::try_from(start.as_millisecond()).ok().map(UnixMs)
     }
 }
 
-/// The known name that is nearest: by all of it, or by the place that it ends with.
+/// Returns the known name nearest to `name`, compared with the whole name or with its last part.
 fn nearest(name: &str) -> String {
     let wanted = name.to_lowercase();
     let near = db().available().map(|known| {
@@ -193,7 +193,7 @@ mod tests {
         assert_eq!(berlin.shown(days[2].starts_at), "2026-10-26T00:00:00.000+01:00");
         let range = Span::new(day("2026-03-29T00:00:00Z"), day("2026-03-30T00:00:00Z"));
         assert_eq!(range.ms(), 23 * HOUR_MS);
-        // The same hour twice, told apart by its offset.
+        // The same hour twice, distinguished by its offset.
         let hours =
             ["2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z"].map(|text| berlin.shown(at(text)));
         assert_eq!(hours, ["2026-10-25T02:30:00.000+02:00", "2026-10-25T02:30:00.000+01:00"]);
@@ -218,8 +218,8 @@ mod tests {
         assert_eq!(Zone::utc().periods(far, PeriodUnit::Day)[0].name, "beyond the calendar");
     }
 
-    /// In every zone, whatever is done to its clocks (midnights that are skipped or come twice, a
-    /// day that is missing), days tile the time and months are made of days.
+    /// In every zone, days tile the time and months consist of days. Skipped midnights, double
+    /// midnights and missing days do not change that.
     #[test]
     fn days_tile_the_time_in_every_zone() {
         let range = Span::new(at("2011-10-25T05:17:00Z"), at("2012-01-10T00:00:00Z"));

@@ -1,4 +1,4 @@
-//! `housecount copy`.
+//! The command `housecount copy`.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::cold::bulk::Bulk;
 use crate::copy::{Copied, CopyEnd, copy};
 use crate::folder::{self, FolderHold};
 
-/// Copy a whole cold tier into another one, and compare what was written.
+/// Copy a whole cold tier into another one, and compare the written rows.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -31,7 +31,7 @@ pub(super) struct CopyArgs {
     /// Target: embedded:DIR or dynamodb://TABLE?region=R&endpoint=E
     #[arg(long, value_name = "COLD")]
     to: String,
-    /// Print what was copied as JSON
+    /// Print the result as JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -70,7 +70,7 @@ pub(super) fn run(args: &CopyArgs) -> Result<ExitCode, CommandError> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Opens the source only to read, and keeps nodes from starting on its folder meanwhile.
+/// Opens the source for reading only, and prevents nodes from starting on its folder meanwhile.
 async fn open_source(
     target: &ColdTarget,
 ) -> crate::error::StoreResult<(Arc<dyn Bulk>, Option<FolderHold>)> {
@@ -85,7 +85,7 @@ async fn open_source(
 
 async fn open_target(target: &ColdTarget) -> crate::error::StoreResult<Arc<dyn Bulk>> {
     let cold = target.open_whole().await?;
-    // A table must be there.
+    // The table must already exist.
     cold.check().await?;
     Ok(cold)
 }

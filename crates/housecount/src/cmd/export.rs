@@ -1,4 +1,4 @@
-//! `housecount export`.
+//! The command `housecount export`.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -14,8 +14,7 @@ use crate::export::{
     self, BillingRounding, CsvStyle, ExportFormat, ExportRequest, ExportSummary, atomic_file, raw,
 };
 
-/// Write watch records to a file: who watched what for how long, or what each customer is to pay
-/// for.
+/// Write watch records to a file: each viewer's watch time, or each customer's billed time.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -32,15 +31,15 @@ Only time that the ledger has is written. A range that reaches past it is refuse
 pub(super) struct ExportArgs {
     #[command(flatten)]
     range: RangeArgs,
-    /// How the file is written
+    /// Format of the file
     #[arg(long, value_enum, default_value = "csv")]
     format: FormatArg,
-    /// Fields of a CSV file: guarded (a field that a spreadsheet would run as a formula begins with
-    /// '), raw (for machines, every field as it is) or excel (guarded, with the byte order mark by
-    /// which Excel knows UTF-8)
+    /// CSV style: guarded puts a ' before each field that a spreadsheet would run as a formula.
+    /// Style raw writes every field as it is, for machines. Style excel is guarded, with the byte
+    /// order mark by which Excel knows UTF-8
     #[arg(long, value_enum, value_name = "STYLE", default_value = "guarded")]
     csv: CsvArg,
-    /// The file; - for standard output
+    /// Output file; - for standard output
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// One row per customer and calendar period, instead of one per stage, viewer and configuration
@@ -49,19 +48,18 @@ pub(super) struct ExportArgs {
     /// Calendar periods of --group [default: month]
     #[arg(long, value_enum, requires = "group")]
     by: Option<ByArg>,
-    /// Time zone of dates in --from and --to, of calendar periods, and of times that are added
-    /// beside the milliseconds, with their offset; an IANA name, such as Europe/Berlin [default:
-    /// UTC, no times added]
+    /// Time zone of dates in --from and --to and of calendar periods, as an IANA name such as
+    /// Europe/Berlin. Adds times with the zone's offset beside the milliseconds [default: UTC, no
+    /// times added]
     #[arg(long, value_name = "ZONE")]
     tz: Option<String>,
-    /// Add billed_minutes: every viewer's time on a stage rounded up to minutes, or only the sum
+    /// Add billed_minutes: round up every viewer's time on a stage to minutes, or only the sum
     #[arg(long, value_enum, default_value = "none")]
     round: RoundArg,
-    /// One row a heartbeat or leave, from the archive
+    /// Write one row per heartbeat or leave, from the archive
     #[arg(long, conflicts_with_all = ["group", "by", "round", "partial"])]
     raw: bool,
-    /// Write what there is, up to where the ledger ends, even if it doesn't have the whole range
-    /// yet
+    /// Write the range up to the ledger's end, even if the ledger does not have all of it yet
     #[arg(long)]
     partial: bool,
 }
@@ -211,7 +209,7 @@ fn run_raw(args: &ExportArgs) -> Result<ExitCode, CommandError> {
 
 fn unless_gone<T>(exported: StoreResult<T>) -> Result<T, CommandError> {
     match exported {
-        // Whoever reads it has gone (`| head`), which is no reason to fail.
+        // The reader of the output has closed the pipe (`| head`), which is not a failure.
         Err(error) if error.is_broken_pipe() => std::process::exit(0),
         exported => exported.map_err(|e| e.to_string()),
     }

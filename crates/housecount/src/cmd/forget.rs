@@ -1,4 +1,4 @@
-//! `housecount forget`.
+//! The command `housecount forget`.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::cold::Cold;
 use crate::config::Settings;
 use crate::forget::{self, ForgetReport, ForgetRequest, configuration};
 
-/// Have one person's records go on under a pseudonym that nobody can derive.
+/// Rewrite one person's records under a random pseudonym.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -34,19 +34,19 @@ configurations, as a customer, a stage's name or a tag's value; what is configur
 Exit 0: done, or nothing was found. Exit 1: done, but for what could not be read or looked at. Exit 2: refused, or failed; running it again
 does what is left.")]
 pub(super) struct ForgetArgs {
-    /// Whom to forget
+    /// Viewer to replace by a pseudonym
     #[arg(long, value_name = "VIEWER", required_unless_present = "customer")]
     viewer: Option<String>,
-    /// A name to forget in past versions of stages' configurations
+    /// Customer name to replace in past versions of stage configurations
     #[arg(long, value_name = "NAME", conflicts_with = "viewer")]
     customer: Option<String>,
-    /// Only on this stage
+    /// Limit the change to this stage
     #[arg(long, value_name = "STAGE")]
     stage: Option<String>,
-    /// Say what would be changed, and change nothing
+    /// Print the changes, and make none
     #[arg(long)]
     dry_run: bool,
-    /// Print what was done as JSON
+    /// Print the result as JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -137,7 +137,7 @@ fn forget_customer(args: &ForgetArgs, customer: &str) -> Result<ExitCode, Comman
 
 async fn open(settings: &Settings, is_dry_run: bool) -> Result<Arc<dyn Cold>, CommandError> {
     let target = settings.cold.as_ref().ok_or("cold = none: there is nothing to forget")?;
-    // Even to be written to, it must be there already.
+    // Even a target that is opened for writing must already exist.
     let there = target.open_to_read().await.map_err(|e| e.to_string())?;
     if is_dry_run {
         return Ok(there);
@@ -155,7 +155,8 @@ fn json(forgotten: &ForgetReport) -> serde_json::Value {
     })
 }
 
-/// Not with the viewer's id: what is printed is often kept, and would say who had the pseudonym.
+/// Prints the report without the viewer's id. Output is often kept, and would then link the id to
+/// the pseudonym.
 fn print(forgotten: &ForgetReport, is_dry_run: bool) {
     let ForgetReport { chunks, spans, watch_ms, archive_chunks, heartbeats, items, strays, .. } =
         forgotten;

@@ -1,4 +1,4 @@
-//! `housecount ivs reconcile`.
+//! The command `housecount ivs reconcile`.
 
 use std::process::ExitCode;
 
@@ -13,12 +13,12 @@ use crate::ivs::{
 use crate::service_url::ServiceUrl;
 use crate::{calendar, clock};
 
-/// Steps of a stage that are shown to people: those furthest apart.
+/// Number of steps of a stage that are printed: those with the largest difference.
 const STEPS_SHOWN: usize = 5;
-/// The shortest step: CloudWatch's.
+/// Shortest step, which is CloudWatch's.
 const STEP_MS_MIN: u64 = 60_000;
 
-/// Compare with what Amazon IVS says about its stages.
+/// Compare the ledger with Amazon IVS's figures of its stages.
 #[derive(Debug, Args)]
 pub(super) struct IvsArgs {
     #[command(subcommand)]
@@ -27,7 +27,7 @@ pub(super) struct IvsArgs {
 
 #[derive(Debug, Subcommand)]
 enum IvsCommand {
-    /// How far the ledger and IVS's own figures in CloudWatch are apart, by stage and step.
+    /// Compare the ledger with IVS's figures in CloudWatch, by stage and step.
     Reconcile(ReconcileArgs),
 }
 
@@ -45,20 +45,20 @@ Exit 0: no stage drifts. Exit 1: one does. Exit 2: it could not be found out.")]
 struct ReconcileArgs {
     #[command(flatten)]
     range: RangeArgs,
-    /// How long a step is: whole minutes; five of them after 15 days, an hour after 63 (so long
-    /// CloudWatch keeps shorter ones)
+    /// Length of a step in whole minutes. The minimum is 5m for ranges older than 15 days, and 1h
+    /// beyond 63 days. CloudWatch keeps shorter steps only that long
     #[arg(long, default_value = "5m", value_parser = humantime::parse_duration)]
     step: std::time::Duration,
-    /// How far apart a stage may be: a part of the larger of the two
+    /// Allowed difference of a stage, as a part of the larger of the two figures
     #[arg(long, value_name = "PERCENT", default_value = "5%", value_parser = percent)]
     drift_max: f64,
-    /// Ask this region, and not each stage's own
+    /// Region of CloudWatch, instead of each stage's own
     #[arg(long, value_name = "REGION")]
     region: Option<String>,
-    /// Ask here, and not AWS
+    /// CloudWatch endpoint, instead of AWS
     #[arg(long, value_name = "URL")]
     endpoint: Option<String>,
-    /// Print what was found as JSON
+    /// Print the result as JSON
     #[arg(long)]
     json: bool,
 }
@@ -98,7 +98,7 @@ pub(super) fn run(args: &IvsArgs) -> Result<ExitCode, CommandError> {
 }
 
 impl ReconcileArgs {
-    /// Whole steps within the range.
+    /// Computes the request: the whole steps within the range.
     fn wanted(&self) -> Result<ReconcileRequest, CommandError> {
         let given = self.range.range()?;
         let step_ms = u64::try_from(self.step.as_millis()).unwrap_or(u64::MAX);
@@ -148,7 +148,7 @@ fn json(found: &ReconcileReport, drift_max: f64) -> serde_json::Value {
 
 fn print(found: &ReconcileReport, drift_max: f64) {
     let mut stages: Vec<&StageComparison> = found.stages.iter().collect();
-    // Those furthest apart first.
+    // The stages with the largest difference come first.
     stages.sort_by(|a, b| b.drift().abs().total_cmp(&a.drift().abs()));
     let mut lines =
         vec![format!("{:<62} {:>12} {:>12} {:>8}", "stage", "ledger h", "IVS h", "drift")];

@@ -1,4 +1,5 @@
-//! `housecount key new`: an operator key, shown once, and its entry for the file of keys.
+//! The command `housecount key new`: prints an operator key once, and its entry for the file of
+//! keys.
 
 use std::process::ExitCode;
 
@@ -8,7 +9,7 @@ use super::{CommandError, print_line};
 use crate::auth::Scope;
 use crate::auth::operators::new_key;
 
-/// Operators' keys.
+/// Make operator keys.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -21,13 +22,13 @@ pub(super) struct KeyArgs {
 
 #[derive(Debug, Subcommand)]
 enum KeyCommand {
-    /// Make a key. It is shown once; what goes into the file of keys (auth.operator_keys) is its
-    /// hash.
+    /// Make a key. The key is printed once; its hash goes into the file of keys
+    /// (auth.operator_keys).
     New {
-        /// Whose it is
+        /// Name of the key's owner
         #[arg(long, value_name = "NAME")]
         name: String,
-        /// What it is for: read, stages, admin, beats; several with commas between
+        /// Scopes of the key, with commas between several: read, stages, admin, beats
         #[arg(long, value_name = "SCOPES", required = true, value_delimiter = ',')]
         scope: Vec<Scope>,
     },

@@ -1,4 +1,4 @@
-//! `housecount load`.
+//! The command `housecount load`.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -13,14 +13,14 @@ use crate::client::Client;
 use crate::load::{self, LoadPlan, Report, Tokens, Transport};
 use crate::rng;
 
-/// Players that beat more often than this are no players.
+/// Shortest `--interval` that is accepted, since real players do not beat more often.
 const INTERVAL_MS_MIN: u64 = 100;
-/// How soon every node must count what another one has acknowledged; it is a tenth of that on a
-/// quiet machine.
+/// Time within which every node must count what another node has acknowledged. On a quiet machine
+/// it takes a tenth of that.
 const AGREE_WITHIN: Duration = Duration::from_secs(1);
 
-/// Play a simulated audience against running housecounts, and check that every acknowledged
-/// heartbeat is counted. Exits 1 if one is not.
+/// Play a simulated audience against running nodes, and check that every acknowledged heartbeat is
+/// counted. Exits 1 if one is not.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -29,45 +29,46 @@ Examples:
   housecount load --token-key secret.txt --key-file load.key     where tokens and operator keys are needed
   housecount load --url http://10.0.0.1:7400 --url http://10.0.0.2:7400 --transport batch --json")]
 pub(super) struct LoadArgs {
-    /// The node; repeat it for several, which take turns
+    /// URL of the node; repeat it for several nodes, which the players use in turn
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7400")]
     url: Vec<String>,
-    /// How many watch at once
+    /// Concurrent viewers
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     viewers: u32,
-    /// How many stages
+    /// Number of stages
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     stages: u32,
-    /// For how long
+    /// Length of the run
     #[arg(long, default_value = "60s", value_parser = humantime::parse_duration)]
     duration: Duration,
-    /// How often a viewer beats; at most the nodes' own interval, or viewers time out
+    /// Interval between two heartbeats of a viewer; at most the nodes' own interval, or viewers
+    /// time out
     #[arg(long, default_value = "30s", value_parser = humantime::parse_duration)]
     interval: Duration,
-    /// How long a viewer stays, on average; then another one comes
+    /// Average stay of a viewer, after which another one joins
     #[arg(long, default_value = "10m", value_parser = humantime::parse_duration)]
     stay: Duration,
-    /// How heartbeats travel
+    /// Transport of the heartbeats
     #[arg(long, value_enum, default_value_t = Transport::Http)]
     transport: Transport,
-    /// Sign a token for each viewer with this: a file with secret:TEXT, a JWK of a secret, or a
+    /// Key file for signing a token for each viewer. It has secret:TEXT, a JWK of a secret, or a
     /// private key in PEM
     #[arg(long, value_name = "FILE")]
     token_key: Option<PathBuf>,
-    /// The name of that key, where nodes have several
+    /// Name of that key, where nodes have several
     #[arg(long, value_name = "KID", requires = "token_key")]
     kid: Option<String>,
-    /// For which audience the tokens are (auth.audience)
+    /// Audience claim of the tokens (auth.audience)
     #[arg(long, value_name = "AUDIENCE", requires = "token_key")]
     audience: Option<String>,
-    /// A file with an operator key of the scope read, to check the counts; and beats, for
+    /// File with an operator key of the scope read, to check the counts; also beats, for
     /// --transport batch
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
-    /// The same seed plays the same audience
+    /// Seed of the audience; the same seed plays the same audience
     #[arg(long)]
     seed: Option<u64>,
-    /// Report as JSON
+    /// Print the report as JSON
     #[arg(long)]
     json: bool,
 }
@@ -108,7 +109,7 @@ pub(super) fn run(args: &LoadArgs) -> Result<ExitCode, CommandError> {
         tokens,
         agree_within: AGREE_WITHIN,
     };
-    // Hidden by itself where there is no terminal.
+    // Without a terminal the bar is hidden.
     let bar = ProgressBar::new(ms(args.duration));
     let style = ProgressStyle::with_template("{bar:40} {percent:>3}% {elapsed_precise} {msg}");
     bar.set_style(style.map_err(|e| e.to_string())?);

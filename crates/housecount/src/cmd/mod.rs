@@ -1,4 +1,4 @@
-//! The command line: one subcommand a file. Only these print.
+//! The command line, with one subcommand per file. Only these files print.
 
 mod copy;
 mod cost;
@@ -28,7 +28,7 @@ use crate::calendar::{self, Zone};
 use crate::cold::Cold;
 use crate::config::{ConfigError, Layers, Settings};
 
-/// Counts the audiences of live streams: live counts that are never wrong without saying so.
+/// Count the audiences of live streams. A count that may be incomplete is marked.
 #[derive(Debug, Parser)]
 #[command(
     name = "housecount",
@@ -60,39 +60,37 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Take heartbeats and answer counts.
+    /// Receive heartbeats and answer counts.
     Serve(serve::ServeArgs),
-    /// Play a simulated audience against a running housecount, and check its counts.
+    /// Play a simulated audience against a running node, and check its counts.
     Load(load::LoadArgs),
-    /// Reckon what an audience costs a month, by the plans that people know and by housecount's
-    /// own.
+    /// Estimate the monthly cost of an audience, by known plans and by housecount's own.
     Cost(cost::CostArgs),
-    /// Make, describe or delete the table of the cold tier.
+    /// Create, describe or delete the table of the cold tier.
     Table(table::TableArgs),
-    /// Copy a whole cold tier into another one, and compare what was written.
+    /// Copy a whole cold tier into another one, and compare the written rows.
     Copy(copy::CopyArgs),
-    /// Write watch records to a file: who watched what for how long, or what each customer is to
-    /// pay for.
+    /// Write watch records to a file: each viewer's watch time, or each customer's billed time.
     Export(export::ExportArgs),
     /// Recompute the ledger from its raw chunks, two ways, and compare. Exit 1 on any difference.
     Verify(verify::VerifyArgs),
-    /// Have one person's records go on under a pseudonym: all totals stay.
+    /// Rewrite one person's records under a random pseudonym; all totals stay.
     Forget(forget::ForgetArgs),
-    /// Compare the ledger with what Amazon IVS says about its stages. Exit 1 if they are far apart.
+    /// Compare the ledger with Amazon IVS's figures of its stages. Exit 1 if they are far apart.
     Ivs(ivs::IvsArgs),
-    /// Have a running node save every active stage's count now.
+    /// Save every active stage's count now, on a running node.
     Snapshot(remote::RemoteArgs),
-    /// Have a running node let the last snapshot's counts stand in for one ttl.
+    /// Let the last snapshot's counts stand in for one ttl, on a running node.
     Restore(remote::RemoteArgs),
     /// Make an operator key.
     Key(key::KeyArgs),
     /// Make a viewer's token.
     Token(token::TokenArgs),
-    /// Print all settings with their defaults and what they mean, as a file for --config.
+    /// Print all settings with their defaults and meanings, as a file for --config.
     Settings,
 }
 
-/// Where settings come from.
+/// Sources of settings.
 #[derive(Debug, Args)]
 struct SettingArgs {
     /// Read settings from this TOML file.
@@ -104,7 +102,7 @@ struct SettingArgs {
 }
 
 impl SettingArgs {
-    /// The layers: these flags over the environment, the file and the defaults.
+    /// Returns the layers: these flags over the environment, the file and the defaults.
     fn layers(&self, flags: Vec<(&str, Option<String>)>) -> Result<Layers, ConfigError> {
         let mut given = Vec::new();
         for pair in &self.set {
@@ -126,13 +124,13 @@ impl SettingArgs {
     }
 }
 
-/// Which cold tier, without a node.
+/// The cold tier to use without a node.
 #[derive(Debug, Args)]
 struct ColdArgs {
     /// embedded:DIR or dynamodb://TABLE?region=R&endpoint=E [default: embedded:DATA/cold]
     #[arg(long = "cold", value_name = "URL")]
     url: Option<String>,
-    /// Where the embedded stores live [default: ./housecount-data]
+    /// Folder of the embedded stores [default: ./housecount-data]
     #[arg(long, value_name = "DIR")]
     data: Option<String>,
     #[command(flatten)]
@@ -146,16 +144,16 @@ impl ColdArgs {
     }
 }
 
-/// A range of time, and where the ledger is.
+/// A range of time, and the ledger's cold tier.
 #[derive(Debug, Args)]
 struct RangeArgs {
-    /// From when: RFC 3339, a date (UTC) or Unix ms
+    /// Start of the range: RFC 3339, a date (UTC) or Unix ms
     #[arg(long, value_name = "T", value_parser = moment)]
     from: Moment,
-    /// Until when, not included
+    /// End of the range, not included
     #[arg(long, value_name = "T", value_parser = moment)]
     to: Moment,
-    /// Only this stage
+    /// Limit the range to this stage
     #[arg(long, value_name = "STAGE")]
     stage: Option<String>,
     #[command(flatten)]
@@ -167,7 +165,7 @@ impl RangeArgs {
         self.range_in(&Zone::utc())
     }
 
-    /// The range, its dates being days of this zone.
+    /// Returns the range, whose dates are days of this zone.
     fn range_in(&self, zone: &Zone) -> Result<Span, CommandError> {
         let (from, to) = (self.from.in_zone(zone), self.to.in_zone(zone));
         if from < to {
@@ -184,10 +182,10 @@ impl RangeArgs {
     }
 }
 
-/// A moment on the command line.
+/// A time on the command line.
 #[derive(Clone, Copy, Debug)]
 struct Moment {
-    /// The moment; of a date, its midnight in UTC.
+    /// The time; for a date, its midnight in UTC.
     at: UnixMs,
     is_day: bool,
 }
@@ -203,7 +201,7 @@ fn moment(text: &str) -> Result<Moment, String> {
     Ok(Moment { at, is_day: calendar::is_day(text) })
 }
 
-/// A bar for what is read, in thousandths; hidden by itself where there is no terminal.
+/// A progress bar in thousandths, which is hidden without a terminal.
 fn progress_bar() -> ProgressBar {
     let bar = ProgressBar::new(1_000);
     if let Ok(style) =
@@ -214,7 +212,7 @@ fn progress_bar() -> ProgressBar {
     bar
 }
 
-/// Why a command failed: one line for people.
+/// One line with the reason why a command failed.
 type CommandError = String;
 
 /// Runs the command line.
@@ -245,14 +243,14 @@ pub fn run() -> ExitCode {
     })
 }
 
-/// The only line of a file that has an operator key in it.
+/// Reads an operator key, which is the only line of its file.
 fn read_key_file(file: Option<&Path>) -> Result<Option<String>, CommandError> {
     let Some(file) = file else { return Ok(None) };
     let text = crate::auth::read_file(file).map_err(|e| format!("--key-file {e}"))?;
     Ok(Some(text.trim().to_string()))
 }
 
-/// Prints lines. Whoever reads them may have gone (`| head`), which is no reason to fail.
+/// Prints lines. A reader that has closed the pipe (`| head`) is not a failure.
 fn print_line(text: &str) {
     let mut out = std::io::stdout().lock();
     let _ = out
@@ -261,7 +259,7 @@ fn print_line(text: &str) {
         .and_then(|()| out.flush());
 }
 
-/// A runtime for a command that waits more than it works.
+/// A runtime for a command that waits more than it computes.
 fn runtime() -> Result<tokio::runtime::Runtime, CommandError> {
     let built = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     built.map_err(|e| format!("the runtime can't be started: {e}"))

@@ -1,4 +1,4 @@
-//! `housecount snapshot` and `housecount restore`: what a running node does when asked.
+//! The commands `housecount snapshot` and `housecount restore`, which call a running node.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,17 +10,17 @@ use serde_json::Value;
 use super::{CommandError, print_line, read_key_file, runtime};
 use crate::client::Client;
 
-/// Which node to ask.
+/// The node to call.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   housecount snapshot
   housecount restore --url http://10.0.0.7:7400")]
 pub(super) struct RemoteArgs {
-    /// The node to ask
+    /// URL of the node
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7400")]
     url: String,
-    /// A file with an operator key of the scope admin
+    /// File with an operator key of the scope admin
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
 }

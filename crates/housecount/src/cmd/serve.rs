@@ -1,4 +1,4 @@
-//! `housecount serve`.
+//! The command `housecount serve`.
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -16,7 +16,7 @@ use crate::demo;
 use crate::http::BoundListener;
 use crate::otlp::{self, Traces};
 
-/// Take heartbeats and answer counts.
+/// Receive heartbeats and answer counts.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -27,16 +27,16 @@ Examples:
   housecount serve --set interval=10s --set ttl=60s        any setting; see housecount settings
   HOUSECOUNT_TTL=90s housecount serve --log memory: --cold none")]
 pub(super) struct ServeArgs {
-    /// Where the API listens [default: 127.0.0.1:7400]
+    /// Address of the API [default: 127.0.0.1:7400]
     #[arg(long, value_name = "HOST:PORT")]
     listen: Option<String>,
-    /// Speak TLS: the certificate with its chain (PEM)
+    /// Serve TLS with this certificate and its chain (PEM)
     #[arg(long, value_name = "FILE")]
     tls_cert: Option<String>,
-    /// The certificate's key (PEM)
+    /// Key of the certificate (PEM)
     #[arg(long, value_name = "FILE")]
     tls_key: Option<String>,
-    /// Where the embedded stores live [default: ./housecount-data]
+    /// Folder of the embedded stores [default: ./housecount-data]
     #[arg(long, value_name = "DIR")]
     data: Option<String>,
     /// memory:, file:DIR, redis://HOST:PORT/DB, rediss://…, redis+unix:///PATH,
@@ -46,7 +46,7 @@ pub(super) struct ServeArgs {
     /// embedded:DIR, dynamodb://TABLE?region=R&endpoint=E, none [default: embedded:DATA/cold]
     #[arg(long, value_name = "URL")]
     cold: Option<String>,
-    /// Whether every heartbeat is kept for audit: off, packed, items [default: off]
+    /// Archive of every heartbeat, for audit: off, packed or items [default is off]
     #[arg(long, value_name = "FORM")]
     archive: Option<String>,
     /// Also keep counts as plain keys in Redis, for programs that expect them
@@ -55,8 +55,8 @@ pub(super) struct ServeArgs {
     /// Send traces to this OpenTelemetry collector: http://HOST:4318 or https://HOST:4318
     #[arg(long, value_name = "URL")]
     otlp: Option<String>,
-    /// Listen on an address that others reach without operator keys: whoever reaches it is an
-    /// operator
+    /// Allow an address that other machines can reach without operator keys. Every caller is then
+    /// an operator
     #[arg(long)]
     insecure: bool,
     /// Simulate this many viewers on a few stages
@@ -91,7 +91,7 @@ pub(super) fn run(args: &ServeArgs) -> Result<ExitCode, CommandError> {
 }
 
 async fn serve(settings: Settings, demo: Option<u32>) -> Result<ExitCode, CommandError> {
-    // The port first: it is the likeliest thing to be wrong, and costs nothing to find out.
+    // The port comes first, since it is the likeliest error and quick to check.
     let bound = BoundListener::bind(&settings.listen).await?.with_tls(settings.tls.clone())?;
     let address = format!("{}://{}", bound.scheme(), bound.address);
     let is_open = !bound.address.ip().is_loopback() && settings.auth.operator_keys.is_none();
@@ -126,19 +126,19 @@ async fn serve(settings: Settings, demo: Option<u32>) -> Result<ExitCode, Comman
     Ok(ExitCode::SUCCESS)
 }
 
-/// What libraries say: warnings. Of stores that fail nothing, as their drivers would say it with
-/// each call, and housecount says when that begins and ends, with the cause.
+/// Log levels of libraries: warnings. Store drivers are silenced, because they would log every
+/// failed call. housecount itself logs the beginning and the end of an outage, with the cause.
 const LIBRARIES: &str = "warn,redis=off,aws_smithy_runtime=off,aws_smithy_http_client::client=error,\
     aws_smithy_http_client::client::tls=warn";
 
 /// Signal of a write beyond the limit on a file's size (`ulimit -f`), which would end the process.
-/// Caught, the write fails as on a full disk.
+/// Once the process handles it, the write fails as on a full disk.
 #[cfg(target_os = "linux")]
 const SIGXFSZ: std::ffi::c_int = 25;
 
 #[cfg(target_os = "linux")]
 fn catch_file_too_large() -> std::io::Result<()> {
-    // The handler stays for the life of the process, whether or not it is listened to.
+    // The handler stays for the life of the process, even without a listener.
     signal(SignalKind::from_raw(SIGXFSZ)).map(drop)
 }
 
@@ -147,7 +147,7 @@ fn catch_file_too_large() -> std::io::Result<()> {
     Ok(())
 }
 
-/// Ends at the first SIGTERM or SIGINT.
+/// Completes at the first SIGTERM or SIGINT.
 fn shutdown() -> std::io::Result<impl Future<Output = ()>> {
     let (mut terminate, mut interrupt) =
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
@@ -159,7 +159,7 @@ fn shutdown() -> std::io::Result<impl Future<Output = ()>> {
     })
 }
 
-/// Starts the log of the process, and traces if they are wanted.
+/// Starts the log of the process, and traces if `otlp` is set.
 fn start_logging(settings: &Settings) -> Result<Option<Traces>, CommandError> {
     let level = &settings.log_level;
     let is_filter = level.contains(['=', ',']);

@@ -1,4 +1,4 @@
-//! `housecount table create|status|delete`.
+//! The commands `housecount table create|status|delete`.
 
 use std::process::ExitCode;
 
@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use super::{CommandError, SettingArgs, print_line, runtime};
 use crate::cold::{ColdTarget, DynamoCold, TableOptions};
 
-/// Make, describe or delete the table of the cold tier.
+/// Create, describe or delete the table of the cold tier.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -22,30 +22,30 @@ pub(super) struct TableArgs {
 
 #[derive(Debug, Subcommand)]
 enum TableCommand {
-    /// Make the table unless it is there, wait until it is ACTIVE, and switch TTL on.
+    /// Create the table unless it exists, wait until it is ACTIVE, and switch TTL on.
     Create {
         #[command(flatten)]
         cold: TableColdArgs,
-        /// Read and write units a second, instead of paying by request
+        /// Read and write units per second, instead of on-demand billing
         #[arg(long, value_name = "READ,WRITE", value_parser = units)]
         provisioned: Option<(u32, u32)>,
-        /// Continuous backups
+        /// Switch on continuous backups
         #[arg(long)]
         point_in_time_recovery: bool,
     },
-    /// Tell what the table is like. Exit 1 if there is none.
+    /// Describe the table. Exit 1 if it does not exist.
     Status {
         #[command(flatten)]
         cold: TableColdArgs,
-        /// As JSON
+        /// Print the description as JSON
         #[arg(long)]
         json: bool,
     },
-    /// Delete the table and everything in it.
+    /// Delete the table and all its items.
     Delete {
         #[command(flatten)]
         cold: TableColdArgs,
-        /// Yes, delete everything
+        /// Confirm that everything is to be deleted
         #[arg(long)]
         yes: bool,
     },

@@ -1,4 +1,4 @@
-//! `housecount token`: a viewer's token, as the platform makes them.
+//! The command `housecount token`: makes a viewer's token as a platform would.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -21,10 +21,10 @@ Examples:
 
 Without --key it is signed by auth.viewer_keys, if that is a secret.")]
 pub(super) struct TokenArgs {
-    /// Whom it is for
+    /// Viewer of the token
     #[arg(long, value_name = "VIEWER")]
     viewer: String,
-    /// The stage it is for
+    /// Stage of the token
     #[arg(
         long,
         value_name = "STAGE",
@@ -32,19 +32,19 @@ pub(super) struct TokenArgs {
         conflicts_with = "stage_prefix"
     )]
     stage: Option<String>,
-    /// The beginning of the ids of the stages it is for; empty: all stages
+    /// Prefix of the stage ids of the token; empty for all stages
     #[arg(long, value_name = "PREFIX")]
     stage_prefix: Option<String>,
-    /// For this session only
+    /// Session, if the token is for only one
     #[arg(long, value_name = "SESSION")]
     session: Option<String>,
-    /// For how long
+    /// Time until the token expires
     #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = humantime::parse_duration)]
     ttl: Duration,
-    /// A file with secret:TEXT, a JWK of a secret, or a private key in PEM
+    /// Key file with secret:TEXT, a JWK of a secret, or a private key in PEM
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
-    /// The name of the key, where nodes have several
+    /// Name of the key, where nodes have several
     #[arg(long, value_name = "KID")]
     kid: Option<String>,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! `housecount verify`.
+//! The command `housecount verify`.
 
 use std::process::ExitCode;
 
@@ -8,7 +8,7 @@ use super::{CommandError, RangeArgs, print_line, progress_bar, runtime};
 use crate::calendar;
 use crate::verify::{self, StageReport, VerifyReport};
 
-/// Stages that are shown one by one; the others are summed up.
+/// Number of stages with a line of their own; the others are summed up.
 const STAGES_SHOWN: usize = 40;
 
 /// Recompute the ledger from its raw chunks, two ways, and compare.
@@ -27,7 +27,7 @@ Exit 0: all agrees. Exit 1: something does not. Exit 2: it could not be found ou
 pub(super) struct VerifyArgs {
     #[command(flatten)]
     range: RangeArgs,
-    /// Print what was found as JSON
+    /// Print the result as JSON
     #[arg(long)]
     json: bool,
 }
@@ -82,7 +82,7 @@ fn print(found: &VerifyReport) {
         head[0], head[1], head[2], head[3], head[4], head[5]
     )];
     let (mut rest, mut total) = (StageReport::default(), StageReport::default());
-    // Those that differ first: nobody should have to look for them.
+    // Stages that differ come first, so that a reader finds them at once.
     let mut stages: Vec<_> = found.stages.iter().collect();
     stages.sort_by_key(|(_, of)| of.agrees());
     for (n, (stage, of)) in stages.into_iter().enumerate() {

@@ -1,5 +1,4 @@
-//! A whole cold tier, row by row: what a copy needs beyond the contract of a cold tier. No node
-//! uses it.
+//! Access to a whole cold tier, row by row. Only a copy needs it, and no node uses it.
 
 use async_trait::async_trait;
 use housecount_core::item::Item;
@@ -21,9 +20,9 @@ pub struct StoredRow {
 /// A page of a scan.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ScanPage {
-    /// The rows. Those of one partition key follow each other, in the order of their sort keys.
+    /// The rows. Rows of one partition key follow each other, in the order of their sort keys.
     pub rows: Vec<StoredRow>,
-    /// Keys of rows with attributes of types that housecount doesn't write: another program's.
+    /// Keys of foreign rows, which have attributes of types that housecount doesn't write.
     pub foreign: Vec<(String, String)>,
     /// Keys of the last row that was read; `None` at the end.
     pub next: Option<(String, String)>,
@@ -32,12 +31,12 @@ pub struct ScanPage {
 /// A cold tier that can be copied from and to.
 #[async_trait]
 pub trait Bulk: Cold {
-    /// Reads a page of all rows, 1 MB or so, after these keys.
+    /// Reads a page of all rows after these keys, about 1 MB.
     async fn scan(&self, after: Option<(String, String)>) -> StoreResult<ScanPage>;
 
-    /// Puts rows, replacing what is there. Each has another key.
+    /// Puts rows, replacing existing ones. Each row must have another key.
     async fn put_rows(&self, rows: Vec<StoredRow>) -> StoreResult<()>;
 
-    /// Number of rows, for a progress bar: DynamoDB counts every six hours.
+    /// Approximate number of rows, for a progress bar. DynamoDB counts every six hours.
     async fn rows_about(&self) -> StoreResult<u64>;
 }

@@ -1,7 +1,7 @@
-//! Chunks in items: one for most, several for those that are too large for one. Written where there
-//! is none, read in order.
+//! Chunks in items: most chunks take one item, larger ones several. A chunk is written where none
+//! exists, and chunks are read in order.
 //!
-//! Of what the chunks are is their reader's business: the ledger's, or the archive's.
+//! The contents of chunks are up to their reader: the ledger or the archive.
 
 use std::collections::VecDeque;
 
@@ -15,61 +15,62 @@ use housecount_core::time::UnixMs;
 use super::{Cold, Condition, KeyedItem, KeyedRow, Page, PutOutcome};
 use crate::error::{ErrorKind, StoreError, StoreResult};
 
-/// The attribute with a chunk's bytes, or a part of them.
+/// Attribute with a chunk's bytes, or a part of them.
 const CHUNK: &str = "chunk";
-/// The attributes of the first part of several: how many there are, and the chunk's checksum, which
-/// names the others.
+/// Attributes of the first of several parts: the number of parts, and the chunk's checksum. The
+/// checksum is in the keys of the other parts.
 const PARTS: &str = "parts";
 const CRC: &str = "crc";
-/// The attribute of a chunk that was rewritten: the checksum that it had first, by which the chunk
-/// after it knows it.
+/// Attribute of a rewritten chunk: its first checksum, which the next chunk refers to.
 const NAMED: &str = "named";
-/// The attribute that DynamoDB's TTL looks at.
+/// Attribute that DynamoDB's TTL reads.
 const TTL: &str = "ttl";
 /// Bytes of a part, which leave room for its keys.
 const PART_BYTES: usize = ITEM_BYTES_MAX - 1024;
-/// Items asked for at once.
+/// Number of items per query.
 const ROWS: usize = 8;
 
-/// An item of a chain is not what it must be: says which.
+/// Builds the error for an invalid item of a chain. It names the item.
 pub fn corrupt(chain: Chain, sk: &str, why: impl std::fmt::Display) -> StoreError {
     StoreError::new(ErrorKind::Corrupt, format!("the item {} / {sk}: {why}", chain.pk()))
 }
 
-/// A chunk as it lies in the cold tier.
+/// A chunk as it is stored in the cold tier.
 #[derive(Clone, Debug)]
 pub struct StoredChunk {
-    /// The start of its window, by its key.
+    /// Start of its window, by its key.
     pub window: UnixMs,
-    /// Its bytes.
+    /// Bytes of the chunk.
     pub bytes: Vec<u8>,
-    /// When it will be deleted, Unix seconds, as those before it were; none if it is kept for good.
+    /// Time of its deletion in Unix seconds; `None` if it is kept for good.
     pub expiry_s: Option<u64>,
     /// The checksum that it was first written with, if it has been rewritten since.
     pub original_crc: Option<u32>,
-    /// How many of its bytes lie in its first item.
+    /// Number of its bytes that are stored in its first item.
     head_bytes: usize,
-    /// How many further items it has.
+    /// Number of its further items.
     parts: u32,
-    /// Items that lie beside it and belong to no chunk: a writer that came second left them.
-    /// Harmless.
+    /// Sort keys of items beside it that belong to no chunk. A writer that lost the race left them,
+    /// and they are harmless.
     pub orphans: Vec<String>,
 }
 
-/// What became of a chunk that was to be written.
+/// Outcome of writing a chunk.
 #[derive(Debug)]
 pub enum ChunkWrite {
-    /// It is there.
+    /// The chunk is stored.
     Done,
-    /// Another writer's was there first.
+    /// Another writer's chunk was there first.
     LostRace(StoredChunk),
 }
 
-/// Writes a chunk where there is none. First the parts, under names of their own, then the item
-/// that names them: a chunk that is there is whole.
+/// Writes a chunk where none exists.
+///
+/// The parts go first, under keys of their own. Then follows the item that names them, so a chunk
+/// whose first item exists is complete.
 ///
 /// # Errors
-/// The cold tier's. The chunk may be there all the same; write it again.
+/// Returns the cold tier's `StoreError`. The chunk may be stored all the same; write it again.
 pub async fn write(
     cold: &dyn Cold,
     chain: Chain,
@@ -90,14 +91,14 @@ pub async fn write(
             if there.bytes == chunk {
                 return Ok(ChunkWrite::Done);
             }
-            // Strays cost little and harm nobody; if they can't be removed they stay.
+            // Orphans cost little and harm no reader. If they can't be removed they stay.
             let _ = cold.delete(part_keys(chain, window, chunk).collect()).await;
             Ok(ChunkWrite::LostRace(there))
         }
     }
 }
 
-/// The item of a chunk, which names its further parts.
+/// Builds the first item of a chunk, which names its further parts.
 fn head(chain: Chain, window: UnixMs, chunk: &[u8], expiry_s: Option<u64>) -> KeyedItem {
     let mut head = item(chunk.chunks(PART_BYTES).next().unwrap_or_default(), expiry_s);
     let parts = chunk.chunks(PART_BYTES).skip(1).len();
@@ -113,14 +114,14 @@ fn item(piece: &[u8], expiry_s: Option<u64>) -> Item {
     Item::from_iter([(CHUNK.to_string(), Attr::B(piece.to_vec()))].into_iter().chain(expiry))
 }
 
-/// The keys of a chunk's further parts.
+/// Keys of a chunk's further parts.
 fn part_keys(chain: Chain, window: UnixMs, chunk: &[u8]) -> impl Iterator<Item = Key> {
     let (crc, parts) = (checksum(chunk), chunk.chunks(PART_BYTES).skip(1).len() as u32);
     (1..=parts).map(move |part| Key::ChunkPart { chain, window, crc, part })
 }
 
-/// Puts a chunk's further parts, [`CHUNK_PARTS_PUT_MAX`] at once: a million viewers' chunk is
-/// copied in small pieces.
+/// Puts a chunk's further parts, [`CHUNK_PARTS_PUT_MAX`] at once. So the chunk of a million viewers
+/// is copied in small pieces.
 async fn put_parts(
     cold: &dyn Cold,
     chain: Chain,
@@ -140,13 +141,15 @@ async fn put_parts(
     }
 }
 
-/// Writes another chunk in the place of one that is there, with the same expiry. `original_crc` is the
-/// checksum by which the chunk after it knows it. As with [`write()`], whoever reads finds the one
-/// or the other, whole. Returns the keys of the parts that the old one had: to be deleted once
-/// nobody reads it any more.
+/// Replaces a chunk by another one with the same expiry.
+///
+/// `named` is the checksum by which the next chunk refers to it. As with [`write()`], readers find
+/// the old chunk or the new one, each complete. Returns the keys of the old chunk's parts. The
+/// caller deletes them once no reader needs them.
 ///
 /// # Errors
-/// The cold tier's, or that somebody else has rewritten it meanwhile. Read it again, then.
+/// Returns the cold tier's `StoreError`, or `Unavailable` if another writer has rewritten the chunk
+/// meanwhile. In that case read it again.
 pub async fn rewrite(
     cold: &dyn Cold,
     chain: Chain,
@@ -177,7 +180,7 @@ pub async fn rewrite(
     }
 }
 
-/// Reads a chain's chunks in order.
+/// Reader of a chain's chunks, in order.
 #[derive(Debug)]
 pub struct ChunkReader {
     chain: Chain,
@@ -185,12 +188,12 @@ pub struct ChunkReader {
     after: Option<String>,
     rows: VecDeque<KeyedRow>,
     is_at_end: bool,
-    /// What has expired by then isn't there.
+    /// Time before which expired items are skipped; `None` to read them too.
     now: Option<UnixMs>,
 }
 
 impl ChunkReader {
-    /// A reader of the chunks whose windows begin from `from` to `to`, both included.
+    /// Creates a reader of the chunks whose windows begin from `from` to `to`, both included.
     #[must_use]
     pub fn at(chain: Chain, from: UnixMs, to: UnixMs) -> ChunkReader {
         let range = KeyRange::chunks(chain, from, to);
@@ -204,28 +207,29 @@ impl ChunkReader {
         }
     }
 
-    /// Passes over what has expired by `now`: it awaits its deletion, and some of it may be gone
-    /// already.
+    /// Skips chunks that have expired by `now`. They await their deletion, and parts of them may be
+    /// gone already.
     #[must_use]
     pub fn skip_expired(self, now: Option<UnixMs>) -> ChunkReader {
         ChunkReader { now, ..self }
     }
 
-    /// Whose chunks they are.
+    /// Chain that the chunks belong to.
     #[must_use]
     pub fn chain(&self) -> Chain {
         self.chain
     }
 
-    /// The next chunk. After the last one it may be asked again: more may have been written.
+    /// Reads the next chunk. After the last one it may be called again, since more may have been
+    /// written.
     ///
     /// # Errors
-    /// The cold tier's, or that the chunk lacks a part.
+    /// Returns the cold tier's `StoreError`, or `Corrupt` if the chunk lacks a part.
     pub async fn next(&mut self, cold: &dyn Cold) -> StoreResult<Option<StoredChunk>> {
         let mut strays = Vec::new();
         let (sk, item) = loop {
             let Some(row) = self.row(cold).await? else {
-                // More may have come by the next time.
+                // More chunks may have been written by the next call.
                 self.is_at_end = false;
                 return Ok(None);
             };
@@ -294,19 +298,19 @@ impl ChunkReader {
     }
 }
 
-/// The start of a chunk's window, by its sort key.
+/// Parses the start of a chunk's window from its sort key.
 ///
 /// # Errors
-/// It is none of ours.
+/// Returns `Corrupt` if it is not a key of housecount's.
 pub fn window_of(chain: Chain, sk: &str) -> StoreResult<UnixMs> {
     let window = sk.split('#').next().and_then(|ms| ms.parse().ok()).map(UnixMs);
     window.ok_or_else(|| corrupt(chain, sk, "its sort key is no time"))
 }
 
-/// The start of a chain's first window that hasn't expired by `now`, by its key alone.
+/// Returns the start of a chain's first window that hasn't expired by `now`, by its key alone.
 ///
 /// # Errors
-/// The cold tier's.
+/// Returns the cold tier's `StoreError`.
 pub async fn first(
     cold: &dyn Cold,
     chain: Chain,
@@ -316,11 +320,12 @@ pub async fn first(
     reader.peek(cold).await?.map(|sk| window_of(chain, sk)).transpose()
 }
 
-/// The last chunk whose window begins at or before `at`, and that hasn't expired by `now`. Parts
-/// whose chunk was never written are passed over.
+/// Reads the last chunk whose window begins at or before `at`, unless it has expired by `now`.
+///
+/// Parts whose chunk was never written are skipped.
 ///
 /// # Errors
-/// The cold tier's, or that the chunk lacks a part.
+/// Returns the cold tier's `StoreError`, or `Corrupt` if the chunk lacks a part.
 pub async fn last_before(
     cold: &dyn Cold,
     chain: Chain,
@@ -346,10 +351,10 @@ pub async fn last_before(
     }
 }
 
-/// All chains of a series that the cold tier has.
+/// Lists all chains of a series that the cold tier has.
 ///
 /// # Errors
-/// The cold tier's.
+/// Returns the cold tier's `StoreError`.
 pub async fn list_chains(cold: &dyn Cold, series: Series) -> StoreResult<Vec<Chain>> {
     let rows = cold.query(&KeyRange::series(series), &Page::first(usize::from(u16::MAX))).await?;
     let partitions = rows.iter().filter_map(|(sk, _)| sk.parse().ok());

@@ -28,15 +28,16 @@ use crate::dynamo::{Address, connect, failure};
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::meter::{Meter, Purpose};
 
-/// Batches under way at once.
+/// Number of batches in flight at once.
 const BATCHES_MAX: usize = 8;
-/// How often what a batch left unprocessed is sent again before the call fails as throttled.
+/// Number of times that a batch's unprocessed items are sent again before the call fails as
+/// throttled.
 pub(super) const UNPROCESSED_RETRIES_MAX: u32 = 8;
-/// The first and the longest wait before sending again.
+/// Waits before items are sent again: the first and the longest.
 const RESEND_WAIT_FIRST: Duration = Duration::from_millis(50);
 const RESEND_WAIT_MAX: Duration = Duration::from_secs(5);
 
-/// Returns the waits between tries of a call that DynamoDB did not do, or not all of it.
+/// Returns the waits between attempts of a call that DynamoDB did not execute, or not completely.
 pub(super) const fn resend_backoff() -> Backoff {
     Backoff::new(RESEND_WAIT_FIRST, RESEND_WAIT_MAX)
 }
@@ -46,28 +47,28 @@ pub(super) const fn resend_backoff() -> Backoff {
 pub struct DynamoCold {
     pub(super) client: Client,
     pub(super) table: String,
-    /// For people.
+    /// The address for people.
     pub(super) shown: String,
     pub(super) meter: Meter,
-    /// What reads are for, if not what their keys say.
+    /// Purpose that reads are metered as, instead of the purpose of their keys.
     read_for: Option<Purpose>,
 }
 
 /// Opens the cold tier in a table, which may be unreachable.
 ///
 /// # Errors
-/// Never.
+/// Returns no error.
 pub(super) async fn open(address: &Address) -> StoreResult<Arc<dyn Bulk>> {
     Ok(Arc::new(DynamoCold::open(address).await))
 }
 
 impl DynamoCold {
-    /// A cold tier in a table, which may be unreachable.
+    /// Opens a cold tier in a table, which may be unreachable.
     pub async fn open(address: &Address) -> DynamoCold {
         DynamoCold::open_as(address, None).await
     }
 
-    /// As `open`, with these keys (id and secret) instead of the SDK's credential chain.
+    /// Opens as `open` does, with these keys (id and secret) instead of the SDK's credential chain.
     pub async fn open_as(address: &Address, keys: Option<(&str, &str)>) -> DynamoCold {
         let Address { table, region, endpoint } = address;
         DynamoCold {
@@ -79,7 +80,7 @@ impl DynamoCold {
         }
     }
 
-    /// An SDK error as ours, with the way out where there is one.
+    /// Converts an SDK error into a `StoreError`, with the remedy if there is one.
     pub(super) fn failed<E>(&self, doing: &str, error: SdkError<E>) -> StoreError
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
@@ -113,8 +114,7 @@ impl DynamoCold {
         }
     }
 
-    /// One BatchWriteItem, and what it leaves unprocessed again and again: the SDK doesn't do that
-    /// for us.
+    /// Sends one BatchWriteItem, and its unprocessed items again. The SDK doesn't retry those.
     async fn write_batch(&self, purpose: Purpose, mut batch: Vec<WriteRequest>) -> StoreResult<()> {
         let mut backoff = resend_backoff();
         for _ in 0..=UNPROCESSED_RETRIES_MAX {
@@ -179,7 +179,7 @@ impl Cold for DynamoCold {
         let mut backoff = resend_backoff();
         let mut answer = put.clone().send().await;
         for _ in 0..UNPROCESSED_RETRIES_MAX {
-            // A transaction holds the item: it will be through in a moment.
+            // A transaction holds the item, and will finish in a moment.
             let Err(error) = &answer else { break };
             if !is_conflict(error) {
                 break;
@@ -197,10 +197,12 @@ impl Cold for DynamoCold {
                 let Some(there) = refused_by(&error) else {
                     return Err(self.failed("writing to", error));
                 };
-                // It is counted all the same, by the larger of both; but the answer doesn't say so.
+                // DynamoDB charges a refused write too, by the larger of both items, but doesn't
+                // report it.
                 let bytes = |item| units::item_bytes(&record.key.pk(), &record.key.sk(), item);
                 self.meter.add(purpose, units::write(bytes(&record.item).max(bytes(&there))));
-                // The SDK tried again after an answer was lost: what is there is what we put.
+                // The SDK retried after a lost answer, so the existing item may be the one that
+                // this call put.
                 Ok(if there == record.item {
                     PutOutcome::Done
                 } else {
@@ -227,7 +229,7 @@ impl Cold for DynamoCold {
 
     async fn query(&self, range: &KeyRange, page: &Page) -> StoreResult<Vec<KeyedRow>> {
         if range.first > range.last {
-            return Ok(Vec::new()); // DynamoDB would call it a mistake
+            return Ok(Vec::new()); // DynamoDB would return an error
         }
         let text = |s: &str| AttributeValue::S(s.to_string());
         let purpose = self.read_for.unwrap_or(Purpose::of_range(range));
@@ -289,13 +291,13 @@ impl Cold for DynamoCold {
     }
 }
 
-/// What a record takes where it lies.
+/// Bytes that a record takes in DynamoDB, its index included.
 pub(super) fn stored_bytes(record: &KeyedItem) -> u64 {
     units::item_bytes(&record.key.pk(), &record.key.sk(), &record.item)
         .saturating_add(units::INDEX_BYTES)
 }
 
-/// What is there, if a put failed because of its condition.
+/// Returns the existing item, if a put failed because of its condition.
 fn refused_by(error: &SdkError<PutItemError>) -> Option<Item> {
     match error.as_service_error() {
         Some(PutItemError::ConditionalCheckFailedException(refused)) => {

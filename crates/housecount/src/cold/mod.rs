@@ -1,9 +1,8 @@
-//! The cold tier: what is kept for good, in DynamoDB or in SQLite on this machine.
+//! The cold tier, which keeps data for good, in DynamoDB or in SQLite on this machine.
 //!
-//! Items are put by key and say the same thing however often they are put: so a put may be tried
-//! again, and two nodes may do the same work at once. The contract below is checked for every
-//! backend by one suite (tests/it/contract/cold.rs), and both backends count the same units for the
-//! same calls.
+//! Putting an item twice has the same effect as putting it once. So a put may be retried, and two
+//! nodes may do the same work at once. One suite checks the contract below for every backend
+//! (tests/it/contract/cold.rs). Both backends count the same units for the same calls.
 
 pub mod bulk;
 pub mod chunks;
@@ -44,67 +43,69 @@ pub use crate::meter::{Meter, Purpose};
 /// An item with its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyedItem {
-    /// Where it lies.
+    /// Key of the item.
     pub key: Key,
-    /// What it says.
+    /// Contents of the item.
     pub item: Item,
 }
 
-/// Records by the key that they are stored at, the last one of each: as if they were put one after
-/// the other. DynamoDB refuses a batch that names a key twice.
+/// Sorts records by the key that they are stored at, and keeps the last one of each key.
+///
+/// The result is the same as if they were put one after the other. DynamoDB refuses a batch that
+/// names a key twice.
 #[must_use]
 pub fn by_stored_key(records: Vec<KeyedItem>) -> Vec<KeyedItem> {
     let stored = |record: KeyedItem| ((record.key.pk(), record.key.sk()), record);
     records.into_iter().map(stored).collect::<BTreeMap<_, _>>().into_values().collect()
 }
 
-/// What must hold for a conditional put.
+/// Condition of a conditional put.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Condition {
-    /// There is no item at the key.
+    /// No item exists at the key.
     Absent,
-    /// There is none, or its number `attr` is at most `value`.
+    /// No item exists, or its number `attr` is at most `value`.
     AbsentOrAtMost {
         /// The attribute.
         attr: &'static str,
         /// The number.
         value: u64,
     },
-    /// There is one, and its `attr` is still this.
+    /// An item exists, and its `attr` still has this value.
     Equals {
         /// The attribute.
         attr: &'static str,
-        /// What it is.
+        /// The value.
         value: Attr,
     },
 }
 
-/// What became of a conditional put.
+/// Outcome of a conditional put.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PutOutcome {
-    /// The item is there, by this call or by an earlier one with the very same item whose answer
-    /// was lost.
+    /// The item is stored, by this call or by an earlier one with the same item whose answer was
+    /// lost.
     Done,
-    /// The condition doesn't hold; this is what is there.
+    /// The condition doesn't hold. Holds the existing item.
     ConditionFailed(Item),
 }
 
 /// A write of a transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Write {
-    /// Puts an item, replacing what is there, if the condition holds.
+    /// Puts an item if the condition holds, replacing an existing one.
     Put {
         /// The item.
         record: KeyedItem,
-        /// The condition; none for always.
+        /// The condition; `None` to put always.
         condition: Option<Condition>,
     },
-    /// Deletes the item at a key, if there is one.
+    /// Deletes the item at a key, if it exists.
     Delete(Key),
 }
 
 impl Write {
-    /// The key that is written.
+    /// Key that is written.
     #[must_use]
     pub fn key(&self) -> &Key {
         match self {
@@ -119,31 +120,31 @@ impl Write {
 pub enum TransactOutcome {
     /// Every write is done.
     Done,
-    /// A condition doesn't hold; no write is done.
+    /// A condition doesn't hold, and no write is done.
     ConditionFailed,
 }
 
-/// How much of a range to read, and from which end.
+/// Number of a range's rows to read, and the end to start from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
-    /// Rows at most.
+    /// Greatest number of rows.
     pub limit: usize,
-    /// Greatest sort key first.
+    /// Whether the greatest sort key comes first.
     pub backwards: bool,
-    /// Go on behind this sort key.
+    /// Sort key after which the page starts.
     pub after: Option<String>,
-    /// Whether what has just been written must be seen. Costs twice.
+    /// Whether the read must see items that have just been written. It costs twice as much.
     pub consistent: bool,
 }
 
 impl Page {
-    /// The first `limit` rows.
+    /// Returns a page of the first `limit` rows.
     #[must_use]
     pub fn first(limit: usize) -> Page {
         Page { limit, backwards: false, after: None, consistent: false }
     }
 
-    /// The last `limit` rows, last one first.
+    /// Returns a page of the last `limit` rows, the last one first.
     #[must_use]
     pub fn last(limit: usize) -> Page {
         Page { limit, backwards: true, after: None, consistent: false }
@@ -153,53 +154,62 @@ impl Page {
 /// A row of a range: its sort key and its item.
 pub type KeyedRow = (String, Item);
 
-/// The cold tier.
+/// A cold tier: items by key, read by ranges.
 #[async_trait]
 pub trait Cold: Send + Sync + fmt::Debug {
-    /// That the tier is there and laid out as it must be.
+    /// Checks that the tier exists and has the right layout.
     ///
     /// # Errors
-    /// `Schema` names what is missing or different, and how to mend it.
+    /// Returns `Schema`, whose text names what is missing or different, and how to fix it.
     async fn check(&self) -> StoreResult<()>;
 
-    /// Puts items, replacing what is there; of several at one key the last one stays. On an error
-    /// some of them may be there: put them all again. `ConditionFailed` if one of them is invalid: putting
-    /// them again is refused again.
+    /// Puts items, replacing existing ones.
+    ///
+    /// If several have the same key, the last one stays. After an error some of them may be stored;
+    /// put all of them again. Returns `Refused` if one of them is invalid; a retry is refused
+    /// again.
     async fn put(&self, records: Vec<KeyedItem>) -> StoreResult<()>;
 
     /// Puts an item if the condition holds.
     async fn put_if(&self, record: KeyedItem, condition: Condition) -> StoreResult<PutOutcome>;
 
-    /// Does all of these writes at once or none of them. Each has another key; 100 at most
-    /// (DynamoDB API reference, 2026-10). After an error they may be done: then `Absent` refuses
-    /// them the next time, also for the very same item.
+    /// Does all of these writes at once, or none of them.
+    ///
+    /// Each write must have another key; 100 are the most (DynamoDB API reference, 2026-10). After
+    /// an error they may be done. In that case `Absent` refuses them the next time, also for the
+    /// same item.
     async fn transact(&self, writes: Vec<Write>) -> StoreResult<TransactOutcome>;
 
-    /// The item at a key, read consistently; `None` if there is none.
+    /// Reads the item at a key, consistently; `None` if no item exists.
     async fn get(&self, key: &Key) -> StoreResult<Option<Item>>;
 
-    /// Rows of a range, in the order of their sort keys. Fewer than `limit` only if there are no
-    /// more. Rows whose TTL has passed may be among them: readers look.
+    /// Reads rows of a range, in the order of their sort keys.
+    ///
+    /// Fewer than `limit` rows mean that there are no more. Rows whose TTL has passed may be among
+    /// them, and readers must check.
     async fn query(&self, range: &KeyRange, page: &Page) -> StoreResult<Vec<KeyedRow>>;
 
-    /// Deletes what is at these keys; nothing where nothing is. As `put` otherwise.
+    /// Deletes the items at these keys. Keys without an item are ignored. Errors are as for `put`.
     async fn delete(&self, keys: Vec<Key>) -> StoreResult<()>;
 
-    /// What it has consumed so far.
+    /// Capacity that this tier has consumed so far.
     fn meter(&self) -> Meter;
 
-    /// The same tier for what callers of the API read: counted as [`Purpose::Reads`], whatever it
-    /// is that they read.
+    /// The same tier for reads by callers of the API, all of which are metered as
+    /// [`Purpose::Reads`].
     fn metered_as_reads(self: Arc<Self>) -> Arc<dyn Cold>;
 
-    /// Bytes that lie there, as the store last counted them (DynamoDB: within six hours); `None`
-    /// where it doesn't count.
+    /// Bytes that are stored, as the store last counted them (DynamoDB: within six hours).
+    ///
+    /// `None` where the store doesn't count.
     async fn stored_bytes(&self) -> StoreResult<Option<u64>> {
         Ok(None)
     }
 
-    /// Deletes some items whose TTL has passed by `now`, a bounded number a call. True if there may
-    /// be more. DynamoDB deletes them by itself, at no charge, so there is nothing to do.
+    /// Deletes some items whose TTL has passed by `now`, a bounded number per call. Returns true if
+    /// there may be more.
+    ///
+    /// The default does nothing, since DynamoDB deletes such items by itself, at no charge.
     async fn sweep(&self, _now: UnixMs) -> StoreResult<bool> {
         Ok(false)
     }

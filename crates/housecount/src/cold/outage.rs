@@ -1,5 +1,7 @@
-//! One line in the process's log when a cold tier begins to fail, and one when it works again:
-//! however many calls fail in between, and whoever made them.
+//! Log lines about outages of a cold tier: one when calls begin to fail, and one when it works
+//! again.
+//!
+//! The number of failed calls, and their callers, don't matter.
 
 use std::sync::Arc;
 
@@ -16,18 +18,18 @@ use crate::clock::mono_ms;
 use crate::error::{ErrorKind, StoreResult};
 use crate::streak::{Change, FailureStreak};
 
-/// How long no call must have failed until an outage is over: one that throttles fails and works by
-/// turns.
+/// Time without a failed call after which an outage is over. A cold tier that throttles alternates
+/// between failing and working.
 const CALM_MS: u64 = 5_000;
 
-/// A cold tier that says when it begins to fail and when it works again.
+/// A cold tier that logs when it begins to fail and when it works again.
 #[derive(Debug)]
 pub struct WatchedCold {
     cold: Arc<dyn Cold>,
     outage: Arc<Mutex<ColdOutage>>,
 }
 
-/// Whether calls fail, and which: a full store may still be read.
+/// Failing kinds of calls. A full store may still be readable.
 #[derive(Debug, Default)]
 struct ColdOutage {
     streak: FailureStreak,
@@ -35,7 +37,7 @@ struct ColdOutage {
     writes_fail: bool,
 }
 
-/// What a call is for.
+/// Kind of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Access {
     Read,
@@ -64,7 +66,7 @@ impl WatchedCold {
     }
 
     fn seen<T>(&self, access: Access, outcome: StoreResult<T>) -> StoreResult<T> {
-        // Stored bytes that can't be read are no outage; who reads them says so.
+        // Stored bytes that can't be read are not an outage, and their reader reports them.
         let failure = outcome
             .as_ref()
             .err()

@@ -1,4 +1,4 @@
-//! All rows of a table in DynamoDB, for a copy: the only Scan that housecount has.
+//! All rows of a table in DynamoDB, for a copy. This is the only Scan that housecount has.
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::types::{PutRequest, ReturnConsumedCapacity, WriteRequest};

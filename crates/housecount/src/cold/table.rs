@@ -1,4 +1,4 @@
-//! The table: made, described, checked, deleted. Every step may be done twice.
+//! Administration of the table: create, describe, check and delete. Every step may be done twice.
 
 use std::time::Duration;
 
@@ -14,43 +14,44 @@ use super::DynamoCold;
 use crate::dynamo::failure;
 use crate::error::{ErrorKind, StoreError, StoreResult};
 
-/// The attribute that DynamoDB's TTL looks at.
+/// Attribute that DynamoDB's TTL reads.
 const TTL_ATTRIBUTE: &str = "ttl";
-/// Between two looks at a table that is being made or deleted.
+/// Interval between two checks of a table that is being created or deleted.
 const POLL: Duration = Duration::from_millis(500);
-/// How long a table may take to become ready. DynamoDB takes some ten seconds.
+/// Number of checks after which a table counts as not ready. DynamoDB takes some ten seconds.
 const READY_POLLS_MAX: u32 = 600;
 
-/// How to make the table.
+/// Options for creating the table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TableOptions {
-    /// Provisioned read and write units a second, instead of paying by request.
+    /// Provisioned read and write units per second, instead of paying per request.
     pub provisioned: Option<(u32, u32)>,
-    /// Continuous backups.
+    /// Whether DynamoDB makes continuous backups.
     pub point_in_time_recovery: bool,
 }
 
-/// What a table is like.
+/// State of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableState {
-    /// DynamoDB's word: `ACTIVE`, `CREATING`, …
+    /// Status in DynamoDB's words, such as `ACTIVE` or `CREATING`.
     pub status: String,
     /// `PAY_PER_REQUEST` or `PROVISIONED`.
     pub billing: String,
     /// Whether expired items are deleted.
     pub ttl: bool,
-    /// Items, as DynamoDB last counted them (up to six hours ago).
+    /// Number of items, as DynamoDB last counted them (up to six hours ago).
     pub items: u64,
-    /// Bytes, likewise.
+    /// Number of bytes, counted likewise.
     pub bytes: u64,
 }
 
 impl DynamoCold {
-    /// Makes the table unless it is there, waits until it is ready, and switches TTL on. `say` is
-    /// told each step that was done.
+    /// Creates the table unless it exists, waits until it is ready, and switches TTL on.
+    ///
+    /// `say` is called with each step that was done.
     ///
     /// # Errors
-    /// `Schema` if there is a table of that name with other keys.
+    /// Returns `Schema` if a table of that name has other keys.
     pub async fn create_table(
         &self,
         options: &TableOptions,
@@ -81,7 +82,7 @@ impl DynamoCold {
         Ok(())
     }
 
-    /// What the table is like; `None` if there is none.
+    /// Returns the state of the table; `None` if it doesn't exist.
     pub async fn table_state(&self) -> StoreResult<Option<TableState>> {
         let Some(table) = self.describe().await? else { return Ok(None) };
         let count = |n: Option<i64>| n.and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
@@ -98,13 +99,14 @@ impl DynamoCold {
         }))
     }
 
-    /// Bytes of the table, as DynamoDB last counted them; `None` if there is no table.
+    /// Returns the bytes of the table, as DynamoDB last counted them; `None` if it doesn't exist.
     pub(super) async fn table_bytes(&self) -> StoreResult<Option<u64>> {
         let bytes = self.describe().await?.and_then(|table| table.table_size_bytes());
         Ok(bytes.and_then(|bytes| u64::try_from(bytes).ok()))
     }
 
-    /// Deletes the table and everything in it, and waits until it is gone. False if there was none.
+    /// Deletes the table and everything in it, and waits until it is gone. Returns false if it
+    /// didn't exist.
     pub async fn delete_table(&self) -> StoreResult<bool> {
         let call = self.client.delete_table().table_name(&self.table).send().await;
         match call {
@@ -121,7 +123,7 @@ impl DynamoCold {
         Err(self.not_ready("is still being deleted"))
     }
 
-    /// That the table is there and has the right keys.
+    /// Checks that the table exists and has the right keys.
     pub(super) async fn check_table(&self) -> StoreResult<()> {
         let Some(table) = self.describe().await? else {
             return Err(self.missing());
@@ -168,7 +170,7 @@ impl DynamoCold {
             }
         };
         match create.send().await {
-            // Somebody else was faster.
+            // Another caller was faster.
             Err(e) if e.code() == Some("ResourceInUseException") => Ok(()),
             Err(e) => Err(self.failed("creating", e)),
             Ok(_) => Ok(()),
@@ -186,7 +188,7 @@ impl DynamoCold {
         Err(self.not_ready("is not ACTIVE yet"))
     }
 
-    /// The error for a table that isn't there.
+    /// Builds the error for a table that doesn't exist.
     pub(super) fn missing(&self) -> StoreError {
         failure::missing(&self.shown)
     }
@@ -205,7 +207,7 @@ impl DynamoCold {
             && matches!(status, Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling)))
     }
 
-    /// CreateTable has no field for it. False if it was on.
+    /// Switches TTL on, for which CreateTable has no field. Returns false if it was on.
     async fn switch_ttl_on(&self) -> StoreResult<bool> {
         if self.is_ttl_on().await? {
             return Ok(false);
@@ -217,7 +219,7 @@ impl DynamoCold {
         let call = self.client.update_time_to_live().table_name(&self.table);
         match call.time_to_live_specification(ttl).send().await {
             Ok(_) => Ok(true),
-            // Somebody else was faster.
+            // Another caller was faster.
             Err(_) if self.is_ttl_on().await? => Ok(false),
             Err(e) => Err(self.failed("switching TTL on for", e)),
         }
@@ -233,7 +235,7 @@ impl DynamoCold {
             let call = self.client.update_continuous_backups().table_name(&self.table);
             match call.point_in_time_recovery_specification(recovery.clone()).send().await {
                 Ok(_) => return Ok(()),
-                // A table that has just been made is not ready for it yet.
+                // A table that has just been created is not ready for it yet.
                 Err(e) if e.code() == Some("ContinuousBackupsUnavailableException") => {}
                 Err(e) => return Err(self.failed("switching point-in-time recovery on for", e)),
             }
@@ -243,7 +245,7 @@ impl DynamoCold {
     }
 }
 
-/// The key schema as people write it, HASH first.
+/// The key schema for people, HASH first.
 fn shown_keys(table: &TableDescription) -> String {
     let kind = |name: &str| {
         let attribute = table.attribute_definitions().iter().find(|a| a.attribute_name() == name);

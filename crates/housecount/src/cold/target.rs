@@ -9,13 +9,13 @@ use super::{Cold, dynamodb, sqlite};
 use crate::dynamo::Address;
 use crate::error::StoreResult;
 
-/// A cold tier's address.
+/// Address of a cold tier.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ColdTarget {
-    /// `embedded:DIR`: in a folder of this machine, for one process.
+    /// `embedded:DIR`, in a folder of this machine, for one process.
     Embedded(PathBuf),
-    /// `dynamodb://TABLE`: a table in AWS, or behind `endpoint`. The table is empty in the URL for
-    /// the setting `table`.
+    /// `dynamodb://TABLE`, a table in AWS or behind `endpoint`. Without a table in the URL the
+    /// setting `table` applies.
     Dynamo(Address),
 }
 
@@ -23,7 +23,7 @@ impl ColdTarget {
     /// Parses a cold URL; `None` for `none`.
     ///
     /// # Errors
-    /// A text that names what is wrong with it.
+    /// Returns a text that says what is wrong with it.
     pub fn parse(url: &str, default_table: &str) -> Result<Option<ColdTarget>, String> {
         if url == "none" {
             return Ok(None);
@@ -43,18 +43,19 @@ impl ColdTarget {
         }
     }
 
-    /// Opens the cold tier. An embedded one is made if it isn't there; a table may be unreachable.
+    /// Opens the cold tier. An embedded one is created if it doesn't exist. A table may be
+    /// unreachable.
     ///
     /// # Errors
-    /// Returns what a retry can't fix: a folder in use, or another store in it.
+    /// Returns a `StoreError` that a retry can't fix: a folder in use, or another store in it.
     pub async fn open(&self) -> StoreResult<Arc<dyn Cold>> {
         Ok(self.open_whole().await?)
     }
 
-    /// As [`open`](Self::open), for a copy of all rows.
+    /// Opens as [`open`](Self::open) does, for a copy of all rows.
     ///
     /// # Errors
-    /// As [`open`](Self::open).
+    /// Returns the errors of [`open`](Self::open).
     pub async fn open_whole(&self) -> StoreResult<Arc<dyn Bulk>> {
         match self {
             ColdTarget::Embedded(folder) => sqlite::open(folder),
@@ -62,19 +63,19 @@ impl ColdTarget {
         }
     }
 
-    /// Opens the cold tier only to read. Of an embedded one no file changes, also while a node has
-    /// it open.
+    /// Opens the cold tier for reading only. No file of an embedded one changes, also while a node
+    /// has it open.
     ///
     /// # Errors
-    /// `Missing` if there is none, otherwise as `open`.
+    /// Returns `Missing` if it doesn't exist, otherwise the errors of `open`.
     pub async fn open_to_read(&self) -> StoreResult<Arc<dyn Cold>> {
         Ok(self.open_whole_to_read().await?)
     }
 
-    /// As [`open_to_read`](Self::open_to_read), for a copy of all rows.
+    /// Opens as [`open_to_read`](Self::open_to_read) does, for a copy of all rows.
     ///
     /// # Errors
-    /// As [`open_to_read`](Self::open_to_read).
+    /// Returns the errors of [`open_to_read`](Self::open_to_read).
     pub async fn open_whole_to_read(&self) -> StoreResult<Arc<dyn Bulk>> {
         match self {
             ColdTarget::Embedded(folder) => sqlite::open_to_read(folder),

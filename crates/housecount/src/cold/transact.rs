@@ -1,7 +1,7 @@
 //! Transactions of the cold tier: all writes or none, through DynamoDB's TransactWriteItems.
 //!
-//! Only puts and deletes, so that a node needs the permissions `PutItem` and `DeleteItem` and no
-//! other. A check of an item is a put of the very same item under a condition.
+//! Only puts and deletes are used, so that a node needs no permissions but `PutItem` and
+//! `DeleteItem`. An item is checked by putting the same item under a condition.
 
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
@@ -18,7 +18,7 @@ use crate::dynamo::attr::{self, Attributes, key_attributes};
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::meter::Purpose;
 
-/// A condition in DynamoDB's words.
+/// A condition in DynamoDB's syntax.
 pub(super) struct Expression {
     pub text: &'static str,
     pub names: Option<std::collections::HashMap<String, String>>,
@@ -42,16 +42,15 @@ impl Expression {
     }
 }
 
-/// What became of one try.
+/// Outcome of one attempt.
 enum Outcome {
     Done,
     Refused,
-    /// Another transaction holds one of the items, or the table is throttled: the same again may
-    /// succeed.
+    /// Another transaction holds one of the items, or the table is throttled. A retry may succeed.
     Conflict,
 }
 
-/// Whether a put met a transaction under way on its item.
+/// Whether a put met another transaction on its item.
 pub(super) fn is_conflict(error: &SdkError<PutItemError>) -> bool {
     matches!(error.as_service_error(), Some(PutItemError::TransactionConflictException(_)))
 }
@@ -96,7 +95,7 @@ impl DynamoCold {
             Some(TransactWriteItemsError::TransactionCanceledException(canceled)) => {
                 let outcome = judge(canceled.cancellation_reasons());
                 let outcome = outcome.ok_or_else(|| self.failed("writing to", error))?;
-                // DynamoDB counts it all the same; but the answer doesn't say so.
+                // DynamoDB charges a refused transaction too, but doesn't report it.
                 if matches!(outcome, Outcome::Refused) {
                     self.meter.add(
                         purpose,
@@ -138,7 +137,7 @@ impl DynamoCold {
     }
 }
 
-/// What a cancelled transaction means; none if it is a failure.
+/// Interprets a cancelled transaction; `None` if it is a failure.
 fn judge(reasons: &[CancellationReason]) -> Option<Outcome> {
     let mut outcome = None;
     for reason in reasons {

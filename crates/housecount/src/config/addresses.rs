@@ -1,12 +1,11 @@
-//! Settings that say who can be reached where: TLS on the port, the sites whose pages may call, the
-//! collector of traces.
+//! Settings of addresses: TLS on the port, origins of pages that may call, and the trace collector.
 
 use super::origin::OriginPattern;
 use super::{ConfigError, Layers};
 use crate::service_url::ServiceUrl;
 use crate::tls::TlsFiles;
 
-/// Both files or neither.
+/// Reads the TLS files; both are set or neither.
 pub(super) fn tls(layers: &Layers) -> Result<Option<TlsFiles>, ConfigError> {
     let (cert, key) = (layers.text("tls_cert")?, layers.text("tls_key")?);
     match (cert.is_empty(), key.is_empty()) {
@@ -17,7 +16,7 @@ pub(super) fn tls(layers: &Layers) -> Result<Option<TlsFiles>, ConfigError> {
     }
 }
 
-/// Where traces go.
+/// Reads the URL of the trace collector.
 pub(super) fn otlp(layers: &Layers) -> Result<Option<ServiceUrl>, ConfigError> {
     let url = layers.text("otlp")?;
     if url.is_empty() {
@@ -26,11 +25,11 @@ pub(super) fn otlp(layers: &Layers) -> Result<Option<ServiceUrl>, ConfigError> {
     ServiceUrl::parse(&url).map(Some).map_err(|expected| layers.invalid("otlp", expected))
 }
 
-/// Sites, as browsers name them.
+/// Reads origins, as browsers send them.
 pub(super) fn origins(layers: &Layers, name: &str) -> Result<Vec<OriginPattern>, ConfigError> {
     let parse = |text: &String| {
         OriginPattern::parse(text).map_err(|why| match text.contains('@') {
-            // It may have a password in it.
+            // The text may contain a password.
             true => layers.invalid(name, "an origin has no user and password"),
             false => layers.invalid(name, &format!("`{text}` {why}")),
         })
@@ -42,8 +41,7 @@ pub(super) fn origins(layers: &Layers, name: &str) -> Result<Vec<OriginPattern>,
 mod tests {
     use super::super::tests::settings;
 
-    /// A user and password in an address, or a key in its query, are in no error and in nothing
-    /// that is shown.
+    /// A password in an address, or a key in its query, appears in no error and in no output.
     #[test]
     fn addresses_are_shown_without_their_secrets() {
         for (name, url) in [

@@ -1,4 +1,4 @@
-//! The settings of the edge: how much of whom, whose word is taken, under which names.
+//! Settings of the edge: limits, trusted proxies and pseudonyms.
 
 use std::net::IpAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -14,16 +14,16 @@ use crate::admission::connections::ConnectionLimit;
 use crate::admission::pseudonyms::{KEY_BYTES_MIN, Pseudonymizer};
 use crate::admission::rate_table::{FULL_WITHIN_S_MAX, PER_SECOND_MAX};
 
-/// Requests a second that an address may send if nothing is set: 150,000 viewers behind one.
+/// Default limit of an address, in requests per second: enough for 150,000 viewers behind one.
 const ADDRESS_PER_SECOND: u32 = 5_000;
-/// How to get a key.
+/// Hint for creating a key.
 const KEY_HINT: &str =
     "make one with `openssl rand -hex 32 > viewer.key`, keep it for good, and name the file here";
 
 /// Reads the edge's settings.
 ///
 /// # Errors
-/// Returns the first that is wrong.
+/// Returns the `ConfigError` of the first wrong setting.
 pub(super) fn admission(layers: &Layers) -> Result<AdmissionSettings, ConfigError> {
     let count = |name: &str| Ok::<_, ConfigError>(Some(layers.number(name)?).filter(|n| *n > 0));
     Ok(AdmissionSettings {
@@ -125,7 +125,7 @@ fn names(layers: &Layers) -> Result<Pseudonymizer, ConfigError> {
     Pseudonymizer::hashed(&secret).ok_or_else(|| layers.invalid(name, &too_short))
 }
 
-/// The bytes of a key that is written in hexadecimal digits.
+/// Decodes a key in hexadecimal digits.
 fn hex(text: &[u8]) -> Option<Vec<u8>> {
     let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(text).ok()?;
     (bytes.len() >= KEY_BYTES_MIN).then_some(bytes)

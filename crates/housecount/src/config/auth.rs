@@ -3,10 +3,11 @@
 use super::{ConfigError, Layers};
 use crate::auth::{AuthSettings, Policy, Secret, TokenRules, jwks};
 
-/// Reads and checks them. Files of keys are read by `serve`: other commands have no need of them.
+/// Reads and checks the settings `auth.*`. `serve` reads the files of keys, because other commands
+/// do not need them.
 ///
 /// # Errors
-/// The first one that is wrong.
+/// Returns the `ConfigError` of the first wrong setting.
 pub fn settings(layers: &Layers) -> Result<AuthSettings, ConfigError> {
     let given = |key: &str| layers.text(key).map(|text| Some(text).filter(|text| !text.is_empty()));
     let policies =

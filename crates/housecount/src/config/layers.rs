@@ -1,4 +1,4 @@
-//! Settings as text, by layer, and how they are read out of it.
+//! Settings as text by layer, and functions that parse them.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -6,41 +6,41 @@ use std::path::Path;
 use super::ConfigError;
 use crate::nearest::nearest;
 
-/// The defaults, with prose: what `housecount settings` prints.
+/// The defaults with their documentation, as `housecount settings` prints them.
 pub const DEFAULT_TOML: &str = include_str!("default.toml");
-/// In front of a setting's name in the environment.
+/// Prefix of a setting's name in the environment.
 const ENVIRONMENT_PREFIX: &str = "HOUSECOUNT_";
-/// Settings whose value may hold a password, and is never repeated.
+/// Settings whose value may contain a password, so that no message repeats it.
 const SECRET: [&str; 6] =
     ["log", "cold", "otlp", "viewer_ids_key", "auth.viewer_keys", "auth.viewer_jwks_url"];
 
-/// A flag as it was given, the setting it sets, and its value.
+/// A flag as the user gave it, the setting that it sets, and its value.
 pub type FlagValue = (String, String, String);
 
-/// A value and where it is from.
+/// A value and its source.
 #[derive(Clone, Debug)]
 struct SourcedValue {
     value: String,
     source: String,
 }
 
-/// All settings as text: the highest layer's of each.
+/// All settings as text, each from its highest layer.
 #[derive(Clone, Debug)]
 pub struct Layers {
     given: BTreeMap<String, SourcedValue>,
 }
 
 impl Layers {
-    /// The layers of this process: `flags` (the flag, the setting, its value) over the environment
-    /// over `file` over the defaults.
+    /// Returns the layers of this process: `flags` (flag, setting, value) over the environment over
+    /// `file` over the defaults.
     ///
     /// # Errors
-    /// A file that can't be read, or a setting that there isn't.
+    /// Returns a `ConfigError` if a file can't be read, or for an unknown setting.
     #[allow(clippy::disallowed_methods)] // the one place that reads the environment
     pub fn of_process(file: Option<&Path>, flags: Vec<FlagValue>) -> Result<Layers, ConfigError> {
         let mut environment = Vec::new();
         for (name, value) in std::env::vars_os() {
-            // A name that is not UTF-8 is none of ours.
+            // A name that is not UTF-8 is not a housecount variable.
             let Some(name) = name.to_str().filter(|name| name.starts_with(ENVIRONMENT_PREFIX))
             else {
                 continue;
@@ -64,10 +64,11 @@ impl Layers {
         Layers::of(text, environment.collect(), flags)
     }
 
-    /// The layers: `flags` over `environment` over `file` (its name and text) over the defaults.
+    /// Returns the layers: `flags` over `environment` over `file` (its name and text) over the
+    /// defaults.
     ///
     /// # Errors
-    /// A file that is no TOML, or a setting that there isn't.
+    /// Returns a `ConfigError` for a file that is not TOML, or for an unknown setting.
     pub fn of(
         file: Option<(String, String)>,
         environment: Vec<(String, String)>,
@@ -94,7 +95,7 @@ impl Layers {
         Ok(layers)
     }
 
-    /// `HOUSECOUNT_STAGES_AUTO` is `stages.auto`.
+    /// Maps a variable to its setting: `HOUSECOUNT_STAGES_AUTO` is `stages.auto`.
     fn key_of_variable(&self, variable: &str) -> String {
         let name = variable.trim_start_matches(ENVIRONMENT_PREFIX).to_lowercase();
         let known = self.given.keys().find(|key| key.replace('.', "_") == name);
@@ -122,11 +123,11 @@ impl Layers {
         self.given.get(key).ok_or_else(|| ConfigError(format!("`{key}` has no default")))
     }
 
-    /// The error for a setting whose value is wrong.
+    /// Returns the error for a setting whose value is wrong.
     #[must_use]
     pub fn invalid(&self, key: &str, why: &str) -> ConfigError {
         match self.given.get(key) {
-            // What has an @ may be an address with a password.
+            // A value with an @ may be an address with a password.
             Some(SourcedValue { value, source })
                 if SECRET.contains(&key) || value.contains('@') =>
             {
@@ -139,12 +140,12 @@ impl Layers {
         }
     }
 
-    /// A setting's text.
+    /// Text of a setting.
     pub fn text(&self, key: &str) -> Result<String, ConfigError> {
         Ok(self.given(key)?.value.clone())
     }
 
-    /// A duration in milliseconds.
+    /// Parses a duration, in milliseconds.
     pub fn duration_ms(&self, key: &str) -> Result<u64, ConfigError> {
         let text = &self.given(key)?.value;
         if text.parse::<f64>().is_ok() {
@@ -153,28 +154,28 @@ impl Layers {
         let duration = humantime::parse_duration(text).map_err(|_| {
             self.invalid(key, "it is no duration, such as 10ms, 30s, 5m, 1h or 30d")
         })?;
-        // A year is more than any of them could mean, and keeps every sum far from overflowing.
+        // Ten years is more than any setting needs, and keeps every sum far from overflow.
         let ms = u64::try_from(duration.as_millis()).ok().filter(|ms| *ms <= 3_660 * 86_400_000);
         ms.ok_or_else(|| self.invalid(key, "it must be at most ten years"))
     }
 
-    /// A whole number.
+    /// Parses a whole number.
     pub fn number(&self, key: &str) -> Result<usize, ConfigError> {
         self.given(key)?.value.parse().map_err(|_| self.invalid(key, "it is a number"))
     }
 
-    /// Texts: a list in a file, commas between them elsewhere.
+    /// Splits a list of texts, which have commas between them outside files.
     pub fn list(&self, key: &str) -> Result<Vec<String>, ConfigError> {
         let texts = self.given(key)?.value.split(',').map(str::trim);
         Ok(texts.filter(|text| !text.is_empty()).map(str::to_string).collect())
     }
 
-    /// `true` or `false`.
+    /// Parses `true` or `false`.
     pub fn boolean(&self, key: &str) -> Result<bool, ConfigError> {
         self.given(key)?.value.parse().map_err(|_| self.invalid(key, "it is true or false"))
     }
 
-    /// One of a few words.
+    /// Parses one of a few words.
     pub fn choice<T: Copy>(&self, key: &str, choices: &[(&str, T)]) -> Result<T, ConfigError> {
         let text = &self.given(key)?.value;
         let chosen = choices.iter().find(|(name, _)| name == text);
@@ -185,7 +186,7 @@ impl Layers {
     }
 }
 
-/// A TOML file's settings as text, tables flattened: `[stages] auto` is `stages.auto`.
+/// Parses a TOML file's settings as text with flat names: `[stages] auto` is `stages.auto`.
 fn parse(name: &str, text: &str) -> Result<BTreeMap<String, String>, ConfigError> {
     let table: toml::Table = text.parse().map_err(|e: toml::de::Error| {
         let line =

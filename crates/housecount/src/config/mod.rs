@@ -1,8 +1,8 @@
-//! Settings: flag > environment > file > default, each checked, and named with its source when it
-//! is wrong.
+//! Settings: flag > environment > file > default. Each is checked, and an error names the setting
+//! and its source.
 //!
-//! `default.toml` is both the defaults and their documentation, so neither can drift. This is the
-//! only place that reads the environment.
+//! `default.toml` is both the defaults and their documentation, so the two agree. This module is
+//! the only one that reads the environment.
 
 mod addresses;
 mod admission;
@@ -33,24 +33,25 @@ use crate::service_url::ServiceUrl;
 use crate::tls::TlsFiles;
 use crate::workers;
 
-/// Why the settings can't be used: one line that names the setting, its source and the way out.
+/// Reason why the settings can't be used: one line with the setting, its source and a remedy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ConfigError(pub String);
 
-/// Between two reads of the log. Two nodes' counts differ by this and two round trips at most: less
-/// than the 100 ms within which nodes are to agree.
+/// Interval between two reads of the log. The counts of two nodes differ by this and two round
+/// trips at most. That is less than the 100 ms within which nodes are to agree.
 const POLL_MS: u64 = 50;
 
-/// `lateness_max` where the ledger expires: what is late must find what it belongs to.
+/// Largest `lateness_max` with `ledger_retention`, since a late event must find the part of the
+/// ledger that it belongs to.
 const LATENESS_EXPIRING_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
 
-/// How log lines look.
+/// Format of the process's log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
+    /// Text for a terminal.
     Pretty,
-    /// A JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
@@ -69,7 +70,7 @@ pub struct Settings {
     pub data: PathBuf,
     /// `log`
     pub log: LogTarget,
-    /// `cold`; `None` for `none`
+    /// `cold`; the value `none` is `None`
     pub cold: Option<ColdTarget>,
     /// `interval`
     pub interval_ms: u64,
@@ -87,7 +88,7 @@ pub struct Settings {
     pub snapshot_retention_ms: u64,
     /// `archive`, `archive_flush` and `archive_retention`; `None` for `off`
     pub archive: Option<ArchiveSettings>,
-    /// `ledger_retention`; `None` for good
+    /// `ledger_retention`; `None` keeps the ledger for good
     pub ledger_retention_ms: Option<u64>,
     /// `lateness_max`
     pub lateness_max_ms: u64,
@@ -113,19 +114,20 @@ pub struct Settings {
     pub log_format: LogFormat,
     /// `otlp`; `None` if empty
     pub otlp: Option<ServiceUrl>,
-    /// The file of `prices`, read
+    /// Content of the file `prices`
     pub prices: Prices,
     /// `cost.monthly_limit_usd` and `cost.guard`; `None` for a limit of 0
     pub cost_limit: Option<BudgetLimit>,
-    /// Between two reads of the log; no setting, but a simulation of hours reads less often
+    /// Interval between two reads of the log. It is not a setting, but a simulation of hours reads
+    /// less often.
     pub poll_ms: u64,
 }
 
 impl Settings {
-    /// The settings that the layers add up to.
+    /// Builds the settings from the layers.
     ///
     /// # Errors
-    /// The first one that is wrong.
+    /// Returns the `ConfigError` of the first wrong setting.
     pub fn from_layers(layers: &Layers) -> Result<Settings, ConfigError> {
         let data = PathBuf::from(layers.text("data")?);
         let or_default = |text: String, kind: &str, sub: &str| {
@@ -134,7 +136,7 @@ impl Settings {
         let log = or_default(layers.text("log")?, "file", "log");
         let cold = or_default(layers.text("cold")?, "embedded", "cold");
         let ttl_ms = layers.duration_ms("ttl")?;
-        // By a grace of ttl or more the session has timed out anyway.
+        // With a grace of ttl or more, the session has timed out anyway.
         let leave_grace_ms = layers.duration_ms("leave_grace")?.min(ttl_ms.saturating_sub(1));
         let forms = [
             ("off", None),
@@ -196,7 +198,7 @@ impl Settings {
         Ok(settings)
     }
 
-    /// What holds between settings.
+    /// Checks the rules between settings.
     fn check(&self, layers: &Layers) -> Result<(), ConfigError> {
         let at_least = |name: &str, ms: u64, min: u64, shown: &str| {
             if ms >= min {
@@ -286,7 +288,7 @@ impl Settings {
         Ok(())
     }
 
-    /// The settings that ingest needs.
+    /// Returns the settings that ingest needs.
     #[must_use]
     pub fn ingest(&self) -> IngestSettings {
         IngestSettings {
@@ -298,8 +300,8 @@ impl Settings {
         }
     }
 
-    /// How much of the log is kept: all that a node that starts now needs, with its ids, and a
-    /// window more.
+    /// Time for which the log is kept: all that a starting node needs, with its ids, and one more
+    /// window.
     #[must_use]
     pub fn log_kept_ms(&self) -> u64 {
         2 * self.rules.ttl_ms + self.rules.handle_valid_ms() + self.window_ms

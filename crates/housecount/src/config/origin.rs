@@ -1,29 +1,29 @@
 //! Origins of pages, as the settings `cors.*` name them and as browsers send them.
 //!
-//! An origin is a scheme, a host and perhaps a port; browsers send it in small letters and without
-//! a default port. A pattern that no browser can match is an error when the node starts, since
-//! otherwise a site is locked out without a word.
+//! An origin is a scheme, a host and perhaps a port. Browsers send it in lower case and without a
+//! default port. A pattern that can't match any browser's origin is an error at the node's start.
+//! Otherwise it would lock a site out silently.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use hyper::header::HeaderValue;
 
-/// How browsers name the origin of a page that has none: a sandboxed frame, a `data:` URL, a file.
+/// Origin that browsers send for pages without one: a sandboxed frame, a `data:` URL, a file.
 const OPAQUE: &str = "null";
 
-/// Origins that a setting names.
+/// Pattern of origins in a setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OriginPattern {
-    /// `*`: all.
+    /// All origins: `*`.
     Any,
     /// One origin, or `null`.
     One(String),
-    /// `https://*.example.org`: the hosts below a domain, however many labels down, and never the
-    /// domain itself. (So does CSP read it.)
+    /// Hosts below a domain, at any depth, without the domain itself: `https://*.example.org`. (CSP
+    /// reads such a pattern in the same way.)
     Subdomains {
-        /// The scheme with `://`.
+        /// Scheme with `://`.
         scheme: String,
-        /// The domain with a dot before it, and the port if one is named.
+        /// Domain with a dot before it, and the port if one is named.
         suffix: String,
     },
 }
@@ -32,7 +32,7 @@ impl OriginPattern {
     /// Parses one entry of a setting.
     ///
     /// # Errors
-    /// Returns what is wrong with it and how it is written, without the entry itself.
+    /// Returns the problem and the right form, without the entry itself.
     pub fn parse(text: &str) -> Result<OriginPattern, &'static str> {
         match text {
             "*" => return Ok(OriginPattern::Any),
@@ -78,7 +78,7 @@ impl OriginPattern {
         Ok(OriginPattern::One(text.to_string()))
     }
 
-    /// Whether a page of this origin is meant.
+    /// Whether the pattern matches a page of this origin.
     #[must_use]
     pub fn covers(&self, origin: &HeaderValue) -> bool {
         match self {
@@ -92,8 +92,8 @@ impl OriginPattern {
         }
     }
 
-    /// Whether a page of this origin is of a site that the setting names. `*` names none, and any
-    /// page can be `null`.
+    /// Whether the setting names the site of this origin. `*` names no site, and any page can be
+    /// `null`.
     #[must_use]
     pub fn names(&self, origin: &HeaderValue) -> bool {
         match self {
@@ -107,13 +107,13 @@ impl OriginPattern {
 const BAD_WILDCARD: &str = "can match no page: `*` stands alone, or as the first label of a domain, as in https://*.example.org";
 const BAD_PORT: &str = "is not an origin: its port is not a number from 1 to 65535";
 
-/// RFC 3986, 3.1.
+/// Whether a text is a scheme by RFC 3986, section 3.1.
 fn is_scheme(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_alphabetic())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
 }
 
-/// Labels of letters, digits, `-` and `_`, with dots between them.
+/// Whether a text has labels of letters, digits, `-` and `_`, with dots between them.
 fn is_host(text: &str) -> bool {
     let is_label = |label: &str| {
         !label.is_empty()
@@ -122,12 +122,12 @@ fn is_host(text: &str) -> bool {
     text.split('.').all(is_label)
 }
 
-/// A host that can have others below it.
+/// Whether a text is a host that can have others below it.
 fn is_domain(text: &str) -> bool {
     is_host(text) && text.parse::<Ipv4Addr>().is_err()
 }
 
-/// A host, and its port if it has one; `None` if the port is not one.
+/// Splits a host from its port, if it has one. Returns `None` if the port is not valid.
 fn split_port(text: &str) -> Option<(&str, Option<u16>)> {
     let after_address = text.rfind(']').map_or(0, |end| end + 1);
     match text[after_address..].split_once(':') {
@@ -140,7 +140,7 @@ fn split_port(text: &str) -> Option<(&str, Option<u16>)> {
     }
 }
 
-/// That a port is not its scheme's own, which browsers leave out.
+/// Checks that a port is not the scheme's default, which browsers leave out.
 fn check_port(scheme: &str, host: &str) -> Result<(), &'static str> {
     match (scheme, split_port(host).and_then(|(_, port)| port)) {
         ("https", Some(443)) => Err("can match no page: browsers leave out :443 of https"),

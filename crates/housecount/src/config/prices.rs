@@ -7,10 +7,10 @@ use housecount_core::cost::prices::DEFAULT_PRICES;
 
 use super::ConfigError;
 
-/// The prices of a file, or those that come with this program.
+/// Reads the prices of a file, or those that come with this program.
 ///
 /// # Errors
-/// One line that names the file, the line and the key.
+/// Returns one line that names the file, the line and the key.
 pub fn read_prices(file: Option<&Path>) -> Result<Prices, ConfigError> {
     let Some(file) = file else { return parse("prices.toml", DEFAULT_PRICES) };
     let shown = file.display().to_string();
@@ -23,7 +23,7 @@ fn parse(shown: &str, text: &str) -> Result<Prices, ConfigError> {
         let at = error.span().map_or(0, |span| span.start.min(text.len()));
         let before = &text[..at];
         let line = 1 + before.matches('\n').count();
-        // What is missing or unknown is named by the error itself; what is wrong, by its line.
+        // The TOML error names a missing or unknown key itself. A wrong value is named by its line.
         let written = text.lines().nth(line - 1).unwrap_or_default();
         let key = written
             .split_once('=')

@@ -1,4 +1,4 @@
-//! The address of a table: what the log's and the cold tier's addresses have in common.
+//! Address of a table, which the addresses of the log and of the cold tier have in common.
 
 use std::fmt;
 
@@ -9,9 +9,9 @@ use crate::service_url::ServiceUrl;
 pub struct Address {
     /// The table.
     pub table: String,
-    /// The region, unless the credential chain's is to be used.
+    /// Region, unless the credential chain's region applies.
     pub region: Option<String>,
-    /// Another address than AWS's: an emulator, or a private endpoint.
+    /// An address other than AWS's, of an emulator or a private endpoint.
     pub endpoint: Option<String>,
 }
 
@@ -19,10 +19,10 @@ pub struct Address {
 pub(crate) type Parameters = Vec<(String, String)>;
 
 impl Address {
-    /// Parses `TABLE?region=R&endpoint=E`; and what other parameters there are.
+    /// Parses `TABLE?region=R&endpoint=E`, and returns other parameters as well.
     ///
     /// # Errors
-    /// A text that names what is wrong with it.
+    /// Returns a text that says what is wrong with it.
     pub(crate) fn parse(rest: &str, default_table: &str) -> Result<(Address, Parameters), String> {
         let (table, query) = rest.split_once('?').unwrap_or((rest, ""));
         let table = if table.is_empty() { default_table } else { table };
@@ -38,8 +38,8 @@ impl Address {
                 percent_encoding::percent_decode_str(value).decode_utf8_lossy().into_owned();
             match name {
                 "region" if !value.is_empty() => region = Some(value),
-                // As it is shown, so that no message of the SDK's has more of it. User and password
-                // are never sent.
+                // Stored as it is shown, so that no message of the SDK has more of it. User and
+                // password are never sent.
                 "endpoint" => match ServiceUrl::parse(&value) {
                     Ok(url) => endpoint = Some(url.to_string()),
                     Err(_) => {

@@ -1,4 +1,4 @@
-//! Items between core's types and the SDK's.
+//! Conversion of items between core's types and the SDK's.
 
 use std::collections::HashMap;
 
@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use housecount_core::item::{Attr, Item};
 
-/// The attributes of a stored item, keys included.
+/// Attributes of a stored item, keys included.
 pub(crate) type Attributes = HashMap<String, AttributeValue>;
 
 pub(crate) fn to_sdk(pk: &str, sk: &str, item: &Item) -> Attributes {
@@ -34,8 +34,8 @@ pub(crate) fn value(attr: &Attr) -> AttributeValue {
     }
 }
 
-/// The item, its keys left out. Attributes of types that housecount doesn't use are other programs'
-/// business.
+/// Converts an item without its keys. Attributes of types that housecount doesn't use belong to
+/// other programs, and are skipped.
 pub(crate) fn from_sdk(attributes: Attributes) -> Item {
     let known = |(name, value)| match value {
         AttributeValue::S(s) => Some((name, Attr::S(s))),
@@ -65,8 +65,7 @@ pub(crate) fn partition_key(attributes: &Attributes) -> String {
     attributes.get("pk").and_then(|pk| pk.as_s().ok()).cloned().unwrap_or_default()
 }
 
-/// Whether all attributes are of types that housecount writes, so that [`from_sdk`] leaves none
-/// out.
+/// Whether all attributes are of types that housecount writes, so that [`from_sdk`] skips none.
 pub(crate) fn is_ours(attributes: &Attributes) -> bool {
     attributes.values().all(|value| match value {
         AttributeValue::S(_) | AttributeValue::B(_) | AttributeValue::Bool(_) => true,

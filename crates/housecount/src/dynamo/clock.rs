@@ -1,4 +1,4 @@
-//! DynamoDB's clock: the `Date` of its answers, which every call brings along.
+//! DynamoDB's clock, read from the `Date` header of every answer.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 
 use crate::clock::mono_ms;
 
-/// What is known of the clock; clones share it.
+/// Knowledge of DynamoDB's clock. Clones share it.
 #[derive(Clone, Default)]
 pub(crate) struct DateClock(Arc<Mutex<CoarseClock>>);
 
@@ -27,14 +27,14 @@ impl fmt::Debug for DateClock {
 }
 
 impl DateClock {
-    /// What the clock says now, at the earliest and at the latest; `None` before an answer has had
-    /// a `Date`.
+    /// Returns the earliest and the latest time that the clock may show now; `None` before the
+    /// first `Date`.
     pub(crate) fn bounds(&self) -> Option<(UnixMs, UnixMs)> {
         self.0.lock().bounds(mono_ms())
     }
 }
 
-/// When an attempt was sent.
+/// Time at which an attempt was sent.
 #[derive(Debug)]
 struct SentAt(u64);
 

@@ -1,4 +1,4 @@
-//! Makes the AWS client: the official SDK, its credential chain, and our bounds on waiting.
+//! The AWS client: the official SDK, its credential chain, and housecount's timeouts.
 
 use std::time::Duration;
 
@@ -16,15 +16,15 @@ use aws_smithy_types::body::SdkBody;
 use housecount_core::limits::{AWS_ANSWER_BYTES_MAX, IDLE_CONNECTIONS_MAX};
 use http_body_util::Limited;
 
-/// Tries of one call by the SDK, which waits longer and longer in between, and adapts its rate to
+/// Attempts of one call by the SDK. It waits longer and longer in between, and adapts its rate to
 /// throttling.
 const ATTEMPTS_MAX: u32 = 4;
-/// How long one try may take. DynamoDB answers in some milliseconds; a try lost on the way is worth
-/// another.
+/// Timeout of one attempt. DynamoDB answers within some milliseconds, so a lost attempt is worth
+/// another one.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long a call may take with all its tries.
+/// Timeout of a call with all its attempts.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(8);
-/// How long a connection may take to be made.
+/// Timeout of making a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 fn timeouts() -> TimeoutConfig {
@@ -35,7 +35,7 @@ fn timeouts() -> TimeoutConfig {
         .build()
 }
 
-/// A client for DynamoDB.
+/// Creates a client for DynamoDB.
 pub(crate) async fn client(
     region: Option<&str>,
     endpoint: Option<&str>,
@@ -44,8 +44,9 @@ pub(crate) async fn client(
     Client::new(&configuration(region, endpoint, keys).await)
 }
 
-/// What every client of AWS is made with, or of whatever answers at `endpoint`. `keys` (id and
-/// secret) instead of the SDK's credential chain.
+/// Creates the configuration of a client of AWS, or of the server at `endpoint`.
+///
+/// `keys` (id and secret) replace the SDK's credential chain.
 pub(crate) async fn configuration(
     region: Option<&str>,
     endpoint: Option<&str>,
@@ -73,8 +74,8 @@ pub(crate) async fn configuration(
     loader.load().await
 }
 
-/// A client that fails where an answer has more than `bytes_max`: the SDK reads whatever comes into
-/// memory.
+/// Wraps a client so that it fails if an answer has more than `bytes_max`. The SDK would read an
+/// answer of any size into memory.
 fn with_bounded_answers(http: SharedHttpClient, bytes_max: usize) -> SharedHttpClient {
     http_client_fn(move |settings, components| {
         SharedHttpConnector::new(BoundedAnswers {
@@ -84,7 +85,7 @@ fn with_bounded_answers(http: SharedHttpClient, bytes_max: usize) -> SharedHttpC
     })
 }
 
-/// A connector whose answers' bodies fail after so many bytes.
+/// A connector whose answers' bodies fail after `bytes_max` bytes.
 #[derive(Debug)]
 struct BoundedAnswers {
     inner: SharedHttpConnector,
@@ -101,7 +102,7 @@ impl HttpConnector for BoundedAnswers {
     }
 }
 
-/// What a client is made with whose calls go by this HTTP client, with keys that say nothing. For
+/// Creates the configuration of a client that calls through this HTTP client, with dummy keys. For
 /// tests in simulated time.
 pub(crate) fn configuration_over(http: SharedHttpClient) -> aws_sdk_dynamodb::config::Builder {
     aws_sdk_dynamodb::Config::builder()
@@ -121,7 +122,7 @@ mod tests {
 
     use super::*;
 
-    /// Whatever answers in DynamoDB's place may answer without end.
+    /// A server in DynamoDB's place may send an endless answer.
     #[tokio::test]
     async fn aws_answer_bytes_max_ends_an_endless_answer() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -137,7 +138,7 @@ mod tests {
                         "HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.0\r\n\r\n";
                     let _ = stream.write_all(head.as_bytes()).await;
                     let piece = vec![b' '; 64 * 1024];
-                    // It ends when nobody reads on.
+                    // The loop ends when the client stops reading.
                     while stream.write_all(&piece).await.is_ok() {
                         counted.fetch_add(piece.len(), Ordering::Relaxed);
                     }

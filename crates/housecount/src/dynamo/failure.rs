@@ -1,13 +1,13 @@
-//! The SDK's errors as ours, with the way out where there is one.
+//! Conversion of the SDK's errors into `StoreError`s, with the remedy if there is one.
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
 use crate::error::{ErrorKind, StoreError};
 
-/// What the SDK says of a profile that needs a part of it which isn't there (aws-config 1.13).
+/// Start of the SDK's message about a profile that needs a missing feature of it (aws-config 1.13).
 const MISSING_FEATURE: &str = "requires following cargo feature(s) enabled: ";
 
-/// What failed while `doing` something to the table at the address `shown`.
+/// Converts an error that occurred while `doing` something to the table at the address `shown`.
 pub(crate) fn failed<E>(shown: &str, doing: &str, error: SdkError<E>) -> StoreError
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
@@ -41,7 +41,7 @@ where
     StoreError::caused(kind, format!("{doing} {shown}"), cause)
 }
 
-/// The error for a table that isn't there.
+/// Builds the error for a table that doesn't exist.
 pub(crate) fn missing(shown: &str) -> StoreError {
     let text = format!(
         "there is no table {shown}; make it with: housecount table create --cold '{shown}'"
@@ -49,10 +49,11 @@ pub(crate) fn missing(shown: &str) -> StoreError {
     StoreError::new(ErrorKind::Missing, text)
 }
 
-/// The way out where an AWS profile signs in by a browser, which the client is built without: it
-/// would bring two more clients of AWS. `None` if that is not the cause.
+/// Returns the remedy if an AWS profile signs in by a browser; `None` for any other cause.
+///
+/// The client is built without browser sign-in, which would bring two more clients of AWS.
 pub(crate) fn unusable_profile(error: &(dyn std::error::Error + 'static)) -> Option<String> {
-    // The SDK has it as a text only.
+    // The SDK reports this cause only as text.
     let said = |cause: &(dyn std::error::Error + 'static)| {
         Some(cause.to_string().split_once(MISSING_FEATURE)?.1.to_string())
     };
@@ -70,7 +71,7 @@ pub(crate) fn unusable_profile(error: &(dyn std::error::Error + 'static)) -> Opt
     ))
 }
 
-/// The causes of an error, which the SDK's own Display leaves out.
+/// Joins the causes of an error, which the SDK's own Display leaves out.
 fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     let said = causes.map(ToString::to_string).fold(error.to_string(), |said, cause| {

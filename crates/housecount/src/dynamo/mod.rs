@@ -1,5 +1,5 @@
-//! DynamoDB: what the log and the cold tier both need of it. The SDK's client; items
-//! between our types and the SDK's; its errors as ours; its clock.
+//! Parts of DynamoDB that the log and the cold tier share. These are the SDK's client, the
+//! conversion of items and errors, and its clock.
 
 mod address;
 #[cfg(feature = "dynamodb")]

@@ -1,4 +1,4 @@
-//! A file that gets its name when it is whole: it is written beside, and renamed.
+//! A file that gets its name once it is complete: it is written under another name, and renamed.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::rng;
 
-/// Where an export goes, of which `write` is told: a file, or standard output for `-`.
+/// Opens the output of an export for `write`: a file, or standard output for `-`.
 ///
 /// # Errors
-/// Those of `write`, or the file's.
+/// Returns the error of `write`, or `Unavailable` if the file can't be written.
 pub async fn write_atomically<T>(
     out: &Path,
     write: impl AsyncFnOnce(Box<dyn Write + Send>) -> StoreResult<T>,
@@ -31,12 +31,12 @@ pub async fn write_atomically<T>(
     Ok(written)
 }
 
-/// A file that isn't whole yet: it goes if it never is.
+/// An incomplete file, which is deleted unless it gets its name.
 struct TempFile(PathBuf);
 
 impl Drop for TempFile {
     fn drop(&mut self) {
-        // Gone already once it has its name.
+        // A renamed file no longer exists under this path.
         let _ = std::fs::remove_file(&self.0);
     }
 }

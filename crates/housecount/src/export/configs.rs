@@ -1,5 +1,4 @@
-//! Which configuration applies to which row of an export: the one in force when the time was
-//! watched.
+//! The configuration of each row of an export: the one in force when the time was watched.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,31 +13,32 @@ use crate::cold::Cold;
 use crate::error::StoreResult;
 use crate::stages::history;
 
-/// A stage's configurations within a range.
+/// Configurations of a stage within a range.
 #[derive(Debug)]
 pub struct StageConfigs {
-    /// Where the configuration changes.
+    /// Times at which the configuration changes.
     cuts: Vec<UnixMs>,
-    /// One more than there are cuts; none where the stage is not configured.
+    /// Configuration of each piece, so one more than there are cuts; `None` where the stage is not
+    /// configured.
     configs: Vec<Option<StageConfig>>,
 }
 
 impl StageConfigs {
-    /// The configuration that a row was watched under. Rows are cut at the cuts, or lie between two
-    /// of them.
+    /// Configuration under which a row was watched. A row is either split at the cuts, or is
+    /// between two of them.
     pub fn of(&self, row: &WatchTime) -> Option<&StageConfig> {
         let piece = self.cuts.partition_point(|cut| *cut <= row.first_at);
         self.configs.get(piece).and_then(Option::as_ref)
     }
 
-    /// Whether a row reaches over a cut.
+    /// Whether a row contains a cut.
     fn cuts_through(&self, row: &WatchTime) -> bool {
         self.cuts.iter().any(|cut| row.first_at < *cut && *cut < row.last_at)
     }
 }
 
-/// The configurations of an export's stages, read when they are needed. Memory is bounded by
-/// [`EXPORT_VERSIONS_HELD_MAX`].
+/// Configurations of an export's stages, read on demand. [`EXPORT_VERSIONS_HELD_MAX`] bounds the
+/// memory.
 #[derive(Debug)]
 pub struct Configs<'a> {
     cold: &'a Arc<dyn Cold>,
@@ -48,16 +48,16 @@ pub struct Configs<'a> {
 }
 
 impl<'a> Configs<'a> {
-    /// Nothing is read yet. `range` is all of the export.
+    /// An empty cache; `range` is the whole range of the export.
     pub fn new(cold: &'a Arc<dyn Cold>, range: Span) -> Configs<'a> {
         Configs { cold, range, held: HashMap::new(), held_versions: 0 }
     }
 
-    /// A stage's configurations.
+    /// Returns a stage's configurations.
     ///
     /// # Errors
-    /// The cold tier's; `Corrupt` if a version is damaged or missing: then nobody knows what
-    /// applied when.
+    /// Returns the cold tier's `StoreError`. Returns `Corrupt` if a version is damaged or missing,
+    /// since the configuration of some time is then unknown.
     pub async fn of(&mut self, stage: &str) -> StoreResult<&StageConfigs> {
         if !self.held.contains_key(stage) {
             let history = history::read(&**self.cold, stage).await?;
@@ -76,11 +76,11 @@ impl<'a> Configs<'a> {
         Ok(&self.held[stage])
     }
 
-    /// Adds to `cuts` those stages of a page whose rows reach over a change of configuration.
-    /// Whether any was added: then the page must be read again, cut there.
+    /// Adds to `cuts` the stages of a page whose rows contain a change of configuration. Returns
+    /// whether it added any. The caller must then read the page again with the new cuts.
     ///
     /// # Errors
-    /// As [`Configs::of`].
+    /// The same as those of [`Configs::of`].
     pub async fn find_cuts(
         &mut self,
         rows: &[(StageViewer, WatchTime)],

@@ -1,27 +1,27 @@
-//! CSV, through the crate `csv`.
+//! CSV output, through the crate `csv`.
 //!
-//! Ids and names are what players and operators sent, and a spreadsheet runs a field that begins
-//! with `=` as a formula. So such fields are written as text, unless the file is for machines.
+//! Players and operators choose ids and names, and a spreadsheet runs a field that begins with `=`
+//! as a formula. So such fields are written as text, unless the file is for machines.
 
 use std::io::{self, Write};
 
 use super::table::{Cell, Column, Sink};
 
-/// For whom a CSV file is written.
+/// Style of the fields of a CSV file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CsvStyle {
-    /// For people and machines: a field that a spreadsheet would run begins with `'`.
+    /// A field that a spreadsheet would run begins with `'`. For people and machines.
     Guarded,
-    /// For machines: every field as it is.
+    /// Every field as it is. For machines.
     Raw,
-    /// As guarded, with the byte order mark by which Excel knows UTF-8.
+    /// The same as guarded, with the byte order mark by which Excel recognises UTF-8.
     Excel,
 }
 
 /// U+FEFF in UTF-8.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
-/// A header, then a line a row.
+/// Exporter of rows as CSV: a header, and one line per row.
 pub struct Csv {
     writer: csv::Writer<Box<dyn Write + Send>>,
     is_guarded: bool,
@@ -46,7 +46,7 @@ impl Csv {
         match cell {
             Cell::Text(text) if self.is_guarded && is_formula(&text) => format!("'{text}"),
             Cell::Text(text) => text,
-            // Never negative, so never a formula.
+            // A number is never negative, so it is never a formula.
             Cell::Number(number) => number.to_string(),
         }
     }
@@ -57,7 +57,7 @@ fn is_formula(text: &str) -> bool {
     text.starts_with(['=', '+', '-', '@', '\t', '\r'])
 }
 
-/// What the writer below said: a pipe that is closed must be known as one.
+/// Unwraps the writer's I/O error, since a closed pipe must be recognised.
 fn cause(error: csv::Error) -> io::Error {
     match error.into_kind() {
         csv::ErrorKind::Io(error) => error,

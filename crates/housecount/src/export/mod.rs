@@ -1,9 +1,8 @@
-//! Watch records as files: who watched what for how long, or what each customer is to pay for.
+//! Watch records as files: each viewer's watch time, or each customer's billed time.
 //!
-//! Rows come from the ledger a page at a time, so memory is bounded however long the range is. A
-//! row has the configuration that was in force when its time was watched, and is cut where that
-//! changed; so an export of committed time says the same whenever it is made. A file gets its name
-//! when it is whole.
+//! Rows are read from the ledger page by page, so memory is bounded for any range. A row has the
+//! configuration in force when its time was watched, and is split where that changes. So repeated
+//! exports of committed time are equal. A file gets its name once it is complete.
 
 pub mod atomic_file;
 mod configs;
@@ -32,10 +31,10 @@ use crate::cold::Cold;
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::ledger::{chain, scan};
 
-/// Up to when there is a ledger to export.
+/// Time up to which the ledger can be exported.
 ///
 /// # Errors
-/// The cold tier's.
+/// Returns the cold tier's `StoreError`.
 pub async fn committed_to(cold: &Arc<dyn Cold>) -> StoreResult<UnixMs> {
     let mut ends = Vec::new();
     for chain in chain::all(cold).await? {
@@ -44,68 +43,69 @@ pub async fn committed_to(cold: &Arc<dyn Cold>) -> StoreResult<UnixMs> {
     Ok(scan::committed_to(&ends))
 }
 
-/// How a file is written.
+/// Format of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExportFormat {
     /// Comma-separated values with a header, RFC 4180.
     Csv(CsvStyle),
-    /// A JSON object a line.
+    /// One JSON object per line.
     Ndjson,
     /// Apache Parquet, Snappy-compressed.
     Parquet,
 }
 
-/// How milliseconds become minutes to be paid for.
+/// Rounding of milliseconds to billed minutes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BillingRounding {
-    /// Every viewer's time on a stage, up to whole minutes.
+    /// Rounds up every viewer's time on a stage to whole minutes.
     ViewerMinute,
-    /// The sum, up to whole minutes.
+    /// Rounds up only the sum to whole minutes.
     TotalMinute,
-    /// Not at all: there is no such column.
+    /// No rounding, and no column of billed minutes.
     None,
 }
 
-/// What is exported.
+/// Parameters of an export.
 #[derive(Clone, Debug)]
 pub struct ExportRequest {
-    /// From when to when.
+    /// Range of the export.
     pub range: Span,
-    /// Only this stage.
+    /// Only stage to export; `None` for all.
     pub stage: Option<String>,
-    /// A row per customer and calendar period instead of one per stage, viewer and configuration.
+    /// Whether to write one row per customer and calendar period, instead of one per stage, viewer
+    /// and configuration.
     pub by_customer: bool,
-    /// The periods.
+    /// Unit of the calendar periods.
     pub period: PeriodUnit,
-    /// Time zone of the periods and of the times that are shown; none for UTC and no times beside
-    /// the milliseconds.
+    /// Time zone of the periods and of formatted times; `None` for UTC and no times beside the
+    /// milliseconds.
     pub zone: Option<Zone>,
-    /// See [`BillingRounding`].
+    /// Rounding of the billed minutes.
     pub round: BillingRounding,
-    /// See [`ExportFormat`].
+    /// Format of the file.
     pub format: ExportFormat,
     /// Rows held in memory at once: [`EXPORT_ROWS_MAX`](housecount_core::limits::EXPORT_ROWS_MAX).
     pub rows_max: usize,
 }
 
-/// What was exported.
+/// Result of an export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExportSummary {
     /// Rows written.
     pub rows: u64,
-    /// Their watch time.
+    /// Watch time of these rows.
     pub watch_ms: u64,
-    /// Up to when the ledger has it.
+    /// Time up to which the ledger is committed.
     pub committed_to: UnixMs,
 }
 
-/// Longer than a window, and than late spans reach back.
+/// Margin around the ledger's chunks: longer than a window, and than late spans reach back.
 const MARGIN_MS: u64 = 7 * 24 * 60 * 60 * 1000;
 
 /// Writes the export.
 ///
 /// # Errors
-/// The cold tier's, or the file's.
+/// Returns the cold tier's `StoreError`, or `Unavailable` if the file can't be written.
 pub async fn write(
     cold: &Arc<dyn Cold>,
     request: &ExportRequest,
@@ -118,9 +118,9 @@ pub async fn write(
     let mut sink = sink(request.format, out, columns)?;
     let committed_to = committed_to(cold).await?;
     let (first, last) = chain::extent(cold).await?.unwrap_or_default();
-    // Nothing lies further from it than this, and nobody has to go through years without a ledger.
-    // Nor further than all chains have it: what some of them have beyond that still changes, and so
-    // may configurations.
+    // No watch time is further from the ledger than this margin, so years without a ledger are
+    // skipped. The range also ends where all chains end. Time that only some chains have may still
+    // change, and so may configurations.
     let whole = Span::new(first.minus(MARGIN_MS), last.plus(MARGIN_MS).min(committed_to));
     let range =
         request.range.clip(whole).unwrap_or(Span::new(request.range.from, request.range.from));
@@ -173,7 +173,7 @@ pub async fn write(
     Ok(exported)
 }
 
-/// Where rows of a format go.
+/// Opens the writer of a format's rows.
 fn sink(
     format: ExportFormat,
     out: Box<dyn Write + Send>,

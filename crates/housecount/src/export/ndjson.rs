@@ -1,4 +1,4 @@
-//! A JSON object a line.
+//! Newline-delimited JSON output: one object per line.
 
 use std::io::{self, Write};
 
@@ -13,7 +13,7 @@ pub struct Ndjson {
 }
 
 impl Ndjson {
-    /// Nothing is written yet.
+    /// An exporter that has written no row yet.
     pub fn new(out: Box<dyn Write + Send>, columns: Vec<Column>) -> Ndjson {
         Ndjson { out, columns }
     }

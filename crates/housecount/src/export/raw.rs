@@ -1,4 +1,4 @@
-//! Every heartbeat of the archive as a row: for audit.
+//! Export of every heartbeat of the archive as a row, for audit.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -14,18 +14,18 @@ use crate::calendar::Zone;
 use crate::cold::Cold;
 use crate::error::{ErrorKind, StoreError, StoreResult};
 
-/// What is exported.
+/// Parameters of an export of heartbeats.
 #[derive(Clone, Debug)]
 pub struct RawExportRequest {
-    /// From when to when.
+    /// Range of the export.
     pub range: Span,
-    /// Only this stage.
+    /// Only stage to export; `None` for all.
     pub stage: Option<String>,
-    /// See [`ExportFormat`].
+    /// Format of the file.
     pub format: ExportFormat,
-    /// Time zone of the times that are shown beside the milliseconds, if any are.
+    /// Time zone of the times beside the milliseconds; `None` for no such times.
     pub zone: Option<Zone>,
-    /// How much later than it was said a beat may have reached the log: the setting `lateness_max`.
+    /// Longest delay of a beat before it reached the log: the setting `lateness_max`.
     pub late_ms: u64,
 }
 
@@ -51,20 +51,21 @@ fn row(event: &EventRef<'_>, zone: Option<&Zone>) -> Vec<Cell> {
         .collect()
 }
 
-/// What was exported.
+/// Result of the export.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RawExportSummary {
     /// Rows written.
     pub rows: u64,
-    /// What could not be read, a line each.
+    /// Unreadable parts of the archive, one line each.
     pub problems: Vec<String>,
 }
 
-/// Writes the export: the packed archive slot after slot of each partition, then the archive by
-/// items stage after stage. `progress` is told the part that is read, from 0 to 1.
+/// Writes the export: the packed archive slot by slot of each partition, then the archive by items
+/// stage by stage. `progress` gets the share that is read, from 0 to 1.
 ///
 /// # Errors
-/// The cold tier's, the file's, or that there is no archive.
+/// Returns the cold tier's `StoreError`, `Unavailable` if the file can't be written, or `Missing`
+/// without an archive.
 pub async fn write(
     cold: &Arc<dyn Cold>,
     request: &RawExportRequest,

@@ -9,7 +9,7 @@ use crate::calendar::{Period, PeriodUnit};
 
 const MINUTE_MS: u64 = 60_000;
 
-/// The columns of what is asked for.
+/// Columns of a requested export.
 pub fn columns(request: &ExportRequest) -> Vec<Column> {
     let text = |name| Column { name, kind: ColumnType::Text };
     let number = |name| Column { name, kind: ColumnType::Number };
@@ -42,7 +42,7 @@ pub fn columns(request: &ExportRequest) -> Vec<Column> {
     columns
 }
 
-/// A viewer's row.
+/// Returns a viewer's row.
 pub fn row(
     stage: &str,
     viewer: &str,
@@ -73,22 +73,22 @@ pub fn row(
     row
 }
 
-/// A customer's period.
+/// Totals of a customer's period.
 #[derive(Debug, Default)]
 pub struct CustomerMonth {
     stages: u64,
     viewer_stages: u64,
     watch_ms: u64,
-    /// Minutes, each viewer's time on a stage rounded up.
+    /// Minutes, with each viewer's time on a stage rounded up.
     minutes: u64,
-    /// The stage and the viewer of the last row, and their time so far: a change of a tag must not
-    /// bill a minute twice.
+    /// Stage and viewer of the last row, whose time is `last_ms`. A change of a tag must not bill a
+    /// minute twice.
     last: (Box<str>, Box<str>),
     last_ms: u64,
 }
 
 impl CustomerMonth {
-    /// Adds a row. Rows come stage by stage and viewer by viewer.
+    /// Adds a row. Rows arrive ordered by stage and then by viewer.
     pub fn add(&mut self, stage: &str, viewer: &str, watched: &WatchTime) {
         let is_first = self.viewer_stages == 0;
         let is_same_stage = !is_first && *self.last.0 == *stage;
@@ -104,7 +104,7 @@ impl CustomerMonth {
         self.minutes += self.last_ms.div_ceil(MINUTE_MS) - billed;
     }
 
-    /// The group's row.
+    /// Returns the row of the period.
     pub fn row(&self, customer: String, period: &Period, request: &ExportRequest) -> Vec<Cell> {
         let starts_at = request.zone.as_ref().map(|zone| zone.shown(period.starts_at));
         let texts = [customer, period.name.clone()].into_iter().chain(starts_at).map(Cell::Text);
@@ -170,7 +170,7 @@ mod tests {
         assert_eq!(row("a", "v", &watched(60_001), None, &round).pop(), Some(Cell::Number(2)));
     }
 
-    /// Two rows of one viewer, because a tag has changed meanwhile: one viewer, rounded once.
+    /// A tag has changed meanwhile, so one viewer has two rows and is rounded once.
     #[test]
     fn a_viewer_with_two_rows_is_rounded_once() {
         let mut group = CustomerMonth::default();
@@ -181,7 +181,7 @@ mod tests {
         assert_eq!((group.stages, group.viewer_stages, group.minutes), (2, 2, 3));
     }
 
-    /// Rows have a cell per column, with a zone or without; with one, times say its offset.
+    /// Rows have one cell per column, with a zone or without. With a zone, times have its offset.
     #[test]
     fn rows_have_a_cell_per_column() {
         for zone in [None, Some(Zone::parse("Europe/Berlin").unwrap())] {

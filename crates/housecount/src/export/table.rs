@@ -1,8 +1,8 @@
-//! A table that is written row by row: what the formats have in common.
+//! A table that is written row by row, as all formats use it.
 
 use std::io;
 
-/// What a column holds.
+/// Type of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ColumnType {
     /// UTF-8 text.
@@ -18,25 +18,25 @@ pub enum ColumnType {
 /// A column.
 #[derive(Clone, Copy, Debug)]
 pub struct Column {
-    /// Its name, with its unit last.
+    /// Name of the column, with its unit last.
     pub name: &'static str,
-    /// What it holds.
+    /// Type of the column's values.
     pub kind: ColumnType,
 }
 
 /// A value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cell {
-    /// Of a text or JSON column.
+    /// Value of a text or JSON column.
     Text(String),
-    /// Of a number or time column.
+    /// Value of a number or time column.
     Number(u64),
 }
 
-/// Where rows go.
+/// Writer of rows in one format.
 pub trait Sink {
-    /// Writes a row, a cell a column.
+    /// Writes a row with one cell per column.
     fn row(&mut self, cells: Vec<Cell>) -> io::Result<()>;
-    /// Writes what comes after the last row.
+    /// Writes the end of the file after the last row.
     fn finish(self: Box<Self>) -> io::Result<()>;
 }

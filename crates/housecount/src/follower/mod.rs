@@ -1,20 +1,20 @@
-//! Follow: the log into the hub, on every node, all of it, for ever.
+//! The follower reads all of the log into the hub, on every node, forever.
 //!
-//! Time advances here and nowhere else: the hub's clock is moved to the log's only after everything
-//! appended before has been read, and only while the log takes what this node writes
-//! ([`WriteHealth`](crate::health::WriteHealth)). So while the log is unavailable, to read or to
-//! write, time stands still and no viewer times out because of it.
+//! Only the follower advances time. It moves the hub's clock to the log's only after everything
+//! appended before has been read. The log must also accept this node's appends
+//! ([`WriteHealth`](crate::health::WriteHealth)). So while the log can't be read or written, time
+//! stands still, and no viewer times out because of it.
 //!
 //! # After an outage
-//! Nodes hold what players said meanwhile and append it with its true times, which takes them a
-//! moment. Until then time is held back (`SETTLE_MS`) and counts are not called complete. When
-//! nobody can have listened to players for more than an interval (all nodes were down, or this one
-//! was asleep), the counts from before stand in for one ttl.
+//! Nodes hold the players' events meanwhile and append them with their true times, which takes a
+//! moment. Until then the follower holds time back (`SETTLE_MS`), and counts are not complete. If
+//! all nodes were down, or this one was suspended, events may have been missed for more than an
+//! interval. In that case the counts from before stand in for one ttl.
 //!
-//! # When the log has lost something
-//! Its partitions are born again, or have gone back to an earlier state. Every node that still
-//! knows everything writes it into the log again, as ordinary events with their old times, so that
-//! a node which starts later finds it there.
+//! # When the log has lost data
+//! Its partitions were created again, or went back to an earlier state. Every node that still knows
+//! everything rewrites it to the log, as ordinary events with their old times. So a node that
+//! starts later finds it there.
 
 mod outage;
 mod rebuild;
@@ -44,17 +44,18 @@ use crate::metrics::Metrics;
 use crate::progress::ReadProgress;
 use crate::rng;
 
-/// The wait after a failed read.
+/// Wait after a failed read.
 const RETRY: Duration = Duration::from_millis(200);
-/// How long time stands still when the log has lost something: by then other nodes have noticed,
-/// and rewritten what only they had read. Shorter than what makes counts incomplete, and many times
-/// what a node takes to notice.
+/// Time for which the clock stands still after the log has lost data.
+///
+/// By then other nodes have noticed, and rewritten what only they had read. It is shorter than the
+/// time that makes counts incomplete, and many times what a node takes to notice.
 const REWRITTEN_MS: u64 = 1_000;
-/// Shorter breaks are a busy machine's, and matter to nobody: a session is online for three
-/// intervals at least.
+/// Shortest pause of this process that matters. Shorter ones are due to a busy machine, and
+/// harmless, since a session is online for at least three intervals.
 const PAUSE_MS_MIN: u64 = 1_000;
 
-/// Where a partition has been read to.
+/// Position up to which a partition has been read.
 #[derive(Clone, Copy, Debug, Default)]
 struct PartitionCursor {
     after: Position,
@@ -69,52 +70,52 @@ pub struct Follower {
     clock: Arc<SharedClock>,
     metrics: Arc<Metrics>,
     acknowledged: Arc<OwnAppends>,
-    /// None where nothing is kept for good.
+    /// Proof; `None` where nothing is kept for good.
     proofs: Option<Arc<Proofs>>,
-    /// What a partition's handles are made with, as last heard; at first, what this node would have
-    /// them made with.
+    /// Key of each partition's handles, as last read. At first it is the key that this node
+    /// proposes.
     keys: Vec<HandleKey>,
     poll: Duration,
     interval_ms: u64,
     ttl_ms: u64,
     kept_ms: u64,
     places: Vec<PartitionCursor>,
-    /// Partitions that have lost everything, and that this node has not told it again yet.
+    /// Partitions that have lost data which this node has not rewritten yet.
     partitions_to_rebuild: BTreeSet<u16>,
     /// When a loss was last found, on `mono_ms`.
     lost_ms: Option<u64>,
-    /// How often the log had gone over to another server when it was last read.
+    /// Number of times that the log had moved to another server, at the last read.
     moves: u64,
     unreadable: UnreadableLines,
-    /// Partitions that this node has told all it knew, and that are whole once all have appended
-    /// what they held meanwhile.
+    /// Partitions to which this node has rewritten all it knew. They are complete once all nodes
+    /// have appended what they held meanwhile.
     rebuilt_unmarked: BTreeSet<u16>,
-    /// How much of the log is read, until this node has started.
+    /// Progress of reading the log, until this node has started.
     progress: Arc<ReadProgress>,
-    /// The longest that one read of this round took. A log gives up long before an interval: this
-    /// process was asleep.
+    /// Longest read of this round. A log gives up long before one interval, so a longer read means
+    /// that this process was suspended.
     slowest_read_ms: u64,
 }
 
-/// What the log's past says about a node that has just read all of it.
+/// Continuity of the log, as a node sees it that has just read all of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogContinuity {
     /// All that matters is in the log.
     Complete,
-    /// The log came to be a short while ago, and nobody has told it what was before.
+    /// The log was created a short while ago, and no node has rewritten the earlier events.
     Lost {
-        /// Until when those who still watch have beaten again.
+        /// Time by which viewers who still watch have sent another beat.
         until: UnixMs,
     },
-    /// Nobody has listened to players since this time.
+    /// No node has accepted events since this time.
     Unattended {
-        /// Since when.
+        /// Start of that time.
         since: UnixMs,
     },
 }
 
 impl Follower {
-    /// A follower that has read nothing.
+    /// Creates a follower that has read nothing.
     #[must_use]
     pub fn new(
         log: Arc<dyn Log>,
@@ -126,7 +127,7 @@ impl Follower {
         settings: &Settings,
     ) -> Follower {
         let places = vec![PartitionCursor::default(); usize::from(log.partitions())];
-        // Never zero: that stands for none.
+        // Never zero, which stands for no key.
         let keys = places.iter().map(|_| HandleKey(rng::random::<u64>() | 1)).collect();
         let (interval_ms, ttl_ms, kept_ms) =
             (settings.interval_ms, settings.rules.ttl_ms, settings.log_kept_ms());
@@ -153,17 +154,18 @@ impl Follower {
         }
     }
 
-    /// How much of the log is read, until this node has started.
+    /// Progress of reading the log, until this node has started.
     #[must_use]
     pub fn progress(&self) -> Arc<ReadProgress> {
         self.progress.clone()
     }
 
-    /// Reads every partition to its end. The time up to which everything has been read: where the
-    /// log's clock has stepped back, that is the time with which nodes go on.
+    /// Reads every partition to its end, and returns the time up to which everything has been read.
+    ///
+    /// If the log's clock has stepped back, that is the time that nodes already use.
     ///
     /// # Errors
-    /// The first failure; the other partitions have been read all the same.
+    /// Returns the first `StoreError`. The other partitions have been read all the same.
     pub async fn poll_all(&mut self) -> StoreResult<UnixMs> {
         let (mut clock, mut failure) = (UnixMs::MAX, None);
         let before = self.clock.now().unwrap_or_default();
@@ -178,8 +180,8 @@ impl Follower {
         }
         match failure {
             Some(error) => Err(error),
-            // Beyond what stamps may be ahead, time stands still until the log's clock has come
-            // there, and counts say so.
+            // Stamps may be ahead by this much. Beyond it, time stands still until the log's clock
+            // has caught up, and counts show it.
             None if before <= clock.plus(CLOCK_AHEAD_MS_MAX) => Ok(clock.max(before)),
             None => Err(StoreError::new(
                 ErrorKind::Unavailable,
@@ -191,7 +193,7 @@ impl Follower {
     }
 
     async fn read_partition(&mut self, partition: u16) -> StoreResult<UnixMs> {
-        // Asked before reading: whatever was acknowledged until now must be found.
+        // Queried before the read: every append that was acknowledged until now must be found.
         let acknowledged = self.acknowledged.last(partition);
         loop {
             let place = self.places[usize::from(partition)];
@@ -199,20 +201,21 @@ impl Follower {
             let tail =
                 self.log.read(partition, place.after, self.keys[usize::from(partition)]).await?;
             self.clock.observe(sent_ms, tail.clock);
-            // The time that nodes go by. Where the log's clock has stepped back, a node that has
-            // just started would hear of it only with the next beat through one that was there, and
-            // take it for a jump.
+            // Nodes use this time. If the log's clock has stepped back, a new node would otherwise
+            // learn this time only from the next beat of an older node. It would take that for a
+            // jump.
             self.clock
                 .advance_to(tail.origin.last_tended_at.min(tail.clock.plus(CLOCK_AHEAD_MS_MAX)));
             self.slowest_read_ms = self.slowest_read_ms.max(mono_ms().saturating_sub(sent_ms));
             self.keys[usize::from(partition)] = tail.origin.key;
             self.hub.set_key(partition, tail.origin.key);
             if self.has_lost(place, acknowledged, &tail) {
-                // Everything in it is read again: its positions may have begun anew.
+                // The partition is read again from the start, since its positions may have started
+                // over.
                 self.places[usize::from(partition)] =
                     PartitionCursor { after: Position::START, origin: tail.origin };
                 self.acknowledged.reset(partition);
-                // Not by its clock alone: that may have gone back as well.
+                // Not by its clock alone, which may have gone back as well.
                 self.hub.relog_ids_from(tail.clock.max(place.after.at).max(acknowledged.at));
                 self.lost_ms = Some(mono_ms());
                 self.partitions_to_rebuild.insert(partition);
@@ -237,7 +240,7 @@ impl Follower {
             for (position, record) in &tail.records {
                 let found = self.acknowledged.check_record(partition, *position);
                 if found.is_lost {
-                    // The log went back, and on again before anybody read it.
+                    // The log went back, and advanced again before this node read it.
                     self.hub.relog_ids_from(tail.clock);
                     self.lost_ms = Some(mono_ms());
                     self.partitions_to_rebuild.insert(partition);
@@ -253,9 +256,10 @@ impl Follower {
         }
     }
 
-    /// Whether a partition has lost something that this node knows it had: it was born again, or
-    /// the last record that was read from it or acknowledged by it is gone, and is far too young to
-    /// have been trimmed.
+    /// Whether a partition has lost something that this node knows it had.
+    ///
+    /// Either it was created again, or the last record that was read from it or acknowledged by it
+    /// is gone. The record must be far too young to have been trimmed.
     fn has_lost(&self, place: PartitionCursor, acknowledged: Position, tail: &ReadResult) -> bool {
         let is_reborn = place.origin.created_at != UnixMs::ZERO
             && place.origin.created_at != tail.origin.created_at;
@@ -271,8 +275,8 @@ impl Follower {
         match record::decode(record) {
             Ok(mut entries) => {
                 if record::clamp_future_times(&mut entries, position.at) {
-                    // Another node goes by a clock that is far ahead of the log's, and knows of
-                    // viewers whom it can't tell yet.
+                    // Another node's clock is far ahead of the log's. It may know viewers whose
+                    // events it can't append yet.
                     self.hub.mark_incomplete_until(position.at.plus(self.ttl_ms));
                 }
                 if let Some(latest) = entries.iter().map(RecordEntry::at).max() {
@@ -284,7 +288,8 @@ impl Follower {
             }
             Err(error) => {
                 self.metrics.records_corrupt.inc();
-                // Whoever beat in it is counted again within a ttl; until then counts may be low.
+                // Viewers who beat in this record are counted again within one ttl. Until then
+                // counts may be low.
                 self.hub.mark_incomplete_until(position.at.plus(self.ttl_ms));
                 let error = match record.is_empty() {
                     true => "another program's entry".to_string(),
@@ -304,7 +309,7 @@ impl Follower {
         }
     }
 
-    /// What the log's past says, once it has been read to its end, at `now`.
+    /// Returns the log's continuity at `now`, once it has been read to its end.
     #[must_use]
     pub fn continuity(&self, now: UnixMs) -> LogContinuity {
         let unattended =
@@ -319,7 +324,8 @@ impl Follower {
         }
     }
 
-    /// Partitions that came to be a short while ago, and that nobody has told what was before.
+    /// Partitions that were created a short while ago, and whose earlier events no node has
+    /// rewritten.
     #[must_use]
     pub fn lost(&self, now: UnixMs) -> Vec<u16> {
         let young = |place: &PartitionCursor| {
@@ -332,9 +338,10 @@ impl Follower {
             .collect()
     }
 
-    /// When a node that knew all last tended the log, or since when nobody has. Its records say
-    /// nothing: a node that has just started, or that was cut off, may have appended some, and
-    /// doesn't know all.
+    /// Returns when a complete node last tended the log, or since when none has.
+    ///
+    /// Records prove nothing here. A node that has just started, or that was cut off, may have
+    /// appended some without knowing everything.
     fn unattended_since(&self) -> Option<UnixMs> {
         let latest = |time: fn(&PartitionCursor) -> UnixMs| {
             self.places.iter().map(time).max().filter(|t| *t != UnixMs::ZERO)
@@ -343,10 +350,10 @@ impl Follower {
             .or_else(|| latest(|place| place.origin.created_at))
     }
 
-    /// Tells every partition that it holds all that matters.
+    /// Marks every partition as complete.
     ///
     /// # Errors
-    /// The log's.
+    /// Returns the log's `StoreError`.
     pub async fn mark_whole(&self) -> StoreResult<()> {
         for (partition, place) in (0..).zip(&self.places) {
             self.log.mark_complete(partition, place.origin.created_at).await?;
@@ -354,7 +361,7 @@ impl Follower {
         Ok(())
     }
 
-    /// Follows until `stop`.
+    /// Follows the log until `stop`.
     pub async fn run(&mut self, mut stop: watch::Receiver<bool>) {
         let mut outage = ReadOutage::default();
         let mut last: Option<(u64, UnixMs)> = None;
@@ -379,8 +386,8 @@ impl Follower {
                         }
                     }
                     self.rebuild_log().await;
-                    // This process was asleep, or time on the log's clock has jumped: nobody was
-                    // heard meanwhile.
+                    // This process was suspended, or time on the log's clock has jumped. This node
+                    // received no events meanwhile.
                     let jumped_ms = last.map_or(0, |(mono, log)| {
                         now.since(log).saturating_sub(round_ms.saturating_sub(mono))
                     });
@@ -419,8 +426,10 @@ impl Follower {
         }
     }
 
-    /// Holds time back where another server answers than before: it may lack what another node had
-    /// appended to the one before, and has yet to find missing and write again.
+    /// Holds time back after the log has moved to another server.
+    ///
+    /// The new server may lack what another node had appended to the one before. That node has yet
+    /// to notice, and to write it again.
     fn note_moves(&mut self) {
         let moves = self.log.moves();
         if std::mem::replace(&mut self.moves, moves) != moves {
@@ -428,7 +437,7 @@ impl Follower {
         }
     }
 
-    /// Lets today's counts stand in for one ttl from `now`.
+    /// Bridges with the current counts for one ttl from `now`.
     async fn bridge_from_here(&self, now: UnixMs) {
         let roster = self.hub.roster().await.value;
         let viewers = roster.total.viewers;

@@ -1,33 +1,36 @@
-//! Whether the log can be read, and how long time is held back once it can again.
+//! Outages of the log, and how long time is held back afterwards.
 
 use housecount_core::limits::{LOG_STALE_MS, RECORD_EVENTS_MAX};
 
 use crate::clock::mono_ms;
 
-/// How long time is held back after an outage, for all nodes to append what they hold: at least
-/// this, a tenth of the outage if that is longer, and until this node's own backlog is nearly gone;
-/// but no longer than the last.
+/// Bounds of the time that is held back after an outage, so that all nodes can append what they
+/// hold.
+///
+/// Time is held back for at least the first, or for a tenth of the outage if that is longer. It is
+/// also held back until this node's own backlog is nearly gone, but never for longer than the
+/// second.
 const SETTLE_MS: u64 = 2_000;
 const SETTLE_MS_MAX: u64 = 60_000;
 
-/// Outage of the log's reads: its beginning, and the time until which the clock is held back.
+/// Outage of the log: its beginning, and the time until which the clock is held back.
 #[derive(Debug, Default)]
 pub(super) struct ReadOutage {
     since_ms: Option<u64>,
-    /// When time may go on: at the earliest, and at the latest.
+    /// When time may continue: at the earliest, and at the latest.
     settled_ms: (u64, u64),
 }
 
 impl ReadOutage {
-    /// A read has failed. True for the first one.
+    /// Records a failure. Returns true for the first one.
     pub(super) fn begin(&mut self) -> bool {
         let is_first = self.since_ms.is_none();
         self.since_ms.get_or_insert_with(mono_ms);
         is_first
     }
 
-    /// A read has worked. How long none had, if that was long enough for players to have been
-    /// turned away.
+    /// Records a success. Returns the length of the outage, if it was long enough for players to
+    /// have been refused.
     pub(super) fn end(&mut self) -> Option<u64> {
         let away_ms = mono_ms().saturating_sub(self.since_ms.take()?);
         if away_ms < LOG_STALE_MS {

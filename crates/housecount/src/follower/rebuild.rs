@@ -1,4 +1,4 @@
-//! Telling the log again what it has lost.
+//! Rewrites to the log what it has lost.
 
 use bytes::Bytes;
 use housecount_core::fold::CheckpointEvent;
@@ -10,8 +10,10 @@ use super::Follower;
 use crate::error::StoreResult;
 
 impl Follower {
-    /// Writes what this node knows into partitions that have lost something. Every node does:
-    /// another one may know less, and what is written twice says the same thing.
+    /// Rewrites what this node knows to partitions that have lost data.
+    ///
+    /// Every node does so, since another one may know less. Duplicates are harmless, because the
+    /// fold ignores them.
     pub(super) async fn rebuild_log(&mut self) {
         for partition in std::mem::take(&mut self.partitions_to_rebuild) {
             let knows_all = self.hub.is_complete();
@@ -25,7 +27,8 @@ impl Follower {
             }
             match self.checkpoint(partition).await {
                 Ok(events) => {
-                    // What it knows is true in any case; whether it is all is another matter.
+                    // Its events are true in any case. Whether they are complete is another
+                    // question.
                     if knows_all {
                         self.rebuilt_unmarked.insert(partition);
                     }
@@ -43,9 +46,10 @@ impl Follower {
         }
     }
 
-    /// Says of what was told again that it is all. Only once time goes on: before, a node that
-    /// starts would believe it, though others still hold what players told them while the log was
-    /// away.
+    /// Marks rewritten partitions as complete, only once time continues.
+    ///
+    /// Before that, a node that starts would trust the mark, although other nodes still hold events
+    /// that players sent while the log was unavailable.
     pub(super) async fn mark_rebuilt(&mut self) {
         for partition in std::mem::take(&mut self.rebuilt_unmarked) {
             let born = self.places[usize::from(partition)].origin.created_at;
@@ -57,13 +61,13 @@ impl Follower {
     }
 
     async fn checkpoint(&self, partition: u16) -> StoreResult<usize> {
-        // What may still be online, and what the ledger may not have.
+        // Events of sessions that may still be online, and events that the ledger may lack.
         let online = self.hub.now().minus(self.ttl_ms);
         let uncommitted =
             self.proofs.as_ref().map(|proofs| proofs.committed(partition).minus(self.ttl_ms));
         let from = uncommitted.map_or(online, |uncommitted| uncommitted.min(online));
-        // Slice by slice, so that no heartbeat waits for all of it. What is folded into a slice
-        // that is done was appended after the loss.
+        // Slice by slice, so that no heartbeat waits for all of it. Events that are folded into a
+        // finished slice were appended after the loss.
         let (mut count, mut place) = (0, 0);
         loop {
             let slice = place..place + SEATS_REBUILT_PER_HOLD_MAX;
@@ -81,7 +85,7 @@ impl Follower {
     }
 }
 
-/// Events as full records, with the number of events in each.
+/// Encodes events as full records, with the number of events in each.
 fn encode_all(events: &mut dyn Iterator<Item = CheckpointEvent<'_>>) -> Vec<(usize, Bytes)> {
     let next = || {
         let batch: Vec<CheckpointEvent<'_>> = events.take(RECORD_EVENTS_MAX).collect();

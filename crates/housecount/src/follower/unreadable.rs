@@ -1,11 +1,11 @@
-//! Log lines about records that can't be read: each record is named, up to so many a minute.
+//! Log lines about unreadable records. Each record gets a line, up to a limit per minute.
 
 use housecount_core::limits::UNREADABLE_LINES_MAX;
 
-/// The time that the bound is for.
+/// Period of the limit.
 const MINUTE_MS: u64 = 60_000;
 
-/// How many lines were written in this minute, and how many were left out.
+/// Number of lines that were written in this minute, and of those that were left out.
 #[derive(Debug, Default)]
 pub(super) struct UnreadableLines {
     began_ms: Option<u64>,
@@ -13,7 +13,7 @@ pub(super) struct UnreadableLines {
     left_out: u64,
 }
 
-/// Whether a record is named, and how many were not in the minute before.
+/// Whether a record gets a line, and how many records got none in the minute before.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct UnreadableRecord {
     pub(super) is_named: bool,
@@ -21,7 +21,7 @@ pub(super) struct UnreadableRecord {
 }
 
 impl UnreadableLines {
-    /// Takes one more record, on `mono_ms`.
+    /// Counts one more record, at a time on `mono_ms`.
     pub(super) fn record(&mut self, now_ms: u64) -> UnreadableRecord {
         let is_over =
             self.began_ms.is_none_or(|began_ms| now_ms.saturating_sub(began_ms) >= MINUTE_MS);

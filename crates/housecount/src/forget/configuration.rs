@@ -1,9 +1,9 @@
-//! A customer, or whoever else is named, in past versions of stages' configurations: the name goes,
-//! sums per name stay.
+//! Replaces a name, such as a customer's, in past versions of stages' configurations. Sums per name
+//! stay.
 //!
 //! Versions are kept for good, also after a configuration was deleted, so that committed time is
-//! exported as before. A person's name in them is replaced by one pseudonym. What is configured now
-//! isn't touched: that is the operator's to change, by the API.
+//! exported as before. A person's name in them is replaced by one pseudonym. Current configurations
+//! aren't changed: the operator changes them by the API.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -22,40 +22,41 @@ use crate::error::{ErrorKind, StoreError};
 use crate::ledger::chain;
 use crate::stages::history;
 
-/// Stages that an error names.
+/// Number of stages that an error names.
 const SHOWN_MAX: usize = 5;
 
-/// What is to be forgotten.
+/// Request to replace a name.
 #[derive(Clone, Debug)]
 pub struct ForgetConfigurationRequest {
-    /// The name, as a customer, a stage's name or a tag's value: all of it.
+    /// The name: the whole customer, stage name or value of a tag.
     pub text: String,
-    /// Only of this stage.
+    /// Only this stage.
     pub stage: Option<String>,
-    /// Whether nothing is to be changed.
+    /// Whether to change nothing.
     pub is_dry_run: bool,
 }
 
-/// What was found, and changed unless it was a dry run.
+/// Result: what was found, and changed unless it was a dry run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ForgetConfigurationReport {
-    /// What stands in the name's place; none if it was not found, or nothing was to be changed.
+    /// Pseudonym in the name's place; `None` if the name was not found, or nothing was to be
+    /// changed.
     pub pseudonym: Option<String>,
     /// Versions that had the name.
     pub versions: u64,
-    /// Their stages.
+    /// Stages of these versions.
     pub stages: u64,
-    /// What could not be read, each naming its item: the name may still be there.
+    /// Items that could not be read, one line each. The name may still be in them.
     pub problems: Vec<String>,
 }
 
-/// Why nothing was forgotten.
+/// Reason why the name was not replaced.
 #[derive(Debug, thiserror::Error)]
 pub enum ForgetConfigurationError {
-    /// A store's failure. What was done until then is done: run it again.
+    /// A store's failure. Earlier writes are done, so run it again.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The name is part of what is configured now.
+    /// The name is part of a current configuration.
     #[error(
         "it is what stages are configured with now: {}. Nothing was changed. Change or delete these configurations \
          (PATCH, DELETE /v1/stages/…), and run this again",
@@ -72,11 +73,12 @@ fn shown(stages: &[String]) -> String {
     }
 }
 
-/// Replaces a name in past versions of configuration. Everything is read first, and only then
-/// anything written.
+/// Replaces a name in past versions of configuration. Everything is read before anything is
+/// written.
 ///
 /// # Errors
-/// See [`ForgetConfigurationError`]. What is damaged is found and passed over, and no error.
+/// See [`ForgetConfigurationError`]. Damaged items are reported in the result and skipped, without
+/// an error.
 pub async fn forget(
     cold: &Arc<dyn Cold>,
     request: &ForgetConfigurationRequest,
@@ -119,7 +121,7 @@ pub async fn forget(
     Ok(forgotten)
 }
 
-/// The stages that the ledger and the list of configurations know.
+/// Lists the stages that the ledger and the list of configurations know.
 async fn stages(
     cold: &Arc<dyn Cold>,
     problems: &mut Vec<String>,
@@ -147,7 +149,7 @@ async fn stages(
     Ok(stages)
 }
 
-/// The configuration with `to` in the place of `from`; none if `from` is not in it.
+/// Replaces `from` by `to` in a configuration; `None` if it doesn't have `from`.
 fn renamed(config: &StageConfig, from: &str, to: &str) -> Option<StageConfig> {
     let mut renamed = config.clone();
     let texts = [&mut renamed.customer, &mut renamed.name].into_iter().flatten();

@@ -1,4 +1,4 @@
-//! The viewer in the item-a-heartbeat archive, where each can be deleted on its own.
+//! Forgets a viewer in the archive of one item per heartbeat, where each can be deleted on its own.
 
 use std::sync::Arc;
 
@@ -18,14 +18,15 @@ use crate::stages::history;
 #[derive(Debug)]
 pub(super) struct ItemFindings {
     stage: String,
-    /// They lie within this.
+    /// Span of these heartbeats.
     within: Span,
     pub(super) count: u64,
 }
 
-/// Reads the heartbeats of all stages that are listed with heartbeats, and of those that the ledger
-/// or the configuration knows: another program may have put items there. Says so where it has,
-/// since it may have put some on stages that nothing here names.
+/// Reads the heartbeats of all listed stages, and of those in the ledger or the configuration.
+///
+/// Another program may have put items on stages that aren't listed. If so, the result reports it,
+/// since it may also have put items on stages that nothing here names.
 pub(super) async fn find(
     cold: &Arc<dyn Cold>,
     request: &ForgetRequest,
@@ -83,8 +84,9 @@ async fn is_there(cold: &Arc<dyn Cold>) -> StoreResult<bool> {
     Ok(false)
 }
 
-/// Deletes them, by the keys that they are stored at. Returns a line for each that has another key
-/// than housecount gives.
+/// Deletes the heartbeats, by the keys that they are stored at.
+///
+/// Returns a line about the first one whose key is not housecount's.
 pub(super) async fn delete(
     cold: &dyn Cold,
     request: &ForgetRequest,

@@ -1,5 +1,5 @@
-//! The viewer in the ledger: which chunks name it, when it was there, and these chunks under
-//! another name.
+//! Forgets a viewer in the ledger: finds the chunks that name the viewer, and rewrites them with a
+//! pseudonym.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::cold::chunks::{self, ChunkReader, StoredChunk, corrupt};
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::ledger::{chain, scan};
 
-/// A chunk that names the viewer, and where in it.
+/// A chunk that names the viewer, and the places of the name.
 #[derive(Debug)]
 pub(super) struct ChunkReference {
     pub(super) chain: Chain,
@@ -25,7 +25,7 @@ pub(super) struct ChunkReference {
     places: Vec<usize>,
 }
 
-/// What there is in all ledgers.
+/// Findings in all ledgers.
 #[derive(Debug, Default)]
 pub(super) struct LedgerFindings {
     pub(super) named: Vec<ChunkReference>,
@@ -35,7 +35,7 @@ pub(super) struct LedgerFindings {
     pub(super) strays: Vec<(UnixMs, Key)>,
     /// All stages that were ever watched in the viewer's partitions.
     pub(super) stages: BTreeSet<String>,
-    /// The longest that any writer kept entries and proof.
+    /// Longest time that any writer kept entries and proof.
     pub(super) kept_ms: u64,
     pub(super) committed_to: UnixMs,
 }
@@ -52,8 +52,8 @@ pub(super) async fn find(
     let mut ends = Vec::new();
     for chain in chain::all(cold).await? {
         if !request.holds(chain) {
-            // How far it is may be what holds all back; a last chunk that can't be read is
-            // `verify`'s to tell.
+            // The end of another chain may be the earliest of all. An unreadable last chunk is left
+            // to `verify`.
             match chain::end(&**cold, chain).await {
                 Ok(end) => ends.push((chain, end)),
                 Err(error) if error.kind() == ErrorKind::Corrupt => found.problem(&error),
@@ -68,7 +68,7 @@ pub(super) async fn find(
     Ok(())
 }
 
-/// Reads a chain through, past whatever is damaged in it, and returns its end.
+/// Reads a whole chain, skipping damaged chunks, and returns its end.
 async fn read_chain(
     cold: &dyn Cold,
     chain: Chain,
@@ -124,7 +124,7 @@ async fn read_chain(
                 is_lost = !chunk.is_keyframe() || book.apply(&chunk, link, &mut watch).is_err();
             }
         }
-        // Nobody knows whether a viewer who was there goes on where the chain can't be understood.
+        // In an unreadable part of the chain it is unknown whether the viewer continued.
         if is_lost && found.ledger.named.len() > named_before {
             found.note_last_seen(window.to);
         }
@@ -157,14 +157,15 @@ impl LedgerFindings {
     }
 }
 
-/// Writes a chunk again, with another name for the viewer. Returns what nothing names any more.
+/// Rewrites a chunk with another name for the viewer. Returns the keys of items that no chunk names
+/// any more.
 pub(super) async fn rename(
     cold: &dyn Cold,
     naming: &ChunkReference,
     to: &str,
 ) -> StoreResult<Vec<Key>> {
     let ChunkReference { chain, window, places } = naming;
-    // It may have expired since.
+    // The chunk may have expired since.
     let Some(stored) = ChunkReader::at(*chain, *window, *window).next(cold).await? else {
         return Ok(Vec::new());
     };

@@ -1,18 +1,18 @@
-//! Forgetting one person: their records in the cold tier go on under a pseudonym that nobody can
-//! derive, and all totals stay.
+//! Forgets one person. Records in the cold tier continue under a pseudonym that cannot be derived,
+//! and all totals stay.
 //!
-//! - `ledger`: chunks that name the viewer are written again under the pseudonym; nothing else in
-//!   them changes.
-//! - `packed`, `items`: the viewer's heartbeats leave the archive. They could not stay under
-//!   another name: when a player beats follows from its ids (`core/pace.rs`), so that whoever
-//!   guesses an id could see by the times that the guess is right.
-//! - [`configuration`]: a customer's name in past versions of stages' configurations goes on as a
-//!   pseudonym.
+//! - `ledger`: chunks that name the viewer are rewritten with the pseudonym. Nothing else in them
+//!   changes.
+//! - `packed`, `items`: the viewer's heartbeats are removed from the archive. They can't stay under
+//!   another name. The times of a player's beats follow from its ids
+//!   (`housecount_core::beat_schedule`), so they would confirm a guessed id.
+//! - [`configuration`]: a customer's name in past versions of stages' configurations is replaced by
+//!   a pseudonym.
 //!
-//! First everything is read, and only then anything written. Nodes keep in memory what late
-//! heartbeats may belong to, and would write it a second time if they found it under another name;
-//! so what is too recent for that is refused as a whole. Each write leaves something whole behind
-//! it: after a crash, running it again does what is left.
+//! Everything is read before anything is written. Nodes keep in memory what late heartbeats may
+//! belong to. They would write it a second time if they found it under another name. So a request
+//! that covers time too recent for that is refused as a whole. Each write leaves complete data
+//! behind. After a crash, another run does the rest.
 
 pub mod configuration;
 mod items;
@@ -31,25 +31,26 @@ use crate::calendar;
 use crate::cold::Cold;
 use crate::error::{ErrorKind, StoreError};
 
-/// How many times `kept` must have passed since a viewer's last time. Once is what the nodes go by
-/// that wrote the chunks: before that an entry may be in their books, and its proof in their
-/// memory. Twice, because a node may have started since with a `lateness_max` up to twice as long,
-/// and has written nothing yet that shows it.
+/// Number of times that `kept_ms` must have passed since the viewer was last seen.
+///
+/// Once covers the nodes that wrote the chunks: before that, they may hold the viewer's entry in
+/// their books, and the proof in memory. Twice covers a node that has started since with up to
+/// twice the `lateness_max`, and has written nothing yet that shows it.
 const KEPT_TIMES: u64 = 2;
-/// Pseudonyms drawn until one belongs to the viewer's partition in each ledger: enough for two
-/// ledgers of the most partitions that there may be, in a second.
+/// Number of pseudonyms that are drawn until one belongs to the viewer's partition in each ledger.
+/// It suffices for two ledgers of the most partitions allowed, and takes a second.
 const DRAWS_MAX: u32 = 1 << 22;
 
-/// Who is to be forgotten.
+/// Request to forget a viewer.
 #[derive(Clone, Debug)]
 pub struct ForgetRequest {
-    /// As it is stored.
+    /// Id of the viewer, as it is stored.
     pub viewer: String,
-    /// Only on this stage.
+    /// Only this stage.
     pub stage: Option<String>,
-    /// Whether nothing is to be changed.
+    /// Whether to change nothing.
     pub is_dry_run: bool,
-    /// Bytes of the archive's chunks that are held in memory at once:
+    /// Bytes of the archive's chunks that are held in memory at once, by default
     /// [`FORGET_HELD_BYTES_MAX`](housecount_core::limits).
     pub held_bytes_max: usize,
 }
@@ -64,84 +65,83 @@ impl ForgetRequest {
     }
 }
 
-/// What was found, and changed unless it was a dry run.
+/// Result: what was found, and changed unless it was a dry run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ForgetReport {
-    /// Under which name the viewer's time goes on; none if none was found, or nothing was to be
-    /// changed.
+    /// Pseudonym of the viewer's time; `None` if no time was found, or nothing was to be changed.
     pub pseudonym: Option<String>,
     /// Chunks of the ledger that named the viewer.
     pub chunks: u64,
-    /// Intervals in it, all of which stay.
+    /// The viewer's intervals in the ledger, all of which stay.
     pub spans: u64,
-    /// How long they are together, ms.
+    /// Their total length, in ms.
     pub watch_ms: u64,
-    /// Chunks of the packed archive, written again without the viewer.
+    /// Chunks of the packed archive, rewritten without the viewer.
     pub archive_chunks: u64,
-    /// The viewer's heartbeats and leaves in them.
+    /// The viewer's heartbeats and leaves in these chunks.
     pub heartbeats: u64,
     /// Heartbeats that were items of their own.
     pub items: u64,
-    /// Items that belong to no chunk, in the viewer's partitions: they may have named the viewer.
+    /// Items that belong to no chunk, in the viewer's partitions. They may have named the viewer.
     pub strays: u64,
-    /// What could not be read, deleted or looked at, each naming its item or stage: the viewer may
-    /// still be named there.
+    /// Items or stages that could not be read, deleted or checked, one line each. They may still
+    /// name the viewer.
     pub problems: Vec<String>,
-    /// Up to when there was a ledger: what came later was not looked at.
+    /// End of the ledger. Later data was not read.
     pub committed_to: UnixMs,
 }
 
 impl ForgetReport {
-    /// Whether nothing was there to be forgotten.
+    /// Whether nothing was found.
     #[must_use]
     pub fn is_nothing(&self) -> bool {
         self.chunks + self.archive_chunks + self.items + self.strays == 0
     }
 }
 
-/// Why nobody was forgotten.
+/// Reason why the viewer was not forgotten.
 #[derive(Debug, thiserror::Error)]
 pub enum ForgetError {
-    /// A store's failure. What was done until then is done: run it again.
+    /// A store's failure. Earlier writes are done, so run it again.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Nodes may still write of this viewer; nothing was changed.
+    /// Nodes may still write data of this viewer. Nothing was changed.
     #[error(
         "the viewer was last heard at {}, and the ledger ends at {}: nodes still hold that time, and would write it once more. \
          Nothing was changed. Try again when the ledger ends after {}; a running node takes it there",
         calendar::format_time(*.last), calendar::format_time(*.ends), calendar::format_time(*.after)
     )]
     TooRecent {
-        /// When the viewer was last heard.
+        /// When the viewer was last seen.
         last: UnixMs,
-        /// Where the ledger ends.
+        /// End of the ledger.
         ends: UnixMs,
-        /// When it is old enough.
+        /// When the data is old enough.
         after: UnixMs,
     },
-    /// The archive's chunks that name the viewer may still be gone on with; nothing was changed.
+    /// Nodes may still continue the archive's chunks that name the viewer. Nothing was changed.
     #[error(
         "the archive's chunks from {} on name the viewer, and may still be gone on with. Nothing was changed. Try again after {}, when \
          the archive has begun anew; if nothing is archived any more, when the ledger ends after {}",
         calendar::format_time(*.from), calendar::format_time(*.begins), calendar::format_time(*.after)
     )]
     ArchiveStillOpen {
-        /// Where these chunks begin.
+        /// Start of these chunks.
         from: UnixMs,
-        /// When new ones begin that don't depend on them.
+        /// Start of new chunks that don't depend on them.
         begins: UnixMs,
-        /// When nobody can go on with them.
+        /// When no node can continue them any more.
         after: UnixMs,
     },
 }
 
-/// What the first reading gathers.
+/// Findings of the first reading.
 #[derive(Debug, Default)]
 struct Findings {
     ledger: ledger::LedgerFindings,
     generations: Vec<packed::Generation>,
     items: Vec<items::ItemFindings>,
-    /// When the viewer was last heard.
+    /// When the viewer was last seen.
     last: UnixMs,
     problems: Vec<String>,
 }
@@ -156,10 +156,10 @@ impl Findings {
     }
 }
 
-/// Forgets a viewer. `progress` is told what is being done, and which part of it is.
+/// Forgets a viewer. `progress` is called with the current step, and the part of it that is done.
 ///
 /// # Errors
-/// See [`ForgetError`]. What is damaged in the cold tier is found and passed over, and no error.
+/// See [`ForgetError`]. Damaged items are reported in the result and skipped, without an error.
 pub async fn forget(
     cold: &Arc<dyn Cold>,
     request: &ForgetRequest,
@@ -210,7 +210,7 @@ async fn write(
     let named = &found.ledger.named;
     let chains: BTreeSet<Chain> = named.iter().map(|naming| naming.chain).collect();
     let pseudonym = if named.is_empty() { None } else { Some(draw_pseudonym(&chains, DRAWS_MAX)?) };
-    // Deleted at the end: somebody may be reading them just now, and has time until then.
+    // Deleted at the end, so that a current reader of these items has time until then.
     let mut stale: Vec<Key> = found.ledger.strays.iter().map(|(_, key)| key.clone()).collect();
     if let Some(pseudonym) = &pseudonym {
         for (n, naming) in named.iter().enumerate() {
@@ -231,7 +231,7 @@ async fn write(
     Ok(pseudonym)
 }
 
-/// A pseudonym of the viewer's partitions: who asks for it is sent there.
+/// Draws a pseudonym of the viewer's partitions, since a query for it looks there.
 fn draw_pseudonym(chains: &BTreeSet<Chain>, draws_max: u32) -> Result<String, StoreError> {
     let fits = |name: &String| {
         chains.iter().all(|chain| partition_of(name, chain.partitions) == chain.partition)
@@ -255,7 +255,7 @@ mod tests {
         of.iter().copied().map(chain).collect()
     }
 
-    /// Who asks for the pseudonym looks in the partition that its name says, in whichever ledger.
+    /// A query for the pseudonym looks in the partition that its name determines, in every ledger.
     #[test]
     fn a_pseudonym_is_of_its_viewers_partitions() {
         let of = |viewer: &str, partitions: u16| (partitions, partition_of(viewer, partitions));
@@ -269,7 +269,8 @@ mod tests {
         }
     }
 
-    /// Even numbers are not odd: there is none, and the search ends.
+    /// No name is in both partitions: 0 of 2 needs an even hash, 1 of 4 an odd one. The search
+    /// ends.
     #[test]
     fn a_search_that_finds_nothing_ends() {
         let error = draw_pseudonym(&chains(&[(2, 0), (4, 1)]), 1_000).unwrap_err();

@@ -1,14 +1,14 @@
-//! The viewer in the packed archive, which goes on without it.
+//! Forgets a viewer in the packed archive, which continues without the viewer.
 //!
-//! A keyframe and the chunks that depend on it are a *generation*. In these, what each chunk says
-//! depends on all before: who has which place, and what has been learnt about the audience. So from
-//! the first chunk on that names the viewer the whole rest of a generation is written again, in two
-//! passes, each of which leaves behind whatever was written last a chain that can be read:
+//! A keyframe and the chunks that depend on it are a *generation*. In it each chunk depends on all
+//! earlier ones: on the place of each session, and on the encoder's adaptive models. So the rest of
+//! a generation is rewritten, from the first chunk that names the viewer. This takes two passes. A
+//! crash in either one leaves a readable chain:
 //!
-//! 1. from the last chunk back to that first one, each becomes a keyframe of its own: what is still
-//!    before it doesn't care;
-//! 2. from the one after the first on, each becomes one that goes on, which takes few bytes again:
-//!    what is still behind it doesn't care.
+//! 1. From the last chunk back to that first one, each becomes a keyframe. The chunks before it
+//!    don't depend on it.
+//! 2. From the second of them on, each becomes a dependent chunk, which is small again. The chunks
+//!    after it are still keyframes.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -31,17 +31,17 @@ use crate::error::{StoreError, StoreResult};
 #[derive(Debug)]
 pub(super) struct Generation {
     chain: Chain,
-    /// The slot of the keyframe.
+    /// Slot of the keyframe.
     pub(super) from: UnixMs,
-    /// The slot of the first chunk that names the viewer.
+    /// Slot of the first chunk that names the viewer.
     named: Option<UnixMs>,
-    /// The slot of the last chunk.
+    /// Slot of the last chunk.
     last: UnixMs,
     /// Whether another keyframe follows.
     is_followed: bool,
-    /// Chunks from the first one on that names the viewer.
+    /// Number of chunks from the first one that names the viewer.
     pub(super) chunks: u64,
-    /// What the viewer said in them.
+    /// The viewer's beats and leaves in them.
     pub(super) heartbeats: u64,
 }
 
@@ -58,18 +58,18 @@ impl Generation {
         }
     }
 
-    /// Until when it may go on.
+    /// Time until which a writer may continue it.
     pub(super) fn ends(&self) -> UnixMs {
         self.from.aligned(KEYFRAME_MS).plus(KEYFRAME_MS)
     }
 
-    /// Where the ledger must have come to for nobody to go on with it: the log keeps what isn't
+    /// End of the ledger after which no writer can continue it. The log keeps records that aren't
     /// archived no longer than this.
     pub(super) fn over_after(&self) -> UnixMs {
         self.ends().plus(UNCOMMITTED_RETENTION_MS_MAX)
     }
 
-    /// Whether nobody goes on with it.
+    /// Whether no writer continues it.
     pub(super) fn is_over(&self, committed_to: UnixMs) -> bool {
         self.is_followed || committed_to > self.over_after()
     }
@@ -119,7 +119,7 @@ async fn find_in(
         if let Err(error) = read
             && !std::mem::replace(&mut is_lost, read.is_err())
         {
-            // What follows on it can't be read either, and is not told one by one.
+            // The following chunks can't be read either, and get no line of their own.
             let sk = Key::Chunk { chain, window: chunk.window }.sk();
             found.problem(&corrupt(
                 chain,
@@ -130,7 +130,7 @@ async fn find_in(
         is_lost = read.is_err();
         let Some((from, _)) = reader.keyframe() else { continue };
         if current.as_ref().is_some_and(|current| from < current.from) {
-            // Two nodes wrote by turns. Nothing joins their chunks again.
+            // Two nodes wrote alternately. Their chunks can't be joined again.
             if heartbeats > 0 {
                 let sk = Key::Chunk { chain, window: chunk.window }.sk();
                 found.problem(&corrupt(
@@ -162,8 +162,9 @@ fn keep(generation: Option<Generation>, found: &mut Findings) {
     found.generations.extend(generation.filter(|generation| generation.named.is_some()));
 }
 
-/// Writes a generation again without the viewer, from the first chunk on that names it. Returns
-/// what nothing names any more.
+/// Rewrites a generation without the viewer, from the first chunk that names the viewer.
+///
+/// Returns the keys of items that no chunk names any more.
 pub(super) async fn rewrite(
     cold: &dyn Cold,
     request: &ForgetRequest,
@@ -191,8 +192,8 @@ pub(super) async fn rewrite(
     Ok(stale)
 }
 
-/// The last chunks up to `last`, each as a keyframe without the viewer: as many as may be held at
-/// once.
+/// Makes each of the last chunks up to `last` a keyframe without the viewer, as many as fit in
+/// memory.
 async fn split_into_keyframes(
     cold: &dyn Cold,
     request: &ForgetRequest,
@@ -219,7 +220,7 @@ async fn split_into_keyframes(
     Ok(alone)
 }
 
-/// Has the chunks behind `named`, which are all keyframes, go on from one another.
+/// Makes the chunks after `named`, which are all keyframes, depend on one another again.
 async fn relink(
     cold: &dyn Cold,
     generation: &Generation,
@@ -250,15 +251,15 @@ async fn relink(
     }
 }
 
-/// Puts a chunk in another one's place. The one behind it, if it goes on from it, is written again
-/// as well: so it needs no other name.
+/// Replaces a chunk. A later chunk that depends on it is rewritten as well, so the new one needs no
+/// original checksum.
 async fn replace(
     cold: &dyn Cold,
     chain: Chain,
     slot: UnixMs,
     bytes: &[u8],
 ) -> StoreResult<Vec<Key>> {
-    // It may have expired since.
+    // The chunk may have expired since.
     match chunks::ChunkReader::at(chain, slot, slot).next(cold).await? {
         Some(stored) => chunks::rewrite(cold, chain, &stored, bytes, None).await,
         None => Ok(Vec::new()),

@@ -1,9 +1,9 @@
 //! The listening socket: a queue as long as the system allows, and connections accepted in groups.
 //!
-//! The system drops a client's SYN while the queue is full, and the client sends it again only
-//! after 1 s, then 3 s, then 7 s. So the queue is long, and one turn of the accepting task takes
-//! many connections out of it. Other tasks of the thread get their turn in between, and a worker is
-//! woken once per group.
+//! The system drops a client's SYN while the queue is full. The client waits for 1 s, then 3 s,
+//! then 7 s, before it sends the SYN again. So the queue is long, and one turn of the accepting
+//! task takes many connections out of it. Other tasks of the thread get their turn in between, and
+//! a worker is woken once per group.
 
 use std::future::poll_fn;
 use std::io;
@@ -66,7 +66,7 @@ impl Listener {
         group.extend(accepted(first, permit));
         for _ in 1..ACCEPTED_AT_ONCE_MAX {
             let Ok(permit) = free.clone().try_acquire_owned() else { break };
-            // A failure is met again by the next call, which reports it.
+            // The next call meets a failure again, and reports it.
             let waiting = poll_fn(|cx| match self.0.poll_accept(cx) {
                 Poll::Ready(Ok(next)) => Poll::Ready(Some(next)),
                 Poll::Ready(Err(_)) | Poll::Pending => Poll::Ready(None),
@@ -80,15 +80,15 @@ impl Listener {
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // As `TcpListener::bind` does: else a restarted node waits for connections of the one before.
-    // On Windows it would share the port.
+    // As `TcpListener::bind` does: without it, a restarted node waits for connections of the one
+    // before. On Windows it would share the port.
     #[cfg(not(windows))]
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(LISTEN_QUEUE_MAX)
 }
 
-/// `None` if the client is gone already.
+/// Returns `None` if the client has already gone.
 fn accepted(
     (stream, peer): (TcpStream, SocketAddr),
     permit: OwnedSemaphorePermit,
@@ -109,8 +109,8 @@ mod tests {
         (listener, address)
     }
 
-    /// More clients than the 1,024 of tokio's own listener connect before any is accepted: none has
-    /// to send a second SYN.
+    /// More clients than the 1,024 of tokio's own listener connect before any is accepted. None of
+    /// them has to send a second SYN.
     #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn listen_queue_max_or_somaxconn_is_how_many_may_wait() {

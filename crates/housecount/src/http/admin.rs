@@ -14,24 +14,25 @@ use crate::node::Node;
 use crate::tasks::restore::{LastRoster, last_roster};
 use crate::tasks::snapshot::SnapshotOutcome;
 
-/// What a snapshot saved.
+/// Result of a snapshot.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = SaveSnapshotsResponse)]
 #[serde(rename_all = "camelCase")]
 pub struct SnapshotResponse {
-    /// `saved`, `nothingActive`, or `busyElsewhere`: another node is at it.
+    /// `saved`, `nothingActive` or `busyElsewhere`. The last means that another node takes the
+    /// snapshot, or just took it.
     outcome: &'static str,
-    /// The snapshot's moment, Unix ms.
+    /// Moment of the snapshot, Unix ms.
     at: Option<u64>,
     /// Stages saved.
     stages: u64,
-    /// Viewers in it.
+    /// Viewers in the snapshot.
     viewers: u64,
-    /// How long it took.
+    /// Time that the snapshot took, in ms.
     took_ms: u64,
 }
 
-/// Save every active stage's count now.
+/// Saves the count of every active stage now.
 #[utoipa::path(post, path = "/v1/admin/snapshot", operation_id = "saveSnapshots", tag = "operations",
     responses((status = 200, body = SnapshotResponse),
         (status = 400, description = "an unknown query parameter", body = ProblemBody,
@@ -52,7 +53,7 @@ pub async fn snapshot(State(node): State<Arc<Node>>) -> Result<Json<SnapshotResp
     }
     let nothing =
         |outcome| SnapshotResponse { outcome, at: None, stages: 0, viewers: 0, took_ms: 0 };
-    // Of all stages: encoding ten thousand takes ten milliseconds.
+    // The snapshot covers all stages: encoding ten thousand takes ten milliseconds.
     let (service, runtime) = (service.clone(), Handle::current());
     let snapshot = async move { service.once().await };
     let taken = run_blocking_future(&runtime, snapshot).await;
@@ -71,26 +72,27 @@ pub async fn snapshot(State(node): State<Arc<Node>>) -> Result<Json<SnapshotResp
     }))
 }
 
-/// What a restore found.
+/// Result of a restore.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = RestoreResponse)]
 #[serde(rename_all = "camelCase")]
 pub struct RestoreResponse {
     /// Whether there was a snapshot to restore.
     restored: bool,
-    /// When it was taken, Unix ms.
+    /// Time when the snapshot was taken, Unix ms.
     taken_at: Option<u64>,
-    /// Stages in it.
+    /// Stages in the snapshot.
     stages: u64,
-    /// Viewers in it.
+    /// Viewers in the snapshot.
     viewers: u64,
-    /// Until when its counts stand in, Unix ms.
+    /// Time until which its counts stand in, Unix ms.
     until: Option<u64>,
 }
 
-/// Let the last snapshot's counts stand in for one ttl, as after a loss of the hot tier.
+/// Lets the last snapshot's counts stand in for one ttl, as after a loss of the hot tier.
 ///
-/// For when this node's counts are known to be low. Until it ends, counts say `recovering`.
+/// Use it when this node's counts are known to be too low. Until it ends, counts have `recovering:
+/// true`.
 #[utoipa::path(post, path = "/v1/admin/restore", operation_id = "restoreCounts", tag = "operations",
     responses((status = 200, body = RestoreResponse),
         (status = 400, description = "an unknown query parameter", body = ProblemBody,

@@ -1,5 +1,4 @@
-//! Who is let in: what is asked of all that a player says, once its ids are checked, before it is
-//! taken in.
+//! Admission of players' events: all checks between the check of the ids and the log.
 
 use std::borrow::Cow;
 
@@ -16,23 +15,23 @@ use crate::ingest::{IngestError, PendingAck, UnstampedEvent};
 use crate::node::Node;
 use crate::stages::StageClosed;
 
-/// So many are asked for at once.
+/// Number of events looked up at once.
 pub const ADMISSION_CHUNK: usize = 32;
 
-/// What is to be let in, under the names that go on from here.
+/// A heartbeat or leave that asks for admission, with its ids as the log will have them.
 #[derive(Debug)]
 pub struct AdmissionRequest<'a> {
     kind: EventKind,
     stage: &'a str,
     viewer: Cow<'a, str>,
     session: Cow<'a, str>,
-    /// By which its pace is known.
+    /// Key of its rate limit.
     session_key: SessionKey,
-    /// Nobody need make room for it.
+    /// Whether its session takes no room.
     is_already_admitted: bool,
 }
 
-/// What may be taken in.
+/// An event that was admitted.
 #[derive(Debug)]
 pub struct AdmittedEvent<'a> {
     request: AdmissionRequest<'a>,
@@ -47,17 +46,17 @@ pub struct SurplusBeat<'a> {
     refusal: AdmissionError,
 }
 
-/// A heartbeat or leave that the edge has looked at.
+/// Result of admission for a heartbeat or leave.
 #[derive(Debug)]
 pub enum AdmissionOutcome<'a> {
-    /// It may be taken in.
+    /// The event may be enqueued.
     Admitted(AdmittedEvent<'a>),
-    /// It is not logged.
+    /// The beat is not logged.
     Surplus(SurplusBeat<'a>),
 }
 
 impl<'a> AdmissionRequest<'a> {
-    /// What was said, whose ids have been checked.
+    /// Creates a request for an event whose ids have been checked.
     pub fn new(node: &Node, event: UnstampedEvent<'a>) -> AdmissionRequest<'a> {
         let names = &node.admission.names;
         let (viewer, session) =
@@ -93,10 +92,11 @@ impl<'a> AdmissionRequest<'a> {
         UnstampedEvent { kind: *kind, stage, viewer, session }
     }
 
-    /// That its stage is open.
+    /// Checks that a heartbeat's stage is open. A leave needs no open stage.
     ///
     /// # Errors
-    /// 404 for a stage that isn't; 503 if that can't be known just now.
+    /// Returns a 404 `Problem` for a stage that is not open. Returns a 503 one if that cannot be
+    /// known just now.
     pub async fn require_open_stage(self, node: &Node) -> Result<AdmissionRequest<'a>, Problem> {
         if self.kind == EventKind::Beat {
             check_open(node, self.stage).await?;
@@ -104,10 +104,10 @@ impl<'a> AdmissionRequest<'a> {
         Ok(self)
     }
 
-    /// Lets it in at `now_ms`, of `clock::mono_ms`; its stage is open.
+    /// Admits the event at `now_ms`, of `clock::mono_ms`. Its stage is open.
     ///
     /// # Errors
-    /// 429 for a leave beyond its session's limit, and where there is no room.
+    /// Returns a 429 `Problem` for a leave beyond its session's limit, and where room is lacking.
     pub fn admit(self, node: &Node, now_ms: u64) -> Result<AdmissionOutcome<'a>, Problem> {
         match node.admission.admit(
             &node.hub,
@@ -134,7 +134,7 @@ impl<'a> AdmissionRequest<'a> {
 }
 
 impl AdmissionOutcome<'_> {
-    /// The event, under the names that go on.
+    /// Returns the event, with its ids as the log will have them.
     pub fn event(&self) -> UnstampedEvent<'_> {
         match self {
             AdmissionOutcome::Admitted(admitted) => admitted.event(),
@@ -142,10 +142,10 @@ impl AdmissionOutcome<'_> {
         }
     }
 
-    /// Takes the event in, or coalesces it.
+    /// Enqueues the event, or coalesces it.
     ///
     /// # Errors
-    /// As [`AdmittedEvent::enqueue`] and [`SurplusBeat::coalesce`].
+    /// Returns the errors of [`AdmittedEvent::enqueue`] and [`SurplusBeat::coalesce`].
     pub fn enqueue(&self, node: &Node) -> Result<PendingAck, Problem> {
         match self {
             AdmissionOutcome::Admitted(admitted) => Ok(admitted.enqueue(node)?),
@@ -153,7 +153,7 @@ impl AdmissionOutcome<'_> {
         }
     }
 
-    /// What is to be kept until it is acknowledged.
+    /// Returns the reservation, which the caller keeps until the event is acknowledged.
     pub fn into_reservation(self) -> Option<Box<Reservation>> {
         match self {
             AdmissionOutcome::Admitted(admitted) => admitted.admitted.reservation,
@@ -163,10 +163,11 @@ impl AdmissionOutcome<'_> {
 }
 
 impl SurplusBeat<'_> {
-    /// A receipt that relies on the session's last logged beat.
+    /// Returns a receipt that relies on the session's last logged beat.
     ///
     /// # Errors
-    /// 429 if there is none that is young enough; 503 while the log refuses events.
+    /// Returns a 429 `Problem` if no logged beat is young enough. Returns a 503 one while the log
+    /// refuses events.
     pub fn coalesce(&self, node: &Node) -> Result<PendingAck, Problem> {
         let coalesced = node.ingest.coalesce(&self.request.event(), self.has_recent_beat)?;
         coalesced.ok_or_else(|| self.refusal.clone().into())
@@ -174,22 +175,22 @@ impl SurplusBeat<'_> {
 }
 
 impl AdmittedEvent<'_> {
-    /// What goes on.
+    /// Returns the event, with its ids as the log will have them.
     pub fn event(&self) -> UnstampedEvent<'_> {
         self.request.event()
     }
 
-    /// Takes it in.
+    /// Enqueues the event. On an error, its admission is revoked.
     ///
     /// # Errors
-    /// As [`Ingest::enqueue`](crate::ingest::Ingest::take).
+    /// Returns the [`IngestError`] of [`Ingest::enqueue`](crate::ingest::Ingest::enqueue).
     pub fn enqueue(&self, node: &Node) -> Result<PendingAck, IngestError> {
         node.ingest
             .enqueue(self.event(), self.admitted.was_admitted)
             .inspect_err(|_| self.revoke(node))
     }
 
-    /// It was not taken in, so that no beat may rely on it.
+    /// Withdraws the admission of a beat that was not enqueued, so that no other beat relies on it.
     pub fn revoke(&self, node: &Node) {
         if self.request.kind == EventKind::Beat {
             node.admission.revoke(self.request.session_key, mono_ms());
@@ -197,8 +198,8 @@ impl AdmittedEvent<'_> {
     }
 }
 
-/// Finds out of some that are to be let in now, [`ADMISSION_CHUNK`] at most, who is in already: to
-/// ask for each by itself would take as long as for several.
+/// Marks which of at most [`ADMISSION_CHUNK`] requests have sessions that are admitted already. One
+/// lookup for all takes as long as a lookup for one.
 pub fn mark_already_admitted<'a, 'c: 'a>(
     node: &Node,
     requests: impl IntoIterator<Item = &'a mut AdmissionRequest<'c>>,
@@ -216,10 +217,10 @@ pub fn mark_already_admitted<'a, 'c: 'a>(
         .for_each(|(request, is_in)| request.is_already_admitted = is_in);
 }
 
-/// All of it, of what a player said, whose ids have been checked.
+/// Makes all checks of an event whose ids have been checked.
 ///
 /// # Errors
-/// As [`AdmissionRequest::require_open_stage`] and [`AdmissionRequest::admit`].
+/// Returns the errors of [`AdmissionRequest::require_open_stage`] and [`AdmissionRequest::admit`].
 pub async fn admit_event<'a>(
     node: &Node,
     event: UnstampedEvent<'a>,
@@ -227,10 +228,10 @@ pub async fn admit_event<'a>(
     AdmissionRequest::new(node, event).require_open_stage(node).await?.admit(node, mono_ms())
 }
 
-/// The same of a heartbeat under names that this node knows already.
+/// Makes all checks of a heartbeat whose ids are already as the log has them.
 ///
 /// # Errors
-/// As [`AdmissionRequest::require_open_stage`] and [`AdmissionRequest::admit`].
+/// Returns the errors of [`AdmissionRequest::require_open_stage`] and [`AdmissionRequest::admit`].
 pub async fn admit_pseudonymized<'a>(
     node: &Node,
     stage: &'a str,
@@ -242,15 +243,15 @@ pub async fn admit_pseudonymized<'a>(
     request.require_open_stage(node).await?.admit(node, mono_ms())
 }
 
-/// That heartbeats may open a stage, whose id has been checked.
+/// Checks that heartbeats may open a stage. Its id has been checked.
 ///
 /// # Errors
-/// See [`StageClosed`].
+/// Returns [`StageClosed`] if the stage is not open, or if that cannot be known just now.
 async fn check_open(node: &Node, stage: &str) -> Result<(), StageClosed> {
     if node.stages.is_auto() {
         return Ok(());
     }
     let stage = StageId::parse(stage).map_err(|e| StageClosed::Unknown(e.to_string()))?;
-    // In a box, or every connection would have room for it.
+    // In a box, since every connection would otherwise reserve room for this future.
     Box::pin(node.stages.check_open(&stage)).await
 }

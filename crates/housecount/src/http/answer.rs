@@ -1,4 +1,4 @@
-//! Answers: the body of one, and one under way.
+//! Answers: the body of one, and the future of one.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -15,15 +15,15 @@ use serde::Serialize;
 use super::error::Problem;
 use crate::blocking::run_at_low_priority;
 
-/// An answer under way. In a box, which is there only while a request is open: most connections are
-/// idle.
+/// Future of an answer. It is in a box that exists only while a request is open, because most
+/// connections are idle.
 pub type ResponseFuture<B> = Pin<Box<dyn Future<Output = Response<B>> + Send>>;
 
-/// Makes a JSON answer on a background thread. For pages of the ledger: a thousand rows, or a
+/// Makes a JSON answer on a background thread, for pages of the ledger. A thousand rows, or a
 /// hundred thousand steps, take a worker longer than a heartbeat may wait.
 ///
 /// # Errors
-/// 503 if the thread can't be had.
+/// Returns a 503 `Problem` if the background thread does not return the answer.
 pub(super) async fn json_in_background<T: Serialize>(
     make: impl FnOnce() -> T + Send + 'static,
 ) -> Result<axum::response::Response, Problem> {
@@ -33,12 +33,12 @@ pub(super) async fn json_in_background<T: Serialize>(
     })
 }
 
-/// A body: one that is there as a whole, or one of the router's.
+/// Body of an answer: one that is complete in memory, or one of the router's.
 #[derive(Debug)]
 pub enum ResponseBody {
-    /// All of it.
+    /// The complete body.
     Whole(Full<Bytes>),
-    /// The router's.
+    /// A body of the router.
     Routed(axum::body::Body),
 }
 

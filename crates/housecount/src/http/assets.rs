@@ -2,7 +2,7 @@
 //! the binary.
 //!
 //! Pages name their files by a hash of the content, so that browsers keep these for good. Browsers
-//! ask for a page each time, and are answered in a few bytes if it is unchanged.
+//! ask for a page each time, and the answer is a few bytes if it is unchanged.
 //! `clients/dashboard-test` builds the scripts and the style sheet.
 
 use std::sync::LazyLock;
@@ -39,7 +39,7 @@ const FILES: [(&str, &[u8]); 6] = [
 /// A file of the node's pages, or a page.
 struct Asset {
     name: &'static str,
-    /// Such as `app-1f2e3d4c5b6a.js`.
+    /// The name with a hash, such as `app-1f2e3d4c5b6a.js`.
     hashed_name: String,
     body: PackedBody,
 }
@@ -89,8 +89,9 @@ pub async fn file(Path(name): Path<String>, headers: HeaderMap) -> Result<Respon
     answer(&name, &headers)
 }
 
-/// Answers with this node's file for a name with another version's hash too: a balancer may send a
-/// page's requests to nodes of two versions. Browsers ask for such a file each time.
+/// Answers with a file. A name with another version's hash gets this node's file too, since a
+/// balancer may send a page's requests to nodes of two versions. Browsers ask for such a file each
+/// time.
 fn answer(name: &str, asked: &HeaderMap) -> Result<Response, Problem> {
     let plain = without_hash(name);
     let asset =
@@ -104,7 +105,7 @@ fn answer(name: &str, asked: &HeaderMap) -> Result<Response, Problem> {
     Ok(response)
 }
 
-/// `app.js` for `app-1f2e3d4c5b6a.js`.
+/// Returns `app.js` for `app-1f2e3d4c5b6a.js`.
 fn without_hash(name: &str) -> Option<String> {
     let (stem, rest) = name.split_once('-')?;
     let (hash, ending) = rest.split_once('.')?;
@@ -114,24 +115,24 @@ fn without_hash(name: &str) -> Option<String> {
 /// The browser client as one script, built from `clients/js`. A test of that folder compares it
 /// with its sources.
 ///
-/// Each is served at two paths: for whichever version this node has, and under the name of the
-/// version, which pages may keep and hold against a hash (`integrity`).
+/// Each client is served at two paths. The first serves whichever version this node has. The second
+/// names the version, so that pages may keep the file and check it against a hash (`integrity`).
 pub struct BrowserClient {
-    /// Path without the version. Browsers ask each time.
+    /// Path without the version. Browsers ask for it each time.
     pub path: &'static str,
     /// Path with the version.
     pub path_of_version: &'static str,
     body: LazyLock<PackedBody>,
 }
 
-/// Everything: to be counted, and to show counts.
+/// The whole client, which sends heartbeats and shows counts.
 pub static CLIENT: BrowserClient = BrowserClient {
     path: "/housecount.js",
     path_of_version: concat!("/housecount-", env!("CARGO_PKG_VERSION"), ".js"),
     body: LazyLock::new(|| PackedBody::new(&include_bytes!("../../client/housecount.js")[..])),
 };
 
-/// The smaller one: to be counted only.
+/// The smaller client, which sends heartbeats only.
 pub static WATCH_CLIENT: BrowserClient = BrowserClient {
     path: "/housecount-watch.js",
     path_of_version: concat!("/housecount-watch-", env!("CARGO_PKG_VERSION"), ".js"),
@@ -156,12 +157,12 @@ impl BrowserClient {
     }
 }
 
-/// `cache_control`: how long browsers keep the client.
+/// Answers with a client. `cache_control` is how long browsers keep it.
 fn answer_client(body: &PackedBody, asked: &HeaderMap, cache_control: HeaderValue) -> Response {
     let mut response = body.answer(asked, content_type("housecount.js"));
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, cache_control);
-    // Pages of any site load it: with a hash they load it as CORS does.
+    // Pages of any site load it; with a hash they load it as CORS does.
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     let policy = HeaderName::from_static("cross-origin-resource-policy");
     headers.insert(policy, HeaderValue::from_static("cross-origin"));

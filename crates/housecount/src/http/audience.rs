@@ -1,5 +1,5 @@
-//! The online viewers of a stage, copied out of the fold in slices, so that no heartbeat waits for
-//! a page.
+//! The online viewers of a stage. They are copied out of the fold in slices, so that no heartbeat
+//! waits for a page.
 
 use housecount_core::fold::PresenceView;
 use housecount_core::ids::ViewerId;
@@ -14,9 +14,9 @@ use crate::node::Node;
 /// Digits of the list's order at the beginning of a cursor.
 const ORDER_DIGITS: usize = 8;
 
-/// At most `limit` online viewers of a stage, those after `after` in the list's order.
+/// Returns at most `limit` online viewers of a stage, those after `after` in the list's order.
 ///
-/// The standing is that of the first slice: later ones have later events as well.
+/// The standing is the worst of all slices. Later slices have later events as well.
 pub async fn online_viewers(
     node: &Node,
     stage: &str,
@@ -37,15 +37,16 @@ pub async fn online_viewers(
     page
 }
 
-/// The cursor of the page behind a viewer: the list's order, then the viewer.
+/// Returns the cursor of the page after a viewer: the list's order, then the viewer.
 pub fn cursor_after(node: &Node, viewer: &str) -> String {
     format!("{:0ORDER_DIGITS$x}{viewer}", node.hub.list_order())
 }
 
-/// The viewer behind whom a page starts.
+/// Returns the viewer after which a page starts.
 ///
 /// # Errors
-/// 400 if the cursor is not one of this list, or is from before the list's order changed.
+/// Returns a 400 `Problem` if the cursor is not one of this list, or is from before the list's
+/// order changed.
 pub fn after<'a>(node: &Node, page: &'a PageQuery) -> Result<Option<&'a str>, Problem> {
     let Some(cursor) = page.cursor() else { return Ok(None) };
     let Some((order, viewer)) = cursor.split_at_checked(ORDER_DIGITS) else {

@@ -1,7 +1,7 @@
-//! Credentials out of requests: who may call a route, and what a player may say.
+//! Credentials of requests: which routes a caller may call, and which events a player may send.
 //!
-//! A request has one credential. Where there are two, of whatever kind, it is refused: what is in
-//! front of us may have looked at the other one.
+//! A request has one credential. A request with two, of any kind, is refused, because a proxy in
+//! front of the node may have checked the other one.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -21,13 +21,13 @@ use crate::auth::{Claims, Credential, Policy, Scope, TokenError, TokenHash};
 use crate::ingest::UnstampedEvent;
 use crate::node::Node;
 
-/// The header for programs that can't send `Authorization`.
+/// Header for programs that cannot send `Authorization`.
 static API_KEY: HeaderName = HeaderName::from_static("x-api-key");
-/// What is before a token or key in the other header, in small or capital letters.
+/// Text before a token or key in `Authorization`, compared without regard to case.
 const SCHEME: &[u8] = b"bearer ";
 
-/// The only credential of a request, if it has one: of `Authorization: PlayerCredential`, or `x-api-key`.
-/// With the header it is in. Nobody has looked whether it is text.
+/// Returns the only credential of a request, if it has one, with the header that it is in. This is
+/// `Authorization: Bearer`, or `x-api-key`. Whether the credential is text has not been checked.
 fn credential(headers: &HeaderMap) -> Result<Option<(&HeaderValue, &[u8])>, Problem> {
     let bearer = headers.get_all(header::AUTHORIZATION).into_iter().map(|value| (true, value));
     let mut all = bearer.chain(headers.get_all(&API_KEY).into_iter().map(|value| (false, value)));
@@ -51,11 +51,12 @@ fn text(credential: &[u8]) -> Result<&str, Problem> {
     str::from_utf8(credential).map_err(|_| Problem::unauthorized("the credential is not text"))
 }
 
-/// Whether whoever sent a request may do what needs a scope. Where there are no keys, anybody may
-/// say what players say, and this machine may do the rest, asked directly.
+/// Checks that the sender of a request has a scope. On a node without operator keys, any sender has
+/// the scope of players. Only this machine, asked directly, has the other scopes.
 ///
 /// # Errors
-/// 401 without a key, or with an unknown one; 403 if it lacks the scope.
+/// Returns a 401 `Problem` without a key, or with an unknown one. Returns a 403 one if the key
+/// lacks the scope.
 pub fn require_scope(node: &Node, sender: Sender<'_>, scope: Scope) -> Result<(), Problem> {
     if node.auth.operators.is_on() {
         return check_key(node, sender.headers(), scope);
@@ -68,11 +69,11 @@ pub fn require_scope(node: &Node, sender: Sender<'_>, scope: Scope) -> Result<()
     }
 }
 
-/// Judges an operator's call that stays open, as [`require_scope`]. Returns what it lasts as long as, where
-/// there are keys.
+/// Checks an operator's call that stays open, as [`require_scope`] does. Returns its credential
+/// where operators have keys. The call must end when the credential does.
 ///
 /// # Errors
-/// As [`require_scope`].
+/// Returns the errors of [`require_scope`].
 pub fn admit(node: &Node, sender: Sender<'_>, scope: Scope) -> Result<Option<Credential>, Problem> {
     if !node.auth.operators.is_on() {
         return require_scope(node, sender, scope).map(|()| None);
@@ -85,7 +86,7 @@ fn check_key(node: &Node, headers: &HeaderMap, scope: Scope) -> Result<(), Probl
     Ok(node.auth.operators.check(key_for(headers, scope)?, scope)?)
 }
 
-/// The key that a call has brought for this scope, not yet judged.
+/// Returns the key that a call has brought for this scope, not yet checked.
 fn key_for(headers: &HeaderMap, scope: Scope) -> Result<&str, Problem> {
     let missing =
         || Problem::unauthorized(format!("this needs an operator key with the scope `{scope}`"));
@@ -93,8 +94,9 @@ fn key_for(headers: &HeaderMap, scope: Scope) -> Result<&str, Problem> {
     text(key)
 }
 
-/// In front of every route of a scope; see `super::router`. What operators send must be JSON and
-/// say so: so no page of another site can send it without having asked (CORS).
+/// Checks the scope in front of every route of a scope (`super::router`). The body of an operator's
+/// call must be JSON by its content type. So no page of another site can send one without a CORS
+/// preflight.
 pub async fn require_scope_layer(
     State((node, scope)): State<(Arc<Node>, Scope)>,
     request: Request<Body>,
@@ -110,12 +112,12 @@ pub async fn require_scope_layer(
     Ok(next.run(request).await)
 }
 
-/// Whether these headers may bring many heartbeats at once: of any viewers, so a token can't cover
-/// them. It takes an operator key with the scope `beats` wherever operators have keys, and where
-/// tokens are needed.
+/// Checks that a request with these headers may send many heartbeats at once. They may be of any
+/// viewers, so a token cannot cover them. The request needs an operator key with the scope `beats`
+/// wherever operators have keys, and where tokens are required.
 ///
 /// # Errors
-/// As [`require_scope`].
+/// Returns the errors of [`require_scope`].
 pub fn require_batch_scope(node: &Node, headers: &HeaderMap) -> Result<(), Problem> {
     match node.auth.viewers.policy() {
         Policy::Required => check_key(node, headers, Scope::Beats),
@@ -126,12 +128,12 @@ pub fn require_batch_scope(node: &Node, headers: &HeaderMap) -> Result<(), Probl
     }
 }
 
-/// Whether these headers may bring a drop-in call of a player, which can't bring a token: where
-/// tokens are required, it takes an operator key with the scope `beats`. True if there is such a
-/// key, which speaks for any viewer.
+/// Checks that a request with these headers may be a drop-in call of a player. Such a call cannot
+/// bring a token, so where tokens are required it needs an operator key with the scope `beats`.
+/// Returns true if it has such a key, which covers any viewer.
 ///
 /// # Errors
-/// As [`require_scope`], where a key is needed.
+/// Returns the errors of [`require_scope`], where a key is needed.
 pub fn allow_drop_in(node: &Node, headers: &HeaderMap) -> Result<bool, Problem> {
     let by_key = check_key(node, headers, Scope::Beats);
     match node.auth.viewers.policy() {
@@ -140,11 +142,12 @@ pub fn allow_drop_in(node: &Node, headers: &HeaderMap) -> Result<bool, Problem> 
     }
 }
 
-/// Whether something may be said in a viewer's name by a call that can't bring a token: with an
-/// operator key it may; where there are none, as by a player without a token.
+/// Checks that a call which cannot bring a token may send an event of a viewer. The caller of a
+/// node with operator keys has shown one, so it may. On other nodes, the rule is that of a player
+/// without a token.
 ///
 /// # Errors
-/// 401, for a viewer who has shown a token where they are optional.
+/// Returns a 401 `Problem` for a viewer who has shown a token where tokens are optional.
 pub fn authorize_for(node: &Node, viewer: &str) -> Result<(), Problem> {
     match node.auth.operators.is_on() {
         true => Ok(()),
@@ -152,17 +155,17 @@ pub fn authorize_for(node: &Node, viewer: &str) -> Result<(), Problem> {
     }
 }
 
-/// A body's token, or why it is none.
+/// Token of a body, or the error of a malformed one.
 pub type BodyToken<'a> = Result<&'a str, TokenError>;
 
-/// What a player's request says about who it is from.
+/// Credential of a player's request.
 #[derive(Debug)]
 pub enum PlayerCredential {
-    /// Nothing, or nobody asks.
+    /// The request has none, or the node checks none.
     Absent,
     /// A token.
     Token(Token),
-    /// Something in its place that can't be taken.
+    /// A credential that cannot be accepted, with the problem to answer.
     Invalid(Box<Problem>),
 }
 
@@ -170,13 +173,13 @@ pub enum PlayerCredential {
 pub struct Token {
     /// The header that it came in, which is shared and not copied.
     value: HeaderValue,
-    /// Where it is there.
+    /// Place of the token in the header's value.
     at: Range<usize>,
     presented: TokenHash,
 }
 
 impl Token {
-    /// `token` must be a part of `value`.
+    /// Creates a token from `token`, which must be a part of `value`.
     fn within(node: &Node, value: &HeaderValue, token: &[u8]) -> Token {
         let from = token.as_ptr().addr() - value.as_bytes().as_ptr().addr();
         Token {
@@ -198,7 +201,7 @@ impl std::fmt::Debug for Token {
 }
 
 impl PlayerCredential {
-    /// The bearer by the headers of a request that is `fetch`ed.
+    /// Returns the credential in the headers of a request, such as one by `fetch`.
     pub fn of_headers(node: &Node, headers: &HeaderMap) -> PlayerCredential {
         if node.auth.viewers.policy() == Policy::Off {
             return PlayerCredential::Absent;
@@ -210,8 +213,8 @@ impl PlayerCredential {
         }
     }
 
-    /// The bearer of a request that may have no headers of its own: a WebSocket's, an
-    /// `EventSource`'s.
+    /// Returns the credential of a request that may lack headers of its own, such as a WebSocket's
+    /// or an `EventSource`'s. The token may also be in the query.
     pub fn of_headers_or_query(node: &Node, headers: &HeaderMap, uri: &Uri) -> PlayerCredential {
         if node.auth.viewers.policy() == Policy::Off {
             return PlayerCredential::Absent;
@@ -232,8 +235,8 @@ impl PlayerCredential {
         }
     }
 
-    /// The bearer of a WebSocket, whose token may also be one of the subprotocols that a browser
-    /// offers.
+    /// Returns the credential of a WebSocket. Its token may also be one of the subprotocols that a
+    /// browser offers.
     pub fn of_web_socket(node: &Node, headers: &HeaderMap, uri: &Uri) -> PlayerCredential {
         let bearer = PlayerCredential::of_headers_or_query(node, headers, uri);
         if node.auth.viewers.policy() == Policy::Off {
@@ -251,10 +254,11 @@ impl PlayerCredential {
         }
     }
 
-    /// What the token claims; `None` where none is needed.
+    /// Returns the claims of the token; `None` where no token is needed.
     ///
     /// # Errors
-    /// 401 if there is none and one is needed, or it isn't good; 503 while no key is known.
+    /// Returns a 401 `Problem` if a needed token is missing, or the token is not valid. Returns a
+    /// 503 one while no key is known.
     pub async fn claims(self, node: &Node) -> Result<Option<Claims>, Problem> {
         match self.token(node, None)? {
             Some(token) => Ok(Some(node.auth.viewers.verify_with_refresh(text(token)?).await?)),
@@ -262,11 +266,12 @@ impl PlayerCredential {
         }
     }
 
-    /// Whether the bearer may say this. `in_body`: the token of a body, from `sendBeacon`, which
-    /// can't send headers.
+    /// Checks that the credential covers this event. `in_body` is the token of a body from
+    /// `sendBeacon`, which cannot send headers.
     ///
     /// # Errors
-    /// As [`PlayerCredential::claims`], and 403 if the token is for something else.
+    /// Returns the errors of [`PlayerCredential::claims`]. Returns a 403 `Problem` if the token is
+    /// for something else.
     pub async fn authorize(
         &self,
         node: &Node,
@@ -283,7 +288,7 @@ impl PlayerCredential {
         };
         match viewers.authorize(token, presented, event) {
             Err(TokenError::UnknownKey) => {
-                // In a box: it is seldom needed, and every request would have room for it.
+                // In a box, since it is seldom needed, and every request would reserve room for it.
                 let claims = Box::pin(viewers.verify_with_refresh(text(token)?)).await?;
                 Ok(claims.check(event)?)
             }
@@ -291,7 +296,7 @@ impl PlayerCredential {
         }
     }
 
-    /// The token, if there is one; that there is, if one is needed.
+    /// Returns the token, if there is one. Fails if one is needed and missing.
     fn token<'a>(
         &'a self,
         node: &Node,
@@ -308,20 +313,23 @@ impl PlayerCredential {
     }
 }
 
-/// Whether whoever sent a request may watch the counts of a stage, or of all (`None`): with an
-/// operator key of the scope `read`; with a viewer's token that covers them, also as `?token=`; one
-/// stage without anything unless tokens are needed; all of them without anything where neither is
-/// needed, from this machine, asked directly. Returns what the watching lasts as long as.
+/// Checks that the sender of a request may watch the counts of a stage, or of all (`None`). It may
+/// with an operator key of the scope `read`, and with a viewer's token that covers them, also as
+/// `?token=`.
+///
+/// Without a credential, it may watch one stage unless tokens are required. It may then watch all
+/// stages only where neither keys nor tokens are needed, from this machine, asked directly. Returns
+/// the credential, with which the stream of counts must end.
 ///
 /// # Errors
-/// 401 or 403 that says what is missing.
+/// Returns a 401 or 403 `Problem` that names what is missing.
 pub fn authorize_counts<'a>(
     node: &'a Node,
     request: &Parts,
     stage: Option<&'a str>,
 ) -> impl Future<Output = Result<Option<Credential>, Problem>> + Send + use<'a> {
     let operators = &node.auth.operators;
-    // A token has dots in it, and a key has none.
+    // A token has dots in it, and a key does not.
     let key = credential(&request.headers)
         .map(|given| given.map(|(_, key)| key).filter(|key| !key.contains(&b'.')));
     let by_key = match key {

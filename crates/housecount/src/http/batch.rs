@@ -1,4 +1,4 @@
-//! Many heartbeats in one call: which are taken, which are not, and why.
+//! Many heartbeats in one call: which are accepted, which are rejected, and why.
 
 use std::sync::Arc;
 
@@ -29,24 +29,24 @@ use crate::clock::mono_ms;
 use crate::ingest::{PendingAck, UnstampedEvent};
 use crate::node::Node;
 
-/// Heartbeats of a call that are dealt with in one turn once the log has them: each takes a
-/// fraction of what letting it in took.
+/// Heartbeats of a call that are finished in one turn once the log has them. Each takes a fraction
+/// of the time that its admission took.
 const DONE_SLICE_BEATS: usize = 16 * BATCH_SLICE_BEATS_MAX;
 
-/// What became of many heartbeats.
+/// Result of many heartbeats.
 #[derive(Debug, Default, Serialize, ToSchema)]
 #[schema(as = BatchResponse)]
 pub struct BatchResponse {
-    /// How many were taken, those that were coalesced included.
+    /// Number of accepted heartbeats, coalesced ones included.
     accepted: usize,
-    /// The others, and why.
+    /// The rejected heartbeats, and why.
     rejected: Vec<RejectedHeartbeat>,
-    /// How many were beyond their session's limit and are answered by its last logged heartbeat.
-    /// Absent if there are none.
+    /// Number of heartbeats beyond their session's limit. The session's last logged heartbeat
+    /// answers them. Absent if zero.
     #[serde(skip_serializing_if = "is_zero")]
     #[schema(required = false)]
     coalesced: usize,
-    /// Whether a limit rejected any: the same heartbeat may be taken later.
+    /// Whether a limit rejected any: the same heartbeat may be accepted later.
     #[serde(skip)]
     is_limited: bool,
 }
@@ -55,36 +55,36 @@ fn is_zero(count: &usize) -> bool {
     *count == 0
 }
 
-/// A heartbeat that was not taken.
+/// A heartbeat that was rejected.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = RejectedHeartbeat)]
 pub struct RejectedHeartbeat {
-    /// Its place in the array, or its line: 0 and up.
+    /// Place of the heartbeat in the array, or its line, from 0.
     index: usize,
-    /// Stable, for programs.
+    /// Stable code, for programs.
     code: &'static str,
-    /// For people.
+    /// Explanation, for people.
     detail: String,
 }
 
-/// A problem of a call with many heartbeats, with what is wrong with each if that is what is wrong.
+/// Problem of a call with many heartbeats, with the problem of each where they were read.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = BatchProblem)]
 pub struct BatchProblemBody {
     #[serde(flatten)]
     problem: ProblemBody,
-    /// The heartbeats, none of which was taken, and why. Absent if the body could not be read as
+    /// The heartbeats, all of them rejected, and why. Absent if the body could not be read as
     /// heartbeats.
     #[schema(required = false)]
     rejected: Vec<RejectedHeartbeat>,
 }
 
-/// The answer to many heartbeats that could be read.
+/// Answer to many heartbeats that could be read.
 #[derive(Debug)]
 pub enum BatchOutcome {
     /// 200, whatever was rejected.
     Taken(BatchResponse),
-    /// 400: all of them are wrong, and will be whenever they are sent.
+    /// 400: all heartbeats are wrong, and will be wrong whenever they are sent.
     Refused(BatchProblemBody),
 }
 
@@ -115,11 +115,14 @@ impl IntoResponse for BatchOutcome {
     }
 }
 
-/// Send many heartbeats at once: a JSON array (or one heartbeat), or NDJSON (a heartbeat a line);
-/// also with gzip.
+/// Sends many heartbeats in one call.
 ///
-/// Good ones are taken, bad ones named. If all are bad it is 400. At most 10,000. Where operators
-/// have keys it takes one with the scope `beats`.
+/// The body is a JSON array, one heartbeat as JSON, or NDJSON with one heartbeat per line. It may
+/// be compressed with gzip. At most 10,000 heartbeats are allowed in one call.
+///
+/// Good heartbeats are accepted, and bad ones are named. If all are bad, the answer is 400. Where
+/// operators have keys or players' tokens are required, the call needs an operator key with the
+/// scope `beats`.
 #[utoipa::path(post, path = "/v1/heartbeats", operation_id = "sendHeartbeats", tag = "players",
     request_body(content((Vec<HeartbeatRequest> = "application/json"), (String = "application/x-ndjson"))),
     responses(
@@ -139,10 +142,10 @@ pub async fn heartbeats(
     heartbeat_batch(&node, request).await
 }
 
-/// Takes many heartbeats.
+/// Processes many heartbeats.
 ///
 /// # Errors
-/// As the route tells.
+/// Returns the `Problem`s of the route.
 pub async fn heartbeat_batch<B>(node: &Node, request: Request<B>) -> Result<BatchOutcome, Problem>
 where
     B: HttpBody<Data = Bytes> + Unpin,
@@ -155,13 +158,13 @@ where
     while !in_turn(|| parser.read_some()).await? {}
     let parsed = parser.into_parsed();
     if let Some(client_addr) = client_addr {
-        // The request itself was one.
+        // The request itself was counted as one.
         node.admission.addresses.check(client_addr, parsed.len().saturating_sub(1))?;
     }
     Ok(BatchOutcome::of(enqueue_batch(node, &parsed).await?))
 }
 
-/// Does a slice of a batch. Then others on this worker have their turn.
+/// Does a slice of a batch, then gives other tasks of this worker their turn.
 async fn in_turn<T>(work: impl FnOnce() -> T) -> T {
     let done = work();
     yield_now().await;
@@ -190,7 +193,7 @@ async fn enqueue_batch(node: &Node, parsed: &ParsedBatch<'_>) -> Result<BatchRes
     }
     let logged = taken.admitted.len();
     let mut acks = if logged > 0 { taken.enqueue_all().await? } else { Vec::new() };
-    // Only now those that they rely on are on the way to the log.
+    // Only now the beats that these rely on are on their way to the log.
     for beats in surplus.chunks(BATCH_SLICE_BEATS_MAX) {
         for (index, beat) in beats {
             match beat.coalesce(node) {
@@ -228,17 +231,17 @@ impl BatchResponse {
     }
 }
 
-/// Heartbeats of a call that were let in. Those that are not taken in after all, as when the client
-/// goes, have no place.
+/// Admitted heartbeats of a call. Those that are not enqueued after all, as when the client
+/// disconnects, lose their admission.
 struct AdmittedBatch<'a> {
     node: &'a Node,
     admitted: Vec<AdmittedEvent<'a>>,
-    /// The first of them, which have been taken in.
+    /// Number of them, from the first, that have been enqueued.
     enqueued: usize,
 }
 
 impl AdmittedBatch<'_> {
-    /// Takes all of them in, and lets the worker's other connections have their turn in between.
+    /// Enqueues all of them, and gives the worker's other connections their turn in between.
     async fn enqueue_all(&mut self) -> Result<Vec<PendingAck>, Problem> {
         let node = self.node;
         let mut intake = node.ingest.begin(self.admitted.len())?;
@@ -254,7 +257,7 @@ impl AdmittedBatch<'_> {
         Ok(intake.finish())
     }
 
-    /// Gives up the room that they held on their way to the log.
+    /// Releases the room that they held on their way to the log.
     async fn release(mut self) {
         self.enqueued = 0;
         let mut rest = std::mem::take(&mut self.admitted).into_iter();
@@ -270,7 +273,7 @@ impl Drop for AdmittedBatch<'_> {
     }
 }
 
-/// Lets in all that it may, by their places.
+/// Admits all requests that it may. Each keeps its place.
 fn admit<'a>(
     node: &Node,
     comers: Vec<(usize, Result<AdmissionRequest<'a>, Problem>)>,
@@ -293,10 +296,11 @@ fn admit<'a>(
     admitted
 }
 
-/// One of many, whose stage is open, or why it is none.
+/// Checks one of many heartbeats, and that its stage is open. Returns its request, or its problem.
 ///
 /// # Errors
-/// One answer for all: a batch doesn't wait for the cold tier as often as it has stages.
+/// Returns a 5xx `Problem`, which is the answer to the whole batch. So a batch does not wait for
+/// the cold tier once per stage.
 async fn check_batch_item<'a>(
     node: &Node,
     beat: &'a Result<HeartbeatRequest<'_>, Problem>,

@@ -1,7 +1,7 @@
-//! The body of a call with many heartbeats: a JSON array, one heartbeat, or a heartbeat a line.
+//! Body of a call with many heartbeats: a JSON array, one heartbeat, or one heartbeat per line.
 //!
-//! A bad heartbeat is told by its place and refuses no other one. A body whose form is wrong is
-//! refused as a whole.
+//! A bad heartbeat is reported by its place, and the others are still accepted. A body of a wrong
+//! form is refused as a whole.
 
 use axum::http::{HeaderMap, StatusCode};
 use housecount_core::limits::{BATCH_BEATS_MAX, BATCH_SLICE_BEATS_MAX};
@@ -12,25 +12,25 @@ use super::body;
 use super::error::Problem;
 use super::heartbeat_json::{HeartbeatRequest, ValidHeartbeat};
 
-/// By place, a heartbeat or why it is none.
+/// Heartbeats by their places, or the problem of each.
 pub type ParsedBatch<'a> = Vec<(usize, Result<HeartbeatRequest<'a>, Problem>)>;
 
-/// The forms that a body may have, as its content type says.
+/// Forms of a body, chosen by the content type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BatchForm {
     /// An array of heartbeats, or one heartbeat.
     Json,
-    /// A heartbeat a line.
+    /// One heartbeat per line.
     Lines,
-    /// An array if it begins with `[`, else lines: of a content type that says neither.
+    /// An array if it begins with `[`, else lines. For a content type that names neither form.
     Either,
 }
 
 impl BatchForm {
-    /// The form that a request's headers allow.
+    /// Returns the form that a request's headers allow.
     ///
     /// # Errors
-    /// 415 for a content type that no heartbeats come in.
+    /// Returns a 415 `Problem` for a content type that is not one of a batch.
     pub fn of(headers: &HeaderMap) -> Result<BatchForm, Problem> {
         let kinds =
             ["text/plain", "application/json", "application/x-ndjson", "application/ndjson"];
@@ -42,45 +42,45 @@ impl BatchForm {
     }
 }
 
-/// A body that is read in slices: so that a worker's other connections get their turn in between.
+/// A body that is read in slices, so that a worker's other connections get their turn in between.
 #[derive(Debug)]
 pub struct BatchParser<'a> {
     bytes: &'a [u8],
     form: ReadForm<'a>,
-    /// Everything before this byte has been read.
+    /// Position up to which all bytes have been read.
     at: usize,
     /// Elements or lines read so far, empty lines included.
     read: usize,
     parsed: ParsedBatch<'a>,
-    /// Heartbeats, the ones beyond `BATCH_BEATS_MAX` included, which are counted only.
+    /// Number of heartbeats. Those beyond `BATCH_BEATS_MAX` are counted only.
     count: usize,
 }
 
-/// How a body is read on.
+/// Form in which the rest of a body is read.
 #[derive(Debug)]
 enum ReadForm<'a> {
-    /// A heartbeat a line.
+    /// One heartbeat per line.
     Lines,
     /// An array. Its text is the body's own bytes.
     Array(&'a str),
     /// An array with bytes that are not UTF-8. They are replaced in a copy, part by part, so that
-    /// all else stays where it is.
+    /// all other bytes keep their positions.
     Masked { text: String, is_whole: bool },
     /// One heartbeat.
     One,
 }
 
-/// What comes next in an array.
+/// Next element of an array.
 enum Element<'a> {
     Beat(Result<HeartbeatRequest<'a>, Problem>),
     End,
 }
 
 impl<'a> BatchParser<'a> {
-    /// Begins with a body of a form.
+    /// Creates a parser of a body of a form.
     ///
     /// # Errors
-    /// 400 if it can't have that form.
+    /// Returns a 400 `Problem` if the body cannot have that form.
     pub fn new(bytes: &'a [u8], form: BatchForm) -> Result<BatchParser<'a>, Problem> {
         let form = match (form, bytes.trim_ascii_start().first()) {
             (_, None) => {
@@ -101,11 +101,12 @@ impl<'a> BatchParser<'a> {
         Ok(BatchParser { bytes, form, at: 0, read: 0, parsed: Vec::new(), count: 0 })
     }
 
-    /// Reads on by [`BATCH_SLICE_BEATS_MAX`] heartbeats or lines at most. Returns whether all is
-    /// read.
+    /// Reads at most [`BATCH_SLICE_BEATS_MAX`] more heartbeats or lines. Returns whether the whole
+    /// body is read.
     ///
     /// # Errors
-    /// 400 if the body has not its form, 413 if it has too many heartbeats.
+    /// Returns a 400 `Problem` if the body does not have its form. Returns a 413 one if it has too
+    /// many heartbeats.
     pub fn read_some(&mut self) -> Result<bool, Problem> {
         let is_over = match &mut self.form {
             ReadForm::Masked { text, is_whole } if !*is_whole => {
@@ -128,7 +129,7 @@ impl<'a> BatchParser<'a> {
         Ok(is_over)
     }
 
-    /// The heartbeats that were read.
+    /// Returns the heartbeats that were read.
     pub fn into_parsed(self) -> ParsedBatch<'a> {
         self.parsed
     }
@@ -140,7 +141,7 @@ impl<'a> BatchParser<'a> {
         self.count += 1;
     }
 
-    /// Some lines. Whether there are no more.
+    /// Reads some lines. Returns whether the body has no more.
     fn read_lines(&mut self) -> bool {
         for _ in 0..BATCH_SLICE_BEATS_MAX {
             let left = self.bytes.get(self.at..).unwrap_or_default();
@@ -157,7 +158,7 @@ impl<'a> BatchParser<'a> {
         false
     }
 
-    /// Some elements. Whether the array has ended.
+    /// Reads some elements. Returns whether the array has ended.
     fn read_elements(&mut self) -> Result<bool, Problem> {
         for _ in 0..BATCH_SLICE_BEATS_MAX {
             match self.element()? {
@@ -171,7 +172,7 @@ impl<'a> BatchParser<'a> {
         Ok(false)
     }
 
-    /// The next element, each read by itself, so that a bad one doesn't spoil the others.
+    /// Reads the next element by itself, so that a bad one does not spoil the others.
     fn element(&mut self) -> Result<Element<'a>, Problem> {
         let text = match &self.form {
             ReadForm::Array(text) => text,
@@ -180,7 +181,7 @@ impl<'a> BatchParser<'a> {
         };
         let byte = |at: usize| text.as_bytes().get(at).copied();
         let is_first = self.at == 0;
-        // Before the first element stands `[`, before the others `,`.
+        // `[` stands before the first element, and `,` before each other one.
         let mut at = skip_space(text, self.at);
         let is_end = match (is_first, byte(at)) {
             (true, Some(b'[')) => {
@@ -204,7 +205,7 @@ impl<'a> BatchParser<'a> {
                 Err(broken_array("more text", end))
             };
         }
-        // All of it at once, where it is a heartbeat and all its bytes are its own.
+        // Read in one pass where it is a heartbeat in the body's own bytes.
         if let ReadForm::Array(own) = self.form {
             let mut good =
                 Deserializer::from_str(&own[self.at..]).into_iter::<ValidHeartbeat<'a>>();
@@ -230,24 +231,24 @@ fn broken_array(why: &str, at: usize) -> Problem {
     Problem::body(format!("not a JSON array: {why}, from byte {at} on"))
 }
 
-/// The place of the next byte that is not JSON's white space.
+/// Returns the position of the next byte that is not JSON's white space.
 fn skip_space(text: &str, from: usize) -> usize {
     let left = text.as_bytes().get(from..).unwrap_or_default();
     from + left.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r')).count()
 }
 
-/// The heartbeats of a body by their places, or why they are none: read in one go, for tests and
-/// the fuzzer.
+/// Reads a whole body in one call, for tests and the fuzzer. Returns its heartbeats by their
+/// places, or their problems.
 ///
 /// # Errors
-/// As [`BatchParser`].
+/// Returns the errors of [`BatchParser`].
 pub fn parse_many(bytes: &[u8], form: BatchForm) -> Result<ParsedBatch<'_>, Problem> {
     let mut parser = BatchParser::new(bytes, form)?;
     while !parser.read_some()? {}
     Ok(parser.into_parsed())
 }
 
-/// The way out for lines that are sent as JSON.
+/// Hint for lines that are sent as JSON.
 const LINES_HINT: &str = "send a heartbeat a line as application/x-ndjson";
 
 fn parse_one(bytes: &[u8]) -> Result<HeartbeatRequest<'_>, Problem> {
@@ -255,8 +256,8 @@ fn parse_one(bytes: &[u8]) -> Result<HeartbeatRequest<'_>, Problem> {
     HeartbeatRequest::parse(bytes).map_err(with_hint)
 }
 
-/// Copies bytes from `at` on as text, and replaces what is not UTF-8. Returns whether all is
-/// copied.
+/// Copies bytes from `at` on as text, and replaces bytes that are not UTF-8. Returns whether all
+/// are copied.
 fn mask_some(bytes: &[u8], at: &mut usize, text: &mut String) -> bool {
     for chunk in bytes.get(*at..).unwrap_or_default().utf8_chunks().take(BATCH_SLICE_BEATS_MAX) {
         text.push_str(chunk.valid());

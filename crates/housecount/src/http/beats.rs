@@ -1,4 +1,4 @@
-//! What players send: a heartbeat, or a leave.
+//! Heartbeats and leaves of players.
 
 use std::sync::Arc;
 
@@ -25,26 +25,27 @@ use super::unread::RequestEnd;
 use crate::ingest::PendingAck;
 use crate::node::Node;
 
-/// The answer to a heartbeat: the stage's count, with this heartbeat in it.
+/// Answer to a heartbeat: the stage's count, with this heartbeat in it.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = HeartbeatResponse)]
 #[serde(rename_all = "camelCase")]
 pub struct HeartbeatResponse {
     #[serde(flatten)]
     count: CountBody,
-    /// When to beat next, in ms: the interval give or take a tenth, more under load, never above
-    /// ttl/3.
+    /// Time until the next heartbeat is due, in ms. This is the interval plus or minus a tenth, and
+    /// longer under load. It is never above ttl/3.
     next_ms: u64,
-    /// Only there, and true, if the heartbeat was beyond its session's limit: it was not logged,
-    /// and is answered by the session's last logged one, which is less than a second old.
+    /// Present, and true, only for a heartbeat beyond its session's limit. It was not logged. The
+    /// session's last logged heartbeat, which is less than a second old, answers it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
     coalesced: bool,
 }
 
-/// Say that a session watches a stage now.
+/// Sends a heartbeat: this session watches this stage now.
 ///
-/// Send it every `nextMs`. The body may come as `text/plain`, as `navigator.sendBeacon` sends it.
+/// Send the next one after `nextMs`. The body may come as `text/plain`, as `navigator.sendBeacon`
+/// sends it.
 #[utoipa::path(post, path = "/v1/heartbeat", operation_id = "sendHeartbeat", tag = "players", request_body = HeartbeatRequest,
     responses(
         (status = 200, body = HeartbeatResponse),
@@ -66,12 +67,12 @@ pub async fn heartbeat(
     PlayerRequest::new(&node, request).beat(&node).await.map(Json)
 }
 
-/// A heartbeat or leave: what is kept of its request while it is answered, which is little, since
-/// every open request keeps it.
+/// A heartbeat or leave request, reduced to what the handler needs. Each open request holds one, so
+/// it is small.
 #[derive(Debug)]
 pub struct PlayerRequest<B> {
     bearer: PlayerCredential,
-    /// That it isn't JSON, or coded in an unknown way.
+    /// Problem of a body that is not JSON, or has an unknown coding.
     problem: Option<Box<Problem>>,
     coding: Coding,
     end: RequestEnd,
@@ -82,7 +83,7 @@ impl<B> PlayerRequest<B>
 where
     B: HttpBody<Data = Bytes> + Unpin,
 {
-    /// Drops everything else of the request.
+    /// Keeps the needed parts of a request, and drops the rest.
     pub fn new(node: &Node, request: Request<B>) -> PlayerRequest<B> {
         let (Parts { headers, version, .. }, body) = request.into_parts();
         let bearer = PlayerCredential::of_headers(node, &headers);
@@ -96,13 +97,13 @@ where
         PlayerRequest { bearer, problem, coding, end, body }
     }
 
-    /// The answer to a refused request, once the rest of its body is read; see `unread`.
+    /// Returns the answer to a refused request, once the rest of its body is read (`unread`).
     pub async fn finish_refused<T>(mut self, mut response: Response<T>) -> Response<T> {
         self.end.settle(&mut self.body, &mut response).await;
         response
     }
 
-    /// What was said.
+    /// Reads the body.
     async fn bytes(&mut self) -> Result<Bytes, Problem> {
         match self.problem.take() {
             None => body::read(&mut self.body, self.coding, BEAT_BODY_BYTES_MAX).await,
@@ -110,10 +111,11 @@ where
         }
     }
 
-    /// Takes a heartbeat. Where it lies: to move it into what waits would make room for it twice.
+    /// Handles a heartbeat. It is borrowed, because a move into the waiting future would reserve
+    /// room for it twice.
     ///
     /// # Errors
-    /// As the route tells.
+    /// Returns the `Problem`s of the route.
     pub async fn beat(&mut self, node: &Node) -> Result<HeartbeatResponse, Problem> {
         let bytes = self.bytes().await?;
         let body = HeartbeatRequest::parse(&bytes)?;
@@ -125,10 +127,10 @@ where
         Ok(HeartbeatResponse::of(node, event.stage, &ack))
     }
 
-    /// Takes a leave.
+    /// Handles a leave.
     ///
     /// # Errors
-    /// As the route tells.
+    /// Returns the `Problem`s of the route.
     pub async fn leave(&mut self, node: &Node) -> Result<(), Problem> {
         let bytes = self.bytes().await?;
         let body = HeartbeatRequest::parse(&bytes)?;
@@ -141,19 +143,21 @@ where
 }
 
 impl HeartbeatResponse {
-    /// What a stage's heartbeat is answered now.
+    /// Returns the answer to a heartbeat of a stage now.
     pub fn of(node: &Node, stage: &str, ack: &PendingAck) -> HeartbeatResponse {
         let count = node.hub.count(stage).into();
         HeartbeatResponse { count, next_ms: node.next_beat_ms(ack), coalesced: ack.is_coalesced() }
     }
 
-    /// Its JSON as serde writes it, in a third of the instructions: serde looks at each key anew.
-    /// It has no room left, so that who takes it as [`Bytes`] takes it as it is.
+    /// Returns the answer as JSON, as serde writes it. This takes a third of the instructions,
+    /// because serde processes each key every time. The text has no spare capacity, so a conversion
+    /// to [`Bytes`] does not copy it.
     pub fn text(&self) -> String {
         self.json_with_prefix(["{", "", ""])
     }
 
-    /// The same behind something else than its first brace, such as that and another field.
+    /// Returns the same JSON with other text in place of its first brace, such as the brace and
+    /// another field.
     pub fn json_with_prefix(&self, [before, between, after]: [&str; 3]) -> String {
         let HeartbeatResponse {
             count: CountBody { viewers, sessions, standing },
@@ -181,7 +185,7 @@ impl HeartbeatResponse {
     }
 }
 
-/// The middle of a heartbeat's answer.
+/// Returns the middle of a heartbeat's answer.
 fn status_json(is_complete: bool, is_recovering: bool) -> &'static str {
     match (is_complete, is_recovering) {
         (true, false) => ",\"complete\":true,\"recovering\":false,\"nextMs\":",
@@ -191,9 +195,10 @@ fn status_json(is_complete: bool, is_recovering: bool) -> &'static str {
     }
 }
 
-/// Say that a session has stopped watching. A hint: a session that says nothing stops by itself.
+/// Sends a leave: this session has stopped watching.
 ///
-/// Without a session it ends all of the viewer's sessions on the stage.
+/// A leave is a hint: a session that sends no more heartbeats ends by itself. A leave without a
+/// session ends all of the viewer's sessions on the stage.
 #[utoipa::path(post, path = "/v1/leave", operation_id = "sendLeave", tag = "players", request_body = HeartbeatRequest,
     responses(
         (status = 204, description = "taken, also for somebody unknown"),
@@ -218,7 +223,7 @@ mod tests {
     use crate::hub::{CountStatus, WithStatus};
 
     impl HeartbeatResponse {
-        /// One with different numbers everywhere.
+        /// Returns an answer with different numbers everywhere.
         pub fn example(number: u64, complete: bool, recovering: bool) -> HeartbeatResponse {
             let standing = CountStatus { as_of: UnixMs(number / 3), complete, recovering };
             let count =

@@ -1,7 +1,7 @@
-//! Reading bodies: always to their end, never more than their bound, never for ever.
+//! Reading of bodies: always to their end, within a bound of bytes and of time.
 //!
-//! A body is JSON, plain or gzip (`gzip`), and may begin with a byte-order mark. What a handler
-//! leaves unread is read by `unread`.
+//! A body is JSON, plain or gzip (`gzip`), and may begin with a byte-order mark. `unread` reads
+//! what a handler leaves unread.
 
 use std::future::poll_fn;
 use std::task::Poll;
@@ -20,12 +20,12 @@ use super::gzip::{self, Coding};
 /// UTF-8's byte-order mark, which some editors and .NET put in front of a text.
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
-/// The whole text of a body: unpacked, without a byte-order mark. Whether it is UTF-8 is not
-/// checked.
+/// Returns the whole text of a body, decompressed and without a byte-order mark. Whether it is
+/// UTF-8 is not checked.
 ///
 /// # Errors
-/// 413 if it is longer than `bytes_max`, packed or not; 408 if it takes too long; 400 if it breaks
-/// off, or is not what `coding` says.
+/// Returns a 413 `Problem` if it is longer than `bytes_max`, compressed or not. Returns a 408 one
+/// if it takes too long. Returns a 400 one if it breaks off, or is not coded as `coding` names.
 pub async fn read<B>(body: B, coding: Coding, bytes_max: usize) -> Result<Bytes, Problem>
 where
     B: Body<Data = Bytes> + Unpin,
@@ -46,7 +46,7 @@ where
     B: Body<Data = Bytes> + Unpin,
 {
     let mut whole = std::pin::pin!(collect(body, bytes_max));
-    // Most come together with their headers, and need no timer.
+    // Most bodies come together with their headers, and need no timer.
     if let Poll::Ready(read) = poll_fn(|cx| Poll::Ready(whole.as_mut().poll(cx))).await {
         return read;
     }
@@ -66,7 +66,7 @@ fn is_broken<E>(_: E) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "body_truncated", "the body breaks off")
 }
 
-/// The pieces of a body as one.
+/// Joins the pieces of a body.
 async fn collect<B>(mut body: B, bytes_max: usize) -> Result<Bytes, Problem>
 where
     B: Body<Data = Bytes> + Unpin,
@@ -90,10 +90,10 @@ where
     Ok(whole)
 }
 
-/// The body as JSON.
+/// Reads the body as JSON.
 ///
 /// # Errors
-/// 415 for another content type, 400 for what doesn't fit.
+/// Returns a 415 `Problem` for another content type, and a 400 one for a body that does not fit.
 pub async fn read_json<T: DeserializeOwned>(
     request: Request<axum::body::Body>,
     bytes_max: usize,
@@ -106,23 +106,25 @@ pub async fn read_json<T: DeserializeOwned>(
         .map_err(|e| Problem::body(format!("the body is not as it should be: {e}")))
 }
 
-/// serde would also take an array for a struct's fields in their order, which nobody means.
+/// Checks that a body is an object. Otherwise serde would also read an array as a struct's fields
+/// in their order, which no caller means.
 ///
 /// # Errors
-/// 400 if it is no object.
+/// Returns a 400 `Problem` if it is not an object.
 pub fn check_object(bytes: &[u8]) -> Result<(), Problem> {
     match bytes.trim_ascii_start().first() {
-        Some(b'{') | None => Ok(()), // serde has a word for an empty one
+        Some(b'{') | None => Ok(()), // serde reports an empty one
         Some(_) => Err(Problem::body("the body is no JSON object")),
     }
 }
 
-/// Refuses a POST or PATCH whose body isn't said to be JSON. Not even a missing content type will
-/// do: pages of other sites may send a body with none, or as text, without having asked. An empty
-/// body needs no type, however its length is told.
+/// Refuses a POST or PATCH whose body is not declared as JSON. A missing content type is refused
+/// too: pages of other sites may send a body without one, or as text, without a CORS preflight. An
+/// empty body needs no type, in whichever way its length is given.
 ///
 /// # Errors
-/// 415 for any other type; 408 and 400 if a body of another type never begins.
+/// Returns a 415 `Problem` for any other type. Returns a 408 or 400 one if a body of another type
+/// never begins.
 pub async fn check_content_type_json(
     request: Request<axum::body::Body>,
 ) -> Result<Request<axum::body::Body>, Problem> {
@@ -143,8 +145,8 @@ pub async fn check_content_type_json(
     }
 }
 
-/// Whether a body has any bytes: in chunks, and over HTTP/2, that is known only when it is asked
-/// for.
+/// Whether a body has any bytes. Of a body in chunks or over HTTP/2, that is known only after a
+/// read.
 async fn has_data(body: &mut axum::body::Body) -> Result<bool, Problem> {
     while let Some(frame) = body.frame().await {
         if frame.map_err(is_broken)?.data_ref().is_some_and(|data| !data.is_empty()) {
@@ -158,12 +160,12 @@ fn unsupported(detail: String) -> Problem {
     Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
 }
 
-/// The body's content type, without parameters, if it is one of `allowed`. A missing one is the
-/// first. `text/plain` is allowed wherever `navigator.sendBeacon` may call, which can't send
-/// another one.
+/// Returns the body's content type, without parameters, if it is one of `allowed`. A missing one
+/// counts as the first. `text/plain` is allowed wherever `navigator.sendBeacon` may call, since
+/// that can send no other type.
 ///
 /// # Errors
-/// 415 for any other.
+/// Returns a 415 `Problem` for any other type.
 pub fn content_type(
     headers: &HeaderMap,
     allowed: &[&'static str],
@@ -171,7 +173,7 @@ pub fn content_type(
     let Some(given) = headers.get(header::CONTENT_TYPE) else {
         return Ok(allowed.first().unwrap_or(&""));
     };
-    // Most say just that.
+    // Most requests send exactly that.
     if let Some(same) = allowed.iter().find(|a| a.as_bytes() == given.as_bytes()) {
         return Ok(same);
     }

@@ -1,4 +1,4 @@
-//! A connection that speaks HTTP/1: hyper's.
+//! A connection with HTTP/1, by hyper.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -45,29 +45,29 @@ pub async fn serve<A, B>(
         }
     });
     let connection = http1::Builder::new()
-        // A client that has said all it will say still gets its answer; `TimeoutStream` says what ends an
+        // A client that has closed its sending side still gets its answer. `TimeoutStream` ends an
         // endless one.
         .half_close(true)
-        // `TimeoutStream` has the time.
+        // `TimeoutStream` keeps the time.
         .header_read_timeout(None)
         .max_buf_size(HEADER_BYTES_MAX.max(8 * 1024))
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
-    // In a box, since a task has room for whatever is moved in it twice.
+    // In a box, since a task reserves room twice for a value that is moved in it.
     let mut connection = Box::pin(connection);
     let word = stop.clone();
     let is_over = {
-        // Unconstrained: it is asked once, and must not put that off because the connection has
-        // done much.
+        // Unconstrained: it is polled once, and tokio must not defer that because the connection
+        // has used up its budget.
         let mut stopping = pin!(unconstrained(stop.wait_for(|stop| *stop)));
         let mut is_awaited = false;
-        // How a connection ends is the client's business.
+        // A connection's error concerns only the client.
         poll_fn(|cx| {
             if connection.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(true);
             }
-            // This task is woken when the word comes. All that is to be known with each request is
-            // whether it has: waiting anew takes a lock that all connections share.
+            // This task is woken when the stop signal comes. Each request only checks whether it
+            // has come. A new wait would take a lock that all connections share.
             if is_awaited && !word.has_changed().unwrap_or(true) {
                 return Poll::Pending;
             }
@@ -97,7 +97,7 @@ mod tests {
         Box::pin(async { Response::default() })
     }
 
-    /// With the patience of a test: in service it is `REQUEST_WAIT_MS_MAX`.
+    /// Uses a short time for the test; in service it is `REQUEST_WAIT_MS_MAX`.
     #[tokio::test]
     async fn request_wait_ms_max_ends_idle_connections() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -117,7 +117,7 @@ mod tests {
         let _ = client.read_to_end(&mut rest).await;
     }
 
-    /// An answer of which nothing is ever sent but its head.
+    /// A body that never sends anything, so that only the head of the answer is sent.
     struct Silent;
 
     impl Body for Silent {
@@ -140,7 +140,7 @@ mod tests {
         })
     }
 
-    /// Nothing is written by which it could be noticed.
+    /// No write would show that the client has closed.
     #[tokio::test]
     async fn an_endless_answer_ends_when_its_client_closes() {
         for is_half_closed in [false, true] {

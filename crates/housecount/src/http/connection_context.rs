@@ -1,4 +1,4 @@
-//! The state of an open connection.
+//! State of an open connection.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -9,13 +9,13 @@ use crate::admission::AddressConnection;
 use crate::balancer::ConnectionSlot;
 use crate::metrics::Metrics;
 
-/// What a connection holds for as long as it is open, also once it speaks something else than HTTP.
+/// State that a connection holds for as long as it is open, also once it has left HTTP.
 #[derive(Debug)]
 pub struct ConnectionContext<H> {
-    /// Who answers. Here, so that a request counts one reference to all of it, which no other
-    /// connection counts.
+    /// Service that answers. It is stored here so that a request counts one reference to all of
+    /// this. Other connections do not share that count.
     pub service: H,
-    /// Where the connection is from.
+    /// Address that the connection comes from.
     pub peer: IpAddr,
     pub(super) _permit: OwnedSemaphorePermit,
     pub(super) _address: Option<AddressConnection>,

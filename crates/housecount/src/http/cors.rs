@@ -1,9 +1,9 @@
-//! Which sites' pages may read answers (CORS).
+//! CORS policy: the sites whose pages may read answers.
 //!
-//! Players are on any site that shows a stream, so what players call is open to all of them unless
-//! the settings say to which; what operators call is for this node's own pages. No cookie means
-//! anything here, so credentials are never allowed: who has a token sends it in a header.
-//! Preflights are answered before anything else is done, and remembered for a day.
+//! Any site that shows a stream has players. So players' calls are open to all sites unless the
+//! settings name some. Operators' calls are for this node's own pages. Cookies mean nothing to a
+//! node, so credentials are never allowed: a client sends its token in a header. Preflights are
+//! answered before any other work, and browsers may keep the answer for a day.
 
 use hyper::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
@@ -15,15 +15,16 @@ use hyper::{Method, Request, Uri};
 use super::live::names_stages;
 use crate::config::origin::OriginPattern;
 
-/// What browsers may send beyond what they always may: credentials, and the headers that tracing
-/// libraries add to a page's requests (W3C Trace Context and Baggage, Sentry).
+/// Headers that pages may send beyond those that are always allowed. They are credentials, and the
+/// ones that tracing libraries add (W3C Trace Context and Baggage, Sentry).
 const HEADERS: &str = "authorization, content-type, content-encoding, last-event-id, x-api-key, traceparent, tracestate, baggage, sentry-trace";
-/// What scripts may read beyond what they always may.
+/// Headers that scripts may read beyond those that are always readable.
 const EXPOSED: &str = "retry-after";
-/// A day; browsers take less if they like (Chrome two hours, 2026-10).
+/// A day. Browsers may use a shorter time (Chrome two hours, 2026-10).
 const MAX_AGE_S: &str = "86400";
 
-/// What players call, and front-ends ask before they do, beside counts of stages that they name.
+/// Paths of players' calls, and of those that front-ends make before them. Counts of named stages
+/// are checked separately.
 const PLAYERS: [&str; 9] = [
     "/v1/heartbeat",
     "/v1/heartbeats",
@@ -43,21 +44,21 @@ pub struct Cors {
     operators: OriginList,
 }
 
-/// Whose pages.
+/// Origins whose pages are allowed.
 #[derive(Clone, Debug)]
 enum OriginList {
     Any,
     Listed(Vec<OriginPattern>),
 }
 
-/// What an answer says about who may read it.
+/// Decision which origins may read an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CorsDecision {
     /// Any origin.
     Any,
-    /// Nobody, and that for all origins alike.
+    /// No origin. This holds for all origins alike, so the answer does not vary.
     Deny,
-    /// This one, or nobody; others are answered otherwise.
+    /// This origin, or none. The answer to another origin may differ.
     Origin(Option<HeaderValue>),
 }
 
@@ -71,17 +72,17 @@ impl OriginList {
 }
 
 impl Cors {
-    /// From the origins of players' pages, and of operators'.
+    /// Creates a policy from the origins of players' pages, and of operators'.
     #[must_use]
     pub fn new(players: &[OriginPattern], operators: &[OriginPattern]) -> Cors {
         Cors { players: OriginList::new(players), operators: OriginList::new(operators) }
     }
 
-    /// Who may read the answer to this request.
+    /// Decides who may read the answer to this request.
     #[must_use]
     pub fn decide(&self, uri: &Uri, headers: &HeaderMap) -> CorsDecision {
         match if is_players(uri) { &self.players } else { &self.operators } {
-            // Who isn't asked by a page needs no answer.
+            // A request that is not from a page needs no CORS headers.
             OriginList::Any if !headers.contains_key(ORIGIN) => CorsDecision::Deny,
             OriginList::Any => CorsDecision::Any,
             OriginList::Listed(patterns) if patterns.is_empty() => CorsDecision::Deny,
@@ -95,7 +96,7 @@ impl Cors {
 }
 
 impl CorsDecision {
-    /// Puts it into an answer.
+    /// Adds the decision's headers to an answer.
     pub fn apply(self, headers: &mut HeaderMap) {
         let origin = match self {
             CorsDecision::Deny => return,
@@ -110,8 +111,8 @@ impl CorsDecision {
         headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
     }
 
-    /// What a preflight is answered, beside that; `None` if it isn't one, or nobody may read the
-    /// answer.
+    /// Returns the further headers of the answer to a preflight. Returns `None` if the request is
+    /// not a preflight, or no origin may read the answer.
     #[must_use]
     pub fn preflight<B>(&self, request: &Request<B>) -> Option<HeaderMap> {
         let is_preflight = request.method() == Method::OPTIONS
@@ -130,7 +131,7 @@ impl CorsDecision {
     }
 }
 
-/// What players call.
+/// Whether a call is one of players.
 fn is_players(uri: &Uri) -> bool {
     match uri.path() {
         "/v1/live" => names_stages(uri.query().unwrap_or_default()),
@@ -211,7 +212,7 @@ mod tests {
         assert_eq!(dressed(CorsDecision::Origin(Some(this))), expected);
     }
 
-    /// What is echoed is the page's own origin, never the pattern.
+    /// The answer echoes the page's own origin, never the pattern.
     #[test]
     fn a_pattern_answers_each_origin_with_itself() {
         let cors =

@@ -1,4 +1,4 @@
-//! What it costs, metered.
+//! Metered cost of a node.
 
 use std::sync::Arc;
 
@@ -13,41 +13,41 @@ use super::error::ProblemBody;
 use crate::cost::{CostReport, store_of};
 use crate::node::Node;
 
-/// What this node's calls cost. Money is in US dollars, to the micro-dollar.
+/// Metered cost of this node's calls. Money is in US dollars, to the micro-dollar.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = CostResponse)]
 #[serde(rename_all = "camelCase")]
 pub struct CostBody {
-    /// Since when it is counted, Unix ms.
+    /// Start of the count, Unix ms.
     since: u64,
-    /// When it was so, Unix ms.
+    /// Time of this answer's figures, Unix ms.
     as_of: u64,
-    /// Who watches.
+    /// The audience at that time.
     audience: AudienceBody,
     /// Region and date of the prices.
     prices: String,
-    /// DynamoDB's requests, by what for.
+    /// DynamoDB's requests, by purpose.
     purposes: Vec<PurposeBody>,
-    /// What lies in the cold tier.
+    /// Data stored in the cold tier.
     storage: StorageBody,
-    /// Redis, where the log is there.
+    /// Redis, if it holds the log.
     redis: Option<RedisBody>,
     /// Total of all parts.
     total: TotalBody,
-    /// The limit, if there is one.
+    /// The limit, if one is set.
     limit: Option<LimitBody>,
-    /// What this audience would cost by each plan, all month.
+    /// Cost of this audience for a whole month, by each plan.
     plans: Vec<PlanBody>,
 }
 
-/// Who watches.
+/// Size of the audience.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = CostAudience)]
 #[serde(rename_all = "camelCase")]
 pub struct AudienceBody {
     /// Distinct online viewers.
     viewers: u64,
-    /// Stages with somebody online.
+    /// Stages with a viewer online.
     stages: u64,
 }
 
@@ -56,7 +56,7 @@ pub struct AudienceBody {
 #[schema(as = PurposeCost)]
 #[serde(rename_all = "camelCase")]
 pub struct PurposeBody {
-    /// What for.
+    /// Purpose of the requests.
     purpose: &'static str,
     /// `cold` or `log`.
     store: &'static str,
@@ -64,22 +64,22 @@ pub struct PurposeBody {
     read_units: f64,
     /// Write units.
     write_units: u64,
-    /// What they cost so far.
+    /// Cost so far.
     usd: f64,
-    /// In the last hour.
+    /// Cost in the last hour.
     last_hour_usd: f64,
-    /// In a month like it.
+    /// Cost of a month like the last hour.
     month_usd: f64,
 }
 
-/// What lies in the cold tier.
+/// Data stored in the cold tier.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = StorageCost)]
 #[serde(rename_all = "camelCase")]
 pub struct StorageBody {
-    /// As the table last said, or else as this node has put there.
+    /// Bytes by the table's last report, or else the bytes that this node has written.
     bytes: u64,
-    /// A month of them.
+    /// Cost of these bytes in a month.
     month_usd: f64,
 }
 
@@ -88,17 +88,17 @@ pub struct StorageBody {
 #[schema(as = RedisCost)]
 #[serde(rename_all = "camelCase")]
 pub struct RedisBody {
-    /// Commands this node has sent.
+    /// Number of commands that this node has sent.
     commands: u64,
-    /// Bytes of what it sent, without the protocol.
+    /// Bytes that this node has sent, without the protocol.
     bytes_in: u64,
-    /// Bytes of what was answered, likewise.
+    /// Bytes of the answers, without the protocol.
     bytes_out: u64,
-    /// What Redis has in memory, as it last said; 0 before.
+    /// Memory that Redis uses, by its last report; 0 before the first.
     memory_bytes: u64,
-    /// The smallest node that holds twice as much; `serverless` if none does.
+    /// The smallest node type with twice as much memory; `serverless` if none has.
     node: String,
-    /// A month of it.
+    /// Cost of that node in a month.
     month_usd: f64,
 }
 
@@ -107,17 +107,17 @@ pub struct RedisBody {
 #[schema(as = TotalCost)]
 #[serde(rename_all = "camelCase")]
 pub struct TotalBody {
-    /// Requests so far.
+    /// Cost of requests so far.
     usd: f64,
-    /// Requests in the last hour, or since the start if that is younger.
+    /// Cost of requests in the last hour, or since a later start.
     last_hour_usd: f64,
-    /// A month like it, with storage and Redis.
+    /// Cost of a month like the last hour, with storage and Redis.
     month_usd: f64,
-    /// What a million hours of watching cost, by the last hour; null if nobody watched.
+    /// Cost of a million hours of watching, by the last hour; null if there were none.
     per_million_viewer_hours_usd: Option<f64>,
 }
 
-/// The limit.
+/// Limit of the monthly cost.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = CostLimit)]
 #[serde(rename_all = "camelCase")]
@@ -126,32 +126,32 @@ pub struct LimitBody {
     month_usd: f64,
     /// `cost.guard`
     guard: &'static str,
-    /// Whether a month would cost more.
+    /// Whether a month like the last hour would cost more.
     is_exceeded: bool,
-    /// Whether snapshots are taken less often because of it, and a log in DynamoDB is written to
-    /// less often.
+    /// Whether the node saves cost because of it. It then takes snapshots less often, and writes
+    /// less often to a log in DynamoDB.
     is_stretched: bool,
 }
 
-/// A plan.
+/// Cost of a plan.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = PlanCost)]
 #[serde(rename_all = "camelCase")]
 pub struct PlanBody {
     /// `pure-dynamodb`, `pure-redis`, `hybrid`, `batched` or `housecount`.
     plan: &'static str,
-    /// For people.
+    /// Name of the plan, for people.
     name: &'static str,
-    /// A month.
+    /// Cost of a month.
     month_usd: f64,
-    /// What is lost when the worst single thing fails.
+    /// Data that the worst single fault loses.
     loses: &'static str,
 }
 
-/// What this node's calls have cost, in the last hour and in a month like it, beside what other
-/// plans would cost.
+/// Shows the metered cost of this node's calls.
 ///
-/// Each node counts its own calls: add up the nodes'.
+/// It has the cost so far, of the last hour, and of a month like it. It also has the cost of other
+/// plans. Each node counts its own calls, so add up the nodes' costs.
 #[utoipa::path(get, path = "/v1/cost", operation_id = "showCost", tag = "operations",
     responses((status = 200, body = CostBody),
         (status = 400, description = "an unknown query parameter", body = ProblemBody,

@@ -1,10 +1,12 @@
-//! Whom a node without operator keys answers operators' calls: this machine, asked directly.
+//! Direct calls: a node without operator keys answers operators' calls to this machine only.
 //!
-//! What is on the machine may call, and nothing that only passes through it: no proxy (whoever it
-//! serves would be an operator), no page of another site in a browser here, and none that had a
-//! name of its own lead to this machine (DNS rebinding). With `--insecure` only pages of other
-//! sites are refused. It knows only what the request says, so a proxy that hides that it is one is
-//! not seen.
+//! Programs on the machine may call, but a call that only passes through it is refused. A proxy
+//! would make an operator of each of its clients. A page of another site in a browser here is
+//! refused too. So is a page whose site gave this machine's address to a name of its own (DNS
+//! rebinding).
+//!
+//! With `--insecure`, only pages of other sites are refused. The check knows only the content of
+//! the request, so it does not detect a proxy that hides itself.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -17,7 +19,7 @@ use crate::clock::mono_ms;
 use crate::config::origin::OriginPattern;
 use crate::node::Node;
 
-/// What proxies add to a request, besides all that begins with [`FORWARDED_PREFIX`].
+/// Headers that proxies add to a request, besides those that begin with [`FORWARDED_PREFIX`].
 const FORWARDED: [&str; 8] = [
     "forwarded",
     "via",
@@ -31,31 +33,31 @@ const FORWARDED: [&str; 8] = [
 /// `X-Forwarded-For`, `-Host`, `-Proto`, `-Port` and more.
 const FORWARDED_PREFIX: &str = "x-forwarded-";
 
-/// Where the connection of a request is from: its own address, whatever proxies say. The front puts
-/// it into each request.
+/// Address that the connection of a request comes from, whatever proxies write. `FastPath` adds it
+/// to each routed request.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub IpAddr);
 
-/// What a request says about its sender, beside its credential.
+/// Properties of a request's sender, beside its credential.
 #[derive(Clone, Copy, Debug)]
 pub struct Sender<'a> {
-    /// None where nobody has put it in.
+    /// `None` if the request was not given one.
     peer: Option<Peer>,
     version: Version,
     uri: &'a Uri,
     headers: &'a HeaderMap,
 }
 
-/// Why a request is not taken for one of this machine's own.
+/// Reason why a request does not count as one of this machine's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Indirect {
-    /// It came from another machine.
+    /// The request came from another machine.
     Peer,
-    /// Another name than this machine's own was asked for.
+    /// The request asked for another name than this machine's own.
     Host,
-    /// A proxy has sent it on.
+    /// A proxy has forwarded the request.
     Proxy,
-    /// A page of another site has sent it.
+    /// A page of another site has sent the request.
     Origin,
 }
 
@@ -71,27 +73,28 @@ impl Indirect {
 }
 
 impl<'a> Sender<'a> {
-    /// The sender of a request.
+    /// Returns the sender of a request.
     pub fn of<B>(request: &'a Request<B>) -> Sender<'a> {
         let (version, uri, headers) = (request.version(), request.uri(), request.headers());
         Sender { peer: request.extensions().get().copied(), version, uri, headers }
     }
 
-    /// The sender of a request by its head.
+    /// Returns the sender of a request by its head.
     pub fn of_parts(parts: &'a Parts) -> Sender<'a> {
         let Parts { version, uri, headers, extensions, .. } = parts;
         Sender { peer: extensions.get().copied(), version: *version, uri, headers }
     }
 
-    /// Its headers.
+    /// Returns its headers.
     pub fn headers(&self) -> &'a HeaderMap {
         self.headers
     }
 
-    /// Whether it may do without a key what operators do, on a node that has no keys.
+    /// Checks whether the sender may make operators' calls without a key, on a node that has no
+    /// keys.
     ///
     /// # Errors
-    /// Why not.
+    /// Returns an [`Indirect`] with the reason if it may not.
     pub fn check(&self, node: &Node) -> Result<(), Indirect> {
         let settings = &node.settings;
         if !self.is_own_page(&settings.cors_operator_origins) {
@@ -103,7 +106,7 @@ impl<'a> Sender<'a> {
         if !self.peer.is_some_and(|Peer(peer)| peer.to_canonical().is_loopback()) {
             return Err(Indirect::Peer);
         }
-        // What proxies speak unless they are told otherwise (nginx before 1.29), and no browser.
+        // Proxies use this version by default (nginx before 1.29), and browsers never do.
         let is_old = self.version < Version::HTTP_11;
         let is_forwarded = |name: &HeaderName| {
             name.as_str().starts_with(FORWARDED_PREFIX) || FORWARDED.contains(&name.as_str())
@@ -117,8 +120,8 @@ impl<'a> Sender<'a> {
         Ok(())
     }
 
-    /// All that say whom the request is for: one, unless somebody plays tricks. None that is
-    /// unreadable.
+    /// Returns every host that the request is for; an honest request has one. Returns `None` if the
+    /// request has none, or an unreadable one.
     fn hosts(&self) -> Option<Vec<Authority>> {
         let named = self.headers.get_all(header::HOST).into_iter().map(authority);
         let hosts: Option<Vec<_>> =
@@ -130,7 +133,8 @@ impl<'a> Sender<'a> {
         self.hosts().is_some_and(|hosts| hosts.iter().all(is_own_name))
     }
 
-    /// Whether no page has sent it, or one of this node's own, or of a site that the settings name.
+    /// Whether the request is not from a page of another site. A page of this node is allowed, and
+    /// one of a site that the settings name.
     fn is_own_page(&self, named: &[OriginPattern]) -> bool {
         let mut origins = self.headers.get_all(header::ORIGIN).into_iter();
         match (origins.next(), origins.next()) {
@@ -142,7 +146,8 @@ impl<'a> Sender<'a> {
         }
     }
 
-    /// An origin is a scheme and a host; a page that came from this port came from this node.
+    /// Whether an origin is this node's. An origin is a scheme and a host, so a page from this port
+    /// came from this node.
     fn is_from_here(&self, origin: &HeaderValue) -> bool {
         let Ok(origin) = origin.to_str() else { return false };
         let host = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
@@ -156,8 +161,8 @@ fn authority(host: &HeaderValue) -> Option<Authority> {
     Authority::try_from(host.as_bytes()).ok()
 }
 
-/// Whether it is an address, or the name that is this machine's everywhere: no other name can be
-/// made to lead here.
+/// Whether a host is an address, or the name that is this machine's everywhere. No other site can
+/// make these lead here.
 fn is_own_name(host: &Authority) -> bool {
     if host.as_str().contains('@') {
         return false;
@@ -169,8 +174,8 @@ fn is_own_name(host: &Authority) -> bool {
     }
 }
 
-/// The answer to such a request, and a line in the process's log: what is refused may be what
-/// somebody has set up.
+/// Returns the answer to such a request, and logs a line in the process's log. The refused call may
+/// be one that an operator has set up.
 pub fn refuse(node: &Node, why: Indirect) -> Problem {
     let reason = why.reason();
     if node.auth.operators.is_refusal_line_due(mono_ms()) {
@@ -233,7 +238,7 @@ mod tests {
             Sender::of(&request).is_asked_by_its_own_name()
         };
         assert!(!of("/v1/stats", &[]), "nobody was asked for");
-        // HTTP/2, and HTTP/1 as to a proxy, have it before the path.
+        // HTTP/2 has the host before the path, and so has HTTP/1 to a proxy.
         assert!(of("http://127.0.0.1/v1/stats", &[]) && !of("http://evil.example/v1/stats", &[]));
         assert!(!of("http://127.0.0.1/v1/stats", &[("host", "evil.example")]));
         assert!(!of("http://evil.example/v1/stats", &[("host", "127.0.0.1")]));

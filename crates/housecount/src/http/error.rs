@@ -1,4 +1,5 @@
-//! Every error of the API, made once: RFC 9457 `application/problem+json` with a stable `code`.
+//! Every error of the API, made in one place: RFC 9457 `application/problem+json` with a stable
+//! `code`.
 //!
 //! `detail` is for people: it names the input and the way out. Codes never change their meaning.
 
@@ -17,7 +18,7 @@ use crate::error::{ErrorKind, StoreError};
 use crate::ingest::IngestError;
 use crate::stages::StageClosed;
 
-/// What went wrong.
+/// Error of a request, with its status and code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     status: StatusCode,
@@ -30,75 +31,74 @@ pub struct Problem {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Problem)]
 pub struct ProblemBody {
-    /// Always `about:blank`: the status and the code say it all.
+    /// Always `about:blank`; the status and the code identify the problem.
     #[serde(rename = "type")]
     kind: &'static str,
-    /// The status in words.
+    /// Name of the status.
     title: String,
-    /// The status.
+    /// HTTP status.
     status: u16,
-    /// Stable, for programs.
+    /// Stable code, for programs.
     code: &'static str,
-    /// For people: what is wrong with which input, and the way out.
+    /// Explanation for people: what is wrong with which input, and the way out.
     detail: String,
 }
 
-/// How long clients are asked to stay away when the node can't take more.
+/// Time after which clients are asked to retry when the node is overloaded.
 const RETRY_AFTER_S: u32 = 5;
-/// How long, when somebody else must go first.
+/// Time after which a client is asked to retry when another one must leave first.
 const FULL_RETRY_MS: u64 = 30_000;
 
 impl Problem {
-    /// A problem of the client's making.
+    /// Creates a problem without a time to retry.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Problem {
         Problem { status, code, detail: detail.into(), retry_after_s: None }
     }
 
-    /// Something that is not there just now.
+    /// Creates a problem of a service that is unavailable just now.
     pub fn unavailable(code: &'static str, detail: impl Into<String>) -> Problem {
         let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, detail);
         Problem { retry_after_s: Some(RETRY_AFTER_S), ..problem }
     }
 
-    /// More than may be taken from this client now.
+    /// Creates a problem of a client that has exceeded a limit.
     fn too_many(code: &'static str, retry_ms: u64, detail: String) -> Problem {
         let seconds = u32::try_from(retry_ms.div_ceil(1_000)).unwrap_or(u32::MAX).max(1);
         let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, code, detail);
         Problem { retry_after_s: Some(seconds), ..problem }
     }
 
-    /// A body that can't be used.
+    /// Creates a problem of an unusable body.
     pub fn body(detail: impl Into<String>) -> Problem {
         Problem::new(StatusCode::BAD_REQUEST, "invalid_body", detail)
     }
 
-    /// Its status.
+    /// Returns its status.
     pub fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// Its stable code.
+    /// Returns its stable code.
     pub fn code(&self) -> &'static str {
         self.code
     }
 
-    /// When to come back, if that may help.
+    /// Returns the time after which a retry may help.
     pub fn retry_after_s(&self) -> Option<u32> {
         self.retry_after_s
     }
 
-    /// Whether what was sent makes no sense, whenever it is sent, or is never allowed to who sent
-    /// it.
+    /// Whether the request is wrong whenever it is sent, or is never allowed to its sender.
     pub fn is_client_error(&self) -> bool {
         matches!(self.status, StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN)
     }
 
-    /// Whether the node, or a store of its, is what stands in the way.
+    /// Whether the node, or one of its stores, is the cause.
     pub fn is_server_error(&self) -> bool {
         self.status.is_server_error()
     }
 
-    /// Its JSON.
+    /// Returns its JSON.
     pub fn json(&self) -> ProblemBody {
         ProblemBody {
             kind: "about:blank",
@@ -109,13 +109,13 @@ impl Problem {
         }
     }
 
-    /// Its text.
+    /// Returns its text for people.
     pub fn detail(&self) -> &str {
         &self.detail
     }
 
-    /// There is nothing at this path. Where it may be an id with a `/` that a proxy decoded, the
-    /// detail says how to send it.
+    /// Creates the problem of a path without a route. If the path may contain an id with a `/` that
+    /// a proxy decoded, the detail describes how to send it.
     pub fn not_found_at(path: &str) -> Problem {
         const IN_A_STAGE: &str = "encode / in a stage as %2F";
         let way_out = match path.trim_start_matches('/').split('/').collect::<Vec<_>>()[..] {
@@ -136,31 +136,31 @@ impl Problem {
         )
     }
 
-    /// A credential is missing, or is none.
+    /// Creates the problem of a missing or unusable credential.
     pub fn unauthorized(detail: impl Into<String>) -> Problem {
         Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
     }
 
-    /// A good token for something else.
+    /// Creates the problem of a valid token for something else.
     pub fn token_mismatch(what: &str) -> Problem {
         let detail = format!("the token is for another {what} than was sent");
         Problem::new(StatusCode::FORBIDDEN, "token_mismatch", detail)
     }
 
-    /// There is no stage of this name, neither configured nor seen.
+    /// Creates the problem of a stage that is neither configured nor seen.
     pub fn no_stage(stage: &str) -> Problem {
         let detail = format!("stage `{stage}` is neither configured nor has it been watched");
         Problem::new(StatusCode::NOT_FOUND, "stage_not_found", detail)
     }
 
-    /// `cold = none`.
+    /// Creates the problem of a node with `cold = none`.
     pub fn no_cold() -> Problem {
         let detail = "this node keeps nothing for good (cold = none); start it with a cold tier";
         Problem::new(StatusCode::NOT_IMPLEMENTED, "no_cold_tier", detail)
     }
 }
 
-/// A response whose body is a problem, or has the fields of one.
+/// Returns a response whose body is a problem, or has the fields of one.
 pub fn problem_json(status: StatusCode, body: &impl Serialize) -> Response {
     let mut response = (status, Json(body)).into_response();
     let kind = HeaderValue::from_static("application/problem+json");
@@ -176,13 +176,13 @@ impl IntoResponse for Problem {
 }
 
 impl Problem {
-    /// The response of a problem whose body has more fields than its own.
+    /// Returns the response of a problem whose body has more fields than its own.
     pub fn response_of(self, body: &impl Serialize) -> Response {
         let mut response = problem_json(self.status, body);
         let headers = response.headers_mut();
         if self.status == StatusCode::UNAUTHORIZED {
-            // RFC 6750, 3.1: who sent nothing is told what to send, who sent something that it
-            // won't do.
+            // RFC 6750, 3.1: the error is named only to a sender of a credential. Without one, the
+            // challenge only names what to send.
             let challenge = match self.code {
                 "token_invalid" | "token_expired" => {
                     r#"Bearer realm="housecount", error="invalid_token""#
@@ -192,7 +192,7 @@ impl Problem {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         if self.code == "unsupported_encoding" {
-            // RFC 7694, 3: only where it was the coding that was refused.
+            // RFC 7694, 3: only where the coding was refused.
             headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
         }
         if let Some(seconds) = self.retry_after_s {
@@ -203,7 +203,7 @@ impl Problem {
     }
 }
 
-/// A response's problem code, for the counters.
+/// Problem code of a response, for the counters.
 #[derive(Clone, Copy, Debug)]
 pub struct ProblemCode(pub &'static str);
 
@@ -353,7 +353,8 @@ impl From<StoreError> for Problem {
             }
             ErrorKind::Unsupported => Problem::no_cold(),
             _ => {
-                // The store says once that it fails (`cold/outage.rs`); who asked is told why.
+                // The store logs once that it fails (`cold/outage.rs`), and the answer has the
+                // reason.
                 tracing::debug!(%error, "a request failed");
                 Problem::unavailable("cold_tier_unavailable", error.to_string())
             }
@@ -373,12 +374,12 @@ impl From<StageClosed> for Problem {
     }
 }
 
-/// No such route.
+/// Answers a request for which no route exists.
 pub async fn not_found(uri: Uri) -> Problem {
     Problem::not_found_at(uri.path())
 }
 
-/// The route is there, for other methods.
+/// Answers a request whose route exists for other methods only.
 pub async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
     let detail = format!("{method} is not for {}; see /openapi.json", uri.path());
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)

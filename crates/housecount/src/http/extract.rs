@@ -1,4 +1,4 @@
-//! Paths, queries and times out of requests, with our errors.
+//! Paths, queries and times of requests, parsed with this API's errors.
 
 use std::sync::Arc;
 
@@ -24,8 +24,8 @@ fn bad_path(detail: impl Into<String>) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "invalid_path", detail)
 }
 
-/// Where a `%` starts no percent-encoded byte, if anywhere. Decoders take it literally, so that it
-/// names another stage than the caller meant.
+/// Returns the position of a `%` that starts no percent-encoded byte. Decoders keep such a `%` as
+/// it is, so the path would name another stage than the caller meant.
 #[must_use]
 pub fn broken_escape(text: &str) -> Option<usize> {
     let bytes = text.as_bytes();
@@ -36,7 +36,7 @@ pub fn broken_escape(text: &str) -> Option<usize> {
 /// Checks a path's percent-encoding.
 ///
 /// # Errors
-/// 400 that says where it is broken.
+/// Returns a 400 `Problem` that names the byte where it is broken.
 pub fn check_percent_encoding(path: &str) -> Result<(), Problem> {
     match broken_escape(path) {
         Some(at) => Err(bad_path(format!("the path's percent-encoding is broken at byte {at}"))),
@@ -48,7 +48,7 @@ async fn path_text<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<Strin
     text_in_path(parts, state).await?.ok_or_else(|| bad_path("the path names nothing"))
 }
 
-/// The decoded parameter of a path; `None` on a route without one.
+/// Returns the decoded parameter of a path; `None` on a route without one.
 async fn text_in_path<S: Send + Sync>(
     parts: &mut Parts,
     state: &S,
@@ -59,8 +59,8 @@ async fn text_in_path<S: Send + Sync>(
     Ok(parameters.iter().next().map(|(_, value)| value.to_string()))
 }
 
-/// The decoded value of a parameter in the path or, on the route without one, in the query. `code`:
-/// the error's, if it is missing.
+/// Returns the decoded value of a parameter in the path or, on a route without one, in the query.
+/// `code` is the code of the error if it is missing.
 async fn text_in_path_or_query<S: Send + Sync>(
     parts: &mut Parts,
     state: &S,
@@ -103,7 +103,7 @@ impl<S: Send + Sync> FromRequestParts<S> for StageParam {
     }
 }
 
-/// The viewer that a call of `/v1` names in its path or its query, under the name that is kept.
+/// The viewer that a call of `/v1` names in its path or its query, as the node stores it.
 pub struct ViewerParam(pub ViewerId);
 
 impl FromRequestParts<Arc<Node>> for ViewerParam {
@@ -118,7 +118,7 @@ impl FromRequestParts<Arc<Node>> for ViewerParam {
     }
 }
 
-/// A viewer in the path, percent-encoded, under the name that is kept.
+/// A viewer in the path, percent-encoded, as the node stores it.
 pub struct ViewerPath(pub ViewerId);
 
 impl FromRequestParts<Arc<Node>> for ViewerPath {
@@ -132,7 +132,7 @@ impl FromRequestParts<Arc<Node>> for ViewerPath {
     }
 }
 
-/// The viewer under the name that is kept: with `viewer_ids = "hashed"` its pseudonym.
+/// Returns the viewer as the node stores it: with `viewer_ids = "hashed"`, as its pseudonym.
 fn kept(node: &Node, asked: String) -> Result<ViewerId, Problem> {
     ViewerId::check(&asked)?;
     Ok(ViewerId::parse(&node.admission.names.resolve(asked.into()))?)
@@ -152,32 +152,32 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for ValidQuery<T> 
     }
 }
 
-/// A query that can't be answered.
+/// Creates the problem of a query that cannot be answered.
 pub fn bad_query(detail: impl Into<String>) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "invalid_query", detail)
 }
 
-/// A page of a list.
+/// Parameters of a page of a list.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct PageQuery {
-    /// Rows at most: 1 to 1,000, 100 if not given.
+    /// Largest number of rows: 1 to 1,000, 100 if not given.
     limit: Option<usize>,
-    /// The last page's `cursor`, to go on behind it.
+    /// The last page's `cursor`, to continue after it.
     cursor: Option<String>,
 }
 
 impl PageQuery {
-    /// A page of a list whose query has more in it.
+    /// Creates the parameters of a page from a query with further parameters.
     #[must_use]
     pub fn new(limit: Option<usize>, cursor: Option<String>) -> PageQuery {
         PageQuery { limit, cursor }
     }
 
-    /// Rows at most.
+    /// Returns the largest number of rows.
     ///
     /// # Errors
-    /// 400 if it is out of bounds.
+    /// Returns a 400 `Problem` if it is out of bounds.
     pub fn limit(&self) -> Result<usize, Problem> {
         let limit = self.limit.unwrap_or(PAGE_ROWS_DEFAULT);
         if (1..=PAGE_ROWS_MAX).contains(&limit) {
@@ -186,16 +186,16 @@ impl PageQuery {
         Err(bad_query(format!("limit={limit} is not from 1 to {PAGE_ROWS_MAX}")))
     }
 
-    /// The cursor, as it came.
+    /// Returns the cursor as sent.
     #[must_use]
     pub fn cursor(&self) -> Option<&str> {
         self.cursor.as_deref()
     }
 
-    /// Behind which id to go on.
+    /// Returns the id after which the page starts.
     ///
     /// # Errors
-    /// 400 if it is none that a page could have ended with.
+    /// Returns a 400 `Problem` if no page could have ended with it.
     pub fn after(&self, rule: fn(&str) -> Result<(), IdError>) -> Result<Option<&str>, Problem> {
         let Some(cursor) = self.cursor.as_deref() else { return Ok(None) };
         rule(cursor).map_err(|_| bad_query("cursor is not one that an earlier page gave"))?;
@@ -206,20 +206,22 @@ impl PageQuery {
 /// Parses a moment in a query: Unix milliseconds, RFC 3339 or a date, not before 2001-01-01.
 ///
 /// # Errors
-/// 400 that names the parameter and says what is wrong.
+/// Returns a 400 `Problem` that names the parameter and what is wrong with it.
 pub fn parse_time(name: &str, text: &str) -> Result<UnixMs, Problem> {
-    // A `+` of a query is a space once it is decoded.
+    // Decoding turns a `+` of a query into a space.
     let hint = if text.contains(' ') { "; in a query + is written %2B" } else { "" };
     calendar::parse(text).map_err(|error| bad_query(format!("{name}={text} {error}{hint}")))
 }
 
-/// How far back to look when the caller doesn't say.
+/// Length of the range if the caller gives none.
 const RANGE_MS_DEFAULT: u64 = 24 * 60 * 60 * 1000;
 
-/// From a moment to another, which is not part of it: a day before `to`, and now, if not given.
+/// Parses a range from one moment to another, which is not part of it. The defaults are a day
+/// before `to`, and now.
 ///
 /// # Errors
-/// 400 if one is no moment, or the range is empty.
+/// Returns a 400 `Problem` if one is not a moment, or the range is empty. Returns a 503 one while
+/// the node has not read the log's clock.
 pub fn parse_range(node: &Node, from: Option<&str>, to: Option<&str>) -> Result<Span, Problem> {
     let (from, to) = from_to(node, from, to)?;
     if from < to {
@@ -228,10 +230,10 @@ pub fn parse_range(node: &Node, from: Option<&str>, to: Option<&str>) -> Result<
     Err(bad_query(format!("from={from} is not before to={to}")))
 }
 
-/// A range with its ends filled in, and as it was asked for.
+/// Returns a range with its ends filled in, and as the caller gave it.
 ///
 /// # Errors
-/// As [`parse_range`].
+/// Returns the errors of [`parse_range`].
 pub fn asked_range(
     node: &Node,
     from: Option<&str>,
@@ -241,10 +243,11 @@ pub fn asked_range(
     Ok((range, AskedRange { from: from.map(|_| range.from), to: to.map(|_| range.to) }))
 }
 
-/// The same where `to` is part of the range, so that both may be one moment.
+/// Parses a range whose `to` is part of it, so that both ends may be one moment.
 ///
 /// # Errors
-/// 400 if one is not a moment, or `from` is after `to`.
+/// Returns a 400 `Problem` if one is not a moment, or `from` is after `to`. Returns a 503 one while
+/// the node has not read the log's clock.
 pub fn closed_range(
     node: &Node,
     from: Option<&str>,
@@ -264,10 +267,10 @@ fn from_to(node: &Node, from: Option<&str>, to: Option<&str>) -> Result<(UnixMs,
     Ok((from, to))
 }
 
-/// A duration in a query, such as 30s or 5m.
+/// Parses a duration in a query, such as 30s or 5m.
 ///
 /// # Errors
-/// 400 that names the parameter.
+/// Returns a 400 `Problem` that names the parameter.
 pub fn duration_ms(name: &str, text: &str, min_ms: u64) -> Result<u64, Problem> {
     let parsed =
         humantime::parse_duration(text).ok().and_then(|d| u64::try_from(d.as_millis()).ok());

@@ -1,9 +1,9 @@
-//! The direct path: what players send is answered here, on the HTTP library itself; everything else
-//! by the router.
+//! The fast path: players' calls are answered here, on the HTTP library itself, and all others by
+//! the router.
 //!
-//! A heartbeat costs hardly more than receiving a request at all, so what a framework does for each
-//! one (boxes, extensions, a route's name as a string) would be most of it. The handlers are the
-//! same functions that the router calls.
+//! A heartbeat costs hardly more than receiving any request. So the work of a framework for each
+//! request (boxes, extensions, a route's name as a string) would be most of it. The handlers are
+//! the same functions that the router calls.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -38,7 +38,7 @@ use crate::auth::Scope;
 use crate::metrics::RouteLabel;
 use crate::node::Node;
 
-/// The parameters of a WebSocket's query. Two tokens are refused as two credentials are (`auth`).
+/// Parameters of a WebSocket's query. Two tokens are refused as two credentials are (`auth`).
 const WS_PARAMETERS: [Parameter; 1] = [Parameter::repeatable("token")];
 
 /// HTTP service that answers players' calls itself and routes all others.
@@ -58,7 +58,7 @@ struct Inner {
     stop: watch::Receiver<bool>,
 }
 
-/// A route, and the counter of its good answers, which needs no looking up.
+/// A route, with the counter of its good answers, so that they need no lookup.
 #[derive(Debug)]
 struct Route {
     path: &'static str,
@@ -72,7 +72,7 @@ impl Route {
         Route { path, good, answered }
     }
 
-    /// Counts an answer, and gives it its shape.
+    /// Counts an outcome, and makes it an answer.
     fn answer(
         &self,
         node: &Node,
@@ -102,7 +102,7 @@ fn label(path: &str, status: StatusCode) -> RouteLabel {
 }
 
 impl FastPath {
-    /// The front of a node. Connections that outlive their request end with `stop`.
+    /// Creates the service of a node. Connections that outlive their request end with `stop`.
     #[must_use]
     pub fn new(node: Arc<Node>, stop: watch::Receiver<bool>) -> FastPath {
         let route = |path, good| Route::new(&node, path, good);
@@ -116,7 +116,7 @@ impl FastPath {
         FastPath(Arc::new(Inner { node, cors, router, beat, beats, leave, ws, stats_ws, stop }))
     }
 
-    /// Answers a request that came on a guest's connection.
+    /// Answers a request that came on a connection.
     pub fn serve(
         request: Request<Incoming>,
         connection: Arc<ConnectionContext<FastPath>>,
@@ -133,7 +133,7 @@ impl FastPath {
                 with_common_headers(*response, allowed)
             });
         }
-        // In a box each: as one future all would be as large as the largest, and be copied so.
+        // In a box each: one future for all would be as large as the largest, and be copied so.
         let is_post = is_direct_post(&request);
         match request.uri().path() {
             "/v1/heartbeat" if is_post => {
@@ -143,7 +143,7 @@ impl FastPath {
                     let outcome = player_request.beat(node).await;
                     let is_taken = outcome.is_ok();
                     let response = beat.answer(node, outcome.map(|body| heartbeat_response(&body)));
-                    // In a box, since most are taken.
+                    // In a box, since most requests are accepted.
                     with_common_headers(
                         if is_taken {
                             response
@@ -177,8 +177,9 @@ impl FastPath {
         }
     }
 
-    /// That an address may send a request, which is no preflight; if not, the answer. Whether the
-    /// node lives may be asked at any time: whoever asks decides by it where others' requests go.
+    /// Counts a request of an address. Returns the answer if the address has sent too much, or the
+    /// request is a preflight or an `OPTIONS` probe. Health probes are always allowed: a balancer
+    /// decides by them where other clients' requests go.
     fn check_address_rate(
         &self,
         request: &Request<Incoming>,
@@ -205,14 +206,14 @@ impl FastPath {
     }
 }
 
-/// Whether a request may take the direct path of what players send: a POST without a query. The
+/// Whether a request may take the fast path of heartbeats and leaves: a POST without a query. The
 /// router refuses queries by name.
 fn is_direct_post(request: &Request<Incoming>) -> bool {
     request.method() == Method::POST && request.uri().query().is_none()
 }
 
-/// The answer to `OPTIONS *` and `OPTIONS /`, by which load balancers see whether a server is there
-/// (HAProxy's default check). `None` for any other request.
+/// Returns the headers of the answer to `OPTIONS *` and `OPTIONS /`. Load balancers probe a server
+/// with these (HAProxy's default check). Returns `None` for any other request.
 fn options<B>(request: &Request<B>) -> Option<HeaderMap> {
     if request.method() != Method::OPTIONS {
         return None;
@@ -225,7 +226,7 @@ fn options<B>(request: &Request<B>) -> Option<HeaderMap> {
     Some(HeaderMap::from_iter([(ALLOW, HeaderValue::from_static(methods))]))
 }
 
-/// The answer to a request that its address may not send now, whatever it is for.
+/// Returns the answer to a request that its address may not send now, in the form of its API.
 fn refused(node: &Node, path: &str, error: AdmissionError) -> Response<ResponseBody> {
     let problem = Problem::from(error);
     node.metrics.count_rejection(problem.code());
@@ -290,7 +291,7 @@ async fn serve_routed(
                 return ws.answer(node, Ok(response));
             }
         }
-        // Who may not open one, and what is no upgrade, is answered by the router.
+        // The router answers a caller without permission, and a request that is not an upgrade.
         (&Method::GET, "/ws") => {
             let admitted = auth::admit(node, Sender::of(&request), Scope::Read);
             if let (Ok(credential), true) = (admitted, super::ws::is_upgrade(request.headers())) {
@@ -324,7 +325,7 @@ async fn serve_routed(
     response
 }
 
-/// The router's answer.
+/// Returns the router's answer.
 async fn routed<B>(router: Router, request: Request<B>) -> Response<ResponseBody>
 where
     B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static,
@@ -333,7 +334,7 @@ where
     answered.await.unwrap_or_else(|never: Infallible| match never {}).map(ResponseBody::Routed)
 }
 
-/// With the headers that every answer has.
+/// Adds the headers that every answer has.
 fn with_common_headers(
     mut response: Response<ResponseBody>,
     allowed: CorsDecision,
@@ -347,7 +348,7 @@ fn heartbeat_response(body: &HeartbeatResponse) -> Response<ResponseBody> {
     json_bytes(body.text().into_bytes())
 }
 
-/// The answer to many heartbeats.
+/// Returns the answer to many heartbeats.
 fn heartbeat_batch(outcome: BatchOutcome) -> Response<ResponseBody> {
     match outcome {
         BatchOutcome::Taken(body) => json(&body),
@@ -357,12 +358,12 @@ fn heartbeat_batch(outcome: BatchOutcome) -> Response<ResponseBody> {
 
 fn json(body: &impl Serialize) -> Response<ResponseBody> {
     let mut text = Vec::with_capacity(128);
-    // Our own bodies can always be written.
+    // Bodies of these types can always be serialized.
     let _ = serde_json::to_writer(&mut text, body);
     json_bytes(text)
 }
 
-/// JSON that is there as a whole.
+/// Returns an answer with complete JSON.
 fn json_bytes(text: Vec<u8>) -> Response<ResponseBody> {
     let mut response = Response::new(ResponseBody::Whole(Full::from(text)));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -1,5 +1,5 @@
-//! Content codings of bodies, through the crate `flate2`: none, or gzip. Requests are decoded
-//! within the body's bounds.
+//! Content codings of bodies, by the crate `flate2`: none, or gzip. Requests are decoded within the
+//! body's bounds.
 
 use std::io::{ErrorKind, Read};
 
@@ -12,23 +12,24 @@ use tokio::task::yield_now;
 
 use super::error::Problem;
 
-/// Decoded in one go: some ten microseconds, then the worker's other connections get their turn.
+/// Bytes that are decoded in one turn: some ten microseconds. Then the worker's other connections
+/// have theirs.
 const PIECE_BYTES: usize = 16 * 1024;
 
-/// How a body is coded.
+/// Content coding of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Coding {
-    /// As it is.
+    /// No coding.
     Identity,
     /// gzip, RFC 1952.
     Gzip,
 }
 
 impl Coding {
-    /// The coding that a request's headers name.
+    /// Returns the coding that a request's headers name.
     ///
     /// # Errors
-    /// 415 for any other, or for several.
+    /// Returns a 415 `Problem` for any other coding, or for several.
     pub fn of(headers: &HeaderMap) -> Result<Coding, Problem> {
         let mut given = headers.get_all(header::CONTENT_ENCODING).into_iter().peekable();
         if given.peek().is_none() {
@@ -61,8 +62,9 @@ impl Coding {
 /// Decodes gzip, of one member or several.
 ///
 /// # Errors
-/// 413 if more than `bytes_max` come out, or more than [`GZIP_RATIO_MAX`] times what went in
-/// (beyond what one heartbeat may have); 400 if it is not gzip, or breaks off.
+/// Returns a 413 `Problem` if more than `bytes_max` come out. It does so too if the output exceeds
+/// [`GZIP_RATIO_MAX`] times the input, and also the bound of one heartbeat. Returns a 400 one if
+/// the input is not gzip, or breaks off.
 pub async fn decode(packed: &[u8], bytes_max: usize) -> Result<Bytes, Problem> {
     let too_large = |detail| Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail);
     let ratio_bytes_max = BEAT_BODY_BYTES_MAX.max(packed.len() * GZIP_RATIO_MAX);
@@ -89,10 +91,10 @@ pub async fn decode(packed: &[u8], bytes_max: usize) -> Result<Bytes, Problem> {
     }
 }
 
-/// Packs a body with gzip.
+/// Compresses a body with gzip.
 pub fn encode(plain: &[u8]) -> Bytes {
     let mut packed = Vec::new();
-    // Memory that is read into memory has no error.
+    // A read from memory into memory has no error.
     let _ = GzEncoder::new(plain, Compression::best()).read_to_end(&mut packed);
     packed.into()
 }
@@ -141,7 +143,7 @@ mod tests {
         decode(packed, bytes_max).await.map(|bytes| bytes.len()).map_err(|problem| problem.code())
     }
 
-    /// Bytes that don't pack.
+    /// Returns bytes that do not compress.
     fn noise(bytes: usize) -> Vec<u8> {
         let next = |seed: &u64| Some(seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1));
         std::iter::successors(Some(7), next).map(|seed| (seed >> 56) as u8).take(bytes).collect()
@@ -169,7 +171,7 @@ mod tests {
         let zeros = pack(&vec![0; BODY_BYTES_MAX]);
         assert!(zeros.len() * GZIP_RATIO_MAX < BODY_BYTES_MAX);
         assert_eq!(code(&zeros, BODY_BYTES_MAX).await, Err("body_too_large"));
-        // What a heartbeat may have does no harm however it is packed.
+        // A body within a heartbeat's bound does no harm, however it is compressed.
         assert_eq!(
             code(&pack(&vec![0; BEAT_BODY_BYTES_MAX]), BODY_BYTES_MAX).await,
             Ok(BEAT_BODY_BYTES_MAX)

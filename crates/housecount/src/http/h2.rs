@@ -1,9 +1,9 @@
-//! Connections that speak HTTP/2: hyper's, with the bounds that HTTP/1's have.
+//! Connections with HTTP/2, by hyper, with the same bounds as those with HTTP/1.
 //!
-//! Many requests may be open at once, so patience can't be told from the bytes as in `patience`.
-//! What is kept is which requests are open, and of each answer since when it waits for the client
-//! to take it. A connection on which nothing was open for as long as one of HTTP/1 may lie idle
-//! ends, and so does one whose client takes nothing of an answer.
+//! Many requests may be open at once, so timeouts cannot follow the bytes as in `timeouts`. The
+//! table holds the open requests, and since when each answer waits for the client to read it. A
+//! connection ends once no request was open for as long as one of HTTP/1 may be idle. It ends too
+//! if its client reads nothing of an answer.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -29,13 +29,13 @@ use tokio::time::Instant;
 
 use super::answer::ResponseFuture;
 
-/// How often a client that says nothing while a request is open is asked whether it is there, and
-/// how long it has for that.
+/// Silence of a client with an open request after which a ping asks whether it is there.
+/// `PING_WAIT` is its time to answer.
 const PING_EVERY: Duration = Duration::from_secs(30);
 const PING_WAIT: Duration = Duration::from_secs(20);
-/// How often it is looked whether an answer is taken.
+/// Interval of the check whether answers are read.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// How long requests that are open when the connection is to end may take.
+/// Time for requests that are open when the connection is to end.
 const END_WAIT: Duration = Duration::from_secs(6);
 
 /// Serves a connection until it ends, or the node stops and no request is open.
@@ -89,9 +89,9 @@ struct OpenRequests(Mutex<RequestTable>);
 #[derive(Debug)]
 struct RequestTable {
     next: u64,
-    /// By number, since when an answer waits for the client; none while it waits for us.
+    /// Time since when each answer waits for the client, by number; `None` while the client waits.
     open: HashMap<u64, Option<Instant>>,
-    /// When one was opened or closed last.
+    /// Time when a request was last opened or closed.
     last: Instant,
 }
 
@@ -113,8 +113,8 @@ impl OpenRequests {
         OpenRequest { number, of: self.clone() }
     }
 
-    /// Waits until no request has been open for so long, or (true) one has not been taken for too
-    /// long.
+    /// Waits until no request was open for `idle`, and returns false. Returns true as soon as an
+    /// answer has waited for its client for too long.
     async fn wait_idle_or_stalled(&self, idle: Duration) -> bool {
         loop {
             let until = {
@@ -125,7 +125,7 @@ impl OpenRequests {
                     if requests.last + idle <= now {
                         return false;
                     }
-                    // One may be opened meanwhile, and stall.
+                    // A request may be opened meanwhile, and stall.
                     (requests.last + idle).min(now + within)
                 } else {
                     if requests.open.values().flatten().any(|since| *since + within <= now) {
@@ -147,7 +147,7 @@ struct OpenRequest {
 }
 
 impl OpenRequest {
-    /// Its answer waits for the client since then, or for us.
+    /// Records since when its answer waits for the client; `None` while the client waits.
     fn set(&mut self, since: Option<Instant>) {
         self.of.0.lock().open.insert(self.number, since);
     }
@@ -161,8 +161,8 @@ impl Drop for OpenRequest {
     }
 }
 
-/// A body whose request is open for as long as it lasts. It is asked for more only when the client
-/// takes more.
+/// A body whose request is open for as long as the body lasts. The library polls it only when the
+/// client reads more.
 struct TrackedBody<B> {
     body: Pin<Box<B>>,
     open: OpenRequest,
@@ -210,7 +210,7 @@ mod tests {
 
     type Client = SendRequest<Empty<Bytes>>;
 
-    /// A client of a connection that is answered by `answer`, and the connection.
+    /// Returns a client of a connection that is answered by `answer`, and the connection.
     async fn connect<A, F, B>(answer: A) -> (Client, JoinHandle<()>, watch::Sender<bool>)
     where
         A: Fn(Request<Incoming>) -> F + Send + 'static,
@@ -245,7 +245,7 @@ mod tests {
         assert_eq!(last.elapsed().as_secs(), IDLE.as_secs());
     }
 
-    /// There is always more of it.
+    /// A body without an end.
     struct Endless;
 
     impl Body for Endless {
@@ -270,7 +270,7 @@ mod tests {
         assert!((ANSWER_READ_MS_MAX..=2 * ANSWER_READ_MS_MAX).contains(&took), "{took}");
     }
 
-    /// There is always more of it, and it counts what was asked for.
+    /// A body without an end that counts the bytes asked of it.
     #[derive(Clone, Default)]
     struct CountedEndless(Arc<AtomicUsize>);
 
@@ -287,10 +287,10 @@ mod tests {
         }
     }
 
-    /// So many bytes lie in the pipe between both sides.
+    /// Bytes that fit in the pipe between both sides.
     const PIPE_BYTES: usize = 64 * 1024;
 
-    /// A client's end of a pipe, of which nothing more is read once so many bytes have been.
+    /// A client's end of a pipe that reads only this many bytes.
     struct StalledClient(DuplexStream, usize);
 
     impl AsyncRead for StalledClient {
@@ -330,7 +330,7 @@ mod tests {
         }
     }
 
-    /// The client takes the head of an answer, and soon no byte more.
+    /// The client reads the head of an answer, and soon not a byte more.
     #[tokio::test(start_paused = true)]
     async fn h2_send_buffer_bytes_max_is_what_one_answer_has_waiting() {
         let (near, far) = duplex(PIPE_BYTES);
@@ -348,7 +348,7 @@ mod tests {
         let _unread = client.send_request(request()).await.unwrap();
         tokio::time::sleep(Duration::from_secs(1)).await;
         let asked = endless.0.load(Ordering::Relaxed);
-        // The pipe, what h2 is just writing (16 KiB at most), and what waits behind it.
+        // The pipe, the bytes that h2 is just writing (16 KiB at most), and those that wait behind.
         assert!(asked > PIPE_BYTES, "{asked}");
         assert!(asked <= PIPE_BYTES + 16 * 1024 + H2_SEND_BUFFER_BYTES_MAX + 8_192, "{asked}");
     }
@@ -394,7 +394,7 @@ mod tests {
             })
             .await
         };
-        // The client knows the bound once it has heard the server.
+        // The client knows the bound once it has read the server's settings.
         tokio::time::sleep(Duration::from_millis(1)).await;
         let mut answers = tokio::task::JoinSet::new();
         for _ in 0..2 * H2_STREAMS_MAX {

@@ -1,23 +1,25 @@
-//! Headers that tell browsers and caches what they must not do.
+//! Headers that restrict browsers and caches.
 
 use hyper::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderMap, HeaderName, HeaderValue, REFERRER_POLICY,
     X_CONTENT_TYPE_OPTIONS,
 };
 
-/// What a page may load and speak with: this node, and nothing else. No inline script or style, no
-/// frame around it.
+/// Content security policy of pages: they load from and connect to this node only. It allows no
+/// inline script or style, and no frame around a page.
 const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
     connect-src 'self'; font-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'";
 
-/// For every answer: its content type is what it says, and no cache keeps it, since counts, errors
-/// and documents change at any time. Pages, which are checked by their tag, say otherwise.
+/// Sets the headers of every answer. Browsers must believe its content type. No cache keeps it,
+/// since counts, errors and documents change at any time. Pages, which are checked by their tag,
+/// override that.
 pub fn set_common(headers: &mut HeaderMap) {
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
 }
 
-/// For pages, and what they load. Browsers ask each time whether what they have is still right.
+/// Sets the headers of pages, and of the files that they load. Browsers check each time whether
+/// their copy is still current.
 pub fn set_page(headers: &mut HeaderMap) {
     set_common(headers);
     for (name, value) in [

@@ -1,4 +1,4 @@
-//! What a heartbeat is as JSON: its ids, borrowed from the body that they came in.
+//! A heartbeat as JSON: its ids, borrowed from the body that they came in.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -16,7 +16,7 @@ use super::error::Problem;
 use crate::auth::TokenError;
 use crate::ingest::UnstampedEvent;
 
-/// "This session watches this stage now." Other fields are ignored.
+/// A session that watches a stage now, or leaves it. Other fields are ignored.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[schema(as = HeartbeatRequest)]
 pub struct HeartbeatRequest<'a> {
@@ -28,11 +28,11 @@ pub struct HeartbeatRequest<'a> {
     #[serde(borrow, default)]
     #[schema(value_type = String, required = true, nullable = false, min_length = 1, max_length = 128, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$")]
     pub(super) viewer: Option<Field<'a>>,
-    /// The player (tab, device); the same rule. Without one it is session "".
+    /// The player (tab, device), by the same rule. Without one it is session "".
     #[serde(borrow, default)]
     #[schema(value_type = Option<String>)]
     pub(super) session: Option<Field<'a>>,
-    /// A viewer's token, where it can't be sent as a header (`navigator.sendBeacon`): a string.
+    /// A viewer's token as a string, where it cannot be sent as a header (`navigator.sendBeacon`).
     /// Where tokens are off it may be anything.
     #[serde(borrow, default)]
     #[schema(value_type = serde_json::Value, required = false)]
@@ -43,16 +43,17 @@ impl<'a> HeartbeatRequest<'a> {
     /// Reads a heartbeat or leave.
     ///
     /// # Errors
-    /// 400 that says what is wrong with it.
+    /// Returns a 400 `Problem` that describes what is wrong with it.
     pub fn parse(bytes: &'a [u8]) -> Result<HeartbeatRequest<'a>, Problem> {
         body::check_object(bytes)?;
-        // All of it at once: serde_json would look at each string by itself.
+        // Checked in one pass: serde_json would check each string by itself.
         let text =
             str::from_utf8(bytes).map_err(|_| Problem::body("not a heartbeat: it is not UTF-8"))?;
         serde_json::from_str(text).map_err(|e| Problem::body(format!("not a heartbeat: {e}")))
     }
 
-    /// Its token, if it has one, or why it is none. Where tokens are off nothing asks.
+    /// Returns its token, if it has one, or the error of a malformed one. Where tokens are off, it
+    /// is not called.
     pub fn token(&self) -> Option<Result<&str, TokenError>> {
         self.token.as_ref().map(|hidden| match &hidden.0 {
             Field::Text(token) => Ok(&**token),
@@ -60,10 +61,10 @@ impl<'a> HeartbeatRequest<'a> {
         })
     }
 
-    /// What it says, its ids checked.
+    /// Returns the event, with its ids checked.
     ///
     /// # Errors
-    /// 400 that names the id.
+    /// Returns a 400 `Problem` that names the id.
     pub fn to_event(&self, kind: EventKind) -> Result<UnstampedEvent<'_>, Problem> {
         let missing = |what, code| {
             let detail = format!("{what} is missing; send {{\"stage\", \"viewer\", \"session\"?}}");
@@ -81,7 +82,7 @@ impl<'a> HeartbeatRequest<'a> {
     }
 }
 
-/// The text of an id, if the field is there and not null.
+/// Returns the text of an id, if the field is there and not null.
 fn text<'f>(
     name: &str,
     code: &'static str,
@@ -97,8 +98,8 @@ fn text<'f>(
     }
 }
 
-/// A field's value: a text stays where it is in the body unless it has escapes, and of most other
-/// types only the name is kept.
+/// Value of a field. A text without escapes stays where it is in the body. Of most other types only
+/// the name is kept.
 #[derive(Clone, Debug)]
 pub enum Field<'a> {
     /// A string. (serde borrows a `Cow`, but not in an `Option`.)
@@ -110,7 +111,7 @@ pub enum Field<'a> {
 }
 
 impl Field<'_> {
-    /// The type that was found.
+    /// Returns the name of the value's type.
     pub fn found(&self) -> &'static str {
         match self {
             Field::Text(_) => "a string",
@@ -181,7 +182,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Field<'a> {
     }
 }
 
-/// A heartbeat that is an object: serde would also take an array for its fields in their order.
+/// A heartbeat that is an object: serde would also read an array as its fields in their order.
 pub struct ValidHeartbeat<'a>(pub HeartbeatRequest<'a>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for ValidHeartbeat<'a> {

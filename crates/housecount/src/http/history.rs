@@ -1,5 +1,4 @@
-//! How many watched at once, of a stage and of all together, and how much was watched stage by
-//! stage.
+//! Concurrency over time, of a stage and of all stages, and watch time by stage.
 
 use std::sync::Arc;
 
@@ -21,10 +20,10 @@ use crate::ledger::scan;
 use crate::ledger::scans::{StageList, Stores};
 use crate::node::Node;
 
-/// Steps of a history when the caller doesn't say how long one is: no more than this.
+/// Largest number of steps of a history if the caller gives no length.
 const STEPS_DEFAULT: u64 = 500;
 
-/// A range of time in steps.
+/// Parameters of a range of time in steps.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct HistoryQuery {
@@ -32,8 +31,8 @@ pub struct HistoryQuery {
     from: Option<String>,
     /// Unix ms, RFC 3339 or a date (UTC), not included; now if not given.
     to: Option<String>,
-    /// How long a step is, such as 30s, 5m or 1h; at least 1s. If not given, as short as gives 500
-    /// steps at most.
+    /// Length of a step, such as 30s, 5m or 1h; at least 1s. If not given, the shortest that makes
+    /// at most 500 steps.
     step: Option<String>,
 }
 
@@ -41,13 +40,13 @@ pub struct HistoryQuery {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = HistoryStep)]
 pub struct StepBody {
-    /// When it begins, Unix ms.
+    /// Start of the step, Unix ms.
     at: u64,
-    /// Viewers on average.
+    /// Average number of viewers.
     avg: f64,
-    /// The fewest at once.
+    /// Smallest number of viewers at once.
     min: u64,
-    /// The most at once.
+    /// Largest number of viewers at once.
     max: u64,
 }
 
@@ -56,21 +55,21 @@ pub struct StepBody {
 #[schema(as = HistoryResponse)]
 #[serde(rename_all = "camelCase")]
 pub struct HistoryBody {
-    /// The stage; missing where it is all together.
+    /// The stage; missing for all stages together.
     #[serde(skip_serializing_if = "Option::is_none")]
     stage: Option<String>,
-    /// How long a step is; the first and the last may be cut off.
+    /// Length of a step; the first and the last step may be shorter.
     step_ms: u64,
-    /// In the order of time, aligned to the epoch.
+    /// Steps in order of time, aligned to the epoch.
     history: Vec<StepBody>,
     #[serde(flatten)]
     cover: CoverageBody,
 }
 
-/// How many watched a stage at once.
+/// Shows how many viewers watched a stage at once.
 ///
-/// Exact, from proven time: so it doesn't count those who watched for less than two heartbeats, nor
-/// anybody's silence after the last one, as the live count does.
+/// The figures are exact, from proven time. So they differ from the live count. They leave out
+/// viewers with fewer than two heartbeats, and the time after a viewer's last heartbeat.
 #[utoipa::path(get, path = "/v1/stages/{stage}/history", operation_id = "showStageHistory", tag = "operators",
     params(("stage" = String, Path, description = "percent-encoded"), HistoryQuery),
     responses((status = 200, body = HistoryBody),
@@ -85,10 +84,10 @@ pub async fn of_stage(
     history(&node, &query, Some(stage)).await
 }
 
-/// How many watched at once, all stages together.
+/// Shows how many viewers watched all stages at once.
 ///
-/// As the history of a stage, added up: a viewer on two stages at once counts on both, as both are
-/// billed.
+/// This is the sum of the stages' histories. A viewer on two stages at once counts on both, as both
+/// are billed.
 #[utoipa::path(get, path = "/v1/history", operation_id = "showHistory", tag = "operators", params(HistoryQuery),
     responses((status = 200, body = HistoryBody),
         (status = 400, body = ProblemBody, content_type = "application/problem+json"),
@@ -145,7 +144,7 @@ fn check_steps(range: Span, step_ms: u64, steps_max: u64) -> Result<(), Problem>
     Err(Problem::new(StatusCode::BAD_REQUEST, "invalid_query", detail))
 }
 
-/// A range of time, in steps if wanted, and a page of it.
+/// Parameters of a range of time, of its steps, and of a page.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct TotalsQuery {
@@ -153,46 +152,47 @@ pub struct TotalsQuery {
     from: Option<String>,
     /// Unix ms, RFC 3339 or a date (UTC), not included; now if not given.
     to: Option<String>,
-    /// Also how many watched at once, by steps such as 2m. Steps times `limit` are at most 100,000.
+    /// Also returns averages by steps of this length, such as 2m. Steps times `limit` are at most
+    /// 100,000.
     step: Option<String>,
-    /// Rows at most: 1 to 1,000; if not given 100, or as many as 100,000 steps allow.
+    /// Largest number of rows: 1 to 1,000. If not given, 100, or as many as 100,000 steps allow.
     limit: Option<usize>,
-    /// The last page's `cursor`, to go on behind it.
+    /// The last page's `cursor`, to continue after it.
     cursor: Option<String>,
 }
 
-/// What was watched of a stage.
+/// Watch time of a stage.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = StageWatchTotal)]
 #[serde(rename_all = "camelCase")]
 pub struct StageTotalBody {
     /// The stage.
     stage: String,
-    /// Milliseconds that all its viewers watched together.
+    /// Sum of its viewers' watch time, in milliseconds.
     watch_ms: u64,
-    /// With `step`: viewers on average, step by step from `from` on.
+    /// Average number of viewers, step by step from `from` on; only with `step`.
     #[serde(skip_serializing_if = "Option::is_none")]
     history: Option<Vec<f64>>,
 }
 
-/// What was watched, by stage.
+/// Watch time by stage.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = WatchTotalsResponse)]
 #[serde(rename_all = "camelCase")]
 pub struct StageTotalsBody {
-    /// Sorted by stage; those that nobody watched are left out.
+    /// Stages with watch time, sorted by id.
     watch: Vec<StageTotalBody>,
-    /// To be given back for the next page; missing on the last one.
+    /// Value to send for the next page; missing on the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     cursor: Option<String>,
-    /// How long a step is; steps are aligned to the epoch, the first and the last may be cut off.
+    /// Length of a step. Steps are aligned to the epoch; the first and the last may be shorter.
     #[serde(skip_serializing_if = "Option::is_none")]
     step_ms: Option<u64>,
     #[serde(flatten)]
     cover: CoverageBody,
 }
 
-/// How much was watched, stage by stage.
+/// Lists how much was watched, stage by stage.
 #[utoipa::path(get, path = "/v1/watch", operation_id = "listWatch", tag = "operators", params(TotalsQuery),
     responses((status = 200, body = StageTotalsBody),
         (status = 400, body = ProblemBody, content_type = "application/problem+json"),
@@ -210,7 +210,7 @@ pub async fn totals(
     if let Some(step_ms) = step_ms
         && query.limit.is_none()
     {
-        // Who doesn't say how many gets as many as there is room for.
+        // A caller that gives no limit gets as many rows as fit.
         let room = PAGE_STEPS_MAX / StageTotals::steps(range, step_ms).max(1);
         limit = limit.min(usize::try_from(room).unwrap_or(usize::MAX)).max(1);
     }
@@ -234,7 +234,7 @@ pub async fn totals(
     .await
 }
 
-/// Viewers on average, step by step.
+/// Returns the average number of viewers, step by step.
 fn averages(total: &StageTotal, range: Span, step_ms: u64) -> Vec<f64> {
     let first = range.from.aligned(step_ms);
     let of_step = |(n, integral_ms): (usize, &u64)| {

@@ -1,4 +1,4 @@
-//! Counts: the shape that every one of them has, the totals, and the stream of those that change.
+//! Counts: their common shape, the totals, and the stream of counts that change.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -28,16 +28,16 @@ use crate::hub::{CountStatus, WithStatus};
 use crate::live::SubscriptionFilter;
 use crate::node::Node;
 
-/// How far an answer can be trusted.
+/// Status of a count: how far it can be trusted.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 #[schema(as = Standing)]
 #[serde(rename_all = "camelCase")]
 pub struct CountStatusBody {
-    /// When it was so: Unix ms on the log's clock.
+    /// Time of the count, Unix ms on the log's clock.
     pub(super) as_of: u64,
-    /// Whether everybody is counted for sure. If not, the count may be low.
+    /// Whether the count certainly includes all viewers. If not, it may be low.
     pub(super) complete: bool,
-    /// Whether it is bridged from what was known before a loss. Never longer than one ttl.
+    /// Whether an earlier count stands in after a loss. Never for longer than one ttl.
     pub(super) recovering: bool,
 }
 
@@ -74,17 +74,17 @@ impl From<WithStatus<Count>> for CountBody {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = StatsResponse)]
 pub struct TotalsBody {
-    /// Distinct online viewers: one on two stages is one.
+    /// Distinct online viewers; a viewer on two stages counts once.
     viewers: u64,
     /// Online sessions.
     sessions: u64,
-    /// Stages with somebody online.
+    /// Stages with a viewer online.
     stages: u64,
     #[serde(flatten)]
     standing: CountStatusBody,
 }
 
-/// How many are online altogether.
+/// Shows how many viewers are online on all stages.
 #[utoipa::path(get, path = "/v1/stats", operation_id = "showStats", tag = "operators",
     responses((status = 200, body = TotalsBody),
         (status = 400, description = "an unknown query parameter", body = ProblemBody,
@@ -99,11 +99,11 @@ pub async fn stats(State(node): State<Arc<Node>>) -> Json<TotalsBody> {
     })
 }
 
-/// The parameters of a subscriber's query. Two tokens are refused as two credentials are (`auth`).
+/// Parameters of a subscriber's query. Two tokens are refused as two credentials are (`auth`).
 const LIVE_PARAMETERS: [Parameter; 3] =
     [Parameter::repeatable("stage"), Parameter::once("totals"), Parameter::repeatable("token")];
 
-/// What a subscriber's query asks for: `stage`, as often as wanted, and `totals`.
+/// Parses a subscriber's query: any number of `stage`, and `totals`.
 fn parse_filter(query: &str) -> Result<SubscriptionFilter, Problem> {
     query::check(query, &LIVE_PARAMETERS)?;
     let (mut stages, mut with_totals) = (Vec::new(), false);
@@ -133,17 +133,18 @@ fn parse_filter(query: &str) -> Result<SubscriptionFilter, Problem> {
     })
 }
 
-/// Whether a query names stages and wants nothing else, as players' do; all stages and totals are
-/// the operator's.
+/// Whether a query asks for named stages only, as players do. All stages and totals are for
+/// operators.
 pub(super) fn names_stages(query: &str) -> bool {
-    // What makes no sense is told so, whoever asks.
+    // Any caller may read the error of a wrong query.
     !matches!(
         parse_filter(query),
         Ok(SubscriptionFilter::All { .. } | SubscriptionFilter::Stages { with_totals: true, .. })
     )
 }
 
-/// That whoever asks may watch all that is wanted; returns what the watching lasts as long as.
+/// Checks that the caller may watch all that it asks for. Returns the credential, with which the
+/// stream must end.
 async fn check(
     node: &Node,
     request: &Parts,
@@ -153,7 +154,7 @@ async fn check(
         SubscriptionFilter::Stages { stages, with_totals: false } => {
             let mut credential = None;
             for stage in stages {
-                // The same request has the same one each time.
+                // The same request has the same credential each time.
                 credential = authorize_counts(node, request, Some(stage.as_str())).await?;
             }
             Ok(credential)
@@ -164,14 +165,16 @@ async fn check(
     }
 }
 
-/// Counts as they change: Server-Sent Events.
+/// Streams counts as they change, as Server-Sent Events.
 ///
-/// `event: count` with a stage's count and its name, at once and then when it has changed, at most
-/// once a second a stage; with `totals=true` also `event: totals`, as `/v1/stats` answers. Comments
-/// in between keep the connection open. Who comes back with `Last-Event-ID` is told what has
-/// changed since, or `event: reset` if that can't be told: all that was heard before is to be
-/// forgotten then. When the token or key that it was opened with is no longer good, `event: end`
-/// says why (`code`: `token_expired` or `key_removed`), and the stream ends.
+/// `event: count` has a stage's name and count. It is sent at once, then after each change, at most
+/// once per second and stage. With `totals=true`, `event: totals` has the answer of `/v1/stats`.
+/// Comments in between keep the connection open.
+///
+/// A client that reconnects with `Last-Event-ID` gets the changes since then. If these are not
+/// known, it gets `event: reset`, and must discard all earlier counts. The stream ends when its
+/// token or key has expired or was removed. Then `event: end` has the reason (`code`:
+/// `token_expired` or `key_removed`).
 #[utoipa::path(get, path = "/v1/live", operation_id = "streamCounts", tag = "operators",
     params(("stage" = Option<Vec<String>>, Query, description = "which stage; may be repeated, at most 100 times; all if not given"),
         ("token" = Option<String>, Query, description = "a viewer's token, where headers can't be sent"),
@@ -207,13 +210,13 @@ pub async fn live(State(node): State<Arc<Node>>, request: Request) -> Result<Res
     let headers = [
         (header::CONTENT_TYPE, "text/event-stream"),
         (header::CACHE_CONTROL, "no-store"),
-        // nginx gathers answers otherwise.
+        // Without it, nginx buffers answers.
         (header::HeaderName::from_static("x-accel-buffering"), "no"),
     ];
     Ok((Extension(EndlessAnswer), headers, Body::from_stream(events)).into_response())
 }
 
-/// The last event of a stream whose credential is no longer good.
+/// Returns the last event of a stream whose credential has ended.
 fn end(why: CredentialEnd) -> Bytes {
     let problem = Problem::from(why);
     let data = serde_json::json!({ "code": problem.code(), "detail": problem.detail() });

@@ -1,8 +1,8 @@
-//! The HTTP API: every route on one page, by who calls it.
+//! The HTTP API: every route on one page, by its callers.
 //!
-//! Handlers parse, call the node, and shape the answer; what a route answers is above its handler.
-//! All errors are made in `error`, once. docs/API.md tells it to people, `/openapi.json` to
-//! programs.
+//! Handlers parse, call the node, and shape the answer; the attributes above a handler list its
+//! answers. All errors are made in one place, `error`. `docs/API.md` describes the API for people,
+//! and `/openapi.json` for programs.
 
 mod accept;
 mod admin;
@@ -62,10 +62,10 @@ pub use self::server::{BoundListener, serve};
 use crate::auth::Scope;
 use crate::node::Node;
 
-/// All routes, in groups by who may call them.
+/// Creates all routes, in groups by who may call them.
 ///
-/// A route is in a group, and what the group needs is checked in front of it: none can be there
-/// without. /openapi.json says it too.
+/// A route is in a group, and the group's requirement is checked in front of it, so that no route
+/// can lack it. /openapi.json lists the requirement too.
 pub fn router(node: Arc<Node>) -> Router {
     let (router, api) = OpenApiRouter::with_openapi(openapi::Api::openapi())
         .merge(strict(for_players()))
@@ -96,9 +96,9 @@ pub fn router(node: Arc<Node>) -> Router {
 
 type Routes = OpenApiRouter<Arc<Node>>;
 
-/// What players send. Their handlers ask for tokens, since only they know what a token must cover;
-/// many heartbeats at once ask for an operator key with the scope `beats` instead
-/// (`auth::allow_batch`).
+/// Creates the routes of players. Their handlers check tokens, since only they know what a token
+/// must cover. Many heartbeats at once need an operator key with the scope `beats` instead
+/// (`auth::require_batch_scope`).
 fn for_players() -> Routes {
     let routes = OpenApiRouter::new()
         .routes(routes!(beats::heartbeat))
@@ -112,14 +112,14 @@ fn for_players() -> Routes {
     ))
 }
 
-/// Counts as they change, of named stages for players, of all for operators: what is asked of whom
-/// depends on the stages (`auth::may_watch`).
+/// Creates the route of changing counts: of named stages for players, of all for operators. The
+/// needed credential depends on the stages (`auth::authorize_counts`).
 fn for_subscribers() -> Routes {
-    // `live` checks its query itself, since who may read the answer depends on it (`cors`).
+    // `live` checks its query itself, since the query decides who may read the answer (`cors`).
     openapi::secured(OpenApiRouter::new().routes(routes!(live::live)), openapi::VIEWER_TOKEN, None)
 }
 
-/// Scope `read`: counts, who watches, history, and what is counted about the node.
+/// Creates the routes of the scope `read`: counts, viewers, history, and the node's metrics.
 fn for_readers() -> Routes {
     OpenApiRouter::new()
         .routes(routes!(live::stats))
@@ -137,7 +137,7 @@ fn for_readers() -> Routes {
         .routes(routes!(ops::metrics))
 }
 
-/// Scope `stages`: stages' configuration.
+/// Creates the routes of the scope `stages`: stages' configuration.
 fn for_stage_admins() -> Routes {
     OpenApiRouter::new()
         .routes(routes!(stages::create))
@@ -145,26 +145,26 @@ fn for_stage_admins() -> Routes {
         .merge(both_forms(routes!(stages::delete)))
 }
 
-/// Scope `admin`: what is done by hand.
+/// Creates the routes of the scope `admin`: actions by hand.
 fn for_admins() -> Routes {
     OpenApiRouter::new().routes(routes!(admin::snapshot)).routes(routes!(admin::restore))
 }
 
-/// What is no secret, and so open to all: whether the node lives, in whichever API, and (in
-/// [`router`]) static pages.
+/// Creates the routes that are open to all, because they reveal no secret: liveness and readiness,
+/// in either API. The static pages are in [`router`].
 fn public() -> Routes {
     OpenApiRouter::new().routes(routes!(ops::healthz)).routes(routes!(ops::readyz))
 }
 
-/// Routes whose queries may have only the parameters that their description names. A guard goes
-/// around it, so that a call without a key learns nothing.
+/// Restricts the queries of routes to the parameters that their description names. A guard goes
+/// around this, so that a call without a key learns nothing.
 fn strict(routes: Routes) -> Routes {
     let known = Arc::new(RouteParameters::of(routes.get_openapi()));
     routes.route_layer(axum::middleware::from_fn_with_state(known, check_query))
 }
 
-/// Routes that need an operator key with a scope; where there are no keys, those of operators are
-/// for this machine (`direct`).
+/// Requires an operator key with a scope for these routes. On a node without keys, operators'
+/// routes are for this machine (`direct`).
 fn guarded(node: &Arc<Node>, scope: Scope, routes: Routes) -> Routes {
     let guard =
         axum::middleware::from_fn_with_state((node.clone(), scope), auth::require_scope_layer);

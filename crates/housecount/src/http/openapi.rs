@@ -14,7 +14,7 @@ use super::packed::PackedBody;
 use crate::auth::{Policy, Scope};
 use crate::node::Node;
 
-/// What isn't said at a handler.
+/// Parts of the document that no handler describes.
 #[derive(OpenApi)]
 #[openapi(
     info(
@@ -37,7 +37,7 @@ pub const VIEWER_TOKEN: &[&str] = &["viewerToken"];
 /// An operator's key, in either header.
 pub const OPERATOR_KEY: &[&str] = &["operatorKey", "apiKey"];
 
-/// What the schemes are.
+/// Descriptions of the security schemes.
 struct SecuritySchemes;
 
 impl Modify for SecuritySchemes {
@@ -59,7 +59,7 @@ impl Modify for SecuritySchemes {
     }
 }
 
-/// Says of every operation of these routes that one of these schemes is asked for, and of which
+/// Declares for every operation of these routes that it needs one of these schemes, with which
 /// scope.
 pub fn secured<S>(
     mut routes: OpenApiRouter<S>,
@@ -74,15 +74,15 @@ where
         let PathItem { get, post, patch, delete, .. } = path;
         for operation in [get, post, patch, delete].into_iter().flatten() {
             let each = schemes.iter().map(|name| SecurityRequirement::new(*name, scopes.clone()));
-            // Nothing is needed where it isn't switched on.
+            // No credential is needed where it is not switched on.
             operation.security = Some(each.chain([SecurityRequirement::default()]).collect());
         }
     }
     routes
 }
 
-/// The document. Every response must have a description; where a handler gives none, its status
-/// says it all.
+/// Returns the document. Every response must have a description; where a handler gives none, it is
+/// the name of the status.
 pub fn text(api: &utoipa::openapi::OpenApi, node: &Node) -> String {
     let mut api = serde_json::to_value(api).unwrap_or_default();
     let paths = api["paths"].as_object_mut().into_iter().flat_map(|paths| paths.values_mut());
@@ -105,15 +105,15 @@ pub fn text(api: &utoipa::openapi::OpenApi, node: &Node) -> String {
     serde_json::to_string_pretty(&api).unwrap_or_default()
 }
 
-/// Answers with the document. Answers share its text: a client that doesn't read would else hold a
-/// copy.
+/// Answers with the document. Answers share its text: otherwise each client that reads slowly would
+/// hold a copy.
 pub fn answer(api: &PackedBody, asked: &HeaderMap) -> Response {
     api.answer(asked, "application/json")
 }
 
-/// Whether this node looks at none of the credentials that a call names. Its clients are then
-/// generated without any: a generator takes a list that also allows a call without one for a list
-/// that demands one.
+/// Whether this node checks none of the credentials that a call names. Clients are then generated
+/// without any. A generator treats a list that also allows a call without a credential as one that
+/// demands a credential.
 fn asks_nothing(operation: &Value, node: &Node) -> bool {
     let is_token_off = node.auth.viewers.policy() == Policy::Off;
     let is_key_off = !node.auth.operators.is_on() && node.auth.viewers.policy() != Policy::Required;
@@ -159,7 +159,7 @@ fn rename_responses(value: &mut Value) {
     }
 }
 
-/// Public name of the answer that wraps a schema.
+/// Returns the public name of the answer that wraps a schema.
 fn response_name(name: &str) -> Option<String> {
     Some(format!("{}Response", name.strip_prefix(SUCCESS)?))
 }

@@ -1,4 +1,4 @@
-//! What keeps it running: health, readiness, metrics, and the counters around every request.
+//! Operations: health, readiness, metrics, and the counters around every request.
 
 use std::sync::Arc;
 
@@ -19,33 +19,33 @@ use crate::metrics::{MetricsFormat, PathLabel, RouteLabel};
 use crate::node::{Node, StartProgress};
 use crate::traced;
 
-/// Whether the process is alive: it answers.
+/// Shows whether the process is alive: it answers.
 #[utoipa::path(get, path = "/healthz", operation_id = "checkHealth", tag = "operations", responses((status = 200, body = String)))]
 pub async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// A node that may not be sent traffic: what it waits for, and how far its start is.
+/// A node that is not ready for traffic: what it waits for, and how far its start is.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = NotReady)]
 pub struct NotReadyBody {
     #[serde(flatten)]
     problem: ProblemBody,
-    /// How far the start is. Absent once the node has started: then a store is away, or the node
-    /// stops.
+    /// Progress of the start. Absent once the node has started: then a store is unavailable, or the
+    /// node stops.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false)]
     start: Option<StartBody>,
 }
 
-/// How far a start is.
+/// Progress of a start.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = StartProgress)]
 pub struct StartBody {
-    /// What it does: `starting`, `checkingColdTier`, `readingLog`, `readingRoster` or
+    /// Current step: `starting`, `checkingColdTier`, `readingLog`, `readingRoster` or
     /// `restoringProofs`.
     step: &'static str,
-    /// How much of the step is done, 0 to 99. Absent where that is not known.
+    /// Percentage of the step that is done, 0 to 99. Absent where that is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false)]
     percent: Option<u8>,
@@ -57,13 +57,15 @@ impl From<StartProgress> for StartBody {
     }
 }
 
-/// Whether the node may be sent traffic: the log is reachable, and has been read to its end.
+/// Shows whether the node is ready for traffic.
+///
+/// A ready node can reach the log, and has read it to its end.
 #[utoipa::path(get, path = "/readyz", operation_id = "checkReadiness", tag = "operations",
     responses((status = 200, body = String),
         (status = 503, description = "what it waits for", body = NotReadyBody,
             content_type = "application/problem+json")))]
 pub async fn readyz(State(node): State<Arc<Node>>) -> Response {
-    // Before the text, so that a start which ends meanwhile is not one without a reason.
+    // Read before the reason, so that a start which ends meanwhile still has one.
     let start = node.readiness.start().map(StartBody::from);
     let Some(waits_for) = node.not_ready_reason() else { return "ready\n".into_response() };
     let problem = Problem::unavailable("not_ready", waits_for);
@@ -71,9 +73,9 @@ pub async fn readyz(State(node): State<Arc<Node>>) -> Response {
     problem.response_of(&body)
 }
 
-/// Everything counted about this node, for Prometheus.
+/// Shows all metrics of this node, for Prometheus.
 ///
-/// In its text format 0.0.4, or in OpenMetrics 1.0.0 if `Accept` asks for
+/// The format is its text format 0.0.4, or OpenMetrics 1.0.0 if `Accept` asks for
 /// `application/openmetrics-text`.
 #[utoipa::path(get, path = "/metrics", operation_id = "showMetrics", tag = "operations",
     responses((status = 200, content(
@@ -89,7 +91,7 @@ pub async fn metrics(State(node): State<Arc<Node>>, headers: HeaderMap) -> Respo
     ([(header::CONTENT_TYPE, kind), (header::VARY, vary)], text).into_response()
 }
 
-/// Around every request: refuses broken percent-encoding, and counts what was answered.
+/// Refuses broken percent-encoding, and counts the answers. It is around every request.
 pub async fn count_requests(
     State(node): State<Arc<Node>>,
     request: Request<Body>,

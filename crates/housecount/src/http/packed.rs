@@ -1,5 +1,4 @@
-//! Bodies that never change: kept plain and in gzip, with a tag by which browsers ask for them
-//! again.
+//! Bodies that never change: kept plain and in gzip, with a tag that browsers check them by.
 
 use std::sync::OnceLock;
 
@@ -13,7 +12,7 @@ use super::gzip;
 /// Hexadecimal digits of the hash that names a file: 48 bits, and a node has ten files.
 const NAME_DIGITS: usize = 12;
 
-/// A body in both codings. It is packed at its first request in gzip.
+/// A body in both codings. Its first request in gzip compresses it.
 pub struct PackedBody {
     plain: Bytes,
     gzip: OnceLock<Bytes>,
@@ -21,7 +20,7 @@ pub struct PackedBody {
 }
 
 impl PackedBody {
-    /// A body that is not packed yet.
+    /// Creates a body that is not compressed yet.
     pub fn new(plain: impl Into<Bytes>) -> PackedBody {
         let plain = plain.into();
         let bytes = digest(&SHA256, &plain);
@@ -29,7 +28,7 @@ impl PackedBody {
         PackedBody { plain, gzip: OnceLock::new(), hash }
     }
 
-    /// Start of the hash of the body, for a name that no other body has.
+    /// Returns the start of the body's hash, for a name that no other body has.
     pub fn short_hash(&self) -> &str {
         self.hash.get(..NAME_DIGITS).unwrap_or_default()
     }

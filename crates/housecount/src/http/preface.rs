@@ -1,10 +1,10 @@
-//! Which version of HTTP a plain connection speaks, by its first bytes.
+//! Detection of the HTTP version of a plain connection, by its first bytes.
 //!
-//! A client of HTTP/2 by prior knowledge (RFC 9113, 3.3) begins with 24 fixed bytes; balancers that
-//! speak it to their servers do so. The bytes are looked at and left in the socket, so that a
-//! connection of HTTP/1 costs one more call of the system and nothing for its requests. Only where
-//! some, but not all, of the 24 bytes have come are they taken out, and given back in front of what
-//! follows.
+//! A client of HTTP/2 by prior knowledge (RFC 9113, 3.3) begins with 24 fixed bytes. Balancers that
+//! use HTTP/2 to their servers do so. The bytes are peeked at and left in the socket. So a
+//! connection of HTTP/1 costs one more system call, and its requests cost nothing more. Where only
+//! some of the 24 bytes have come, they are read from the socket, and put in front of the bytes
+//! that follow.
 
 use std::io;
 use std::pin::Pin;
@@ -19,7 +19,7 @@ use tokio::time::timeout;
 
 use super::stream::MaybeTlsStream;
 
-/// What a client of HTTP/2 sends first (RFC 9113, 3.4).
+/// First bytes of a client of HTTP/2 (RFC 9113, 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// A version of HTTP.
@@ -31,9 +31,9 @@ pub enum Version {
     Http2,
 }
 
-/// Waits for a connection's first bytes and returns the version they mean. `first_within`: how long
-/// none may come; once some have, the rest of a preface gets the time of a request's headers.
-/// `None`: the client has closed, was too slow, or the node stops.
+/// Waits for a connection's first bytes and returns the version that they mean. `first_within` is
+/// the time for the first byte. Once some bytes have come, the rest of a preface has the time of a
+/// request's headers. Returns `None` if the client has closed or was too slow, or the node stops.
 pub async fn detect(
     socket: TcpStream,
     first_within: Duration,
@@ -80,11 +80,11 @@ async fn read_preface(mut socket: TcpStream) -> io::Result<(MaybeTlsStream, Vers
     Ok((MaybeTlsStream::Begun(Box::new(BegunSocket { begun, given: 0, socket })), version))
 }
 
-/// A socket some of whose bytes were read already: they are read again first.
+/// A socket of which some bytes were read already: reads return these first.
 #[derive(Debug)]
 pub struct BegunSocket {
     begun: Vec<u8>,
-    /// Number of them that were read again.
+    /// Number of these bytes that were returned.
     given: usize,
     socket: TcpStream,
 }
@@ -151,7 +151,7 @@ mod tests {
 
     type Detected = Option<(MaybeTlsStream, Version)>;
 
-    /// A client's connection, and what is detected on it.
+    /// Returns a client's connection, and the detection on it.
     async fn connection() -> (TcpStream, JoinHandle<Detected>, watch::Sender<bool>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
@@ -161,8 +161,7 @@ mod tests {
         (client, tokio::spawn(detect(socket, FIRST, stopped)), stop)
     }
 
-    /// Whatever the bytes are and in whatever pieces they come, the version's parser reads all of
-    /// them.
+    /// The version's parser reads all bytes, whatever they are and in whatever pieces they come.
     #[tokio::test]
     async fn a_version_is_known_by_the_first_bytes_and_none_is_lost() {
         let h2 = [PREFACE.as_slice(), b"\0\0\0\x04\0\0\0\0\0"].concat();
@@ -177,7 +176,7 @@ mod tests {
                 let (mut client, detected, _stop) = connection().await;
                 let cut = cut.min(sent.len());
                 client.write_all(&sent[..cut]).await.unwrap();
-                // The other side may look before the rest comes, or after: both must do.
+                // The other side may read before the rest comes, or after; both must work.
                 tokio::task::yield_now().await;
                 client.write_all(&sent[cut..]).await.unwrap();
                 client.shutdown().await.unwrap();
@@ -223,7 +222,7 @@ mod tests {
 
         let (mut partial, mut detected, _stop) = connection().await;
         partial.write_all(&PREFACE[..23]).await.unwrap();
-        // Paused time only moves while nothing else can: the bytes have come by then.
+        // Paused time moves only while nothing else can, so the bytes have come by then.
         let begun = Instant::now();
         assert!((&mut detected).await.unwrap().is_none());
         assert_eq!(begun.elapsed().as_millis() as u64, HEADER_READ_MS_MAX);

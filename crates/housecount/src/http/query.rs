@@ -1,8 +1,8 @@
 //! Query parameters of `/v1`: a parameter that a route does not know is refused, never ignored.
 //!
-//! What a route knows is read from its description in `/openapi.json`, so that the document and the
-//! behaviour cannot differ. The routes of the direct path (`front`) are not described there alone,
-//! and name theirs in a constant.
+//! The parameters of a route are read from its description in `/openapi.json`, so that the document
+//! and the behaviour cannot differ. Upgrades of `/v1/ws` (`fast_path`) and `/v1/live` (`live`) are
+//! checked outside of that. Their parameters are in constants.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -26,18 +26,18 @@ use crate::nearest::nearest;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parameter {
     name: Cow<'static, str>,
-    /// Whether it may be given more than once.
+    /// Whether the parameter may be given more than once.
     is_repeatable: bool,
 }
 
 impl Parameter {
-    /// A parameter that is given at most once.
+    /// Creates a parameter that may be given at most once.
     #[must_use]
     pub const fn once(name: &'static str) -> Parameter {
         Parameter { name: Cow::Borrowed(name), is_repeatable: false }
     }
 
-    /// A parameter that may be repeated.
+    /// Creates a parameter that may be repeated.
     #[must_use]
     pub const fn repeatable(name: &'static str) -> Parameter {
         Parameter { name: Cow::Borrowed(name), is_repeatable: true }
@@ -49,7 +49,7 @@ impl Parameter {
 pub struct RouteParameters(HashMap<(String, Method), Vec<Parameter>>);
 
 impl RouteParameters {
-    /// Those that a document describes, of its paths under `/v1`.
+    /// Returns the parameters that a document describes, of its paths under `/v1`.
     #[must_use]
     pub fn of(api: &OpenApi) -> RouteParameters {
         let mut known = HashMap::new();
@@ -74,7 +74,7 @@ impl RouteParameters {
 fn parameters(operation: &Operation) -> Vec<Parameter> {
     let described = operation.parameters.iter().flatten().filter_map(|parameter| match parameter {
         RefOr::T(parameter) => Some(parameter),
-        // None of ours is described elsewhere.
+        // No parameter of this API is described elsewhere.
         RefOr::Ref(_) => None,
     });
     let in_query = described.filter(|parameter| parameter.parameter_in == ParameterIn::Query);
@@ -85,10 +85,10 @@ fn parameters(operation: &Operation) -> Vec<Parameter> {
     known.collect()
 }
 
-/// Middleware around routes of `/v1`: checks the query before the handler reads it.
+/// Checks the query before the handler reads it. This is middleware around routes of `/v1`.
 ///
 /// # Errors
-/// As [`check`].
+/// Returns the errors of [`check`].
 pub async fn check_query(
     State(known): State<Arc<RouteParameters>>,
     path: MatchedPath,
@@ -108,7 +108,7 @@ pub async fn check_query(
 /// encoded.
 ///
 /// # Errors
-/// 400 `invalid_query` that names the parameter, and the nearest known one.
+/// Returns a 400 `Problem` `invalid_query` that names the parameter, and the nearest known one.
 pub fn check(query: &str, known: &[Parameter]) -> Result<(), Problem> {
     if let Some(at) = broken_escape(query) {
         return Err(bad_query(format!("the query's percent-encoding is broken at byte {at}")));
@@ -140,10 +140,10 @@ fn unknown(name: &str, known: &[Parameter]) -> Problem {
     bad_query(format!("`{shown}` is not a query parameter of this call: {hint}"))
 }
 
-/// The names and values of a query, decoded.
+/// Returns the names and values of a query, decoded.
 ///
 /// # Errors
-/// Each pair that is not UTF-8 is 400.
+/// Returns a 400 `Problem` for each pair that is not UTF-8.
 pub fn pairs(query: &str) -> impl Iterator<Item = Result<(Cow<'_, str>, Cow<'_, str>), Problem>> {
     query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));

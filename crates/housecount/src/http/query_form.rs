@@ -1,9 +1,9 @@
-//! The second form of a route that names a stage or viewer in its path: the same call with it in
-//! the query.
+//! Second form of a route that names a stage or viewer in its path. It is the same call with the id
+//! in the query.
 //!
 //! Proxies decode `%2F`, so an ARN in a path may arrive as two segments. A query arrives as it was
-//! sent. Handlers read either form (`extract::StageParam`, `ViewerParam`), and the description of
-//! one form is made from that of the other.
+//! sent. Handlers read either form (`extract::StageParam`, `ViewerParam`). The description of one
+//! form is made from that of the other.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use super::Routes;
 use crate::node::Node;
 
-/// How routes begin that have a second form, and how that begins.
+/// Prefixes of the routes that have a second form, with the prefix of that form.
 const FORMS: [(&str, &str); 2] =
     [("/v1/stages/{stage}", "/v1/stage"), ("/v1/viewers/{viewer}", "/v1/viewer")];
 
@@ -26,7 +26,7 @@ pub fn path_by_query(path: &str) -> Option<String> {
     FORMS.iter().find_map(by_query)
 }
 
-/// A route in both forms, over the same handlers.
+/// Makes a route in both forms, over the same handlers.
 pub fn both_forms((schemas, paths, methods): UtoipaMethodRouter<Arc<Node>>) -> Routes {
     let mut by_query = paths.clone();
     by_query.paths =

@@ -1,6 +1,9 @@
-//! Connections: accepted up to a bound (`accept`), handed to a worker (`balancer`), served there by
-//! hyper's HTTP/1 (`connection`) or HTTP/2 (`h2`), and ended with care when the node stops. Over
-//! TLS the client says which in the handshake, else by its first bytes (`preface`).
+//! The HTTP server: accepts connections, serves each on a worker, and drains them when the node
+//! stops.
+//!
+//! Connections are accepted up to a bound (`accept`), and handed to a worker (`balancer`). There
+//! hyper's HTTP/1 (`connection`) or HTTP/2 (`h2`) serves them. Over TLS the client names the
+//! version in the handshake. Otherwise the first bytes show it (`preface`).
 
 use std::io;
 use std::net::SocketAddr;
@@ -30,25 +33,25 @@ use crate::node::Node;
 use crate::tls::{Tls, TlsFiles};
 use crate::workers::Workers;
 
-/// How long open requests are waited for when the node stops.
+/// Time for open requests to finish when the node stops.
 const DRAIN: Duration = Duration::from_secs(6);
-/// After a failed accept (no file descriptors left): long enough for some to be given back.
+/// Pause after a failed accept (no file descriptors left), in which some may be released.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// A port that is ours.
+/// A bound port.
 #[derive(Debug)]
 pub struct BoundListener {
     listener: Listener,
-    /// Its address; the port is a real one, also if 0 was asked for.
+    /// Address of the port, which is the real one also if 0 was asked for.
     pub address: SocketAddr,
     tls: Option<Arc<Tls>>,
 }
 
 impl BoundListener {
-    /// Takes the port.
+    /// Binds the port.
     ///
     /// # Errors
-    /// One line that names the address.
+    /// Returns one line that names the address.
     pub async fn bind(listen: &str) -> Result<BoundListener, String> {
         let failed = |e: io::Error| match e.kind() {
             io::ErrorKind::AddrInUse => {
@@ -64,16 +67,16 @@ impl BoundListener {
         Ok(BoundListener { listener, address, tls: None })
     }
 
-    /// Speaks TLS only, if there are files to do it with.
+    /// Serves TLS only, if there are files for it.
     ///
     /// # Errors
-    /// One line that names the file that can't be used.
+    /// Returns one line that names the unusable file.
     pub fn with_tls(self, files: Option<TlsFiles>) -> Result<BoundListener, String> {
         let tls = files.map(Tls::load).transpose()?.map(Arc::new);
         Ok(BoundListener { tls, ..self })
     }
 
-    /// What its addresses begin with.
+    /// Returns the scheme of its URLs.
     #[must_use]
     pub fn scheme(&self) -> &'static str {
         if self.tls.is_some() { "https" } else { "http" }
@@ -92,7 +95,7 @@ pub async fn serve(
     HttpServer { front, addresses, metrics, workers, stop }.run(bound).await
 }
 
-/// What serves connections, where, and until when.
+/// State of the server that serves connections until the node stops.
 struct HttpServer {
     front: FastPath,
     addresses: Arc<AddressConnections>,
@@ -101,18 +104,18 @@ struct HttpServer {
     stop: watch::Receiver<bool>,
 }
 
-/// A connection to serve, and what it holds.
+/// A connection to serve, with its context.
 type HttpConnection = (std::net::TcpStream, Arc<ConnectionContext<FastPath>>);
 
-/// A connection that was let in, and the worker that is to serve it.
+/// An admitted connection, and the worker that will serve it.
 struct Arrival {
     worker: Handle,
     connection: HttpConnection,
 }
 
 impl HttpServer {
-    /// Counts a connection and gives it its place. `None`, and it is closed, if its address has too
-    /// many.
+    /// Counts a connection and assigns it to a worker. Returns `None` if its address has too many;
+    /// the connection is then closed.
     fn admit(
         &self,
         accepted: AcceptedSocket,
@@ -120,7 +123,7 @@ impl HttpServer {
     ) -> Option<Arrival> {
         let AcceptedSocket { stream, peer, permit } = accepted;
         let Ok(counted) = self.addresses.open(peer.ip()) else {
-            // Closed unanswered: before a handshake nothing can be said over TLS.
+            // Closed without an answer: before a TLS handshake, the node cannot send one.
             self.metrics.connections_refused.inc();
             return None;
         };
@@ -156,7 +159,7 @@ impl HttpServer {
                 Ok(group) => group,
                 Err(error) => {
                     self.metrics.accept_failures.inc();
-                    // Once an outage is enough.
+                    // One line per outage is enough.
                     if !std::mem::replace(&mut is_failing, true) {
                         tracing::warn!(%error, "connections can't be accepted; trying again");
                     }
@@ -168,14 +171,14 @@ impl HttpServer {
             let arrivals = group.into_iter().filter_map(|accepted| self.admit(accepted, &balancer));
             for (worker, connections) in by_worker(arrivals) {
                 let (stop, tls) = (self.stop.clone(), tls.clone());
-                // A worker is woken once for all of them.
+                // The worker is woken once for all of them.
                 worker.spawn(async move {
                     for (stream, context) in connections {
                         tokio::spawn(serve_one(stream, context, tls.clone(), stop.clone()));
                     }
                 });
             }
-            // More may wait: tasks that are ready go first.
+            // More may wait; tasks that are ready go first.
             yield_now().await;
         }
         drop(bound);
@@ -188,7 +191,7 @@ impl HttpServer {
     }
 }
 
-/// Connections with their guests, by the worker that is to serve them.
+/// Groups connections by the worker that will serve them.
 fn by_worker(arrivals: impl Iterator<Item = Arrival>) -> Vec<(Handle, Vec<HttpConnection>)> {
     let mut groups: Vec<(Handle, Vec<HttpConnection>)> = Vec::new();
     for Arrival { worker, connection } in arrivals {
@@ -229,8 +232,8 @@ async fn serve_one(
     }
 }
 
-/// The same over TLS. The handshake is the worker's: the task that accepts connections doesn't wait
-/// for it.
+/// Serves a connection over TLS. The handshake is done on the worker, so the accepting task does
+/// not wait for it.
 async fn serve_secured(
     tls: &Tls,
     stream: TcpStream,

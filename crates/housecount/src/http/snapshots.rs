@@ -12,7 +12,7 @@ use super::error::{Problem, ProblemBody};
 use super::extract::{StageParam, ValidQuery, closed_range};
 use crate::node::Node;
 
-/// A range of time.
+/// Parameters of a range of time.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct RangeQuery {
@@ -26,15 +26,15 @@ pub struct RangeQuery {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Snapshot)]
 pub struct SnapshotBody {
-    /// Unix ms.
+    /// Time of the snapshot, Unix ms.
     timestamp: u64,
     /// Distinct online viewers.
     viewers: u64,
     /// Online sessions.
     sessions: u64,
-    /// The most viewers at once until then.
+    /// Largest number of viewers at once until then.
     peak: u64,
-    /// Whether it was bridged and not counted.
+    /// Whether the count was bridged from an earlier one.
     recovering: bool,
 }
 
@@ -45,14 +45,14 @@ pub struct SnapshotBody {
 pub struct SnapshotsBody {
     /// The stage.
     stage: String,
-    /// In the order of time, at most 1,000.
+    /// Snapshots in order of time, at most 1,000.
     snapshots: Vec<SnapshotBody>,
-    /// Where to go on (`from`) if there are more.
+    /// Value of `from` for the next page, if there are more.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_from: Option<u64>,
 }
 
-/// A stage's snapshots.
+/// Lists a stage's snapshots.
 #[utoipa::path(get, path = "/v1/stages/{stage}/snapshots", operation_id = "listStageSnapshots", tag = "operators",
     params(("stage" = String, Path, description = "percent-encoded"), RangeQuery),
     responses((status = 200, body = SnapshotsBody),

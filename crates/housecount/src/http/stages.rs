@@ -1,4 +1,4 @@
-//! Stages: what operators say about them, and their counts.
+//! Stages: their configuration by operators, and their counts.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,32 +25,32 @@ use crate::hub::WithStatus;
 use crate::node::Node;
 use crate::stages::change::{ChangeError, ChangedStage};
 
-/// A stage: what is configured about it, and who watches it.
+/// A stage, with its configuration and its count.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Stage)]
 #[serde(rename_all = "camelCase")]
 pub struct StageBody {
-    /// Its id.
+    /// Id of the stage.
     stage: String,
     /// Whether an operator has configured it.
     configured: bool,
-    /// What people call it.
+    /// Name for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<String>,
-    /// Who pays for it.
+    /// Customer who pays for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     customer: Option<String>,
-    /// Whatever else was said.
+    /// Further properties, by key.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     tags: BTreeMap<String, String>,
-    /// When it was configured, Unix ms.
+    /// Time when it was configured, Unix ms.
     #[serde(skip_serializing_if = "Option::is_none")]
     created_at: Option<u64>,
     /// Distinct online viewers.
     viewers: u64,
     /// Online sessions.
     sessions: u64,
-    /// The most viewers at once, as far as is known.
+    /// Largest number of viewers at once, as far as is known.
     peak: u64,
 }
 
@@ -74,30 +74,30 @@ impl StageBody {
     }
 }
 
-/// A stage with its standing.
+/// A stage with the status of its count.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = StageResponse)]
 #[serde(rename_all = "camelCase")]
 pub struct StageResponse {
     #[serde(flatten)]
     stage: StageBody,
-    /// False while the cold tier is away and has not been asked about this stage before: the count
-    /// is right.
+    /// False while the cold tier is unavailable and this node has not cached the configuration. The
+    /// count is still right.
     configuration_known: bool,
     #[serde(flatten)]
     standing: CountStatusBody,
 }
 
-/// A stage after its configuration was made or changed.
+/// A stage after its configuration was created or changed.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = StageChangeResponse)]
 #[serde(rename_all = "camelCase")]
 pub struct StageChangeAnswer {
     #[serde(flatten)]
     stage: StageResponse,
-    /// First moment of watch time that it applies to, Unix ms: the start of this window of the
-    /// ledger, or of the first one that is not committed. Time before keeps the configuration that
-    /// it had.
+    /// First moment of watch time that the configuration applies to, Unix ms. This is the start of
+    /// the current window of the ledger, or of the first one that is not committed. Watch time
+    /// before it keeps its configuration.
     effective_from: u64,
 }
 
@@ -106,10 +106,10 @@ pub struct StageChangeAnswer {
 #[schema(as = StageDeletionResponse)]
 #[serde(rename_all = "camelCase")]
 pub struct StageDeletedAnswer {
-    /// Its id.
+    /// Id of the stage.
     stage: String,
-    /// First moment of watch time without a configuration, Unix ms: the end of this window of the
-    /// ledger. Time before keeps the configuration that it had.
+    /// First moment of watch time without a configuration, Unix ms: the end of the current window
+    /// of the ledger. Watch time before it keeps its configuration.
     effective_from: u64,
 }
 
@@ -118,53 +118,53 @@ pub struct StageDeletedAnswer {
 #[schema(as = StagesResponse)]
 #[serde(rename_all = "camelCase")]
 pub struct StagesBody {
-    /// Sorted by id.
+    /// Stages, sorted by id.
     stages: Vec<StageBody>,
-    /// To be given back for the next page; missing on the last one.
+    /// Value to send for the next page; missing on the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     cursor: Option<String>,
-    /// False while the cold tier is away: the counts are right, but names and stages that are only
-    /// configured are missing.
+    /// False while the cold tier is unavailable. The counts are right, but names are missing, and
+    /// so are stages that are only configured.
     configuration_known: bool,
     #[serde(flatten)]
     standing: CountStatusBody,
 }
 
-/// What an operator says about a stage.
+/// Configuration of a new stage.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = CreateStageRequest)]
 pub struct NewStageBody {
-    /// Its id: 1-256 bytes of printable ASCII without spaces.
+    /// Id: 1-256 bytes of printable ASCII without spaces.
     #[schema(min_length = 1, max_length = 256, pattern = "^[!-~]+$")]
     stage: String,
-    /// What people call it: at most 256 bytes.
+    /// Name for people: at most 256 bytes.
     name: Option<String>,
-    /// Who pays for it: at most 256 bytes.
+    /// Customer who pays for it: at most 256 bytes.
     customer: Option<String>,
-    /// At most 50; keys of 128 and values of 256 bytes.
+    /// Further properties: at most 50, with keys of 128 and values of 256 bytes.
     tags: Option<BTreeMap<String, String>>,
 }
 
-/// What is to change. What is missing stays; null removes.
+/// Change of a configuration. A missing field stays; null removes it.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[schema(as = ChangeStageRequest)]
 #[serde(default)]
 pub struct StagePatchBody {
-    /// What people call it.
+    /// Name for people.
     #[serde(deserialize_with = "double_option")]
     #[schema(value_type = Option<String>)]
     name: Option<Option<String>>,
-    /// Who pays for it.
+    /// Customer who pays for it.
     #[serde(deserialize_with = "double_option")]
     #[schema(value_type = Option<String>)]
     customer: Option<Option<String>>,
-    /// Tag by tag: null removes one; null for all of it removes them all.
+    /// Changes by key: null as a value removes that tag, and null for the whole field removes all.
     #[serde(deserialize_with = "double_option")]
     #[schema(value_type = Option<BTreeMap<String, Option<String>>>)]
     tags: Option<Option<BTreeMap<String, Option<String>>>>,
 }
 
-/// `null` is something else than nothing.
+/// Distinguishes `null` from a missing field.
 fn double_option<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
 where
     D: Deserializer<'de>,
@@ -222,12 +222,12 @@ fn refused(stage: &StageId, error: ChangeError) -> Problem {
     }
 }
 
-/// The log's time, by which changes apply.
+/// Returns the log's time, from which changes take effect.
 fn now(node: &Node) -> Result<UnixMs, Problem> {
     Ok(node.clock.now().ok_or(crate::ingest::IngestError::Starting)?)
 }
 
-/// All stages that are configured or watched, each with its count and peak.
+/// Lists all stages that are configured or watched, with count and peak.
 #[utoipa::path(get, path = "/v1/stages", operation_id = "listStages", tag = "operators", params(PageQuery),
     responses((status = 200, body = StagesBody),
         (status = 400, body = ProblemBody, content_type = "application/problem+json")))]
@@ -237,7 +237,8 @@ pub async fn list(
 ) -> Result<Json<StagesBody>, Problem> {
     let limit = page.limit()?;
     let after = page.after(StageId::check)?;
-    // Counts don't depend on the cold tier: while it is away they come without what is configured.
+    // Counts do not depend on the cold tier. While it is unavailable, they come without
+    // configurations.
     let (configured, configuration_known) = match node.stages.list(after, limit + 1).await {
         Ok(configured) => (configured, true),
         Err(error) => {
@@ -264,7 +265,7 @@ pub async fn list(
     Ok(Json(StagesBody { stages, cursor, configuration_known, standing: standing.into() }))
 }
 
-/// Configure a stage. A stage needs no configuration to be watched.
+/// Configures a stage. A stage needs no configuration to be watched.
 #[utoipa::path(post, path = "/v1/stages", operation_id = "createStage", tag = "operators", request_body = NewStageBody,
     responses((status = 201, body = StageChangeAnswer),
         (status = 400, body = ProblemBody, content_type = "application/problem+json"),
@@ -309,7 +310,7 @@ fn answer(node: &Node, stage: &StageId, config: Option<StageConfig>) -> StageRes
     StageResponse { stage, configuration_known: true, standing: standing.into() }
 }
 
-/// A stage's configuration and count.
+/// Shows a stage's configuration and count.
 #[utoipa::path(get, path = "/v1/stages/{stage}", operation_id = "showStage", tag = "operators",
     params(("stage" = String, Path, description = "percent-encoded")),
     responses((status = 200, body = StageResponse),
@@ -324,14 +325,14 @@ pub async fn show(
     let is_watched = found.stage.peak > 0;
     match node.stages.look_up(&stage).await {
         Ok(config) => found = answer(&node, &stage, config),
-        // Counts don't depend on the cold tier.
+        // Counts do not depend on the cold tier.
         Err(_) if is_watched => found.configuration_known = false,
         Err(error) => return Err(error.into()),
     }
     if found.stage.peak > 0 {
         return Ok(Json(found));
     }
-    // Nobody has been here for a while: its last snapshot remembers.
+    // The stage had no viewers for a while, so its last snapshot has the peak.
     let now = node.clock.now().unwrap_or_default();
     match node.stages.last_snapshot(&stage, now).await? {
         Some(last) => found.stage.peak = last.peak,
@@ -341,8 +342,9 @@ pub async fn show(
     Ok(Json(found))
 }
 
-/// Change a stage's configuration: what is missing stays, null removes. Committed watch time keeps
-/// what it had.
+/// Changes a stage's configuration.
+///
+/// A missing field stays; null removes it. Committed watch time keeps its configuration.
 #[utoipa::path(patch, path = "/v1/stages/{stage}", operation_id = "changeStage", tag = "operators", request_body = StagePatchBody,
     params(("stage" = String, Path, description = "percent-encoded")),
     responses((status = 200, body = StageChangeAnswer),
@@ -362,7 +364,7 @@ pub async fn change(
     Ok(Json(change_answer(&node, &stage, changed.map_err(|error| refused(&stage, error))?)))
 }
 
-/// Delete a stage's configuration. Its history stays, with the configuration that it had.
+/// Deletes a stage's configuration. Its history keeps the configuration that it had.
 #[utoipa::path(delete, path = "/v1/stages/{stage}", operation_id = "deleteStage", tag = "operators",
     params(("stage" = String, Path, description = "percent-encoded")),
     responses((status = 200, body = StageDeletedAnswer),

@@ -1,18 +1,21 @@
-//! A connection that waits long for a request to begin, and not long for its headers to end, and
-//! that ends an endless answer with its client.
+//! Timeouts of a connection: long until a request begins, short until its headers end. An endless
+//! answer ends with its client.
 //!
-//! Players beat every 30 s on connections that must stay open in between, while whoever sends
-//! headers byte by byte should be let go soon. hyper has one time for both, and sets a timer anew
-//! at each request; this wrapper has two, and one timer a connection. It is moved only when it goes
-//! off too early or would go off too late, so a request that comes in one piece moves none.
+//! Players beat every 30 s on connections that must stay open in between. A client that sends
+//! headers byte by byte must be disconnected soon. hyper has one time for both, and sets a timer at
+//! each request. This wrapper has two times, and one timer per connection. The timer is moved only
+//! when it fires too early or would fire too late. So a request that comes in one piece moves no
+//! timer.
 //!
 //! # A client that closes while it is answered
-//! A client that has shut down its sending side may still read, and gets its answer: hyper doesn't
-//! look at what comes meanwhile. But an endless answer (`/v1/live`) would go on until a write
+//! A client that has shut down its sending side may still read, and gets its answer: hyper does not
+//! read what comes meanwhile. But an endless answer (`/v1/live`) would continue until a write
 //! fails, and a quiet stage writes once in 15 s. So this wrapper reads ahead while one is sent, and
-//! ends the connection when its client has closed. That ends a client's stream too that closed its
-//! sending side only: until something is written nothing tells the two apart, and no browser,
-//! EventSource, fetch or curl closes one side. Go's net/http, Node.js and nginx do the same.
+//! ends the connection when its client has closed.
+//!
+//! This also ends the stream of a client that closed its sending side only. Until a write, nothing
+//! distinguishes the two, and no browser, EventSource, fetch or curl closes one side. Go's
+//! net/http, Node.js and nginx do the same.
 
 use std::io;
 use std::pin::Pin;
@@ -38,8 +41,8 @@ pub struct TimeoutStream<S> {
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-/// Whether a request is under way: its headers are complete, and what follows is the body's and the
-/// handler's time. Whoever parses them says so.
+/// Whether a request is in flight. Its headers are then complete, and the time that follows is that
+/// of its body and handler. The HTTP library's service sets this.
 #[derive(Clone, Debug, Default)]
 pub struct RequestInFlight(Arc<Flags>);
 
@@ -51,40 +54,40 @@ struct Flags {
 }
 
 impl RequestInFlight {
-    /// One is, until some of its answer is sent.
+    /// Records that a request is in flight, until some of its answer is sent.
     pub fn set(&self) {
         self.0.is_on.store(true, Ordering::Relaxed);
         self.0.is_endless.store(false, Ordering::Relaxed);
     }
 
-    /// Whether one is.
+    /// Whether a request is in flight.
     pub fn get(&self) -> bool {
         self.0.is_on.load(Ordering::Relaxed)
     }
 
-    /// Its answer lasts until its client goes.
+    /// Records that its answer lasts until its client disconnects.
     pub fn set_endless(&self) {
         self.0.is_endless.store(true, Ordering::Relaxed);
     }
 }
 
-/// Marks a response whose body lasts until its client goes.
+/// Marks a response whose body lasts until its client disconnects.
 #[derive(Clone, Copy, Debug)]
 pub struct EndlessAnswer;
 
 #[derive(Debug)]
 enum TimeoutState {
-    /// No request has begun. Since when that has been waited for.
+    /// No request has begun. `since` is the start of the wait for one.
     Idle { since: Option<Instant> },
-    /// A request has begun, and its headers are coming in unless it is under way.
+    /// A request has begun, and its headers are coming in unless it is in flight.
     ReadingHeaders { since: Option<Instant> },
-    /// The client takes nothing more of the answer. Since when that has been waited for.
+    /// The client reads no more of the answer. `since` is the start of the wait for it.
     WriteStalled { since: Option<Instant> },
 }
 
 impl<S> TimeoutStream<S> {
-    /// Wraps a connection whose requests' headers must end within one time, and begin within
-    /// another.
+    /// Wraps a connection. The headers of a request must end within `headers_within`. A request
+    /// must begin within `request_within`.
     pub fn new(inner: S, headers_within: Duration, request_within: Duration) -> TimeoutStream<S> {
         let (state, under_way) = (TimeoutState::Idle { since: None }, RequestInFlight::default());
         TimeoutStream {
@@ -98,17 +101,17 @@ impl<S> TimeoutStream<S> {
         }
     }
 
-    /// To be told when headers are complete.
+    /// Returns the flag that the service sets when headers are complete.
     pub fn under_way(&self) -> RequestInFlight {
         self.under_way.clone()
     }
 
-    /// The connection itself, and bytes of it that were read already.
+    /// Returns the connection itself, and bytes of it that were read already.
     pub fn into_parts(self) -> (S, Vec<u8>) {
         (self.inner, self.ahead)
     }
 
-    /// What became of a write: the answer goes on, or waits for the client, but not for ever.
+    /// Records the result of a write: the answer continues, or waits for the client within a bound.
     fn note_write(
         &mut self,
         cx: &mut Context<'_>,
@@ -126,7 +129,7 @@ impl<S> TimeoutStream<S> {
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the answer was not read")))
     }
 
-    /// Ready once what is waited for should have come.
+    /// Ready once the current wait has lasted too long.
     fn poll_timeout(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let (since, within) = match &mut self.state {
             TimeoutState::WriteStalled { since } => {
@@ -152,9 +155,8 @@ impl<S> TimeoutStream<S> {
 }
 
 impl<S: AsyncRead + Unpin> TimeoutStream<S> {
-    /// Fails once the client of an endless answer has closed. Looks as far ahead as
-    /// [`READ_AHEAD_BYTES_MAX`]: a client that sends more is noticed as before, by a write that
-    /// fails.
+    /// Fails once the client of an endless answer has closed. Reads ahead up to
+    /// [`READ_AHEAD_BYTES_MAX`]. If a client sends more, only a failed write shows its close.
     fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         if !self.under_way.0.is_endless.load(Ordering::Relaxed) {
             return Poll::Pending;
@@ -220,8 +222,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TimeoutStream<S> {
         this.note_write(cx, written)
     }
 
-    /// hyper flushes at each turn, whether it has written something or not: here it is noticed that
-    /// the client has closed.
+    /// Also detects that the client has closed. hyper flushes at each turn, whether or not it has
+    /// written.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if let Poll::Ready(error) = this.poll_closed(cx) {
@@ -279,8 +281,7 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 
-    /// The timer that was set for the first wait goes off in the middle of the last one, and is
-    /// moved.
+    /// The timer that was set for the first wait fires in the middle of the last one, and is moved.
     #[tokio::test(start_paused = true)]
     async fn a_connection_is_idle_from_its_last_answer_on() {
         let (mut client, server) = duplex(1_024);
@@ -302,7 +303,7 @@ mod tests {
         assert_eq!(answered.elapsed().as_secs(), 75);
     }
 
-    /// Nothing is written meanwhile, and time stands still: it is the close that ends it.
+    /// Nothing is written meanwhile, and time stands still, so only the close can end the answer.
     #[tokio::test(start_paused = true)]
     async fn an_endless_answer_ends_with_its_client_and_another_one_does_not() {
         for is_endless in [false, true] {
@@ -354,7 +355,7 @@ mod tests {
         let mut server =
             TimeoutStream::new(server, Duration::from_secs(10), Duration::from_secs(75));
         let half = Duration::from_millis(ANSWER_READ_MS_MAX / 2);
-        // Slowly is slow, and not for nothing.
+        // A slow client is not an idle one.
         for _ in 0..5 {
             assert!(tokio::time::timeout(half, server.write_all(&[7; 65])).await.is_err());
             client.read_exact(&mut [0; 64]).await.unwrap();

@@ -1,8 +1,8 @@
-//! Bodies that a handler left unread: read to their end before the answer, or the answer says that
-//! the connection ends.
+//! Bodies that a handler left unread: read to their end before the answer. Otherwise the answer
+//! announces that the connection ends.
 //!
-//! A server that answers and closes while its client still sends makes the client's next write
-//! fail, and many clients then never read the answer. Nothing that is read here is kept.
+//! If a server answers and closes while its client still sends, the client's next write fails. Many
+//! clients then never read the answer. The bytes that are read here are discarded.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,17 +16,17 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, SizeHint};
 use parking_lot::Mutex;
 
-/// What must be known of a request to end it after its headers are gone.
+/// Properties of a request that are needed to end it after its headers are gone.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestEnd {
-    /// The client sends its body only once it is told to, and then must not be told.
+    /// The client sends its body only after `100 Continue`, which it must not get any more.
     awaits_continue: bool,
     /// Other versions have no header that ends a connection.
     is_http1: bool,
 }
 
 impl RequestEnd {
-    /// Of a request whose body was not touched.
+    /// Creates the end of a request whose body was not read.
     pub fn of(version: Version, headers: &HeaderMap) -> RequestEnd {
         RequestEnd {
             awaits_continue: headers.contains_key(header::EXPECT),
@@ -34,12 +34,13 @@ impl RequestEnd {
         }
     }
 
-    /// Of a request whose body was asked for: a client that awaited that has been told.
+    /// Creates the end of a request whose body was polled. A client that awaits `100 Continue` has
+    /// got it.
     pub fn of_begun(version: Version) -> RequestEnd {
         RequestEnd { awaits_continue: false, is_http1: version <= Version::HTTP_11 }
     }
 
-    /// Reads what is left of the body, or makes the answer the connection's last.
+    /// Reads the rest of the body, or makes the answer the connection's last.
     pub async fn settle<B, T>(self, body: &mut B, response: &mut Response<T>)
     where
         B: Body<Data = Bytes> + Unpin,
@@ -47,7 +48,7 @@ impl RequestEnd {
         if body.is_end_stream() {
             return;
         }
-        // A body that took too long already gets no more time.
+        // A body that already took too long gets no more time.
         let is_hopeless = self.awaits_continue || response.status() == StatusCode::REQUEST_TIMEOUT;
         let is_read = !is_hopeless && {
             let within = Duration::from_millis(UNREAD_BODY_MS_MAX);
@@ -59,7 +60,7 @@ impl RequestEnd {
     }
 }
 
-/// Reads a body to its end. False if it is too large, or breaks off.
+/// Reads a body to its end. Returns false if it is too large, or breaks off.
 async fn drain<B>(body: &mut B) -> bool
 where
     B: Body<Data = Bytes> + Unpin,
@@ -79,8 +80,8 @@ where
     true
 }
 
-/// A body that is given to a handler, and goes back to its lender when the handler drops it before
-/// its end.
+/// A body that is lent to a handler. If the handler drops it before its end, it goes back to its
+/// lender.
 #[derive(Debug)]
 pub struct LentBody<B: Body> {
     body: Option<B>,
@@ -88,10 +89,10 @@ pub struct LentBody<B: Body> {
     lent: Option<Lent<B>>,
 }
 
-/// What came back, and whether it had been asked for.
+/// A body that came back, and whether it had been polled.
 type Lent<B> = Arc<Mutex<Option<(B, bool)>>>;
 
-/// Waits for a lent body.
+/// The lender of a body, which waits for it.
 #[derive(Debug)]
 pub struct Lender<B> {
     lent: Lent<B>,
@@ -99,7 +100,7 @@ pub struct Lender<B> {
     end: RequestEnd,
 }
 
-/// Lends a request's body. There is no lender where there is no body.
+/// Lends a request's body. Returns no lender for a request without a body.
 pub fn lend<B: Body>(request: Request<B>) -> (Request<LentBody<B>>, Option<Lender<B>>) {
     let (version, end) = (request.version(), RequestEnd::of(request.version(), request.headers()));
     let lent = (!request.body().is_end_stream()).then(Lent::<B>::default);
@@ -108,7 +109,7 @@ pub fn lend<B: Body>(request: Request<B>) -> (Request<LentBody<B>>, Option<Lende
 }
 
 impl<B: Body<Data = Bytes> + Unpin> Lender<B> {
-    /// As [`RequestEnd::settle`], once the handler has answered.
+    /// Settles the rest of the body as [`RequestEnd::settle`] does, once the handler has answered.
     pub async fn settle<T>(self, response: &mut Response<T>) {
         let Some((mut body, has_begun)) = self.lent.lock().take() else { return };
         let end = if has_begun { RequestEnd::of_begun(self.version) } else { self.end };
@@ -199,7 +200,7 @@ mod tests {
         post.body(body).unwrap()
     }
 
-    /// Answers a request whose handler drops its body, once so many pieces of it are read. Whether
+    /// Answers a request whose handler drops its body after this number of pieces. Returns whether
     /// the connection ends.
     async fn ends(request: Request<Pieces>, pieces: usize, status: u16) -> bool {
         let (request, lender) = lend(request);

@@ -1,4 +1,4 @@
-//! Who is online, by name.
+//! Online viewers, by name.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ pub struct OnlineViewer {
     viewer: String,
     /// The viewer's online sessions.
     sessions: Vec<String>,
-    /// The latest heartbeat of them, Unix ms.
+    /// Time of their latest heartbeat, Unix ms.
     last_beat_at: u64,
 }
 
@@ -32,16 +32,16 @@ pub struct OnlineViewer {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = StageViewersResponse)]
 pub struct ViewerPage {
-    /// Sorted by id within the page. The order of the pages is the same on every node.
+    /// Viewers, sorted by id within the page. The order of the pages is the same on every node.
     viewers: Vec<OnlineViewer>,
-    /// To be given back for the next page; missing on the last one.
+    /// Value to send for the next page; missing on the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     cursor: Option<String>,
     #[serde(flatten)]
     standing: CountStatusBody,
 }
 
-/// Who watches a stage now.
+/// Lists the viewers who watch a stage now.
 #[utoipa::path(get, path = "/v1/stages/{stage}/viewers", operation_id = "listStageViewers", tag = "operators",
     params(("stage" = String, Path, description = "percent-encoded"), PageQuery),
     responses((status = 200, body = ViewerPage),
@@ -76,11 +76,11 @@ pub struct ViewerStage {
     stage: String,
     /// The viewer's online sessions there.
     sessions: Vec<String>,
-    /// The latest heartbeat of them, Unix ms.
+    /// Time of their latest heartbeat, Unix ms.
     last_beat_at: u64,
 }
 
-/// Where a viewer is.
+/// Stages that a viewer watches now.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ViewerResponse)]
 pub struct ViewerStatus {
@@ -88,13 +88,13 @@ pub struct ViewerStatus {
     viewer: String,
     /// Whether the viewer is online anywhere.
     online: bool,
-    /// Where, sorted by stage.
+    /// Stages that the viewer watches, sorted by id.
     stages: Vec<ViewerStage>,
     #[serde(flatten)]
     standing: CountStatusBody,
 }
 
-/// Where a viewer is now.
+/// Shows which stages a viewer watches now.
 #[utoipa::path(get, path = "/v1/viewers/{viewer}", operation_id = "showViewer", tag = "operators",
     params(("viewer" = String, Path, description = "percent-encoded")),
     responses((status = 200, body = ViewerStatus),

@@ -1,4 +1,4 @@
-//! Who watched how long: the ledger, and what is proven since.
+//! Watch time of viewers: the ledger's, and that proven since.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::ledger::rows::RowPage;
 use crate::ledger::scans::{Stores, WatchList};
 use crate::node::Node;
 
-/// A range of time and a page of it.
+/// Parameters of a range of time, and of a page.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct WatchQuery {
@@ -26,11 +26,11 @@ pub struct WatchQuery {
     from: Option<String>,
     /// Unix ms, RFC 3339 or a date (UTC), not included; now if not given.
     to: Option<String>,
-    /// Rows at most: 1 to 1,000, 100 if not given.
+    /// Largest number of rows: 1 to 1,000, 100 if not given.
     limit: Option<usize>,
-    /// The last page's `cursor`, to go on behind it.
+    /// The last page's `cursor`, to continue after it.
     cursor: Option<String>,
-    /// Also when exactly.
+    /// Also returns the exact intervals.
     #[serde(default)]
     intervals: bool,
 }
@@ -39,24 +39,24 @@ pub struct WatchQuery {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = WatchInterval)]
 pub struct IntervalBody {
-    /// Unix ms, included.
+    /// Start in Unix ms, included.
     from: u64,
-    /// Unix ms, not included.
+    /// End in Unix ms, not included.
     to: u64,
 }
 
-/// Proven time.
+/// Proven watch time.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = WatchTime)]
 #[serde(rename_all = "camelCase")]
 pub struct WatchTimeBody {
     /// Milliseconds watched within the range.
     watch_ms: u64,
-    /// When the first of it began, Unix ms.
+    /// Start of the first watch time, Unix ms.
     first_at: u64,
-    /// When the last of it ended, Unix ms.
+    /// End of the last watch time, Unix ms.
     last_at: u64,
-    /// When exactly, with `intervals=true`.
+    /// The exact intervals, with `intervals=true`.
     #[serde(skip_serializing_if = "Option::is_none")]
     intervals: Option<Vec<IntervalBody>>,
 }
@@ -74,27 +74,27 @@ impl WatchTimeBody {
     }
 }
 
-/// How far an answer is written for good.
+/// Part of an answer that the ledger already has for good.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Cover)]
 #[serde(rename_all = "camelCase")]
 pub struct CoverageBody {
-    /// The range, Unix ms.
+    /// Start of the range, Unix ms.
     from: u64,
-    /// Its end, not included.
+    /// End of the range, Unix ms, not included.
     to: u64,
-    /// Up to when the ledger has what was proven; 0 if nothing is committed yet. What lies after it
-    /// may still grow.
+    /// Time up to which the ledger has all proven time, Unix ms; 0 if nothing is committed yet.
+    /// Watch time after it may still grow.
     committed_to: u64,
     /// Whether the ledger has the whole range.
     complete: bool,
-    /// The setting `ttl`, ms: so long after a moment it is known for sure who was watching then.
-    /// What lies in the last `ttlMs` of a range that ends now is too low.
+    /// The setting `ttl`, ms. Only so long after a moment is it certain who was watching then. So
+    /// figures for the last `ttlMs` of a range that ends now are too low.
     ttl_ms: u64,
 }
 
 impl CoverageBody {
-    /// Of a range, as far as the ledger has it.
+    /// Creates the coverage of a range, given how far the ledger has it.
     pub fn new(node: &Node, range: Span, committed_to: UnixMs) -> CoverageBody {
         let (complete, ttl_ms) = (range.to <= committed_to, node.settings.rules.ttl_ms);
         CoverageBody {
@@ -107,7 +107,7 @@ impl CoverageBody {
     }
 }
 
-/// A viewer's time.
+/// Watch time of a viewer.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ViewerWatch)]
 pub struct ViewerWatchTime {
@@ -123,16 +123,16 @@ pub struct ViewerWatchTime {
 pub struct StageWatchPage {
     /// The stage.
     stage: String,
-    /// Sorted by viewer.
+    /// Watch times, sorted by viewer.
     watch: Vec<ViewerWatchTime>,
-    /// To be given back for the next page; missing on the last one.
+    /// Value to send for the next page; missing on the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     cursor: Option<String>,
     #[serde(flatten)]
     cover: CoverageBody,
 }
 
-/// A viewer's time on a stage.
+/// Watch time of a viewer on a stage.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = StageWatch)]
 pub struct StageWatchTime {
@@ -148,19 +148,19 @@ pub struct StageWatchTime {
 pub struct ViewerWatchPage {
     /// The viewer.
     viewer: String,
-    /// Sorted by stage.
+    /// Watch times, sorted by stage.
     watch: Vec<StageWatchTime>,
-    /// To be given back for the next page; missing on the last one.
+    /// Value to send for the next page; missing on the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     cursor: Option<String>,
     #[serde(flatten)]
     cover: CoverageBody,
 }
 
-/// The stores that a scan reads.
+/// Returns the stores that a scan reads.
 ///
 /// # Errors
-/// 501 if nothing is kept.
+/// Returns a 501 `Problem` without a cold tier.
 pub fn ledger_stores(node: &Node) -> Result<Stores, Problem> {
     let (cold, proofs) =
         node.reads.as_ref().zip(node.proofs.as_ref()).ok_or_else(Problem::no_cold)?;
@@ -186,10 +186,10 @@ async fn rows(
     Ok(node.scans.watch(stores, list, range, after, limit).await?)
 }
 
-/// Who watched a stage, and how long.
+/// Lists who watched a stage, and for how long.
 ///
-/// Proven time only: between two heartbeats of a session at most `ttl` apart, and from the last one
-/// to a leave. Several sessions of a viewer at once count once.
+/// Only proven time counts: between two heartbeats of a session at most `ttl` apart, and from the
+/// last one to a leave. Several sessions of a viewer at once count once.
 #[utoipa::path(get, path = "/v1/stages/{stage}/watch", operation_id = "listStageWatch", tag = "operators",
     params(("stage" = String, Path, description = "percent-encoded"), WatchQuery),
     responses((status = 200, body = StageWatchPage),
@@ -217,7 +217,7 @@ pub async fn of_stage(
     .await
 }
 
-/// Where a viewer watched, and how long.
+/// Lists which stages a viewer watched, and for how long.
 #[utoipa::path(get, path = "/v1/viewers/{viewer}/watch", operation_id = "listViewerWatch", tag = "operators",
     params(("viewer" = String, Path, description = "percent-encoded"), WatchQuery),
     responses((status = 200, body = ViewerWatchPage),

@@ -1,8 +1,8 @@
-//! A stream that fails once its client has taken nothing for `ANSWER_READ_MS_MAX`.
+//! A stream that fails once its client has read nothing for `ANSWER_READ_MS_MAX`.
 //!
-//! `patience` does this for HTTP, with two more timeouts for reading. After an upgrade only this
-//! one is left: a WebSocket may be idle for as long as `ws::silence` allows, and must not hold a
-//! timer for it.
+//! `timeouts` does this for HTTP, with two more timeouts for reading. After an upgrade only this
+//! one is left. A WebSocket may be idle for as long as `ws::idle` allows, and must not hold a timer
+//! for it here.
 
 use std::io;
 use std::pin::Pin;
@@ -22,7 +22,7 @@ pub struct WriteTimeoutStream<S> {
     stall: Option<WriteStall>,
 }
 
-/// The time since when the client takes nothing, as a timer that ends `ANSWER_READ_MS_MAX` later.
+/// Time since when the client reads nothing, as a timer that ends `ANSWER_READ_MS_MAX` later.
 #[derive(Debug)]
 struct WriteStall {
     timer: Pin<Box<Sleep>>,
@@ -42,8 +42,7 @@ impl<S> WriteTimeoutStream<S> {
         WriteTimeoutStream { inner, stall: None }
     }
 
-    /// Passes on the outcome of a write or flush, or fails if the client has taken nothing for too
-    /// long.
+    /// Returns the result of a write or flush. Fails if the client has read nothing for too long.
     fn checked<T>(
         &mut self,
         cx: &mut Context<'_>,
@@ -85,8 +84,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeoutStream<S> {
         this.checked(cx, written)
     }
 
-    /// Over TLS this is where a slow client is noticed first: the library takes a write into its
-    /// own buffer.
+    /// Over TLS, a slow client shows here first, because the library takes a write into its own
+    /// buffer.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let flushed = Pin::new(&mut this.inner).poll_flush(cx);
@@ -109,7 +108,7 @@ mod tests {
         let (mut client, server) = duplex(64);
         let mut server = WriteTimeoutStream::new(server);
         let half = Duration::from_millis(ANSWER_READ_MS_MAX / 2);
-        // A slow client takes something in time, again and again.
+        // A slow client reads something in time, again and again.
         for _ in 0..5 {
             assert!(tokio::time::timeout(half, server.write_all(&[7; 65])).await.is_err());
             client.read_exact(&mut [0; 64]).await.unwrap();

@@ -1,22 +1,22 @@
-//! What the hub answers: a figure, and how far it can be trusted.
+//! Answers of the hub: a value, and how far it can be trusted.
 
 use housecount_core::time::UnixMs;
 
-/// How far a count can be trusted.
+/// Status of a count: how far it can be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CountStatus {
-    /// Time on the log's clock up to which the whole log was read. The count may have later events
-    /// as well.
+    /// Time on the log's clock up to which the whole log was read. The count may also include later
+    /// events.
     pub as_of: UnixMs,
-    /// Whether the count has every event that any node acknowledged at or before `as_of`. If not,
-    /// it may be low.
+    /// Whether the count includes every event that any node acknowledged at or before `as_of`. If
+    /// not, it may be low.
     pub complete: bool,
-    /// Whether it is bridged from what was known before a loss. Then it is not `complete`.
+    /// Whether the count is bridged from before a loss. It is not `complete` then.
     pub recovering: bool,
 }
 
 impl CountStatus {
-    /// The standing of an answer that is made of two.
+    /// Combines the status of two answers that are joined into one.
     #[must_use]
     pub fn worse(self, other: CountStatus) -> CountStatus {
         CountStatus {
@@ -27,11 +27,11 @@ impl CountStatus {
     }
 }
 
-/// An answer with its standing.
+/// An answer with its status.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WithStatus<T> {
-    /// What was asked for.
+    /// The value.
     pub value: T,
-    /// How far it can be trusted.
+    /// Status of the value.
     pub standing: CountStatus,
 }

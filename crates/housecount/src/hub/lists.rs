@@ -1,4 +1,4 @@
-//! Lists of stages and viewers, copied out of the fold in slices, so that no heartbeat waits for a
+//! Lists of stages and viewers, copied from the fold in slices, so that no heartbeat waits for a
 //! list.
 
 use std::collections::BTreeMap;
@@ -12,9 +12,11 @@ use tokio::task::yield_now;
 use super::{Hold, Hub, WithStatus};
 
 impl Hub {
-    /// Stages known here after `after`, sorted by id: a slice that costs `limit` at most, and the
-    /// bridged stages among them. A caller that wants many asks in slices: the next one that waits
-    /// for the lock gets it.
+    /// Returns a slice of the stages after `after`, sorted by id, and the bridged stages among
+    /// them.
+    ///
+    /// It costs `limit` at most. A caller that wants many stages reads several slices. The lock
+    /// goes to the next waiter in between.
     pub fn stages_after(&self, after: Option<&str>, limit: usize) -> WithStatus<StageSlice> {
         let fold = self.fold.lock(Hold::List);
         let (slice, now) = (fold.stages_after(after, limit), fold.now());
@@ -26,21 +28,22 @@ impl Hub {
         let bridged = past.bridge.stages_within(now, after, next_after.as_deref());
         let bridged = bridged.map(|view| (view.stage.clone(), None));
         let real = views.into_iter().map(|view| (view.stage.clone(), Some(view)));
-        // Real ones last, so that they win.
+        // Real stages come last, so that they replace bridged ones.
         let all: BTreeMap<String, Option<StageView>> = bridged.chain(real).collect();
         let views =
             all.into_iter().filter_map(|(stage, real)| past.view(now, real, &stage)).collect();
         WithStatus { value: StageSlice { views, next_after }, standing }
     }
 
-    /// All stages known here, sorted by id.
+    /// Returns all stages known here, sorted by id.
     pub async fn stages(&self) -> WithStatus<Vec<StageView>> {
         self.stages_page(None, usize::MAX).await
     }
 
-    /// At most `limit` of the stages known here after `after`, sorted by id. They are copied in
-    /// slices, and other tasks of the thread get their turn in between. The standing is that of the
-    /// first slice: later ones have later events as well.
+    /// Returns at most `limit` of the stages known here after `after`, sorted by id.
+    ///
+    /// They are copied in slices, and other tasks of the thread run in between. The status is the
+    /// worst of all slices, and later slices include later events as well.
     pub async fn stages_page(
         &self,
         after: Option<&str>,
@@ -59,14 +62,17 @@ impl Hub {
         WithStatus { value: views, standing }
     }
 
-    /// Stages whose count has changed since they were taken last, [`STAGES_PER_HOLD_MAX`] at most.
+    /// Takes the stages whose count has changed since the last call, at most
+    /// [`STAGES_PER_HOLD_MAX`].
     pub fn take_changed_stages(&self) -> Vec<Arc<str>> {
         let mut fold = self.fold.lock(Hold::List);
         fold.take_changed_stages(STAGES_PER_HOLD_MAX)
     }
 
-    /// At most `limit` online viewers of a stage; see [`housecount_core::fold::Fold::viewers_of`].
-    /// A caller that wants many asks in slices: the next one that waits for the lock gets it.
+    /// Returns at most `limit` online viewers of a stage.
+    ///
+    /// See [`housecount_core::fold::Fold::viewers_of`]. A caller that wants many viewers reads
+    /// several slices. The lock goes to the next waiter in between.
     pub fn viewers_of(
         &self,
         stage: &str,
@@ -82,8 +88,8 @@ impl Hub {
         self.fold.lock(Hold::Look).list_order()
     }
 
-    /// The counts of all stages: what a snapshot writes. Each is of the standing's moment or a few
-    /// milliseconds later.
+    /// Returns the counts of all stages, which a snapshot writes. Each count is at most a few
+    /// milliseconds later than `as_of`.
     pub async fn roster(&self) -> WithStatus<Roster> {
         let total = self.totals().value.0;
         let stages = self.stages().await;

@@ -6,16 +6,16 @@ use housecount_core::bridge::Bridge;
 use housecount_core::fold::StageView;
 use housecount_core::time::UnixMs;
 
-/// What a node knows from before its start, or from before the log lost something.
+/// Counts and peaks from before the node's start, or from before the log lost data.
 #[derive(Debug, Default)]
 pub(super) struct PriorCounts {
     pub(super) bridge: Bridge,
-    /// Peaks of stages that nobody has come to yet.
+    /// Peaks of stages without viewers since the start.
     pub(super) peaks: BTreeMap<String, u64>,
 }
 
 impl PriorCounts {
-    /// A stage as it is answered: what is online, over the bridge's floor.
+    /// A stage as it is returned: its online viewers, but at least the bridge's floor.
     pub(super) fn view(
         &self,
         now: UnixMs,

@@ -1,8 +1,8 @@
-//! The fold behind its lock, and how long each place in the code holds it.
+//! The fold behind its lock, and how long each place in the code holds the lock.
 //!
-//! Heartbeats wait for this lock, so no hold may take long, whatever the audience's size: work on
-//! many seats goes slice by slice, and what a hold looks at is asserted in builds for tests
-//! ([`SEATS_PER_HOLD_MAX`]).
+//! Heartbeats wait for this lock, so every hold must be short, whatever the audience's size. Work
+//! on many seats is done slice by slice. Builds for tests assert the number of seats that a hold
+//! reads ([`SEATS_PER_HOLD_MAX`]).
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -21,7 +21,7 @@ struct Inner {
     times: [HoldTimes; Hold::ALL.len()],
 }
 
-/// The fold, shared by all that read and change it.
+/// The fold, shared by all its readers and writers.
 #[derive(Clone, Debug)]
 pub struct SharedFold(Arc<Mutex<Inner>>);
 
@@ -44,7 +44,7 @@ impl SharedFold {
         }
     }
 
-    /// How long the lock was held so far, by place.
+    /// Returns how long the lock has been held so far, by place.
     #[must_use]
     pub fn hold_times(&self) -> Vec<(Hold, HoldTimes)> {
         Hold::ALL
@@ -55,13 +55,13 @@ impl SharedFold {
     }
 }
 
-/// The fold, while it is held.
+/// The fold, while its lock is held.
 #[derive(Debug)]
 pub struct FoldGuard<'a> {
     inner: MutexGuard<'a, Inner>,
     hold: Hold,
     watch: Option<Stopwatch>,
-    /// What the thread had looked at when it got the lock.
+    /// Number of seats that the thread had read when it got the lock.
     touched: usize,
 }
 
@@ -94,7 +94,7 @@ impl Drop for FoldGuard<'_> {
             );
         }
         if !matches!(self.hold, Hold::Look | Hold::Events) {
-            // A slice of many: the task that waits for the lock comes first.
+            // The hold is one slice of many, so the next waiter gets the lock first.
             MutexGuard::bump(&mut self.inner);
         }
     }

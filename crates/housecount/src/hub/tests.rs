@@ -1,4 +1,4 @@
-//! What counts say of themselves: `asOf`, and whether they are complete.
+//! Tests of `asOf`, and of whether counts are complete.
 
 use housecount_core::fold::Walk;
 use housecount_core::limits::{
@@ -10,8 +10,8 @@ use housecount_core::span::Span;
 use super::*;
 use crate::ledger::Proofs;
 
-/// The time up to which everything was read: a record of this node's own may lie behind others that
-/// it has not read.
+/// `asOf` is the time up to which everything was read. A record of this node's own may come after
+/// others that it has not read.
 #[test]
 fn as_of_stays_with_an_append_of_its_own() {
     let hub = Hub::new(Rules { ttl_ms: 9_000, leave_grace_ms: 100 }, 1, false);
@@ -24,7 +24,7 @@ fn as_of_stays_with_an_append_of_its_own() {
     assert_eq!((answer.value.viewers, answer.standing.as_of), (1, UnixMs(9_999)));
 }
 
-/// At once, not only after `SILENCE_MS_MAX`.
+/// Counts are incomplete immediately, not only after `LOG_STALE_MS`.
 #[test]
 fn counts_are_not_complete_while_the_log_refuses_writes() {
     let hub = Hub::new(Rules { ttl_ms: 9_000, leave_grace_ms: 100 }, 1, false);
@@ -48,7 +48,7 @@ fn as_of_is_held_back_by_what_is_late() {
     }
 }
 
-/// A hub on whose stage `s` and on as many stages of their own `viewers` viewers are.
+/// Creates a hub with this number of viewers, each on stage `s` and on a stage of its own.
 fn crowded(viewers: usize) -> Hub {
     let hub = Hub::new(Rules { ttl_ms: 9_000, leave_grace_ms: 100 }, 1, false);
     hub.go_live();
@@ -63,7 +63,7 @@ fn crowded(viewers: usize) -> Hub {
     hub
 }
 
-/// A page over the bound is put together from slices, and a page of the bound is one.
+/// A page over the bound is joined from slices, and a page of the bound is one slice.
 #[tokio::test]
 async fn stages_per_hold_max_bounds_a_slice_and_no_page() {
     let hub = crowded(3 * STAGES_PER_HOLD_MAX);
@@ -91,11 +91,11 @@ async fn stages_per_hold_max_bounds_a_slice_and_no_page() {
     assert_eq!(slice.views.len(), STAGES_PER_HOLD_MAX);
 }
 
-/// Whatever is done with an audience of 100,000 goes through it in slices: each hold of the lock is
-/// checked as it ends. The results are those of all of it.
+/// All work on an audience of 100,000 is done in slices. Each hold of the lock is checked as it
+/// ends. The results cover the whole audience.
 #[tokio::test]
 async fn seats_per_hold_max_bounds_all_that_is_done_with_a_large_audience() {
-    const VIEWERS: usize = 50_000; // on two stages each
+    const VIEWERS: usize = 50_000; // each on two stages
     let hub = Hub::new(Rules { ttl_ms: 9_000, leave_grace_ms: 100 }, 1, true);
     let proofs = Proofs::new(hub.fold(), 3_600_000, 5_000);
     hub.go_live();
@@ -117,7 +117,7 @@ async fn seats_per_hold_max_bounds_all_that_is_done_with_a_large_audience() {
     assert_eq!(hub.totals().value, (Count { viewers: 50_000, sessions: 100_000 }, 1_001));
     assert_eq!(hub.roster().await.value.stages.len(), 1_001);
 
-    // Lists, and what the live board takes.
+    // Lists, and the changed stages that the live board takes.
     let (mut listed, mut after) = (0, None);
     loop {
         let page = hub.viewers_of("s", after.as_deref(), VIEWERS_PER_HOLD_MAX).value;
@@ -130,8 +130,8 @@ async fn seats_per_hold_max_bounds_all_that_is_done_with_a_large_audience() {
         std::iter::from_fn(|| Some(hub.take_changed_stages()).filter(|slice| !slice.is_empty()));
     assert_eq!(changed.flatten().count(), 1_001);
 
-    // PLACES_PER_HOLD_MAX: the ledger's walks: all viewers, those who changed, and what is told to
-    // a log that lost all.
+    // PLACES_PER_HOLD_MAX bounds the walks of the ledger: all viewers, changed viewers, and the
+    // events that are rewritten to a log that lost all.
     let (within, mut ms) = (Span::new(UnixMs::ZERO, UnixMs::MAX), 0);
     proofs.for_each_proven(0, within, |proven| {
         ms += proven.spans.iter().map(|span| span.ms()).sum::<u64>()
@@ -155,7 +155,7 @@ async fn seats_per_hold_max_bounds_all_that_is_done_with_a_large_audience() {
     }
     assert_eq!(rebuilt, 200_000);
 
-    // All leave at once, by age; then all of it is forgotten.
+    // All leave at once, by age, and then all proof is pruned.
     const { assert!(SEATS_AGED_PER_HOLD_MAX * 64 <= SEATS_PER_HOLD_MAX) };
     hub.advance(UnixMs(24_000));
     assert_eq!(hub.totals().value, (Count::default(), 0));

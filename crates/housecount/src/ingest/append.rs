@@ -1,8 +1,8 @@
-//! A committer: appends a lane's batches, one at a time, until the log has them.
+//! The committer of a lane: appends the lane's batches, one at a time, until the log has them.
 //!
-//! An append that fails is tried again until the log takes it: the events carry their own times, so
-//! that one which was applied after all, or is applied a minute late, says the same thing. What is
-//! older than anybody wants (`lateness_max`) is given up and counted.
+//! A committer retries an append that fails until the log takes it. The events carry their own
+//! times. So an append that was applied after all, or a minute late, does not change their meaning.
+//! The committer gives up and counts events that are older than `lateness_max`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,10 +25,10 @@ use crate::clock::mono_ms;
 use crate::hub::Hub;
 use crate::traced::TARGET;
 
-/// The first and the longest wait before an append is tried again.
+/// Longest wait before the first retry of an append. Later waits are up to [`RETRY_MAX`].
 const RETRY_FIRST: Duration = Duration::from_millis(20);
 const RETRY_MAX: Duration = Duration::from_secs(1);
-/// How long a stopping node goes on trying to append, all in all.
+/// Time for which a stopping node still tries to append, over all its batches.
 const STOP_WAIT_MS_MAX: u64 = 7_000;
 
 /// Appends the batches of one lane.
@@ -40,19 +40,19 @@ pub(super) struct Appender {
     pub(super) outage: AppendOutage,
 }
 
-/// What a committer remembers while the log takes nothing, so that an outage is one line when it
-/// begins and one when it ends.
+/// State of a committer while the log refuses its batches. With it, an outage is one line in the
+/// program's log when it begins, and one when it ends.
 #[derive(Debug, Default)]
 pub(super) struct AppendOutage {
     is_failing: bool,
-    /// Events given up since it began.
+    /// Events given up since the outage began.
     given_up: usize,
-    /// When this committer first saw that the node stops.
+    /// Time at which this committer first saw that the node stops.
     stopping_since_ms: Option<u64>,
 }
 
 impl Appender {
-    /// Ends when the lane is closed, and all that was taken is appended or given up.
+    /// Runs until the lane is closed, and all of its events are appended or given up.
     pub(super) async fn run(mut self) {
         let lane = self.lane.clone();
         let writes = self.shared.hub.writes().clone();
@@ -68,8 +68,8 @@ impl Appender {
                 if is_taken { Ok(()) } else { Err(IngestError::AppendPending) },
             );
             if waited.as_millis() as u64 >= self.shared.ttl_ms / 2 {
-                // Other nodes may have forgotten meanwhile whom the batches that wait would only
-                // name by handle.
+                // Other nodes may have pruned ids meanwhile that the waiting batches would name by
+                // handle only.
                 self.shared.hub.relog_ids_from(self.shared.clock.now().unwrap_or_default());
             }
             if is_taken {
@@ -78,7 +78,7 @@ impl Appender {
         }
     }
 
-    /// Appends events until the log has them, and folds them. False if some were given up.
+    /// Appends events until the log has them, and folds them. Returns false if it gave some up.
     async fn append(&mut self, batch: &Arc<Batch>) -> bool {
         let mut kept: Option<Arc<Batch>> = None;
         let mut backoff = Backoff::new(RETRY_FIRST, RETRY_MAX);
@@ -88,7 +88,8 @@ impl Appender {
                 self.recover();
                 return kept.is_none();
             }
-            // The rest is still wanted. Its requests have long been told to come back.
+            // The rest is still wanted. Its requests have long been answered that they should
+            // retry.
             let younger = if self.shutdown_deadline_passed() {
                 Batch::default()
             } else {
@@ -102,13 +103,14 @@ impl Appender {
         }
     }
 
-    /// Appends events until the log has them, and folds them. False once some are too old, or a
-    /// stopping node is out of time.
+    /// Appends events until the log has them, and folds them. Returns false once some are too old,
+    /// or a stopping node is out of time.
     async fn append_in_time(&mut self, events: &Arc<Batch>, backoff: &mut Backoff) -> bool {
         let shared = self.shared.clone();
         let IngestShared { log, hub, clock, metrics, .. } = &*shared;
         let refs: Vec<EventRef<'_>> = events.iter().collect();
-        // By handle where the log knows the ids; whole once it may have lost them.
+        // Names sessions by handle where the log knows their ids, and by full ids once the log may
+        // have lost them.
         let mut key = hub.key(self.partition);
         let (mut entries, mut record) = self.encode(events, &refs).await;
         metrics.batch_events.observe(events.len() as f64);
@@ -127,7 +129,7 @@ impl Appender {
             let span = tracing::debug_span!(target: TARGET, "append", partition = i64::from(self.partition), events = events.len() as i64);
             match log.append(self.partition, record.clone()).instrument(span).await {
                 Ok(_) if key != hub.key(self.partition) => {
-                    // The log has lost something meanwhile: nobody could read these handles.
+                    // The log has lost data meanwhile, so no reader could resolve these handles.
                     key = hub.key(self.partition);
                     entries = refs.iter().copied().map(RecordEntry::Full).collect();
                     record = Bytes::from(record::encode(&entries));
@@ -153,8 +155,9 @@ impl Appender {
         }
     }
 
-    /// Encodes a batch. A large one is encoded beside this worker, whose other connections have
-    /// waited for as long as they may. What it says is in the record only.
+    /// Encodes a batch as a record. A large batch is encoded on a blocking thread, because the
+    /// worker's other connections have already waited for as long as they may. The returned list of
+    /// entries is then empty.
     async fn encode<'a>(
         &self,
         events: &Arc<Batch>,
@@ -176,8 +179,8 @@ impl Appender {
         (entries, record)
     }
 
-    /// Folds a record that the log has: from `told`, or beside this worker if that is in the record
-    /// only.
+    /// Folds a record that the log has, from `entries`. If these are empty, folds from the record,
+    /// on a blocking thread.
     async fn fold(&self, entries: &mut [RecordEntry<'_>], record: Bytes, at: UnixMs) {
         let (hub, partition) = (self.shared.hub.clone(), self.partition);
         if entries.is_empty() {
@@ -192,7 +195,7 @@ impl Appender {
         hub.apply_record(partition, entries, at);
     }
 
-    /// Counts events that were given up.
+    /// Counts events that the committer gave up. The first of an outage are also logged.
     fn give_up(&mut self, events: usize) {
         self.shared.metrics.late.inc_by(events as u64);
         if self.outage.given_up == 0 && events > 0 {
@@ -205,7 +208,7 @@ impl Appender {
         self.outage.given_up += events;
     }
 
-    /// The log takes batches again.
+    /// Ends an outage, if there was one: the log takes batches again.
     fn recover(&mut self) {
         if std::mem::take(&mut self.outage.is_failing) {
             let given_up = std::mem::take(&mut self.outage.given_up);
@@ -213,9 +216,9 @@ impl Appender {
         }
     }
 
-    /// Repeats the beats that late events go on from: by the time these come, a node may read the
-    /// log that finds those no longer there, and could not prove the time between. Whether it is
-    /// done; it may be left out.
+    /// Appends again the beats that precede late events in their sessions. By the time these events
+    /// are in the log, a node that reads it may no longer find those beats. It could then not prove
+    /// the time between. Returns whether the append succeeded; it may be left out.
     async fn append_preceding_beats(&self, events: &[EventRef<'_>]) -> bool {
         let before = self.shared.hub.preceding_beats(events).into_iter();
         let before: Vec<RecordEntry<'_>> = before.map(RecordEntry::Full).collect();
@@ -238,7 +241,7 @@ impl Appender {
             .is_some_and(|since| mono_ms().saturating_sub(since) > STOP_WAIT_MS_MAX)
     }
 
-    /// Those that are not older than anybody wants.
+    /// Returns the events that are not older than `lateness_max`.
     fn retain_recent(&self, events: &Batch) -> Batch {
         let now = self.shared.clock.now().unwrap_or_default();
         events.since(now.minus(self.shared.lateness_max_ms))

@@ -1,9 +1,9 @@
-//! Beats beyond their session's limit: answered by the session's last logged beat, without a record
-//! of their own.
+//! Coalesced beats: beats beyond their session's limit. Each is answered by the session's last
+//! logged beat, and has no record of its own.
 //!
-//! A coalesced beat changes neither presence nor proof, and is not acknowledged. It is answered
-//! when and as a logged beat would be: not before the beat that it relies on is in the log, and not
-//! while the log refuses events.
+//! A coalesced beat changes neither presence nor proof, and is not acknowledged. Its answer has the
+//! form and the time of a logged beat's answer. It waits until the beat that it relies on is in the
+//! log, and while the log refuses events.
 
 use std::sync::Arc;
 
@@ -16,13 +16,14 @@ use super::completion::BatchCompletion;
 use super::{Ingest, IngestError, PendingAck, UnstampedEvent};
 
 impl Ingest {
-    /// A receipt for a beat that is coalesced: to be awaited as one that was taken. `None` if the
-    /// session has no logged beat that is less than [`COALESCE_MS_MAX`] old, or has left since.
-    /// `has_recent_beat`: this node has let in such a beat, which may still wait for its append.
+    /// Returns a receipt for a beat that is coalesced, to be awaited like the receipt of a logged
+    /// beat. Returns `None` if the session has no logged beat that is less than [`COALESCE_MS_MAX`]
+    /// old, or has left since. `has_recent_beat` means that this node has admitted such a beat,
+    /// which may still wait for its append.
     ///
     /// # Errors
-    /// Returns `Starting` before the log was heard, and `NotTaken` while it refuses the viewer's
-    /// events.
+    /// Returns `Starting` before the node's first reading of the log's clock. Returns `NotTaken`
+    /// while the log refuses the viewer's events and no batch remains to wait for.
     pub fn coalesce(
         &self,
         beat: &UnstampedEvent<'_>,
@@ -40,7 +41,7 @@ impl Ingest {
             let round = lane.join().ok_or(IngestError::NotTaken)?;
             return Ok(Some(self.coalesced(beat, at, now, Some(round))));
         }
-        // A leave by way of another node may be later than a beat that still waits for its append.
+        // A leave through another node may be later than a beat that still waits for its append.
         if !has_recent_beat || is_recent(last.left) {
             return Ok(None);
         }
@@ -50,7 +51,7 @@ impl Ingest {
         if let Some(round) = lane.join() {
             return Ok(Some(self.coalesced(beat, now, now, Some(round))));
         }
-        // Its append has ended since it was asked for.
+        // The append ended between the two checks.
         Ok(self.last_events(beat).standing_beat().map(|at| self.coalesced(beat, at, now, None)))
     }
 
@@ -59,7 +60,8 @@ impl Ingest {
         self.shared.hub.last_events(Ids { stage, viewer, session })
     }
 
-    /// The next beat is due when the logged one said.
+    /// Makes the receipt of a coalesced beat. The next beat is due when it was due after the logged
+    /// one.
     fn coalesced(
         &self,
         beat: &UnstampedEvent<'_>,

@@ -1,4 +1,4 @@
-//! A round: what the requests of one batch on one worker wait on, and are told by, all at once.
+//! Completion of a batch: the requests of one batch on one worker wait on it, and wake together.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -26,16 +26,16 @@ impl BatchCompletion {
         })
     }
 
-    /// The first word is what counts.
+    /// Completes the batch. Only the first outcome counts.
     pub(super) fn complete(&self, outcome: Result<(), IngestError>) {
         let _ = self.outcome.set(outcome);
         self.notify.notify_waiters();
     }
 
-    /// Waits until the log has the batch, or nobody waits for it any longer.
+    /// Waits until the log has the batch, or its requests have waited for too long.
     pub(super) async fn wait(&self) -> Result<(), IngestError> {
         loop {
-            // Made before asking, so that no word is missed in between.
+            // Created before the check, so that no notification is missed in between.
             let notified = self.notify.notified();
             if let Some(outcome) = self.outcome.get() {
                 return *outcome;
@@ -44,12 +44,12 @@ impl BatchCompletion {
         }
     }
 
-    /// Whether a word was said.
+    /// Whether the outcome is known.
     pub(super) fn is_complete(&self) -> bool {
         self.outcome.get().is_some()
     }
 
-    /// Whether nobody is to wait any longer.
+    /// Whether its requests have waited for as long as they may ([`ACK_TIMEOUT_MS`]).
     pub(super) fn is_overdue(&self) -> bool {
         self.since.elapsed() >= Duration::from_millis(ACK_TIMEOUT_MS)
     }

@@ -1,5 +1,5 @@
-//! The intake of one request's many events, in slices: what asks for it lets other requests have
-//! their turn in between.
+//! Intake of one request's many events, in slices. Between two slices the caller lets other
+//! requests have their turn.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -10,25 +10,26 @@ use housecount_core::time::UnixMs;
 use super::completion::BatchCompletion;
 use super::{Ingest, IngestError, PendingAck, UnstampedEvent};
 
-/// Events of one request that are taken in slices. Room has been made for all of them. Dropping it
-/// gives back the room of those that were not taken.
+/// Events of one request, enqueued in slices. Room is reserved for all of them at the start. A drop
+/// releases the room of the events that were not enqueued.
 #[derive(Debug)]
 pub struct Intake<'i> {
     pub(super) ingest: &'i Ingest,
     /// Events that are still to come.
     pub(super) left: usize,
-    /// The time of the last event.
+    /// Time of the last event.
     pub(super) at: UnixMs,
-    /// What the request waits on: one a batch and partition.
+    /// Completions that the request waits on, one per batch and partition.
     pub(super) rounds: Vec<Arc<BatchCompletion>>,
 }
 
 impl Intake<'_> {
-    /// Takes in some events, stamped with the log's time.
+    /// Enqueues some of the events, stamped with the log's time.
     ///
     /// # Errors
-    /// See [`IngestError`]. They were not taken, or not all if the node is stopping; slices before them
-    /// were.
+    /// Returns [`IngestError::Starting`] before the node's first reading of the log's clock; none
+    /// of this slice was enqueued. Returns [`IngestError::Stopping`] if the node is stopping; some
+    /// of this slice may have been enqueued. Slices before this one were.
     pub fn add(&mut self, events: &[UnstampedEvent<'_>]) -> Result<(), IngestError> {
         let ingest = self.ingest;
         let shared = &ingest.shared;
@@ -41,7 +42,7 @@ impl Intake<'_> {
             stamped.push(event.at(at));
         }
         self.at = stamped.last().map_or(self.at, |last| last.at);
-        // A request waits in a batch once all of it is said.
+        // A request waits in a batch once all of its events are enqueued.
         let is_last = stamped.len() >= self.left;
         for (lane, events) in ingest.lanes.iter().zip(by_partition(&stamped, ingest.lanes.len())) {
             let rounds = &mut self.rounds;
@@ -64,7 +65,8 @@ impl Intake<'_> {
         Ok(())
     }
 
-    /// The receipts of what was taken: one a batch that it became part of.
+    /// Returns the receipts of the enqueued events, one per batch that they became part of. Returns
+    /// none if requests do not wait for the log.
     pub fn finish(mut self) -> Vec<PendingAck> {
         if self.ingest.acks_from_memory() {
             return Vec::new();
@@ -83,7 +85,7 @@ impl Drop for Intake<'_> {
     }
 }
 
-/// The events of each partition.
+/// Groups events by partition.
 fn by_partition<'a, 'e>(
     events: &'e [EventRef<'a>],
     partitions: usize,

@@ -1,10 +1,12 @@
-//! A lane: where the events for one partition gather, and what their requests wait on.
+//! A lane: the place where the events for one partition gather, with the completions that their
+//! requests wait on.
 //!
-//! Requests fill batches; the lane's committer takes them, in order, one at a time: a full one at
-//! once, a fuller one than none when the first of its events has lingered, or when every connection
-//! waits in it already, so that nobody is left who could join. All requests of a batch on one
-//! worker wait on one [`BatchCompletion`], and are told on that worker: nobody is woken across threads but
-//! the workers themselves, once a batch.
+//! Requests fill batches. The lane's committer takes them in order, one at a time. It takes a full
+//! batch at once. It takes one that is not full once its first event has lingered. It also does so
+//! once every connection waits in the batch, since no other event can join then.
+//!
+//! All requests of a batch on one worker wait on one [`BatchCompletion`], which completes on that
+//! worker. So the only wakeups across threads are those of the workers themselves, one per batch.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -23,32 +25,33 @@ use crate::clock::mono_ms;
 use crate::wake_coalescing::{LaneDemand, WakeCoalescer};
 use crate::workers::{MAIN_THREAD, WorkerRuntime, current_worker};
 
-/// How often requests are looked at that may have waited for too long, while one append takes its
-/// time; after each append they are looked at anyway.
+/// Interval at which a lane checks for overdue requests during one long append. A check also
+/// follows each append while full batches wait.
 const OVERDUE_CHECK_EVERY: Duration = Duration::from_millis(250);
-/// As exact are the runtime's timers, which go off at the first tick after what they were set to: a
-/// batch lingers a tick less, and so for as long as was asked for at most.
+/// Resolution of the runtime's timers, which fire at the first tick after the time they were set
+/// to. A batch lingers one tick less, and so at most for the time that was set.
 const TICK: Duration = Duration::from_millis(1);
-/// Empty batches that are kept for later: one to fill while another one is appended.
+/// Empty batches that are kept for reuse: one fills while another is appended.
 const FREE_BATCHES_MAX: usize = 2;
 
 /// Append queue of one partition, shared by all workers.
 #[derive(Debug)]
 pub(super) struct Lane {
     state: Mutex<LaneState>,
-    /// There is a first event, a batch that is due, or the end.
+    /// Notified of a first event, of a batch that is due, and of the close.
     wake: Notify,
-    /// Where requests are served, by worker.
+    /// Runtimes on which requests are served, by worker.
     runtimes: Arc<[WorkerRuntime]>,
-    /// Whether requests wait, so that those who don't are all that may come.
+    /// Whether requests wait for the append. Then each open connection without a waiting request
+    /// can still add an event.
     acks_after_append: bool,
-    /// Told what this lane wants of workers that have nothing to do.
+    /// Receives this lane's demand for wakeups of idle workers.
     moderation: Arc<WakeCoalescer>,
     partition: u16,
 }
 
 impl Lane {
-    /// An empty lane for a partition.
+    /// Creates an empty lane for a partition.
     pub(super) fn new(
         partition: u16,
         homes: Arc<[WorkerRuntime]>,
@@ -65,13 +68,14 @@ impl Lane {
         }
     }
 
-    /// How many connections have requests that may join; `None` if waiting requests don't tell.
+    /// Returns the number of connections whose requests may join a batch. Returns `None` where
+    /// requests do not wait for the append, and so do not show which connections may still join.
     fn connections(&self) -> Option<usize> {
         let open = self.runtimes.iter().filter_map(|home| home.connections.as_ref());
         self.acks_after_append.then(|| open.map(|open| open.load(Ordering::Relaxed)).sum())
     }
 
-    /// Tells requests, each worker's on its own thread.
+    /// Completes a batch for its requests, each worker's on its own thread.
     fn complete(&self, rounds: WorkerCompletions, outcome: Result<(), IngestError>) {
         for (worker, round) in rounds.into_iter().enumerate() {
             match (round, self.runtimes.get(worker)) {
@@ -84,8 +88,9 @@ impl Lane {
         }
     }
 
-    /// Adds some of a request's events, and says what it waits on: a round a batch. `is_last`: the
-    /// request has no more, and waits from now on. False once the lane is closed.
+    /// Adds some of a request's events. Passes `waits_on` the completions that the request waits
+    /// on, one per batch. `is_last` means that the request has no more events, and waits from now
+    /// on. Returns false once the lane is closed.
     pub(super) fn push(
         &self,
         events: &[EventRef<'_>],
@@ -113,8 +118,8 @@ impl Lane {
         true
     }
 
-    /// What a request waits on that adds no event: the end of all that was pushed before. `None` if
-    /// it has ended.
+    /// Returns the completion that a request without an event waits on. It is that of the last
+    /// batch that is not appended yet. Returns `None` if all batches are.
     pub(super) fn join(&self) -> Option<Arc<BatchCompletion>> {
         let mut state = self.state.lock();
         let round = state.join(current_worker())?.clone();
@@ -128,14 +133,14 @@ impl Lane {
         Some(round)
     }
 
-    /// Takes in nothing more.
+    /// Closes the lane to new events.
     pub(super) fn close(&self) {
         self.state.lock().is_closed = true;
         self.wake.notify_one();
     }
 
-    /// Waits for the next batch: full, or as full as it is when its first event has lingered.
-    /// `None` once the lane is closed and empty. While nothing comes there is no timer at all.
+    /// Waits for the next batch: one that is due, or whose first event has lingered. Returns `None`
+    /// once the lane is closed and empty. An empty lane runs no timer.
     pub(super) async fn next(&self, linger: Duration) -> Option<Batch> {
         loop {
             let (wants, until) = {
@@ -175,21 +180,22 @@ impl Lane {
         }
     }
 
-    /// The next batch to append, for which everybody is awake.
+    /// Takes the next batch to append. All workers stay awake for it.
     fn take(&self, state: &mut LaneState) -> Batch {
         self.moderation.set_demand(self.partition, LaneDemand::Immediate);
         state.take()
     }
 
-    /// When the first event came of the batch that was taken last, on `mono_ms`. Those that wait
-    /// behind it came later.
+    /// Returns when the first event of the batch that was taken last came, on `mono_ms`. The events
+    /// that wait behind it came later.
     pub(super) fn waiting_since_ms(&self) -> u64 {
         let waited = self.state.lock().in_flight_since.elapsed();
         mono_ms().saturating_sub(waited.as_millis() as u64)
     }
 
-    /// The batch that was taken is appended, or given up: its requests are told, and its room is
-    /// kept. How long the first of them has waited.
+    /// Finishes the batch that was taken, after its append or after it was given up. Completes its
+    /// requests, and keeps its memory for reuse. Returns how long the first of its events has
+    /// waited.
     pub(super) fn finish_batch(
         &self,
         mut batch: Batch,
@@ -213,8 +219,8 @@ impl Lane {
         waited
     }
 
-    /// Awaits an append, and meanwhile sends requests away that have waited for too long. Their
-    /// events wait on.
+    /// Awaits an append, and meanwhile fails requests that have waited for too long. Their events
+    /// stay in their batches.
     pub(super) async fn run_expiring_waiters<T>(&self, append: impl Future<Output = T>) -> T {
         let mut append = std::pin::pin!(append);
         loop {
@@ -344,8 +350,8 @@ mod tests {
         assert!(lane.next(LINGER).await.is_none());
     }
 
-    /// The batch that fills, or a full one behind it, or the one whose append is under way, also
-    /// once its requests were sent away.
+    /// The last batch is the one that fills, else a full one, else the one whose append is under
+    /// way. The latter holds even after its requests were failed as overdue.
     #[tokio::test(start_paused = true)]
     async fn a_request_without_an_event_waits_for_the_last_batch() {
         let lane = lane(main_only());
@@ -372,7 +378,7 @@ mod tests {
         assert_eq!(joined.wait().await, Err(IngestError::AppendPending));
     }
 
-    /// ack_wait_ms_max, also for those who wait behind an append that takes for ever.
+    /// ack_wait_ms_max also bounds requests behind an append that never ends.
     #[tokio::test(start_paused = true)]
     async fn requests_that_wait_for_too_long_are_sent_away() {
         let lane = lane(main_only());
@@ -392,7 +398,7 @@ mod tests {
         assert_eq!(lane.next(Duration::ZERO).await.unwrap().len(), 1, "its event waits on");
     }
 
-    /// ack_wait_ms_max, also where no append takes long, but many come before.
+    /// ack_wait_ms_max also bounds requests where each append is quick, but many come before.
     #[tokio::test(start_paused = true)]
     async fn requests_behind_a_long_queue_are_sent_away() {
         let (lane, mut rounds) = (lane(main_only()), Vec::new());

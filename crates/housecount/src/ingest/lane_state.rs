@@ -1,5 +1,5 @@
-//! What gathers in a lane: a batch that fills, full ones that wait behind an append, and who is to
-//! be told of each.
+//! State of a lane: the batch that fills, full batches that wait behind an append, and the
+//! completions of each.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,9 +15,9 @@ use super::completion::BatchCompletion;
 #[derive(Debug)]
 pub(super) struct OpenBatch {
     pub(super) batch: Batch,
-    /// When its first event came.
+    /// Time at which its first event came.
     pub(super) since: Instant,
-    /// Those of workers: each holds one connection.
+    /// Number of waiting requests of workers, each of which holds one connection.
     pub(super) requests: usize,
     pub(super) rounds: WorkerCompletions,
 }
@@ -33,7 +33,8 @@ impl OpenBatch {
     }
 }
 
-/// By worker, what its requests wait on. None before the first, and once they have been sent away.
+/// Completions of a batch, by worker. `None` before a worker's first request, and after its
+/// requests were failed as overdue.
 pub(super) type WorkerCompletions = SmallVec<[Option<Arc<BatchCompletion>>; 4]>;
 
 fn round_of(rounds: &mut WorkerCompletions, worker: usize) -> &Arc<BatchCompletion> {
@@ -43,18 +44,18 @@ fn round_of(rounds: &mut WorkerCompletions, worker: usize) -> &Arc<BatchCompleti
     rounds[worker].get_or_insert_with(BatchCompletion::new)
 }
 
-/// Batches of a lane: an open one, full ones, and those under way.
+/// Batches of a lane: the open one, full ones, and the one in flight.
 #[derive(Debug)]
 pub(super) struct LaneState {
     pub(super) open: OpenBatch,
-    /// Full ones that wait for their append.
+    /// Full batches that wait for their append.
     pub(super) full: VecDeque<OpenBatch>,
-    /// Who waits for the append that is under way, and since when.
+    /// Completions of the append that is under way. The next field is when its first event came.
     pub(super) in_flight: WorkerCompletions,
     pub(super) in_flight_since: Instant,
-    /// Whether an append is under way, also once all who waited for it were sent away.
+    /// Whether an append is under way, even after all its requests were failed as overdue.
     pub(super) is_under_way: bool,
-    /// Whether the batch before lingered for as long as it might, and was not due sooner.
+    /// Whether the last batch lingered for the whole time, and was not due sooner.
     pub(super) has_lingered: bool,
     pub(super) free_batches: Vec<Batch>,
     pub(super) is_closed: bool,
@@ -76,7 +77,7 @@ impl Default for LaneState {
 }
 
 impl LaneState {
-    /// Adds an event that came in on a worker. What its request waits on.
+    /// Adds an event of a request on a worker. Returns the completion that the request waits on.
     pub(super) fn push(&mut self, event: &EventRef<'_>, worker: usize) -> &Arc<BatchCompletion> {
         if self.open.batch.is_full() {
             let fresh = OpenBatch::new(self.free_batches.pop().unwrap_or_default());
@@ -88,8 +89,8 @@ impl LaneState {
         round_of(&mut self.open.rounds, worker)
     }
 
-    /// What a request on a worker waits on that adds no event: the last batch that is not appended
-    /// yet, if there is one.
+    /// Returns the completion that a request without an event waits on, by its worker. It is that
+    /// of the last batch that is not appended yet, if there is one.
     pub(super) fn join(&mut self, worker: usize) -> Option<&Arc<BatchCompletion>> {
         let rounds = match self.full.back_mut() {
             _ if !self.open.batch.is_empty() => &mut self.open.rounds,
@@ -100,8 +101,8 @@ impl LaneState {
         Some(round_of(rounds, worker))
     }
 
-    /// Whether a batch is to be appended without waiting for more. `connections` may have more to
-    /// say, if that is known.
+    /// Whether a batch is appended without waiting for more events. `connections` is the number of
+    /// connections that may add events, if that is known.
     pub(super) fn is_due(&self, connections: Option<usize>) -> bool {
         let is_full = self.open.batch.is_full() || !self.full.is_empty();
         is_full
@@ -109,7 +110,7 @@ impl LaneState {
             || connections.is_some_and(|open| open > 0 && self.open.requests >= open)
     }
 
-    /// The next batch to append.
+    /// Takes the next batch to append, which is then in flight.
     pub(super) fn take(&mut self) -> Batch {
         let taken = self.full.pop_front().unwrap_or_else(|| {
             let fresh = OpenBatch::new(self.free_batches.pop().unwrap_or_default());

@@ -1,11 +1,11 @@
-//! Ingest: many requests, one append. Events are stamped, gathered for up to `linger`, appended to
-//! the log as one record a partition, folded into this node's own state, and only then
-//! acknowledged.
+//! Ingest: many requests, one append. Events are stamped, and gathered for up to `linger`. They are
+//! appended to the log as one record per partition, then folded into this node's own state. Only
+//! then are they acknowledged.
 //!
-//! There is a lane a partition, which all workers fill: so a node's appends are as few on many
-//! cores as on one. A lane has one append under way: while it waits, the next batch gathers. What
-//! waits is bounded by number (`WAITING_EVENTS_MAX`, then `QueueFull`) and by age (`lateness_max`, then
-//! given up and counted).
+//! Each partition has one lane, which all workers fill. So a node with many cores makes as few
+//! appends as a node with one. A lane has one append under way; while that waits, the next batch
+//! gathers. The waiting events are bounded by number: beyond `WAITING_EVENTS_MAX` the answer is
+//! `QueueFull`. They are bounded by age: beyond `lateness_max` they are given up and counted.
 
 mod append;
 mod coalesce;
@@ -38,23 +38,24 @@ use crate::log::Log;
 use crate::metrics::{KindLabel, Metrics};
 use crate::workers::{WorkerRuntime, Workers};
 
-/// Why events were not acknowledged.
+/// Reason why events were not acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IngestError {
-    /// The log has not been heard yet, so nobody knows what time it is.
+    /// The node has not read the log's clock yet, so it cannot stamp events.
     Starting,
-    /// Too many events wait for the log. These were not taken.
+    /// Too many events wait for the log. These were not enqueued.
     QueueFull,
-    /// The log has not taken them in time. They wait on, and will be appended with their true
-    /// times.
+    /// The log has not taken the events in time. They are appended later with their true times,
+    /// unless the node gives them up.
     AppendPending,
-    /// The log refuses events, and this one relied on another that it has. It was not taken.
+    /// The log refuses events, and this one relied on another that the log has. It was not
+    /// enqueued.
     NotTaken,
-    /// This node is stopping. These were not taken.
+    /// This node is stopping. These events were not enqueued.
     Stopping,
 }
 
-/// What committers and submitters share.
+/// State that committers and submitters share.
 #[derive(Debug)]
 struct IngestShared {
     log: Arc<dyn Log>,
@@ -63,8 +64,8 @@ struct IngestShared {
     metrics: Arc<Metrics>,
     acknowledged: Arc<OwnAppends>,
     linger: Duration,
-    /// Whether what may change counts is folded when it comes (`ack = "memory"`), and not only when
-    /// the log has it.
+    /// Whether events that may change counts are folded when they come (`ack = "memory"`).
+    /// Otherwise they are folded only when the log has them.
     folds_on_receipt: bool,
     lateness_max_ms: u64,
     ttl_ms: u64,
@@ -72,7 +73,7 @@ struct IngestShared {
 }
 
 impl IngestShared {
-    /// Makes room for events, which are counted as waiting from here on.
+    /// Reserves room for events, which count as waiting from here on.
     fn admit(&self, events: usize) -> Result<(), IngestError> {
         let before = self.metrics.waiting.inc_by(events as i64);
         if before + events as i64 <= WAITING_EVENTS_MAX as i64 {
@@ -83,27 +84,27 @@ impl IngestShared {
         Err(IngestError::QueueFull)
     }
 
-    /// These wait no longer.
+    /// Releases the room of events that wait no longer.
     fn release_waiting(&self, events: usize) {
         self.metrics.waiting.dec_by(events as i64);
     }
 }
 
-/// What a player said. Its ids have been checked.
+/// An event of a player before the node stamps it with a time. Its ids have been checked.
 #[derive(Clone, Copy, Debug)]
 pub struct UnstampedEvent<'a> {
     /// Heartbeat or leave.
     pub kind: EventKind,
-    /// About which stage.
+    /// Id of the stage.
     pub stage: &'a str,
-    /// About whom.
+    /// Id of the viewer.
     pub viewer: &'a str,
-    /// About which session; empty for none.
+    /// Id of the session; empty if the player names none.
     pub session: &'a str,
 }
 
 impl<'a> UnstampedEvent<'a> {
-    /// What was said about a seat.
+    /// Returns an event of a seat.
     #[must_use]
     pub fn of(kind: EventKind, seat: &'a Seat) -> UnstampedEvent<'a> {
         let (stage, viewer, session) =
@@ -122,27 +123,28 @@ impl<'a> UnstampedEvent<'a> {
     }
 }
 
-/// That events were taken in, to be awaited before they count as acknowledged.
+/// A receipt of enqueued events. They are acknowledged only once [`PendingAck::wait`] succeeds.
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct PendingAck {
     at: UnixMs,
-    /// How long after that the session is to beat again, if nothing presses; zero for many at once.
+    /// Time after `at` at which the session is due to beat again under no load. Zero for many
+    /// events at once.
     gap_ms: u64,
-    /// None where nobody waits for the log.
+    /// `None` where the request does not wait for the log.
     completion: Option<Arc<BatchCompletion>>,
-    /// That it has no event of its own.
+    /// Whether the beat has no event of its own.
     is_coalesced: bool,
 }
 
 impl PendingAck {
-    /// The time that they were stamped with; of several, the last.
+    /// Returns the time that the events were stamped with; of several, the last.
     #[must_use]
     pub fn at(&self) -> UnixMs {
         self.at
     }
 
-    /// How long after that the session is to beat again, if nothing presses.
+    /// Returns how long after [`PendingAck::at`] the session is due to beat again under no load.
     #[must_use]
     pub fn gap_ms(&self) -> u64 {
         self.gap_ms
@@ -154,7 +156,8 @@ impl PendingAck {
         self.is_coalesced
     }
 
-    /// One that waits until what is given with it is called: for tests of whoever waits.
+    /// Returns a receipt that waits until the function beside it is called, for tests of callers
+    /// that wait.
     #[cfg(test)]
     pub fn unresolved() -> (PendingAck, impl FnOnce()) {
         let round = BatchCompletion::new();
@@ -162,22 +165,23 @@ impl PendingAck {
         (ack, move || round.complete(Ok(())))
     }
 
-    /// One of a coalesced beat that waits for nothing: for tests.
+    /// Returns the receipt of a coalesced beat that waits for nothing, for tests.
     #[cfg(test)]
     pub fn of_coalesced() -> PendingAck {
         PendingAck { is_coalesced: true, ..PendingAck::default() }
     }
 
-    /// Whether it is known what became of them.
+    /// Whether the outcome of the events is known.
     #[must_use]
     pub fn is_resolved(&self) -> bool {
         self.completion.as_ref().is_none_or(|round| round.is_complete())
     }
 
-    /// Waits until the event is acknowledged.
+    /// Waits until the events are acknowledged.
     ///
     /// # Errors
-    /// See [`IngestError`]. After `AppendPending` it will still be counted.
+    /// Returns [`IngestError::AppendPending`] if the log has not taken the events in time, or the
+    /// node gave them up. An event that was not given up is still counted later.
     pub async fn wait(&self) -> Result<(), IngestError> {
         match &self.completion {
             Some(round) => round.wait().await,
@@ -186,12 +190,12 @@ impl PendingAck {
     }
 }
 
-/// When a heartbeat is answered.
+/// The moment at which a heartbeat is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ack {
-    /// When the log has it.
+    /// Answered when the log has it.
     Log,
-    /// When this node has it.
+    /// Answered when this node has it.
     Memory,
 }
 
@@ -215,7 +219,7 @@ pub struct IngestSettings {
 pub struct Ingest {
     shared: Arc<IngestShared>,
     ack: Ack,
-    /// By partition.
+    /// Lanes, by partition.
     lanes: Vec<Arc<Lane>>,
     beats: Counter,
     leaves: Counter,
@@ -225,10 +229,10 @@ pub struct Ingest {
 pub type Appenders = JoinSet<()>;
 
 impl Ingest {
-    /// Starts a committer a partition, on a worker's runtime. `stop` tells them that the node
-    /// stops; they end when all that was taken is appended, or given up.
+    /// Starts a committer per partition, on a worker's runtime. `stop` signals that the node stops.
+    /// A committer ends when all of its events are appended or given up.
     #[must_use]
-    #[allow(clippy::too_many_arguments)] // what they share, once
+    #[allow(clippy::too_many_arguments)] // the dependencies, passed once
     pub fn start(
         log: Arc<dyn Log>,
         hub: Arc<Hub>,
@@ -257,7 +261,8 @@ impl Ingest {
         let mut committers = JoinSet::new();
         let homes: Arc<[WorkerRuntime]> = workers.runtimes().into();
         let lane = |partition: u16| {
-            // Where nobody waits for the append, waiting requests say nothing about who may come.
+            // Where requests do not wait for the append, they do not show which connections may
+            // join.
             let is_waited_on = settings.ack == Ack::Log;
             let moderation = workers.wake_coalescer();
             let lane = Arc::new(Lane::new(partition, homes.clone(), is_waited_on, moderation));
@@ -268,7 +273,7 @@ impl Ingest {
                 stop: stop.clone(),
                 outage: append::AppendOutage::default(),
             };
-            // On a worker, so that half of those who wait, or more, are on the same thread.
+            // On a worker, so that at least half of the waiting requests are on the same thread.
             let workers = homes.get(1..).filter(|workers| !workers.is_empty()).unwrap_or(&homes);
             if let Some(home) = workers.get(usize::from(partition) % workers.len().max(1)) {
                 committers.spawn_on(committer.run(), &home.runtime);
@@ -279,10 +284,13 @@ impl Ingest {
         (Ingest { shared, ack: settings.ack, lanes, beats, leaves }, committers)
     }
 
-    /// Takes in what players said, stamped with the log's time, and waits until it is acknowledged.
+    /// Enqueues events of players, stamped with the log's time, and waits until they are
+    /// acknowledged.
     ///
     /// # Errors
-    /// See [`IngestError`]. After `AppendPending` the events will still be counted.
+    /// Returns an [`IngestError`]: `Starting`, `QueueFull` or `Stopping` from enqueueing, or
+    /// `AppendPending` from the wait. After `AppendPending` the events are still counted later,
+    /// unless the node gives them up.
     pub async fn submit(&self, events: Vec<(EventKind, Seat)>) -> Result<(), IngestError> {
         let borrowed: Vec<UnstampedEvent<'_>> =
             events.iter().map(|(kind, seat)| UnstampedEvent::of(*kind, seat)).collect();
@@ -292,12 +300,13 @@ impl Ingest {
         Ok(())
     }
 
-    /// Takes in what a player said, stamped with the log's time. `is_counted` of a session's that
-    /// is counted already: its beat changes no count, and can be folded with others when the log
-    /// has them.
+    /// Enqueues an event of a player, stamped with the log's time. `is_counted` means that its
+    /// session is counted already. Then a beat changes no count, and can be folded with others when
+    /// the log has them.
     ///
     /// # Errors
-    /// See [`IngestError`]; it was not taken.
+    /// Returns [`IngestError::Starting`], [`IngestError::QueueFull`] or [`IngestError::Stopping`].
+    /// The event was not enqueued.
     pub fn enqueue(
         &self,
         unstamped: UnstampedEvent<'_>,
@@ -321,10 +330,12 @@ impl Ingest {
         Ok(PendingAck { at: event.at, gap_ms, completion: round, is_coalesced: false })
     }
 
-    /// Takes in what many players said. One receipt a batch that it became part of.
+    /// Enqueues events of many players. Returns one receipt per batch that they became part of.
     ///
     /// # Errors
-    /// See [`IngestError`]; they were not taken, or not all if the node is stopping.
+    /// Returns [`IngestError::Starting`] or [`IngestError::QueueFull`]; no event was enqueued.
+    /// Returns [`IngestError::Stopping`] if the node is stopping; some events may have been
+    /// enqueued.
     pub fn enqueue_all(
         &self,
         events: &[UnstampedEvent<'_>],
@@ -334,10 +345,10 @@ impl Ingest {
         Ok(intake.finish())
     }
 
-    /// Makes room for so many events of one request, which are taken in slices.
+    /// Reserves room for this many events of one request, which are then enqueued in slices.
     ///
     /// # Errors
-    /// [`IngestError::QueueFull`] if there is no room for all.
+    /// Returns [`IngestError::QueueFull`] if the events do not all fit.
     pub fn begin(&self, events: usize) -> Result<Intake<'_>, IngestError> {
         self.shared.admit(events)?;
         Ok(Intake { ingest: self, left: events, at: UnixMs::ZERO, rounds: Vec::new() })
@@ -351,20 +362,20 @@ impl Ingest {
         &self.lanes[usize::from(self.partition(viewer))]
     }
 
-    /// Whether requests are answered before the log has their events. While the log isn't heard or
-    /// refuses writes all wait for it, whatever is set: the node would tell players that all is
-    /// well, and no other node could count them.
+    /// Whether requests are answered before the log has their events. While the log does not answer
+    /// or refuses writes, all requests wait for it, whatever `ack` is. The node would otherwise
+    /// report success to players that no other node can count.
     fn acks_from_memory(&self) -> bool {
         self.ack == Ack::Memory && self.shared.hub.is_answered() || is_on(Mutant::AckEarly)
     }
 
-    /// How much of what may wait for the log does, from 0 to 1.
+    /// Returns how full the queue for the log is, from 0 to 1.
     #[must_use]
     pub fn queue_utilization(&self) -> f64 {
         self.shared.metrics.waiting.get() as f64 / WAITING_EVENTS_MAX as f64
     }
 
-    /// Takes in nothing more; the committers end when they are through.
+    /// Closes all lanes to new events. The committers end when their batches are done.
     pub fn close(&self) {
         self.lanes.iter().for_each(|lane| lane.close());
     }

@@ -1,4 +1,4 @@
-//! What of each partition was acknowledged to this node.
+//! Positions of each partition's records that this node appended.
 
 use std::collections::BTreeSet;
 
@@ -6,8 +6,9 @@ use parking_lot::Mutex;
 
 use crate::log::Position;
 
-/// Events by partition that this node has acknowledged and not read from the log yet. It has been
-/// folded; the follower must find it in the log, and if it doesn't, the log has lost it.
+/// Positions of records, by partition, that this node has appended and not read back from the log
+/// yet. Their events are folded. The follower must find each record in the log; if it does not, the
+/// log has lost it.
 #[derive(Debug)]
 pub struct OwnAppends(Mutex<Vec<PartitionAppends>>);
 
@@ -15,24 +16,24 @@ pub struct OwnAppends(Mutex<Vec<PartitionAppends>>);
 #[derive(Clone, Debug, Default)]
 struct PartitionAppends {
     last: Position,
-    /// How far the follower has come.
+    /// Position up to which the follower has read.
     read_to: Position,
-    /// Those that the follower has not come to, at most a few: it reads the log twenty times a
-    /// second.
+    /// Records that the follower has not reached. There are at most a few, since it reads the log
+    /// twenty times per second.
     unread: BTreeSet<Position>,
 }
 
-/// What the follower finds out about a record.
+/// Result of the follower's check of a record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OwnRecordCheck {
-    /// It is this node's own, and so is folded already.
+    /// The record is this node's own, and so is folded already.
     pub is_own: bool,
-    /// One of this node's that should have come before it is not in the log any more.
+    /// A record of this node that should have come before this one has gone from the log.
     pub is_lost: bool,
 }
 
 impl OwnAppends {
-    /// Nothing yet.
+    /// Creates an empty list for each partition.
     #[must_use]
     pub fn new(partitions: u16) -> OwnAppends {
         OwnAppends(Mutex::new(vec![PartitionAppends::default(); usize::from(partitions)]))
@@ -46,23 +47,23 @@ impl OwnAppends {
         self.0.lock().get_mut(usize::from(partition)).map(with).unwrap_or_default()
     }
 
-    /// The last one of a partition.
+    /// Returns the position of the last own record of a partition.
     pub fn last(&self, partition: u16) -> Position {
         self.with_partition(partition, |own| own.last)
     }
 
-    /// This one was acknowledged, and is folded.
+    /// Records that an append was acknowledged and folded.
     pub fn record_append(&self, partition: u16, position: Position) {
         self.with_partition(partition, |own| {
             own.last = own.last.max(position);
-            // One that was read before it was noted was folded twice, which changes nothing.
+            // A record that was read before this call was folded twice, which changes nothing.
             if position > own.read_to {
                 own.unread.insert(position);
             }
         });
     }
 
-    /// The follower has come to a record.
+    /// Records that the follower has reached a record, and returns what that shows.
     pub fn check_record(&self, partition: u16, position: Position) -> OwnRecordCheck {
         self.with_partition(partition, |own| {
             own.read_to = position;
@@ -76,7 +77,7 @@ impl OwnAppends {
         })
     }
 
-    /// The log has lost some of it: nothing that it has is taken as known.
+    /// Clears a partition after its log has lost data: no record in it counts as known any more.
     pub fn reset(&self, partition: u16) {
         self.with_partition(partition, |own| *own = PartitionAppends::default());
     }
@@ -100,7 +101,7 @@ mod tests {
         assert_eq!(acknowledged.check_record(1, at(2)), found(false, false), "another node's");
         assert_eq!(acknowledged.check_record(1, at(3)), found(true, false));
         assert_eq!(acknowledged.check_record(1, at(4)), found(false, false));
-        acknowledged.record_append(1, at(4)); // the follower was faster than the answer
+        acknowledged.record_append(1, at(4)); // the follower was faster than the append's answer
         assert_eq!(acknowledged.check_record(1, at(9)), found(false, true), "the one at 7 is gone");
         acknowledged.record_append(1, at(10));
         acknowledged.reset(1);

@@ -1,12 +1,12 @@
-//! What CloudWatch knows of IVS stages, through the crate `aws-sdk-cloudwatch`.
+//! CloudWatch's figures of IVS stages, through the crate `aws-sdk-cloudwatch`.
 //!
-//! Namespace `AWS/IVSRealTime`; metrics `Subscribers` and `Publishers` (Count; Average, Maximum,
-//! Minimum); dimension `Stage`, whose value is the last part of the ARN. A participant that
-//! publishes and subscribes is counted as both. Players must use the Web Broadcast SDK 1.5.2 or
-//! later, or those for Android and iOS from 1.12.0. (Amazon IVS Real-Time Streaming User Guide,
-//! "Monitoring", read 2026-11-25.)
+//! The namespace is `AWS/IVSRealTime`; the metrics are `Subscribers` and `Publishers` (Count, with
+//! Average, Maximum and Minimum). Their dimension is `Stage`, whose value is the last part of the
+//! ARN. A participant that publishes and subscribes is counted as both. Players must use the Web
+//! Broadcast SDK 1.5.2 or later, or those for Android and iOS from 1.12.0. (Amazon IVS Real-Time
+//! Streaming User Guide, "Monitoring", read 2026-11-25.)
 //!
-//! `GetMetricData` answers 500 queries a call (CloudWatch API reference, 2026-11); points of a
+//! `GetMetricData` answers 500 queries per call (CloudWatch API reference, 2026-11). Points of a
 //! minute are kept 15 days, of five minutes 63 days, of an hour 455 days.
 
 use std::collections::BTreeMap;
@@ -25,15 +25,16 @@ use crate::dynamo::connect;
 use crate::dynamo::failure::unusable_profile;
 use crate::error::{ErrorKind, StoreError, StoreResult};
 
-/// Queries of one call.
+/// Maximum number of queries in one call.
 const QUERIES_MAX: usize = 500;
 
 impl CloudWatchSource {
-    /// How many were on each stage, by its ARN, averaged over steps of whole minutes. What nothing
-    /// is known about is missing.
+    /// Average counts of each stage, by its ARN, in steps of whole minutes. Stages and steps
+    /// without data are missing.
     ///
     /// # Errors
-    /// CloudWatch's.
+    /// Returns `Denied` for an unusable profile, and `Unavailable` if CloudWatch does not answer
+    /// the call.
     pub async fn counts(
         &self,
         stages: &[StageArn],
@@ -62,7 +63,7 @@ impl CloudWatchSource {
     }
 }
 
-/// Asks for some stages of a region, page by page.
+/// Queries some stages of a region, page by page.
 async fn ask(
     client: &Client,
     region: &str,

@@ -1,4 +1,4 @@
-//! IVS's counts of stages, and the source that is asked for them.
+//! IVS's counts of stages, and the source to query.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use housecount_core::time::UnixMs;
 
 const DAY_MS: u64 = 86_400_000;
 
-/// The shortest period that CloudWatch still has for something as old as this.
+/// Shortest period that CloudWatch keeps for data of this age.
 #[must_use]
 pub fn period_ms_min(age_ms: u64) -> u64 {
     match age_ms / DAY_MS {
@@ -16,7 +16,7 @@ pub fn period_ms_min(age_ms: u64) -> u64 {
     }
 }
 
-/// How many were on a stage, by the start of a step.
+/// Participants of a stage, by the start of a step.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CloudWatchCounts {
     /// Average of `Subscribers`.
@@ -25,12 +25,12 @@ pub struct CloudWatchCounts {
     pub publishers: BTreeMap<UnixMs, f64>,
 }
 
-/// Where to ask.
+/// Source of the counts.
 #[derive(Clone, Debug, Default)]
 pub struct CloudWatchSource {
-    /// Instead of each stage's own region.
+    /// Region of all stages, instead of each stage's own.
     pub region: Option<String>,
-    /// Instead of AWS's address.
+    /// Endpoint, instead of AWS's address.
     pub endpoint: Option<String>,
 }
 

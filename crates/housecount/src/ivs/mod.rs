@@ -1,9 +1,10 @@
-//! Amazon IVS's own figures beside ours: how far the two are apart, by stage and step.
+//! Amazon IVS's own figures beside the ledger's, with their difference by stage and step.
 //!
-//! IVS tells CloudWatch how many subscribe to a stage; the ledger knows who watched it. Neither is
-//! the other's proof: IVS counts participants, also those whose player never called housecount, and
-//! a viewer with two tabs twice; the ledger counts viewers, and nobody's silence after a last
-//! heartbeat. What is far apart is worth a look: most often a front-end that forgot to call.
+//! CloudWatch has IVS's number of subscribers of a stage; the ledger has the viewers who watched
+//! it. Neither proves the other. IVS counts participants: also those whose player never called
+//! housecount, and a viewer with two tabs twice. The ledger counts viewers, and never the silence
+//! after a last heartbeat. A large difference needs a check; most often a front-end does not call
+//! housecount.
 
 #[cfg_attr(not(feature = "ivs"), path = "../without/cloudwatch.rs")]
 mod cloudwatch;
@@ -22,20 +23,20 @@ pub use self::counts::{CloudWatchCounts, CloudWatchSource, period_ms_min};
 use crate::cold::Cold;
 use crate::ledger::scan::{self, Scan};
 
-/// A stage of IVS real-time streaming: `arn:aws:ivs:REGION:ACCOUNT:stage/ID` (Amazon IVS Real-Time
-/// API reference, 2026-10).
+/// ARN of an IVS real-time stage: `arn:aws:ivs:REGION:ACCOUNT:stage/ID` (Amazon IVS Real-Time API
+/// reference, 2026-10).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct StageArn {
-    /// All of it: the stage's id with us.
+    /// The whole ARN, which is the stage's id in housecount.
     pub arn: String,
-    /// Its region.
+    /// Region of the stage.
     pub region: String,
-    /// Its last part, which CloudWatch knows it by.
+    /// Last part of the ARN, which is CloudWatch's name of the stage.
     pub id: String,
 }
 
 impl StageArn {
-    /// Takes it apart; `None` if it is no such ARN.
+    /// Parses an ARN. Returns `None` for any other text.
     #[must_use]
     pub fn parse(arn: &str) -> Option<StageArn> {
         let mut parts = arn.splitn(6, ':');
@@ -53,40 +54,40 @@ impl StageArn {
     }
 }
 
-/// A step of a stage, as both saw it.
+/// Both figures of a step of a stage.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StepComparison {
-    /// The step.
+    /// Time of the step.
     pub span: Span,
-    /// How many watched at once on average, by the ledger.
+    /// Average number of concurrent viewers, by the ledger.
     pub viewers: f64,
-    /// How many subscribed on average, by IVS; `None` if it says nothing about the step, as when
-    /// nobody was there.
+    /// Average number of subscribers, by IVS. `None` if CloudWatch has no figure for the step, for
+    /// example because it had no participants.
     pub subscribers: Option<f64>,
-    /// How many published. They are subscribers too if they watch one another.
+    /// Average number of publishers. They are subscribers too if they watch one another.
     pub publishers: Option<f64>,
 }
 
 impl StepComparison {
-    /// How far apart the two are.
+    /// Relative difference of the two figures.
     #[must_use]
     pub fn drift(&self) -> f64 {
         drift(self.viewers, self.subscribers.unwrap_or(0.0))
     }
 }
 
-/// The difference over the larger of the two: 0 to 1, negative where the ledger has less.
+/// Difference divided by the larger of the two: -1 to 1, negative where the ledger has less.
 fn drift(ours: f64, theirs: f64) -> f64 {
     let larger = ours.max(theirs);
     if larger > 0.0 { (ours - theirs) / larger } else { 0.0 }
 }
 
-/// A stage, as both saw it.
+/// Both figures of a stage.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StageComparison {
-    /// Its ARN.
+    /// ARN of the stage.
     pub stage: String,
-    /// By time.
+    /// Steps in the order of time.
     pub steps: Vec<StepComparison>,
 }
 
@@ -107,36 +108,36 @@ impl StageComparison {
         self.hours(|step| step.subscribers.unwrap_or(0.0))
     }
 
-    /// How far apart the two are over all steps.
+    /// Relative difference of the two figures over all steps.
     #[must_use]
     pub fn drift(&self) -> f64 {
         drift(self.viewer_hours(), self.subscriber_hours())
     }
 }
 
-/// What was found.
+/// Result of a comparison.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ReconcileReport {
-    /// Stages of IVS that either knows.
+    /// IVS stages that either side has.
     pub stages: Vec<StageComparison>,
-    /// Stages of the ledger whose ids are no ARNs of IVS: there is nothing to compare them with.
+    /// Number of the ledger's stages whose ids are not ARNs of IVS, so that they can't be compared.
     pub others: usize,
-    /// Up to when the ledger has been written; what is later was not compared.
+    /// Time up to which the ledger is committed; later steps are not compared.
     pub committed_to: UnixMs,
 }
 
-/// What to compare.
+/// Parameters of a comparison.
 #[derive(Clone, Debug)]
 pub struct ReconcileRequest {
-    /// Whole steps.
+    /// Range in whole steps.
     pub range: Span,
-    /// How long a step is.
+    /// Length of a step.
     pub step_ms: u64,
-    /// Only this stage.
+    /// Only stage to compare; `None` for all.
     pub stage: Option<StageArn>,
 }
 
-/// The curves of all stages, from one reading of the ledger.
+/// Curves of all stages, from one read of the ledger.
 #[derive(Debug, Default)]
 struct Curves {
     wanted: Option<ReconcileRequest>,
@@ -183,10 +184,10 @@ impl SpanVisitor for Curves {
     }
 }
 
-/// That so many stages and steps may be held at once.
+/// Checks that this number of stages and steps may be held at once.
 ///
 /// # Errors
-/// One line that says what to ask for instead.
+/// Returns one line with a smaller request to make instead.
 pub fn check_size(stages: usize, wanted: &ReconcileRequest) -> Result<(), String> {
     let steps = wanted.range.ms() / wanted.step_ms.max(1);
     if (stages as u64).saturating_mul(steps) <= RECONCILE_POINTS_MAX {
@@ -198,10 +199,10 @@ pub fn check_size(stages: usize, wanted: &ReconcileRequest) -> Result<(), String
     ))
 }
 
-/// Reads the ledger and asks CloudWatch. `progress` is told the part of the ledger that is read.
+/// Reads the ledger and queries CloudWatch. `progress` gets the share of the ledger that is read.
 ///
 /// # Errors
-/// One line: the ledger's, CloudWatch's, or that too much is asked for.
+/// Returns one line if the ledger or CloudWatch can't be read, or if the request is too large.
 pub async fn reconcile(
     cold: &Arc<dyn Cold>,
     source: &CloudWatchSource,
@@ -213,7 +214,8 @@ pub async fn reconcile(
         ReconcileReport { others: curves.others.len(), committed_to, ..ReconcileReport::default() };
     let mut of_ledger = curves.by_stage;
     if let Some(only) = &wanted.stage {
-        // Also if the ledger has never heard of it: that is the drift to find.
+        // The stage is added even if the ledger has no record of it, since that is the difference
+        // to find.
         of_ledger
             .entry(only.arn.clone())
             .or_insert_with(|| Curve::new(wanted.range, wanted.step_ms, None));
@@ -249,7 +251,7 @@ async fn read(
     let mut curves = Curves { wanted: Some(wanted.clone()), ..Curves::default() };
     let mut scan = Scan::open(cold, wanted.range, None).await.map_err(|e| e.to_string())?;
     while let Some(complete_to) = scan.next(&mut curves).await.map_err(|e| e.to_string())? {
-        // Now, and not when they are all there: that may be too many to hold.
+        // Checked during the read, because all stages together may be too many to hold.
         check_size(curves.by_stage.len(), wanted)?;
         curves.by_stage.values_mut().for_each(|curve| curve.advance(complete_to));
         progress(complete_to.since(wanted.range.from) as f64 / wanted.range.ms().max(1) as f64);
@@ -290,7 +292,7 @@ mod tests {
         assert_eq!((drift(0.0, 0.0), drift(5.0, 0.0), drift(0.0, 5.0)), (0.0, 1.0, -1.0));
     }
 
-    /// reconcile_points_max
+    /// Tests `RECONCILE_POINTS_MAX`.
     #[test]
     fn too_much_at_once_is_refused() {
         let range = Span::new(UnixMs(0), UnixMs(RECONCILE_POINTS_MAX * 60_000));

@@ -1,4 +1,4 @@
-//! A partition's chunks of the ledger, understood.
+//! Decoding and reading of a partition's chunks of the ledger.
 
 use std::sync::Arc;
 
@@ -13,11 +13,12 @@ use crate::cold::chunks::{self, ChunkReader, StoredChunk, corrupt, last_before, 
 use crate::cold::{Cold, Page};
 use crate::error::{ErrorKind, StoreError, StoreResult};
 
-/// The chunk that the bytes hold, and the link by which the chunk after it names it: its checksum,
-/// or the one that it had before it was rewritten.
+/// Decodes a chunk, and the link by which the next chunk refers to it.
+///
+/// The link has the chunk's checksum, or the one from before it was rewritten.
 ///
 /// # Errors
-/// `Corrupt`, naming the item.
+/// Returns `Corrupt`, whose text names the item.
 pub fn decode(stored: &StoredChunk, chain: Chain) -> StoreResult<(Chunk, Link)> {
     let sk = Key::Chunk { chain, window: stored.window }.sk();
     let (chunk, mut link) = Chunk::decode(&stored.bytes).map_err(|e| corrupt(chain, &sk, e))?;
@@ -28,11 +29,12 @@ pub fn decode(stored: &StoredChunk, chain: Chain) -> StoreResult<(Chunk, Link)> 
     Ok((chunk, link))
 }
 
-/// A reader that begins with the keyframe from which the chunk before `at` can be understood, or
-/// with the first one. What has expired by `now` is passed over.
+/// Opens a reader at the keyframe that the last chunk up to `at` depends on, or at the first chunk.
+///
+/// Chunks that have expired by `now` are skipped.
 ///
 /// # Errors
-/// The cold tier's, or that this chunk can't be read.
+/// Returns the cold tier's `StoreError`, or `Corrupt` if that last chunk can't be read.
 pub async fn reader_from_keyframe(
     cold: &dyn Cold,
     chain: Chain,
@@ -49,9 +51,9 @@ pub async fn reader_from_keyframe(
 /// A chunk that was read into a book.
 #[derive(Clone, Copy, Debug)]
 pub struct Applied {
-    /// Its window.
+    /// Window of the chunk.
     pub window: Span,
-    /// How far before its window late spans may lie.
+    /// How far before its window late spans may reach.
     pub kept_ms: u64,
 }
 
@@ -68,29 +70,31 @@ fn apply(
     Ok(applied)
 }
 
-/// A chain read into a book.
+/// A chain that is read into a book.
 #[derive(Debug)]
 pub struct ChainReader {
     reader: ChunkReader,
-    /// What has been read.
+    /// The book, with all chunks that have been read.
     pub book: Book,
 }
 
 impl ChainReader {
-    /// Begins where all can be understood that is said from `from` on, and hasn't expired.
+    /// Opens the chain at the keyframe from which everything after `from` can be decoded. Expired
+    /// chunks are skipped.
     ///
     /// # Errors
-    /// The cold tier's, or that the chunk before `from` can't be read.
+    /// Returns the cold tier's `StoreError`, or `Corrupt` if the chunk before `from` can't be read.
     pub async fn open(cold: &dyn Cold, chain: Chain, from: UnixMs) -> StoreResult<ChainReader> {
         let reader = reader_from_keyframe(cold, chain, from, Some(wall_clock())).await?;
         Ok(ChainReader { reader, book: Book::default() })
     }
 
-    /// The same, read to its end. For writers: where the chain ends is where it ended, expired or
-    /// not.
+    /// Opens the chain as `open` does, and reads it to its end. Expired chunks are read too, since
+    /// a writer must find the true end of the chain.
     ///
     /// # Errors
-    /// The cold tier's; `Corrupt` for a chunk that can't be read or doesn't follow.
+    /// Returns the cold tier's `StoreError`, or `Corrupt` for a chunk that can't be read or doesn't
+    /// follow.
     pub async fn open_at_end(
         cold: &dyn Cold,
         chain: Chain,
@@ -102,11 +106,11 @@ impl ChainReader {
         Ok(reading)
     }
 
-    /// Goes on after the last chunk of a chain that can't be read.
+    /// Continues after the last chunk of a chain that can't be read.
     ///
     /// # Errors
-    /// The cold tier's, or that not even its last chunk can be read: somebody must restore or
-    /// delete it.
+    /// Returns the cold tier's `StoreError`, or `Corrupt` if not even the last chunk can be read.
+    /// An operator must then restore or delete it.
     pub async fn after_damage(cold: &dyn Cold, chain: Chain) -> StoreResult<ChainReader> {
         let last = last_before(cold, chain, UnixMs::MAX, None).await?;
         let (chunk, link) = match last {
@@ -121,11 +125,12 @@ impl ChainReader {
         Ok(reading)
     }
 
-    /// Reads the next chunk into the book, on a thread of its own. `None` at the end, for now.
+    /// Reads the next chunk into the book, on a thread of its own. Returns `None` at the current
+    /// end.
     ///
     /// # Errors
-    /// The cold tier's; `Corrupt` for a chunk that can't be read or doesn't follow. Then `tell` is
-    /// empty, and the book too if the reader panicked.
+    /// Returns the cold tier's `StoreError`, or `Corrupt` for a chunk that can't be read or doesn't
+    /// follow. `tell` and the book are empty if the reader panicked.
     pub async fn next<T: SpanVisitor + Default + Send + 'static>(
         &mut self,
         cold: &dyn Cold,
@@ -146,18 +151,19 @@ impl ChainReader {
         applied.map(Some)
     }
 
-    /// Goes on reading after a chunk that was taken otherwise.
+    /// Continues after a chunk that the book has absorbed by another way.
     pub fn skip_to(&mut self, window: UnixMs) {
         let chain = self.reader.chain();
         self.reader = ChunkReader::at(chain, window.plus(1), UnixMs::MAX);
     }
 }
 
-/// From the first window of any ledger to the start of the last, by their keys alone; `None` if
-/// there is no ledger.
+/// Returns the start of the first and of the last window of all ledgers, by their keys alone.
+///
+/// Returns `None` if no ledger exists.
 ///
 /// # Errors
-/// The cold tier's.
+/// Returns the cold tier's `StoreError`.
 pub async fn extent(cold: &Arc<dyn Cold>) -> StoreResult<Option<(UnixMs, UnixMs)>> {
     let mut extent: Option<(UnixMs, UnixMs)> = None;
     for chain in all(cold).await? {
@@ -176,24 +182,24 @@ pub async fn extent(cold: &Arc<dyn Cold>) -> StoreResult<Option<(UnixMs, UnixMs)
 /// The end of a chain's last window; zero if it has none.
 ///
 /// # Errors
-/// The cold tier's, or that the last chunk can't be read.
+/// Returns the cold tier's `StoreError`, or `Corrupt` if the last chunk can't be read.
 pub async fn end(cold: &dyn Cold, chain: Chain) -> StoreResult<UnixMs> {
     let last = last_before(cold, chain, UnixMs::MAX, None).await?;
     last.map_or(Ok(UnixMs::ZERO), |stored| Ok(decode(&stored, chain)?.0.window.to))
 }
 
-/// All chains of the cold tier's ledgers.
+/// Lists all chains of the cold tier's ledgers.
 ///
 /// # Errors
-/// The cold tier's.
+/// Returns the cold tier's `StoreError`.
 pub async fn all(cold: &Arc<dyn Cold>) -> StoreResult<Vec<Chain>> {
     all_of(&**cold).await
 }
 
-/// The same of a borrowed cold tier.
+/// Lists the chains as [`all`] does, of a borrowed cold tier.
 ///
 /// # Errors
-/// The cold tier's.
+/// Returns the cold tier's `StoreError`.
 pub async fn all_of(cold: &dyn Cold) -> StoreResult<Vec<Chain>> {
     chunks::list_chains(cold, Series::Ledger).await
 }

@@ -8,26 +8,28 @@ use housecount_core::time::UnixMs;
 
 use super::Proofs;
 
-/// A chunk in the making, and the book it follows.
+/// A chunk to be written, and the book that it follows.
 #[derive(Debug)]
 pub struct DraftedChunk {
-    /// The book before it.
+    /// The book before the chunk.
     pub book: Book,
-    /// As it is stored.
+    /// The chunk as it is stored.
     pub bytes: Vec<u8>,
-    /// The same, read back.
+    /// The chunk, decoded from these bytes.
     pub chunk: Chunk,
-    /// How the next chunk names it.
+    /// Link by which the next chunk refers to it.
     pub link: Link,
-    /// Whose proof was gone through.
+    /// Viewers whose proof was read: all, or only changed ones.
     pub scope: DraftScope,
 }
 
-/// Makes the chunk of a window, and sees that it can be read. `is_settled`: the ledger has all that
-/// this node knew at the window's start, so viewers who only stayed need not be gone through.
+/// Drafts the chunk of a window, and checks that it can be read.
+///
+/// `is_settled`: the ledger has all proof that this node had at the window's start. Viewers who
+/// only stayed need not be read then.
 ///
 /// # Errors
-/// The chunk can't be read, or doesn't follow the book.
+/// Returns a `ChunkError` if the chunk can't be read, or doesn't follow the book.
 pub fn draft(
     proofs: &Proofs,
     book: Book,
@@ -48,7 +50,7 @@ pub fn draft(
     Ok(DraftedChunk { book, bytes, chunk, link, scope })
 }
 
-/// The chunk of a window by all viewers' proof.
+/// Drafts the chunk of a window from the proof of all viewers.
 fn draft_whole(proofs: &Proofs, book: &Book, partition: u16, window: Span, reach: UnixMs) -> Chunk {
     let mut draft = Draft::new(book, window, proofs.kept_ms(), reach);
     let within = if is_on(Mutant::SkipLate) { window } else { draft.within() };
@@ -56,9 +58,11 @@ fn draft_whole(proofs: &Proofs, book: &Book, partition: u16, window: Span, reach
     draft.finish()
 }
 
-/// The same by the proof of viewers who changed since the window before, which this node wrote: the
-/// same bytes. `None` where that can't be: a keyframe names all viewers, and behind a gap nothing
-/// is known of who stayed.
+/// Drafts the same bytes from the proof of viewers who changed since the previous window, which
+/// this node wrote.
+///
+/// Returns `None` where that is impossible. A keyframe names all viewers. After a gap the book
+/// doesn't know who stayed.
 fn draft_changes(
     proofs: &Proofs,
     book: &Book,

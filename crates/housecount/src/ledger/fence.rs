@@ -1,8 +1,8 @@
 //! The fence between commits and changes of configuration, in the cold tier.
-//! `housecount_core::fence` says what it is for.
 //!
-//! Raised by the writer of the ledger before each window, read by whoever changes a configuration.
-//! No version of a configuration may be written without it.
+//! `housecount_core::fence` explains its purpose. The writer of the ledger raises it before each
+//! window, and a change of a configuration reads it. No version of a configuration may be written
+//! without reading it.
 
 use housecount_core::fence::CommitFence;
 use housecount_core::item::{Attr, number};
@@ -13,16 +13,16 @@ use super::chain;
 use crate::cold::{Cold, Condition, KeyedItem, Write};
 use crate::error::{ErrorKind, StoreError, StoreResult};
 
-/// Where the fence stands, as a node has read it.
+/// Position of the fence, as a node has read it.
 #[derive(Clone, Copy, Debug)]
 pub struct Reading {
-    /// The ledger may be committed up to this moment.
+    /// Time up to which the ledger may be committed.
     pub committed_to: UnixMs,
     is_stored: bool,
 }
 
 impl Reading {
-    /// A write of a transaction that is refused if the fence was raised since.
+    /// Returns a write that makes a transaction fail if the fence was raised since.
     #[must_use]
     pub fn unchanged(&self) -> Write {
         let fence = CommitFence { committed_to: self.committed_to };
@@ -41,10 +41,11 @@ impl Reading {
     }
 }
 
-/// Where the fence stands. Before the first commit of this version it is where the ledgers end.
+/// Reads the position of the fence. Before this version's first commit it is the end of the
+/// ledgers.
 ///
 /// # Errors
-/// The cold tier's.
+/// Returns the cold tier's `StoreError`.
 pub async fn read(cold: &dyn Cold) -> StoreResult<Reading> {
     if let Some(item) = cold.get(&Key::Fence).await? {
         let corrupt = |e| StoreError::caused(ErrorKind::Corrupt, "FENCE#ledger / FENCE", e);
@@ -55,7 +56,7 @@ pub async fn read(cold: &dyn Cold) -> StoreResult<Reading> {
     for chain in chain::all_of(cold).await? {
         match chain::end(cold, chain).await {
             Ok(end) => committed_to = committed_to.max(end),
-            // One that can't be read ended before now, as a change applies from now on at the
+            // An unreadable chain ended before now, and a change applies from now on at the
             // earliest.
             Err(error) if error.kind() == ErrorKind::Corrupt => {}
             Err(error) => return Err(error),
@@ -71,10 +72,11 @@ pub struct Fence {
 }
 
 impl Fence {
-    /// Raises it, so that `to` may be committed. Another node may have raised it further.
+    /// Raises the fence, so that the ledger may be committed up to `to`. Another node may have
+    /// raised it further.
     ///
     /// # Errors
-    /// The cold tier's. Nothing may be committed up to `to`, then.
+    /// Returns the cold tier's `StoreError`. In that case nothing may be committed up to `to`.
     pub async fn raise(&mut self, cold: &dyn Cold, to: UnixMs) -> StoreResult<()> {
         if self.raised_to >= to {
             return Ok(());

@@ -1,12 +1,13 @@
-//! The ledger on a node: what is proven and not yet written, and the way to what is.
+//! The ledger on a node: proof that isn't written yet, and access to what is written.
 //!
 //! - [`proofs`]: the fold of the log into proven time, on every node.
-//! - [`chain`]: a partition's chunks in the cold tier: read in order, written where there is none.
-//! - [`drafting`]: the next chunk: what is proven, less what is written.
-//! - [`fence`]: up to when it may be committed, for whoever changes a configuration.
-//! - [`restore`]: going on after everything else was lost.
-//! - [`scan`]: all partitions' chunks of a range, joined with what is proven since.
-//! - [`scans`]: the same for callers of the API; [`rows`]: what they read page by page.
+//! - [`chain`]: a partition's chunks in the cold tier, read in order.
+//! - [`drafting`]: the next chunk, which is the proof minus what is written.
+//! - [`fence`]: the time up to which the ledger may be committed, for changes of configuration.
+//! - [`restore`]: continuing after everything else was lost.
+//! - [`scan`]: all partitions' chunks of a range, joined with later proof.
+//! - [`scans`]: the same for callers of the API.
+//! - [`rows`]: the rows that they read page by page.
 //!
 //! `tasks/commit` writes it.
 

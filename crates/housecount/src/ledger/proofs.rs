@@ -1,7 +1,7 @@
-//! What has been proven, on this node, by partition: in memory from a while before what the ledger
-//! has, up to now.
+//! Proof of this node, by partition. It is held in memory from a while before the ledger's end up
+//! to now.
 //!
-//! It is the fold's second reading, under the fold's lock: whoever goes through all of it does so a
+//! It is a second reading of the fold, under the fold's lock. A walk through all of it takes one
 //! slice at a time, so that no heartbeat waits for it.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,24 +17,24 @@ use parking_lot::RwLock;
 use crate::clock::Stopwatch;
 use crate::hub::{Hold, SharedFold};
 
-/// The least number of places gone through under one hold of the fold's lock.
+/// Least number of places that are read under one hold of the fold's lock.
 const PLACES_PER_HOLD_MIN: usize = 32;
-/// How long the fold's lock is held for a slice, so that no heartbeat waits longer: slices that
-/// take longer become shorter.
+/// Longest hold of the fold's lock for a slice, so that no heartbeat waits longer. Slices that take
+/// longer become shorter.
 const HOLD_MAX: Duration = Duration::from_micros(50);
 
-/// Viewers carried over under one hold of the fold's lock: some 50 us.
+/// Viewers that are restored under one hold of the fold's lock: some 50 us.
 const CARRIED_PER_HOLD: usize = 64;
 
-/// See the module's text.
+/// Proven watch time of this node, and the time up to which the ledger has it.
 #[derive(Debug)]
 pub struct Proofs {
     fold: SharedFold,
-    /// Up to when the ledger has each partition, in Unix ms.
+    /// Time up to which the ledger has each partition, in Unix ms.
     committed: Vec<AtomicU64>,
-    /// Whether this node may know more than whoever has written meanwhile.
+    /// Whether this node may have proof that other writers lacked, by partition.
     owes: Vec<AtomicBool>,
-    /// Shared by walks through the fold; alone with it is what removes seats.
+    /// Walks through the fold share the lock. Removing seats takes it exclusively.
     walks: RwLock<()>,
     ttl_ms: u64,
     lateness_max_ms: u64,
@@ -42,7 +42,7 @@ pub struct Proofs {
 }
 
 impl Proofs {
-    /// What a fold that keeps proof has proven.
+    /// Creates the proof of a fold that keeps proof.
     #[must_use]
     pub fn new(fold: SharedFold, lateness_max_ms: u64, window_ms: u64) -> Proofs {
         let (partitions, ttl_ms) = {
@@ -54,21 +54,25 @@ impl Proofs {
         Proofs { fold, committed, owes, walks: RwLock::new(()), ttl_ms, lateness_max_ms, window_ms }
     }
 
-    /// How many partitions there are.
+    /// Number of partitions.
     #[must_use]
     pub fn partitions(&self) -> u16 {
         u16::try_from(self.committed.len()).unwrap_or(u16::MAX)
     }
 
-    /// How far back late spans may lie: an event is taken `lateness_max` behind what is committed,
-    /// may prove a `ttl` more, and may come while the next window is being written.
+    /// How far back late spans may reach.
+    ///
+    /// An event is accepted up to `lateness_max` behind the committed time, and may prove one `ttl`
+    /// more. It may also come while the next window is being written.
     #[must_use]
     pub fn kept_ms(&self) -> u64 {
         self.lateness_max_ms + self.ttl_ms + self.window_ms
     }
 
-    /// Takes in what a partition's ledger says goes on, after everything else was lost. Returns how
-    /// many viewers it was.
+    /// Restores the spans that are open at the end of a partition's ledger, after everything else
+    /// was lost.
+    ///
+    /// Returns the number of viewers.
     pub fn restore_open_spans(&self, book: &Book) -> usize {
         let (mut carried, mut count) = (book.open_spans().peekable(), 0);
         while carried.peek().is_some() {
@@ -81,37 +85,40 @@ impl Proofs {
         count
     }
 
-    /// Up to when the ledger has a partition; zero if that isn't known.
+    /// Time up to which the ledger has a partition; zero if unknown.
     #[must_use]
     pub fn committed(&self, partition: u16) -> UnixMs {
         UnixMs(self.of(partition).load(Ordering::Relaxed))
     }
 
-    /// The log had lost something, or this node couldn't reach it: others may have written without
-    /// knowing what this one knows.
+    /// Marks that other nodes may have written without the proof that this node has.
+    ///
+    /// The reason is that the log had lost data, or that this node couldn't reach it.
     pub fn mark_unwritten(&self, partition: u16) {
         self.owes[usize::from(partition)].store(true, Ordering::Relaxed);
     }
 
-    /// Whether this node is to write soon, and all it knows.
+    /// Whether this node must soon write all its proof.
     #[must_use]
     pub fn has_unwritten(&self, partition: u16) -> bool {
         self.owes[usize::from(partition)].load(Ordering::Relaxed)
     }
 
-    /// It has.
+    /// Records that this node has written it.
     pub fn clear_unwritten(&self, partition: u16) {
         self.owes[usize::from(partition)].store(false, Ordering::Relaxed);
     }
 
-    /// Up to when the ledger has all partitions.
+    /// Time up to which the ledger has all partitions.
     #[must_use]
     pub fn committed_to(&self) -> UnixMs {
         (0..self.partitions()).map(|partition| self.committed(partition)).min().unwrap_or_default()
     }
 
-    /// The ledger has a partition up to `to`: what is too far back to be credited is refused. An
-    /// earlier time changes nothing.
+    /// Records that the ledger has a partition up to `to`. Events that are too old to be credited
+    /// are then refused.
+    ///
+    /// An earlier time changes nothing.
     pub fn note_committed(&self, partition: u16, to: UnixMs) {
         let known = self.of(partition).fetch_max(to.0, Ordering::Relaxed);
         if known >= to.0 {
@@ -121,24 +128,25 @@ impl Proofs {
         self.fold.lock(Hold::Look).refuse_before(partition, floor);
     }
 
-    /// Forgets what no event that is still taken can reach, and is written as far as late spans
-    /// are. Takes a while.
+    /// Prunes proof that no accepted event can reach, and that is written as far back as late spans
+    /// reach. It takes a while.
     pub fn prune(&self, partition: u16) {
         let before = self.committed(partition).minus(self.kept_ms());
-        // A walk that is under way must find the seats that it began with.
+        // A walk in progress must find the seats that it began with.
         let _alone = self.walks.write();
         let places = self.fold.lock(Hold::Look).places();
         self.in_slices(Hold::Forget, places, |fold, places| fold.prune(partition, places, before));
     }
 
-    /// Calls `with` for every viewer of a partition who has proven anything within `within`, in no
-    /// order.
+    /// Calls `with` for every viewer of a partition with proof within `within`, in no order.
     pub fn for_each_proven(&self, partition: u16, within: Span, with: impl FnMut(ProvenSpans<'_>)) {
         self.for_each_changed_since(&Walk::of_all(partition, within), with);
     }
 
-    /// Calls `with` for the viewers that a walk looks for, in no order. Returns how many it passed
-    /// over who were online throughout; see [`Fold::for_each_changed_since`].
+    /// Calls `with` for the viewers that a walk selects, in no order.
+    ///
+    /// Returns the number of viewers that it skipped because they were online throughout. See
+    /// [`Fold::for_each_changed_since`].
     pub fn for_each_changed_since(
         &self,
         walk: &Walk,
@@ -154,7 +162,7 @@ impl Proofs {
         passed_over
     }
 
-    /// When the first time that is proven within `within` begins.
+    /// Start of the first proven time within `within`.
     #[must_use]
     pub fn first_proven_at(&self, partition: u16, within: Span) -> Option<UnixMs> {
         let mut first: Option<UnixMs> = None;
@@ -165,13 +173,13 @@ impl Proofs {
         first
     }
 
-    /// Sessions that are remembered.
+    /// Number of sessions in memory.
     #[must_use]
     pub fn len(&self) -> usize {
         self.fold.lock(Hold::Look).len()
     }
 
-    /// Whether nobody is remembered.
+    /// Whether no session is in memory.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -181,8 +189,8 @@ impl Proofs {
         &self.committed[usize::from(partition)]
     }
 
-    /// Goes through places a slice at a time. The task that waits for the lock comes next, and
-    /// slices are shorter where they take long.
+    /// Processes places in slices. The next waiter gets the lock in between, and slices that take
+    /// long become shorter.
     fn in_slices(
         &self,
         hold: Hold,
@@ -205,7 +213,7 @@ impl Proofs {
     }
 }
 
-/// Ends a walk, however it ends.
+/// Guard that ends a walk, also on a panic.
 struct EndWalk<'a>(&'a SharedFold);
 
 impl Drop for EndWalk<'_> {

@@ -1,5 +1,5 @@
-//! After everything hot was lost: the ledger says who was watching at its end, and proof goes on
-//! from there.
+//! Restores proof from the end of the ledger, which knows who was watching, after all hot data was
+//! lost.
 
 use housecount_core::keys::{Chain, Series};
 use housecount_core::time::UnixMs;
@@ -9,12 +9,13 @@ use super::proofs::Proofs;
 use crate::cold::Cold;
 use crate::error::{ErrorKind, StoreResult};
 
-/// Carries over what the ledger knew to go on beyond its end, in the partitions that were lost.
-/// Returns how many viewers that was.
+/// Restores the spans that were open at the ledger's end, in the partitions that were lost.
+///
+/// Returns the number of viewers.
 ///
 /// # Errors
-/// The cold tier's. A chain that can't be read is passed over, and said so: `housecount verify`
-/// tells more.
+/// Returns the cold tier's `StoreError`. A chain that can't be read is logged and skipped. Run
+/// `housecount verify` for details.
 pub async fn restore_open_spans(
     cold: &dyn Cold,
     proofs: &Proofs,

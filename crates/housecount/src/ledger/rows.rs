@@ -1,10 +1,10 @@
-//! Rows of a range, made once and kept a while for the pages after the first.
+//! Rows of a range, made once and kept for a while for the pages after the first.
 //!
-//! A cursor says where a page ended, not when it was made, so any client's cursor may come to any
-//! node. Rows are given for it only where that is exact. Rows of a *sealed* range never change, and
-//! fit each cursor. Rows of a range that may still change continue only a page that they were given
-//! for themselves. A first page makes its rows again, and drops what was made for the same query
-//! before: a client never sees rows older than its first page.
+//! A cursor holds where a page ended, not when it was made, so any client's cursor may come to any
+//! node. Kept rows are used for a cursor only where the result is exact. Rows of a *sealed* range
+//! never change, and fit each cursor. Rows of a range that may still change only continue a page
+//! that came from the same rows. A first page makes its rows again, and drops earlier ones of the
+//! same query. So a client never sees rows older than its first page.
 
 #[cfg(test)]
 mod tests;
@@ -22,11 +22,11 @@ use parking_lot::Mutex;
 
 /// A row of a list that is read page by page.
 pub trait LedgerRow: Clone + std::fmt::Debug + Send + Sync + 'static {
-    /// Its place in the order. No two rows have the same.
+    /// Place of a row in the order. No two rows have the same key.
     type Key: Ord + Clone + std::fmt::Debug + Send + Sync + 'static;
-    /// Its key.
+    /// Key of the row.
     fn key(&self) -> &Self::Key;
-    /// About how many bytes it takes.
+    /// Approximate size of the row in memory.
     fn bytes(&self) -> usize;
 }
 
@@ -51,34 +51,34 @@ impl LedgerRow for (Box<str>, StageTotal) {
     }
 }
 
-/// Rows that follow each other in a list, as of one moment.
+/// Consecutive rows of a list, as of one moment.
 #[derive(Debug)]
 pub struct RowSet<R: LedgerRow> {
-    /// The range that they are of.
+    /// Range of the rows.
     pub range: Span,
-    /// The key after which they begin; none if they begin with the first row.
+    /// Key after which the rows begin; `None` if they begin with the first row.
     pub after: Option<R::Key>,
     /// The rows, sorted by key.
     pub rows: Vec<R>,
-    /// Whether there are more after them.
+    /// Whether the list has more rows after them.
     pub more: bool,
-    /// Up to when the ledger has the range.
+    /// Time up to which the ledger has the range.
     pub committed_to: UnixMs,
-    /// Whether they never change any more.
+    /// Whether the rows never change any more.
     pub is_sealed: bool,
 }
 
-/// A page of rows. It shares them with the cache: a page is made on a worker, and copying a
-/// thousand rows would keep heartbeats waiting.
+/// A page of rows. It shares them with the cache, because a worker makes the page, and copying a
+/// thousand rows would delay heartbeats.
 #[derive(Clone, Debug)]
 pub struct RowPage<R: LedgerRow> {
     set: Arc<RowSet<R>>,
     places: Range<usize>,
-    /// Whether there are more after them.
+    /// Whether the list has more rows after them.
     pub more: bool,
-    /// The range that they are of.
+    /// Range of the rows.
     pub range: Span,
-    /// Up to when the ledger has the range.
+    /// Time up to which the ledger has the range.
     pub committed_to: UnixMs,
 }
 
@@ -97,23 +97,23 @@ impl<R: LedgerRow> RowPage<R> {
     }
 }
 
-/// Order of requests. Rows are never older than the request that they were made for.
+/// Sequence number of requests. Rows are never older than the request that they were made for.
 pub type Began = u64;
 
-/// Rows that were made for a query, or the mark that a first page of it was asked for.
+/// Rows that were made for a query, or the mark that its first page was requested.
 #[derive(Debug)]
 struct Kept<Q, R: LedgerRow> {
     query: Q,
     began: Began,
     began_ms: u64,
     bytes: usize,
-    /// None for a mark.
+    /// `None` for a mark.
     set: Option<Arc<RowSet<R>>>,
-    /// Places of rows with which a page ended.
+    /// Places of rows at which a page ended.
     given: BTreeSet<usize>,
 }
 
-/// Row sets that were made lately, within [`SCAN_KEPT_BYTES_MAX`].
+/// Recent row sets, within [`SCAN_KEPT_BYTES_MAX`].
 #[derive(Debug)]
 pub struct RowCache<Q, R: LedgerRow> {
     inner: Mutex<Inner<Q, R>>,
@@ -124,7 +124,7 @@ struct Inner<Q, R: LedgerRow> {
     kept: VecDeque<Kept<Q, R>>,
     bytes: usize,
     began: Began,
-    /// Marks of requests before this were dropped: nothing that began before them is kept.
+    /// Marks of requests before this were dropped, so rows of earlier requests are not kept.
     floor: Began,
 }
 
@@ -136,8 +136,9 @@ impl<Q, R: LedgerRow> Default for RowCache<Q, R> {
 }
 
 impl<Q: PartialEq, R: LedgerRow> RowCache<Q, R> {
-    /// The page after `after` from rows that are kept, if that is exact. `now_ms` is on the node's
-    /// own clock. Old rows are passed over; [`Self::expire`] drops them.
+    /// Returns the page after `after` from kept rows, if that is exact.
+    ///
+    /// `now_ms` is on the node's own clock. Old rows are skipped, and [`Self::expire`] drops them.
     pub fn page(
         &self,
         query: &Q,
@@ -147,7 +148,7 @@ impl<Q: PartialEq, R: LedgerRow> RowCache<Q, R> {
     ) -> Option<RowPage<R>> {
         let (set, start) = {
             let mut inner = self.inner.lock();
-            // Scans overlap, so that rows of an earlier request may be behind those of a later one.
+            // Scans overlap, so rows of an earlier request may be behind those of a later one.
             let of_query = inner.kept.iter_mut().rev();
             let of_query = of_query.filter(|kept| kept.query == *query && !kept.is_old(now_ms));
             of_query.filter_map(|kept| kept.give(after, limit)).next()?
@@ -155,8 +156,7 @@ impl<Q: PartialEq, R: LedgerRow> RowCache<Q, R> {
         Some(RowPage::new(set, start, limit))
     }
 
-    /// A request that makes rows begins. A first page drops what was made for the same query
-    /// before.
+    /// Registers a request that makes rows. A first page drops earlier rows of the same query.
     pub fn begin(&self, query: Q, is_first: bool, now_ms: u64) -> Began {
         let mut inner = self.inner.lock();
         inner.expire(now_ms);
@@ -179,9 +179,10 @@ impl<Q: PartialEq, R: LedgerRow> RowCache<Q, R> {
         began
     }
 
-    /// Keeps rows that were made for a request, and gives its page. `began_ms` is when it began.
-    /// They are not kept if a first page of the same query began after them, or if they are too
-    /// many.
+    /// Keeps the rows of a request that began at `began_ms`, and returns its page.
+    ///
+    /// The rows are not kept if a first page of the same query began after them, or if they are too
+    /// large.
     pub fn keep(
         &self,
         query: Q,
@@ -210,19 +211,19 @@ impl<Q: PartialEq, R: LedgerRow> RowCache<Q, R> {
         self.inner.lock().expire(now_ms);
     }
 
-    /// Bytes of the rows that are kept.
+    /// Bytes of the kept rows.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.inner.lock().bytes
     }
 
-    /// Row sets that are kept, and marks of requests.
+    /// Number of kept row sets, and of marks of requests.
     #[must_use]
     pub fn len(&self) -> usize {
         self.inner.lock().kept.len()
     }
 
-    /// Whether nothing is kept.
+    /// Whether the cache is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -260,7 +261,8 @@ impl<Q, R: LedgerRow> Kept<Q, R> {
         now_ms.saturating_sub(self.began_ms) >= SCAN_KEPT_MS_MAX
     }
 
-    /// Where a page after `after` starts in the rows, if they may be given for it and it is whole.
+    /// Returns where a page after `after` starts in the rows, if they fit the cursor and hold the
+    /// whole page.
     fn give(&mut self, after: Option<&R::Key>, limit: usize) -> Option<(Arc<RowSet<R>>, usize)> {
         let set = self.set.as_ref()?;
         let start = match (after, &set.after) {

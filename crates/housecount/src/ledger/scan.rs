@@ -1,7 +1,7 @@
-//! A range of the ledger: all its chains in step, then what is proven since.
+//! A scan of a range of the ledger: all its chains in step, then later proof.
 //!
-//! One chunk is held at a time, so a range may be as long as it likes; what is made of it is
-//! bounded by whoever listens.
+//! One chunk is held in memory at a time, so a range may be of any length. The visitor bounds the
+//! size of the result.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::blocking::{ledger_turn, run_blocking};
 use crate::cold::Cold;
 use crate::error::{ErrorKind, StoreError, StoreResult};
 
-/// A chain that is read, and up to when all it says is told.
+/// A chain that is read, and the time up to which all its spans have been reported.
 #[derive(Debug)]
 struct ChainCursor {
     chain: Chain,
@@ -40,10 +40,10 @@ pub struct Scan {
 }
 
 impl Scan {
-    /// Opens the chains that may speak of the range: all, or those of one viewer.
+    /// Opens the chains that may have data of the range: all, or those of one viewer.
     ///
     /// # Errors
-    /// The cold tier's, or that a chain's first chunk can't be read.
+    /// Returns the cold tier's `StoreError`, or `Corrupt` if a chain's first chunk can't be read.
     pub async fn open(
         cold: &Arc<dyn Cold>,
         range: Span,
@@ -62,11 +62,12 @@ impl Scan {
         Ok(Scan { cold: cold.clone(), range, lanes })
     }
 
-    /// Reads a chunk of the chain that is furthest behind. The time before which all is told;
-    /// `None` at the end.
+    /// Reads a chunk of the chain that is furthest behind.
+    ///
+    /// Returns the time before which all spans have been reported; `None` at the end.
     ///
     /// # Errors
-    /// The cold tier's; `Corrupt`, naming the item that is not what it must be.
+    /// Returns the cold tier's `StoreError`, or `Corrupt`, whose text names the invalid item.
     pub async fn next<T: SpanVisitor + Default + Send + 'static>(
         &mut self,
         tell: &mut T,
@@ -82,21 +83,21 @@ impl Scan {
                 lane.complete_to = lane.reading.book.edge().minus(kept_ms);
             }
             None => {
-                // What is still open is told now: a ledger that ended long ago must not hold the
+                // Open spans are reported now, since a ledger that ended long ago must not hold the
                 // others back.
                 lane.reading.book.close_all(tell);
                 lane.is_done = true;
                 lane.complete_to = UnixMs::MAX;
             }
         }
-        // What is proven since comes after the ledger's end.
+        // The proof since the ledger's end comes later.
         let ends: Vec<_> =
             self.lanes.iter().map(|lane| (lane.chain, lane.reading.book.edge())).collect();
         let complete_to = self.lanes.iter().map(|lane| lane.complete_to).min();
         Ok(complete_to.map(|complete_to| complete_to.min(committed_to(&ends))))
     }
 
-    /// Tells what is still open, and returns where each chain ended.
+    /// Reports the spans that are still open, and returns where each chain ended.
     pub fn finish(mut self, tell: &mut impl SpanVisitor) -> Vec<(Chain, UnixMs)> {
         self.lanes
             .iter_mut()
@@ -108,16 +109,16 @@ impl Scan {
     }
 }
 
-/// Ends a scan in its turn: it may have much to close.
+/// Finishes a scan in its turn, since many spans may be open.
 async fn finish(scan: Scan, tell: &mut impl SpanVisitor) -> Vec<(Chain, UnixMs)> {
     let _turn = ledger_turn().await;
     scan.finish(tell)
 }
 
-/// Adds what is proven since the ledger's end, and returns up to when the ledger is committed.
+/// Adds the proof since the ledger's end, and returns the time up to which the ledger is committed.
 ///
-/// Not on a background thread: it holds the fold's lock, and players must not wait until a thread
-/// of low priority gets a core.
+/// Not on a background thread, because it holds the fold's lock. Players must not wait until a
+/// thread of low priority gets a core.
 async fn add_tail<T: Send + 'static>(
     proofs: &Arc<Proofs>,
     ends: Vec<(Chain, UnixMs)>,
@@ -129,7 +130,7 @@ async fn add_tail<T: Send + 'static>(
     let proofs = proofs.clone();
     let turn = ledger_turn().await;
     let added = run_blocking(move || {
-        // Held until it is done, even if its caller is dropped.
+        // Held until the work is done, even if the caller is dropped.
         let _turn = turn;
         let with = |stage: &str, viewer: &str, span| add(&mut to, stage, viewer, span);
         let committed_to = chain_ends(&proofs, &ends, range, viewer.as_deref(), with);
@@ -138,7 +139,7 @@ async fn add_tail<T: Send + 'static>(
     added.await.map_err(|e| StoreError::caused(ErrorKind::Unavailable, "reading what is proven", e))
 }
 
-/// Calls `with` for what is proven since a ledger's chains end.
+/// Calls `with` for the spans that were proven since the ends of a ledger's chains.
 fn chain_ends(
     proofs: &Proofs,
     ends: &[(Chain, UnixMs)],
@@ -158,7 +159,7 @@ fn chain_ends(
         // The scan may have stopped before the ledger's end.
         committed_to = committed_to.min(from.max(proofs.committed(chain.partition)));
         if from >= range.to {
-            continue; // the ledger has told all of the range: no seat need be looked at
+            continue; // the ledger has reported all of the range, so no seat is read
         }
         proofs.for_each_proven(
             chain.partition,
@@ -171,21 +172,21 @@ fn chain_ends(
     committed_to
 }
 
-/// Rows of a range, and up to when they are committed.
+/// Rows of a range, and the time up to which they are committed.
 #[derive(Debug)]
 pub struct WatchPage {
-    /// In order.
+    /// The rows, sorted.
     pub rows: Vec<(StageViewer, WatchTime)>,
-    /// Whether there are more after them.
+    /// Whether the list has more rows after them.
     pub more: bool,
-    /// Up to when the ledger has it; zero if nothing is committed yet.
+    /// Time up to which the ledger has the range; zero if nothing is committed yet.
     pub committed_to: UnixMs,
 }
 
-/// Who watched how long: the ledger and what is proven since.
+/// Reads the watch time of viewers from the ledger and later proof.
 ///
 /// # Errors
-/// As [`Scan::next`].
+/// Returns the errors of [`Scan::next`].
 pub async fn watch(
     cold: &Arc<dyn Cold>,
     proofs: &Arc<Proofs>,
@@ -205,11 +206,12 @@ pub async fn watch(
     Ok(WatchPage { rows, more, committed_to })
 }
 
-/// Who watched how long by the ledger alone: for files that are to be final. `progress` is told the
-/// part that is read.
+/// Reads the watch time of viewers from the ledger alone, for files that must be final.
+///
+/// `progress` is called with the part that has been read.
 ///
 /// # Errors
-/// As [`Scan::next`].
+/// Returns the errors of [`Scan::next`].
 pub async fn committed_watch(
     cold: &Arc<dyn Cold>,
     range: Span,
@@ -227,8 +229,10 @@ pub async fn committed_watch(
     Ok(WatchPage { rows, more, committed_to })
 }
 
-/// Up to when there is a ledger: a ledger's chains are as far as the one that is furthest behind;
-/// if the number of partitions has changed, the ledger that goes on counts.
+/// Returns the time up to which a ledger exists.
+///
+/// A ledger reaches as far as its chain that is furthest behind. If the number of partitions has
+/// changed, the ledger that continues counts.
 #[must_use]
 pub fn committed_to(ends: &[(Chain, UnixMs)]) -> UnixMs {
     let mut by_ledger: BTreeMap<u16, UnixMs> = BTreeMap::new();
@@ -241,18 +245,18 @@ pub fn committed_to(ends: &[(Chain, UnixMs)]) -> UnixMs {
 /// Stages of a range.
 #[derive(Debug)]
 pub struct StagePage {
-    /// In order.
+    /// The rows, sorted.
     pub rows: StageTotalRows,
-    /// Whether there are more after them.
+    /// Whether the list has more rows after them.
     pub more: bool,
-    /// As in [`WatchPage`].
+    /// Time up to which the ledger has the range, as in [`WatchPage`].
     pub committed_to: UnixMs,
 }
 
-/// How much was watched, stage by stage: the ledger and what is proven since.
+/// Reads the watch time of each stage from the ledger and later proof.
 ///
 /// # Errors
-/// As [`Scan::next`].
+/// Returns the errors of [`Scan::next`].
 pub async fn stages(
     cold: &Arc<dyn Cold>,
     proofs: &Arc<Proofs>,
@@ -268,11 +272,10 @@ pub async fn stages(
     Ok(StagePage { rows, more, committed_to })
 }
 
-/// Adds the ledger's spans of a range, and what is proven since, to these views. Stops early once
-/// they are full.
+/// Adds the spans of the ledger and of later proof to these views. Stops early once they are full.
 ///
 /// # Errors
-/// As [`Scan::next`].
+/// Returns the errors of [`Scan::next`].
 pub async fn views(
     cold: &Arc<dyn Cold>,
     proofs: &Arc<Proofs>,
@@ -287,11 +290,13 @@ pub async fn views(
     Ok(views)
 }
 
-/// How many watched a stage at once, or all stages together, by steps, and up to when that is
-/// committed: the ledger and what is proven since.
+/// Reads the concurrent viewers of a stage, or of all stages together, in steps.
+///
+/// The source is the ledger and later proof. Also returns the time up to which the steps are
+/// committed.
 ///
 /// # Errors
-/// As [`Scan::next`].
+/// Returns the errors of [`Scan::next`].
 pub async fn history(
     cold: &Arc<dyn Cold>,
     proofs: &Arc<Proofs>,

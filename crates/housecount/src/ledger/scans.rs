@@ -1,5 +1,5 @@
-//! Reads of the ledger for callers of the API: few at once, each on a thread of its own, and page
-//! after page from rows that were made once.
+//! Reads of the ledger for callers of the API. Few run at once, each on a thread of its own, and
+//! later pages come from rows that were made once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,47 +23,47 @@ use crate::clock::mono_ms;
 use crate::cold::Cold;
 use crate::error::{ErrorKind, StoreError, StoreResult};
 
-/// How many pages the first one makes the rows of. Later ones make as many as may be.
+/// Number of pages for which the first page makes rows. Later pages make as many rows as allowed.
 const PAGES_AHEAD: usize = 16;
 
-/// A range as it was asked for. An end that is not given moves from call to call, and its pages
-/// still are one list's.
+/// A range as the caller requested it. An omitted end moves from call to call, and the pages still
+/// belong to one list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AskedRange {
-    /// Its start, if given.
+    /// Start of the range, if given.
     pub from: Option<UnixMs>,
-    /// Its end, if given.
+    /// End of the range, if given.
     pub to: Option<UnixMs>,
 }
 
-/// A list of watch times, and what tells it from others.
+/// A list of watch times, with all that distinguishes it from other lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WatchList {
-    /// The range.
+    /// Range of the list.
     pub range: AskedRange,
-    /// Only on this stage.
+    /// Only this stage.
     pub stage: Option<String>,
-    /// Only of this viewer.
+    /// Only this viewer.
     pub viewer: Option<String>,
     /// Whether rows have intervals.
     pub intervals: bool,
 }
 
-/// A list of stages' watch times, and what tells it from others.
+/// A list of stages' watch times, with all that distinguishes it from other lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StageList {
-    /// The range.
+    /// Range of the list.
     pub range: AskedRange,
-    /// The length of a step, where rows have steps.
+    /// Length of a step in ms, if rows have steps.
     pub step_ms: Option<u64>,
 }
 
-/// What a scan reads.
+/// Stores that a scan reads.
 #[derive(Clone, Debug)]
 pub struct Stores {
     /// The ledger.
     pub cold: Arc<dyn Cold>,
-    /// What is proven since.
+    /// Proof, including what is later than the ledger.
     pub proofs: Arc<Proofs>,
 }
 
@@ -71,7 +71,7 @@ pub struct Stores {
 /// to 100,000 of them.
 #[derive(Debug)]
 pub struct Scans {
-    /// Scans that may begin.
+    /// Permits for scans to begin.
     pub open: Arc<Semaphore>,
     runtime: Handle,
     viewers: Arc<RowCache<WatchList, (StageViewer, WatchTime)>>,
@@ -79,7 +79,7 @@ pub struct Scans {
 }
 
 impl Scans {
-    /// Scans that do their reading and writing on the caller's runtime.
+    /// Creates scans that do their reading and writing on the caller's runtime.
     #[must_use]
     pub fn new() -> Scans {
         Scans {
@@ -90,15 +90,16 @@ impl Scans {
         }
     }
 
-    /// Runs a scan, once fewer than [`SCANS_MAX`] run. It ends early when its caller is dropped.
+    /// Runs a scan once fewer than [`SCANS_MAX`] run. It ends early if its caller is dropped.
     ///
     /// # Errors
-    /// The scan's; `Unavailable` if the node is stopping.
+    /// Returns the scan's error, or `Unavailable` if the node is stopping.
     pub async fn run<T: Send + 'static>(
         &self,
         scan: impl Future<Output = StoreResult<T>> + Send + 'static,
     ) -> StoreResult<T> {
-        // Never closed. The thread holds it, so that one whose caller is gone still counts.
+        // The semaphore is never closed. The thread holds the permit, so a scan without a caller
+        // still counts.
         let permit = self.open.clone().acquire_owned().await.ok();
         let scan = async move {
             let _permit = permit;
@@ -109,11 +110,11 @@ impl Scans {
         run_future_at_low_priority(&self.runtime, scan).await.unwrap_or_else(|| Err(stopped()))
     }
 
-    /// A page of a list of watch times over `range`, the one that was asked for with its ends
-    /// filled in.
+    /// Returns a page of a list of watch times. `range` is the requested range with its ends filled
+    /// in.
     ///
     /// # Errors
-    /// As [`scan::watch`].
+    /// Returns the errors of [`scan::watch`].
     pub async fn watch(
         &self,
         stores: Stores,
@@ -149,10 +150,10 @@ impl Scans {
         page
     }
 
-    /// A page of a list of stages over `range`, the one that was asked for with its ends filled in.
+    /// Returns a page of a list of stages. `range` is the requested range with its ends filled in.
     ///
     /// # Errors
-    /// As [`scan::stages`].
+    /// Returns the errors of [`scan::stages`].
     pub async fn stages(
         &self,
         stores: Stores,
@@ -184,7 +185,7 @@ impl Scans {
         page
     }
 
-    /// Drops rows that have just been made once they are old, even if no page is asked for then.
+    /// Drops rows that have just been made once they are old, even if no page is requested then.
     fn expire_later<Q: PartialEq + Send + 'static, R: LedgerRow>(
         &self,
         cache: &Arc<RowCache<Q, R>>,
@@ -193,13 +194,13 @@ impl Scans {
         self.runtime.spawn(async move {
             sleep(Duration::from_millis(SCAN_KEPT_MS_MAX)).await;
             if let Some(cache) = cache.upgrade() {
-                // A node that stops drops them all.
+                // A node that stops drops all of them.
                 let _ = run_at_low_priority(move || cache.expire(mono_ms())).await;
             }
         });
     }
 
-    /// Bytes of the rows that are kept for next pages.
+    /// Bytes of the rows that are kept for later pages.
     #[must_use]
     pub fn kept_bytes(&self) -> usize {
         self.viewers.bytes() + self.stages.bytes()
@@ -212,19 +213,19 @@ impl Default for Scans {
     }
 }
 
-/// Rows that a scan of viewers makes for a page of `limit` and those after it.
+/// Number of rows that a scan of viewers makes, for a page of `limit` and the pages after it.
 fn viewer_rows(is_first: bool, intervals: bool, limit: usize) -> usize {
     let rows_max = if intervals { SCAN_LONG_ROWS_MAX } else { SCAN_ROWS_MAX };
     if is_first { rows_max.min(PAGES_AHEAD * limit) } else { rows_max.max(limit) }
 }
 
-/// The same of stages, each with so many steps: 8 MB of them at most.
+/// Number of rows that a scan of stages makes, each with `steps` steps: at most 8 MB of steps.
 fn stage_rows(steps: u64, limit: usize) -> usize {
     let room = usize::try_from(10 * PAGE_STEPS_MAX / steps.max(1)).unwrap_or(usize::MAX);
     room.min(SCAN_ROWS_MAX).max(limit)
 }
 
-/// Whether the ledger will never say anything new of a range: not even a late span may reach it.
+/// Whether the ledger will never change a range: not even a late span may reach it.
 fn is_sealed(range: Span, proofs: &Proofs, committed_to: UnixMs) -> bool {
     range.to.plus(proofs.kept_ms()) <= committed_to
 }

@@ -16,26 +16,26 @@ use super::message::{ALL, text};
 use super::pending::PendingStages;
 use crate::hub::CountStatus;
 
-/// How often entries are looked through for those to forget.
+/// Interval between two checks for entries to evict.
 const FORGET_EVERY_MS: u64 = 1_000;
-/// A message.
+/// A message of the board.
 #[derive(Clone, Debug, Default)]
 pub(super) struct LiveMessage {
-    /// Its number; 0 before the first.
+    /// Number of the message; 0 before the first.
     pub(super) number: u64,
-    /// As it is sent.
+    /// The message as it is sent.
     pub(super) text: Bytes,
 }
 
-/// What is known of a stage here.
+/// A stage of the board.
 #[derive(Debug)]
 struct StageEntry {
     shown: PublishedCount,
-    /// Whether any message has told of viewers.
+    /// Whether any message has reported viewers.
     was_watched: bool,
     /// When the latest message was made.
     made_mono_ms: u64,
-    /// When somebody wanted to hear of it last.
+    /// When a subscriber last followed it.
     wanted_mono_ms: u64,
     sender: watch::Sender<LiveMessage>,
 }
@@ -45,7 +45,7 @@ impl StageEntry {
         self.sender.borrow().number
     }
 
-    /// Whether somebody wants to hear of this stage by name.
+    /// Whether a subscriber follows this stage by name.
     fn has_subscribers(&self) -> bool {
         self.sender.receiver_count() > 0
     }
@@ -54,24 +54,25 @@ impl StageEntry {
 /// Latest message of each stage, numbered in the order of messages.
 #[derive(Debug)]
 pub(super) struct LatestCounts {
-    /// Numbers of one epoch can be compared. Another one: all that was known has been forgotten.
+    /// Epoch of the numbers. Numbers are comparable only within one epoch. A new epoch begins when
+    /// a stage with viewers was evicted.
     epoch: u32,
     latest: u64,
     /// The stage of each number that is the latest of its stage.
     by_number: BTreeMap<u64, Arc<str>>,
     entries: BTreeMap<Arc<str>, StageEntry>,
-    /// Entries that were never watched: there only because a subscriber has named them.
+    /// Entries that never had viewers, and exist only because a subscriber has named them.
     unwatched: usize,
-    /// Subscribers that want all stages.
+    /// Number of subscribers of all stages.
     all: usize,
-    /// Subscribers altogether.
+    /// Number of all subscribers.
     subscribers: usize,
     pub(super) pending: PendingStages,
-    /// Whether the entries have all stages, but for those that are pending.
+    /// Whether the entries have all stages, except for pending ones.
     has_all: bool,
-    /// Whether counts were complete, and recovering, when all entries were last looked at.
+    /// Whether counts were complete, and recovering, when all entries were last marked.
     trust: (bool, bool),
-    /// When entries were last looked through for those to forget.
+    /// When entries were last checked for eviction.
     forgot_mono_ms: u64,
 }
 
@@ -100,7 +101,7 @@ impl LatestCounts {
         self.subscribers
     }
 
-    /// Somebody comes, or goes.
+    /// Counts a subscriber that comes or leaves.
     pub(super) fn count(&mut self, comes: bool, wants_all: bool) {
         let change = |count: &mut usize, by: bool| match by {
             true => *count += 1,
@@ -113,14 +114,14 @@ impl LatestCounts {
         self.has_all &= self.all > 0;
     }
 
-    /// The number that a message's id says, if it can be gone on from.
+    /// Parses the number of a message's id, if a subscriber can continue from it.
     pub(super) fn number_of(&self, id: &str) -> Option<u64> {
         let (epoch, number) = id.split_once('-')?;
         let is_known = u32::from_str_radix(epoch, 16).ok()? == self.epoch;
         number.parse().ok().filter(|number| is_known && *number <= self.latest)
     }
 
-    /// A stage may have changed. It is looked at if a subscriber follows it.
+    /// Marks a stage that may have changed. It becomes pending if a subscriber follows it.
     pub(super) fn mark(&mut self, stage: Arc<str>) {
         if self.entries.get(&stage).is_some_and(StageEntry::has_subscribers) {
             self.pending.insert_named(stage);
@@ -129,9 +130,10 @@ impl LatestCounts {
         }
     }
 
-    /// Marks all entries where counts have come to be trusted, or stopped to be. Says whether the
-    /// board lacks stages that a subscriber of all stages is to be told; it has them once they are
-    /// marked.
+    /// Marks all entries if counts have become complete or recovering, or no longer are.
+    ///
+    /// Returns whether the board lacks stages for a subscriber of all stages. The caller marks
+    /// those stages.
     pub(super) fn note_trust(&mut self, standing: CountStatus) -> bool {
         let trust = (standing.complete, standing.recovering);
         let is_new = std::mem::replace(&mut self.trust, trust) != trust;
@@ -144,8 +146,7 @@ impl LatestCounts {
         lacks
     }
 
-    /// Notes what a pending stage is now. It stays pending if its last message is too young for
-    /// another.
+    /// Updates a pending stage. It stays pending if its last message is too recent for another one.
     pub(super) fn note_pending(
         &mut self,
         stage: &Arc<str>,
@@ -159,8 +160,9 @@ impl LatestCounts {
         }
     }
 
-    /// Notes what a stage is now. It becomes a message if it says something new, and the last one
-    /// was long enough ago. False if it says something new too soon.
+    /// Updates a stage. A change becomes a message if the last one is old enough.
+    ///
+    /// Returns false if there is a change that comes too early.
     pub(super) fn update(&mut self, stage: &str, shown: PublishedCount, now_mono_ms: u64) -> bool {
         if let Some(known) = self.entries.get(stage) {
             let says_the_same = known.shown.eq_for_subscribers(&shown);
@@ -197,20 +199,20 @@ impl LatestCounts {
         true
     }
 
-    /// Whether a subscriber may follow a stage that is so now: any that is known here or has
-    /// viewers, and some that have none.
+    /// Whether a subscriber may follow a stage with this count. Every stage that is known here or
+    /// has viewers may be followed, and a limited number of others.
     pub(super) fn has_room_for(&self, stage: &str, shown: &PublishedCount) -> bool {
         let is_known =
             stage == ALL || shown.count != Count::default() || self.entries.contains_key(stage);
         is_known || self.unwatched < LIVE_EMPTY_STAGES_MAX
     }
 
-    /// A stage's messages from now on, if it has been noted.
+    /// Returns a receiver of the stage's next messages, if the board has the stage.
     pub(super) fn follow(&self, stage: &str) -> Option<watch::Receiver<LiveMessage>> {
         self.entries.get(stage).map(|entry| entry.sender.subscribe())
     }
 
-    /// Some of the messages after a number, in their order, and the number that is come to.
+    /// Returns some of the messages after a number, in their order, and the number reached.
     pub(super) fn after(&self, number: u64, with_totals: bool) -> Option<(Bytes, u64)> {
         let (mut text, mut reached) = (Vec::new(), number);
         for (number, stage) in self.by_number.range((Bound::Excluded(number), Bound::Unbounded)) {
@@ -227,14 +229,16 @@ impl LatestCounts {
         (reached > number).then(|| (text.into(), reached))
     }
 
-    /// Whether it is time to [`evict_idle`](Self::forget).
+    /// Whether it is time to [`evict_idle`](Self::evict_idle).
     pub(super) fn is_to_forget(&self, now_mono_ms: u64) -> bool {
         now_mono_ms >= self.forgot_mono_ms + FORGET_EVERY_MS
     }
 
-    /// Forgets stages without a subscriber, and stages without viewers, after a while; stages that
-    /// never had viewers at once. A forgotten stage with viewers is missing from what a subscriber
-    /// of all continues from, so a new epoch begins.
+    /// Evicts stages without subscribers, and stages without viewers, after a while. Stages that
+    /// never had viewers go at once.
+    ///
+    /// An evicted stage with viewers is missing when a subscriber of all stages continues from a
+    /// number. So a new epoch begins.
     pub(super) fn evict_idle(&mut self, now_mono_ms: u64) {
         self.forgot_mono_ms = now_mono_ms;
         let is_old = |since: u64| now_mono_ms > since + LIVE_FORGET_MS;
@@ -325,7 +329,7 @@ mod tests {
         for (stage, viewers) in [("watched", 1), ("7", 0), (ALL, 0)] {
             assert!(board.has_room_for(stage, &shown(viewers)), "{stage}");
         }
-        // One that comes to be watched makes room, and so does one that nobody follows any more.
+        // A stage that gets viewers makes room, and so does one without subscribers.
         board.update("7", shown(1), LIVE_EVERY_MS_MIN);
         assert!(board.has_room_for("one more", &shown(0)));
         board.update("one more", shown(0), LIVE_EVERY_MS_MIN);
@@ -379,7 +383,7 @@ mod tests {
         board.note_pending(&"a".into(), shown(2), LIVE_EVERY_MS_MIN);
         assert!(looked_at(&mut board, 2_000).is_empty());
         assert_eq!(receiver.borrow().number, 2);
-        // A subscriber of all stages is told those that the board lacks, once.
+        // A subscriber of all stages gets those that the board lacked, once.
         board.count(true, true);
         assert!(board.note_trust(standing));
         let stages: Vec<String> = (0..3 * STAGES_PER_HOLD).map(|n| format!("s{n:04}")).collect();
@@ -391,7 +395,7 @@ mod tests {
             board.note_pending(&stage.as_str().into(), shown(1), 9_500);
         }
         assert!(looked_at(&mut board, 20_000).is_empty());
-        // When counts stop to be complete, every entry has something new to say.
+        // When counts become incomplete, every entry has a change to report.
         assert!(board.note_trust(CountStatus { complete: false, ..standing }));
         assert_eq!(looked_at(&mut board, 30_000).len(), stages.len() + 1);
         board.count(false, true);
@@ -403,8 +407,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whoever reads piece by piece, however slowly, ends with the latest of every stage, and
-        /// is told nothing twice.
+        /// A subscriber that reads piece by piece, however slowly, ends with the latest of every
+        /// stage. It gets nothing twice.
         #[test]
         fn slow_readers_skip_to_the_latest(
             notes in proptest::collection::vec((0..5u8, 0..4u64), 1..60), read_every in 1..20usize,

@@ -1,4 +1,4 @@
-//! A message of the board, as it is sent: a Server-Sent Event.
+//! A message of the board in the form that is sent: a Server-Sent Event.
 
 use std::fmt::Write as _;
 
@@ -9,10 +9,10 @@ use serde::Serialize;
 use super::PublishedCount;
 use crate::hub::CountStatus;
 
-/// Stands for all stages together. No stage's id is empty.
+/// Stands for all stages together. No stage has an empty id.
 pub(super) const ALL: &str = "";
 
-/// A message as it is sent.
+/// Encodes a message as it is sent.
 pub(super) fn text(epoch: u32, number: u64, stage: &str, shown: &PublishedCount) -> Bytes {
     let CountStatus { as_of, complete, recovering } = shown.standing;
     let Count { viewers, sessions } = shown.count;
@@ -27,14 +27,14 @@ pub(super) fn text(epoch: u32, number: u64, stage: &str, shown: &PublishedCount)
     };
     let name = if stage == ALL { "totals" } else { "count" };
     let mut text = String::with_capacity(192);
-    // Neither can fail: both write to memory, and our own bodies can always be written.
+    // Neither can fail: both write to memory, and this type can always be serialized.
     let _ = write!(text, "id: {epoch:08x}-{number}\nevent: {name}\ndata: ");
     text.push_str(&serde_json::to_string(&data).unwrap_or_default());
     text.push_str("\n\n");
     text.into()
 }
 
-/// What a message says, as JSON.
+/// Data of a message, as JSON.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct MessageData<'a> {

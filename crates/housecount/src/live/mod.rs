@@ -1,9 +1,9 @@
-//! Live: the counts that subscribers are told, encoded once however many there are.
+//! Live counts for subscribers, encoded once for any number of them.
 //!
-//! A board holds the latest message of every stage that somebody wants to hear of, numbered in the
-//! order in which they were made. `tasks::show` renews it from the hub; a subscription remembers
-//! the number it has come to, and nothing else. So a slow reader skips to the latest by itself, and
-//! what a node holds grows with stages, not with subscribers or beats.
+//! A board holds the latest message of every stage that a subscriber follows. Messages are numbered
+//! in the order in which they were made. `tasks::live_refresh` renews them from the hub. A
+//! subscription only remembers the number that it has reached. So a slow reader skips to the latest
+//! messages by itself. The memory of a node grows with stages, not with subscribers or beats.
 
 mod latest;
 mod message;
@@ -24,14 +24,14 @@ pub use self::subscription::{Subscription, SubscriptionFilter};
 use crate::hub::{CountStatus, Hub, WithStatus};
 use crate::rng;
 
-/// What a message says.
+/// Contents of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PublishedCount {
-    /// Who is online.
+    /// Viewers and sessions online.
     pub count: Count,
-    /// Stages with somebody online, where all are counted together.
+    /// Number of stages with viewers, in the count of all stages together.
     pub stages: Option<u64>,
-    /// How far it can be trusted.
+    /// Status of the count.
     pub standing: CountStatus,
 }
 
@@ -40,7 +40,7 @@ impl PublishedCount {
         PublishedCount { count: answer.value, stages: None, standing: answer.standing }
     }
 
-    /// Whether a subscriber would see something else; that time has gone on is nothing.
+    /// Whether a subscriber would see no difference. A later time alone is not one.
     fn eq_for_subscribers(&self, other: &PublishedCount) -> bool {
         let fields = |shown: &PublishedCount| {
             (shown.count, shown.stages, shown.standing.complete, shown.standing.recovering)
@@ -54,21 +54,23 @@ impl PublishedCount {
 pub struct Live {
     hub: Arc<Hub>,
     board: Mutex<LatestCounts>,
-    /// The number of the latest message of all.
+    /// Number of the latest message of all.
     latest: watch::Sender<u64>,
     closed: watch::Sender<bool>,
 }
 
 impl Live {
-    /// Nobody listens yet.
+    /// Creates a source without subscribers.
     #[must_use]
     pub fn new(hub: Arc<Hub>) -> Live {
         let board = Mutex::new(LatestCounts::new(rng::random::<u32>()));
         Live { hub, board, latest: watch::channel(0).0, closed: watch::channel(false).0 }
     }
 
-    /// Subscribes. A subscriber that was told up to `last`, as a message's id says it, isn't told
-    /// again what hasn't changed since. `None` where no more stages without viewers can be followed
+    /// Subscribes to stages.
+    ///
+    /// `last` is the id of the last message that the subscriber has; unchanged stages are not sent
+    /// again. Returns `None` if no more stages without viewers can be followed
     /// (`LIVE_EMPTY_STAGES_MAX`).
     #[must_use]
     pub fn subscribe(
@@ -79,8 +81,9 @@ impl Live {
         Subscription::new(self.clone(), wanted, last)
     }
 
-    /// Makes new messages of what has changed, at `now_mono_ms`. Stages are looked at in slices,
-    /// and other tasks of the thread get their turn in between.
+    /// Makes new messages of the changes, at `now_mono_ms`.
+    ///
+    /// Stages are processed in slices, and other tasks of the thread run in between.
     pub async fn refresh(&self, now_mono_ms: u64) {
         self.mark_changed().await;
         let mut due: Option<Due> = None;
@@ -100,7 +103,7 @@ impl Live {
         self.latest.send_if_modified(|known| std::mem::replace(known, latest) != latest);
     }
 
-    /// Looks at some of the changed stages, after those that were looked at before.
+    /// Updates some of the changed stages, after those that were updated before.
     fn renew_some(&self, after: Option<&Due>, now_mono_ms: u64) -> Option<Due> {
         let mut board = self.board.lock();
         let due = board.pending.due(after, now_mono_ms)?;
@@ -110,12 +113,12 @@ impl Live {
         Some(due)
     }
 
-    /// Tells the board which stages may have changed.
+    /// Marks the stages on the board that may have changed.
     async fn mark_changed(&self) {
         let standing = self.hub.totals().standing;
         let lacks_stages = {
             let mut board = self.board.lock();
-            // Totals are looked at each time: they also change while counts are bridged.
+            // Totals are checked each time, since they also change while counts are bridged.
             board.mark(ALL.into());
             board.note_trust(standing)
         };
@@ -138,7 +141,7 @@ impl Live {
         stages.into_iter().for_each(|stage| board.mark(stage));
     }
 
-    /// What is to be said of a stage now; of [`ALL`], of all together.
+    /// Returns the current count of a stage, or for [`ALL`] that of all stages together.
     fn current(&self, stage: &str) -> PublishedCount {
         if stage != ALL {
             return PublishedCount::of(self.hub.count(stage));
@@ -147,13 +150,13 @@ impl Live {
         PublishedCount { count, stages: Some(stages), standing }
     }
 
-    /// How many listen.
+    /// Number of subscribers.
     #[must_use]
     pub fn subscribers(&self) -> usize {
         self.board.lock().subscribers()
     }
 
-    /// Ends all subscriptions: the node stops.
+    /// Ends all subscriptions, because the node stops.
     pub fn end(&self) {
         self.closed.send_replace(true);
     }

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::Arc;
 
-/// How often changed stages are looked at that only subscribers of all stages follow: a change is
-/// told this late at most.
+/// Interval of checks of stages that only subscribers of all stages follow. It is the greatest
+/// delay of such a change.
 pub(super) const LOOK_EVERY_MS: u64 = 500;
-/// Stages looked at under one hold of the board's lock: some 50 us.
+/// Stages checked under one hold of the board's lock: some 50 us.
 pub(super) const STAGES_PER_HOLD: usize = 64;
 
-/// Stages to look at now.
+/// Stages to check now.
 #[derive(Debug)]
 pub(super) struct Due {
     /// Whether subscribers named them.
@@ -19,14 +19,14 @@ pub(super) struct Due {
     pub(super) stages: Vec<Arc<str>>,
 }
 
-/// Stages that wait for a look, each once however often it changed.
+/// Stages that wait for a check, each once however often it changed.
 #[derive(Debug, Default)]
 pub(super) struct PendingStages {
     /// Stages that a subscriber named.
     named: BTreeSet<Arc<str>>,
     /// Other stages, for the subscribers of all.
     unnamed: BTreeSet<Arc<str>>,
-    /// When the latter were looked at last.
+    /// When the other stages were last checked.
     looked_mono_ms: u64,
 }
 
@@ -49,7 +49,7 @@ impl PendingStages {
         self.named.is_empty() && self.unnamed.is_empty()
     }
 
-    /// Some of the stages to look at now, after those up to `after`.
+    /// Returns some of the stages to check now, after those in `after`.
     pub(super) fn due(&mut self, after: Option<&Due>, now_mono_ms: u64) -> Option<Due> {
         let is_named = after.is_none_or(|after| after.is_named);
         let from = after.and_then(|after| after.stages.last());
@@ -65,7 +65,7 @@ impl PendingStages {
     }
 }
 
-/// Some of the stages after `after`; none if there are none.
+/// Returns some of the stages after `after`; `None` at the end.
 fn slice_of(stages: &BTreeSet<Arc<str>>, after: Option<&Arc<str>>) -> Option<Vec<Arc<str>>> {
     let from = after.map_or(Bound::Unbounded, Bound::Excluded);
     let slice: Vec<Arc<str>> = stages

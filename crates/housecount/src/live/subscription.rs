@@ -1,4 +1,4 @@
-//! A subscription: what one subscriber wants to hear, and how far it has heard.
+//! A subscription: the stages that a subscriber follows, and the messages that it has read.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,28 +13,30 @@ use super::message::ALL;
 use super::{Live, LiveMessage};
 use crate::clock::mono_ms;
 
-/// After so long without a message something is sent all the same, so that proxies keep the
-/// connection open, and a subscriber that is gone is noticed. Half of the least that proxies wait
-/// (nginx's and AWS ALB's default is 60 s, 2026-10), and half again.
+/// Time without a message after which a comment is sent. It keeps the connection open in proxies,
+/// and detects a subscriber that is gone.
+///
+/// It is a quarter of the shortest timeout of proxies (nginx's and AWS ALB's default is 60 s,
+/// 2026-10).
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// A comment, which readers pass over.
+/// A comment, which readers skip.
 const KEEP_ALIVE_COMMENT: &[u8] = b": still here\n\n";
-/// Says that what was heard before is worth nothing: this node can't tell what has changed since.
+/// Makes the subscriber discard its counts, because this node can't tell what has changed since.
 const RESET: &[u8] = b"event: reset\ndata: {}\n\n";
 
-/// What a subscriber wants to hear.
+/// Stages that a subscriber follows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SubscriptionFilter {
-    /// These stages; `with_totals`, of all together as well.
+    /// Some stages.
     Stages {
-        /// At most `SUBSCRIPTION_STAGES_MAX`.
+        /// The stages, at most `SUBSCRIPTION_STAGES_MAX`.
         stages: Vec<StageId>,
-        /// Also of all together.
+        /// Whether to send the totals of all stages, too.
         with_totals: bool,
     },
     /// All stages.
     All {
-        /// Also of all together.
+        /// Whether to send the totals of all stages, too.
         with_totals: bool,
     },
 }
@@ -46,25 +48,25 @@ pub struct Subscription {
     from: MessageSource,
     latest: watch::Receiver<u64>,
     has_ended: watch::Receiver<bool>,
-    /// To be sent before all else.
+    /// Text to send before all else.
     first: Option<Bytes>,
     /// Whether the last call returned a message.
     has_sent: bool,
     wants_all: bool,
 }
 
-/// Where messages come from.
+/// Source of messages.
 #[derive(Debug)]
 enum MessageSource {
-    /// Each stage's own channel, and the number of the last message heard of it.
+    /// Each stage's own channel, and the number of its last message that was read.
     Stages(Vec<(watch::Receiver<LiveMessage>, u64)>),
-    /// The board, after a number; what is told of all together is looked at as long as somebody
-    /// follows it.
+    /// The board, after a number. The receiver of totals keeps them updated as long as a subscriber
+    /// follows them.
     Board { after: u64, totals: Option<watch::Receiver<LiveMessage>> },
 }
 
 impl Subscription {
-    /// `None` where no more stages without viewers can be followed.
+    /// Subscribes. Returns `None` if no more stages without viewers can be followed.
     pub(super) fn new(
         live: Arc<Live>,
         wanted: SubscriptionFilter,
@@ -75,7 +77,7 @@ impl Subscription {
         let known = last.and_then(|id| board.number_of(id));
         let after = known.unwrap_or(0);
         let mut follow = |stage: &str| {
-            // Perhaps nobody has looked at it for a while.
+            // The stage may not have been updated for a while.
             let shown = live.current(stage);
             if board.has_room_for(stage, &shown) {
                 board.update(stage, shown, mono_ms());
@@ -106,18 +108,19 @@ impl Subscription {
         Some(Subscription { live, from, latest, has_ended, first, has_sent: false, wants_all })
     }
 
-    /// The next messages, or a comment if there are none for a while; `None` when the node stops.
+    /// Waits for the next messages, or returns a comment after a while without any; `None` when the
+    /// node stops.
     pub async fn next(&mut self) -> Option<Bytes> {
         loop {
             if *self.has_ended.borrow() {
                 return None;
             }
-            // A piece has just been sent, and the next may be there. Others on this thread come
-            // first.
+            // A piece has just been sent, and the next may be ready. Other tasks of this thread
+            // come first.
             if std::mem::take(&mut self.has_sent) {
                 yield_now().await;
             }
-            // Marked as seen before looking: what comes later wakes.
+            // Marked as seen before the check, so that later messages wake this task.
             self.latest.mark_unchanged();
             if let Some(text) = self.first.take().or_else(|| self.take()) {
                 self.has_sent = true;
@@ -134,7 +137,7 @@ impl Subscription {
         }
     }
 
-    /// What has not been heard yet, or some of it.
+    /// Takes some or all of the messages that have not been read yet.
     fn take(&mut self) -> Option<Bytes> {
         match &mut self.from {
             MessageSource::Stages(stages) => {
@@ -159,15 +162,16 @@ impl Subscription {
     }
 }
 
-/// Ready when there may be something to hear: one stage has its own channel, so that most
-/// subscribers aren't woken by others' stages.
+/// Waits until there may be a message.
+///
+/// One stage has its own channel, so that most subscribers aren't woken by other stages.
 async fn changed(from: &mut MessageSource, latest: &mut watch::Receiver<u64>) {
     let changed = match from {
         MessageSource::Stages(stages) if stages.len() == 1 => stages[0].0.changed().await,
         _ => latest.changed().await,
     };
     if changed.is_err() {
-        // Nobody tells anything any more; the node's end is waited for.
+        // No sender is left, so only the node's end is awaited.
         std::future::pending::<()>().await;
     }
 }

@@ -1,4 +1,4 @@
-//! Asks the nodes whether they count what they acknowledged.
+//! Checks that the nodes count what they acknowledged.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -13,14 +13,15 @@ use super::LoadShared;
 use crate::client::Client;
 use crate::clock::mono_ms;
 
-/// Between two polls of the totals.
+/// Interval between two polls of the totals.
 const POLL: Duration = Duration::from_millis(100);
-/// How often a node is asked again at the end, before what it doesn't count is called lost.
+/// Number of polls of a node at the end. A viewer that it does not count by then is reported as
+/// lost.
 const TRIES: u32 = 50;
-/// Problems that are told in words.
+/// Maximum number of problems that are described in words.
 const PROBLEMS_MAX: usize = 5;
 
-/// What polling the totals found.
+/// Result of polling the totals.
 #[derive(Clone, Debug, Default)]
 pub(super) struct PollStats {
     pub(super) total: u64,
@@ -37,10 +38,9 @@ async fn get(node: &Client, path: &str) -> Result<Value, String> {
     serde_json::from_slice(&body).map_err(|e| format!("{path}: {e}"))
 }
 
-/// Polls every node's totals until it is aborted.
+/// Polls every node's totals until the task is aborted.
 pub(super) async fn poll(shared: Arc<LoadShared>, polls: Arc<Mutex<PollStats>>) {
-    // A node counts at once what it has acknowledged itself, and a little later what another one
-    // has.
+    // A node counts its own acknowledged beats at once, and those of other nodes a little later.
     let is_one = shared.plan.nodes.len() == 1;
     let late_ms = if is_one { 0 } else { shared.plan.agree_within.as_millis() as u64 };
     let mut past = VecDeque::new();
@@ -87,7 +87,7 @@ fn note(polls: &mut PollStats, answer: Result<Value, String>, floor: u64) {
     }
 }
 
-/// What asking by name found.
+/// Result of the check by name.
 #[derive(Clone, Debug, Default)]
 pub(super) struct CheckOutcome {
     pub(super) counted: u64,
@@ -95,7 +95,8 @@ pub(super) struct CheckOutcome {
     pub(super) problems: Vec<String>,
 }
 
-/// Asks every node who is online, until all of `expected` are or it has been asked often enough.
+/// Lists every node's online viewers, until all of `expected` are among them or the tries are used
+/// up.
 pub(super) async fn names(
     shared: &LoadShared,
     expected: &BTreeSet<(String, String)>,
@@ -128,7 +129,7 @@ pub(super) async fn names(
     outcome
 }
 
-/// Those of `missing` that the node doesn't list as online.
+/// Returns those of `missing` that the node does not list as online.
 async fn still_missing(
     node: &Client,
     missing: &BTreeSet<(String, String)>,

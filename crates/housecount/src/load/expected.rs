@@ -1,21 +1,21 @@
-//! Who must be counted: had a heartbeat acknowledged, and hasn't begun to leave.
+//! Viewers that must be counted: a heartbeat was acknowledged, and no leave was sent.
 
 use std::collections::{BTreeSet, HashMap};
 
 use crate::clock::mono_ms;
 
-/// How many intervals an acknowledged heartbeat is good for: ttl is at least three of the nodes'
-/// own.
+/// Number of intervals for which an acknowledged heartbeat counts, since ttl is at least three of
+/// the nodes' own intervals.
 const GOOD_FOR_INTERVALS: u64 = 3;
 
 /// Viewers that a node must count: acknowledged, and without a leave.
 #[derive(Debug, Default)]
 pub(super) struct ExpectedViewers {
-    /// When the last heartbeat of a viewer on a stage was acknowledged; `None` once it has begun to
-    /// leave.
+    /// Time of the last acknowledged heartbeat of a viewer on a stage; `None` once its leave was
+    /// sent.
     acknowledged: HashMap<(String, String), Option<u64>>,
     online: u64,
-    /// Leaves begun so far, of viewers that were online.
+    /// Leaves sent so far for viewers that were online.
     leaves: u64,
 }
 
@@ -26,7 +26,8 @@ impl ExpectedViewers {
             self.online += 1;
             Some(now_ms)
         });
-        // An answer that comes after its viewer's leave was sent brings nobody back.
+        // An acknowledgement that arrives after the viewer's leave was sent does not bring the
+        // viewer back.
         if known.is_some() {
             *known = Some(now_ms);
         }
@@ -40,12 +41,12 @@ impl ExpectedViewers {
         }
     }
 
-    /// How many must be counted, and how many leaves have begun.
+    /// Number of viewers that must be counted, and number of leaves sent.
     pub(super) fn totals(&self) -> (u64, u64) {
         (self.online, self.leaves)
     }
 
-    /// Everybody who must be counted now, for players that beat every `interval_ms`.
+    /// All viewers that must be counted now, for players that beat every `interval_ms`.
     pub(super) fn online(&self, interval_ms: u64) -> BTreeSet<(String, String)> {
         let oldest_ms = mono_ms().saturating_sub(interval_ms * GOOD_FOR_INTERVALS);
         let good =

@@ -1,10 +1,10 @@
-//! Load: a simulated audience over HTTP or WebSockets, and the check that every heartbeat
-//! acknowledged to it is counted.
+//! Load test: a simulated audience over HTTP or WebSockets, and the check that every acknowledged
+//! heartbeat is counted.
 //!
-//! It keeps its own truth: who had a heartbeat acknowledged and hasn't left. While it runs it polls
-//! the totals, which may never be lower than that truth; when it ends it asks every node who is
-//! online on every stage, by name. Other traffic on the same nodes can only make counts higher, and
-//! is no error.
+//! The test keeps its own list of viewers whose heartbeat was acknowledged and who have not left.
+//! During the run it polls the totals, which may never be lower than that list. At the end it lists
+//! the online viewers of every stage on every node, by name. Other traffic on the same nodes can
+//! only increase counts, and is not an error.
 
 mod check;
 mod expected;
@@ -33,81 +33,81 @@ use self::turns::CallOrder;
 use crate::audience::{AudienceConfig, SimulatedAudience, ViewerAction};
 use crate::client::Client;
 
-/// Requests under way at once. More than this and the audience waits, as players' own queues would.
+/// Maximum number of open requests. At the limit the audience waits, as players' own queues would.
 const REQUESTS_MAX: usize = 512;
-/// The longest answer that is told apart: the client gives up before.
+/// Upper bound of the latency histogram; the client's time limit is shorter.
 const LATENCY_US_MAX: u64 = 60_000_000;
-/// Where many heartbeats go at once.
+/// Path of calls with many heartbeats.
 const BATCH_PATH: &str = "/v1/heartbeats";
-/// Heartbeats of one call, with `--transport batch`.
+/// Maximum number of heartbeats in one call, with `--transport batch`.
 const BATCH_BEATS: usize = 1_000;
 
-/// How heartbeats travel.
+/// Transport of the heartbeats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Transport {
-    /// One `POST /v1/heartbeat` a heartbeat
+    /// One `POST /v1/heartbeat` per heartbeat
     Http,
-    /// Over one WebSocket a viewer
+    /// One WebSocket per viewer
     Ws,
-    /// Up to 1,000 of them in one `POST /v1/heartbeats`
+    /// Up to 1,000 heartbeats in one `POST /v1/heartbeats`
     Batch,
 }
 
-/// What to play, to whom, for how long.
+/// Audience, target nodes and duration of a load test.
 #[derive(Clone, Debug)]
 pub struct LoadPlan {
-    /// The nodes; requests go to them in turn.
+    /// Target nodes, which get the requests in turn.
     pub nodes: Vec<Client>,
-    /// The audience.
+    /// Shape of the audience.
     pub shape: AudienceConfig,
-    /// For how long.
+    /// Duration of the run.
     pub duration: Duration,
     /// Transport of the heartbeats.
     pub transport: Transport,
-    /// Who may say what, where nodes want to know: a token with each viewer's heartbeats. Not with
-    /// many at once, which take the clients' own key.
+    /// Signer of a token for each viewer, where nodes require one. Batch calls use the clients' own
+    /// key instead.
     pub tokens: Option<Tokens>,
-    /// How soon every node counts what another one has acknowledged.
+    /// Time within which every node counts what another node has acknowledged.
     pub agree_within: Duration,
 }
 
-/// How it went.
+/// Result of a load test.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
-    /// Seconds it took.
+    /// Duration in seconds.
     pub seconds: f64,
     /// Heartbeats sent.
     pub sent: u64,
     /// Heartbeats acknowledged.
     pub acknowledged: u64,
-    /// Heartbeats beyond their session's limit, answered by its last acknowledged one.
+    /// Heartbeats above their session's limit, which got the answer of its last acknowledged one.
     pub coalesced: u64,
     /// Heartbeats refused, or not answered.
     pub failed: u64,
     /// Leaves acknowledged.
     pub leaves: u64,
-    /// Heartbeats acknowledged a second.
+    /// Heartbeats acknowledged per second.
     pub beats_per_second: f64,
-    /// Half of the requests were answered within this.
+    /// Median latency of a request.
     pub p50_ms: f64,
-    /// 99 of 100 requests were answered within this.
+    /// 99th percentile of the latency.
     pub p99_ms: f64,
     /// Viewers that must be counted at the end.
     pub expected_viewers: u64,
-    /// How many of them are, on the node that counts the fewest.
+    /// Number of these viewers that are counted, on the node that counts the fewest.
     pub counted_viewers: u64,
-    /// `expectedViewers`, stage by stage.
+    /// `expectedViewers` by stage.
     pub expected_by_stage: BTreeMap<String, u64>,
-    /// What `/v1/stats` of the first node says at the end; higher if others watch too.
+    /// Count of `/v1/stats` of the first node at the end; higher if other viewers watch too.
     pub stats_viewers: u64,
-    /// How often the totals were polled meanwhile.
+    /// Number of polls of the totals during the run.
     pub polls: u64,
-    /// Polls that showed fewer than were acknowledged, though the node said `complete`.
+    /// Polls with a count below the acknowledged number though the answer was `complete`.
     pub low_polls: u64,
-    /// Polls in which the node said that its count is not complete.
+    /// Polls with an incomplete count.
     pub incomplete_polls: u64,
-    /// What was wrong, for people.
+    /// Problems in words, for a reader.
     pub problems: Vec<String>,
 }
 
@@ -121,7 +121,7 @@ impl Report {
     }
 }
 
-/// What senders share.
+/// State that all senders share.
 struct LoadShared {
     plan: LoadPlan,
     truth: Mutex<ExpectedViewers>,
@@ -129,7 +129,7 @@ struct LoadShared {
 }
 
 impl LoadShared {
-    /// The token that a call needs: of whom it is about.
+    /// Signs the token that a call needs, for the viewer of the call.
     fn token(&self, call: &PlannedCall) -> Result<Option<String>, String> {
         match (&self.plan.tokens, &call.about[..]) {
             (Some(tokens), [(stage, viewer)]) if call.path != BATCH_PATH => {
@@ -157,11 +157,11 @@ impl LoadStats {
     }
 }
 
-/// Plays the plan. `progress` is told how far it is, in ms, and how many heartbeats are
-/// acknowledged.
+/// Plays the plan. `progress` gets the elapsed time in ms and the number of acknowledged
+/// heartbeats.
 ///
 /// # Errors
-/// No node answers at all.
+/// Returns one line if a node does not answer, or is not ready.
 pub async fn run(plan: LoadPlan, mut progress: impl FnMut(u64, u64)) -> Result<Report, String> {
     for node in &plan.nodes {
         let (status, body) = node.call(Method::GET, "/readyz", "").await?;
@@ -195,7 +195,7 @@ pub async fn run(plan: LoadPlan, mut progress: impl FnMut(u64, u64)) -> Result<R
     Ok(report(&shared, seconds, polls).await)
 }
 
-/// Sends what is due until the time is up, and waits for the answers.
+/// Sends the due calls until the time is up, and waits for the answers.
 async fn play(shared: &Arc<LoadShared>, started: Instant, progress: &mut impl FnMut(u64, u64)) {
     let free = Arc::new(Semaphore::new(REQUESTS_MAX));
     let mut audience = SimulatedAudience::new(shared.plan.shape.clone());
@@ -235,7 +235,7 @@ async fn play(shared: &Arc<LoadShared>, started: Instant, progress: &mut impl Fn
     progress(duration_ms, shared.figures.lock().acknowledged);
 }
 
-/// A request, and who it is about.
+/// A request, and the viewers in it.
 struct PlannedCall {
     path: &'static str,
     body: Bytes,
@@ -243,7 +243,7 @@ struct PlannedCall {
     about: Vec<(String, String)>,
 }
 
-/// What is due, as requests.
+/// Converts due actions to requests.
 fn calls(
     audience: &SimulatedAudience,
     due: Vec<ViewerAction>,
@@ -281,10 +281,10 @@ fn calls(
     calls
 }
 
-/// From now on a call is on its way.
+/// Records that a call is about to be sent.
 fn begin(shared: &LoadShared, call: &PlannedCall) {
     if call.is_leave {
-        // From now on nobody can say whether the viewer is counted.
+        // From the leave on, the viewer may or may not be counted.
         call.about.iter().for_each(|(stage, viewer)| shared.truth.lock().leave(stage, viewer));
     } else {
         shared.figures.lock().sent += call.about.len() as u64;
@@ -305,7 +305,7 @@ async fn send(shared: &LoadShared, turn: usize, call: PlannedCall) {
     note(shared, call, answer, elapsed_us);
 }
 
-/// Takes in an answer: its status, and its body as JSON.
+/// Records an answer: its status, and its body as JSON.
 fn note(
     shared: &LoadShared,
     call: PlannedCall,
@@ -336,8 +336,8 @@ fn note(
     }
 }
 
-/// How many heartbeats an answer says were coalesced: that of one says whether, and that of many
-/// how many.
+/// Number of coalesced heartbeats in an answer. A single answer has a boolean, a batch answer a
+/// number.
 fn coalesced(body: &Value) -> u64 {
     body["coalesced"].as_u64().unwrap_or_else(|| u64::from(body["coalesced"] == true))
 }

@@ -5,8 +5,7 @@ use std::time::Duration;
 use crate::auth::{AudienceClaim, Payload, jwt};
 use crate::clock::wall_clock;
 
-/// How much longer than the audience its tokens last: nodes' clocks differ, and the last answers
-/// come late.
+/// Time for which tokens outlast the run, since nodes' clocks differ and the last answers are late.
 const SPARE: Duration = Duration::from_secs(600);
 
 /// Signer of viewers' tokens for a simulated audience.
@@ -15,14 +14,14 @@ pub struct Tokens {
     key: Secret,
     kid: Option<String>,
     audience: Option<String>,
-    /// Unix seconds.
+    /// Expiry in Unix seconds.
     until: f64,
 }
 
 #[derive(Clone)]
 struct Secret(String);
 
-/// Never shown.
+/// The key is never printed.
 impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("a key")
@@ -30,11 +29,11 @@ impl std::fmt::Debug for Secret {
 }
 
 impl Tokens {
-    /// Tokens by `secret:TEXT`, a JWK of a secret, or a private key in PEM, for an audience that
-    /// plays for so long from now on.
+    /// A signer with a key: `secret:TEXT`, a JWK of a secret, or a private key in PEM. The tokens
+    /// are valid for a run of this duration that starts now.
     ///
     /// # Errors
-    /// The key can't sign: one line that says why.
+    /// Returns one line with the reason if the key can't sign.
     pub fn new(
         key: String,
         kid: Option<String>,
@@ -46,7 +45,7 @@ impl Tokens {
         tokens.of("stage", "viewer").map(|_| tokens)
     }
 
-    /// The token of a viewer on a stage.
+    /// Signs the token of a viewer on a stage.
     pub(super) fn of(&self, stage: &str, viewer: &str) -> Result<String, String> {
         let payload = Payload {
             sub: viewer.to_string(),

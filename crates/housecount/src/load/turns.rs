@@ -1,6 +1,6 @@
-//! Viewers say goodbye when their last heartbeat is answered, as players do, and not beside it: on
-//! another connection the goodbye could overtake it, and the heartbeat would bring back who has
-//! left.
+//! Order of a viewer's calls: a leave is sent after the answer to the last heartbeat, as players
+//! do. On another connection the leave could overtake that heartbeat, which would then bring the
+//! viewer back.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,27 +9,27 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::PlannedCall;
 
-/// Who has a heartbeat on its way.
+/// Locks of the viewers with a heartbeat in progress.
 #[derive(Default)]
 pub(super) struct CallOrder(HashMap<(String, String), Arc<Mutex<()>>>);
 
-/// A call's turn.
+/// Permission to send a call.
 pub(super) enum CallTurn {
-    /// It is now; the viewers' goodbyes wait until this is dropped.
+    /// Send now; the viewers' leaves wait until these guards are dropped.
     Now(Vec<OwnedMutexGuard<()>>),
-    /// When this is free.
+    /// Send once this lock is free.
     After(Arc<Mutex<()>>),
 }
 
 impl CallOrder {
-    /// The turn of a call. To be asked in the order in which viewers act.
+    /// Returns the turn of a call. Calls must be made in the order in which viewers act.
     pub(super) fn take(&mut self, call: &PlannedCall) -> CallTurn {
         if call.is_leave {
             let last = call.about.first().and_then(|viewer| self.0.remove(viewer));
             return last.map_or(CallTurn::Now(Vec::new()), CallTurn::After);
         }
         let hold = |viewer: &(String, String)| {
-            // Heartbeats may overtake one another: the later one says as much.
+            // Heartbeats may overtake one another, since the later one has the same content.
             self.0.entry(viewer.clone()).or_default().clone().try_lock_owned().ok()
         };
         CallTurn::Now(call.about.iter().filter_map(hold).collect())
@@ -37,7 +37,7 @@ impl CallOrder {
 }
 
 impl CallTurn {
-    /// Waits until it comes. What is returned is to be held until the call is answered.
+    /// Waits for the turn. The caller holds the returned guards until the call is answered.
     pub(super) async fn wait(self) -> Vec<OwnedMutexGuard<()>> {
         match self {
             CallTurn::Now(held) => held,

@@ -1,7 +1,8 @@
-//! Heartbeats over WebSockets, one a viewer, through the crate `tokio-tungstenite`.
+//! Heartbeats over WebSockets, one per viewer, through the crate `tokio-tungstenite`.
 //!
-//! Each viewer is a task that says one thing after the other and waits for its answer. It connects
-//! when it has something to say, so a connection that broke is made again with the next heartbeat.
+//! Each viewer is a task that sends one message after another and waits for each answer. The task
+//! connects when it has a message to send. So a broken connection is opened again with the next
+//! heartbeat.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,22 +23,22 @@ use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 use super::{LoadShared, PlannedCall, REQUESTS_MAX, note};
 use crate::client::{Client, Connection};
 
-/// How long an answer may take, and a connection.
+/// Time limit of an answer, and of opening a connection.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
-/// What a viewer has still to say. More would mean that its answers take longer than this many
-/// intervals.
+/// Maximum number of a viewer's unsent calls. More would mean that its answers take longer than
+/// this many intervals.
 const CALLS_MAX: usize = 8;
-/// There may be many thousands of these.
+/// Size of a connection's read buffer, which is small because a test may have many thousands.
 const BUFFER_BYTES: usize = 1_024;
 
 type LoadSocket = WebSocketStream<Connection>;
 
-/// The viewers that are connected.
+/// Connected viewers.
 pub(super) struct WsViewers {
     shared: Arc<LoadShared>,
     talking: HashMap<(String, String), mpsc::Sender<PlannedCall>>,
     tasks: JoinSet<()>,
-    /// Connections that may be made at once.
+    /// Limits the number of connections that are opened at once.
     connecting: Arc<Semaphore>,
 }
 
@@ -47,7 +48,7 @@ impl WsViewers {
         WsViewers { shared, talking: HashMap::new(), tasks: JoinSet::new(), connecting }
     }
 
-    /// Has a viewer say something.
+    /// Queues a call of a viewer.
     pub(super) fn say(&mut self, turn: usize, call: PlannedCall) {
         let Some(viewer) = call.about.first().cloned() else { return };
         let is_leave = call.is_leave;
@@ -69,13 +70,13 @@ impl WsViewers {
             );
         }
         if is_leave {
-            // It ends when it has said goodbye.
+            // The task ends after the leave.
             self.talking.remove(&viewer);
         }
         while self.tasks.try_join_next().is_some() {}
     }
 
-    /// Waits until all is said.
+    /// Waits until all calls are sent.
     pub(super) async fn end(mut self) {
         self.talking.clear();
         while self.tasks.join_next().await.is_some() {}
@@ -109,7 +110,7 @@ async fn talk(
     }
 }
 
-/// Says it, and gives the answer the status that it would have over HTTP.
+/// Sends a call, and returns the answer with the status that it would have over HTTP.
 async fn say(
     socket: &mut Option<LoadSocket>,
     node: &Client,

@@ -1,41 +1,39 @@
-//! What a log has consumed.
+//! Consumption of a log: what this process's calls have cost so far.
 
 #[cfg(feature = "redis")]
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::meter::Meter;
 
-/// What this process's calls of a log have consumed, so far.
+/// Consumption of a log by this process so far.
 #[derive(Clone, Debug)]
 pub enum LogUsage {
-    /// Nothing that anybody pays for by use.
+    /// Nothing that is paid by use.
     Nothing,
-    /// DynamoDB's capacity, as [`Purpose::Log`](crate::meter::Purpose::Log).
+    /// DynamoDB's capacity, metered as [`Purpose::Log`](crate::meter::Purpose::Log).
     Units(Meter),
-    /// Redis's work.
+    /// Commands and bytes of Redis.
     Redis(RedisUsage),
 }
 
-/// What Redis was asked for, and what it holds.
+/// Commands and bytes sent to Redis, and the memory that it uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RedisUsage {
     /// Commands sent.
     pub commands: u64,
-    /// Bytes of their arguments, as far as they grow with the audience: without names, keys and the
-    /// protocol.
+    /// Bytes of the arguments that grow with the audience: without names, keys and the protocol.
     pub bytes_in: u64,
-    /// Bytes of what they answered, likewise.
+    /// Bytes of the answers, counted likewise.
     pub bytes_out: u64,
-    /// Bytes in its memory, or all masters' of a cluster, as they last said; zero before.
+    /// Bytes in Redis's memory as last reported, of all masters of a cluster; zero before.
     pub memory_bytes: u64,
-    /// Of the fullest master: its memory as thousandths of its `maxmemory`; zero where there is
-    /// none.
+    /// Memory of the fullest master, as thousandths of its `maxmemory`; zero without a `maxmemory`.
     pub memory_permille: u64,
-    /// Whether it may evict the stream.
+    /// Whether Redis may evict the stream.
     pub is_evicting: bool,
 }
 
-/// Counters of a Redis log's use.
+/// Counters of a Redis log's consumption.
 #[cfg(feature = "redis")]
 #[derive(Debug, Default)]
 pub(super) struct RedisCounter {

@@ -1,4 +1,4 @@
-//! A log in this process's memory: the fastest, and gone with the process.
+//! A log in this process's memory. It is the fastest log, and is lost with the process.
 
 use std::collections::VecDeque;
 
@@ -13,7 +13,7 @@ use super::{Log, PartitionMeta, Position, ReadResult};
 use crate::clock::MonotonicClock;
 use crate::error::{ErrorKind, StoreError, StoreResult};
 
-/// Log in this process's memory. It has one partition: a second would only cost.
+/// Log in this process's memory. It has one partition, since a second would only add cost.
 #[derive(Debug)]
 pub struct MemoryLog {
     clock: MonotonicClock,
@@ -38,7 +38,8 @@ impl Default for MemoryLog {
     }
 }
 
-/// The position after `last` for a record appended at `now`, however the clock behaves.
+/// Returns the position after `last` of a record appended at `now`. Positions increase even if the
+/// clock is set back.
 pub(super) fn next_position(last: Position, now: UnixMs) -> Position {
     if now > last.at {
         Position { at: now, seq: 0 }

@@ -1,9 +1,9 @@
-//! The log: where accepted beats and leaves go first, and what every node follows.
+//! The log, to which accepted beats and leaves are first written, and which every node follows.
 //!
-//! A log is a few partitions of records, each in the order of its positions, and a clock. Every
-//! node appends to it and reads all of it; nothing else passes between nodes. The contract below is
-//! checked for every backend by one suite (tests/it/contract/log.rs). Retrying is the caller's
-//! business: see `ingest`, `follow`.
+//! A log is a clock and a few partitions of records, each in the order of its positions. Every node
+//! appends to it and reads all of it. Nodes exchange nothing else. One suite checks the contract
+//! below for every backend (tests/it/contract/log.rs). Callers retry failed calls: see `ingest` and
+//! `follower`.
 
 mod consumed;
 #[cfg_attr(not(feature = "dynamodb"), path = "../without/dynamo_log.rs")]
@@ -33,7 +33,7 @@ pub use self::redis::RedisTarget;
 pub use self::watched::WatchedLog;
 use crate::error::StoreResult;
 
-/// Where a record lies: the log's clock when it was appended, and a number among those of the same
+/// Position of a record: the log's clock at the append, and a number among records of that
 /// millisecond.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
@@ -44,68 +44,74 @@ pub struct Position {
 }
 
 impl Position {
-    /// Before every record.
+    /// Position before every record.
     pub const START: Position = Position { at: UnixMs::ZERO, seq: 0 };
 }
 
 impl fmt::Display for Position {
-    /// As Redis Streams write it, which every backend uses in messages.
+    /// Writes a position as Redis Streams do. Every backend uses this form in messages.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}", self.at, self.seq)
     }
 }
 
-/// What is known of a partition's past. Lost together with its records.
+/// Metadata of a partition. It is lost together with the partition's records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PartitionMeta {
-    /// When the partition came to be, on the log's clock. Another value than before: everything was
-    /// lost.
+    /// Time at which the partition was created, on the log's clock. Another value than before means
+    /// that everything was lost.
     pub created_at: UnixMs,
-    /// Whether it holds all that matters even though it is young: somebody who knew wrote a
-    /// checkpoint.
+    /// Whether the partition holds all that matters even though it is young. A node that knew all
+    /// wrote a checkpoint to it.
     pub is_complete: bool,
-    /// When a node last tended it; zero for never. Later than that, nobody may have been listening
-    /// to players.
+    /// Time at which a node last tended the partition; zero for never. After it, perhaps no node
+    /// has accepted events of players.
     pub last_tended_at: UnixMs,
-    /// Up to when the ledger has what the partition's records prove; zero if nobody has said.
+    /// Time up to which the ledger has what the partition's records prove; zero if unknown.
     pub committed: UnixMs,
-    /// What handles in the partition's records are made with; zero if no reader has brought one
-    /// yet.
+    /// Key from which handles in the partition's records are made; zero if no reader has brought
+    /// one yet.
     pub key: HandleKey,
 }
 
-/// What a read found, all of one moment.
+/// Result of a read, all of one moment.
 #[derive(Clone, Debug, Default)]
 pub struct ReadResult {
-    /// Records after the position asked for, in order.
+    /// Records after the requested position, in order.
     pub records: Vec<(Position, Bytes)>,
-    /// Whether there are more: read again after the last of these.
+    /// Whether there are more records. The next read starts after the last of these.
     pub more: bool,
-    /// Whether the record at the position asked for is still there. It isn't once it has been
-    /// trimmed; if it is too young for that, the log went back to an earlier state (Redis restarted
-    /// from a dump, or failed over).
+    /// Whether the record at the requested position still exists.
+    ///
+    /// A record disappears when it is trimmed. If it is too young for that, the log went back to an
+    /// earlier state (Redis restarted from a dump, or failed over).
     pub start_exists: bool,
-    /// The log's clock. Every record appended later has a position at or after it. Never goes
-    /// backwards.
+    /// The log's clock. Every record appended later has a position at or after it. The clock never
+    /// goes backwards.
     pub clock: UnixMs,
-    /// The partition's past.
+    /// Metadata of the partition.
     pub origin: PartitionMeta,
 }
 
-/// A log.
+/// A log of partitioned records, the only connection between nodes.
 #[async_trait]
 pub trait Log: Send + Sync + fmt::Debug {
-    /// How many partitions it has, at least 1: the same for its whole life and on every node.
+    /// Number of partitions, at least 1. It stays the same for the log's whole life and on every
+    /// node.
     fn partitions(&self) -> u16;
 
-    /// Appends a record and returns where it lies, once the log has it as safely as its
-    /// documentation says. On an error it may lie in the log all the same; appending it again is
-    /// harmless, since records say the same thing however often they are read.
+    /// Appends a record and returns its position, once the log has stored it as safely as its
+    /// documentation promises.
+    ///
+    /// After an error the record may be in the log all the same. Appending it again is harmless,
+    /// since reading a record twice has the same effect as reading it once.
     async fn append(&self, partition: u16, record: Bytes) -> StoreResult<Position>;
 
-    /// Reads on after a position. An empty or unknown partition is made, and has no records. A
-    /// position that has been trimmed reads on at the first record that is left. A partition
-    /// without a key takes `key`, unless that is zero.
+    /// Reads the records after a position.
+    ///
+    /// An unknown partition is created, and has no records. After a position that has been trimmed,
+    /// the read continues at the first record that is left. A partition without a key takes `key`,
+    /// unless that is zero.
     async fn read(
         &self,
         partition: u16,
@@ -113,66 +119,75 @@ pub trait Log: Send + Sync + fmt::Debug {
         key: HandleKey,
     ) -> StoreResult<ReadResult>;
 
-    /// As `read`, for who doesn't follow the log but wants some of it now and then: never made to
-    /// wait for the next read that is due, and nobody waits for it.
+    /// Reads as `read` does, for callers that read rarely and don't follow the log.
+    ///
+    /// Such a read never waits for the next read that is due, and delays no other read.
     async fn read_once(&self, partition: u16, after: Position) -> StoreResult<ReadResult> {
         self.read(partition, after, HandleKey::default()).await
     }
 
-    /// Housekeeping, every few seconds from every node: forgets records before `before` (at least
-    /// nearly all of them), and notes that a node which knows all was there at `last_tended_at`; an
-    /// earlier time than was noted, or zero, changes nothing. The node's own time: what lies in a
-    /// socket for minutes must not say that somebody was there meanwhile.
+    /// Maintains a partition. Every node calls this every few seconds.
+    ///
+    /// The log trims records before `before` (at least nearly all of them). It also records that a
+    /// node which knows all tended it at `attended`; an earlier time, or zero, changes nothing.
+    /// `attended` is the node's own time. A call that is stuck in a socket for minutes must not
+    /// claim that the node was there meanwhile.
     async fn maintain(&self, partition: u16, before: UnixMs, attended: UnixMs) -> StoreResult<()>;
 
-    /// Notes that a checkpoint of all that matters has been appended to the partition born at
-    /// `created_at`. Nothing if it has been born again since.
+    /// Records that a checkpoint of all that matters has been appended to the partition created at
+    /// `born`. Does nothing if the partition has been created again since.
     async fn mark_complete(&self, partition: u16, born: UnixMs) -> StoreResult<()>;
 
-    /// Notes that the ledger has what the partition's records prove up to `to`. An earlier note
-    /// changes nothing. Lost with the partition's past; to be said again then.
+    /// Records that the ledger has what the partition's records prove up to `to`.
+    ///
+    /// An earlier time changes nothing. The time is lost with the partition's metadata, and must
+    /// then be recorded again.
     async fn note_committed(&self, partition: u16, to: UnixMs) -> StoreResult<()>;
 
-    /// Shows counts to other programs, as plain keys beside the log; 0 removes one.
+    /// Publishes counts to other programs, as plain keys beside the log; 0 removes a key.
     ///
     /// # Errors
-    /// `Unsupported` where there is nothing that other programs could read.
+    /// Returns `Unsupported` if the log has no keys that other programs could read.
     async fn publish_counts(&self, counts: &[(String, u64)]) -> StoreResult<()>;
 
-    /// How long an append takes at most where all is well and it is not a moment, in ms.
+    /// Longest time of an append in normal operation, in ms; zero if it is too short to matter.
     fn append_ms(&self) -> u64 {
         0
     }
 
-    /// From now on appends may be up to `times` as far apart as usual, where each costs something.
-    /// By how much later than usual what is said may then come to be read, in ms: zero where
-    /// nothing is saved by it, and nothing done.
+    /// Allows appends to be up to `times` as far apart as usual, for logs where each append costs
+    /// money.
+    ///
+    /// Returns by how much later than usual events may then be read, in ms. Returns zero, and does
+    /// nothing, where larger intervals save nothing.
     fn set_append_spacing(&self, _times: u64) -> u64 {
         0
     }
 
-    /// Number of times this log has gone over to another server, as far as this node knows. That
-    /// server may lack records that the one before had acknowledged, to this node or to another.
+    /// Number of times that this log has moved to another server, as far as this node knows.
+    ///
+    /// The new server may lack records that the server before had acknowledged, to this node or
+    /// another.
     fn moves(&self) -> u64 {
         0
     }
 
-    /// What this process's calls have consumed so far, without asking anybody.
+    /// Consumption of this process's calls so far, without a call to the log.
     fn consumed(&self) -> LogUsage {
         LogUsage::Nothing
     }
 }
 
-/// A log's address, parsed and complete, but not opened yet.
+/// Address of a log, parsed and complete, but not opened yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LogTarget {
-    /// `memory:`: in this process, gone with it. For tests and tries.
+    /// `memory:`, in this process and lost with it. For tests and trials.
     Memory,
-    /// `file:DIR`: in a folder of this machine, for one process.
+    /// `file:DIR`, in a folder of this machine, for one process.
     File(PathBuf),
     /// `redis://`, `rediss://`, `redis+unix://`, `redis-cluster://` or `redis+sentinel://`.
     Redis(RedisTarget),
-    /// `dynamodb://TABLE`: in AWS, or behind an endpoint.
+    /// `dynamodb://TABLE`, in AWS or behind an endpoint.
     Dynamo(DynamoTarget),
 }
 
@@ -180,7 +195,7 @@ impl LogTarget {
     /// Parses a log URL.
     ///
     /// # Errors
-    /// A text that names what is wrong with it, without its password.
+    /// Returns a text that says what is wrong with it, without its password.
     pub fn parse(url: &str) -> Result<LogTarget, String> {
         match url.split_once(':') {
             Some(("memory", "")) => Ok(LogTarget::Memory),
@@ -195,10 +210,12 @@ impl LogTarget {
         }
     }
 
-    /// Opens the log. A log that is away is opened all the same: its calls fail until it is back.
+    /// Opens the log. An unavailable log is opened all the same, and its calls fail until it is
+    /// back.
     ///
     /// # Errors
-    /// What trying again can't mend: a folder in use, a file that isn't ours, a bad certificate.
+    /// Returns a `StoreError` that a retry can't fix: a folder in use, a foreign file, or a bad
+    /// certificate.
     pub async fn open(&self, redis_prefix: &str) -> StoreResult<Arc<dyn Log>> {
         Ok(match self {
             LogTarget::Memory => Arc::new(MemoryLog::default()),
@@ -210,7 +227,7 @@ impl LogTarget {
 }
 
 impl fmt::Display for LogTarget {
-    /// For people: never with a password.
+    /// Writes the address for people, never with a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             LogTarget::Memory => f.write_str("memory (gone when housecount stops)"),

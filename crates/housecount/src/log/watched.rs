@@ -1,4 +1,4 @@
-//! A watched log: any log, whose appends are recorded in a [`WriteHealth`].
+//! A watched log: a log whose appends are recorded in a [`WriteHealth`].
 
 use std::sync::Arc;
 
@@ -11,8 +11,8 @@ use super::{Log, LogUsage, Position, ReadResult};
 use crate::error::StoreResult;
 use crate::health::WriteHealth;
 
-/// A log that records whether it takes appends. Every node wraps its log in one, so that no append
-/// can be forgotten.
+/// Log that records whether appends succeed. Every node wraps its log in one, so that no append can
+/// be missed.
 #[derive(Debug)]
 pub struct WatchedLog {
     log: Arc<dyn Log>,

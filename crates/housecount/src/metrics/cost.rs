@@ -1,5 +1,5 @@
-//! Of `housecount_cost_*` and `housecount_redis_*`. Set at each scrape, from what `crate::cost`
-//! reckons.
+//! Metrics `housecount_cost_*` and `housecount_redis_*`. Each scrape sets them from the figures of
+//! `crate::cost`.
 
 use std::sync::atomic::AtomicU64;
 
@@ -10,39 +10,39 @@ use prometheus_client::registry::{Registry, Unit};
 use super::labels::{CostLabel, KindLabel};
 use super::list::metrics;
 
-/// A figure that may be a fraction.
+/// A gauge with fractions.
 type Figure = Gauge<f64, AtomicU64>;
 
 metrics! {
-    /// What this node's calls have cost, and what a month of them would.
+    /// Cost of this node's calls so far, and of a month of them.
     pub struct CostMetrics {
-        /// What this node's calls have cost so far
+        /// Cost of this node's calls so far
         usd: "cost_usd" => Family<CostLabel, Figure>,
-        /// What a month like the last hour costs
+        /// Cost of a month at the rate of the last hour
         month_usd: "cost_month_usd" => Family<CostLabel, Figure>,
-        /// The same, with storage and Redis
+        /// Cost of a month at that rate, with storage and Redis
         total_month_usd: "cost_total_month_usd" => Figure,
-        /// 1 if that is above cost.monthly_limit_usd
+        /// 1 if that cost is above cost.monthly_limit_usd
         is_exceeded: "cost_limit_exceeded" => Gauge,
-        /// How many times as far apart the cost guard has snapshots taken
+        /// Factor by which the cost guard spaces snapshots
         stretch: "cost_stretch" => Gauge,
-        /// How many flushes to a log in DynamoDB the cost guard has made one
+        /// Number of flushes to a log in DynamoDB that the cost guard merges into one
         flush_stretch: "cost_flush_stretch" => Gauge,
-        /// Commands this node has sent to Redis
+        /// Commands that this node has sent to Redis
         redis_commands: "redis_commands" => Gauge,
-        /// Bytes of what Redis was sent and has answered, without its protocol
+        /// Bytes sent to Redis and answered by it, without its protocol
         redis_bytes: "redis_payload" in Bytes => Family<KindLabel, Gauge>,
-        /// What Redis has in memory, as it last said
+        /// Memory that Redis uses, by its last answer
         redis_memory: "redis_memory" in Bytes => Gauge,
-        /// The same of its fullest server, as a share of its maxmemory; 0 where it has none
+        /// Memory of the fullest Redis server as a share of its maxmemory; 0 without a maxmemory
         redis_memory_share: "redis_memory_used_ratio" => Figure,
-        /// 1 if its maxmemory-policy may evict the log
+        /// 1 if the maxmemory-policy of Redis may evict the log
         redis_evicting: "redis_evicting" => Gauge,
     }
 }
 
 impl CostMetrics {
-    /// Shows them all.
+    /// Registers all metrics.
     pub(super) fn register_all(&self, registry: &mut Registry) {
         self.register(registry);
     }

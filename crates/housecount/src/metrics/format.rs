@@ -1,8 +1,7 @@
-//! The two text formats of `/metrics`, and which of them a scraper asks for.
+//! The two text formats of `/metrics`, and the choice by the scraper's `Accept` header.
 //!
-//! OpenMetrics is answered only to a client that asks for it by name (`Accept`), since readers of
-//! the older format (`promtool`, many agents) take its `# UNIT` and `# EOF` lines and its counters'
-//! names for errors.
+//! Only a client that names OpenMetrics in `Accept` gets it. Readers of the older format
+//! (`promtool`, many agents) reject its `# UNIT` and `# EOF` lines and its counters' names.
 
 use std::cmp::Reverse;
 
@@ -16,9 +15,8 @@ pub enum MetricsFormat {
 }
 
 impl MetricsFormat {
-    /// The format that an `Accept` header asks for: the named one with the highest `q`, of two
-    /// alike the first. Wildcards name neither, and what is asked for in vain is answered as if
-    /// nothing were.
+    /// Format for an `Accept` header: the named one with the highest `q`, and the first of equals.
+    /// A wildcard names neither format. A header without a known format gets the default.
     #[must_use]
     pub fn accepted(accept: &str) -> MetricsFormat {
         let ranges = accept.split(',').filter_map(Range::parse);
@@ -27,7 +25,7 @@ impl MetricsFormat {
         best.map_or(MetricsFormat::Text, |range| range.format)
     }
 
-    /// Its content type.
+    /// Content type of the format.
     #[must_use]
     pub fn content_type(self) -> &'static str {
         match self {
@@ -47,7 +45,7 @@ struct Range {
 }
 
 impl Range {
-    /// `None` for another media type, or a version that is not spoken here.
+    /// Parses an entry. Returns `None` for another media type or an unsupported version.
     fn parse(text: &str) -> Option<Range> {
         let mut parts = text.split(';').map(str::trim);
         let media_type = parts.next()?;
@@ -73,21 +71,21 @@ impl Range {
     }
 }
 
-/// A number from 0 to 1 in thousandths.
+/// Parses a number from 0 to 1, in thousandths.
 fn thousandths(text: &str) -> Option<u16> {
     let weight: f64 = text.parse().ok()?;
     (0.0..=1.0).contains(&weight).then_some((weight * 1_000.0).round() as u16)
 }
 
-/// OpenMetrics text as Prometheus's text format: a family of counters is named as its series, info
-/// is a gauge, and lines for units and the end are left out.
+/// Converts OpenMetrics text to Prometheus's text format. A family of counters gets the name of its
+/// series, an info becomes a gauge, and the lines for units and the end are dropped.
 #[must_use]
 pub fn as_text(open_metrics: &str) -> String {
     let mut text = String::with_capacity(open_metrics.len());
     let mut family = Family { help: "", name: "" };
     for line in open_metrics.lines() {
         match line.strip_prefix("# ").map(|rest| rest.split_once(' ').unwrap_or((rest, ""))) {
-            // Its name follows from the type, which comes next.
+            // The family's name in this format depends on the type, which is on the next line.
             Some(("HELP", rest)) => {
                 let (name, help) = rest.split_once(' ').unwrap_or((rest, ""));
                 family = Family { name, help };
@@ -106,7 +104,7 @@ pub fn as_text(open_metrics: &str) -> String {
     text
 }
 
-/// A family's name and help, as OpenMetrics has them.
+/// Name and help of a family in OpenMetrics text.
 struct Family<'a> {
     name: &'a str,
     help: &'a str,
@@ -137,7 +135,7 @@ mod tests {
 
     #[test]
     fn open_metrics_is_answered_only_where_it_is_asked_for() {
-        // What Prometheus 2.49 and 3.0 send, without and with protobuf.
+        // Headers that Prometheus 2.49 and 3.0 send, without and with protobuf.
         let prometheus = "application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,\
                           text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
         let with_protobuf = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,\

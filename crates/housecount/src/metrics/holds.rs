@@ -1,4 +1,4 @@
-//! How long the places in the code hold the fold's lock, for which heartbeats wait.
+//! Hold times of the fold's lock by place in the code, since heartbeats wait for that lock.
 
 use std::fmt::Error;
 use std::time::Duration;
@@ -10,27 +10,26 @@ use prometheus_client::registry::Unit;
 
 use super::labels::PlaceLabel;
 
-/// Why the lock is held.
+/// Reason for a hold of the lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Hold {
-    /// One look-up or one change that takes as long whatever the audience's size. Not timed: the
-    /// clock would take longer.
+    /// One look-up or one change whose time does not depend on the audience's size. It is not
+    /// timed, because reading the clock would take longer.
     Look,
-    /// Events are taken in, or told to the log.
+    /// Events are applied, or written to the log.
     Events,
     /// Time advances.
     Time,
     /// A slice of a list is copied.
     List,
-    /// A slice of what is proven is gone through.
+    /// A slice of the proofs is visited.
     Proof,
-    /// A slice of what is over is forgotten.
+    /// A slice of expired entries is evicted.
     Forget,
-    /// A slice of what the log lost is told to it again.
+    /// A slice of the lost events is written to the log again.
     Rebuild,
-    /// All handles of a partition are made with another key: at start, and if the log was replaced
-    /// by another one.
+    /// All handles of a partition get a new key: at start, and if another log has replaced the log.
     Rekey,
 }
 
@@ -47,7 +46,7 @@ impl Hold {
         Hold::Rekey,
     ];
 
-    /// The label of its metric.
+    /// Label in the metric.
     #[must_use]
     pub fn label(self) -> &'static str {
         match self {
@@ -67,12 +66,13 @@ impl Hold {
 pub const BUCKETS_US: [u64; 13] =
     [1, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 10_000, 100_000, 1_000_000];
 
-/// How long one place has held the lock: a histogram.
+/// Histogram of the times for which one place has held the lock.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HoldTimes {
-    /// Holds by the first of [`BUCKETS_US`] that they fit into; the last of all by none.
+    /// Number of holds by the first of [`BUCKETS_US`] that they fit into. The last number is of
+    /// those that fit into none.
     pub buckets: [u64; BUCKETS_US.len() + 1],
-    /// Their sum.
+    /// Sum of all holds, in nanoseconds.
     pub sum_ns: u64,
 }
 
@@ -87,7 +87,7 @@ impl HoldTimes {
     }
 }
 
-/// The histograms of all places, as of a scrape.
+/// Histograms of all places at a scrape.
 #[derive(Debug)]
 pub struct LockHolds(pub Vec<(Hold, HoldTimes)>);
 

@@ -1,30 +1,30 @@
-//! Labels: what a metric is told apart by. Each has a few values that the code names, never one
-//! that a client chooses.
+//! Labels of the metrics. Each has a few values that the code names, and never one that a client
+//! chooses.
 
 use prometheus_client::encoding::EncodeLabelSet;
 
-/// `code`: why it was refused, as in the API's errors.
+/// Label `code`: the reason of a refusal, as in the API's errors.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct CodeLabel {
     /// The code.
     pub code: String,
 }
 
-/// `kind`: beat or leave.
+/// Label `kind`: beat or leave.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct KindLabel {
     /// The kind.
     pub kind: &'static str,
 }
 
-/// `place`: what a lock was held for.
+/// Label `place`: the reason of a hold of a lock.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct PlaceLabel {
     /// The place.
     pub place: &'static str,
 }
 
-/// `worker`: number of a worker thread, from 1.
+/// Label `worker`: number of a worker thread, from 1.
 #[cfg(tokio_unstable)]
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct WorkerLabel {
@@ -32,14 +32,14 @@ pub struct WorkerLabel {
     pub worker: u64,
 }
 
-/// `transport`: how it came: http (one by one), batch (many a call) or ws.
+/// Label `transport`: http (one heartbeat per call), batch (many per call) or ws.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct TransportLabel {
     /// The transport.
     pub transport: &'static str,
 }
 
-/// `route` and `status` of an answered request.
+/// Labels `route` and `status` of an answered request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct RouteLabel {
     /// The route's pattern, never the path itself.
@@ -48,14 +48,14 @@ pub struct RouteLabel {
     pub status: u16,
 }
 
-/// `route` alone, where more would be too many series.
+/// Label `route` alone, where more labels would be too many series.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct PathLabel {
     /// The route's pattern, never the path itself.
     pub route: String,
 }
 
-/// `kind`: read or write; `purpose`: what for.
+/// Labels `kind` (read or write) and `purpose` of consumed units.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct UnitLabel {
     /// The kind.
@@ -64,7 +64,7 @@ pub struct UnitLabel {
     pub purpose: &'static str,
 }
 
-/// `purpose`: what for; `store`: cold or log.
+/// Labels `purpose` and `store` (cold or log) of a cost.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct CostLabel {
     /// The purpose.

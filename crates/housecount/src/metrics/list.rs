@@ -1,5 +1,5 @@
-//! The macro that makes a list of metrics: a metric's doc comment is its help text, and its name
-//! stands beside it, once.
+//! The macro that declares a list of metrics. A metric's doc comment is its help text, and its name
+//! is beside it, once.
 
 /// ```text
 /// metrics! { pub struct Metrics {
@@ -29,10 +29,10 @@ macro_rules! metrics {
         }
 
         impl $Struct {
-            /// Shows them all.
+            /// Registers all metrics.
             fn register(&self, registry: &mut Registry) {
                 $(
-                    // The crate ends the text with a full stop itself.
+                    // The crate `prometheus-client` adds the full stop itself.
                     let help = concat!($($help),+).trim().trim_end_matches('.');
                     metrics!(@register registry, $name, help, self.$field.clone() $(, $unit)?);
                 )*

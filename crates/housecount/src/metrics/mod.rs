@@ -1,8 +1,8 @@
-//! What is counted about this process, for `/metrics`, through the crate `prometheus-client`.
+//! Metrics of this process, for `/metrics`, through the crate `prometheus-client`.
 //!
-//! A metric's doc comment is its help text. Counts of viewers are not kept here: they are asked of
-//! the hub at each scrape, so that there is one definition of them. What is counted for each
-//! heartbeat is one addition; what takes more (times, sizes) is observed once a batch.
+//! A metric's doc comment is its help text. Counts of viewers are not stored here. Each scrape
+//! reads them from the hub, so that they have one definition. A metric per heartbeat costs one
+//! addition. Metrics that cost more (times, sizes) are observed once per batch.
 
 mod cost;
 mod format;
@@ -32,34 +32,34 @@ pub use self::labels::{
 use self::list::metrics;
 use self::process::ProcessCollector;
 
-/// DynamoDB's capacity units.
+/// Counters of DynamoDB's capacity units.
 pub type UnitCounters = Family<UnitLabel, Counter<f64, AtomicU64>>;
 
 /// A gauge of seconds.
 type Seconds = Gauge<f64, AtomicU64>;
 
-/// From 0.1 ms to 3.3 s, doubling.
+/// A histogram from 0.1 ms to 3.3 s, doubling.
 fn times() -> Histogram {
     Histogram::new(exponential_buckets(0.000_1, 2.0, 16))
 }
 
 metrics! {
-    /// What this node counts.
-    pub struct Counted {
+    /// Counters and gauges that this node updates as it works.
+    pub struct NodeMetrics {
         // ingest
         /// Beats and leaves taken in
         events: "events" => Family<KindLabel, Counter>,
-        /// Beats and leaves that were acknowledged to who sent them, by how they came; over a
-        /// WebSocket one answer may be for several
+        /// Beats and leaves acknowledged to their senders, by transport; over a WebSocket one
+        /// answer may cover several
         acknowledged: "acknowledged_events" => Family<TransportLabel, Counter>,
-        /// Beats beyond their session's limit that were answered by its last logged beat, without
-        /// the log, by how they came
+        /// Beats above their session's limit that got the answer of its last logged beat, without
+        /// the log, by transport
         coalesced: "coalesced_beats" => Family<TransportLabel, Counter>,
-        /// Heartbeats and requests refused, by why
+        /// Heartbeats and requests refused, by reason
         rejected: "rejected" => Family<CodeLabel, Counter>,
-        /// Events not taken because too many wait for the log
+        /// Events refused because too many wait for the log
         shed: "shed" => Counter,
-        /// Events given up because the log was away for too long
+        /// Events given up because the log was unavailable for too long
         late: "late" => Counter,
         /// Events waiting for the log
         waiting: "waiting_events" => Gauge,
@@ -67,22 +67,22 @@ metrics! {
         batch_events: "batch_events" => Histogram = Histogram::new(exponential_buckets(1.0, 2.0, 12)),
         /// Time of an append
         append: "append" in Seconds => Histogram = times(),
-        /// Time from the first event of a batch to its acknowledgement, once a batch: nobody in it
-        /// has waited longer
+        /// Time from the first event of a batch to its acknowledgement, once per batch. No event in
+        /// the batch waits longer
         acknowledge: "acknowledge" in Seconds => Histogram = times(),
-        /// Appends that failed and were tried again
+        /// Appends that failed and were retried
         append_failures: "append_failures" => Counter,
 
         // follow
         /// Records read from the log
         records_read: "records_read" => Counter,
-        /// Records that could not be read
+        /// Records that could not be decoded
         records_corrupt: "records_corrupt" => Counter,
-        /// Partitions told again what the log had lost
+        /// Partitions rebuilt in the log after a loss
         retold: "log_retold" => Counter,
-        /// Events read that were too old to matter
+        /// Events read that were too old to count
         too_old: "events_too_old" => Counter,
-        /// Reads of the log that failed and were tried again
+        /// Reads of the log that failed and were retried
         read_failures: "read_failures" => Counter,
 
         // ledger and archive
@@ -90,41 +90,41 @@ metrics! {
         uncredited: "events_uncredited" => Counter,
         /// Windows of the ledger written
         commits: "commits" => Counter,
-        /// Windows that could not be written, and were tried again
+        /// Windows that could not be written and were retried
         commit_failures: "commit_failures" => Counter,
-        /// Chunks of the ledger written
+        /// Bytes of the ledger's chunks written
         commit_bytes: "commit" in Bytes => Counter,
         /// End of the last window in the ledger, Unix time; 0 before the first
         committed: "committed_timestamp" in Seconds => Seconds,
-        /// Chunks of the archive written
+        /// Bytes of the archive's chunks written
         archive_bytes: "archive" in Bytes => Counter,
         /// Heartbeats written as items
         archive_items: "archive_items" => Counter,
-        /// Items of the archive that the cold tier refuses as invalid, and that are left out
+        /// Items of the archive that the cold tier refuses as invalid and that are left out
         archive_refused: "archive_refused" => Counter,
-        /// Beats not archived, because nobody knows their session any more
+        /// Beats not archived because their session is unknown
         archive_nameless: "archive_nameless" => Counter,
-        /// Tries to write to the archive that failed, and were made again
+        /// Writes to the archive that failed and were retried
         archive_failures: "archive_failures" => Counter,
-        /// Up to when the archive has what the log took, Unix time; 0 before the first
+        /// Time up to which the archive has the log's events, Unix time; 0 before the first
         archived: "archived_timestamp" in Seconds => Seconds,
 
         // snapshots
         /// Snapshots of all stages written
         snapshots: "snapshots" => Counter,
-        /// Snapshots that failed and were tried again
+        /// Snapshots that failed and were retried
         snapshot_failures: "snapshot_failures" => Counter,
-        /// When this node wrote the last snapshot, Unix time; 0 if it has written none
+        /// Time of the last snapshot by this node, Unix time; 0 before the first
         snapshot_last: "snapshot_last_timestamp" in Seconds => Seconds,
         /// Stages in the last snapshot
         snapshot_stages: "snapshot_stages" => Gauge,
 
         // HTTP
-        /// Tries to accept a connection that failed, as for want of file descriptors
+        /// Failed accepts of a connection, for example for lack of file descriptors
         accept_failures: "accept_failures" => Counter,
         /// Open connections
         connections: "connections" => Gauge,
-        /// Connections closed at once because their address had as many as it may
+        /// Connections closed at once because their address had reached its limit
         /// (`limits.address_connections`)
         connections_refused: "connections_refused" => Counter,
         /// Open subscriptions of live counts.
@@ -133,31 +133,31 @@ metrics! {
         websockets: "websockets" => Gauge,
         /// Answered requests
         requests: "requests" => Family<RouteLabel, Counter>,
-        /// Time to the beginning of an answer; not of heartbeats and leaves, whose time is that of
-        /// their batch
+        /// Time to the beginning of an answer; heartbeats and leaves are in the time of their batch
+        /// instead
         request: "request" in Seconds => Family<PathLabel, Histogram> = Family::new_with_constructor(times),
     }
 }
 
 metrics! {
-    /// What the node says at a scrape.
-    pub struct Live {
+    /// Gauges that a scrape reads from the node.
+    pub struct LiveGauges {
         /// Distinct online viewers
         viewers: "viewers" => Gauge,
         /// Online sessions
         sessions: "sessions" => Gauge,
-        /// Stages with somebody online
+        /// Stages with online viewers
         stages: "stages" => Gauge,
-        /// 1 if the counts are known to be whole
+        /// 1 if the counts are known to be complete
         complete: "complete" => Gauge,
-        /// 1 if the node may be sent traffic
+        /// 1 if the node may receive traffic
         ready: "ready" => Gauge,
         /// Unix time of the counts, on the log's clock
         as_of: "as_of_timestamp" in Seconds => Seconds,
-        /// How far the counts are behind the log's clock
+        /// Time by which the counts are behind the log's clock
         fold_lag: "fold_lag" in Seconds => Seconds,
-        /// How long time has stood still: since the log was last read to its end, and took what
-        /// this node had to write
+        /// Time for which the counts' clock has stood still. It stands while the log is not read to
+        /// its end, or refuses this node's writes
         log_lag: "log_lag" in Seconds => Seconds,
     }
 }
@@ -166,24 +166,24 @@ metrics! {
 #[derive(Debug)]
 pub struct Metrics {
     ours: Registry,
-    counted: Counted,
-    live: Live,
-    /// What this node's calls have cost, and what a month of them would.
+    counted: NodeMetrics,
+    live: LiveGauges,
+    /// Cost of this node's calls so far, and of a month of them.
     pub cost: CostMetrics,
-    /// Acknowledged events, by how they came.
+    /// Counters of acknowledged events, by transport.
     pub acknowledged: Transports,
-    /// Coalesced beats, by how they came.
+    /// Counters of coalesced beats, by transport.
     pub coalesced: Transports,
 }
 
-/// Counters that need no looking up, for what happens with each heartbeat.
+/// Counters of one metric by transport. They are resolved once, because every heartbeat needs one.
 #[derive(Debug)]
 pub struct Transports {
-    /// One by one over HTTP.
+    /// One heartbeat per HTTP call.
     pub http: Counter,
-    /// Many in a call.
+    /// Many heartbeats per HTTP call.
     pub batch: Counter,
-    /// Over a WebSocket.
+    /// Heartbeats over a WebSocket.
     pub ws: Counter,
 }
 
@@ -194,33 +194,33 @@ impl Transports {
     }
 }
 
-/// What the node knows at a scrape.
+/// Values that the node has at a scrape.
 #[derive(Clone, Debug, Default)]
 pub struct GaugeValues {
     /// Distinct online viewers.
     pub viewers: u64,
     /// Online sessions.
     pub sessions: u64,
-    /// Stages with somebody online.
+    /// Stages with online viewers.
     pub stages: u64,
-    /// Whether these are all.
+    /// Whether the counts are complete.
     pub complete: bool,
-    /// When they were so, Unix ms.
+    /// Time of the counts, in Unix ms.
     pub as_of_ms: u64,
-    /// How long time has stood still: since the log was last read to its end, and took what this
-    /// node had to write.
+    /// Time for which the counts' clock has stood still. It stands while the log is not read to its
+    /// end, or refuses this node's writes.
     pub log_lag_ms: u64,
-    /// How far the counts are behind the log's clock.
+    /// Time by which the counts are behind the log's clock.
     pub fold_lag_ms: u64,
-    /// Whether the node may be sent traffic.
+    /// Whether the node may receive traffic.
     pub ready: bool,
-    /// How long the fold's lock was held, by place.
+    /// Hold times of the fold's lock, by place.
     pub holds: Vec<(Hold, HoldTimes)>,
 }
 
 impl Default for Metrics {
     fn default() -> Metrics {
-        let (counted, live) = (Counted::default(), Live::default());
+        let (counted, live) = (NodeMetrics::default(), LiveGauges::default());
         let mut ours = Registry::with_prefix("housecount");
         counted.register(&mut ours);
         live.register(&mut ours);
@@ -235,15 +235,15 @@ impl Default for Metrics {
 }
 
 impl std::ops::Deref for Metrics {
-    type Target = Counted;
+    type Target = NodeMetrics;
 
-    fn deref(&self) -> &Counted {
+    fn deref(&self) -> &NodeMetrics {
         &self.counted
     }
 }
 
 impl Metrics {
-    /// Everything, in one of the formats that Prometheus reads.
+    /// Encodes all metrics in one of the formats that Prometheus reads.
     #[must_use]
     pub fn encode(&self, now: GaugeValues, format: MetricsFormat) -> String {
         let (count, seconds) =
@@ -263,7 +263,7 @@ impl Metrics {
         #[cfg(tokio_unstable)]
         process.register_collector(Box::new(polls::PollTimes));
         let mut out = String::new();
-        // Writing to a string can't fail.
+        // A write to a string can't fail.
         let _ = text::encode_registry(&mut out, &self.ours);
         let _ = text::encode(&mut out, &process);
         match format {
@@ -272,18 +272,18 @@ impl Metrics {
         }
     }
 
-    /// The counters of an answered event.
+    /// Counters of an answered event.
     pub fn answered(&self, is_coalesced: bool) -> &Transports {
         if is_coalesced { &self.coalesced } else { &self.acknowledged }
     }
 
-    /// Shows what a store consumes, too.
+    /// Registers the counters of a store's consumed units.
     pub fn register_units(&mut self, name: &'static str, units: UnitCounters) {
         let help = "DynamoDB capacity units consumed, as its replies say";
         self.ours.register(name, help, units);
     }
 
-    /// Beats, or leaves, taken in so far.
+    /// Number of beats, or of leaves, accepted so far.
     #[must_use]
     pub fn events_total(&self, kind: &'static str) -> u64 {
         self.events.get_or_create(&KindLabel { kind }).get()

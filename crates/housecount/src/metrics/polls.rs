@@ -1,10 +1,10 @@
-//! Durations of all polls on the worker threads, for benchmarks: a long poll keeps the heartbeats
-//! of its worker waiting.
+//! Durations of all polls on the worker threads, for benchmarks. A long poll makes the heartbeats
+//! of its worker wait.
 //!
-//! Two histograms for each worker: the time that passed, which tokio measures, and the CPU time
-//! that the thread used. Their difference is time without a core, or before a lock that another
-//! thread holds. Only builds with `--cfg tokio_unstable` have this file and its metrics, at two
-//! readings of two clocks for each poll.
+//! Each worker has two histograms: the elapsed time, which tokio measures, and the CPU time of the
+//! thread. Their difference is time without a core, or before a lock that another thread holds.
+//! Only builds with `--cfg tokio_unstable` have this file and its metrics. They cost two readings
+//! of two clocks for each poll.
 
 use std::cell::Cell;
 use std::fmt::Error;
@@ -37,7 +37,7 @@ struct Worker {
     cpu: Arc<CpuTimes>,
 }
 
-/// CPU times of polls.
+/// Histogram of the CPU times of polls.
 #[derive(Debug)]
 struct CpuTimes {
     buckets: [AtomicU64; BUCKETS],
@@ -59,7 +59,7 @@ impl CpuTimes {
 }
 
 thread_local! {
-    /// CPU time of this thread when the poll under way began.
+    /// CPU time of this thread at the start of the current poll.
     static BEGAN_NS: Cell<u64> = const { Cell::new(0) };
 }
 
@@ -81,7 +81,7 @@ pub fn measure(builder: &mut Builder) -> Measured {
     Measured(cpu)
 }
 
-/// The CPU times of a runtime that is being built.
+/// CPU times of a runtime that is being built.
 #[derive(Debug)]
 pub struct Measured(Arc<CpuTimes>);
 
@@ -90,7 +90,7 @@ pub fn register(number: usize, runtime: &Handle, Measured(cpu): Measured) {
     WORKERS.lock().push(Worker { number, wall: runtime.metrics(), cpu });
 }
 
-/// The histograms of all workers, as of a scrape.
+/// Histograms of all workers at a scrape.
 #[derive(Debug)]
 pub struct PollTimes;
 

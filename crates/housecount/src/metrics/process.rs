@@ -1,6 +1,6 @@
-//! What the system says about this process, through the crate `procfs`, asked at each scrape. The
-//! names are those that every Prometheus client uses, without our prefix. Linux only: elsewhere
-//! there is nothing to ask, and they are left out.
+//! Metrics of this process from the operating system, through the crate `procfs`, read at each
+//! scrape. The names are those of every Prometheus client, without our prefix. They exist on Linux
+//! only.
 
 use std::fmt::Error;
 
@@ -14,7 +14,7 @@ use prometheus_client::registry::Unit;
 #[derive(Debug)]
 pub struct ProcessCollector;
 
-/// What is known about it.
+/// Figures of the process.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ProcessStats {
     cpu_s: f64,

@@ -2,9 +2,9 @@
 //! in one transaction.
 //!
 //! A version must not apply to time that any node has committed, nor be lost to another node's
-//! change. So the transaction holds only while no other change of the stage was made and the
-//! [`fence`] stands where it was read. Otherwise the change is made again on top of what is there
-//! then. Nothing depends on a clock being right, a node being quick, or a request arriving soon.
+//! change. So the transaction succeeds only if the stage and the [`fence`] have not changed since
+//! they were read. Otherwise the change is applied again to the new state. The result does not
+//! depend on a right clock, a quick node, or a prompt request.
 
 use std::time::Duration;
 
@@ -22,44 +22,44 @@ use crate::cold::{Cold, Condition, KeyedItem, Page, TransactOutcome, Write};
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::ledger::fence;
 
-/// A configuration as a change left it.
+/// Result of a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChangedStage {
-    /// What is configured now; none after a deletion.
+    /// Current configuration; `None` after a deletion.
     pub config: Option<StageConfig>,
     /// First millisecond of watch time that it applies to.
     pub effective_from: UnixMs,
 }
 
-/// Why a configuration was not changed.
+/// Reason why a configuration was not changed.
 #[derive(Debug, thiserror::Error)]
 pub enum ChangeError {
     /// The stage has no configuration to change or delete.
     #[error("it is not configured")]
     NotConfigured,
-    /// The stage has one already.
+    /// The stage already has a configuration.
     #[error("it is configured")]
     AlreadyConfigured,
-    /// The configuration would be beyond its bounds.
+    /// The configuration would exceed its bounds.
     #[error(transparent)]
     Invalid(#[from] StageConfigError),
-    /// The stage has had as many changes as are kept.
+    /// The stage has reached the number of versions that are kept.
     #[error("it has had {} changes", .0.versions)]
     TooMany(TooManyVersions),
     /// Too many changes wait on this node.
     #[error("too many changes wait")]
     Busy,
-    /// The cold tier's.
+    /// The cold tier returned an error.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// What is stored of a stage before a change.
+/// Stored state of a stage before a change.
 struct Before {
     fence: fence::Reading,
-    /// Its last two versions, in order.
+    /// Last two versions, in order.
     last: Vec<ConfigVersion>,
-    /// Whether they are stored: a configuration from before there were versions has none.
+    /// Whether the versions are stored. A configuration from before there were versions has none.
     is_stored: bool,
 }
 
@@ -70,10 +70,11 @@ impl Before {
 }
 
 impl StageStore {
-    /// Makes a configuration where there is none. `now` is the log's time.
+    /// Creates the configuration of a stage that has none. `now` is the log's time.
     ///
     /// # Errors
-    /// See [`ChangeError`].
+    /// Returns `AlreadyConfigured`, `Invalid`, `TooMany`, `Busy`, or `Store` with the cold tier's
+    /// error.
     pub async fn create(
         &self,
         config: StageConfig,
@@ -90,7 +91,8 @@ impl StageStore {
     /// Changes a configuration. `edit` is called again if another change comes first.
     ///
     /// # Errors
-    /// See [`ChangeError`].
+    /// Returns `NotConfigured`, `Invalid`, `TooMany`, `Busy`, or `Store` with the cold tier's
+    /// error.
     pub async fn edit(
         &self,
         stage: &StageId,
@@ -106,10 +108,10 @@ impl StageStore {
         self.change_to(stage.as_str(), now, make).await
     }
 
-    /// Deletes a configuration, and nothing else.
+    /// Deletes a configuration; the stage's records stay.
     ///
     /// # Errors
-    /// See [`ChangeError`].
+    /// Returns `NotConfigured`, `TooMany`, `Busy`, or `Store` with the cold tier's error.
     pub async fn delete(&self, stage: &StageId, now: UnixMs) -> Result<ChangedStage, ChangeError> {
         let make =
             |before: Option<&StageConfig>| before.map(|_| None).ok_or(ChangeError::NotConfigured);
@@ -123,8 +125,8 @@ impl StageStore {
         make: impl Fn(Option<&StageConfig>) -> Result<Option<StageConfig>, ChangeError>,
     ) -> Result<ChangedStage, ChangeError> {
         let cold = &**self.cold()?;
-        // One after the other: transactions of one node that meet at the fence would only refuse
-        // each other.
+        // Changes run one after the other, because transactions of one node that meet at the fence
+        // would only refuse each other.
         let turn =
             tokio::time::timeout(Duration::from_millis(CHANGE_WAIT_MS_MAX), self.turn.lock());
         let _turn = turn.await.map_err(|_| ChangeError::Busy)?;
@@ -132,7 +134,7 @@ impl StageStore {
         for _ in 0..CHANGE_TRIES_MAX {
             let before = read_before(cold, stage).await?;
             if let Some(last) = before.last.last().filter(|last| tried.as_ref() == Some(*last)) {
-                // It was made, and the answer lost on the way.
+                // The previous try was written, and its answer was lost.
                 return Ok(self.done(stage, last.config.clone(), last.effective_from));
             }
             let config = make(before.current().and_then(|version| version.config.as_ref()))?;
@@ -193,8 +195,8 @@ async fn read_before(cold: &dyn Cold, stage: &str) -> StoreResult<Before> {
     }
 }
 
-/// All that a change writes: the fence as it was read, the version, the configuration and its copy
-/// in the list.
+/// All writes of a change: the fence as read, the version, the configuration and its copy in the
+/// list.
 fn writes(before: &Before, next: &ConfigVersion) -> Vec<Write> {
     let baseline = before.last.iter().filter(|_| !before.is_stored);
     let versions = baseline.chain([next]).map(|version| Write::Put {
@@ -218,7 +220,8 @@ fn writes(before: &Before, next: &ConfigVersion) -> Vec<Write> {
     versions.chain([before.fence.unchanged()]).chain(configs).collect()
 }
 
-/// The configuration as other programs read it, with the number of the version that made it.
+/// Item of the configuration as other programs read it, with the number of the version that made
+/// it.
 fn config_item(config: &StageConfig, version: u32) -> Item {
     let mut item = config.to_item();
     item.insert(VERSION.to_string(), Attr::N(u64::from(version)));

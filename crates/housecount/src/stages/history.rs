@@ -1,5 +1,5 @@
-//! Reads the versions of a stage's configuration. What applies to which time is decided in
-//! `housecount_core::version`.
+//! Reads the versions of a stage's configuration. `housecount_core::version` decides which version
+//! applies to which time.
 
 use std::collections::BTreeSet;
 
@@ -13,13 +13,14 @@ use super::corrupt;
 use crate::cold::{Cold, KeyedRow, Page};
 use crate::error::{ErrorKind, StoreError, StoreResult};
 
-/// How often a history is read again that changes while it is read.
+/// Maximum number of reads of a history that changes while it is read.
 const READS_MAX: u32 = 3;
 
-/// A stage's versions, for an export. What they say of each moment is sure, or it is an error.
+/// Reads a stage's versions for an export. Either they are certain for every time, or an error is
+/// returned.
 ///
 /// # Errors
-/// The cold tier's; `Corrupt`, naming the version that is damaged or missing.
+/// Returns the cold tier's `StoreError`, or `Corrupt` with the damaged or missing version.
 pub async fn read(cold: &dyn Cold, stage: &str) -> StoreResult<ConfigHistory> {
     for _ in 0..READS_MAX {
         let (history, damage) = read_versions(cold, stage).await?;
@@ -43,10 +44,10 @@ pub async fn read(cold: &dyn Cold, stage: &str) -> StoreResult<ConfigHistory> {
     Err(StoreError::new(ErrorKind::Corrupt, why))
 }
 
-/// A stage's versions, and all that is wrong with them, each naming its item.
+/// Reads a stage's versions and lists their faults, each with its item.
 ///
 /// # Errors
-/// The cold tier's.
+/// Returns the cold tier's `StoreError`.
 pub async fn read_past_damage(
     cold: &dyn Cold,
     stage: &str,
@@ -66,7 +67,7 @@ pub async fn read_past_damage(
         }
         let config = difference(&history, config.as_ref());
         let listed = difference(&history, listed.as_ref());
-        // It may have been changed between the reads: then the next ones agree.
+        // The configuration may have changed between the reads; then the next reads agree.
         if (config.is_none() && listed.is_none()) || reads >= READS_MAX {
             damage.extend(config.map(|difference| format!("STAGE#{stage} / CONFIG: {difference}")));
             damage.extend(listed.map(|difference| format!("STAGES / {stage}: {difference}")));
@@ -75,10 +76,10 @@ pub async fn read_past_damage(
     }
 }
 
-/// The ids of all stages that are configured.
+/// Ids of all configured stages.
 ///
 /// # Errors
-/// The cold tier's.
+/// Returns the cold tier's `StoreError`.
 pub async fn configured(cold: &dyn Cold) -> StoreResult<BTreeSet<String>> {
     let mut stages = BTreeSet::new();
     loop {
@@ -96,12 +97,12 @@ fn config_key(stage: &str) -> Key {
     Key::Config { stage: stage.to_string() }
 }
 
-/// The history of a stage without versions, by its configuration; none if that has been made by a
-/// version.
+/// History of a stage without versions, from its configuration. Returns `None` if a version has
+/// made the configuration.
 fn unversioned(config: Option<&Item>) -> StoreResult<Option<ConfigHistory>> {
     match config {
         None => Ok(Some(ConfigHistory::default())),
-        // Stored before there were versions.
+        // The item was stored before there were versions.
         Some(item) if number_or_zero(item, VERSION) == 0 => {
             Ok(Some(ConfigHistory::new(vec![ConfigVersion::baseline(parse(item)?)])))
         }
@@ -109,7 +110,7 @@ fn unversioned(config: Option<&Item>) -> StoreResult<Option<ConfigHistory>> {
     }
 }
 
-/// The versions that can be read, and what is wrong with the others.
+/// Reads the valid versions, and lists the faults of the others.
 async fn read_versions(cold: &dyn Cold, stage: &str) -> StoreResult<(ConfigHistory, Vec<String>)> {
     let page = Page { consistent: true, ..Page::first(10 * STAGE_VERSIONS_MAX as usize) };
     let rows = cold.query(&KeyRange::versions(stage), &page).await?;
@@ -123,10 +124,10 @@ async fn read_versions(cold: &dyn Cold, stage: &str) -> StoreResult<(ConfigHisto
     Ok((ConfigHistory::new(versions), damage))
 }
 
-/// The version that a row holds.
+/// Parses the version in a row.
 ///
 /// # Errors
-/// `Corrupt`, naming the item.
+/// Returns `Corrupt` with the item's key.
 pub(super) fn parse_version(stage: &str, (sk, item): &KeyedRow) -> StoreResult<ConfigVersion> {
     let what = || format!("STAGE#{stage} / {sk}");
     let version = ConfigVersion::from_item(item).map_err(|e| corrupt(&what(), e))?;
@@ -140,15 +141,15 @@ pub(super) fn parse_version(stage: &str, (sk, item): &KeyedRow) -> StoreResult<C
     Ok(version)
 }
 
-/// The configuration that an item holds.
+/// Parses the configuration in an item.
 ///
 /// # Errors
-/// `Corrupt`.
+/// Returns `Corrupt` if the item can't be parsed.
 pub(super) fn parse(item: &Item) -> StoreResult<StageConfig> {
     StageConfig::from_item(item).map_err(|e| corrupt("a stage's configuration", e))
 }
 
-/// How the configuration differs from the one that the last version made.
+/// Describes how the configuration differs from the one that the last version made.
 fn difference(history: &ConfigHistory, config: Option<&Item>) -> Option<String> {
     let last = history.versions().last();
     let made = last.and_then(|last| last.config.as_ref().map(|config| (last.number, config)));

@@ -1,7 +1,8 @@
-//! The book of stages: their configuration and snapshots in the cold tier, and whether one is open.
+//! Store of stages: their configuration and snapshots in the cold tier, and whether a stage is
+//! open.
 //!
-//! - [`change`]: a change of configuration, as a version that touches no committed window.
-//! - [`history`]: the versions, read.
+//! - [`change`]: a change of configuration, as a version that affects no committed window.
+//! - [`history`]: reads of the versions.
 
 pub mod change;
 pub mod history;
@@ -22,20 +23,20 @@ use crate::clock::mono_ms;
 use crate::cold::{Cold, Page};
 use crate::error::{ErrorKind, StoreError, StoreResult};
 
-/// How long a configuration, or that there is none, is answered from memory. A change made through
-/// another node shows here after this time.
+/// Time for which a configuration, or its absence, is answered from memory. A change made through
+/// another node is visible here after this time.
 const CACHE_MS: u64 = 10_000;
-/// How long a count waits for what is configured about its stage.
+/// Time for which a count waits for its stage's configuration.
 const READ_WAIT: Duration = Duration::from_secs(2);
-/// Stages remembered at most; more are asked for each time.
+/// Maximum number of cached stages; others are read each time.
 const CACHE_STAGES_MAX: usize = 100_000;
 
-/// A stage that heartbeats may not open.
+/// Reason why heartbeats may not open a stage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StageClosed {
-    /// It is not configured.
+    /// The stage is not configured.
     NotConfigured(StageId),
-    /// Nobody can say just now.
+    /// The cold tier can't answer at the moment.
     Unknown(String),
 }
 
@@ -43,16 +44,16 @@ pub enum StageClosed {
 #[derive(Debug)]
 pub struct StageStore {
     cold: Option<Arc<dyn Cold>>,
-    /// The same, for what callers read.
+    /// The same tier, metered for reads of API callers.
     reads: Option<Arc<dyn Cold>>,
     auto: bool,
     window_ms: u64,
-    /// Whose turn it is to change a configuration.
+    /// Lock for changes of configurations.
     turn: tokio::sync::Mutex<()>,
     remembered: Mutex<HashMap<StageId, CachedConfig>>,
 }
 
-/// What the cold tier last said about a stage, and when.
+/// Last answer of the cold tier about a stage, and its time.
 #[derive(Clone, Debug)]
 struct CachedConfig {
     config: Option<StageConfig>,
@@ -70,8 +71,8 @@ fn unsupported() -> StoreError {
 }
 
 impl StageStore {
-    /// The book. With `auto` every stage is open. `window_ms` is the ledger's window: changes apply
-    /// to whole ones.
+    /// A store. With `auto` every stage is open. `window_ms` is the ledger's window, since changes
+    /// apply to whole windows.
     #[must_use]
     pub fn new(cold: Option<Arc<dyn Cold>>, auto: bool, window_ms: u64) -> StageStore {
         let reads = cold.clone().map(Cold::metered_as_reads);
@@ -79,16 +80,17 @@ impl StageStore {
         StageStore { cold, reads, auto, window_ms, turn, remembered }
     }
 
-    /// Whether every stage is open, so that none needs to be asked about.
+    /// Whether every stage is open, so that no stage needs a check.
     #[must_use]
     pub fn is_auto(&self) -> bool {
         self.auto
     }
 
-    /// That heartbeats may open this stage.
+    /// Checks that heartbeats may open this stage.
     ///
     /// # Errors
-    /// See [`StageClosed`].
+    /// Returns [`StageClosed::NotConfigured`], or [`StageClosed::Unknown`] if the cold tier can't
+    /// answer.
     pub async fn check_open(&self, stage: &StageId) -> Result<(), StageClosed> {
         if self.auto {
             return Ok(());
@@ -100,11 +102,11 @@ impl StageStore {
         }
     }
 
-    /// A stage's configuration as it was at most ten seconds ago, or, while the cold tier is away,
-    /// as it was when it last answered.
+    /// Returns a stage's configuration as of at most ten seconds ago. While the cold tier is
+    /// unavailable, its last answer is returned.
     ///
     /// # Errors
-    /// The cold tier's, if it has never answered for this stage.
+    /// Returns the cold tier's `StoreError` if the tier has never answered for this stage.
     pub async fn look_up(&self, stage: &StageId) -> StoreResult<Option<StageConfig>> {
         let known = self.remembered.lock().get(stage).cloned();
         match known {
@@ -115,8 +117,8 @@ impl StageStore {
                     Ok(config)
                 }
                 (Err(_), Some(known)) => {
-                    // Not asked again for a while, or every call would wait for a cold tier that is
-                    // away.
+                    // The last answer is cached again, since otherwise every call would wait for an
+                    // unavailable cold tier.
                     self.remember(stage, known.config.clone());
                     Ok(known.config)
                 }
@@ -139,7 +141,7 @@ impl StageStore {
         self.cold.as_ref().ok_or_else(unsupported)
     }
 
-    /// A stage's configuration. Nothing is configured where there is no cold tier.
+    /// Returns a stage's configuration. Without a cold tier, no stage is configured.
     pub async fn get(&self, stage: &StageId) -> StoreResult<Option<StageConfig>> {
         let Some(cold) = &self.cold else { return Ok(None) };
         match cold.get(&Key::Config { stage: stage.to_string() }).await? {
@@ -148,14 +150,14 @@ impl StageStore {
         }
     }
 
-    /// Configurations in the order of their ids.
+    /// Lists configurations in the order of their ids.
     pub async fn list(&self, after: Option<&str>, limit: usize) -> StoreResult<Vec<StageConfig>> {
         let Some(cold) = &self.cold else { return Ok(Vec::new()) };
         let rows = in_time(cold.query(&KeyRange::listed(after), &Page::first(limit))).await?;
         rows.iter().map(|(_, item)| parse(item)).collect()
     }
 
-    /// A stage's snapshots, at most `limit`, those that have expired left out.
+    /// Returns at most `limit` snapshots of a stage, without expired ones.
     pub async fn snapshots(
         &self,
         stage: &StageId,
@@ -177,7 +179,7 @@ impl StageStore {
         rows.iter().filter_map(|row| read(row).transpose()).collect()
     }
 
-    /// A stage's last snapshot, if there is one that has not expired.
+    /// Returns a stage's last snapshot, unless it has expired.
     pub async fn last_snapshot(
         &self,
         stage: &StageId,
@@ -191,14 +193,14 @@ impl StageStore {
     }
 }
 
-/// A read that a count waits for: it is worth little, so it gets little time.
+/// Limits the time of a read that a count waits for.
 async fn in_time<T>(read: impl Future<Output = StoreResult<T>>) -> StoreResult<T> {
     let late =
         |_| StoreError::new(ErrorKind::Unavailable, "the cold tier takes too long to answer");
     tokio::time::timeout(READ_WAIT, read).await.map_err(late)?
 }
 
-/// A stored item that can't be read.
+/// The error for a stored item that can't be read.
 fn corrupt(what: &str, error: housecount_core::item::AttrError) -> StoreError {
     StoreError::caused(ErrorKind::Corrupt, what.to_string(), error)
 }

@@ -1,9 +1,9 @@
-//! Keeps the archive: one node a partition writes what the log took; the others watch how far it
-//! is.
+//! Writes the archive: one node per partition writes the log's records, and the others watch its
+//! progress.
 //!
-//! A lease says which node, and is renewed while the node lives: another writer would begin with a
-//! keyframe, which is most of an archive's cost. If two write all the same, the one that comes
-//! second notices, and finds out anew how far the archive is.
+//! A lease decides which node writes, and is renewed while that node lives. A change of the writer
+//! is expensive, because a new writer begins with a keyframe, which is most of an archive's cost.
+//! If two nodes write all the same, the second one notices, and reads again how far the archive is.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,9 +26,9 @@ use crate::hub::Hub;
 use crate::log::Log;
 use crate::metrics::Metrics;
 
-/// How long the lease is taken for, at most. Renewed after half of it.
+/// Longest duration of the lease. It is renewed after half of it.
 const LEASE_MS_MAX: u64 = 5 * 60 * 1000;
-/// Looks a flush at whether one is due.
+/// Number of checks per flush whether a flush is due.
 const TICKS_A_FLUSH: u64 = 30;
 
 /// Task that writes the archive of the partitions whose leases this node holds.
@@ -46,11 +46,11 @@ pub struct ArchiveTask {
     lanes: Vec<PartitionArchive>,
 }
 
-/// A partition's archive, as this node sees it.
+/// Archive of a partition, as this node sees it.
 #[derive(Debug)]
 struct PartitionArchive {
     chain: Chain,
-    /// Until when this node has the lease, or another one.
+    /// Ends of this node's lease, and of another node's.
     held_until: UnixMs,
     others_until: UnixMs,
     keeper: Option<ArchiveWriter>,
@@ -71,9 +71,9 @@ enum FormatWriter {
 }
 
 impl ArchiveTask {
-    /// The task.
+    /// Creates the task.
     #[must_use]
-    #[allow(clippy::too_many_arguments)] // what it shares, once
+    #[allow(clippy::too_many_arguments)] // the stores and services that it shares
     pub fn new(
         log: Arc<dyn Log>,
         cold: Arc<dyn Cold>,
@@ -105,7 +105,7 @@ impl ArchiveTask {
         format!("archive-{}-{}", chain.partitions, chain.partition)
     }
 
-    /// Writes what is due of a partition, if that is this node's business.
+    /// Writes the records of a partition that are due, if this node holds its lease.
     async fn step(&mut self, partition: usize, now: UnixMs, is_last: bool) -> StoreResult<()> {
         if !self.hold_lease(partition, now, is_last).await? {
             return self.watch(partition, now).await;
@@ -172,7 +172,7 @@ impl ArchiveTask {
         Ok(matches!(taken, LeaseState::Until(_)))
     }
 
-    /// Finds out how far the archive is, and makes it known to readers.
+    /// Reads how far the archive is, and registers the archive so that readers find it.
     async fn open(&self, partition: usize, now: UnixMs) -> StoreResult<ArchiveWriter> {
         let (chain, cold) = (self.lanes[partition].chain, &*self.cold);
         let key = Key::Series { series: Series::Archive, partitions: chain.partitions };
@@ -205,7 +205,8 @@ impl ArchiveTask {
         Ok(ArchiveWriter { feed, writer })
     }
 
-    /// Looks how far another node is, now and then: what it hasn't written must stay in the log.
+    /// Reads from time to time how far another node is. Records that it hasn't written must stay in
+    /// the log.
     async fn watch(&mut self, partition: usize, now: UnixMs) -> StoreResult<()> {
         let lane = &mut self.lanes[partition];
         if now.since(lane.watched) < 2 * self.kept.flush_ms {
@@ -224,14 +225,14 @@ impl ArchiveTask {
     }
 
     async fn step_all(&mut self, is_last: bool) -> StoreResult<Progress> {
-        // What isn't known yet has no names either.
+        // An incomplete node may lack ids that the records need.
         if !self.hub.is_complete() {
             return Ok(Progress::Done);
         }
         let now = self.hub.now();
         let mut outcome = Ok(Progress::Done);
         for partition in 0..self.lanes.len() {
-            // One that fails must not keep the others from being written.
+            // A partition that fails must not keep the others from being written.
             if let Err(error) = self.step(partition, now, is_last).await {
                 self.metrics.archive_failures.inc();
                 outcome = Err(error);
@@ -258,7 +259,7 @@ impl PeriodicTask for ArchiveTask {
         let now = self.hub.now();
         for lane in &mut self.lanes {
             if now < std::mem::take(&mut lane.held_until) {
-                // So that the next one need not wait.
+                // The lease is released, so that the next node need not wait.
                 lease::release(&*self.cold, &Self::lease_name(lane.chain), &self.node, now).await?;
             }
         }

@@ -1,10 +1,10 @@
-//! Commits the ledger: when the log's clock has passed a window's end by a ttl, what was proven in
-//! it is final, and is written for good.
+//! Commits the ledger. When the log's clock is one ttl past a window's end, the proof within that
+//! window is final, and is written for good.
 //!
-//! One node at a time does it, by a lease a partition, to save money. If two do, one chunk comes
-//! first and the other node reads it; what it lacked goes into the next one. A step that fails, or
-//! a node that dies in it, leaves nothing that the next try doesn't put right: a chunk is there
-//! whole or not at all, and what isn't noted is found by reading.
+//! To save money one node at a time writes, by a lease per partition. If two nodes write, one chunk
+//! comes first and the other node reads it. Proof that the chunk lacks goes into the next one. A
+//! failed step, or the death of a node in it, leaves nothing that the next attempt doesn't repair.
+//! A chunk is either complete or absent, and a commit that wasn't recorded is found by reading.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,14 +35,14 @@ use crate::metrics::Metrics;
 use crate::rng;
 use crate::traced::TARGET;
 
-/// The longest window that is written, where nothing was proven for longer: what its toggles can
-/// say (24 days).
+/// Longest window that is written, where nothing was proven for longer. It is the longest that its
+/// toggles can encode (24 days).
 const GAP_MS_MAX: u64 = 1 << 31;
-/// The same where chunks expire.
+/// Longest such window where chunks expire.
 const GAP_EXPIRING_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
-/// The attribute of a ledger's item: where its chains begin.
+/// Attribute of a ledger's item: the time at which its chains begin.
 const FROM: &str = "from";
-/// How long a node leaves the work to others, at most.
+/// Longest time for which a node leaves the work to others.
 const TURN_DELAY_MS_MAX: u64 = 10_000;
 
 /// Task that commits proven watch time to the ledger, window by window.
@@ -57,29 +57,29 @@ pub struct LedgerCommitter {
     window_ms: u64,
     ttl_ms: u64,
     interval_ms: u64,
-    /// For how long chunks are kept; none for good.
+    /// Retention of chunks; `None` keeps them for good.
     retention_ms: Option<u64>,
-    /// When expired ones were looked for last, on this node's own clock.
+    /// The fence between commits and changes of configuration.
     fence: Fence,
     writers: Vec<PartitionWriter>,
 }
 
-/// A partition's ledger as this node would write it.
+/// Ledger of a partition, as this node would write it.
 #[derive(Debug)]
 struct PartitionWriter {
     chain: Chain,
-    /// What is written, once it has been needed.
+    /// Reader of the chunks that are written; `None` until it is needed.
     reading: Option<ChainReader>,
     lease_until: UnixMs,
-    /// The window's end for which this node holds back, and until when on its own clock.
+    /// The window's end for which this node waits, and until when, on its own clock.
     deferred: (UnixMs, u64),
-    /// Up to when the ledger has all that this node knew when it wrote last; zero if the next draft
-    /// must go through every viewer.
+    /// Time up to which the ledger has all proof that this node had at its last write. Zero if the
+    /// next draft must read the proof of every viewer.
     settled: UnixMs,
 }
 
 impl LedgerCommitter {
-    /// The task.
+    /// Creates the task.
     #[must_use]
     pub fn new(
         log: Arc<dyn Log>,
@@ -117,10 +117,10 @@ impl LedgerCommitter {
         }
     }
 
-    /// Commits what is due in a partition at `now`, one window at most.
+    /// Commits the window of a partition that is due at `now`, one at most.
     ///
     /// # Errors
-    /// A store's. Nothing is lost; call it again.
+    /// Returns a store's `StoreError`. Nothing is lost; call it again.
     pub async fn step(&mut self, partition: u16, now: UnixMs) -> StoreResult<Progress> {
         let due = self.due(now);
         if self.proofs.committed(partition) >= due || !self.hold_lease(partition, now).await? {
@@ -131,7 +131,7 @@ impl LedgerCommitter {
             None => self.open(partition).await?,
         };
         let outcome = self.write_next(partition, now, due, &mut reading).await;
-        // What doesn't fit is read anew; after any other failure what is known stays known.
+        // A chain that doesn't fit is read again. After any other failure the book stays valid.
         if outcome.as_ref().err().is_none_or(|error| error.kind() != ErrorKind::Corrupt) {
             self.writers[usize::from(partition)].reading = Some(reading);
         }
@@ -145,12 +145,12 @@ impl LedgerCommitter {
         due: UnixMs,
         reading: &mut ChainReader,
     ) -> StoreResult<Progress> {
-        // If nobody has said that there is more than this node has read, there hardly is. If there
-        // is all the same, the put tells.
+        // If no node has recorded a later commit than this node has read, there is hardly one. If
+        // there is, the put detects it.
         let is_read = reading.book.last().is_some()
             && self.proofs.committed(partition) <= reading.book.edge();
         while !is_read && reading.next(&*self.cold, &mut ()).await?.is_some() {
-            // Another node wrote it, and may have known less than this one.
+            // Another node wrote the chunk, and may have had less proof than this one.
             self.writer(partition).settled = UnixMs::ZERO;
             tokio::task::yield_now().await;
         }
@@ -163,8 +163,8 @@ impl LedgerCommitter {
             return Ok(Progress::Done);
         };
         let started_ms = mono_ms();
-        // Whoever goes on has beaten since: one and a half intervals are enough, but for hidden
-        // tabs.
+        // A viewer who continues has sent another beat since. One and a half intervals are enough,
+        // except for hidden tabs.
         let reach = now.minus(self.interval_ms * 3 / 2).min(window.to.plus(self.ttl_ms));
         let DraftedChunk { book, bytes, chunk, link, scope } =
             self.draft(partition, reading, window, reach).await?;
@@ -172,7 +172,7 @@ impl LedgerCommitter {
         let chain = self.writers[usize::from(partition)].chain;
         // From here on no change of configuration applies to this window.
         self.fence.raise(&*self.cold, chunk.window.to).await?;
-        // All that need a keyframe, and it, at the same time.
+        // A keyframe, and all chunks that need it, expire at the same time.
         let until = chunk.since.plus(GENERATION_MS_MAX);
         let expiry_s = self.retention_ms.map(|ms| expiry_s(until, ms));
         let written = chunks::write(&*self.cold, chain, link.from, &bytes, expiry_s).await?;
@@ -180,8 +180,7 @@ impl LedgerCommitter {
         if was_first && scope == DraftScope::Whole {
             self.proofs.clear_unwritten(partition);
         }
-        // What this node knew of the window and another one that wrote it didn't is left over for
-        // the next one.
+        // If another node wrote the window, proof that only this node has is left for the next one.
         self.writer(partition).settled = if was_first { window.to } else { UnixMs::ZERO };
         let (chunk, link) = match written {
             ChunkWrite::Done => (chunk, link),
@@ -196,9 +195,11 @@ impl LedgerCommitter {
         Ok(if reading.book.edge() < due { Progress::More } else { Progress::Done })
     }
 
-    /// Each node waits for a moment of its own, so that mostly one finds the work and the others
-    /// find it done. The nodes take turns by chance: what only one of them knows, it writes when it
-    /// is its turn.
+    /// Whether this node's turn to write has come.
+    ///
+    /// Each node waits for a random time, so that usually one finds the work and the others find it
+    /// done. Chance makes the nodes alternate. A node writes the proof that only it has when its
+    /// turn comes.
     fn is_my_turn(&mut self, partition: u16, now: UnixMs) -> bool {
         let due = self.due(now);
         let wait_ms = (self.window_ms / 4).min(TURN_DELAY_MS_MAX);
@@ -215,7 +216,7 @@ impl LedgerCommitter {
     }
 
     async fn hold_lease(&mut self, partition: u16, now: UnixMs) -> StoreResult<bool> {
-        // No longer than half a window, so that another node can have the next one.
+        // Half a window at most, so that another node can have the next one.
         let lease_ms = lease::LEASE_MS.min(self.window_ms / 2);
         let writer = &mut self.writers[usize::from(partition)];
         if now < writer.lease_until {
@@ -229,8 +230,8 @@ impl LedgerCommitter {
         Ok(is_held)
     }
 
-    /// Where the ledger begins, which whoever comes first decides for all; and makes it known to
-    /// readers.
+    /// Returns where the ledger begins, which the first writer decides for all nodes. Registers the
+    /// ledger, so that readers find it.
     async fn ledger_start(&self, partition: u16, due: UnixMs) -> StoreResult<UnixMs> {
         let first = self.first(partition, Span::new(UnixMs::ZERO, due)).await?;
         let last = due.minus(self.window_ms);
@@ -246,9 +247,10 @@ impl LedgerCommitter {
         }
     }
 
-    /// Reads as much of the chain as a writer must know: what late spans may reach into. Where that
-    /// can't be read, the ledger goes on without it: with a keyframe, and without late spans of
-    /// that time.
+    /// Reads the part of the chain that a writer needs: the time that late spans may reach into.
+    ///
+    /// If that part can't be read, the ledger continues without it. It starts with a keyframe, and
+    /// has no late spans of that time.
     async fn open(&self, partition: u16) -> StoreResult<ChainReader> {
         let chain = self.writers[usize::from(partition)].chain;
         let cold = &*self.cold;
@@ -272,9 +274,10 @@ impl LedgerCommitter {
         Ok(reading)
     }
 
-    /// The window to be written next, if one is final. It always begins where the last one ended,
-    /// so that two writers always want the same place; if nothing was proven for longer, it is as
-    /// long as that.
+    /// Returns the next window to write, if one is final.
+    ///
+    /// A window always begins where the last one ended, so that two writers always want the same
+    /// place. If nothing was proven for longer than a window, it covers that whole time.
     async fn next_window(
         &self,
         partition: u16,
@@ -286,17 +289,17 @@ impl LedgerCommitter {
             return Ok((to == due).then_some(Span::new(edge, to)));
         }
         let first = self.first(partition, Span::new(edge, due)).await?.unwrap_or(due);
-        // Where chunks expire, none may be so long that it outlives its keyframe.
+        // If chunks expire, no chunk may be so long that it outlives its keyframe.
         let gap_ms_max = if self.retention_ms.is_some() { GAP_EXPIRING_MS_MAX } else { GAP_MS_MAX };
         let gap = first.aligned(self.window_ms).min(edge.plus(gap_ms_max).aligned(self.window_ms));
         Ok(Some(Span::new(edge, gap.max(to))))
     }
 
-    /// Makes the chunk, and sees that it can be read, on a thread of its own: a million viewers
-    /// take a while.
+    /// Makes the chunk and checks that it can be read. A thread of its own does it, because a
+    /// million viewers take a while.
     ///
-    /// Where the ledger has all that this node knew at the last window's end, only viewers who
-    /// changed since are gone through.
+    /// If the ledger has all proof that this node had at the last window's end, only viewers who
+    /// have changed since are read.
     async fn draft(
         &mut self,
         partition: u16,
@@ -314,8 +317,8 @@ impl LedgerCommitter {
         drafted.map_err(|e: ChunkError| unusable(e.to_string()))
     }
 
-    /// When the first time that is proven within a span begins: by a walk through all proof, on a
-    /// thread of its own.
+    /// Returns when the first proven time within a span begins. The walk through all proof runs on
+    /// a thread of its own.
     async fn first(&self, partition: u16, within: Span) -> StoreResult<Option<UnixMs>> {
         let proofs = self.proofs.clone();
         run_blocking(move || proofs.first_proven_at(partition, within))
@@ -327,9 +330,10 @@ impl LedgerCommitter {
         &mut self.writers[usize::from(partition)]
     }
 
-    /// Tells this node's proof, and the log, up to when the ledger has it. The log may refuse the
-    /// note, as when it is full: then this node trims it all the same, and the next window's note
-    /// says it to the others.
+    /// Records, in this node's proof and in the log, the time up to which the ledger is written.
+    ///
+    /// The log may refuse it, for example when it is full. Then this node trims the log all the
+    /// same, and the next window's record reaches the other nodes.
     async fn note(&self, partition: u16, edge: UnixMs) -> StoreResult<()> {
         self.proofs.note_committed(partition, edge);
         self.log.note_committed(partition, edge).await
@@ -351,12 +355,13 @@ impl LedgerCommitter {
     }
 }
 
-/// A chunk of our own making that can't be used: everything is read anew before the next try.
+/// Builds the error for a chunk of this node's own that can't be used. Everything is read again
+/// before the next attempt.
 fn unusable(why: String) -> StoreError {
     StoreError::caused(ErrorKind::Corrupt, "making a chunk of the ledger", why)
 }
 
-/// Takes a chunk into the book, on a thread of its own.
+/// Absorbs a chunk into the book, on a thread of its own.
 async fn absorb(reading: &mut ChainReader, chunk: Chunk, link: Link) -> StoreResult<()> {
     let mut book = std::mem::take(&mut reading.book);
     let absorbed = run_blocking(move || book.absorb(chunk, link, &mut ()).map(|()| book));
@@ -374,7 +379,7 @@ impl PeriodicTask for LedgerCommitter {
     }
 
     async fn tick(&mut self) -> StoreResult<Progress> {
-        // Not while this node misses something: another one may not.
+        // Not while this node lacks events, since another node may have them.
         if !self.hub.is_complete() || self.hub.is_stalled() {
             return Ok(Progress::Done);
         }
@@ -384,7 +389,7 @@ impl PeriodicTask for LedgerCommitter {
             if !self.is_my_turn(partition, now) {
                 continue;
             }
-            // One that fails must not keep the others waiting.
+            // A partition that fails must not keep the others waiting.
             let span =
                 tracing::debug_span!(target: TARGET, "commit", partition = i64::from(partition));
             match self.step(partition, now).instrument(span).await {

@@ -1,4 +1,4 @@
-//! Reads the meters once a minute, and once an hour how much lies in the cold tier.
+//! Reads the meters once per minute, and the size of the cold tier once per hour.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +22,7 @@ pub struct CostSampler {
 }
 
 impl CostSampler {
-    /// The task.
+    /// Creates the task.
     #[must_use]
     pub fn new(costs: Arc<CostTracker>) -> CostSampler {
         CostSampler { costs, minutes: 0 }

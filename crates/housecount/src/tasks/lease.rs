@@ -1,4 +1,4 @@
-//! Takes and gives back leases in the cold tier. See `housecount_core::lease` for why they are so
+//! Acquires and releases leases in the cold tier. `housecount_core::lease` explains why they are so
 //! simple.
 
 use housecount_core::item::number_or_zero;
@@ -9,8 +9,8 @@ use housecount_core::time::UnixMs;
 use crate::cold::{Cold, Condition, KeyedItem, PutOutcome};
 use crate::error::StoreResult;
 
-/// How long a lease is taken for: longer than any task that takes one, short enough for another
-/// node to step in.
+/// Duration of a lease: longer than any task that takes one, and short enough for another node to
+/// step in.
 pub const LEASE_MS: u64 = 30_000;
 
 fn record(name: &str, holder: &str, until: UnixMs) -> KeyedItem {
@@ -18,10 +18,11 @@ fn record(name: &str, holder: &str, until: UnixMs) -> KeyedItem {
     KeyedItem { key: Key::Lease { name: name.to_string() }, item: lease.to_item() }
 }
 
-/// Takes the lease `name` for `lease_ms` if it is free at `now`. False if another node has it.
+/// Acquires the lease `name` for `lease_ms` if it is free at `now`. Returns false if another node
+/// has it.
 ///
 /// # Errors
-/// The cold tier's.
+/// Returns the cold tier's `StoreError`.
 pub async fn acquire(
     cold: &dyn Cold,
     name: &str,
@@ -34,19 +35,19 @@ pub async fn acquire(
     Ok(put == PutOutcome::Done)
 }
 
-/// Who has a lease.
+/// Holder of a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeaseState {
-    /// This node, until then.
+    /// This node holds the lease until this time.
     Until(UnixMs),
-    /// Another one, until then.
+    /// Another node holds the lease until this time.
     HeldByOther(UnixMs),
 }
 
-/// Takes the lease, or takes it on if this node has it until `held_until`; zero if it has not.
+/// Acquires the lease, or extends it if this node holds it until `held_until` (zero if it doesn't).
 ///
 /// # Errors
-/// The cold tier's.
+/// Returns the cold tier's `StoreError`.
 pub async fn renew(
     cold: &dyn Cold,
     name: &str,
@@ -66,10 +67,10 @@ pub async fn renew(
     })
 }
 
-/// Gives the lease back at `now`, so that the next one need not wait.
+/// Releases the lease at `now`, so that the next holder need not wait.
 ///
 /// # Errors
-/// The cold tier's. It runs out by itself then.
+/// Returns the cold tier's `StoreError`. In that case the lease expires by itself.
 pub async fn release(cold: &dyn Cold, name: &str, holder: &str, now: UnixMs) -> StoreResult<()> {
     cold.put(vec![record(name, holder, now)]).await
 }

@@ -1,4 +1,5 @@
-//! Renews what subscribers are told, several times a second; a stage is told once a second at most.
+//! Refreshes the subscribers' counts several times per second. A stage gets one message per second
+//! at most.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,10 +12,10 @@ use crate::error::StoreResult;
 use crate::live::Live;
 use crate::metrics::Metrics;
 
-/// How late a change is told at most, where the last one was told long enough ago.
+/// Greatest delay of a change's message, if the stage's last message is old enough.
 const PERIOD: Duration = Duration::from_millis(100);
 
-/// Task that renews subscribers' counts.
+/// Task that refreshes the subscribers' counts.
 #[derive(Debug)]
 pub struct LiveRefresh {
     live: Arc<Live>,
@@ -22,7 +23,7 @@ pub struct LiveRefresh {
 }
 
 impl LiveRefresh {
-    /// The task.
+    /// Creates the task.
     #[must_use]
     pub fn new(live: Arc<Live>, metrics: Arc<Metrics>) -> LiveRefresh {
         LiveRefresh { live, metrics }

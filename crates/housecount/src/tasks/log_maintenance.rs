@@ -1,10 +1,10 @@
-//! Tends the log: trims records that no node needs, and notes that a node is there to listen.
+//! Maintains the log: trims records that no node needs, and records that a node is tending it.
 //!
-//! This is also how a node without players learns within 5 s that the log refuses appends, and when
-//! it takes them again ([`WriteHealth`](crate::health::WriteHealth)): where nothing was appended
-//! just before, a tick appends a record without events. A node that isn't ready is sent no players
-//! whose beats would show it. On a DynamoDB log that is a write unit per tick and such a node,
-//! $0.54 a month by default ($0.625 a million, us-east-1, 2026-10).
+//! A node without players also learns here, within 5 s, that the log refuses appends, and when it
+//! accepts them again ([`WriteHealth`](crate::health::WriteHealth)). If nothing was appended just
+//! before, a tick appends a record without events. The probe is needed because a node that isn't
+//! ready gets no players whose beats would show it. On a DynamoDB log it costs one write unit per
+//! tick and such a node. That is $0.54 a month by default ($0.625 a million, us-east-1, 2026-10).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,29 +26,31 @@ use crate::hub::Hub;
 use crate::ledger::Proofs;
 use crate::log::Log;
 
-/// The wait between two probes of a log that refuses writes.
+/// Interval between two probes of a log that refuses writes.
 const PROBE_EVERY_MS: u64 = 500;
 
-/// The task that tends the log.
+/// Task that maintains the log.
 #[derive(Debug)]
 pub struct LogMaintenance {
-    /// The log to tend.
+    /// The log to maintain.
     pub log: Arc<dyn Log>,
-    /// Its clock.
+    /// Clock of the log.
     pub clock: Arc<SharedClock>,
-    /// Who is online.
+    /// Source of counts, which knows whether this node is complete.
     pub hub: Arc<Hub>,
-    /// What the ledger doesn't have yet is kept; none where nothing is kept for good.
+    /// Proof; `None` where nothing is kept for good. Records that the ledger doesn't have yet are
+    /// kept.
     pub proofs: Option<Arc<Proofs>>,
-    /// How far the archive is; none where there is none.
+    /// Progress of the archive; `None` without an archive.
     pub archived: Option<Arc<ArchiveProgress>>,
-    /// The latest window after which this node has forgotten.
+    /// Latest commit after which this node has pruned its proof.
     pub pruned_at: Option<UnixMs>,
-    /// How much of it is kept in any case.
+    /// Time for which records are kept in any case.
     pub kept_ms: u64,
-    /// The setting: what the ledger needs reaches this far back.
+    /// Settings of presence. They bound how far back the ledger needs records.
     pub rules: Rules,
-    /// The setting: the note is compared with it, so it must be made several times as often.
+    /// Setting of the heartbeat interval. The time of the last tending is compared with it, so it
+    /// must be recorded several times as often.
     pub interval_ms: u64,
 }
 
@@ -57,8 +59,8 @@ impl LogMaintenance {
         (self.interval_ms / 6).clamp(50, TEND_EVERY_MS_MAX)
     }
 
-    /// Proof that is written and can't change any more goes, once after each window, on a thread of
-    /// its own.
+    /// Prunes proof that is written and can't change any more, once after each window. A thread of
+    /// its own does it.
     async fn forget(&mut self) {
         let Some(proofs) = self.proofs.clone() else { return };
         let committed = (0..proofs.partitions()).map(|partition| proofs.committed(partition)).max();
@@ -67,11 +69,12 @@ impl LogMaintenance {
         }
         let forgets =
             move || (0..proofs.partitions()).for_each(|partition| proofs.prune(partition));
-        // It comes again with the next window if the thread can't be had.
+        // If no thread is available, the next window prunes it.
         let _ = run_blocking(forgets).await;
     }
 
-    /// What may go: only what the ledger has, and what has waited for it for too long.
+    /// Returns the time before which records may be trimmed. The ledger must have them, or they
+    /// have waited for it for too long.
     fn before(&self, partition: u16, now: UnixMs) -> UnixMs {
         let unneeded = now.minus(self.kept_ms);
         if is_on(Mutant::TrimEarly) {
@@ -80,8 +83,8 @@ impl LogMaintenance {
         let Some(proofs) = &self.proofs else { return unneeded };
         let written =
             proofs.committed(partition).minus(2 * self.rules.ttl_ms + self.rules.handle_valid_ms());
-        // Its writer may be a node that has just started, which has to find the ids in the log,
-        // too.
+        // The archive's next writer may be a node that has just started, and must find the ids in
+        // the log, too.
         let archived = |archived: &Arc<ArchiveProgress>| {
             archived.to(partition).minus(self.rules.handle_valid_ms())
         };
@@ -92,7 +95,7 @@ impl LogMaintenance {
             .max(now.minus(UNCOMMITTED_RETENTION_MS_MAX.max(self.kept_ms)))
     }
 
-    /// The same, by the positions of records: stamps may be ahead of them.
+    /// Converts that time to positions of records, since stamps may be ahead of them.
     fn position_before(&self, partition: u16, now: UnixMs) -> UnixMs {
         self.before(partition, now).minus(self.clock.ahead_ms())
     }
@@ -110,15 +113,15 @@ impl PeriodicTask for LogMaintenance {
 
     async fn tick(&mut self) -> StoreResult<Progress> {
         let Some(now) = self.clock.now() else { return Ok(Progress::Done) };
-        // Trimming is harmless. The note says that nothing is missing: not while this node misses
-        // something, nor while some of the log is away, nor before all nodes have appended what
-        // they held meanwhile.
+        // Trimming is always harmless. The time of tending claims that nothing is missing. So it is
+        // not recorded while this node lacks events, or while a part of the log is unavailable. Nor
+        // is it recorded before all nodes have appended what they held meanwhile.
         let is_attended = self.hub.is_complete() && !self.hub.is_stalled();
         let attended = if is_attended { now } else { UnixMs::ZERO };
         self.forget().await;
         let mut outcome = Ok(Progress::Done);
         for partition in 0..self.log.partitions() {
-            // One that fails must not keep the others from being trimmed.
+            // A partition that fails must not keep the others from being trimmed.
             if let Err(error) =
                 self.log.maintain(partition, self.position_before(partition, now), attended).await
             {

@@ -1,5 +1,5 @@
-//! What a node does by itself, beside following the log: one task a file, one runner for those that
-//! tick.
+//! Tasks that a node runs beside following the log: one per file, and one runner for periodic
+//! tasks.
 
 pub mod archive;
 pub mod commit;
@@ -22,39 +22,41 @@ use crate::error::StoreResult;
 use crate::rng;
 use crate::streak::{Change, FailureStreak};
 
-/// For how long no tick must have failed until a task is said to work again: most ticks find
-/// nothing to do.
+/// Time without a failed tick after which a task counts as working again. Most ticks find nothing
+/// to do.
 const CALM_MS: u64 = 60_000;
 
-/// Whether a tick has done all there is to do.
+/// Whether a tick has done all its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// Nothing more until the next tick.
+    /// No more work until the next tick.
     Done,
-    /// There is more: call again at once.
+    /// More work is left, so call again without a wait.
     More,
 }
 
-/// Something that is done every now and then.
+/// A task that runs periodically.
 #[async_trait]
 pub trait PeriodicTask: Send {
-    /// For the log.
+    /// Name of the task, for log lines.
     const NAME: &'static str;
 
-    /// How often.
+    /// Interval between two ticks.
     fn period(&self) -> Duration;
 
-    /// Does some of it.
+    /// Does some of the work.
     async fn tick(&mut self) -> StoreResult<Progress>;
 
-    /// Does what is left to do when the node stops.
+    /// Does the work that is left when the node stops.
     async fn on_shutdown(&mut self) -> StoreResult<()> {
         Ok(())
     }
 }
 
-/// Ticks at once and then every period, a tenth of it earlier or later so that nodes don't march in
-/// step, until `stop`. Ticks that fail are logged once, and come again with the next period.
+/// Runs a task immediately and then every period, until `stop`.
+///
+/// Each wait is up to a tenth shorter or longer, so that nodes don't run in step. Failed ticks are
+/// logged once per outage, and the next period retries.
 pub async fn run_every<T: PeriodicTask>(mut task: T, mut stop: watch::Receiver<bool>) {
     let mut streak = FailureStreak::default();
     loop {
@@ -68,7 +70,7 @@ pub async fn run_every<T: PeriodicTask>(mut task: T, mut stop: watch::Receiver<b
                     break;
                 }
                 Err(error) => {
-                    // Once an outage is enough.
+                    // One line per outage is enough.
                     if streak.failed(mono_ms()) == Change::Begins {
                         tracing::warn!(task = T::NAME, %error, "a task failed; it will be tried again");
                     }

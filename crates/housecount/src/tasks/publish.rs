@@ -17,17 +17,18 @@ use crate::log::Log;
 pub struct PublishCounts {
     log: Arc<dyn Log>,
     hub: Arc<Hub>,
-    /// What was published last, by stage.
+    /// Counts that were published last, by stage.
     published: BTreeMap<String, u64>,
-    /// Rounds until everything is published again: keys expire, and a Redis may have lost them.
+    /// Rounds until everything is published again, since keys expire, and a Redis may have lost
+    /// them.
     rounds_left: u32,
 }
 
-/// Everything is published again every so many rounds: three times before a key expires.
+/// Number of rounds after which everything is published again: three times before a key expires.
 const ROUNDS: u32 = 20;
 
 impl PublishCounts {
-    /// Nothing is published yet.
+    /// Creates the task.
     #[must_use]
     pub fn new(log: Arc<dyn Log>, hub: Arc<Hub>) -> PublishCounts {
         PublishCounts { log, hub, published: BTreeMap::new(), rounds_left: ROUNDS }
@@ -42,7 +43,8 @@ impl PeriodicTask for PublishCounts {
         Duration::from_secs(1)
     }
 
-    /// Publishes what has changed. What fails stays changed, and comes again.
+    /// Publishes the counts that have changed. A failed change stays pending, and is published
+    /// later.
     async fn tick(&mut self) -> StoreResult<Progress> {
         self.rounds_left -= 1;
         if self.rounds_left == 0 {

@@ -1,4 +1,4 @@
-//! Finds the last counts that were saved, without a Scan.
+//! Finds the last saved counts, without a Scan.
 
 use housecount_core::item::{bytes, number_or_zero};
 use housecount_core::keys::KeyRange;
@@ -9,40 +9,41 @@ use housecount_core::time::UnixMs;
 use crate::cold::{Cold, KeyedRow, Page};
 use crate::error::StoreResult;
 
-/// How many rosters are looked at before we give up: one may lack parts if its writer died, be
-/// damaged, or hold counts that were bridged themselves.
+/// Number of rosters that are read at most. A roster may lack parts if its writer died, be damaged,
+/// or hold bridged counts.
 const ROSTERS_MAX: usize = 20;
-/// A snapshot that is further ahead of now was taken by a clock that was wrong, and says nothing.
+/// Greatest lead of a snapshot's time over now. A later snapshot was taken by a wrong clock, and is
+/// ignored.
 const AHEAD_MS_MAX: u64 = 10_000;
 /// More parts than any roster has.
 const PARTS_MAX: usize = 10_000;
-/// The attribute of a roster whose counts were bridged: they must not be bridged from again.
+/// Attribute of a roster of bridged counts, which must not be bridged from again.
 pub const RECOVERING: &str = "recovering";
 
-/// What the cold tier remembers.
+/// Last roster in the cold tier.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LastRoster {
-    /// No snapshot was ever taken: there was nothing before.
+    /// No snapshot was ever taken, so there are no earlier counts.
     Nothing,
-    /// Snapshots were taken, but none of them is of use.
+    /// Snapshots were taken, but none of them is usable.
     Unusable,
-    /// The last one that is, and when it was taken.
+    /// The last usable roster, and when it was taken.
     Last(UnixMs, Roster),
 }
 
-/// When the last snapshot was taken, whatever it holds.
+/// Returns when the last snapshot was taken, whatever it holds.
 ///
 /// # Errors
-/// The cold tier's.
+/// Returns the cold tier's `StoreError`.
 pub async fn last_taken(cold: &dyn Cold, now: UnixMs) -> StoreResult<Option<UnixMs>> {
     let rows = cold.query(&KeyRange::rosters(now.plus(AHEAD_MS_MAX)), &Page::last(1)).await?;
     Ok(rows.first().and_then(|(sk, _)| roster_key(sk)))
 }
 
-/// The last whole roster of counts that were really counted, unless it is expired at `now`.
+/// Returns the last complete roster of real counts, unless it has expired at `now`.
 ///
 /// # Errors
-/// The cold tier's. A roster that can't be read is passed over, and said so.
+/// Returns the cold tier's `StoreError`. An unreadable roster is logged and skipped.
 pub async fn last_roster(cold: &dyn Cold, now: UnixMs) -> StoreResult<LastRoster> {
     let (mut to, mut found) = (now.plus(AHEAD_MS_MAX), LastRoster::Nothing);
     for _ in 0..ROSTERS_MAX {
@@ -71,7 +72,7 @@ pub async fn last_roster(cold: &dyn Cold, now: UnixMs) -> StoreResult<LastRoster
     Ok(found)
 }
 
-/// A roster from its parts.
+/// Joins a roster from its parts.
 fn read(rows: &[KeyedRow]) -> Result<Roster, Box<dyn std::error::Error + Send + Sync>> {
     let mut roster = Roster::default();
     for (_, item) in rows {
@@ -80,7 +81,7 @@ fn read(rows: &[KeyedRow]) -> Result<Roster, Box<dyn std::error::Error + Send + 
     Ok(roster)
 }
 
-/// When a roster with this sort key was taken.
+/// Parses when a roster with this sort key was taken.
 #[must_use]
 pub fn roster_key(sk: &str) -> Option<UnixMs> {
     sk.split_once('#').and_then(|(at, _)| at.parse().ok()).map(UnixMs)

@@ -1,10 +1,11 @@
-//! The snapshot service: every active stage's count into the cold tier, at once on start and then
-//! every `snapshot_interval`, aligned, by one node at a time. The cost guard may have them taken
-//! less often (`cost.guard`).
+//! The snapshot service: writes every active stage's count to the cold tier.
 //!
-//! What is written is captured once and then written until it is there, so that a retry says the
-//! same thing. First the stages' snapshots, then the roster that names them: a roster that is there
-//! is whole.
+//! It runs once at start and then every `snapshot_interval`, aligned, on one node at a time. The
+//! cost guard may make it less frequent (`cost.guard`).
+//!
+//! The counts are captured once and then written until they are stored, so that a retry writes the
+//! same data. The stages' snapshots come first, then the roster that names them. So a roster that
+//! exists is complete.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,45 +31,45 @@ use crate::hub::{Hub, WithStatus};
 use crate::metrics::Metrics;
 use crate::traced::TARGET;
 
-/// The lease's name.
+/// Name of the lease.
 const LEASE: &str = "snapshot";
-/// The first and the longest wait before a snapshot that failed is tried again.
+/// Waits before a failed snapshot is retried: the first and the longest.
 const RETRY_FIRST: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(30);
-/// How long to wait when another node has the lease, before looking whether it has done the work.
+/// Wait while another node has the lease, before checking whether it has done the work.
 const ELSEWHERE: Duration = Duration::from_secs(2);
-/// Counts that are this much later than the moment asked for are written under their own.
+/// Greatest delay of counts after the requested slot. Later counts are stored under their own time.
 const SLOT_MISSED_MS: u64 = 2_000;
-/// How long to wait for this node's counts to reach the moment that is asked for.
+/// Wait between two checks whether this node's counts have reached the requested slot.
 const CATCH_UP: Duration = Duration::from_millis(20);
 
-/// What became of a snapshot.
+/// Outcome of a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SnapshotOutcome {
-    /// It was written.
+    /// The snapshot was written.
     Saved(SavedSnapshot),
-    /// Nobody watches anything.
+    /// No stage has viewers.
     NothingActive,
-    /// Another node has done it.
+    /// Another node has written it.
     DoneElsewhere,
-    /// Another node is at it.
+    /// Another node is writing it.
     BusyElsewhere,
 }
 
-/// What was written.
+/// A snapshot that was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SavedSnapshot {
-    /// The snapshot's moment.
+    /// Time of the snapshot.
     pub at: UnixMs,
-    /// Stages saved.
+    /// Number of stages that were saved.
     pub stages: u64,
-    /// Viewers in it.
+    /// Number of viewers in it.
     pub viewers: u64,
-    /// How long it took.
+    /// Time that writing took, in ms.
     pub took_ms: u64,
 }
 
-/// Counts that are to be written, however often that is tried.
+/// Captured counts, which every retry writes.
 struct CapturedCounts {
     at: UnixMs,
     answer: WithStatus<Roster>,
@@ -83,20 +84,20 @@ pub struct SnapshotService {
     metrics: Arc<Metrics>,
     node: String,
     interval_ms: u64,
-    /// How many times as far apart they are just now.
+    /// Current factor by which snapshots are further apart.
     stretch: Arc<SnapshotSpacing>,
     retention_ms: u64,
-    /// Whether the last roster written here named any stage; unknown at first. One snapshot at a
-    /// time.
+    /// Whether the last roster written here was empty; `None` at first. The lock allows one
+    /// snapshot at a time.
     last_was_empty: Mutex<Option<bool>>,
-    /// Whether the last one that was due failed.
+    /// Whether the last snapshot that was due failed.
     is_failing: AtomicBool,
 }
 
 impl SnapshotService {
-    /// The service. `node` is for whoever looks at the lease.
+    /// Creates the service. `node` is for operators who look at the lease.
     #[must_use]
-    #[allow(clippy::too_many_arguments)] // what it shares, once
+    #[allow(clippy::too_many_arguments)] // the stores and services that it shares
     pub fn new(
         hub: Arc<Hub>,
         cold: Arc<dyn Cold>,
@@ -120,7 +121,7 @@ impl SnapshotService {
         }
     }
 
-    /// Runs until `stop`: once at once, then at every multiple of the interval.
+    /// Runs until `stop`: once at start, then at every multiple of the interval.
     pub async fn run(&self, mut stop: watch::Receiver<bool>) {
         let work = async {
             self.save_with_retry(None).await;
@@ -137,10 +138,10 @@ impl SnapshotService {
         }
     }
 
-    /// One snapshot by hand, of now.
+    /// Takes one snapshot by hand, of the current counts.
     ///
     /// # Errors
-    /// The cold tier's, or that the counts are not known.
+    /// Returns the cold tier's `StoreError`, or `Unavailable` if the counts are not known.
     pub async fn once(&self) -> StoreResult<SnapshotOutcome> {
         self.take(None, &mut None).await
     }
@@ -153,15 +154,17 @@ impl SnapshotService {
         self.slot_after(self.now())
     }
 
-    /// Stretched slots are some of those that aren't: nodes of which only some stretch don't take
-    /// two snapshots for one.
+    /// Returns the next slot after `at`.
+    ///
+    /// Stretched slots are a subset of the normal ones. So nodes of which only some stretch don't
+    /// take two snapshots for one slot.
     fn slot_after(&self, at: UnixMs) -> UnixMs {
         let interval_ms = guard::stretched_ms(self.interval_ms, self.stretch.get());
         at.aligned(interval_ms).plus(interval_ms)
     }
 
-    /// Until this node's counts are of `slot`. While the log is away, time stands still and so do
-    /// we.
+    /// Waits until this node's counts have reached `slot`. While the log is unavailable, time
+    /// stands still, and the wait continues.
     async fn wait_for(&self, slot: UnixMs) {
         tokio::time::sleep(Duration::from_millis(slot.since(self.now()))).await;
         while self.hub.totals().standing.as_of < slot {
@@ -169,7 +172,7 @@ impl SnapshotService {
         }
     }
 
-    /// Tries until the snapshot is there, or until the next one is due.
+    /// Retries until the snapshot is stored, or until the next one is due.
     async fn save_with_retry(&self, slot: Option<UnixMs>) {
         let due = self.slot_after(slot.unwrap_or_else(|| self.now()));
         let (mut backoff, mut captured) = (Backoff::new(RETRY_FIRST, RETRY_MAX), None);
@@ -184,7 +187,7 @@ impl SnapshotService {
                 }
                 Err(error) => {
                     self.metrics.snapshot_failures.inc();
-                    // Once an outage is enough.
+                    // One line per outage is enough.
                     if !self.is_failing.swap(true, Ordering::Relaxed) {
                         tracing::warn!(%error, "the snapshot failed; trying again");
                     }
@@ -194,7 +197,7 @@ impl SnapshotService {
         }
     }
 
-    /// One try: of `slot`, unless another node has done it, or of now.
+    /// Makes one attempt: at `slot` unless another node has done it, or now without a slot.
     async fn take(
         &self,
         slot: Option<UnixMs>,
@@ -212,7 +215,7 @@ impl SnapshotService {
         let span = tracing::debug_span!(target: TARGET, "snapshot", stages = answer.value.stages.len() as i64);
         let write = self.write(slot, *at, answer, &mut last_was_empty, started_ms);
         let outcome = write.instrument(span).await;
-        // Given back whatever became of it; if that fails, it runs out.
+        // The lease is released in any case. If that fails, the lease expires.
         let _ = lease::release(&*self.cold, LEASE, &self.node, self.now()).await;
         outcome
     }
@@ -226,7 +229,8 @@ impl SnapshotService {
             ));
         }
         let as_of = answer.standing.as_of;
-        // Time may have stood still over the moment: what is counted now isn't what was then.
+        // Time may have stood still past the slot. The counts of now are then not the counts of the
+        // slot.
         let is_of = |slot: &UnixMs| as_of.since(*slot) <= SLOT_MISSED_MS;
         Ok(CapturedCounts { at: slot.filter(is_of).unwrap_or(as_of), answer })
     }
@@ -242,12 +246,12 @@ impl SnapshotService {
         if let Some(slot) = slot
             && last_taken(&*self.cold, self.now()).await?.is_some_and(|taken| taken >= slot)
         {
-            // What the other node wrote, this one doesn't know.
+            // This node doesn't know what the other node wrote.
             *last_was_empty = None;
             return Ok(SnapshotOutcome::DoneElsewhere);
         }
         let (stages, viewers) = (answer.value.stages.len() as u64, answer.value.total.viewers);
-        // The first empty roster says that everybody has gone; more would say nothing new.
+        // The first empty roster records that all viewers have left. More would add nothing.
         if stages == 0 && *last_was_empty == Some(true) {
             tracing::debug!("no stage is active; no snapshot");
             return Ok(SnapshotOutcome::NothingActive);

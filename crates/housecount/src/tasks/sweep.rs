@@ -1,6 +1,6 @@
 //! Deletes expired items where the store doesn't do it by itself: the embedded one.
 //!
-//! The store finds them by the index of their TTL, so no task has to know what expires.
+//! The store finds them by the index of their TTL, so this task need not know which items expire.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::cold::Cold;
 use crate::error::StoreResult;
 use crate::hub::Hub;
 
-/// Sweeps the cold tier, by the log's clock.
+/// Task that sweeps the cold tier, by the log's clock.
 #[derive(Debug)]
 pub struct Sweep {
     cold: Arc<dyn Cold>,
@@ -20,7 +20,7 @@ pub struct Sweep {
 }
 
 impl Sweep {
-    /// Nothing is swept yet.
+    /// Creates the task.
     #[must_use]
     pub fn new(cold: Arc<dyn Cold>, hub: Arc<Hub>) -> Sweep {
         Sweep { cold, hub }
@@ -35,7 +35,7 @@ impl PeriodicTask for Sweep {
         Duration::from_secs(60)
     }
 
-    /// One step of it. Readers pass over expired items, so a step that fails may come later.
+    /// Sweeps one step. Readers skip expired items, so a failed step may be repeated later.
     async fn tick(&mut self) -> StoreResult<Progress> {
         Ok(if self.cold.sweep(self.hub.now()).await? { Progress::More } else { Progress::Done })
     }

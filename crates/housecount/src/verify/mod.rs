@@ -1,13 +1,14 @@
-//! Verify: the ledger recomputed from its raw chunks, two ways, and compared with everything else
-//! that is known.
+//! Verification: the ledger recomputed from its raw chunks, in two ways, and compared with all
+//! other records.
 //!
-//! One way adds up every viewer's spans, as a set, so that time told twice would show. The other
-//! goes along the moments at which viewers come and go, and integrates how many there are. Both
-//! must say the same, to the millisecond. Snapshots, which other code took of other state, can't
-//! show much fewer viewers than were proven at their moment. Days are looked at one by one, so
-//! memory is bounded by a day's audience.
+//! One way adds up every viewer's spans as a set, so that time credited twice would show. The other
+//! walks along the times at which viewers come and go, and integrates their number. Both must agree
+//! to the millisecond. Other code took the snapshots of other state, so they must not show much
+//! fewer viewers than were proven at their time. Days are verified one by one, so a day's audience
+//! bounds the memory.
 //!
-//! - `versions`: the versions of stages' configurations, by which exports say whose the time was.
+//! - `versions`: the versions of stages' configurations, by which exports assign watch time to
+//!   customers.
 
 mod versions;
 
@@ -27,31 +28,32 @@ use crate::cold::{Cold, Page};
 use crate::error::{ErrorKind, StoreResult};
 use crate::ledger::chain;
 
-/// What is held in memory at once.
+/// Span that is held in memory at once.
 const SLICE_MS: u64 = 24 * 60 * 60 * 1000;
-/// Snapshots of a stage that are read at once.
+/// Maximum number of snapshots of a stage that are read at once.
 const SNAPSHOTS: usize = 10_000;
 
-/// What was found about one stage.
+/// Result for one stage.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StageReport {
-    /// Viewers, those of each day added up.
+    /// Viewers, summed over the days.
     pub viewers: u64,
-    /// The sum of their watch times.
+    /// Sum of the viewers' watch times.
     pub watch_ms: u64,
-    /// The integral of how many watched at once.
+    /// Integral of the number of concurrent viewers.
     pub integral_ms: u64,
     /// Snapshots compared.
     pub snapshots: u64,
-    /// Snapshots with fewer viewers than were proven then. Some are: proof goes through a leave
-    /// that is followed by a beat within a ttl, and knows heartbeats that came minutes late.
+    /// Snapshots with fewer viewers than were proven at their time. Some are normal. Proof
+    /// continues over a leave that a beat follows within a ttl, and includes heartbeats that came
+    /// minutes late.
     pub low_snapshots: u64,
-    /// Snapshots with less than half of them, which none of that explains.
+    /// Snapshots with less than half of the proven viewers, which these reasons do not explain.
     pub wrong_snapshots: u64,
 }
 
 impl StageReport {
-    /// Adds what was found about another day, or another stage.
+    /// Adds the result of another day, or of another stage.
     pub fn add(&mut self, other: &StageReport) {
         self.viewers += other.viewers;
         self.watch_ms += other.watch_ms;
@@ -61,43 +63,43 @@ impl StageReport {
         self.wrong_snapshots += other.wrong_snapshots;
     }
 
-    /// Whether all agrees.
+    /// Whether all figures agree.
     #[must_use]
     pub fn agrees(&self) -> bool {
         self.watch_ms == self.integral_ms && self.wrong_snapshots == 0
     }
 }
 
-/// What was found.
+/// Result of a verification.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VerifyReport {
-    /// By stage.
+    /// Results by stage.
     pub stages: BTreeMap<String, StageReport>,
     /// Chunks read.
     pub chunks: u64,
-    /// Their bytes.
+    /// Bytes of these chunks.
     pub bytes: u64,
-    /// Those of them that `housecount forget` has rewritten.
+    /// Number of these chunks that `housecount forget` has rewritten.
     pub rewritten: u64,
     /// Versions of stages' configurations.
     pub versions: u64,
-    /// What is wrong, each naming its item.
+    /// Problems, each with its item.
     pub problems: Vec<String>,
-    /// What is odd and harmless.
+    /// Harmless irregularities.
     pub notes: Vec<String>,
-    /// Up to when there is a ledger.
+    /// Time up to which the ledger is committed.
     pub committed_to: UnixMs,
 }
 
 impl VerifyReport {
-    /// Whether nothing is wrong.
+    /// Whether there are no problems.
     #[must_use]
     pub fn is_good(&self) -> bool {
         self.problems.is_empty() && self.stages.values().all(StageReport::agrees)
     }
 
     fn problem(&mut self, problem: String) {
-        // Days overlap in what must be read for them.
+        // The chunks that two days need overlap.
         if !self.problems.contains(&problem) {
             self.problems.push(problem);
         }
@@ -107,7 +109,7 @@ impl VerifyReport {
 /// Verifies a range, of one stage or of all.
 ///
 /// # Errors
-/// The cold tier's. What is wrong in it is found, and no error.
+/// Returns the cold tier's `StoreError`. Damage is part of the report and not an error.
 pub async fn verify(
     cold: &Arc<dyn Cold>,
     range: Span,
@@ -118,7 +120,7 @@ pub async fn verify(
     let extent = chain::extent(cold).await?;
     let (first, last) = extent.unwrap_or((range.to, range.from));
     let last_end = last_end(cold).await?.unwrap_or_default();
-    // Late spans may lie before the first window.
+    // Late spans may be before the first window.
     let mut from = range.from.max(first.minus(SLICE_MS));
     // The last window may be long.
     while from < range.to && from <= last.plus(SLICE_MS).max(last_end) {
@@ -136,7 +138,7 @@ pub async fn verify(
     Ok(found)
 }
 
-/// Why the ledger does not have all of a range, in one line with the way out.
+/// Reason why the ledger does not have all of a range, in one line with a remedy.
 fn uncommitted(range: Span, first: Option<UnixMs>, committed_to: UnixMs) -> String {
     match first {
         None => "the cold tier has no ledger: nothing is committed yet".to_string(),
@@ -153,7 +155,7 @@ fn uncommitted(range: Span, first: Option<UnixMs>, committed_to: UnixMs) -> Stri
     }
 }
 
-/// The end of the last window of any chain that can be read.
+/// End of the last readable window of any chain.
 async fn last_end(cold: &Arc<dyn Cold>) -> StoreResult<Option<UnixMs>> {
     let mut last = None;
     for chain in chain::all(cold).await? {
@@ -190,8 +192,8 @@ async fn day(
     Ok(())
 }
 
-/// Reads a chain through, past whatever is wrong in it: after a chunk that can't be used, on from
-/// the next keyframe.
+/// Reads a whole chain past any damage in it. After an unusable chunk it continues from the next
+/// keyframe.
 async fn read_chain(
     cold: &dyn Cold,
     chain: Chain,
@@ -217,7 +219,8 @@ async fn read_chain(
             Ok(None) => break,
             Ok(Some(stored)) => {
                 expires = stored.expiry_s.is_some();
-                // Days overlap in what must be read for them; each chunk is counted on its own.
+                // The chunks that two days need overlap, so each chunk is counted on its own day
+                // only.
                 if range.from <= stored.window && stored.window < range.to {
                     found.chunks += 1;
                     found.bytes += stored.bytes.len() as u64;
@@ -247,7 +250,7 @@ async fn read_chain(
             Err(error) => return Err(error),
         };
         edge = chunk.window.to;
-        // Those before a keyframe that will expire have expired.
+        // Chunks before a keyframe with an expiry have already expired.
         let is_torn = chunk.previous.is_some() && !(expires && chunk.is_keyframe());
         if first == Some(chunk.window.from) && is_torn {
             let sk = Key::Chunk { chain, window: chunk.window.from }.sk();
@@ -265,7 +268,7 @@ async fn read_chain(
         }
         progress(chunk.window.from);
         if is_lost && !chunk.is_keyframe() {
-            continue; // it can't be understood without the one that is lost
+            continue; // a chunk after a lost one needs a keyframe
         }
         is_lost = false;
         if let Err(error) = book.apply(&chunk, link, recomputed) {
@@ -279,11 +282,12 @@ async fn read_chain(
         }
     }
     book.close_all(recomputed);
-    // What lies beyond isn't read, but is there.
+    // Chunks beyond the range are not read, but exist.
     Ok(if edge >= range.to { edge } else { edge.max(book.edge()) })
 }
 
-/// Compares a stage's snapshots with what was proven, and heard in time, at their moments.
+/// Compares a stage's snapshots with the viewers proven at their times by heartbeats that were on
+/// time.
 async fn snapshots(
     cold: &dyn Cold,
     stage: &str,
@@ -296,7 +300,7 @@ async fn snapshots(
         .query(&KeyRange::snapshots(stage, range.from, range.to.minus(1)), &Page::first(SNAPSHOTS))
         .await?;
     for (sk, item) in rows {
-        // Expired ones say as much as the others.
+        // Expired snapshots are as valid as the others.
         let snapshot = match Snapshot::from_item(&item, UnixMs::ZERO) {
             Ok(Some(snapshot)) => snapshot,
             Ok(None) => continue,
@@ -308,7 +312,7 @@ async fn snapshots(
         let at = snapshot.at;
         let proven = on_time.iter().filter(|span| span.from <= at && at < span.to).count() as u64;
         day.snapshots += 1;
-        // A bridged count is another moment's.
+        // A bridged count is of an earlier time.
         if snapshot.recovering {
             continue;
         }
@@ -324,7 +328,7 @@ async fn snapshots(
     Ok(())
 }
 
-/// All that was told about a range.
+/// Spans of a range, as the chunks have them.
 struct Recomputed {
     range: Span,
     stage: Option<String>,
@@ -367,7 +371,7 @@ impl Recomputed {
 }
 
 impl RecomputedStage {
-    /// A viewer's span, if any of it is in the range.
+    /// Adds a viewer's span, and returns whether any of it is in the range.
     fn add(&mut self, viewer: &str, span: Span) -> bool {
         let Some(span) = span.clip(self.range) else { return false };
         match self.viewers.get_mut(viewer) {

@@ -1,5 +1,5 @@
-//! Looks at the versions of stages' configurations: their order, their bounds, and that the last
-//! one is what is configured.
+//! Checks the versions of stages' configurations: their order, their bounds, and that the last one
+//! equals the current configuration.
 
 use std::collections::BTreeSet;
 
@@ -8,10 +8,10 @@ use crate::cold::Cold;
 use crate::error::StoreResult;
 use crate::stages::history;
 
-/// Looks at the stages that were found in the ledger and all that are configured, or at one.
+/// Checks one stage, or all stages in the ledger and all configured ones.
 ///
 /// # Errors
-/// The cold tier's. Damage is found, and no error.
+/// Returns the cold tier's `StoreError`. Damage is part of the report and not an error.
 pub async fn look(
     cold: &dyn Cold,
     only: Option<&str>,

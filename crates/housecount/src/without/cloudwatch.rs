@@ -4,21 +4,21 @@ use std::collections::BTreeMap;
 
 use housecount_core::span::Span;
 
-use super::{Counts, Source, StageArn};
+use super::{CloudWatchCounts, CloudWatchSource, StageArn};
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::features;
 
-impl Source {
-    /// Refuses to ask CloudWatch.
+impl CloudWatchSource {
+    /// Refuses to query CloudWatch.
     ///
     /// # Errors
-    /// One line that names the feature.
+    /// Returns `Unsupported` with the name of the feature.
     pub async fn counts(
         &self,
         _: &[StageArn],
         _: Span,
         _: u64,
-    ) -> StoreResult<BTreeMap<String, Counts>> {
+    ) -> StoreResult<BTreeMap<String, CloudWatchCounts>> {
         Err(StoreError::new(ErrorKind::Unsupported, features::missing("ivs")))
     }
 }

@@ -10,7 +10,7 @@ use crate::features;
 /// Refuses to open a table.
 ///
 /// # Errors
-/// One line that names the feature.
+/// Returns `Unsupported` with the name of the feature.
 pub(super) async fn open(address: &Address) -> StoreResult<Arc<dyn Bulk>> {
     Err(StoreError::new(
         ErrorKind::Unsupported,

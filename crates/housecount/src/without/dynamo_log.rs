@@ -15,12 +15,12 @@ impl DynamoTarget {
     /// Refuses an address.
     ///
     /// # Errors
-    /// One line that names the feature.
+    /// Returns one line that names the feature.
     pub fn parse(_: &str) -> Result<DynamoTarget, String> {
         Err(features::missing("dynamodb"))
     }
 
-    /// Never called: there are no addresses.
+    /// Unreachable, since this type has no values.
     #[must_use]
     pub fn flush_ms(&self) -> u64 {
         match *self {}
@@ -33,7 +33,7 @@ impl fmt::Display for DynamoTarget {
     }
 }
 
-/// Never called: there are no addresses.
+/// Unreachable, since the address type has no values.
 pub(super) async fn open(target: &DynamoTarget) -> StoreResult<Arc<dyn Log>> {
     match *target {}
 }

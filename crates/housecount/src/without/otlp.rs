@@ -5,20 +5,20 @@ use tracing_subscriber::layer::Identity;
 use crate::features;
 use crate::service_url::ServiceUrl;
 
-/// Traces that are being sent. This binary has none.
+/// A running export of traces. This binary has none.
 #[derive(Debug)]
 pub enum Traces {}
 
 /// Refuses to send traces.
 ///
 /// # Errors
-/// One line that names the feature.
+/// Returns one line that names the feature.
 pub fn start(url: &ServiceUrl) -> Result<(Identity, Traces), String> {
     Err(format!("`otlp` = \"{url}\": {}", features::missing("otlp")))
 }
 
 impl Traces {
-    /// Never called: there are no traces.
+    /// Unreachable, since this type has no values.
     pub async fn stop(self) {
         match self {}
     }

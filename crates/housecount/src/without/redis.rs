@@ -15,7 +15,7 @@ impl RedisTarget {
     /// Refuses an address.
     ///
     /// # Errors
-    /// One line that names the feature.
+    /// Returns one line that names the feature.
     pub fn parse(_: &str) -> Result<RedisTarget, String> {
         Err(features::missing("redis"))
     }
@@ -27,7 +27,7 @@ impl fmt::Display for RedisTarget {
     }
 }
 
-/// Never called: there are no addresses.
+/// Unreachable, since the address type has no values.
 pub(super) fn open(target: &RedisTarget, _: &str) -> StoreResult<Arc<dyn Log>> {
     match *target {}
 }

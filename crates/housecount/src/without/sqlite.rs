@@ -10,16 +10,16 @@ use crate::features;
 /// Refuses to open a folder.
 ///
 /// # Errors
-/// One line that names the feature.
+/// Returns `Unsupported` with the name of the feature.
 pub(super) fn open(folder: &Path) -> StoreResult<Arc<dyn Bulk>> {
     let why = format!("embedded:{}: {}", folder.display(), features::missing("sqlite"));
     Err(StoreError::new(ErrorKind::Unsupported, why))
 }
 
-/// Refuses to open a folder to read.
+/// Refuses to open a folder for reading.
 ///
 /// # Errors
-/// One line that names the feature.
+/// Returns `Unsupported` with the name of the feature.
 pub(super) fn open_to_read(folder: &Path) -> StoreResult<Arc<dyn Bulk>> {
     open(folder)
 }

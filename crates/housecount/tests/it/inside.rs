@@ -317,10 +317,10 @@ async fn a_damaged_record_is_counted_and_passed_over() {
     assert_eq!(inside.viewers(), 1);
 }
 
-/// A log that answers nothing: counts are flagged after `SILENCE_MS_MAX`, and right again once it
+/// A log that answers nothing: counts are flagged after `LOG_STALE_MS`, and right again once it
 /// is back.
 #[tokio::test(flavor = "multi_thread")]
-async fn silence_ms_max_flags_the_counts() {
+async fn log_stale_ms_flags_the_counts() {
     let inside = Inside::ready(FaultyLog::default(), &[("interval", "500ms"), ("ttl", "2s")]).await;
     let complete = || inside.node.hub.totals().standing.complete;
     eventually("the counts are whole", async || complete()).await;

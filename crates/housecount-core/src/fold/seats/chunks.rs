@@ -1,11 +1,11 @@
-//! A list in chunks of a fixed number. Growing moves nothing: a million seats are 64 MB, and
-//! whoever copies them holds the fold's lock meanwhile.
+//! A list in chunks of a fixed number. Growth moves no element. A million seats are 64 MB, and a
+//! copy of them would hold the fold's lock for too long.
 
 use std::ops::{Index, IndexMut};
 
 use crate::prefetch::prefetch;
 
-/// So many in a chunk.
+/// Number of elements in a chunk.
 const CHUNK: usize = 1_024;
 
 /// List in chunks of a fixed number of elements, which never move.
@@ -30,7 +30,7 @@ impl<T: Copy> ChunkedVec<T> {
         (at < self.len).then(|| &self[at])
     }
 
-    /// It is asked for next: it is on its way from memory from now on.
+    /// Prefetches an element that is read next.
     pub(super) fn prefetch(&self, at: usize) {
         prefetch(&self.chunks[at / CHUNK], at % CHUNK);
     }

@@ -1,21 +1,21 @@
-//! How seats are found: by handle, or by ids.
+//! Search of seats by handle or by ids.
 
 use super::{SeatTable, mix_head, spread_all};
 use crate::fold::seat::{Ids, SeatIndex};
 use crate::handle::Handle;
 
 impl SeatTable {
-    /// A head's shard.
+    /// Returns a head's shard.
     pub(super) fn shard(&self, head: u32) -> usize {
         usize::from(self.shares[(head >> 24) as usize])
     }
 
-    /// The seat with this handle; the first one found, should there be two.
+    /// Returns the seat with this handle, or the first one found if there are two.
     pub(in crate::fold) fn find_handle(&self, handle: Handle) -> Option<SeatIndex> {
         let shard = &self.shards[self.shard(handle.head())];
         let mut found = None;
         shard.find(mix_head(handle.head()), |anchor| {
-            // Heads alone tell most viewers apart, and most viewers have one seat.
+            // Heads alone distinguish most viewers, and most viewers have one seat.
             if self[*anchor].handle.head() == handle.head() {
                 found = self.with_handle(*anchor, handle).next();
             }
@@ -27,8 +27,8 @@ impl SeatTable {
         found
     }
 
-    /// The same of many. The table is asked for all before the first seat is looked at: so cache
-    /// misses overlap.
+    /// Returns the seats with these handles. It looks all of them up in the table before it reads
+    /// the first seat, so that cache misses overlap.
     pub(in crate::fold) fn find_handles<const N: usize>(
         &self,
         handles: [Option<Handle>; N],
@@ -46,13 +46,12 @@ impl SeatTable {
         })
     }
 
-    /// The viewers of these are asked for next: their names are on their way from memory from now
-    /// on.
+    /// Prefetches the viewers' ids of seats, which are read next.
     pub(in crate::fold) fn look_ahead(&self, seats: impl IntoIterator<Item = Option<SeatIndex>>) {
         seats.into_iter().flatten().for_each(|seat| self.names.prefetch(self[seat].viewer));
     }
 
-    /// Any seat of a viewer whose handles have this head.
+    /// Returns any seat of a viewer whose handles have this head.
     pub(in crate::fold) fn find_viewer(&self, head: u32, viewer: &str) -> Option<SeatIndex> {
         let is_it = |anchor: &SeatIndex| {
             let seat = &self[*anchor];
@@ -61,24 +60,24 @@ impl SeatTable {
         self.shards[self.shard(head)].find(mix_head(head), is_it).copied()
     }
 
-    /// The seat with these ids.
+    /// Returns the seat with these ids.
     pub(in crate::fold) fn find(&self, handle: Handle, ids: Ids<'_>) -> Option<SeatIndex> {
         let anchor = self.find_viewer(handle.head(), ids.viewer)?;
         self.with_handle(anchor, handle).find(|seat| self.is_of(*seat, ids))
     }
 
-    /// Whether a seat is of this session of its viewer's.
+    /// Returns whether a seat has this session id.
     pub(in crate::fold) fn is_session(&self, seat: SeatIndex, session: &str) -> bool {
         self.names.is(self[seat].session, session)
     }
 
-    /// Whether a seat of the right viewer has these ids.
+    /// Returns whether a seat of the right viewer has these ids.
     fn is_of(&self, seat: SeatIndex, ids: Ids<'_>) -> bool {
         let stage = self.stages.get(self[seat].stage);
         self.is_session(seat, ids.session) && stage.is_some_and(|stage| *stage.id == *ids.stage)
     }
 
-    /// Whether a seat has these ids.
+    /// Returns whether a seat has these ids.
     pub(in crate::fold) fn has(&self, seat: SeatIndex, ids: Ids<'_>) -> bool {
         self.names.is(self[seat].viewer, ids.viewer) && self.is_of(seat, ids)
     }

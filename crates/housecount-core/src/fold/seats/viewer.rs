@@ -1,8 +1,8 @@
-//! How the seats of one viewer hang together, and what is asked of them together.
+//! Links between the seats of one viewer, and queries over all of them.
 //!
-//! They form a ring. Up to [`WALKED_MAX`] of them are walked through; a viewer who has more gets an
-//! index ([`ViewerSeats`]), which goes again when half of those are left. So whatever is asked here
-//! takes a bounded number of steps, besides those of its answer.
+//! The seats form a ring. A query walks through up to [`WALKED_MAX`] of them. A viewer with more
+//! seats gets an index ([`ViewerSeats`]), which is removed when only half as many are left. Each
+//! query therefore takes a bounded number of steps, besides those of its answer.
 
 use super::viewer_seats::ViewerSeats;
 use super::{SeatTable, hash_of};
@@ -11,24 +11,25 @@ use crate::handle::Handle;
 use crate::limits::VIEWER_SEATS_WALKED_MAX;
 use crate::time::UnixMs;
 
-/// Seats of a viewer that are walked through. Fewer in tests, so that the fold's property tests go
-/// both ways.
+/// Maximum number of a viewer's seats without an index. It is lower in tests, so that the fold's
+/// property tests go both ways.
 const WALKED_MAX: usize = if cfg!(test) { 3 } else { VIEWER_SEATS_WALKED_MAX };
 
 impl SeatTable {
-    /// All of a seat's viewer's, itself first. As many steps as there are seats.
+    /// Returns all seats of a seat's viewer, itself first. It takes as many steps as there are
+    /// seats.
     pub(in crate::fold) fn ring(&self, seat: SeatIndex) -> impl Iterator<Item = SeatIndex> {
         std::iter::successors(Some(seat), move |at| {
             Some(self[*at].next).filter(|next| *next != seat)
         })
     }
 
-    /// The index over the seats of a seat's viewer, who has one if there are many.
+    /// Returns the index over the seats of a seat's viewer, if it has one.
     fn index_of(&self, seat: SeatIndex) -> Option<&ViewerSeats> {
         self.indexes.get(self[seat].index as usize)
     }
 
-    /// The seats that the index knows by `of`; where there is no index, all of the ring.
+    /// Returns the seats that the index finds by `of`. Without an index it returns the whole ring.
     fn known<'a, I: Iterator<Item = SeatIndex> + 'a>(
         &'a self,
         seat: SeatIndex,
@@ -39,12 +40,12 @@ impl SeatTable {
         index.map(of).into_iter().flatten().chain(walked.into_iter().flatten())
     }
 
-    /// All of a seat's viewer's on its stage, itself among them.
+    /// Returns the viewer's seats on the same stage, this seat included.
     pub(in crate::fold) fn here(&self, seat: SeatIndex) -> impl Iterator<Item = SeatIndex> {
         self.on(seat, self[seat].stage)
     }
 
-    /// All of a seat's viewer's on a stage.
+    /// Returns the viewer's seats on a stage.
     pub(in crate::fold) fn on(
         &self,
         seat: SeatIndex,
@@ -54,7 +55,7 @@ impl SeatTable {
             .filter(move |other| self[*other].stage == stage)
     }
 
-    /// Those of a seat's viewer's that have a handle.
+    /// Returns the viewer's seats with a handle.
     pub(super) fn with_handle(
         &self,
         seat: SeatIndex,
@@ -64,12 +65,12 @@ impl SeatTable {
             .filter(move |other| self[*other].handle == handle)
     }
 
-    /// The one without a session of a seat's viewer's on its stage.
+    /// Returns the viewer's seat without a session id on the same stage.
     pub(in crate::fold) fn unnamed_here(&self, seat: SeatIndex) -> Option<SeatIndex> {
         self.shared_here(seat).find(|other| self[*other].is_without_session())
     }
 
-    /// The one that was carried over of a seat's viewer's on its stage.
+    /// Returns the viewer's restored seat on the same stage.
     pub(in crate::fold) fn carried_here(&self, seat: SeatIndex) -> Option<SeatIndex> {
         self.shared_here(seat).find(|other| self[*other].is(SeatFlag::Restored))
     }
@@ -80,7 +81,7 @@ impl SeatTable {
             .filter(move |other| self[*other].stage == stage)
     }
 
-    /// Whether a seat has the first place of its viewer's on its stage.
+    /// Returns whether a seat has the first place among its viewer's seats on its stage.
     pub(in crate::fold) fn is_first_here(&self, seat: SeatIndex) -> bool {
         match self.index_of(seat) {
             Some(index) => index.on(self[seat].stage).next() == Some(seat),
@@ -88,7 +89,7 @@ impl SeatTable {
         }
     }
 
-    /// How many of a seat's viewer's are online on a stage.
+    /// Returns the number of the viewer's online seats on a stage.
     pub(in crate::fold) fn count_online(&self, seat: SeatIndex, stage: StageIndex) -> usize {
         match self.index_of(seat) {
             Some(index) => index.count_on(stage),
@@ -96,12 +97,12 @@ impl SeatTable {
         }
     }
 
-    /// How many seats a seat's viewer has.
+    /// Returns the number of the viewer's seats.
     pub(in crate::fold) fn count_all(&self, seat: SeatIndex) -> usize {
         self.index_of(seat).map_or_else(|| self.ring(seat).count(), ViewerSeats::len)
     }
 
-    /// Whether another one of a seat's viewer's is online on its stage, and on any.
+    /// Returns whether another seat of the viewer is online on the same stage, and on any stage.
     pub(in crate::fold) fn are_others_online(&self, seat: SeatIndex) -> (bool, bool) {
         let (stage, is_online) = (self[seat].stage, self[seat].is(SeatFlag::Online));
         if let Some(index) = self.index_of(seat) {
@@ -119,7 +120,7 @@ impl SeatTable {
         (false, elsewhere)
     }
 
-    /// Those online of a seat's viewer's on a stage whose last beat was at or before `at`.
+    /// Returns the viewer's online seats on a stage whose last beat was at or before `at`.
     pub(in crate::fold) fn online_until(
         &self,
         seat: SeatIndex,
@@ -133,8 +134,7 @@ impl SeatTable {
         self.known(seat, move |index| index.online_until(stage, at)).filter(is_online)
     }
 
-    /// Those online of a seat's viewer's on a stage that beat last, `most` of them, the last one
-    /// first.
+    /// Returns the viewer's online seats on a stage by last beat, the latest first, `most` of them.
     pub(in crate::fold) fn newest_online(
         &self,
         seat: SeatIndex,
@@ -152,7 +152,7 @@ impl SeatTable {
         newest.into_iter().take(most)
     }
 
-    /// A seat is online from now on, or is not any more.
+    /// Sets whether a seat is online.
     pub(in crate::fold) fn set_online(&mut self, seat: SeatIndex, online: bool) {
         self[seat].set(SeatFlag::Online, online);
         self.list(seat, online);
@@ -163,7 +163,7 @@ impl SeatTable {
         }
     }
 
-    /// A seat stands for what was carried over from now on.
+    /// Marks a seat as restored from the ledger.
     pub(in crate::fold) fn set_carried(&mut self, seat: SeatIndex) {
         self[seat].set(SeatFlag::Restored, true);
         let known = &self.seats[seat as usize];
@@ -172,7 +172,7 @@ impl SeatTable {
         }
     }
 
-    /// Gives a seat another handle.
+    /// Changes a seat's handle.
     pub(super) fn set_handle(&mut self, seat: SeatIndex, handle: Handle) {
         let is_online = self[seat].is(SeatFlag::Online);
         if is_online {
@@ -188,13 +188,13 @@ impl SeatTable {
         }
     }
 
-    /// The last beat of a seat that the index has by it.
+    /// Returns the last beat of a seat if the index is ordered by it.
     pub(super) fn indexed_beat(&self, seat: SeatIndex) -> Option<UnixMs> {
         let known = &self[seat];
         (known.is(SeatFlag::Indexed) && known.is(SeatFlag::Online)).then(|| self.last(seat).0)
     }
 
-    /// The last beat of a seat that the index has by it was at `before`.
+    /// Moves a seat in the index after its last beat changed from `before`.
     pub(super) fn move_beat(&mut self, seat: SeatIndex, before: UnixMs) {
         let (beat, _) = self.last(seat);
         let known = &self.seats[seat as usize];
@@ -203,7 +203,7 @@ impl SeatTable {
         }
     }
 
-    /// Puts a seat that is in no ring beside another one of its viewer's.
+    /// Adds a seat that is in no ring to the ring of `beside`, a seat of the same viewer.
     pub(super) fn link(&mut self, seat: SeatIndex, beside: SeatIndex) {
         let next = self[beside].next;
         (self[seat].prev, self[seat].next) = (beside, next);
@@ -226,7 +226,7 @@ impl SeatTable {
         self.indexes[at as usize].insert(seat, known, beat);
     }
 
-    /// Takes a seat that is not online out of a ring of several.
+    /// Removes a seat that is not online from a ring of several.
     pub(super) fn unlink(&mut self, seat: SeatIndex, gone: SeatState) {
         let (shard, hash) = (self.shard(gone.handle.head()), hash_of(&self.seats, seat));
         if let Some(anchor) = self.shards[shard].find_mut(hash, |i| *i == seat) {

@@ -1,8 +1,8 @@
-//! Index over the seats of one viewer who has many.
+//! Index over the seats of a viewer with many seats.
 //!
-//! It exists so that no call holds the fold's lock for longer the more sessions a viewer has made:
-//! each look-up here takes a time that grows with the logarithm of their number. It stores places
-//! and decides nothing: `viewer.rs` keeps it equal to the seats.
+//! Without it a call would hold the fold's lock for longer, the more sessions a viewer has made.
+//! Each look-up here takes time that grows with the logarithm of their number. The index stores
+//! places and decides nothing. `viewer.rs` keeps it equal to the seats.
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
@@ -13,16 +13,16 @@ use hashbrown::HashMap;
 use crate::fold::seat::{SeatFlag, SeatIndex, SeatState, StageIndex};
 use crate::time::UnixMs;
 
-/// Index over the seats of one viewer: by handle, by stage, and of those online by their last beat.
+/// Index over the seats of one viewer: by handle, by stage, and online seats by last beat.
 #[derive(Debug, Default)]
 pub(super) struct ViewerSeats {
-    /// By the handle's second half: the first half is the viewer's.
+    /// Seats by the second half of their handle. The first half is the viewer's.
     by_tail: BTreeSet<(u32, SeatIndex)>,
     by_stage: BTreeSet<(StageIndex, SeatIndex)>,
     online: BTreeSet<(StageIndex, UnixMs, SeatIndex)>,
     /// Number of seats online on a stage, for stages with any.
     online_here: HashMap<StageIndex, usize, RandomState>,
-    /// Seats whose leaves, or whose proof, are those of others: without a session, or carried over.
+    /// Seats whose leaves or proof belong to other seats, too: without a session id, or restored.
     /// One of each per stage.
     shared: BTreeSet<(StageIndex, SeatIndex)>,
 }
@@ -30,7 +30,7 @@ pub(super) struct ViewerSeats {
 /// All places, as the last part of a key.
 const PLACES: RangeInclusive<SeatIndex> = 0..=SeatIndex::MAX;
 
-/// The keys that begin with `first`.
+/// Returns the range of keys that begin with `first`.
 fn keys<T: Copy>(first: T) -> RangeInclusive<(T, SeatIndex)> {
     (first, *PLACES.start())..=(first, *PLACES.end())
 }
@@ -60,12 +60,12 @@ impl ViewerSeats {
         self.shared.remove(&(known.stage, seat));
     }
 
-    /// Marks a seat as one whose leaves, or whose proof, are those of others.
+    /// Marks a seat whose leaves or proof belong to other seats, too.
     pub(super) fn share(&mut self, seat: SeatIndex, stage: StageIndex) {
         self.shared.insert((stage, seat));
     }
 
-    /// Puts a seat among those online, or takes it out.
+    /// Adds a seat to the online seats, or removes it.
     pub(super) fn set_online(
         &mut self,
         seat: SeatIndex,
@@ -86,7 +86,7 @@ impl ViewerSeats {
         }
     }
 
-    /// The last beat of a seat that is online was at `before`, and is at `beat` now.
+    /// Moves an online seat whose last beat changed from `before` to `beat`.
     pub(super) fn move_beat(
         &mut self,
         seat: SeatIndex,
@@ -100,7 +100,7 @@ impl ViewerSeats {
         }
     }
 
-    /// The second half of a seat's handle was `before`, and is `tail` now.
+    /// Moves a seat whose handle's second half changed from `before` to `tail`.
     pub(super) fn move_tail(&mut self, seat: SeatIndex, before: u32, tail: u32) {
         self.by_tail.remove(&(before, seat));
         self.by_tail.insert((tail, seat));
@@ -110,7 +110,7 @@ impl ViewerSeats {
         self.by_tail.range(keys(tail)).map(|(_, seat)| *seat)
     }
 
-    /// The seats on a stage, in the order of their places.
+    /// Returns the seats on a stage, in the order of their places.
     pub(super) fn on(&self, stage: StageIndex) -> impl Iterator<Item = SeatIndex> {
         self.by_stage.range(keys(stage)).map(|(_, seat)| *seat)
     }
@@ -119,7 +119,8 @@ impl ViewerSeats {
         self.shared.range(keys(stage)).map(|(_, seat)| *seat)
     }
 
-    /// The seats online on a stage whose last beat was at or before `at`, in the order of these.
+    /// Returns the seats online on a stage whose last beat was at or before `at`, ordered by last
+    /// beat.
     pub(super) fn online_until(
         &self,
         stage: StageIndex,
@@ -129,12 +130,12 @@ impl ViewerSeats {
         self.online.range(range).map(|(_, _, seat)| *seat)
     }
 
-    /// How many seats are online on a stage.
+    /// Returns the number of seats online on a stage.
     pub(super) fn count_on(&self, stage: StageIndex) -> usize {
         self.online_here.get(&stage).copied().unwrap_or(0)
     }
 
-    /// How many seats are online on any stage.
+    /// Returns the number of seats online on any stage.
     pub(super) fn count(&self) -> usize {
         self.online.len()
     }

@@ -1,4 +1,5 @@
-//! Beats told by handle say the same as beats told whole, wherever their ids are told.
+//! Beats logged by handle have the same effect as beats logged with ids, wherever the ids are
+//! logged.
 
 use proptest::prelude::*;
 
@@ -42,11 +43,11 @@ fn events() -> impl Strategy<Value = Vec<EventRef<'static>>> {
     proptest::collection::vec(event, 1..60)
 }
 
-/// All that can be asked.
+/// Returns all answers of a fold.
 fn answers(fold: &Fold) -> String {
     let proven: Vec<_> =
         STAGES.iter().flat_map(|s| VIEWERS.iter().map(|v| fold.proven(s, v, ALWAYS))).collect();
-    // The order of a list is by handle, and handles differ here.
+    // A list is ordered by handle, and handles differ here.
     let listed = |stage| {
         let mut viewers = fold.viewers_of(stage, None, 9);
         viewers.sort_unstable_by(|a, b| a.id.cmp(&b.id));
@@ -58,8 +59,8 @@ fn answers(fold: &Fold) -> String {
 }
 
 proptest! {
-    /// Some beats are told by handle, before or after their ids are told, in any order; each
-    /// session's ids once at least.
+    /// Some beats are logged by handle, before or after their ids, in any order. Each session's ids
+    /// are logged at least once.
     #[test]
     fn a_handle_says_the_same_as_the_ids(
         (events, shuffled) in events().prop_flat_map(|e| (Just(e.clone()), Just(e).prop_shuffle())),
@@ -86,7 +87,7 @@ proptest! {
         plain.advance(UnixMs(now));
         brief.advance(UnixMs(now));
         prop_assert_eq!(answers(&plain), answers(&brief));
-        // Another key changes nothing but the handles.
+        // Another key changes only the handles.
         brief.set_key(0, HandleKey(8));
         prop_assert_eq!(answers(&plain), answers(&brief));
         brief.advance(UnixMs(50_000));
@@ -161,7 +162,7 @@ fn unresolved_sessions_are_not_counted_and_the_count_is_incomplete() {
 struct Log(std::collections::VecDeque<(UnixMs, Vec<u8>)>);
 
 impl Log {
-    /// What a node knows that reads it now.
+    /// Returns the state of a node that reads the log now.
     fn read(&self, rules: Rules, now: UnixMs) -> Fold {
         let mut fold = Fold::new(rules, 1, true);
         fold.set_key(0, KEY);
@@ -176,8 +177,9 @@ impl Log {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    /// For half an hour viewers come, stay, reload and go. Whenever a node starts, the trimmed log
-    /// tells it all: who is online, by name, and what is proven since the last committed window.
+    /// For half an hour viewers join, stay, reload and leave. Whenever a node starts, the trimmed
+    /// log is enough: it knows who is online, by id, and what is proven since the last committed
+    /// window.
     #[test]
     fn the_log_is_kept_for_as_long_as_its_handles_need(seed: u64) {
         let rules = Rules { ttl_ms: 40_000, leave_grace_ms: 1_000 };
@@ -227,7 +229,7 @@ proptest! {
                 }
             }
         }
-        // Most beats are told by handle.
+        // Most beats are logged by handle.
         let entry: Vec<_> = log.0.iter().flat_map(|(_, record)| record::decode(record).unwrap()).collect();
         let by_handle = entry.iter().filter(|entry| matches!(entry, RecordEntry::ByHandle { .. })).count();
         prop_assert!(by_handle * 4 > entry.len() * 3, "{} of {}", by_handle, entry.len());

@@ -1,4 +1,4 @@
-//! The fold's tests: each rule against an oracle, and what a handle may stand for.
+//! Tests of the fold: each rule against an oracle, and the sessions that a handle may stand for.
 
 mod handles;
 mod presence;

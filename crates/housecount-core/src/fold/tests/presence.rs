@@ -1,4 +1,4 @@
-//! The fold against an oracle that is naive, slow and obviously right.
+//! Compares the fold with an oracle that is slow and obviously right.
 
 use std::collections::BTreeSet;
 
@@ -30,7 +30,7 @@ fn fold(events: &[TestEvent], now: u64) -> Fold {
     presence
 }
 
-/// Promise 1, word for word, over all events ever said.
+/// Applies promise 1 literally, over all events.
 fn oracle_online(
     events: &[TestEvent],
     now: u64,
@@ -92,7 +92,7 @@ fn check_against_oracle(presence: &Fold, events: &[TestEvent], now: u64) {
     assert_eq!(presence.totals(), Totals { count, stages: stages.len() as u64 }, "totals at {now}");
 }
 
-/// The session's last beat, if no leave that covers it was said, in effect or not.
+/// Returns the session's last beat, if no leave covers it, in effect or not.
 fn oracle_standing(
     events: &[TestEvent],
     stage: &str,
@@ -108,7 +108,7 @@ fn oracle_standing(
     (!here().any(|l| covers(l) && l.at >= last)).then_some(last)
 }
 
-/// Those that beat last come first.
+/// Checks that the sessions with the latest beats come first.
 fn check_sessions(
     presence: &Fold,
     online: &BTreeSet<(&'static str, &'static str, &'static str)>,
@@ -146,7 +146,7 @@ fn events() -> impl Strategy<Value = Vec<TestEvent>> {
     proptest::collection::vec(event, 1..40)
 }
 
-/// What a state answers, and what a node built from its checkpoint would.
+/// Returns the answers of a state, which must equal those of a node built from its checkpoint.
 fn answers(presence: &Fold) -> String {
     let stages: Vec<_> =
         STAGES.iter().map(|s| (presence.count(s), presence.viewers_of(s, None, 9))).collect();
@@ -157,7 +157,7 @@ fn answers(presence: &Fold) -> String {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
-    /// Said in order, asked at every millisecond.
+    /// Events in order, with a check at every millisecond.
     #[test]
     fn counts_equal_the_oracle_at_every_millisecond(mut events in events()) {
         events.sort();
@@ -209,7 +209,7 @@ proptest! {
         let straight = fold(&events, now);
         let mut other = Fold::new(RULES, 1, false);
         for (event, tick) in shuffled.iter().chain(&events).zip(ticks.iter().cycle()) {
-            // Time may pass between two events, but never beyond what is still to come.
+            // Time may pass between two events, but never beyond the events that follow.
             other.advance(UnixMs(*tick.min(&RULES.leave_grace_ms)));
             other.apply(event);
         }
@@ -217,8 +217,8 @@ proptest! {
         prop_assert_eq!(answers(&straight), answers(&other));
     }
 
-    /// Time that advances a few seats at a time ends where it would have ended at once, and on the
-    /// way is at a moment whose counts are right, but for seats of that very millisecond.
+    /// Time that advances a few seats at a time ends in the same state as in one step. At each time
+    /// between, the counts are right except for seats of that millisecond.
     #[test]
     fn time_advances_in_slices(events in events(), from in 0u64..500, by in 1u64..400, seats_max in 1..4usize) {
         let events: Vec<TestEvent> = events.into_iter().filter(|event| event.at.0 <= from).collect();
@@ -237,7 +237,7 @@ proptest! {
         check_against_oracle(&presence, &events, target.0);
     }
 
-    /// A checkpoint rebuilds the state: the same answers now and at every later moment.
+    /// A checkpoint rebuilds the state: the same answers now and at every later time.
     #[test]
     fn a_checkpoint_rebuilds_the_state(events in events(), now in 1u64..600) {
         let known: Vec<TestEvent> = events.iter().filter(|e| e.at.0 <= now).copied().collect();
@@ -251,7 +251,7 @@ proptest! {
         }
     }
 
-    /// Pages joined are the whole list, whatever the page's size.
+    /// Joined pages are the whole list, with any page size.
     #[test]
     fn pages_join_to_the_whole(events in events(), limit in 1..4usize) {
         let presence = fold(&events, 500);
@@ -331,7 +331,7 @@ fn a_leave_may_come_before_the_beat_it_covers() {
     assert!(presence.stage("stage").is_none(), "a stage that nobody watched was never seen");
 }
 
-/// The leave would have it looked at again at 1,710; the beat that comes after it says 1,450, in
+/// The leave alone schedules the next check for 1,710. The beat that follows moves it to 1,450, in
 /// the same second.
 #[test]
 fn a_late_beat_expires_in_time_within_the_second_that_has_come() {

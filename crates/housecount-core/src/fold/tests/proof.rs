@@ -1,4 +1,4 @@
-//! Proof against an oracle that takes the rule word for word, over all pairs of events ever said.
+//! Compares proof with an oracle that applies the rule literally, over all pairs of events.
 
 use std::collections::BTreeSet;
 
@@ -75,8 +75,8 @@ proptest! {
         check(&proof_of(&sent), &sent, Span::new(UnixMs(400), UnixMs(900)));
     }
 
-    /// Told again from any moment on, another node proves the same from then on, with whatever
-    /// comes later.
+    /// Rewritten from any time on, another node proves the same from then on, with any later
+    /// events.
     #[test]
     fn repeated_events_prove_the_same(sent in events(), from in 0u64..1_500, later in events()) {
         let proof = proof_of(&sent);
@@ -88,7 +88,7 @@ proptest! {
         check(&again, &all, Span::new(UnixMs(from), UnixMs::MAX));
     }
 
-    /// Forgetting what no acceptable event can reach changes nothing.
+    /// Pruning data that no acceptable event can reach changes nothing.
     #[test]
     fn what_is_forgotten_could_not_matter(sent in events(), floor in 0u64..1_500, later in events()) {
         let mut proof = proof_of(&sent);
@@ -105,7 +105,7 @@ proptest! {
     }
 }
 
-/// An event whose ids live as long as the test's.
+/// Returns an event whose ids are `'static`.
 fn events_of(event: &EventRef<'_>) -> TestEvent {
     let of = |known: &[&'static str], id: &str| *known.iter().find(|k| **k == id).unwrap();
     EventRef {
@@ -176,7 +176,7 @@ fn a_walk_visits_each_viewer_and_prunes() {
         BTreeSet::from([("ann".to_string(), vec![Span::new(UnixMs(10), UnixMs(50))])])
     );
     assert_eq!(proof.len(), 2);
-    // Nobody is online any more.
+    // No session is online any more.
     proof.advance(UnixMs(1_000));
     proof.prune(0, 0..proof.places(), UnixMs(11));
     assert_eq!((proof.len(), proof.is_empty()), (1, false));

@@ -1,5 +1,5 @@
-//! What a call costs while it holds the fold's lock, counted in seats that are looked at: no more
-//! than what was sent, however many sessions a viewer has made before.
+//! Cost of a call while it holds the fold's lock, counted in seats that it reads. It is bounded by
+//! the request, however many sessions a viewer has made before.
 
 use std::collections::BTreeSet;
 
@@ -11,11 +11,11 @@ use crate::time::UnixMs;
 
 const RULES: Rules = Rules { ttl_ms: 120_000, leave_grace_ms: 3_000 };
 const KEY: HandleKey = HandleKey(7);
-/// What one event, or one question that isn't about all of a viewer, may look at.
+/// Maximum number of seats that an event may read, or a query that isn't about all of a viewer.
 const STEPS_MAX: usize = 128;
 const ALWAYS: Span = Span { from: UnixMs::ZERO, to: UnixMs::MAX };
 
-/// Seats that `work` looks at.
+/// Counts the seats that `work` reads.
 fn steps<T>(work: impl FnOnce() -> T) -> (usize, T) {
     let before = touched::so_far();
     let done = work();
@@ -29,7 +29,7 @@ fn few<T>(work: impl FnOnce() -> T) -> T {
     done
 }
 
-/// The ids of a viewer's sessions: each on a stage of its own, or all on one.
+/// Ids of a viewer's sessions: each on a stage of its own, or all on one.
 struct Sessions {
     stages: Vec<String>,
     sessions: Vec<String>,
@@ -60,7 +60,7 @@ impl Sessions {
     }
 }
 
-/// A fold in which all of them have beaten once, at the same moment.
+/// Builds a fold with one beat of each session, at the same time.
 fn joined(all: &Sessions, keeps_proof: bool) -> Fold {
     let mut fold = Fold::new(RULES, 1, keeps_proof);
     fold.set_key(0, KEY);
@@ -76,7 +76,7 @@ fn fold_entries(fold: &mut Fold, entry: RecordEntry<'_>) {
     fold.apply_all(0, &[entry], entry.at(), |_| ());
 }
 
-/// All that a player's request asks of the fold, or changes there.
+/// Makes all calls to the fold that a player's request makes.
 fn next_event(fold: &mut Fold, event: EventRef<'_>) {
     let EventRef { stage, viewer, session, .. } = event;
     few(|| fold.are_online([Some(Ids { stage, viewer, session })]));
@@ -116,7 +116,8 @@ fn beats_and_leaves_of_thousands_of_sessions_on_a_stage_take_few_steps() {
     assert_eq!(left as usize, all.len() - all.len().div_ceil(7));
 }
 
-/// A leave of all sessions costs what it ends, once; and nothing where sessions have beaten since.
+/// A leave of all sessions costs one step for each session that it ends, once. Sessions with later
+/// beats cost nothing.
 #[test]
 fn a_leave_of_all_sessions_takes_a_step_for_each_that_it_ends() {
     let all = Sessions::on_one_stage(3_000);
@@ -140,7 +141,7 @@ fn a_leave_of_all_sessions_takes_a_step_for_each_that_it_ends() {
     }
 }
 
-/// Sessions that end by themselves, all at one moment, and are forgotten.
+/// Sessions that expire all at one time, and are pruned.
 #[test]
 fn each_session_that_expires_takes_few_steps() {
     for all in [Sessions::on_stages_of_their_own(3_000), Sessions::on_one_stage(3_000)] {
@@ -158,7 +159,7 @@ fn each_session_that_expires_takes_few_steps() {
     }
 }
 
-/// What operators and the ledger ask of all of a viewer.
+/// Queries of operators and of the ledger about all of a viewer.
 #[test]
 fn each_session_of_an_answer_takes_few_steps() {
     for all in [Sessions::on_stages_of_their_own(3_000), Sessions::on_one_stage(3_000)] {
@@ -176,8 +177,8 @@ fn each_session_of_an_answer_takes_few_steps() {
     }
 }
 
-/// A node that begins to read the log behind the ids: it knows a viewer's sessions by handle only,
-/// and then by their ids.
+/// A node that begins to read the log after the ids. It first knows a viewer's sessions by handle
+/// only, and then by their ids.
 #[test]
 fn sessions_known_by_handle_only_take_few_steps() {
     for all in [Sessions::on_stages_of_their_own(3_000), Sessions::on_one_stage(3_000)] {
@@ -242,7 +243,7 @@ fn viewer_seats_walked_max_is_passed_both_ways() {
             assert_eq!(fold.viewer("ann").len(), n + 1);
         }
         for n in 0..all.len() as u64 {
-            // It goes a second later at the latest, as nobody counts it any more.
+            // A session that no count contains is removed a second later at the latest.
             fold.advance(UnixMs(begins + n + RULES.ttl_ms));
             assert_eq!(fold.viewer("ann").len() as u64, all.len() as u64 - n - 1);
         }

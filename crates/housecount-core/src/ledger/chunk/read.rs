@@ -1,4 +1,4 @@
-//! Bytes to a chunk: checked, for they come from outside.
+//! Decoding of a chunk. The bytes come from outside, so every value is checked.
 
 use super::{ChangedEntry, Chunk, LateSpan, Link, NewEntries, Toggles, VERSION};
 use crate::codec::{ByteReader, DecodeError};
@@ -9,20 +9,20 @@ use crate::packing::id_shapes::Shapes;
 use crate::span::Span;
 use crate::time::UnixMs;
 
-/// The latest start of a window: what the 13 digits of a chunk's key hold.
+/// Latest start of a window, which is the largest number with the 13 digits of a chunk's key.
 const FROM_MS_MAX: u64 = 9_999_999_999_999;
-/// More late spans of one viewer on a stage than lie in an hour.
+/// Maximum number of late spans of one viewer on a stage, which is more than fit an hour.
 const LATE_PER_ENTRY_MAX: u64 = 1 << 12;
-/// The longest window, ms: toggles are 32 bits.
+/// Maximum length of a window, ms, because toggles are 32 bits.
 const WINDOW_MS_MAX: u64 = u32::MAX as u64;
-/// The longest `kept`, ms: what a minimal code holds.
+/// Maximum of `kept`, ms, which is the limit of a minimal code.
 const KEPT_MS_MAX: u64 = 1 << 47;
 
 impl Chunk {
-    /// The chunk that these bytes hold, and the link that names it.
+    /// Decodes a chunk, and returns it with the link that names it.
     ///
     /// # Errors
-    /// A wrong checksum, an unknown version, or bytes that break the format.
+    /// Returns `Checksum`, `Version`, or for bytes that break the format `Truncated` or `Invalid`.
     pub fn decode(bytes: &[u8]) -> Result<(Chunk, Link), DecodeError> {
         let mut head = ByteReader::open(bytes, VERSION)?;
         let from = UnixMs(within(&mut head, "the window's start", 0, FROM_MS_MAX)?);
@@ -53,7 +53,7 @@ impl Chunk {
     }
 
     fn get_rest(&mut self, mut head: ByteReader<'_>) -> Result<(), DecodeError> {
-        // Nothing takes less than a bit, so there are at most this many of anything.
+        // Each value takes at least a bit, so no count can exceed the bits.
         let bits_max = 8 * head.left() as u64;
         let mut number = |what| count(&mut head, what, bits_max);
         let stages = number("the number of new stages")?;
@@ -72,8 +72,8 @@ impl Chunk {
         let stage_names = names(stages, STAGE_ID_BYTES_MAX)?;
         let viewer_names = names(joins.saturating_add(others), VIEWER_ID_BYTES_MAX)?;
         let all_stages = u64::from(self.known_stages) + u64::from(stages);
-        // What takes no bits can't be bounded by them: one viewer is on each stage once, and a
-        // stage is there once.
+        // Values without bits can't be bounded by them. So these rules apply: a viewer is on each
+        // stage once, and a stage exists once.
         let repeats = |names: &Option<Shapes>, n: u64, max: u64| {
             names.as_ref().is_some_and(Shapes::is_one_id) && n > max
         };
@@ -98,7 +98,8 @@ impl Chunk {
         self.open = get_changed(open, k[0], window_ms, &mut bits)?;
         self.closed = get_changed(closed, k[1], window_ms, &mut bits)?;
         let (mut start, is_viewer) = (0, |id: &str| ViewerId::check(id).is_ok());
-        // Each takes bits, but that may be few: room for more is made when they are there.
+        // Each entry takes bits, but possibly few. Memory for more entries is allocated when they
+        // are read.
         self.new.reserve(new.min(head_bytes) as usize);
         let mut toggles = Toggles::new();
         for n in 0..new {
@@ -118,7 +119,7 @@ impl Chunk {
             self.short.push(rank);
             next = u64::from(rank) + 1;
         }
-        // Less than a byte is left, and it is zero.
+        // Less than a byte is left, and its bits are zero.
         if bits.left() >= 8 || (1..=bits.left()).any(|_| bits.plain(1) != Ok(0)) {
             return Err(DecodeError::Invalid { what: "what follows the last value", at: 0 });
         }
@@ -175,7 +176,7 @@ fn get_more(at: u64, window_ms: u64, bits: &mut BitReader<'_>) -> Result<bool, D
     Ok(at + 1 < window_ms && bits.plain(1)? == 1)
 }
 
-/// Toggles from `lowest` on, at least one.
+/// Reads toggles from `lowest` on, at least one.
 fn get_toggles(
     mut lowest: u64,
     window_ms: u64,

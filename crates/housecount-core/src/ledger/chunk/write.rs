@@ -1,4 +1,4 @@
-//! A chunk to bytes.
+//! Encoding of a chunk.
 
 use super::{ChangedEntry, Chunk, LateSpan, VERSION};
 use crate::codec::{put_varint, seal};
@@ -6,7 +6,7 @@ use crate::packing::bits::{BitWriter, rice_parameter};
 use crate::packing::id_shapes::Shapes;
 
 impl Chunk {
-    /// Its bytes.
+    /// Returns the bytes of the chunk.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let from = self.window.from;
@@ -39,7 +39,7 @@ impl Chunk {
         out
     }
 
-    /// Writes the rest of the head, and the bits behind it.
+    /// Writes the rest of the head, and the bits after it.
     fn put_bits(&self, joins: usize, mut head: Vec<u8>) -> Vec<u8> {
         let window_ms = self.window.ms();
         let of_ranks = |count: usize, last: Option<u32>| {
@@ -59,7 +59,7 @@ impl Chunk {
         let stage_names = shapes(self.stages.iter(), &mut head);
         let viewer_names = shapes(self.new.iter().map(|new| self.new.viewer(new)), &mut head);
         let stages = u64::from(self.known_stages) + self.stages.len() as u64;
-        // About as much as they take, so that a million don't take room for two.
+        // About the size of the bits, so that a million entries don't allocate twice as much.
         let bits_each = viewer_names.bits_max() + u64::from(stages.max(1).ilog2() + of_joins) + 5;
         head.reserve_exact((self.new.len() as u64 * bits_each / 8) as usize);
         let mut bits = BitWriter::behind(head);
@@ -111,14 +111,15 @@ fn shapes(ids: impl Iterator<Item = impl AsRef<str>>, head: &mut Vec<u8>) -> Sha
     shapes
 }
 
-/// A bit that says whether another toggle follows the one at `at`, unless none could.
+/// Writes a bit that tells whether another toggle follows the one at `at`, unless no other is
+/// possible.
 fn put_more(at: u64, more: bool, window_ms: u64, bits: &mut BitWriter) {
     if at + 1 < window_ms {
         bits.plain(u64::from(more), 1);
     }
 }
 
-/// Toggles from `lowest` on, if there are any.
+/// Writes toggles from `lowest` on, if there are any.
 fn put_toggles(toggles: &[u32], mut lowest: u64, window_ms: u64, bits: &mut BitWriter) {
     for (i, toggle) in toggles.iter().map(|toggle| u64::from(*toggle)).enumerate() {
         bits.minimal(toggle - lowest, window_ms - lowest);

@@ -1,9 +1,9 @@
-//! JSON Web Tokens, through the crate `jsonwebtoken`: keys (out of `text`), tokens verified and
-//! made.
+//! JSON Web Tokens, through the crate `jsonwebtoken`: keys (parsed in `text`), verification and
+//! signing.
 //!
-//! A key says by which algorithm its tokens are signed; what a token says about that is compared
-//! with it and never followed. What a token claims is read here and judged in `claims`. No error
-//! has any of a token or a key in it.
+//! A key defines the algorithm of its tokens. The algorithm that a token names is only compared
+//! with it, never followed. Claims are read here and checked in `claims`. No error has any part of
+//! a token or a key in it.
 
 mod ring;
 mod text;
@@ -23,11 +23,11 @@ pub use self::text::{is_inline, keys};
 use super::claims::Payload;
 use super::{KeyId, TokenError, digest};
 
-/// The shortest secret that HS256 takes (RFC 7518, 3.2: as long as what it makes); shorter ones can
-/// be guessed from a token.
+/// Length of the shortest secret that HS256 accepts: that of its output (RFC 7518, 3.2). A shorter
+/// one can be guessed from a token.
 const SECRET_BYTES_MIN: usize = 32;
 
-/// A key that tokens are verified by.
+/// Key that verifies tokens.
 #[derive(Clone, Debug)]
 pub struct VerificationKey {
     id: KeyId,
@@ -37,13 +37,13 @@ pub struct VerificationKey {
     validation: Validation,
 }
 
-/// Where keys come from, and so which are believed.
+/// Source of keys, which decides the keys that are accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeySource {
-    /// A file of ours: every key in it must be one that can be used.
+    /// The operator's own file or setting. Every key in it must be usable.
     File,
-    /// Published by whoever makes tokens: others than ours may be in it, and a secret that is
-    /// published is none.
+    /// A JWKS that the issuer of tokens publishes. Unusable keys in it are skipped. So are secrets,
+    /// because a published secret is not secret.
     Published,
 }
 
@@ -51,7 +51,7 @@ impl VerificationKey {
     fn new(kid: Option<String>, algorithm: Algorithm, decoding: DecodingKey) -> VerificationKey {
         install();
         let mut validation = Validation::new(algorithm);
-        // Claims are judged by us, on our clock.
+        // `claims` checks the claims, on housecount's clock.
         validation.required_spec_claims.clear();
         (validation.validate_exp, validation.validate_aud) = (false, false);
         VerificationKey {
@@ -63,12 +63,13 @@ impl VerificationKey {
         }
     }
 
-    /// What it is known by while it is open: the same key has the same in whatever file it comes.
+    /// Id of the key while connections that it admitted are open. The same key has the same id in
+    /// any file.
     pub fn id(&self) -> KeyId {
         self.id
     }
 
-    /// Whether who verifies by it could sign by it too.
+    /// Whether the verifier could also sign with this key.
     pub fn is_secret(&self) -> bool {
         self.algorithm == Algorithm::HS256
     }
@@ -89,7 +90,7 @@ impl VerificationKey {
             return Ok(VerificationKey::new(kid, Algorithm::EdDSA, key));
         }
         if let Ok(key) = DecodingKey::from_ec_pem(pem) {
-            // Uncompressed, on the curve P-256.
+            // An uncompressed point has 65 bytes on the curve P-256.
             let is_p256 = key.try_get_as_bytes().is_ok_and(|point| point.len() == 65);
             let key = is_p256
                 .then_some(key)
@@ -127,7 +128,8 @@ impl VerificationKey {
             }
             _ => return Err(format!("key {named} is none of RSA, EC P-256, Ed25519 or oct")),
         };
-        // RFC 9864 names Ed25519's algorithm after its curve, which the library doesn't know yet.
+        // RFC 9864 names Ed25519's algorithm after its curve, and the library doesn't know that
+        // name yet.
         let is_ours = |algorithm_named: &KeyAlgorithm| {
             *algorithm_named == stated
                 || (*algorithm_named == KeyAlgorithm::UNKNOWN_ALGORITHM
@@ -149,8 +151,7 @@ impl VerificationKey {
     }
 }
 
-/// All that decides which tokens a key verifies, as a hash: a key that is given another name is
-/// another key.
+/// Hashes all that decides which tokens a key verifies. So a key with another name is another key.
 fn id(kid: Option<&str>, algorithm: Algorithm, key: &DecodingKey) -> KeyId {
     let parts: [&[u8]; 2] = match key.kind() {
         DecodingKeyKind::SecretOrDer(bytes) => [bytes, &[]],
@@ -163,13 +164,14 @@ fn id(kid: Option<&str>, algorithm: Algorithm, key: &DecodingKey) -> KeyId {
     id
 }
 
-/// What a token has, for who sends another one.
+/// Claims that a token needs, as the text of the error for a token without them.
 const CLAIMS: &str = "it needs the claims `sub` (text), `stage` or `stagePrefix` (text) and `exp` (a number: Unix seconds, not milliseconds)";
 
-/// What a token claims, if one of the keys has signed it, and which. Nothing of it is judged yet.
+/// Returns a token's claims and the key that signed it. The claims are not checked yet.
 ///
 /// # Errors
-/// It is no token, no key has signed it, or it names one that isn't there.
+/// Returns `TokenError::Invalid` if it isn't a token or its signature is wrong. Returns
+/// `TokenError::UnknownKey` if no key fits its header.
 pub fn verify<'a>(
     token: &str,
     keys: impl Iterator<Item = &'a VerificationKey> + Clone,
@@ -186,11 +188,11 @@ pub fn verify<'a>(
     if header.alg != key.algorithm {
         return Err(TokenError::Invalid("its algorithm is not its key's"));
     }
-    // The signature is looked at first, so that nothing is told about what somebody else has put
-    // together.
+    // The signature is checked first, so that an error says nothing about claims that no key has
+    // signed.
     let read = decode::<Value>(token, &key.decoding, &key.validation);
     let read = read.map_err(|error| match error.kind() {
-        // Such as a number that is none: `exp` of 1e999.
+        // Such as a number out of range, `exp` of 1e999.
         ErrorKind::Json(_) => TokenError::Invalid(CLAIMS),
         _ => TokenError::Invalid("its signature is wrong"),
     })?;
@@ -198,8 +200,9 @@ pub fn verify<'a>(
     Ok((payload, key.id))
 }
 
-/// The key of that name; else the one without a name. A token that names none means the one
-/// without, or the only one.
+/// Returns the key with the token's `kid`, or else the key without a name.
+///
+/// A token without a `kid` gets the key without a name, or the only key.
 fn choose<'a>(
     kid: Option<&str>,
     mut keys: impl Iterator<Item = &'a VerificationKey> + Clone,
@@ -211,18 +214,19 @@ fn choose<'a>(
         .or_else(|| if kid.is_none() && is_only { keys.next() } else { None })
 }
 
-/// Makes a token with a key: `secret:TEXT`, a JWK of a secret, or a private key in PEM (PKCS#8; RSA
-/// also PKCS#1).
+/// Signs a token with a key: `secret:TEXT`, a JWK of a secret, or a private key in PEM.
+///
+/// PEM is PKCS#8; RSA keys may also be PKCS#1.
 ///
 /// # Errors
-/// One line that says what is wrong with the key.
+/// Returns one line that says what is wrong with the key.
 pub fn sign(payload: &Payload, key: &str, kid: Option<String>) -> Result<String, String> {
     install();
     let key = key.trim_start_matches('\u{feff}').trim();
     let mut kid = kid;
     let (algorithm, encoding) = if let Some(secret) = text::secret(key)? {
         let encoding = EncodingKey::from_secret(secret.as_bytes());
-        // The library refuses an empty one only.
+        // The library refuses only an empty secret.
         let too_short =
             |_| format!("a secret has no bytes; it must have at least {SECRET_BYTES_MIN}");
         (Algorithm::HS256, encoding.map_err(too_short)?)
@@ -249,7 +253,7 @@ pub fn sign(payload: &Payload, key: &str, kid: Option<String>) -> Result<String,
     encode(&header, payload, &encoding).map_err(|_| "the private key can't sign".to_string())
 }
 
-/// JWKs have no padding, and the library's reader wants it.
+/// Adds the padding that JWKs lack and the library's decoder needs.
 fn padded(text: &str) -> String {
     let text = text.trim_end_matches('=');
     format!("{text}{}", "=".repeat((4 - text.len() % 4) % 4))
@@ -265,7 +269,7 @@ fn of_private_pem(pem: &[u8]) -> Result<(Algorithm, EncodingKey), String> {
     })
 }
 
-/// Makes ring the library's cryptography, once.
+/// Installs `ring` as the library's cryptography, once.
 fn install() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

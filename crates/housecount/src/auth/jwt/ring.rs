@@ -1,8 +1,8 @@
-//! What `jsonwebtoken` needs of cryptography, from `ring`: the four algorithms that housecount
-//! takes, and no other.
+//! Cryptography for `jsonwebtoken`, implemented with `ring`: only the four algorithms that
+//! housecount accepts.
 //!
-//! `ring` is in the binary anyway, for TLS. The crates that `jsonwebtoken` brings by itself would
-//! be a second and a third cryptography.
+//! `ring` is in the binary anyway, for TLS. The crates that `jsonwebtoken` would bring would add a
+//! second and a third implementation.
 
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::{ErrorKind, Result, new_error};
@@ -94,7 +94,7 @@ impl Signer<Vec<u8>> for RingSigner {
                 pair.sign(&random, message).map(|s| s.as_ref().to_vec()).map_err(|_| Error::new())
             }
             Algorithm::EdDSA => {
-                // OpenSSL writes keys without their public half.
+                // OpenSSL writes private keys without the public half.
                 let pair =
                     Ed25519KeyPair::from_pkcs8_maybe_unchecked(key).map_err(|_| Error::new())?;
                 Ok(pair.sign(message).as_ref().to_vec())

@@ -1,28 +1,27 @@
-//! Keys out of text: a JWK or JWKS (JSON), public keys in PEM, or a secret that says that it is
-//! one.
+//! Keys parsed from text: a JWK or JWKS (JSON), public keys in PEM, or a secret with its prefix.
 //!
-//! Any other text is an error and never a secret: an error page in the place of a JWKS is known to
-//! everybody, and whoever knows a secret signs tokens. No error has any of the text in it.
+//! Any other text is an error and never a secret. An error page in the place of a JWKS is public,
+//! and any reader of a secret can sign tokens. No error has any part of the text in it.
 
 use housecount_core::limits::VIEWER_KEYS_MAX;
 use serde_json::Value;
 
 use super::{KeySource, VerificationKey};
 
-/// In front of a secret, in a setting and in a file.
+/// Prefix of a secret, in a setting and in a file.
 const SECRET: &str = "secret:";
-/// What the text can be, for who wrote something else.
+/// Forms that the text may have, as the text of the error for any other form.
 const EXPECTED: &str = "neither a JWK or JWKS, nor public keys in PEM; write a secret as secret:TEXT, or as an oct JWK";
 
-/// The text without what editors put in front of it and behind it.
+/// The text without a BOM, and without white space at both ends.
 fn bare(text: &str) -> &str {
     text.trim_start_matches('\u{feff}').trim()
 }
 
-/// The secret, if the text says that it is one.
+/// Returns the secret, if the text has the prefix of one.
 ///
 /// # Errors
-/// It has more than one line.
+/// Returns a text if the secret has more than one line.
 pub fn secret(text: &str) -> Result<Option<&str>, String> {
     let Some(secret) = bare(text).strip_prefix(SECRET) else { return Ok(None) };
     let secret = secret.trim();
@@ -32,18 +31,19 @@ pub fn secret(text: &str) -> Result<Option<&str>, String> {
     Ok(Some(secret))
 }
 
-/// Whether a setting has the keys themselves, and not a file's name.
+/// Whether a setting holds the keys themselves, and not a file's name.
 #[must_use]
 pub fn is_inline(setting: &str) -> bool {
     let text = bare(setting);
     text.starts_with(['{', '[']) || text.starts_with(SECRET) || text.contains("-----BEGIN ")
 }
 
-/// Keys out of text, each in PEM after a line `kid: NAME` if it has one. None where the text is
-/// empty, or an empty JWKS.
+/// Parses keys from text. In PEM a line `kid: NAME` before a key names it.
+///
+/// Returns no keys if the text is empty, or is an empty JWKS.
 ///
 /// # Errors
-/// One line that says what is wrong, without any of the text.
+/// Returns one line that says what is wrong, without any part of the text.
 pub fn keys(text: &str, from: KeySource) -> Result<Vec<VerificationKey>, String> {
     let text = bare(text);
     let keys = if text.starts_with('{') {
@@ -89,8 +89,9 @@ fn of_json(text: &str, from: KeySource) -> Result<Vec<VerificationKey>, String> 
     }
 }
 
-/// Every line has its place: a block that was cut, at its beginning or its end, would else be a key
-/// less without a word.
+/// Parses PEM blocks strictly, so that every line must be part of the format.
+///
+/// Otherwise a block that was cut at either end would silently be a missing key.
 fn of_pems(text: &str) -> Result<Vec<VerificationKey>, String> {
     let (mut keys, mut kid, mut block) = (Vec::new(), None, String::new());
     for (number, line) in text.lines().map(str::trim).enumerate() {
@@ -140,7 +141,7 @@ mod tests {
         r#"{"kty":"oct","kid":"o","k":"YSBzZWNyZXQgdGhhdCBzb21lYm9keSBoYXMgd3JpdHRlbiBkb3du"}"#;
     const ED_JWK: &str = r#"{"kty":"OKP","crv":"Ed25519","kid":"e","x":"EH-t1KadgyS7s3ZZY9RpwILPP8DFN-l-belSPxzfAtI"}"#;
 
-    /// The names of a text's keys, and whether each is a secret.
+    /// Parses a text, and returns the name of each key and whether it is a secret.
     fn read(text: &str) -> Result<Vec<(Option<String>, bool)>, String> {
         Ok(keys(text, KeySource::File)?
             .into_iter()
@@ -176,7 +177,7 @@ mod tests {
         }
     }
 
-    /// Text that anybody may know is never a secret.
+    /// Text that may be public is never a secret.
     #[test]
     fn any_other_text_is_an_error_and_not_repeated() {
         let jwks = format!("{{\"keys\":[{ED_JWK}]}}");
@@ -213,7 +214,7 @@ mod tests {
         }
     }
 
-    /// However a second block is cut, that is an error and not a key less.
+    /// A second block that is cut at any byte is an error and not a missing key.
     #[test]
     fn a_block_that_is_cut_is_an_error() {
         let whole = format!("kid: e\n{}\nkid: r\n{}", ED.trim(), RSA.trim());
@@ -222,7 +223,7 @@ mod tests {
         for end in first + "\nkid".len()..whole.len() {
             assert!(read(&whole[..end]).is_err(), "{:?}", &whole[first..end]);
         }
-        // From its beginning, and with its end gone before another.
+        // Cut at its beginning, or without the end of the block before.
         let second = whole.find("-----BEGIN PUBLIC KEY-----\nMIIB").unwrap_or_default();
         assert!(second > first);
         for begin in second + 1..whole.len() {

@@ -1,4 +1,4 @@
-//! Three figures that many a design document has, beside what they come to.
+//! Three figures from many design documents, beside the computed ones.
 
 use housecount_core::cost::plans;
 use housecount_core::cost::prices::{CacheEngine, PriceList, RedisNode};

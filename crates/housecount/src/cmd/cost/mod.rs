@@ -1,4 +1,4 @@
-//! `housecount cost`.
+//! The command `housecount cost`.
 
 mod common_claims;
 mod sheet;
@@ -15,11 +15,11 @@ use self::sheet::Sheet;
 use super::{CommandError, SettingArgs, print_line};
 use crate::config::read_prices;
 
-/// Stays that are shorter are no stays; longer ones are a month.
+/// Shortest and longest time that is accepted for `--stay` and `--interval`: 1 s and 30 days.
 const MS_MIN: u64 = 1_000;
 const MS_MAX: u64 = 30 * 86_400_000;
 
-/// What an audience costs a month, by the plans that people know and by housecount's own.
+/// Estimate the monthly cost of an audience, by known plans and by housecount's own.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -31,25 +31,25 @@ Examples:
 Units are counted as AWS counts them: a batch item by item, each rounded up to a KB. Every price has its source and its date in the
 file of prices. What a running node consumes, read off every reply, is at its /v1/cost.")]
 pub(super) struct CostArgs {
-    /// How many watch at once, all month
+    /// Concurrent viewers, all month
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     viewers: u64,
-    /// On how many stages
+    /// Number of stages
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     stages: u64,
-    /// For how long each, on average
+    /// Average stay of a viewer
     #[arg(long, default_value = "30m", value_parser = time)]
     stay: Duration,
-    /// How often a player beats
+    /// Interval between two heartbeats of a player
     #[arg(long, default_value = "30s", value_parser = time)]
     interval: Duration,
-    /// Reckon by this file of prices [default: the setting `prices`]
+    /// File of prices [default: the setting `prices`]
     #[arg(long, value_name = "FILE")]
     prices: Option<PathBuf>,
     /// Print the figures as JSON
     #[arg(long, conflicts_with = "markdown")]
     json: bool,
-    /// Print them as docs/COST.md
+    /// Print the figures as docs/COST.md
     #[arg(long)]
     markdown: bool,
     /// Print the prices that come with this program, as a file for --prices

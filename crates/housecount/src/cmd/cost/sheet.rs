@@ -1,4 +1,4 @@
-//! The cost sheet: what is reckoned once, and shown as text, as Markdown or as JSON.
+//! The cost sheet: costs computed once, and printed as text, Markdown or JSON.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use serde_json::{Value, json};
 
 use super::common_claims;
 
-/// What was measured, and when: nothing of it is reckoned.
+/// Measurements and their dates; none of these figures is computed.
 const MEASURED: &str = include_str!("measured.md");
 
-/// A table with what is to be said about it.
+/// A table with its notes.
 pub(super) struct Section {
     pub(super) title: &'static str,
     pub(super) head: Vec<&'static str>,
@@ -104,7 +104,7 @@ impl<'a> Sheet<'a> {
     }
 
     fn purposes(&self) -> Section {
-        // The one that has all of them.
+        // The plan that has all purposes.
         let all =
             plans::housecount(&self.of, &self.setup, LogBackend::DynamoDb, ArchiveKind::Packed);
         let row = |(name, units): &(&'static str, housecount_core::cost::Units)| {
@@ -224,7 +224,7 @@ impl<'a> Sheet<'a> {
         }
     }
 
-    /// For a terminal.
+    /// Formats the sheet for a terminal.
     pub(super) fn text(&self) -> String {
         let mut out = wrapped(&self.intro(), 110);
         for part in self.parts() {
@@ -252,7 +252,7 @@ impl<'a> Sheet<'a> {
         out
     }
 
-    /// As docs/COST.md.
+    /// Formats the sheet as docs/COST.md.
     pub(super) fn markdown(&self) -> String {
         let mut out = "# Cost\n\nFor operators who want to know what an audience costs a month, \
                        beside other plans.\n\n"
@@ -288,7 +288,7 @@ impl<'a> Sheet<'a> {
         out
     }
 
-    /// For programs.
+    /// Formats the sheet for programs.
     pub(super) fn json(&self) -> Value {
         let plan = |plan: &CostPlan| {
             let units = plan.units();
@@ -314,13 +314,13 @@ impl<'a> Sheet<'a> {
     }
 }
 
-/// Whether a column is money or a count, and so stands to the right.
+/// Whether a column holds amounts or counts, which are aligned to the right.
 fn is_number(part: &Section, column: usize) -> bool {
     let is = |cell: &String| cell.chars().all(|c| c.is_ascii_digit() || "$,.".contains(c));
     column > 0 && part.rows.iter().all(|row| row.get(column).is_some_and(is))
 }
 
-/// With commas.
+/// Formats a number with commas between groups of three digits.
 pub(super) fn grouped(n: u64) -> String {
     let digits = n.to_string();
     let mut out = String::new();

@@ -11,7 +11,7 @@ use crate::error::StoreResult;
 
 /// Bytes of bodies after which a page ends, as in DynamoDB.
 const PAGE_BYTES: usize = 1_024 * 1_024;
-/// Rows of a page at most.
+/// Greatest number of rows of a page.
 const PAGE_ROWS: i64 = 1_000;
 
 fn scan(connection: &Connection, after: Option<(String, String)>) -> Result<ScanPage, RowError> {

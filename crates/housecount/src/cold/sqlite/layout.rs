@@ -1,5 +1,4 @@
-//! The file of an embedded cold tier: its table, how it is opened, and its failures with the way
-//! out.
+//! File of an embedded cold tier: its table, how it is opened, and its errors with their remedies.
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,15 +9,16 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use super::read_only::ReadOnly;
 use crate::error::{ErrorKind, StoreError, StoreResult};
 
-/// The database's file.
+/// Name of the database's file.
 pub(super) const DATABASE: &str = "items.sqlite";
-/// The file of the store of versions before 2026-12, an emulator's.
+/// File of the store of versions before 2026-12, an emulator's.
 const FORMER_DATABASE: &str = "cold.sqlite";
-/// `hcct`, in SQLite's `application_id`: which program's file it is.
+/// `hcct`, in SQLite's `application_id`, which names the program that a file belongs to.
 const APPLICATION_ID: i64 = 0x6863_6374;
-/// Layout version, in SQLite's `user_version`.
+/// Version of the layout, in SQLite's `user_version`.
 const SCHEMA_VERSION: i64 = 1;
-/// How long a call waits for a lock. Only recovery after a kill takes one that others meet.
+/// Longest wait of a call for a lock. Only recovery after a kill takes a lock that other calls wait
+/// for.
 const BUSY_WAIT: Duration = Duration::from_secs(5);
 
 /// `ttl` repeats the item's attribute `ttl`, so that the sweep finds expired rows by the index
@@ -33,7 +33,7 @@ const SCHEMA: &str = "
     COMMIT;
 ";
 
-/// What can go wrong with rows.
+/// Error of a call on rows.
 #[derive(Debug)]
 pub(super) enum RowError {
     Sql(rusqlite::Error),
@@ -52,7 +52,7 @@ impl From<rusqlite::Error> for RowError {
 }
 
 impl RowError {
-    /// The error for callers: which file, what happened, what to do.
+    /// Converts it into an error for callers: the file, the cause and the remedy.
     pub(super) fn of(self, path: &Path) -> StoreError {
         let (kind, cause, way_out) = match self {
             RowError::Damaged { pk, sk, cause } => {
@@ -76,8 +76,10 @@ impl RowError {
     }
 }
 
-/// The kind of SQLite's error, and the way out where there is one. The statements are always the
-/// same, so one that fails without a code of its own has met a damaged file.
+/// Returns the kind of SQLite's error, and the remedy if there is one.
+///
+/// The statements are always the same, so one that fails without an error code has met a damaged
+/// file.
 fn judge(error: &rusqlite::Error) -> (ErrorKind, Option<&'static str>) {
     match error.sqlite_error_code() {
         None | Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt | ErrorCode::Unknown) => {
@@ -99,7 +101,7 @@ fn judge(error: &rusqlite::Error) -> (ErrorKind, Option<&'static str>) {
     }
 }
 
-/// Refuses a folder that has the store of an earlier version and none of this one.
+/// Refuses a folder that has only the store of an earlier version.
 pub(super) fn refuse_former(folder: &Path) -> StoreResult<()> {
     if folder.join(DATABASE).exists() || !folder.join(FORMER_DATABASE).exists() {
         return Ok(());
@@ -112,14 +114,14 @@ pub(super) fn refuse_former(folder: &Path) -> StoreResult<()> {
     Err(StoreError::new(ErrorKind::Schema, text))
 }
 
-/// Opens the database to write, and lays out a new one.
+/// Opens the database for writing, and creates the layout of a new one.
 pub(super) fn open_writer(path: &Path) -> StoreResult<Connection> {
     let connection = Connection::open(path).map_err(|e| RowError::Sql(e).of(path))?;
     prepare(&connection, path)?;
     Ok(connection)
 }
 
-/// Opens a database that is gone with the connection. For tests.
+/// Opens a database that is lost with the connection. For tests.
 pub(super) fn open_memory() -> StoreResult<Connection> {
     let path = Path::new(":memory:");
     let connection = Connection::open_in_memory().map_err(|e| RowError::Sql(e).of(path))?;
@@ -141,7 +143,7 @@ fn prepare(connection: &Connection, path: &Path) -> StoreResult<()> {
     check(connection, path)
 }
 
-/// A connection that reads beside the writer of this process.
+/// Opens a connection that reads beside the writer of this process.
 pub(super) fn open_beside(path: &Path) -> StoreResult<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let open = || {
@@ -152,7 +154,7 @@ pub(super) fn open_beside(path: &Path) -> StoreResult<Connection> {
     open().map_err(|e: rusqlite::Error| RowError::Sql(e).of(path))
 }
 
-/// A connection that changes no file, whether a node has the database open or not.
+/// Opens a connection that changes no file, whether or not a node has the database open.
 pub(super) fn open_to_read(read_only: &ReadOnly, path: &Path) -> StoreResult<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
@@ -167,7 +169,7 @@ pub(super) fn open_to_read(read_only: &ReadOnly, path: &Path) -> StoreResult<Con
     Ok(connection)
 }
 
-/// The layout version; `None` of a database without anything in it.
+/// Returns the application id and the layout version; `None` for an empty database.
 fn version(connection: &Connection) -> rusqlite::Result<Option<(i64, i64)>> {
     let number = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let found = (number("application_id")?, number("user_version")?);
@@ -177,7 +179,7 @@ fn version(connection: &Connection) -> rusqlite::Result<Option<(i64, i64)>> {
     Ok((!is_empty || found != (0, 0)).then_some(found))
 }
 
-/// That it is a database of this program and of this layout.
+/// Checks that it is a database of this program and of this layout.
 fn check(connection: &Connection, path: &Path) -> StoreResult<()> {
     let found = version(connection).map_err(|e| RowError::Sql(e).of(path))?;
     let (kind, what) = match found {
@@ -201,7 +203,7 @@ fn check(connection: &Connection, path: &Path) -> StoreResult<()> {
 mod tests {
     use super::*;
 
-    /// Promised in docs/FORMATS.md.
+    /// docs/FORMATS.md promises this layout.
     #[test]
     fn the_layout_is_frozen() {
         let connection = open_memory().unwrap();
@@ -230,7 +232,7 @@ mod tests {
         assert_eq!(pragma("synchronous"), 2.into(), "FULL: every commit is synced");
     }
 
-    /// Version 3.7.0 to 3.51.2 can lose commits when the write-ahead log is reset.
+    /// Versions 3.7.0 to 3.51.2 can lose commits when the write-ahead log is reset.
     #[test]
     fn sqlite_is_new_enough() {
         assert!(rusqlite::version_number() >= 3_051_003, "{}", rusqlite::version());

@@ -1,15 +1,15 @@
 //! The embedded cold tier: a table in a folder of this machine, for one process, in SQLite through
 //! `rusqlite`.
 //!
-//! A write is acknowledged when its commit is on the disk: SQLite syncs the write-ahead log first
-//! (`synchronous = FULL`). So neither kill -9 nor a power cut loses what was acknowledged. The log
-//! syncs every half second instead, since a heartbeat is replaced by the next one; what is kept for
-//! good is not. Nothing is acknowledged by a file that was deleted, moved or replaced meanwhile
-//! (`folder.rs`).
+//! A write is acknowledged when its commit is on the disk, because SQLite syncs the write-ahead log
+//! first (`synchronous = FULL`). So neither kill -9 nor a power cut loses an acknowledged write.
+//! The file log only syncs every half second, since the next heartbeat replaces a lost one. Data
+//! that is kept for good has no such replacement. No write is acknowledged if the file was deleted,
+//! moved or replaced meanwhile (`folder.rs`).
 //!
-//! There is one connection that writes and a few that read; in WAL mode neither waits for the
-//! other. All of them work on threads beside the async workers. What DynamoDB would have charged is
-//! counted by core's rules, so that costs can be compared.
+//! One connection writes and a few read. In WAL mode neither waits for the other. All of them work
+//! on threads beside the async workers. Core's rules count what DynamoDB would have charged, so
+//! that costs can be compared.
 
 mod bulk;
 mod layout;
@@ -41,7 +41,7 @@ use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::folder::DataFolder;
 use crate::meter::{Meter, Purpose};
 
-/// Bytes of the largest item, as DynamoDB has it: what is stored here must fit there.
+/// Bytes of the largest item, DynamoDB's limit. Every item stored here must fit there.
 const STORED_ITEM_BYTES_MAX: u64 = 400 * 1_024;
 
 /// The embedded cold tier. Clones share it.
@@ -49,29 +49,29 @@ const STORED_ITEM_BYTES_MAX: u64 = 400 * 1_024;
 pub struct SqliteCold {
     store: Arc<Store>,
     meter: Meter,
-    /// What reads are for, if not what their keys say.
+    /// Purpose that reads are metered as, instead of the purpose of their keys.
     read_for: Option<Purpose>,
 }
 
-/// The open database. Fields are dropped in this order: the last connection tidies up, and the
-/// folder is released after it.
+/// The open database. Fields are dropped in this order: the last connection cleans up, and then the
+/// folder is released.
 #[derive(Debug)]
 struct Store {
-    /// None where the writer's connection reads as well.
+    /// `None` where the writer's connection also reads.
     readers: Option<ReaderPool>,
     writer: ReaderPool,
     path: PathBuf,
     guard: WriterGuard,
 }
 
-/// What must be so, or a call is not answered.
+/// Condition that must hold, or a call returns an error.
 #[derive(Debug)]
 enum WriterGuard {
-    /// Held, and the files in it are still the ones that were opened.
+    /// The folder is held, and its files are still the ones that were opened.
     Folder(Box<DataFolder>),
-    /// The file is as it was found, if it is read as one that never changes.
+    /// The file is unchanged, if it is read as one that never changes.
     Reader(Option<Unchanged>),
-    /// In memory.
+    /// The database is in memory.
     Nothing,
 }
 
@@ -80,7 +80,7 @@ impl WriterGuard {
         match self {
             WriterGuard::Folder(folder) => folder.check(),
             WriterGuard::Reader(Some(unchanged)) if !unchanged.is_so() => Err(StoreError::new(
-                // Not one that is tried again: the file stays changed.
+                // Not a kind that callers retry, since the file stays changed.
                 ErrorKind::Refused,
                 "a node has begun to write to the store while it was read; run this again",
             )),
@@ -92,25 +92,25 @@ impl WriterGuard {
 /// Opens the store in a folder.
 ///
 /// # Errors
-/// As [`SqliteCold::open`].
+/// Returns the errors of [`SqliteCold::open`].
 pub(super) fn open(folder: &Path) -> StoreResult<Arc<dyn Bulk>> {
     Ok(Arc::new(SqliteCold::open(folder)?))
 }
 
-/// Opens the store in a folder only to read.
+/// Opens the store in a folder for reading only.
 ///
 /// # Errors
-/// As [`SqliteCold::open_to_read`].
+/// Returns the errors of [`SqliteCold::open_to_read`].
 pub(super) fn open_to_read(folder: &Path) -> StoreResult<Arc<dyn Bulk>> {
     Ok(Arc::new(SqliteCold::open_to_read(folder)?))
 }
 
 impl SqliteCold {
-    /// Opens the store in a folder, and makes it if it isn't there.
+    /// Opens the store in a folder, and creates it if it doesn't exist.
     ///
     /// # Errors
-    /// `Held` if another process has the folder, `Schema` if it has another store, `Corrupt` if the
-    /// file is damaged.
+    /// Returns `Held` if another process has the folder, `Schema` if it has another store, and
+    /// `Corrupt` if the file is damaged.
     pub fn open(folder: &Path) -> StoreResult<SqliteCold> {
         layout::refuse_former(folder)?;
         let mut folder = DataFolder::open(folder, DATABASE)?;
@@ -118,7 +118,7 @@ impl SqliteCold {
         let writer = layout::open_writer(&path)?;
         let readers = (0..COLD_READERS_MAX).map(|_| layout::open_beside(&path));
         let readers = ReaderPool::of(readers.collect::<StoreResult<_>>()?);
-        // What was acknowledged is in the second until SQLite takes it over into the first.
+        // SQLite keeps acknowledged writes in the second file until it moves them to the first.
         for name in [DATABASE, &format!("{DATABASE}-wal")] {
             folder.watch(name)?;
         }
@@ -131,12 +131,12 @@ impl SqliteCold {
         }))
     }
 
-    /// Opens the store in a folder only to read: no file changes and none is made, also while a
+    /// Opens the store in a folder for reading only. No file is changed or created, also while a
     /// node has it open.
     ///
     /// # Errors
-    /// `Missing` if there is none, `Schema` if there is another one, `Corrupt` if the file is
-    /// damaged.
+    /// Returns `Missing` if the folder has no store, `Schema` if it has another one, and `Corrupt`
+    /// if the file is damaged.
     pub fn open_to_read(folder: &Path) -> StoreResult<SqliteCold> {
         layout::refuse_former(folder)?;
         let missing = |error: StoreError, what: &str| match error.kind() {
@@ -164,10 +164,10 @@ impl SqliteCold {
         }))
     }
 
-    /// A store that forgets everything with the process. For tests.
+    /// Creates a store in memory, which is lost with the process. For tests.
     ///
     /// # Errors
-    /// SQLite can't be started.
+    /// Returns a `StoreError` if SQLite can't be started.
     pub fn memory() -> StoreResult<SqliteCold> {
         let writer = ReaderPool::of(vec![layout::open_memory()?]);
         Ok(Self::with_connection(Store {
@@ -190,7 +190,7 @@ impl SqliteCold {
             |store| store.readers.as_ref().unwrap_or(&store.writer);
         ReaderPool::run(self.store.clone(), pool, move |store, connection| {
             let outcome = work(connection).map_err(|error| error.of(&store.path));
-            // What lies in a deleted file is no longer there after a restart.
+            // Data in a deleted file is lost at a restart.
             store.guard.check().and(outcome)
         })
         .await
@@ -223,7 +223,7 @@ impl SqliteCold {
 /// Bytes that records take in DynamoDB, their index included.
 ///
 /// # Errors
-/// `Refused` names one that DynamoDB would not take.
+/// Returns `Refused` for a record that DynamoDB would not accept. The text names it.
 fn stored_bytes<'a>(records: impl IntoIterator<Item = &'a KeyedItem>) -> StoreResult<u64> {
     records.into_iter().try_fold(0u64, |sum, KeyedItem { key, item }| {
         let (pk, sk) = (key.pk(), key.sk());

@@ -1,4 +1,4 @@
-//! Connections to one database, each used by one call at a time, on a thread beside the async
+//! Connections to one database. One call at a time uses a connection, on a thread beside the async
 //! workers.
 
 use std::sync::Arc;
@@ -25,8 +25,8 @@ impl ReaderPool {
         }
     }
 
-    /// Runs `work` with one of the connections. `owner` keeps the pool until the work is done, even
-    /// if the caller is dropped.
+    /// Runs `work` with one of the connections. `owner` keeps the pool alive until the work is
+    /// done, even if the caller is dropped.
     pub(super) async fn run<O, T>(
         owner: Arc<O>,
         pool: fn(&O) -> &ReaderPool,
@@ -70,7 +70,7 @@ mod tests {
         let connections = (0..COLD_READERS_MAX).map(|_| Connection::open_in_memory().unwrap());
         let pool = Arc::new(ReaderPool::of(connections.collect()));
         let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-        // Each waits until as many as may are at work.
+        // Each read waits until the greatest allowed number of reads run.
         let all = Arc::new(Barrier::new(COLD_READERS_MAX));
         let mut reads = tokio::task::JoinSet::new();
         for _ in 0..3 * COLD_READERS_MAX {

@@ -1,12 +1,12 @@
-//! How the embedded cold tier's file is opened only to read: no file of its folder changes or comes
-//! to be, also while a node writes to it.
+//! Opening the embedded cold tier's file for reading only. No file of its folder is changed or
+//! created, also while a node writes to it.
 //!
-//! SQLite's own read-only mode is not enough: it makes an index (`-shm`) and a journal (`-wal`)
-//! where there are none, and writes to an index that is there. So where both are there, they are
-//! only read, and SQLite finds out itself whether a node has them open or one that was killed has
-//! left them. Where there is no journal the file is all there is, and is read as one that never
-//! changes; should a node begin to write to it meanwhile, the answer is an error and never a
-//! mixture.
+//! SQLite's own read-only mode is not enough. It creates an index (`-shm`) and a journal (`-wal`)
+//! if they don't exist, and writes to an existing index. So there are two cases:
+//! - If both files exist, they are only read. SQLite then detects whether a node has them open or a
+//!   killed node has left them.
+//! - Without a journal the file is complete, and is read as one that never changes. If a node
+//!   begins to write to it meanwhile, the answer is an error and never a mixture.
 
 use std::fs::{self, File, Metadata};
 use std::io::Read;
@@ -16,26 +16,26 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::error::{ErrorKind, StoreError, StoreResult};
 
-/// How every file of SQLite begins.
+/// First bytes of every file of SQLite.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
-/// What stays as it is in the path of a `file:` URI.
+/// Characters that are escaped in the path of a `file:` URI.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'-').remove(b'_');
 
-/// A file to be read.
+/// A file to be read, and how to open it.
 #[derive(Debug)]
 pub(super) struct ReadOnly {
-    /// Its name for SQLite, with how to open it.
+    /// URI of the file for SQLite, with the mode to open it in.
     pub(super) uri: String,
-    /// The file as it was found, where it must not change.
+    /// State in which the file was found, where it must not change.
     pub(super) unchanged: Option<Unchanged>,
 }
 
 impl ReadOnly {
-    /// Looks how a file can be read.
+    /// Decides how a file can be read.
     ///
     /// # Errors
-    /// `Missing` if there is no such file, `Corrupt` if it is not one of SQLite's, `Unavailable` if
-    /// it can't be read.
+    /// Returns `Missing` if the file doesn't exist, `Corrupt` if it is not one of SQLite's, and
+    /// `Unavailable` if it can't be read. Returns `Unsupported` if reading it would need a write.
     pub(super) fn of(file: &Path) -> StoreResult<ReadOnly> {
         let failed = |e| {
             StoreError::caused(ErrorKind::Unavailable, format!("reading {}", file.display()), e)
@@ -82,7 +82,7 @@ impl ReadOnly {
     }
 }
 
-/// A file that nobody wrote to since it was found.
+/// A file that must not be written to while it is read.
 #[derive(Debug)]
 pub(super) struct Unchanged {
     file: PathBuf,
@@ -90,7 +90,7 @@ pub(super) struct Unchanged {
 }
 
 impl Unchanged {
-    /// Whether it is so: what was read is from one moment only then.
+    /// Whether the file is still unchanged. Only then everything that was read is from one moment.
     pub(super) fn is_so(&self) -> bool {
         fs::metadata(&self.file).is_ok_and(|now| {
             now.len() == self.found.len() && now.modified().ok() == self.found.modified().ok()

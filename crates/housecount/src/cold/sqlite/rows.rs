@@ -1,7 +1,7 @@
-//! Rows of the table: each function is one or a few statements, and says what DynamoDB would have
-//! charged for it.
+//! Rows of the table. Each function runs one or a few statements, and returns the units that
+//! DynamoDB would have charged.
 //!
-//! Callers have a transaction open around everything that writes.
+//! Callers have a transaction open around every write.
 
 use housecount_core::body;
 use housecount_core::cost::units::{self, Consistency, Units};
@@ -18,7 +18,7 @@ use crate::cold::{Condition, KeyedItem, KeyedRow, Page, PutOutcome, TransactOutc
 /// Bytes of items after which DynamoDB ends a page of a Query (API reference, 2026-10).
 const PAGE_BYTES: u64 = 1_024 * 1_024;
 
-/// An item's keys as they are stored.
+/// Keys of an item as they are stored.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct StoredKey {
     pub(super) pk: String,
@@ -40,7 +40,7 @@ pub(super) fn decoded(pk: &str, sk: &str, body: &[u8]) -> Result<Item, RowError>
     body::decode(pk, sk, body).map_err(damaged)
 }
 
-/// The item at a key.
+/// Finds the item at a key.
 fn find(connection: &Connection, key: &StoredKey) -> Result<Option<Item>, RowError> {
     let mut select =
         connection.prepare_cached("SELECT body FROM item WHERE pk = ?1 AND sk = ?2")?;
@@ -53,8 +53,8 @@ fn find(connection: &Connection, key: &StoredKey) -> Result<Option<Item>, RowErr
     }
 }
 
-/// Bytes of the item at a key as DynamoDB counts them; zero for none. A damaged one may be
-/// replaced, and counts as none.
+/// Bytes of the item at a key as DynamoDB counts them; zero without an item. A damaged item may be
+/// replaced, and counts as zero.
 fn bytes_at(connection: &Connection, key: &StoredKey) -> Result<u64, RowError> {
     match find(connection, key) {
         Ok(item) => Ok(item.map_or(0, |item| key.bytes(&item))),
@@ -63,7 +63,7 @@ fn bytes_at(connection: &Connection, key: &StoredKey) -> Result<u64, RowError> {
     }
 }
 
-/// The item at a key, read consistently.
+/// Reads the item at a key, consistently.
 pub(super) fn get(
     connection: &Connection,
     key: &StoredKey,
@@ -73,7 +73,7 @@ pub(super) fn get(
     Ok((item, units::read(bytes, Consistency::Strong)))
 }
 
-/// Rows of a range. Units are counted by the pages that DynamoDB would make of them.
+/// Reads rows of a range. Units are counted by the pages into which DynamoDB would split them.
 pub(super) fn query(
     connection: &Connection,
     range: &KeyRange,
@@ -122,7 +122,7 @@ fn counted(
     Ok((rows, units.plus(units::read(page_bytes, consistency))))
 }
 
-/// Puts an item, replacing what is there. Bytes of the larger of both.
+/// Puts an item, replacing an existing one. Returns the bytes of the larger of both.
 fn replace(connection: &Connection, key: &StoredKey, item: &Item) -> Result<u64, RowError> {
     let before = bytes_at(connection, key)?;
     insert(connection, key, item)?;
@@ -145,7 +145,7 @@ pub(super) fn insert(
     Ok(())
 }
 
-/// Deletes the item at a key, if there is one. Its bytes.
+/// Deletes the item at a key, if it exists. Returns its bytes.
 fn remove(connection: &Connection, key: &StoredKey) -> Result<u64, RowError> {
     let before = bytes_at(connection, key)?;
     connection
@@ -167,7 +167,7 @@ pub(super) fn delete(connection: &Connection, keys: &[StoredKey]) -> Result<Unit
     })
 }
 
-/// Whether a condition holds of what is there.
+/// Whether a condition holds for the existing item.
 fn holds(there: Option<&Item>, condition: &Condition) -> bool {
     match (there, condition) {
         (there, Condition::Equals { attr, value }) => {
@@ -184,12 +184,12 @@ fn holds(there: Option<&Item>, condition: &Condition) -> bool {
 /// Outcome of a conditional put.
 pub(super) struct PutIf {
     pub(super) put: PutOutcome,
-    /// False where the very same item was there.
+    /// False where the same item was already stored.
     pub(super) is_written: bool,
     pub(super) units: Units,
 }
 
-/// Puts an item if the condition holds, or if the very same item is there.
+/// Puts an item if the condition holds, or if the same item is already stored.
 pub(super) fn put_if(
     connection: &Connection,
     record: &KeyedItem,
@@ -207,7 +207,7 @@ pub(super) fn put_if(
         Some(there) if there == record.item => PutOutcome::Done,
         there => PutOutcome::ConditionFailed(there.unwrap_or_default()),
     };
-    // DynamoDB counts a refused write as well.
+    // DynamoDB charges a refused write as well.
     let units = units::write(before.max(key.bytes(&record.item)));
     Ok(PutIf { put, is_written, units })
 }
@@ -245,8 +245,8 @@ fn refused_units(write: &Write) -> Units {
     })
 }
 
-/// Deletes at most [`SWEEP_ROWS_MAX`] rows whose TTL has passed, first the first. Whether there may
-/// be more.
+/// Deletes at most [`SWEEP_ROWS_MAX`] rows whose TTL has passed, the oldest first. Returns whether
+/// there may be more.
 pub(super) fn sweep(connection: &Connection, now: UnixMs) -> Result<bool, RowError> {
     let now_s = i64::try_from(now.0 / 1_000).unwrap_or(i64::MAX);
     let mut select = connection.prepare_cached(
@@ -256,7 +256,7 @@ pub(super) fn sweep(connection: &Connection, now: UnixMs) -> Result<bool, RowErr
     let mut expired = Vec::new();
     while let Some(row) = found.next()? {
         let (pk, sk): (String, String) = (row.get(0)?, row.get(1)?);
-        // By the body, which has a checksum: damage to the index must delete nothing.
+        // The body decides, since it has a checksum: damage to the index must delete nothing.
         let item = decoded(&pk, &sk, row.get_ref(2)?.as_blob().unwrap_or_default());
         let is_expired = item.is_ok_and(|item| is_expired(&item, now));
         expired.push((StoredKey { pk, sk }, is_expired));
@@ -264,7 +264,7 @@ pub(super) fn sweep(connection: &Connection, now: UnixMs) -> Result<bool, RowErr
     for (key, is_expired) in &expired {
         let sql = match is_expired {
             true => "DELETE FROM item WHERE pk = ?1 AND sk = ?2",
-            // It stays, for readers to name, and is not looked at again and again.
+            // The row stays, for readers to report. Without `ttl` the sweep doesn't read it again.
             false => "UPDATE item SET ttl = NULL WHERE pk = ?1 AND sk = ?2",
         };
         connection.prepare_cached(sql)?.execute(params![key.pk, key.sk])?;
@@ -272,7 +272,7 @@ pub(super) fn sweep(connection: &Connection, now: UnixMs) -> Result<bool, RowErr
     Ok(expired.len() == SWEEP_ROWS_MAX)
 }
 
-/// Whether the table answers.
+/// Checks that the table answers.
 pub(super) fn probe(connection: &Connection) -> Result<(), RowError> {
     connection
         .prepare_cached("SELECT 1 FROM item LIMIT 1")?

@@ -4,7 +4,7 @@ use housecount_core::event::EventKind;
 
 use super::*;
 
-/// By place, the viewer or the code of what is wrong.
+/// Reads a body. Returns for each place the viewer, or the code of its problem.
 fn read(bytes: &[u8], form: BatchForm) -> Result<Vec<(usize, String)>, &'static str> {
     let parsed = parse_many(bytes, form).map_err(|problem| problem.code())?;
     let viewer_of = |beat: Result<HeartbeatRequest<'_>, Problem>| {
@@ -66,7 +66,7 @@ fn a_body_has_the_form_that_its_type_says() {
     }
 }
 
-/// Wherever it lies: in a text, as a text's only byte, cut off, or as a surrogate.
+/// A byte may be within a text, be a text's only byte, be cut off, or be a surrogate.
 #[test]
 fn a_byte_that_is_not_utf8_spoils_its_own_heartbeat_only() {
     for bad in [&b"\xff"[..], b"Zo\xeb", b"\xc3", b"\xed\xa0\x80", b"\xf0\x9f\x98"] {
@@ -83,7 +83,7 @@ fn a_byte_that_is_not_utf8_spoils_its_own_heartbeat_only() {
     assert_eq!(read(b"[{},\xff{}]", BatchForm::Json), Err("invalid_body"), "it is in none of them");
 }
 
-/// What is read in slices of any bounds is what is read by serde in one go.
+/// Slices of any bounds give the same heartbeats as one pass of serde.
 #[test]
 fn batch_slice_beats_max_is_read_at_once_and_nothing_is_lost_between() {
     let max = BATCH_SLICE_BEATS_MAX;
@@ -93,7 +93,7 @@ fn batch_slice_beats_max_is_read_at_once_and_nothing_is_lost_between() {
             (format!("[{}]", beats.join(" ,\n")).into_bytes(), BatchForm::Json, 0),
             (beats.join("\n").into_bytes(), BatchForm::Lines, 0),
             {
-                // One is not UTF-8: the body is copied first.
+                // One is not UTF-8, so the body is copied first.
                 beats.push(beat("?"));
                 let spoiled = format!("[{}]", beats.join(",")).into_bytes();
                 (

@@ -1,4 +1,4 @@
-//! How long a viewer watched a stage.
+//! Time for which a viewer watched a stage.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::ledger::scan;
 use crate::ledger::scans::Stores;
 use crate::node::Node;
 
-/// Whose time, and when.
+/// Viewer, stage and range of a watch duration.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(rename_all = "camelCase")]
@@ -49,7 +49,9 @@ pub struct WatchDuration {
     watch_duration_formatted: String,
 }
 
-/// How long a viewer watched a stage: proven time, of the last day if no range is given.
+/// Shows how long a viewer watched a stage.
+///
+/// This is proven time. Without a range, it is that of the last day.
 #[utoipa::path(get, path = "/api/viewer/duration", operation_id = "showDropInDuration", tag = "drop-in", params(DurationQuery),
     responses((status = 200, body = Success<WatchDuration>), Errors,
         (status = 501, description = "`NOT_IMPLEMENTED`: cold = none", body = ErrorBody)))]

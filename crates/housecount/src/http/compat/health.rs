@@ -1,4 +1,4 @@
-//! Whether the node is ready, in this API's shape. Open to all, as `/healthz` and `/readyz` are.
+//! Readiness of the node, in this API's shape. Open to all, as `/healthz` and `/readyz` are.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::clock::mono_ms;
 use crate::http::error::Problem;
 use crate::node::Node;
 
-/// A node that is ready.
+/// Health of a node that is ready.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = DropInHealth)]
 pub struct Health {
@@ -22,16 +22,15 @@ pub struct Health {
     uptime: f64,
     /// The version of housecount.
     version: &'static str,
-    /// What the node depends on.
+    /// Services that the node depends on.
     services: Services,
 }
 
-/// What a node depends on.
+/// Services that a node depends on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = DropInServices)]
 pub struct Services {
-    /// The log, whichever it is: `connected` while it is heard and takes writes, else
-    /// `disconnected`.
+    /// The log of any kind: `connected` while it answers and takes writes, else `disconnected`.
     redis: &'static str,
 }
 
@@ -42,7 +41,7 @@ impl Services {
     }
 }
 
-/// Whether the node is ready.
+/// Shows whether the node is ready.
 #[utoipa::path(get, path = "/health", operation_id = "checkDropInHealth", tag = "drop-in",
     responses((status = 200, body = Success<Health>),
         (status = 503, description = "`SERVICE_UNAVAILABLE`: what it waits for", body = ErrorBody)))]
@@ -56,7 +55,7 @@ pub async fn health(State(node): State<Arc<Node>>) -> Result<Json<Success<Health
     Ok(Success::new(&node, Health { status: "healthy", uptime, version, services }))
 }
 
-/// The same.
+/// Shows whether the node is ready, as `/health` does.
 #[utoipa::path(get, path = "/api/health", operation_id = "checkDropInApiHealth", tag = "drop-in",
     responses((status = 200, body = Success<Health>),
         (status = 503, description = "`SERVICE_UNAVAILABLE`: what it waits for", body = ErrorBody)))]

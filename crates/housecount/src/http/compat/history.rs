@@ -1,4 +1,4 @@
-//! When a viewer watched, and where: its watch spans, newest first.
+//! Watch history of a viewer: its watch spans, newest first.
 
 use std::sync::Arc;
 
@@ -16,18 +16,18 @@ use crate::calendar;
 use crate::http::extract::{ValidQuery, ViewerPath, bad_query};
 use crate::node::Node;
 
-/// Records when the caller doesn't say how many.
+/// Number of records if the caller gives none.
 const RECORDS_DEFAULT: usize = 10;
-/// Days when the caller doesn't say how many.
+/// Number of days if the caller gives none.
 const DAYS_DEFAULT: u64 = 30;
 
-/// How many records, and how far back.
+/// Number of records, and of days to look back.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct ViewerHistoryQuery {
-    /// Records at most: 1 to 1,000, 10 if not given.
+    /// Largest number of records: 1 to 1,000, 10 if not given.
     limit: Option<usize>,
-    /// How many days to look back: 1 to 3,652, 30 if not given.
+    /// Number of days to look back: 1 to 3,652, 30 if not given.
     days: Option<u64>,
 }
 
@@ -38,9 +38,9 @@ pub struct ViewerHistoryQuery {
 pub struct ViewerHistory {
     /// The viewer.
     user_id: String,
-    /// Watch spans of these days, also those beyond `limit`.
+    /// Number of watch spans in these days, also of those beyond `limit`.
     total_records: usize,
-    /// The newest of them, newest first.
+    /// The newest watch spans, newest first.
     history: Vec<WatchRecord>,
 }
 
@@ -53,7 +53,7 @@ pub struct WatchRecord {
     user_id: String,
     /// The stage.
     stage_arn: String,
-    /// The newest live session if the span still goes on, else empty: the ledger has no sessions.
+    /// The newest live session while the span continues, else empty: the ledger has no sessions.
     participant_id: String,
     /// Start of its first proven time, RFC 3339.
     joined_at: String,
@@ -63,7 +63,7 @@ pub struct WatchRecord {
     watch_duration_seconds: u64,
 }
 
-/// When a viewer watched, and where, newest first.
+/// Lists when a viewer watched, and where, newest first.
 #[utoipa::path(get, path = "/api/viewer/history/{userId}", operation_id = "listDropInHistory", tag = "drop-in",
     params(("userId" = String, Path, description = "percent-encoded"), ViewerHistoryQuery),
     responses((status = 200, body = Success<ViewerHistory>), Errors,
@@ -81,8 +81,8 @@ pub async fn history(
     let views = collect(&node, range, ViewsOf::Viewer(viewer.to_string())).await?;
     let mut all: Vec<(&str, View)> = Vec::with_capacity(views.count());
     views.rows().for_each(|(stage, views)| all.extend(views.iter().map(|view| (stage, *view))));
-    // Of spans that ended at once, as where a viewer watches two stages now, the later start is the
-    // newer one.
+    // Where two spans end at once, the one that starts later is the newer one. This happens when a
+    // viewer watches two stages now.
     all.sort_unstable_by(|(a, one), (b, other)| {
         (other.to, other.from, a).cmp(&(one.to, one.from, b))
     });

@@ -1,4 +1,4 @@
-//! Who watches a stage now.
+//! Viewers who watch a stage now.
 
 use std::sync::Arc;
 
@@ -27,12 +27,12 @@ pub struct ViewerList {
     total_viewers: u64,
     /// The same: viewers who are not online are not counted.
     active_viewers: u64,
-    /// Ids of the viewers, sorted; at most 1,000. `/v1/stages/{stage}/viewers` has all, page by
-    /// page.
+    /// Ids of the viewers, sorted; at most 1,000. `/v1/stages/{stage}/viewers` has all of them, in
+    /// pages.
     viewers: Vec<String>,
     /// The same viewers, with their sessions.
     participants: Vec<ViewerParticipants>,
-    /// Whether all viewers are counted for sure. If not, the counts may be low.
+    /// Whether the counts certainly include all viewers. If not, they may be low.
     complete: bool,
 }
 
@@ -45,11 +45,11 @@ pub struct ViewerParticipants {
     user_id: String,
     /// Its online sessions.
     participant_ids: Vec<String>,
-    /// The latest heartbeat of them, RFC 3339.
+    /// Time of their latest heartbeat, RFC 3339.
     last_heartbeat: String,
 }
 
-/// List who watches a stage now.
+/// Lists the viewers who watch a stage now.
 #[utoipa::path(get, path = "/api/viewer/list/{stageArn}", operation_id = "listDropInViewers", tag = "drop-in",
     params(("stageArn" = String, Path, description = "percent-encoded")),
     responses((status = 200, body = Success<ViewerList>), Errors))]

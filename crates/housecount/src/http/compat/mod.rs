@@ -2,8 +2,8 @@
 //! shapes.
 //!
 //! A participant is a session. The calls ask the hub, the ledger and the stages' configuration as
-//! every other call does: no file here decides whether a viewer is online, or which time is proven.
-//! docs/API.md says how each field differs from what such a front-end is used to.
+//! every other call does. No file here decides whether a viewer is online, or which time is proven.
+//! `docs/API.md` describes how each field differs from the one that such a front-end expects.
 
 mod duration;
 mod health;
@@ -26,8 +26,8 @@ use super::{Routes, guarded};
 use crate::auth::Scope;
 use crate::node::Node;
 
-/// Returns its routes: scope `beats` for the three calls of players, no scope for health, `read`
-/// for all others, which are the operator's.
+/// Returns the routes of this API. The three calls of players need the scope `beats`, and health
+/// needs none. All others are for operators, and need the scope `read`.
 pub fn routes(node: &Arc<Node>) -> Routes {
     let players = OpenApiRouter::new()
         .routes(routes!(players::rejoin))

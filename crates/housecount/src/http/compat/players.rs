@@ -1,4 +1,4 @@
-//! What players say: rejoin, heartbeat, leave.
+//! Calls of players: rejoin, heartbeat, leave.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::http::error::Problem;
 use crate::ingest::PendingAck;
 use crate::node::Node;
 
-/// A viewer who has come.
+/// Result of a rejoin.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = DropInRejoin)]
 #[serde(rename_all = "camelCase")]
@@ -27,13 +27,15 @@ pub struct RejoinData {
     stage_arn: String,
     /// The session.
     participant_id: String,
-    /// Distinct online viewers of the stage, with this one.
+    /// Distinct online viewers of the stage, this one included.
     current_viewers: u64,
-    /// Whether the viewer was not online on the stage, with any session.
+    /// Whether the viewer had no online session on the stage before.
     is_new_viewer: bool,
 }
 
-/// A viewer comes, or comes back: a heartbeat of a session that is named.
+/// Reports that a viewer has come, or come back.
+///
+/// This is a heartbeat of a session that the caller names.
 #[utoipa::path(post, path = "/api/viewer/rejoin", operation_id = "sendDropInRejoin", tag = "drop-in", request_body = DropInRequest,
     responses((status = 200, body = Success<RejoinData>), Errors, BodyErrors,
         (status = 404, description = "`NOT_FOUND`: the stage is not open", body = ErrorBody)))]
@@ -59,7 +61,7 @@ pub async fn rejoin(
     Ok(Success::with_message(&node, "viewer rejoined", data))
 }
 
-/// Takes in what may be, and waits until it may be answered.
+/// Enqueues an admitted event, and waits until it may be answered.
 async fn answered(
     node: &Node,
     admission: &AdmissionOutcome<'_>,
@@ -70,7 +72,7 @@ async fn answered(
     Ok(ack)
 }
 
-/// A heartbeat that was taken.
+/// Result of a heartbeat.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = DropInHeartbeat)]
 #[serde(rename_all = "camelCase")]
@@ -87,7 +89,9 @@ pub struct HeartbeatData {
     next_ms: u64,
 }
 
-/// A viewer is still there. Without a participant it is the session that was heard last.
+/// Reports that a viewer is still watching.
+///
+/// Without a participant, this is a heartbeat of the viewer's newest session on the stage.
 #[utoipa::path(post, path = "/api/viewer/heartbeat", operation_id = "sendDropInHeartbeat", tag = "drop-in",
     request_body = DropInRequest,
     responses((status = 200, body = Success<HeartbeatData>), Errors, BodyErrors,
@@ -118,7 +122,7 @@ pub async fn heartbeat(
     Ok(Success::with_message(&node, "heartbeat recorded", data))
 }
 
-/// A viewer who has gone.
+/// Result of a leave.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = DropInLeave)]
 #[serde(rename_all = "camelCase")]
@@ -131,7 +135,10 @@ pub struct LeaveData {
     viewer_left: bool,
 }
 
-/// A viewer goes: with a participant that session, without one all of its sessions on the stage.
+/// Reports that a viewer has left.
+///
+/// With a participant, only that session ends. Without one, all of the viewer's sessions on the
+/// stage end.
 #[utoipa::path(post, path = "/api/viewer/leave", operation_id = "sendDropInLeave", tag = "drop-in", request_body = DropInRequest,
     responses((status = 200, body = Success<LeaveData>), Errors, BodyErrors))]
 pub async fn leave(

@@ -1,4 +1,4 @@
-//! What calls of this API are asked with: ids in a body or a query, and how far back to look.
+//! Input of calls of this API: ids in a body or a query, and the days to look back.
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -23,7 +23,7 @@ use crate::http::extract::bad_query;
 use crate::ingest::{IngestError, UnstampedEvent};
 use crate::node::Node;
 
-/// The largest integer that every JSON reader keeps exactly.
+/// Largest integer that every JSON reader keeps exactly.
 const INTEGER_MAX: u64 = 1 << 53;
 
 /// The body of a player's call. Other fields are ignored.
@@ -42,7 +42,7 @@ pub struct DropInRequest {
     participant_id: Value,
 }
 
-/// The schema of an id: text, or an integer, which is taken as its decimal text.
+/// Returns the schema of an id: text, or an integer, which is read as its decimal text.
 fn id(bytes_max: usize, pattern: &str) -> OneOfBuilder {
     let text = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1));
     let text = text.max_length(Some(bytes_max)).pattern(Some(pattern));
@@ -60,7 +60,7 @@ fn stage_id() -> Schema {
     id(STAGE_ID_BYTES_MAX, "^[!-~]+$").into()
 }
 
-/// As a viewer's, or null or empty where none is meant.
+/// Returns the schema of a session: like a viewer's, or null or empty for none.
 fn session_id() -> Schema {
     let none = ObjectBuilder::new().schema_type(Type::String).max_length(Some(0));
     let null = ObjectBuilder::new().schema_type(Type::Null);
@@ -70,20 +70,21 @@ fn session_id() -> Schema {
 /// The ids of a call, checked.
 #[derive(Debug)]
 pub struct PlayerIds {
-    /// Which stage.
+    /// The stage.
     pub stage: StageId,
-    /// Whose call it is.
+    /// The viewer of the call.
     pub viewer: ViewerId,
-    /// The participant, if it is named.
+    /// The session, if the caller names one.
     pub session: Option<SessionId>,
 }
 
 impl PlayerIds {
-    /// Reads the ids of a player's call, which this sender may make for this viewer.
-    /// `needs_session`: without `participantId` it is refused.
+    /// Reads the ids of a player's call, and checks that its sender may make it for this viewer.
+    /// `needs_session` means that a call without `participantId` is refused.
     ///
     /// # Errors
-    /// 400 that names the fields; 401 or 403 where a key or token is needed.
+    /// Returns a 400 [`DropInError`] that names the fields. Returns a 401 or 403 one where a key or
+    /// token is needed.
     pub async fn of_player(
         node: &Node,
         request: Request<Body>,
@@ -104,7 +105,7 @@ impl PlayerIds {
     /// Checks the ids of a query.
     ///
     /// # Errors
-    /// 400 that names the fields.
+    /// Returns a 400 [`DropInError`] that names the fields.
     pub fn of_query(
         user_id: Option<String>,
         stage_arn: Option<String>,
@@ -142,7 +143,7 @@ impl PlayerIds {
         })
     }
 
-    /// The event that the call says.
+    /// Returns the event that the call reports.
     pub fn to_event(&self, kind: EventKind) -> UnstampedEvent<'_> {
         let session = self.session.as_ref().map_or("", SessionId::as_str);
         UnstampedEvent { kind, stage: self.stage.as_str(), viewer: self.viewer.as_str(), session }
@@ -153,7 +154,7 @@ fn invalid(field: &'static str) -> impl Fn(IdError) -> DropInError {
     move |error| DropInError::invalid(field, error)
 }
 
-/// An id as text; `None` if it is missing, null or empty.
+/// Returns an id as text; `None` if it is missing, null or empty.
 fn text(field: &'static str, value: Value) -> Result<Option<String>, DropInError> {
     let found = match value {
         Value::Null => return Ok(None),
@@ -176,10 +177,11 @@ fn is_exact(number: &serde_json::Number) -> bool {
     size.is_some_and(|size| size <= INTEGER_MAX)
 }
 
-/// The last days up to now.
+/// Returns the range of the last days up to now.
 ///
 /// # Errors
-/// 400 if they are out of bounds.
+/// Returns a 400 [`DropInError`] if their number is out of bounds, and a 503 one while the node has
+/// not read the log's clock.
 pub fn last_days(node: &Node, days: u64) -> Result<Span, DropInError> {
     if !(1..=DROP_IN_DAYS_MAX).contains(&days) {
         return Err(bad_query(format!("days={days} is not from 1 to {DROP_IN_DAYS_MAX}")).into());

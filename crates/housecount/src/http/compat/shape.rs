@@ -1,8 +1,8 @@
 //! The two shapes of every answer: `{"success":true,"data",…}`, and for every error
 //! `{"success":false,"error":{…},…}`.
 //!
-//! Errors are made as problems, as everywhere; here they get this API's shape, also those that no
-//! handler of it has made.
+//! Errors are made as problems, as everywhere. Here they get this API's shape, also those from
+//! outside its handlers.
 
 use std::sync::Arc;
 
@@ -40,7 +40,7 @@ pub struct Success<T> {
 }
 
 impl<T> Success<T> {
-    /// Wraps the answer to a question.
+    /// Wraps the answer to a query.
     pub fn new(node: &Node, data: T) -> Json<Success<T>> {
         Json(Success { success: true, data, timestamp: timestamp(node), message: None })
     }
@@ -51,12 +51,13 @@ impl<T> Success<T> {
     }
 }
 
-/// The time on the log's clock in RFC 3339; on the machine's until the log has been reached.
+/// Returns the time on the log's clock in RFC 3339. Until the node has read that, it is the
+/// machine's.
 pub fn timestamp(node: &Node) -> String {
     calendar::format_time(node.clock.now().unwrap_or_else(clock::wall_clock))
 }
 
-/// An error.
+/// Answer that reports an error.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = DropInErrorResponse)]
 pub struct ErrorBody {
@@ -68,7 +69,7 @@ pub struct ErrorBody {
     timestamp: String,
 }
 
-/// What is wrong with a call.
+/// Problem of a call.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = DropInError)]
 pub struct ErrorDetail {
@@ -76,14 +77,14 @@ pub struct ErrorDetail {
     /// `REQUEST_TIMEOUT`, `PAYLOAD_TOO_LARGE`, `UNSUPPORTED_MEDIA_TYPE`, `UPGRADE_REQUIRED`,
     /// `RATE_LIMITED`, `INTERNAL_ERROR`, `NOT_IMPLEMENTED` or `SERVICE_UNAVAILABLE`.
     pub(super) code: &'static str,
-    /// For people: the input, what is wrong with it, and the way out.
+    /// Explanation for people: the input, what is wrong with it, and the way out.
     pub(super) message: String,
-    /// More for programs, where there is more.
+    /// Details for programs, where there are any.
     #[serde(skip_serializing_if = "Option::is_none")]
     details: Option<ErrorDetails>,
 }
 
-/// What programs can do something about.
+/// Details of an error that programs can act on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = DropInErrorDetails)]
 #[serde(rename_all = "camelCase")]
@@ -96,12 +97,12 @@ pub struct ErrorDetails {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Option<Vec<String>>, nullable = false)]
     pub(super) invalid_fields: Vec<&'static str>,
-    /// States of the stores, where the node is not ready.
+    /// States of the stores, if the node is not ready.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) services: Option<Services>,
 }
 
-/// The errors that any call may be answered.
+/// Errors that any call may get.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "for /openapi.json only")]
 pub enum Errors {
@@ -114,15 +115,15 @@ pub enum Errors {
     /// `FORBIDDEN`: the key lacks the scope
     #[response(status = 403)]
     Forbidden(ErrorBody),
-    /// `RATE_LIMITED`: come back after Retry-After seconds
+    /// `RATE_LIMITED`: retry after Retry-After seconds
     #[response(status = 429)]
     RateLimited(ErrorBody),
-    /// `SERVICE_UNAVAILABLE`: come back after Retry-After seconds
+    /// `SERVICE_UNAVAILABLE`: retry after Retry-After seconds
     #[response(status = 503)]
     Unavailable(ErrorBody),
 }
 
-/// The errors that a call with a body may be answered besides.
+/// Further errors that a call with a body may get.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "for /openapi.json only")]
 pub enum BodyErrors {
@@ -134,7 +135,7 @@ pub enum BodyErrors {
     MediaType(ErrorBody),
 }
 
-/// A problem, and the details that only this API tells.
+/// A problem, with details that only this API reports.
 #[derive(Debug)]
 pub struct DropInError {
     problem: Problem,
@@ -142,12 +143,12 @@ pub struct DropInError {
 }
 
 impl DropInError {
-    /// A problem with details.
+    /// Creates an error from a problem and details.
     pub fn new(problem: Problem, details: ErrorDetails) -> DropInError {
         DropInError { problem, details }
     }
 
-    /// A call without some of its required fields.
+    /// Creates the error of a call without some of its required fields.
     pub fn missing(fields: Vec<&'static str>) -> DropInError {
         let problem = Problem::body(format!("missing fields: {}", fields.join(", ")));
         DropInError::new(
@@ -156,7 +157,7 @@ impl DropInError {
         )
     }
 
-    /// A field that is there and can't be used.
+    /// Creates the error of a field with an unusable value.
     pub fn invalid(field: &'static str, why: impl std::fmt::Display) -> DropInError {
         let problem = Problem::body(format!("{field}: {why}"));
         DropInError::new(
@@ -198,7 +199,8 @@ pub fn owns(path: &str) -> bool {
     matches!(path.split('/').nth(1), Some("api" | "health" | "ws")) && path.starts_with('/')
 }
 
-/// Around every route: gives errors of this API's paths its shape, whoever has made them.
+/// Gives errors of this API's paths its shape, whichever layer or route made them. It is around
+/// every route.
 pub async fn shape_errors(State(node): State<Arc<Node>>, request: Request, next: Next) -> Response {
     let is_ours = owns(request.uri().path());
     let response = next.run(request).await;
@@ -215,7 +217,7 @@ pub async fn shape_errors(State(node): State<Arc<Node>>, request: Request, next:
     reshape(&node, Response::from_parts(parts, Body::empty()), message)
 }
 
-/// The answer to a request that is refused before the routes are asked.
+/// Returns the answer to a request that is refused before it reaches the routes.
 pub fn refusal(node: &Node, path: &str, problem: Problem) -> Response {
     if !owns(path) {
         return problem.into_response();
@@ -237,7 +239,7 @@ fn reshape(node: &Node, response: Response, message: String) -> Response {
     Response::from_parts(parts, body)
 }
 
-/// The stable code of a status.
+/// Returns the stable code of a status.
 pub fn code_of(status: StatusCode) -> &'static str {
     match status {
         StatusCode::UNAUTHORIZED => "UNAUTHORIZED",

@@ -1,8 +1,8 @@
-//! `GET /ws`: how many watch, told to an operator's page every 5 s over a WebSocket.
+//! `GET /ws`: counts for an operator's page, sent every 5 s over a WebSocket.
 //!
-//! One task does all of it, and has one message under way at a time. What it is sent is small
-//! (`ws::config`), and answered before more is read. It ends with the key that it was opened with,
-//! with the node, or when nothing has been heard for too long.
+//! One task serves a socket, and has one message under way at a time. The client's messages are
+//! small (`ws::config`), and each is answered before the next is read. The socket ends with the key
+//! that it was opened with, with the node, or when the client has sent nothing for too long.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,14 +31,15 @@ use crate::node::Node;
 
 /// Time between two updates.
 const UPDATE_EVERY: Duration = Duration::from_secs(5);
-/// How long a close may take until the client has seen it.
+/// Longest time for a close until the client has seen it.
 const CLOSE_WAIT: Duration = Duration::from_secs(2);
 
-/// Messages of a WebSocket that counts are told over.
+/// Opens a WebSocket that sends counts.
 ///
 /// `{"type":"subscribe","channel"}` is answered `{"type":"subscribed","channel","timestamp"}`.
-/// Every 5 s comes `{"type":"stats_update","data":{"viewerCount","activeStages","timestamp"}}`,
-/// whatever was subscribed to. What is not understood is answered
+/// Every 5 s the node sends
+/// `{"type":"stats_update","data":{"viewerCount","activeStages","timestamp"}}`, whatever the
+/// channel. The answer to an unreadable message is
 /// `{"type":"error","error":{"code","message"},"timestamp"}`.
 #[utoipa::path(get, path = "/ws", operation_id = "openDropInWebSocket", tag = "drop-in",
     responses((status = 101, description = "from here on WebSocket messages"),
@@ -48,7 +49,7 @@ pub async fn upgrade_required() -> RouterResponse {
     ws::upgrade_required().await
 }
 
-/// A message of the client's.
+/// A message from the client.
 #[derive(Debug, Deserialize)]
 struct StatsRequest {
     #[serde(rename = "type", default)]
@@ -80,7 +81,7 @@ struct MessageError {
     message: String,
 }
 
-/// Why a socket is no longer served here.
+/// Reason why the service of a socket ends.
 enum SocketEnd {
     Stopped,
     Credential(CredentialEnd),
@@ -94,9 +95,9 @@ pub struct StatsSocket {
     socket: Socket,
     node: Arc<Node>,
     client_addr: ClientAddr,
-    /// What it lasts as long as.
+    /// Credential of the client. The socket ends when it does.
     credential: Option<Credential>,
-    /// Messages that were refused, one after the other.
+    /// Number of consecutive messages that were refused.
     bad: usize,
     /// Counts the connection while it is open.
     _open: OpenSocketGauge,
@@ -106,7 +107,7 @@ pub struct StatsSocket {
 }
 
 impl StatsSocket {
-    /// A client on this socket, whom the node has let in with this credential.
+    /// Creates a client on this socket, which the node has admitted with this credential.
     pub fn new(
         socket: Socket,
         node: Arc<Node>,
@@ -128,14 +129,14 @@ impl StatsSocket {
         }
     }
 
-    /// Serves it until it ends.
+    /// Serves the socket until it ends.
     pub async fn run(mut self) {
         let mut stop = self.stop.clone();
         let mut ended = self.credential.clone().map(|credential| {
             let node = self.node.clone();
             Box::pin(async move { node.auth.ended(&credential).await })
         });
-        // Also in the middle of a message that a client doesn't take.
+        // These end it even in the middle of a message that the client does not read.
         let end = tokio::select! {
             biased;
             () = async { drop(stop.wait_for(|stop| *stop).await) } => SocketEnd::Stopped,
@@ -155,7 +156,7 @@ impl StatsSocket {
         }
     }
 
-    /// Sends updates, and answers what comes.
+    /// Sends updates, and answers the client's messages.
     async fn serve(&mut self) -> SocketEnd {
         let mut updates = interval_at(Instant::now() + UPDATE_EVERY, UPDATE_EVERY);
         updates.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -182,7 +183,7 @@ impl StatsSocket {
         }
     }
 
-    /// Answers a frame, which is one of the requests that its address may send, whatever is in it.
+    /// Answers a frame. Each frame, whatever is in it, counts as a request of its address.
     async fn answer(&mut self, frame: Frame) -> Result<(), Error> {
         if matches!(frame, Frame::Close(_)) {
             // The library has answered it.
@@ -210,7 +211,7 @@ impl StatsSocket {
         }
     }
 
-    /// Sends the counts, and a ping, whose answer shows that the client is still there.
+    /// Sends the counts and a ping. The answer to the ping shows that the client is still there.
     async fn send_update(&mut self) -> Result<(), Error> {
         let (count, active_stages) = self.node.hub.totals().value;
         let data = StatsUpdate {
@@ -231,12 +232,12 @@ impl StatsSocket {
     }
 
     async fn send(&mut self, message: &StatsMessage) -> Result<(), Error> {
-        // Our own messages can always be written.
+        // Messages of this type can always be serialized.
         let text = serde_json::to_string(message).unwrap_or_default();
         self.socket.send(Frame::Text(Utf8Bytes::from(text))).await
     }
 
-    /// Closes it, and waits until the client has seen that.
+    /// Closes the socket, and waits until the client has seen that.
     async fn close(&mut self, code: CloseCode, reason: &'static str) {
         let close = async {
             let frame = CloseFrame { code, reason: Utf8Bytes::from_static(reason) };
@@ -248,7 +249,7 @@ impl StatsSocket {
     }
 }
 
-/// The channel that a message subscribes to. Every channel is told the same.
+/// Returns the channel that a message subscribes to. Every channel gets the same updates.
 fn channel(text: &str) -> Result<String, Problem> {
     let request: StatsRequest =
         serde_json::from_str(text).map_err(|e| Problem::body(format!("not a message: {e}")))?;

@@ -1,4 +1,4 @@
-//! How many watch now: in all, stage by stage, or one stage.
+//! Current counts: in all, stage by stage, or of one stage.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::http::extract::ValidQuery;
 use crate::hub::WithStatus;
 use crate::node::Node;
 
-/// Pages of configured stages that are read for one answer; stages behind them are answered without
+/// Pages of configured stages that are read for one answer. Stages behind them are answered without
 /// their configuration.
 const CONFIG_PAGES_MAX: usize = 10;
 
@@ -36,7 +36,7 @@ pub struct WatchedStage {
     viewer_count: u64,
     /// Always false: housecount scales no stages.
     auto_scaled: bool,
-    /// When it was configured, RFC 3339; null if it is not.
+    /// Time when it was configured, RFC 3339; null if it is not.
     created_at: Option<String>,
 }
 
@@ -54,7 +54,7 @@ impl WatchedStage {
     }
 }
 
-/// How many watch altogether, and stage by stage.
+/// Viewers in all, and stage by stage.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = DropInStats)]
 #[serde(rename_all = "camelCase")]
@@ -63,11 +63,11 @@ pub struct AudienceStats {
     total_viewers: u64,
     /// Stages with a viewer online.
     active_stages: u64,
-    /// Always null: housecount doesn't know publishers.
+    /// Always null: housecount does not know publishers.
     is_publisher_live: Option<bool>,
     /// The active stages, sorted by id; at most 1,000.
     stages: Vec<WatchedStage>,
-    /// Whether all viewers are counted for sure. If not, the counts may be low.
+    /// Whether the counts certainly include all viewers. If not, they may be low.
     complete: bool,
 }
 
@@ -98,8 +98,8 @@ impl ActiveStages {
     }
 }
 
-/// Configurations by stage, up to a last one. Counts don't depend on the cold tier: what it doesn't
-/// answer is left out.
+/// Returns configurations by stage, up to a last one. Counts do not depend on the cold tier, so a
+/// page that it does not answer is left out.
 async fn configs_to(node: &Node, last: Option<&str>) -> BTreeMap<String, StageConfig> {
     let mut configs: BTreeMap<String, StageConfig> = BTreeMap::new();
     let Some(last) = last else { return configs };
@@ -122,7 +122,7 @@ async fn configs_to(node: &Node, last: Option<&str>) -> BTreeMap<String, StageCo
     configs
 }
 
-/// How many watch altogether, and stage by stage.
+/// Shows how many viewers watch in all, and stage by stage.
 #[utoipa::path(get, path = "/api/stats", operation_id = "showDropInStats", tag = "drop-in",
     responses((status = 200, body = Success<AudienceStats>), Errors))]
 pub async fn stats(State(node): State<Arc<Node>>) -> Json<Success<AudienceStats>> {
@@ -133,18 +133,18 @@ pub async fn stats(State(node): State<Arc<Node>>) -> Json<Success<AudienceStats>
     Success::new(&node, stats)
 }
 
-/// How many watch altogether.
+/// Viewers in all.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = DropInTotalViewers)]
 #[serde(rename_all = "camelCase")]
 pub struct TotalViewers {
     /// Distinct online viewers of all stages.
     total_viewers: u64,
-    /// Whether all viewers are counted for sure. If not, the count may be low.
+    /// Whether the count certainly includes all viewers. If not, it may be low.
     complete: bool,
 }
 
-/// How many watch altogether.
+/// Shows how many viewers watch in all.
 #[utoipa::path(get, path = "/api/stats/viewers", operation_id = "showDropInTotalViewers", tag = "drop-in",
     responses((status = 200, body = Success<TotalViewers>), Errors))]
 pub async fn viewers(State(node): State<Arc<Node>>) -> Json<Success<TotalViewers>> {
@@ -152,7 +152,7 @@ pub async fn viewers(State(node): State<Arc<Node>>) -> Json<Success<TotalViewers
     Success::new(&node, TotalViewers { total_viewers: count.viewers, complete: standing.complete })
 }
 
-/// Which stage.
+/// The stage to show.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct StageQuery {
@@ -180,11 +180,11 @@ pub struct StagesStats {
     total_stages: u64,
     /// These, sorted by id; at most 1,000.
     stages: Vec<WatchedStage>,
-    /// Whether all viewers are counted for sure. If not, the counts may be low.
+    /// Whether the counts certainly include all viewers. If not, they may be low.
     complete: bool,
 }
 
-/// One stage.
+/// Count of one stage.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = DropInStageStats)]
 #[serde(rename_all = "camelCase")]
@@ -193,10 +193,10 @@ pub struct StageStats {
     stage_arn: String,
     /// Distinct online viewers.
     viewer_count: u64,
-    /// Its configuration; null if it has none, or the cold tier is unavailable and was not asked
-    /// about it before.
+    /// Configuration of the stage. It is null if the stage has none. It is also null if the cold
+    /// tier is unavailable and this node has not cached it.
     stage_info: Option<StageInfo>,
-    /// Whether all viewers are counted for sure. If not, the count may be low.
+    /// Whether the count certainly includes all viewers. If not, it may be low.
     complete: bool,
 }
 
@@ -209,13 +209,13 @@ pub struct StageInfo {
     stage_arn: String,
     /// Its name, or else its id.
     stage_name: String,
-    /// Who pays for it.
+    /// Customer who pays for it.
     customer: Option<String>,
     /// Further properties.
     tags: BTreeMap<String, String>,
     /// Always false: housecount scales no stages.
     auto_scaled: bool,
-    /// When it was configured, RFC 3339.
+    /// Time when it was configured, RFC 3339.
     created_at: String,
 }
 
@@ -232,7 +232,7 @@ impl From<StageConfig> for StageInfo {
     }
 }
 
-/// Which stages are watched, or how many watch one.
+/// Lists the stages that are watched, or shows one stage's count.
 #[utoipa::path(get, path = "/api/stats/stages", operation_id = "listDropInStages", tag = "drop-in", params(StageQuery),
     responses((status = 200, body = Success<StagesOrStage>), Errors))]
 pub async fn stages(

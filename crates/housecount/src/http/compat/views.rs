@@ -1,4 +1,4 @@
-//! How often and how long a stage was watched: its watch spans, counted.
+//! Views of a stage: the number of its watch spans, and their length.
 
 use std::sync::Arc;
 
@@ -20,13 +20,14 @@ use crate::ledger::scan;
 use crate::ledger::scans::Stores;
 use crate::node::Node;
 
-/// Days when the caller doesn't say how many.
+/// Number of days if the caller gives none.
 const DAYS_DEFAULT: u64 = 7;
 
-/// Collects the watch spans of a range: the ledger's, and what is proven since.
+/// Collects the watch spans of a range: the ledger's, and those proven since.
 ///
 /// # Errors
-/// 400 if there are more than may be held; 501 without a cold tier; the cold tier's.
+/// Returns a 400 [`DropInError`] if there are more than a node may hold, and a 501 one without a
+/// cold tier. Returns the errors of the cold tier.
 pub async fn collect(node: &Node, range: Span, of: ViewsOf) -> Result<Views, DropInError> {
     let Stores { cold, proofs } = ledger_stores(node)?;
     let views = Views::new(range, of, node.settings.rules.ttl_ms, VIEWS_HELD_MAX);
@@ -39,11 +40,11 @@ pub async fn collect(node: &Node, range: Span, of: ViewsOf) -> Result<Views, Dro
     Ok(views)
 }
 
-/// How far back.
+/// Number of days to look back.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct StageStatsQuery {
-    /// How many days to look back: 1 to 3,652, 7 if not given.
+    /// Number of days to look back: 1 to 3,652, 7 if not given.
     days: Option<u64>,
 }
 
@@ -54,9 +55,9 @@ pub struct StageStatsQuery {
 pub struct StageViewStats {
     /// The stage.
     stage_arn: String,
-    /// How many days up to now.
+    /// Number of days up to now.
     days: u64,
-    /// What was watched.
+    /// Statistics of the watch spans.
     stats: ViewStats,
 }
 
@@ -67,7 +68,7 @@ pub struct StageViewStats {
 pub struct ViewStats {
     /// The stage.
     stage_arn: String,
-    /// Watch spans: a viewer's next one begins after a gap of more than a ttl.
+    /// Number of watch spans: a viewer's next one begins after a gap of more than a ttl.
     total_views: u64,
     /// Distinct viewers.
     unique_viewers: u64,
@@ -91,7 +92,7 @@ impl ViewStats {
     }
 }
 
-/// How often, by how many, and how long a stage was watched.
+/// Shows how often, by how many viewers, and for how long a stage was watched.
 #[utoipa::path(get, path = "/api/viewer/stats/{stageArn}", operation_id = "showDropInStageViews", tag = "drop-in",
     params(("stageArn" = String, Path, description = "percent-encoded"), StageStatsQuery),
     responses((status = 200, body = Success<StageViewStats>), Errors,

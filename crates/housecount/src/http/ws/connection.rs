@@ -1,8 +1,8 @@
-//! A player's talk over a WebSocket, from the upgrade to the close.
+//! A player's WebSocket, from the upgrade to the close.
 //!
-//! One task does all of it: it reads on while heartbeats wait for the log, and sends when the
-//! socket takes it. What it holds is bounded: a message, the last heartbeat, a few answers that are
-//! due (`due`), one complaint, one message on its way out.
+//! One task serves a socket. It reads while heartbeats wait for the log, and sends when the socket
+//! has room. Its state is bounded: a message, the last heartbeat, a few pending answers
+//! (`replies`), one error reply, and one message on its way out.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -44,15 +44,16 @@ use crate::http::write_timeout::WriteTimeoutStream;
 use crate::ingest::{IngestError, PendingAck, UnstampedEvent};
 use crate::node::Node;
 
-/// How long a close may take until the player has seen it.
+/// Longest time for a close until the player has seen it.
 const CLOSE_WAIT: Duration = Duration::from_secs(2);
-/// Room to read into: a heartbeat with long ids fits, and every connection has it.
+/// Size of the read buffer. A heartbeat with long ids fits, and every connection holds one.
 const READ_BUFFER_BYTES: usize = 1_024;
 
 /// The socket of a player, once it is upgraded.
 pub type Socket = WebSocketStream<WriteTimeoutStream<MaybeTlsStream>>;
 
-/// Small buffers, since there are many players; what is sent goes out at once.
+/// Returns the settings of a socket. Its buffers are small, since there are many players, and
+/// messages are sent without delay.
 pub fn config() -> WebSocketConfig {
     WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER_BYTES)
@@ -66,29 +67,29 @@ pub fn config() -> WebSocketConfig {
 pub struct PlayerSocket {
     socket: Socket,
     node: Arc<Node>,
-    /// Who speaks.
+    /// Client address of the player.
     client_addr: ClientAddr,
-    /// Rooms of what was said, each until it is known what became of it: at most as many as may
-    /// wait for the log.
+    /// Reservations of events, each until the outcome of its event is known. Their number is
+    /// bounded by the events that may wait for the log.
     held: Vec<(PendingAck, Box<Reservation>)>,
-    /// Of the player's token; it has none where none is needed.
+    /// Claims of the player's token; `None` where no token is needed.
     claims: Option<Claims>,
-    /// The last heartbeat, and nothing else.
+    /// The last heartbeat, as the only event.
     last: Batch,
     replies: ReplyQueue,
     complaint: Option<ErrorReply>,
-    /// Messages without sense, and pings beyond the address's limit, one after the other.
+    /// Number of consecutive senseless messages, and pings beyond the address's limit.
     bad: usize,
-    /// Whether all that was sent is on its way, pongs too.
+    /// Whether all messages are flushed, pongs too.
     is_flushed: bool,
 }
 
-/// Gives up the room of what the log has taken, or has not.
+/// Releases the reservations of events whose outcome is known.
 fn release(held: &mut Vec<(PendingAck, Box<Reservation>)>) {
     held.retain(|(ack, _)| !ack.is_resolved());
 }
 
-/// What happens next.
+/// Next event of the socket's task.
 enum SocketEvent {
     Frame(Result<Frame, Error>),
     AckReady(Result<(), IngestError>),
@@ -121,14 +122,14 @@ impl PlayerSocket {
         }
     }
 
-    /// Talks until the player goes, or `stop`. (Where it lies: to move it into what waits would
-    /// make room for it twice.)
+    /// Serves the socket until the player disconnects, or `stop`. It is borrowed, because a move
+    /// into the waiting future would reserve room for it twice.
     pub async fn run(&mut self, mut stop: watch::Receiver<bool>) {
         let silence =
             Duration::from_millis(self.node.settings.rules.ttl_ms.max(REQUEST_WAIT_MS_MAX));
         let mut stopped = pin!(stop.wait_for(|stop| *stop));
         let mut silence = IdleTimer::new(silence);
-        // In a box, which is there only for who has a token.
+        // In a box, which exists only for a player with a token.
         let mut ended = self.claims.as_ref().map(|claims| {
             let (node, credential) = (self.node.clone(), claims.credential());
             Box::pin(async move { node.auth.ended(&credential).await })
@@ -140,7 +141,7 @@ impl PlayerSocket {
             let next = tokio::select! {
                 biased;
                 _ = stopped.as_mut() => SocketEvent::Stopped,
-                // Before more is read: a player that always has something to say would outlive its
+                // Before more is read: otherwise a player that always sends would outlive its
                 // token.
                 why = auth::end_of(&mut ended) => SocketEvent::Ended(why),
                 next = poll_io(&mut self.socket, &self.replies, &mut self.is_flushed) => next,
@@ -177,7 +178,7 @@ impl PlayerSocket {
         }
     }
 
-    /// Takes a frame, which is one of the requests that its address may send, whatever is in it.
+    /// Handles a frame. Each frame, whatever is in it, counts as a request of its address.
     async fn handle_frame(&mut self, frame: Frame) {
         if matches!(frame, Frame::Close(_)) {
             // The library has answered it.
@@ -198,14 +199,15 @@ impl PlayerSocket {
             Ok(()) if is_control => {}
             Ok(()) => self.bad = 0,
             Err(problem) => {
-                // A ping can't be put off as a heartbeat can: who goes on sending them is let go.
+                // A ping cannot be deferred as a heartbeat can. So a player that keeps sending them
+                // is disconnected.
                 self.bad = if is_control || problem.is_client_error() { self.bad + 1 } else { 0 };
                 self.queue_error(problem);
             }
         }
     }
 
-    /// Takes in a heartbeat or leave.
+    /// Enqueues a heartbeat or leave.
     async fn handle_text(&mut self, text: &str) -> Result<(), Problem> {
         let message = Message::parse(text)?;
         release(&mut self.held);
@@ -244,7 +246,7 @@ impl PlayerSocket {
         self.complaint = Some(problem.into());
     }
 
-    /// Sends what is to be said, one after the other, for as long as the socket takes it at once.
+    /// Sends pending messages, one after the other, while the socket takes them without waiting.
     fn send_next(&mut self) -> Result<(), Error> {
         while self.is_flushed {
             if let Some(complaint) = self.complaint.take() {
@@ -268,13 +270,14 @@ impl PlayerSocket {
     }
 
     fn send_json(&mut self, body: &impl Serialize) -> Result<(), Error> {
-        // Our own bodies can always be written.
+        // Bodies of these types can always be serialized.
         self.send(serde_json::to_string(body).unwrap_or_default())
     }
 
     fn send(&mut self, text: String) -> Result<(), Error> {
         Pin::new(&mut self.socket).start_send(Frame::Text(Utf8Bytes::from(text)))?;
-        // Nobody is to be woken: if it isn't out yet, the next wait begins with asking again.
+        // No task needs a wakeup. If the message is not flushed yet, the next wait polls again
+        // first.
         let mut context = Context::from_waker(std::task::Waker::noop());
         self.is_flushed = match self.socket.poll_flush_unpin(&mut context) {
             Poll::Ready(done) => done.map(|()| true)?,
@@ -283,7 +286,8 @@ impl PlayerSocket {
         Ok(())
     }
 
-    /// What can't be read ends the talk; the player is told why, if it still listens.
+    /// Ends the connection after an unreadable frame, with the reason if the player can still read
+    /// it.
     async fn close_on_error(&mut self, error: &Error) {
         match error {
             Error::Capacity(_) => {
@@ -292,18 +296,18 @@ impl PlayerSocket {
             Error::Utf8(_) => {
                 self.close(CloseCode::Invalid, "the message is not UTF-8", None).await
             }
-            // It has closed without a word, and wants none.
+            // It closed without a close frame, and needs none.
             Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {}
             Error::Protocol(_) => self.close(CloseCode::Protocol, "not WebSocket", None).await,
             _ => {}
         }
     }
 
-    /// Closes with a last message, if there is one, and waits until the player has seen it: data
-    /// that is still unread when a socket is closed would take back what was sent.
+    /// Closes with a last message, if there is one, and waits until the player has seen it. If data
+    /// is still unread when a socket is closed, the system may discard the sent messages.
     async fn close(&mut self, code: CloseCode, reason: &'static str, last: Option<ErrorReply>) {
         let event = async {
-            // First what waits already: the library drops a close that finds no room.
+            // Flushed first, since the library drops a close that finds no room.
             self.socket.flush().await?;
             if let Some(last) = last {
                 self.send_json(&last)?;
@@ -322,8 +326,7 @@ impl PlayerSocket {
     }
 }
 
-/// Reads and writes, whichever can be done; nothing is read while there is no room for what would
-/// be answered.
+/// Reads or writes, whichever is possible. Reads nothing while no room is left for the answers.
 async fn poll_io(socket: &mut Socket, dues: &ReplyQueue, is_flushed: &mut bool) -> SocketEvent {
     let (mut ready, mut settled) = (pin!(dues.next_ready()), pin!(dues.wait_for_log()));
     poll_fn(|cx| {
@@ -341,7 +344,7 @@ async fn poll_io(socket: &mut Socket, dues: &ReplyQueue, is_flushed: &mut bool) 
             }
         }
         if !dues.has_room() {
-            // Asked to be woken, and once more in case it was settled meanwhile.
+            // Registered for a wakeup, then checked again in case the outcome came meanwhile.
             let _ = settled.as_mut().poll(cx);
             if !dues.has_room() {
                 return Poll::Pending;

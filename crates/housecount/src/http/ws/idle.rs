@@ -1,12 +1,12 @@
-//! A timer that goes off when nothing has been heard for a while.
+//! A timer that ends after a time without input.
 
 use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// Timer that ends after a time without input. Hearing something doesn't move the timer: it is
-/// moved when it goes off too early.
+/// Timer that ends after a time without input. Input does not move the timer; it is moved when it
+/// fires too early.
 #[derive(Debug)]
 pub struct IdleTimer {
     within: Duration,
@@ -15,18 +15,18 @@ pub struct IdleTimer {
 }
 
 impl IdleTimer {
-    /// From now on something must be heard within this time.
+    /// Creates a timer that ends if no input comes within this time from now on.
     pub fn new(within: Duration) -> IdleTimer {
         let now = Instant::now();
         IdleTimer { within, last_activity: now, timer: Box::pin(sleep_until(now + within)) }
     }
 
-    /// Something has been heard.
+    /// Records input.
     pub fn reset(&mut self) {
         self.last_activity = Instant::now();
     }
 
-    /// Waits until it has been silent for too long. May be dropped and called again.
+    /// Waits until there was no input for too long. May be dropped and called again.
     pub async fn expired(&mut self) {
         loop {
             self.timer.as_mut().await;

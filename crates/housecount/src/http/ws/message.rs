@@ -1,4 +1,4 @@
-//! The messages of a WebSocket: what a player says, and what it is answered.
+//! Messages of a WebSocket: those of a player, and the answers.
 
 use axum::http::StatusCode;
 use housecount_core::event::EventKind;
@@ -10,7 +10,7 @@ use crate::http::body;
 use crate::http::error::Problem;
 use crate::http::heartbeat_json::{Field, HeartbeatRequest};
 
-/// What a player says.
+/// A message of a player: a heartbeat or a leave.
 #[derive(Debug, Default, Deserialize)]
 pub struct Message<'a> {
     #[serde(borrow, default)]
@@ -27,7 +27,7 @@ impl<'a> Message<'a> {
     /// Reads a message.
     ///
     /// # Errors
-    /// 400 that says what is wrong with it.
+    /// Returns a 400 `Problem` that describes what is wrong with it.
     pub fn parse(text: &'a str) -> Result<Message<'a>, Problem> {
         body::check_object(text.as_bytes())?;
         let message: Message<'_> =
@@ -40,7 +40,7 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// Beat or leave.
+    /// Returns whether it is a beat or a leave.
     pub fn kind(&self) -> EventKind {
         if matches!(self.leave, Some(Field::Bool(true))) {
             EventKind::Leave
@@ -49,7 +49,7 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// Its ids; `None` if it has none and means those of the last heartbeat.
+    /// Returns its ids. Returns `None` if it has none, and so means those of the last heartbeat.
     pub fn ids(self) -> Option<HeartbeatRequest<'a>> {
         let Message { stage, viewer, session, .. } = self;
         let has_ids = stage.is_some() || viewer.is_some() || session.is_some();
@@ -57,53 +57,53 @@ impl<'a> Message<'a> {
     }
 }
 
-/// There is no heartbeat that `{}` could repeat.
+/// Creates the problem of a `{}` without an earlier heartbeat to repeat.
 pub fn nothing_to_repeat() -> Problem {
     let detail = "stage is missing, and this connection has sent no heartbeat to repeat";
     Problem::new(StatusCode::BAD_REQUEST, "invalid_stage", detail)
 }
 
-/// Anything but text.
+/// Creates the problem of a message that is not text.
 pub fn not_text() -> Problem {
     Problem::body("a binary message; send JSON as text")
 }
 
-/// The answer to a heartbeat.
+/// Answer to a heartbeat.
 #[derive(Debug)]
 pub struct HeartbeatReply<'a> {
-    /// The stage that it was about.
+    /// Stage of the heartbeat.
     pub stage: &'a str,
-    /// As `POST /v1/heartbeat` answers.
+    /// The answer of `POST /v1/heartbeat`.
     pub body: HeartbeatResponse,
 }
 
 impl HeartbeatReply<'_> {
-    /// Its JSON: the body's fields behind the stage.
+    /// Returns its JSON: the body's fields behind the stage.
     pub fn text(&self) -> String {
-        // A string can always be written.
+        // A string can always be serialized.
         let stage = serde_json::to_string(self.stage).unwrap_or_default();
         self.body.json_with_prefix(["{\"stage\":", &stage, ","])
     }
 }
 
-/// The answer to a leave.
+/// Answer to a leave.
 #[derive(Debug, Serialize)]
 pub struct LeaveReply<'a> {
-    /// The stage that it was about.
+    /// Stage of the leave.
     pub stage: &'a str,
     /// Always true.
     pub left: bool,
 }
 
-/// The answer to what wasn't taken.
+/// Answer to a message that was refused.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ErrorReply {
-    /// As in a problem.
+    /// The code of a problem.
     code: &'static str,
-    /// As in a problem.
+    /// The detail of a problem.
     detail: String,
-    /// When to try again, if that may help.
+    /// Time after which a retry may help.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after_ms: Option<u64>,
 }
@@ -133,7 +133,7 @@ mod tests {
         assert!(text.starts_with(r#"{"stage":"#));
     }
 
-    /// A detail in the characters of a text that JSON writes longest.
+    /// Uses the character whose JSON is the longest.
     #[test]
     fn ws_detail_bytes_max_makes_every_complaint_fit_the_write_buffer() {
         let cut = ErrorReply::from(Problem::body("\\".repeat(WS_WRITE_BUFFER_BYTES_MAX + 1)));

@@ -1,8 +1,8 @@
-//! `GET /v1/ws`: heartbeats over a WebSocket, through the crate `tokio-tungstenite`.
+//! `GET /v1/ws`: heartbeats over a WebSocket, by the crate `tokio-tungstenite`.
 //!
-//! The upgrade is answered by hand on the direct path. From then on the connection is the bare
-//! socket with a player's talk (`talk`) on it: hyper's buffers are given back, and an idle player
-//! costs a few kilobytes.
+//! The fast path answers the upgrade itself. From then on the connection is the bare socket, with a
+//! player's task (`connection`). Hyper's buffers are freed, and an idle player costs a few
+//! kilobytes.
 
 mod connection;
 mod idle;
@@ -44,21 +44,21 @@ use crate::auth::{Claims, Credential};
 use crate::metrics::Metrics;
 use crate::node::Node;
 
-/// The subprotocol of the messages below, for clients that offer one.
+/// Subprotocol of the messages below, for clients that offer one.
 const SUBPROTOCOL: &str = "housecount.1";
-/// What a viewer's token follows where it is offered as a subprotocol. It is never answered.
+/// Prefix of a viewer's token where a client offers it as a subprotocol. It is never answered.
 const TOKEN_SUBPROTOCOL: &str = "housecount.token.";
 
-/// Send heartbeats and leaves as messages, and be told counts.
+/// Opens a WebSocket for heartbeats and leaves, which are answered with counts.
 ///
-/// Text messages of JSON: a heartbeat `{"stage","viewer","session"?}`; `{}`: the last heartbeat
-/// again; a leave: the same with `"leave": true`, without ids for the last heartbeat's. A heartbeat
-/// is answered as by `POST /v1/heartbeat`, and with its `stage`; a leave with
-/// `{"stage","left":true}`; anything else with `{"code","detail","retryAfterMs"?}`.
+/// Messages are JSON as text. A heartbeat is `{"stage","viewer","session"?}`. `{}` repeats the last
+/// heartbeat. A leave is a heartbeat with `"leave": true`; without ids it has those of the last
+/// heartbeat. A heartbeat has the answer of `POST /v1/heartbeat`, with its `stage`. A leave has
+/// `{"stage","left":true}`. The answer to any refused message is
+/// `{"code","detail","retryAfterMs"?}`.
 ///
 /// A browser sends a viewer's token as a subprotocol, `housecount.token.TOKEN` beside
-/// `housecount.1`, of which only the latter is answered. In `?token=` it gets into the logs of
-/// proxies.
+/// `housecount.1`. Only the latter is answered. A token in `?token=` gets into the logs of proxies.
 #[utoipa::path(get, path = "/v1/ws", operation_id = "openWebSocket", tag = "players",
     params(("token" = Option<String>, Query, description = "a viewer's token, where headers can't be sent")),
     responses(
@@ -76,8 +76,8 @@ pub async fn upgrade_required() -> Routed {
     response
 }
 
-/// Answers a request for an upgrade, and goes on with it on this worker. `None` if it isn't one.
-/// `claims`: of the player's token.
+/// Answers a request for an upgrade, and serves the socket on this worker. Returns `None` if the
+/// request is not one. `claims` are those of the player's token.
 pub fn upgrade(
     request: &mut Request<Incoming>,
     node: &Arc<Node>,
@@ -103,8 +103,8 @@ pub fn upgrade(
     Some(switching(accept, subprotocol))
 }
 
-/// The same for an operator's page that is told counts: the drop-in API's socket. `credential`:
-/// what it lasts as long as.
+/// Answers a request of an operator's page for counts: the drop-in API's socket. The socket ends
+/// when `credential` does.
 pub fn open_stats(
     request: &mut Request<Incoming>,
     node: &Arc<Node>,
@@ -115,8 +115,8 @@ pub fn open_stats(
     stop: watch::Receiver<bool>,
 ) -> Option<Response<ResponseBody>> {
     let accept = accept_key(request.headers())?;
-    // Its messages have no name of ours. Servers built on the package `ws` answer the first one
-    // offered, so front-ends expect that.
+    // Its messages have no subprotocol of this API. Servers built on the package `ws` answer the
+    // first one offered, so front-ends expect that.
     let subprotocol = offered(request.headers()).next().and_then(as_header);
     let open = OpenSocketGauge::new(node.metrics.clone(), counted);
     let (upgrade, node) = (hyper::upgrade::on(request), node.clone());
@@ -127,12 +127,12 @@ pub fn open_stats(
     Some(switching(accept, subprotocol))
 }
 
-/// The subprotocols that a client offers, in its order.
+/// Returns the subprotocols that a client offers, in its order.
 fn offered(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     offered_in(headers).map(|(_, name)| name)
 }
 
-/// As [`offered`], each with the header that it is in.
+/// Returns the subprotocols as [`offered`], each with the header that it is in.
 fn offered_in(headers: &HeaderMap) -> impl Iterator<Item = (&HeaderValue, &str)> {
     let values = headers.get_all(SEC_WEBSOCKET_PROTOCOL).into_iter();
     let texts = values.filter_map(|value| value.to_str().ok().map(|text| (value, text)));
@@ -141,8 +141,8 @@ fn offered_in(headers: &HeaderMap) -> impl Iterator<Item = (&HeaderValue, &str)>
     names.filter(|(_, name)| !name.is_empty())
 }
 
-/// Tokens among the subprotocols that a client offers: a browser can send no header with a
-/// WebSocket, and addresses get into logs.
+/// Returns the tokens among the subprotocols that a client offers. A browser can send no header
+/// with a WebSocket, and URLs get into logs.
 pub(super) fn offered_tokens(headers: &HeaderMap) -> impl Iterator<Item = (&HeaderValue, &str)> {
     offered_in(headers)
         .filter_map(|(value, name)| Some((value, name.strip_prefix(TOKEN_SUBPROTOCOL)?)))
@@ -157,9 +157,9 @@ pub fn is_upgrade(headers: &HeaderMap) -> bool {
     accept_key(headers).is_some()
 }
 
-/// The answer to a request for a WebSocket. `subprotocol`: one that the client offers; without one
-/// a browser that offers any closes the socket (RFC 6455, 4.1), and is right if it knows none of
-/// ours.
+/// Returns the answer to a request for a WebSocket. `subprotocol` is one that the client offers.
+/// Without one, a browser that offers any closes the socket (RFC 6455, 4.1). That is right if it
+/// knows none of this API's.
 fn switching(accept: HeaderValue, subprotocol: Option<HeaderValue>) -> Response<ResponseBody> {
     let mut response = Response::new(ResponseBody::Whole(Full::default()));
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
@@ -173,7 +173,8 @@ fn switching(accept: HeaderValue, subprotocol: Option<HeaderValue>) -> Response<
     response
 }
 
-/// What proves to the client that its request was understood, if it is a request for a WebSocket.
+/// Returns the key that proves to the client that the server understands WebSocket. Returns `None`
+/// if the request is not for one.
 fn accept_key(headers: &HeaderMap) -> Option<HeaderValue> {
     let has = |name: HeaderName, word: &str| {
         let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
@@ -185,7 +186,7 @@ fn accept_key(headers: &HeaderMap) -> Option<HeaderValue> {
     HeaderValue::try_from(derive_accept_key(key.as_bytes())).ok()
 }
 
-/// Speaks with the player, once the answer is sent.
+/// Serves the player, once the answer is sent.
 async fn run_upgraded(
     upgrade: OnUpgrade,
     node: Arc<Node>,
@@ -196,7 +197,7 @@ async fn run_upgraded(
     stop: watch::Receiver<bool>,
 ) {
     let Some(socket) = socket_of(upgrade).await else { return };
-    // In a task of its own, without what was kept for the upgrade.
+    // In a task of its own, without the state of the upgrade.
     tokio::spawn(run_here(
         PlayerSocket::new(socket, node, claims, client_addr),
         open,
@@ -205,7 +206,7 @@ async fn run_upgraded(
     ));
 }
 
-/// The WebSocket, once the answer is sent.
+/// Returns the WebSocket, once the answer is sent.
 async fn socket_of(upgrade: OnUpgrade) -> Option<Socket> {
     let (stream, begun) = upgrade.await.ok().and_then(into_stream)?;
     let stream = WriteTimeoutStream::new(stream);
@@ -220,7 +221,7 @@ async fn socket_of(upgrade: OnUpgrade) -> Option<Socket> {
     )
 }
 
-/// Serves the WebSocket, which is counted and keeps its connection's place meanwhile.
+/// Serves the WebSocket, and meanwhile holds its count and its connection's place.
 async fn run_here(
     mut talk: PlayerSocket,
     _open: OpenSocketGauge,
@@ -230,7 +231,7 @@ async fn run_here(
     talk.run(stop).await;
 }
 
-/// The socket itself, and what was read from it already.
+/// Returns the socket itself, and the bytes that were already read from it.
 fn into_stream(upgraded: Upgraded) -> Option<(MaybeTlsStream, Vec<u8>)> {
     let parts = upgraded.downcast::<TokioIo<TimeoutStream<MaybeTlsStream>>>().ok()?;
     let (stream, ahead) = parts.io.into_inner().into_parts();
@@ -240,7 +241,7 @@ fn into_stream(upgraded: Upgraded) -> Option<(MaybeTlsStream, Vec<u8>)> {
 /// An open WebSocket, which is counted.
 pub struct OpenSocketGauge {
     metrics: Arc<Metrics>,
-    /// For the client's address, if it comes through a proxy.
+    /// Count for the client's address, if the client comes through a proxy.
     _counted: Option<AddressConnection>,
 }
 

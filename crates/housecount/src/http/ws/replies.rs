@@ -1,6 +1,6 @@
-//! What a player is still to be answered: one answer a stage, however many heartbeats it is for.
+//! Pending answers to a player: one per stage and kind, for any number of messages.
 //!
-//! An answer is made when it can be sent, so that it is the latest, and a slow reader skips what is
+//! An answer is made when it can be sent. So it has the latest count, and a slow reader skips those
 //! in between.
 
 use std::collections::VecDeque;
@@ -10,16 +10,16 @@ use housecount_core::limits::{WS_PENDING_EVENTS_MAX, WS_PENDING_REPLIES_MAX};
 
 use crate::ingest::{IngestError, PendingAck};
 
-/// An answer that is due once its receipt is honoured.
+/// An answer that is due once its event is acknowledged.
 #[derive(Debug)]
 pub struct PendingReply {
-    /// About which stage.
+    /// Stage of the event.
     pub stage: Box<str>,
-    /// To what.
+    /// Kind of the event.
     pub kind: EventKind,
-    /// That it was taken.
+    /// Receipt of the event.
     pub ack: PendingAck,
-    /// Of what was said since, about the same.
+    /// Receipt of the latest event since then, of the same stage and kind.
     later: Option<PendingAck>,
     outcome: Option<Result<(), IngestError>>,
 }
@@ -28,13 +28,14 @@ pub struct PendingReply {
 #[derive(Debug, Default)]
 pub struct ReplyQueue {
     answers: VecDeque<PendingReply>,
-    /// What was said last, and how much with it since the log was last known to have all.
+    /// Receipt of the last event. `pending_events` counts the events up to it since the log was
+    /// last known to have all.
     last: PendingAck,
     pending_events: usize,
 }
 
 impl ReplyQueue {
-    /// Whether more may come. If not, nothing is read until something is answered.
+    /// Whether more messages may be read. If not, the socket is not read until an answer is sent.
     pub fn has_room(&self) -> bool {
         self.answers.len() < WS_PENDING_REPLIES_MAX && !self.waits_for_the_log()
     }
@@ -43,7 +44,7 @@ impl ReplyQueue {
         self.pending_events >= WS_PENDING_EVENTS_MAX && !self.last.is_resolved()
     }
 
-    /// Waits until the log has what was said, if there is so much of it that nothing more may come.
+    /// Waits until the log has the events, if there are too many for more to be read.
     pub async fn wait_for_log(&self) {
         if self.waits_for_the_log() {
             let _ = self.last.wait().await;
@@ -52,9 +53,9 @@ impl ReplyQueue {
         }
     }
 
-    /// Something was said, and taken or coalesced.
+    /// Adds the answer to an event that was enqueued or coalesced.
     pub fn add(&mut self, stage: &str, kind: EventKind, ack: PendingAck) {
-        // A coalesced beat that waits for nothing tells nothing of those that do.
+        // A coalesced beat that waits for nothing shows nothing about those that do.
         if !ack.is_coalesced() || !ack.is_resolved() {
             self.pending_events = if self.last.is_resolved() { 1 } else { self.pending_events + 1 };
             self.last = ack.clone();
@@ -64,7 +65,7 @@ impl ReplyQueue {
 
     fn due(&mut self, stage: &str, kind: EventKind, ack: PendingAck) {
         match self.answers.iter_mut().find(|due| *due.stage == *stage && due.kind == kind) {
-            // One answer for both. It is coalesced only if both are.
+            // One answer serves both. It is coalesced only if both are.
             Some(due)
                 if ack.is_coalesced() && due.later.as_ref().is_some_and(|r| !r.is_coalesced()) => {}
             Some(due) => due.later = Some(ack),
@@ -76,7 +77,7 @@ impl ReplyQueue {
         }
     }
 
-    /// Waits until the next answer may be given. For ever if none is to come.
+    /// Waits until the next answer may be sent, or for ever if none is due.
     pub async fn next_ready(&self) -> Result<(), IngestError> {
         match self.answers.front() {
             Some(due) if due.outcome.is_none() => due.ack.wait().await,
@@ -84,14 +85,14 @@ impl ReplyQueue {
         }
     }
 
-    /// The next answer may be given.
+    /// Records the outcome of the next answer's event, so that the answer may be sent.
     pub fn mark_ready(&mut self, outcome: Result<(), IngestError>) {
         if let Some(due) = self.answers.front_mut() {
             due.outcome = Some(outcome);
         }
     }
 
-    /// The next answer, if it may be given, and what became of what it is to.
+    /// Takes the next answer with the outcome of its event, if it may be sent.
     pub fn take(&mut self) -> Option<(PendingReply, Result<(), IngestError>)> {
         let outcome = self.answers.front()?.outcome?;
         let mut due = self.answers.pop_front()?;

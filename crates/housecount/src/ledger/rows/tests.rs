@@ -1,4 +1,4 @@
-//! Pages from kept rows against the list that they are of.
+//! Tests of pages from kept rows against the list that they come from.
 
 use proptest::prelude::*;
 
@@ -27,7 +27,7 @@ fn set(
     RowSet { range, after, rows, more, committed_to: UnixMs::ZERO, is_sealed }
 }
 
-/// The rows of `list` after `after`, as a scan makes them.
+/// Builds the rows of `list` after `after`, as a scan does.
 fn scanned(
     list: &BTreeSet<u32>,
     after: Option<u32>,
@@ -39,14 +39,14 @@ fn scanned(
     set(after, keys, left.next().is_some(), is_sealed)
 }
 
-/// A client that reads page after page. Clients of one node and of others use the same cursors.
+/// A client that reads page after page. Clients of this node and of others use the same cursors.
 #[derive(Debug, Default)]
 struct Client {
     cursor: Option<u32>,
     seen: Vec<u32>,
-    /// Rows that there were when it began.
+    /// Rows that existed when it began.
     expected: BTreeSet<u32>,
-    /// A scan under way, and what it has found.
+    /// A scan in progress, and what it has found.
     scan: Option<(Began, RowSet<(u32, u32)>)>,
     is_done: bool,
 }
@@ -66,11 +66,11 @@ impl Client {
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// A row comes into the list.
+    /// A row is added to the list.
     Add(u32),
-    /// A client asks for its next page, or takes the one that was being made for it.
+    /// A client asks for its next page, or takes the page that was being made for it.
     Ask(usize),
-    /// Time goes on.
+    /// Time passes.
     Wait(u64),
 }
 
@@ -83,8 +83,8 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    /// Rows come while clients read, scans take their time and overlap: nobody misses a row that
-    /// was there all along, and nobody gets one twice.
+    /// Rows are added while clients read, and scans take time and overlap. No client misses a row
+    /// that always existed, and no client gets a row twice.
     #[test]
     fn no_row_is_missed_or_returned_twice(
         steps in proptest::collection::vec(step(), 0..120), limit in 1..4usize, ahead in 1..6usize,
@@ -119,8 +119,7 @@ proptest! {
         prop_assert!(cache.bytes() <= SCAN_KEPT_BYTES_MAX);
     }
 
-    /// Of a sealed range each page is the one that a scan makes, whichever client asks for it and
-    /// in whatever order.
+    /// Each page of a sealed range is the one that a scan makes, for any client and in any order.
     #[test]
     fn sealed_pages_are_those_of_a_scan(
         list in proptest::collection::btree_set(0..64u32, 0..30),
@@ -184,7 +183,7 @@ fn scan_kept_sets_max() {
         cache.begin(n, true, 0);
     }
     assert_eq!(cache.len(), SCAN_KEPT_SETS_MAX);
-    // Its mark is gone, and so might be that of a request after it.
+    // Its mark is gone, and the mark of a later request might be gone as well.
     cache.keep(0, late - 1, set(None, 0..3, false, false), 1, 0);
     assert!(cache.page(&0, Some(&0), 1, 0).is_none());
     assert_eq!(cache.len(), SCAN_KEPT_SETS_MAX);

@@ -1,5 +1,5 @@
-//! A partition's past, in an item of its own: written when the partition comes to be, and a few
-//! times an hour.
+//! Metadata of a partition, stored in an item of its own. A node writes it when it creates the
+//! partition, and a few times an hour.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -19,15 +19,15 @@ use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::log::PartitionMeta;
 use crate::meter::Purpose;
 
-/// How often the past is read again: another node may have noted something, or the table may be
-/// another one.
+/// Interval at which the metadata is read again. Another node may have changed it, or the table may
+/// have been replaced.
 const META_EVERY: Duration = Duration::from_secs(30);
 
-/// What the item says.
+/// Contents of the item.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Meta {
     pub(super) origin: PartitionMeta,
-    /// Records before this are no longer needed.
+    /// Records before this time are no longer needed.
     pub(super) trimmed: UnixMs,
 }
 
@@ -46,7 +46,7 @@ impl Meta {
 }
 
 impl DynamoLog {
-    /// The past as it was read a short while ago, or is read now.
+    /// Returns the metadata, cached for [`META_EVERY`] unless `is_forced`.
     pub(super) async fn origin(&self, partition: u16, is_forced: bool) -> StoreResult<Meta> {
         let known = self.past(partition).meta;
         if let Some((at, meta)) = known
@@ -61,7 +61,7 @@ impl DynamoLog {
         if let Some((_, known)) = past.meta
             && known.origin.created_at == meta.origin.created_at
         {
-            // An answer may be older than what this handle has noted itself.
+            // An answer may be older than what this handle has written itself.
             let (before, now) = (known.origin, &mut meta.origin);
             now.is_complete |= before.is_complete;
             now.last_tended_at = now.last_tended_at.max(before.last_tended_at);
@@ -77,7 +77,7 @@ impl DynamoLog {
         Ok(meta)
     }
 
-    /// Reads a partition's past, and makes the partition if it isn't there.
+    /// Reads a partition's metadata, and creates the partition if it doesn't exist.
     pub(super) async fn meta(&self, partition: u16, is_consistent: bool) -> StoreResult<Meta> {
         let get = self
             .client
@@ -97,7 +97,7 @@ impl DynamoLog {
         for (name, here) in
             [("partitions", u64::from(self.partitions)), ("flush", self.pace.flush_ms)]
         {
-            // What is no number was written by another program, and says nothing.
+            // A value that isn't a number was written by another program, and is ignored.
             let Ok(there) = number(&item, name) else { continue };
             if there != here {
                 let unit = if name == "flush" { "ms" } else { "" };
@@ -139,8 +139,10 @@ impl DynamoLog {
         Box::pin(self.meta(partition, true)).await
     }
 
-    /// Changes a partition's past, if it was born at `created_at` and `condition` holds as well; nothing
-    /// otherwise. `numbers` are set; names in conditions are `#name`, values `:name`.
+    /// Changes a partition's metadata if it was created at `born` and `condition` holds as well.
+    ///
+    /// Otherwise nothing changes. `numbers` are set. Names in conditions are `#name`, values
+    /// `:name`.
     pub(super) async fn update_meta(
         &self,
         partition: u16,

@@ -1,21 +1,22 @@
-//! A log in a DynamoDB table, for audiences where seconds of delay will do and nothing else is to
-//! be run: no Redis.
+//! A log in a DynamoDB table, where seconds of delay are acceptable and the operator runs no Redis.
 //!
-//! A node puts one packed item a flush ([`flush`](housecount_core::flush)), and reads everybody's
-//! by Query. When an item is appended, and up to when all have been read, is said in `pace`. A put
-//! that isn't answered in time may lie in the table all the same: its events are put again further
-//! on, which changes nothing (the fold's law), and its writer begins an epoch anew, so that nothing
-//! depends on it. Items expire by TTL; nothing is deleted here.
+//! A node puts one packed item per flush ([`flush`](housecount_core::flush)), and reads the items
+//! of all nodes by Query. `timing` defines when an item counts as appended, and up to when all
+//! items have been read. A put that isn't answered in time may still arrive in the table. Its
+//! events are put again at a later position, which changes nothing (the fold is idempotent). Its
+//! writer also starts a new epoch, so that no later item depends on the late one. Items expire by
+//! TTL; housecount deletes none here.
 //!
-//! # Stretched
-//! Where its cost is to be held down ([`Log::set_append_spacing`]) a writer leaves flushes out: what is said
-//! waits longer for its append, and everything else is as ever. Positions, the log's clock and how
-//! readers go by it hang on the flush that all agree on, so that stays.
+//! # Stretched flushes
+//! Where its cost must be held down ([`Log::set_append_spacing`]) a writer skips flushes. Events
+//! wait longer for their append, and everything else stays as it is. Positions, the log's clock and
+//! the readers depend on the flush that all nodes agree on, so that interval stays.
 //!
-//! # What it costs
-//! A write unit a node and flush, as long as an item fits a kilobyte; a read unit each one and a
-//! half flushes. docs/PROOFS.md has the figure. So the past (`meta`) is written rarely: that a node
-//! was there (`last_tended_at`) goes along with what it appends.
+//! # Costs
+//! A node costs one write unit per flush as long as an item fits one kilobyte. It also costs one
+//! read unit per one and a half flushes. docs/PROOFS.md has the figure. So the metadata (`meta`) is
+//! written rarely. The time at which a node last tended the log (`last_tended_at`) is stored in the
+//! items that it appends.
 
 mod meta;
 mod read;
@@ -58,75 +59,75 @@ use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::meter::{Meter, Purpose};
 use crate::rng;
 
-/// How long a call may take, with its second try. One that takes longer is a failure, which the
-/// callers know what to do about.
+/// Timeouts of one attempt and of a call with its second attempt. Callers handle a call that takes
+/// longer as a failure.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(1_000);
 const OPERATION_TIMEOUT: Duration = Duration::from_millis(2_500);
-/// Tries to put an item so that it lies there in time.
+/// Attempts to put an item before its deadline.
 const PUTS_MAX: u32 = 8;
-/// For how long DynamoDB's clock is looked at until it is known well enough: a second's edge passes
-/// in one.
+/// Time for which DynamoDB's clock is sampled until it is known precisely. It contains at least one
+/// change of the second.
 const LOOK_FOR: Duration = Duration::from_millis(1_500);
-/// How much more must be unneeded before that is noted.
+/// Smallest growth of the unneeded span that is worth a write of the metadata.
 const TRIM_MS: u64 = 5 * 60 * 1000;
-/// After how many flushes without an item it is noted by itself that a node was there.
+/// Number of flushes without an item after which `last_tended_at` gets a write of its own.
 const ATTENDED_FLUSHES: u64 = 10;
-/// Bytes of a part of an item that is larger than DynamoDB takes.
+/// Bytes of a part of an item that is larger than DynamoDB accepts.
 const PART_BYTES: usize = ITEM_BYTES_MAX - 1024;
-/// How long an item is kept: as long as the log is kept at most, and an epoch that what is kept may
-/// need.
+/// Retention of an item: the longest retention of the log, plus one epoch that the kept items may
+/// depend on.
 const KEPT_MS: u64 = UNCOMMITTED_RETENTION_MS_MAX + EPOCH_MS_MAX + 60 * 60 * 1000;
 
-/// Log in a DynamoDB table, one packed item per flush and node.
+/// Log in a DynamoDB table, with one packed item per flush and node.
 pub struct DynamoLog {
     client: Client,
     table: String,
     shown: String,
     partitions: u16,
-    /// This handle's name, in the sort keys of what it puts.
+    /// Name of this handle, in the sort keys of the items that it puts.
     writer: u32,
     pace: FlushTiming,
-    /// How many flushes an item may wait for, at most.
+    /// Greatest number of flushes that an item may wait for.
     stretch: AtomicU64,
     meter: Meter,
-    /// By partition.
+    /// State of appends, by partition.
     writing: Vec<Mutex<WriteState>>,
     reading: Vec<Mutex<ReadState>>,
     past: Vec<parking_lot::Mutex<MetaCache>>,
 }
 
-/// What appends go by.
+/// State of the appends to a partition.
 #[derive(Debug, Default)]
 struct WriteState {
     flushes: FlushEncoder,
     last: UnixMs,
-    /// For how many flushes what is put next has gathered; zero before the first.
+    /// Number of flushes for which the next item has gathered events; zero before the first.
     gathered: u64,
 }
 
-/// What reads go by.
+/// State of the reads of a partition.
 #[derive(Debug, Default)]
 struct ReadState {
     books: NumberTables,
-    /// When the last call was, if it read to the end.
+    /// Start of the last call, if it read to the end.
     read_at: Option<Instant>,
     clock: UnixMs,
 }
 
-/// What is known of a partition's past.
+/// Cached metadata of a partition.
 #[derive(Debug, Default)]
 struct MetaCache {
     meta: Option<(Instant, Meta)>,
-    /// When a node was there, as the next item is to say; zero if it need not.
+    /// Time of the last tending that the next item must carry; zero if it need not.
     attended_unsent: UnixMs,
-    /// When it was last said in the table, as far as is known.
+    /// Time of the last tending that is in the table, as far as is known.
     attended_sent: UnixMs,
-    /// Up to where this node needs nothing.
+    /// Time before which this node needs no records.
     trimmed: UnixMs,
 }
 
 impl MetaCache {
-    /// An item that says when a node was there lies in the table.
+    /// Records that an item in the table carries this time of tending.
     fn is_attended_sent(&mut self, attended: UnixMs) {
         self.attended_sent = self.attended_sent.max(attended);
         if self.attended_unsent == attended {
@@ -141,21 +142,22 @@ impl fmt::Debug for DynamoLog {
     }
 }
 
-/// Opens a log in DynamoDB as any log.
+/// Opens a log in DynamoDB as a [`Log`].
 ///
 /// # Errors
-/// Never.
+/// Returns no error.
 pub(super) async fn open(target: &DynamoTarget) -> StoreResult<Arc<dyn Log>> {
     Ok(Arc::new(DynamoLog::open(target).await))
 }
 
 impl DynamoLog {
-    /// Prepares the log. Nothing is called yet, so a table that is away is no error here.
+    /// Prepares the log without a call, so an unreachable table is not an error here.
     pub async fn open(target: &DynamoTarget) -> DynamoLog {
         DynamoLog::open_as(target, None).await
     }
 
-    /// As `open`, with these keys (id and secret) instead of the SDK's credential chain.
+    /// Prepares the log as `open` does, with these keys (id and secret) instead of the SDK's
+    /// credential chain.
     pub async fn open_as(target: &DynamoTarget, keys: Option<(&str, &str)>) -> DynamoLog {
         let address = &target.address;
         let sdk =
@@ -164,7 +166,8 @@ impl DynamoLog {
         DynamoLog::with(Builder::from(&sdk), address.table.clone(), target)
     }
 
-    /// As `open`, by this HTTP client. For tests in simulated time, in which a call must take none.
+    /// Prepares the log as `open` does, with this HTTP client. Tests in simulated time use it,
+    /// where a call must take no time.
     #[must_use]
     pub fn with_engine(http: SharedHttpClient, target: &DynamoTarget) -> DynamoLog {
         DynamoLog::with(connect::configuration_over(http), target.address.table.clone(), target)
@@ -196,7 +199,7 @@ impl DynamoLog {
         }
     }
 
-    /// What it has consumed so far.
+    /// Capacity that this handle has consumed so far.
     #[must_use]
     pub fn meter(&self) -> Meter {
         self.meter.clone()
@@ -213,8 +216,8 @@ impl DynamoLog {
         self.past[usize::from(partition)].lock()
     }
 
-    /// Looks at DynamoDB's clock, all over a second, until it is known well enough. Half a read
-    /// unit a look.
+    /// Samples DynamoDB's clock over a second, until it is known precisely. Each sample costs half
+    /// a read unit.
     async fn calibrate_clock(&self, partition: u16) -> StoreResult<()> {
         let begun = Instant::now();
         while begun.elapsed() < LOOK_FOR {
@@ -231,8 +234,8 @@ impl DynamoLog {
             }
             sleep(Duration::from_millis(self.pace.flush_ms / 16 + 1)).await;
         }
-        // Answers are slow. What is known holds all the same: everything only takes as much longer
-        // as it is known less well.
+        // Answers are slow. The clock's bounds are still valid: calls only wait longer the wider
+        // they are.
         Ok(())
     }
 
@@ -248,7 +251,7 @@ impl DynamoLog {
         Ok(())
     }
 
-    /// Puts a record so that it lies there in time, and waits until everybody can read it.
+    /// Puts a record before its deadline, and waits until every node can read it.
     async fn put(&self, partition: u16, record: &Bytes) -> StoreResult<Position> {
         let key = self.origin(partition, false).await?.origin.key;
         let begun = Instant::now();
@@ -285,7 +288,8 @@ impl DynamoLog {
         Err(StoreError::new(ErrorKind::Unavailable, text))
     }
 
-    /// The next one may be put meanwhile.
+    /// Waits until every node can read the item at `at`. Releases the lock first, so that the next
+    /// item may be put meanwhile.
     async fn wait_until_readable(&self, writing: MutexGuard<'_, WriteState>, at: UnixMs) {
         drop(writing);
         loop {
@@ -296,7 +300,7 @@ impl DynamoLog {
         }
     }
 
-    /// Further parts first: when the head is there, all of it is.
+    /// Puts the parts of an item, the head last. So an item whose head exists is complete.
     async fn put_parts(&self, partition: u16, at: UnixMs, bytes: &[u8]) -> StoreResult<()> {
         let parts: Vec<&[u8]> = bytes.chunks(PART_BYTES).collect();
         for (n, part) in parts.iter().enumerate().rev() {
@@ -323,14 +327,14 @@ impl DynamoLog {
         Ok(())
     }
 
-    /// What a tail says of the past: as the table has it, and as this handle knows it to be.
+    /// Returns the metadata of a read: the table's, with the tending that this handle knows of.
     fn shown_origin(&self, partition: u16, meta: Meta) -> PartitionMeta {
         let past = self.past(partition);
         let attended = meta.origin.last_tended_at.max(past.attended_sent).max(past.attended_unsent);
         PartitionMeta { last_tended_at: attended, ..meta.origin }
     }
 
-    /// Notes something in the past, here and in the table.
+    /// Changes the metadata, in the cache and in the table.
     async fn change(
         &self,
         partition: u16,
@@ -421,7 +425,7 @@ impl Log for DynamoLog {
         Err(StoreError::new(ErrorKind::Unsupported, "publish_counts needs a Redis log"))
     }
 
-    /// The flushes that an item waits for, one to put it and one until every reader has it.
+    /// The flushes that an item waits for, plus one to put it and one until every reader has it.
     fn append_ms(&self) -> u64 {
         (FLUSH_STRETCH_MAX + 2) * self.pace.flush_ms
     }

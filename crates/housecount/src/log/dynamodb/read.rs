@@ -1,4 +1,4 @@
-//! Reading: a partition's items after a position, put together and unpacked.
+//! Reading: the items of a partition after a position, assembled from their parts and unpacked.
 
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
 use bytes::Bytes;
@@ -15,7 +15,7 @@ use crate::error::StoreResult;
 use crate::log::{Position, ReadResult};
 use crate::meter::Purpose;
 
-/// Rows of one call: a full answer, the record that was read before, and parts of large ones.
+/// Rows of one call: a full answer, the record that was read before, and parts of large items.
 const ROWS_MAX: usize = READ_RECORDS_MAX + 16;
 
 /// An item with all its parts.
@@ -26,18 +26,18 @@ struct StoredFlush {
     parts_left: u64,
 }
 
-/// What lies between two positions.
+/// Records between two positions.
 #[derive(Debug, Default)]
 pub(super) struct ReadBatch {
     pub(super) records: Vec<(Position, Bytes)>,
     pub(super) start_exists: bool,
     pub(super) more: bool,
-    /// The latest of what the items say.
+    /// The latest time of tending in these items.
     pub(super) attended: UnixMs,
 }
 
 impl DynamoLog {
-    /// Reads without waiting until a read is due.
+    /// Reads immediately, without waiting until the next read is due.
     pub(super) async fn read_now(
         &self,
         partition: u16,
@@ -57,7 +57,7 @@ impl DynamoLog {
         let found = self.find(partition, from, clock, &mut reading.books).await?;
         let start_exists = found.start_exists && from == after;
         if after != Position::START && !start_exists {
-            // Trimmed; or the table was made anew.
+            // The record was trimmed, or the table was created again.
             meta = self.origin(partition, true).await?;
         }
         reading.clock = clock;
@@ -99,8 +99,8 @@ impl DynamoLog {
         Ok(found)
     }
 
-    /// What an item says. One that can't be read is handed up as it is: the follower says so, and
-    /// that counts may be low.
+    /// Decodes an item. An unreadable item is returned as it is: the follower reports it, and that
+    /// counts may be low.
     async fn unpack(
         &self,
         partition: u16,
@@ -123,7 +123,7 @@ impl DynamoLog {
         })
     }
 
-    /// Reads what an epoch that began at `begun` has told before `until`.
+    /// Reads the items of an epoch from `begun` until `until`, for the numbers that they define.
     async fn read_epoch(
         &self,
         partition: u16,
@@ -135,8 +135,8 @@ impl DynamoLog {
         loop {
             let (stored, is_cut) = self.rows(partition, from, until).await?;
             for stored in stored.iter().filter(|stored| stored.position < until) {
-                // Of other epochs, which may have begun earlier, whatever of theirs is needed is
-                // read when it is.
+                // Items of other epochs are read as well. Such an epoch may have begun earlier, and
+                // its earlier items are read when they are needed.
                 let _ = books.read(stored.position.seq as u32, stored.position.at, &stored.bytes);
             }
             match stored.last().filter(|_| is_cut) {
@@ -146,8 +146,9 @@ impl DynamoLog {
         }
     }
 
-    /// The items from one position to another, both included, and whether there are more: one
-    /// call's.
+    /// Reads the items between two positions, both included, and whether there are more.
+    ///
+    /// This is one call, unless the last item is incomplete.
     async fn rows(
         &self,
         partition: u16,
@@ -163,7 +164,7 @@ impl DynamoLog {
             let is_whole = stored.last().is_none_or(|last| last.parts_left == 0);
             match end {
                 None => {
-                    // Its writer failed before it was whole; or it is being deleted.
+                    // The writer failed before the item was complete, or the item is being deleted.
                     stored.retain(|stored| stored.parts_left == 0);
                     return Ok((stored, false));
                 }
@@ -204,7 +205,7 @@ impl DynamoLog {
     }
 }
 
-/// Adds a row to the items: a further part to the last one.
+/// Adds a row to the items. A further part is appended to the last item.
 fn take_row(stored: &mut Vec<StoredFlush>, row: Attributes) {
     let sk = sort_key(&row);
     let row = from_sdk(row);

@@ -6,25 +6,25 @@ use housecount_core::limits::{FLUSH_MS_MAX, PARTITIONS_MAX};
 
 use crate::dynamo::Address;
 
-/// Shorter, and an append could hardly come to lie in time.
+/// The shortest interval of flushes. With a shorter one, an append would hardly arrive in time.
 const FLUSH_MS_MIN: u64 = 10;
 
-/// A log's address, parsed and complete.
+/// Address of a DynamoDB log, parsed and complete.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DynamoTarget {
-    /// The table.
+    /// Address of the table.
     pub address: Address,
-    /// How far a writer's items are apart, at the least.
+    /// Least interval between two items of a writer, in ms.
     pub flush_ms: u64,
-    /// How many partitions.
+    /// Number of partitions.
     pub partitions: u16,
 }
 
 impl DynamoTarget {
-    /// Parses what comes after `dynamodb:`.
+    /// Parses the part of a log URL after `dynamodb:`.
     ///
     /// # Errors
-    /// A text that names what is wrong with it.
+    /// Returns a text that says what is wrong with it.
     pub fn parse(rest: &str) -> Result<DynamoTarget, String> {
         let rest =
             rest.strip_prefix("//").filter(|rest| !rest.is_empty() && !rest.starts_with('?'));
@@ -48,7 +48,7 @@ impl DynamoTarget {
         Ok(target)
     }
 
-    /// How far a writer's items are apart, at the least.
+    /// Least interval between two items of a writer, in ms.
     #[must_use]
     pub fn flush_ms(&self) -> u64 {
         self.flush_ms

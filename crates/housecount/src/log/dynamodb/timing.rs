@@ -1,10 +1,14 @@
-//! The times of a DynamoDB log: its clock, and how far apart its steps are.
+//! Timing of a DynamoDB log: its clock, and the interval of its steps.
 //!
-//! Where its items lie is decided by their writers, before they are there. So that nobody reads
-//! past an item that is still on its way, a writer says until when it will be there (its
-//! *deadline*), by the latest that DynamoDB's clock may be now; takes it as appended only if the
-//! answer comes before that, by the same reckoning; and readers read up to a moment that is over by
-//! the earliest that DynamoDB's clock may be. Nodes' own clocks are not read at all.
+//! A writer chooses the position of an item before the item is stored. No reader may read past an
+//! item that is still on its way. Therefore:
+//! - A writer gives each item a *deadline*, computed from the latest time that DynamoDB's clock may
+//!   show now.
+//! - It counts the item as appended only if the answer comes before the deadline, by the same
+//!   clock.
+//! - Readers read up to a time that has passed by the earliest time that DynamoDB's clock may show.
+//!
+//! Clocks of nodes are not read at all.
 
 use housecount_core::cost::units::WRITE_BYTES;
 use housecount_core::limits::RECORD_EVENTS_MAX;
@@ -12,18 +16,20 @@ use housecount_core::time::UnixMs;
 
 use crate::dynamo::clock::DateClock;
 
-/// Bytes of a large item that certainly come to lie within a millisecond.
+/// Bytes of a large item that DynamoDB certainly stores within one millisecond.
 const LAND_BYTES_PER_MS: u64 = 512;
 
-/// What an item's keys and names take beside its bytes.
+/// Bytes of an item's keys and names.
 const ITEM_BYTES: u64 = 70;
-/// Nothing more is gathered for an item than what certainly fits one record: an event takes more
-/// than a byte.
+/// Greatest number of bytes that an item gathers over several flushes. It fits one record for
+/// certain, because an event takes more than one byte.
 const GATHERED_BYTES_MAX: u64 = RECORD_EVENTS_MAX as u64;
 
-/// How many flushes to wait for the next item, `most` at most, after one of so many `bytes` that
-/// gathered in `gathered` flushes: as few as make it cheapest, if what is said goes on like that.
-/// Items are billed by the kilobyte.
+/// Number of flushes to wait for the next item, at most `most`.
+///
+/// The last item has `bytes` that gathered in `gathered` flushes. The number is the smallest one
+/// that makes the next item cheapest, if events continue at that rate. Items are billed by the
+/// kilobyte.
 pub(super) fn flushes_until_next(bytes: usize, gathered: u64, most: u64) -> u64 {
     let per_flush = (bytes as u64).div_ceil(gathered.max(1));
     let units = |flushes: u64| (ITEM_BYTES + flushes * per_flush).div_ceil(WRITE_BYTES);
@@ -44,58 +50,60 @@ pub(super) struct FlushTiming {
 }
 
 impl FlushTiming {
-    /// By how much the log's clock is behind DynamoDB's: what is said may wait a flush for the
-    /// append before its own, and has come to lie everywhere within another one. So `asOf` is the
-    /// time up to which all that was said is counted.
+    /// Delay of the log's clock behind DynamoDB's, in ms.
+    ///
+    /// An event may wait one flush for the append before its own, and every node can read it within
+    /// another one. So `asOf` is the time up to which all events are counted.
     fn behind_ms(&self) -> u64 {
         2 * self.flush_ms
     }
 
-    /// What the clocks of two of DynamoDB's servers may differ by.
+    /// Assumed difference between the clocks of two of DynamoDB's servers.
     fn skew_ms(&self) -> u64 {
         self.flush_ms / 10
     }
 
-    /// How well the clock must be known.
+    /// Greatest uncertainty at which the clock counts as precise.
     fn uncertainty_ms_max(&self) -> u64 {
         (self.flush_ms / 4).max(8)
     }
 
-    /// How long an item may take to come to lie: a large one, a checkpoint's, has many parts.
+    /// Longest time that a put of an item may take. A large item, such as a checkpoint's, has many
+    /// parts.
     fn write_ms_max(&self, bytes: usize) -> u64 {
         self.flush_ms / 2 + bytes as u64 / LAND_BYTES_PER_MS
     }
 
-    /// Between two reads: by then two writers' items of a kilobyte each are three, so that the
-    /// read, consistent, costs one unit.
+    /// Interval between two reads. By then two writers have put three items of one kilobyte each,
+    /// so that a consistent read costs one unit.
     pub(super) fn read_every_ms(&self) -> u64 {
         self.flush_ms * 3 / 2
     }
 
-    /// Whether DynamoDB's clock is known well enough.
+    /// Whether DynamoDB's clock is known precisely enough.
     pub(super) fn is_precise(&self) -> bool {
         self.clock.bounds().is_some_and(|(low, high)| high.since(low) <= self.uncertainty_ms_max())
     }
 
-    /// The log's clock: all with positions up to it is there.
+    /// The log's clock. All items with positions up to it are stored.
     pub(super) fn now(&self) -> UnixMs {
         let low = self.clock.bounds().map_or(UnixMs::ZERO, |(low, _)| low);
         low.minus(self.skew_ms() + self.behind_ms())
     }
 
-    /// The position of so many bytes that are put now.
+    /// Position of an item of `bytes` that is put now.
     pub(super) fn position(&self, bytes: usize) -> UnixMs {
         let high = self.clock.bounds().map_or(UnixMs::ZERO, |(_, high)| high);
         high.plus(self.write_ms_max(bytes)).minus(self.behind_ms())
     }
 
-    /// For how long an item at `position` may still come to lie, in ms; zero if the time is over.
+    /// Time in which the item at `position` may still be stored, in ms; zero after its deadline.
     pub(super) fn left_ms(&self, position: UnixMs) -> u64 {
         let high = self.clock.bounds().map_or(UnixMs::MAX, |(_, high)| high);
         position.plus(self.behind_ms()).since(high)
     }
 
-    /// How long until every reader whose clock is sharp reads an item at `position`, in ms.
+    /// Time until every reader with a precise clock reads an item at `position`, in ms.
     pub(super) fn settles_in_ms(&self, position: UnixMs) -> u64 {
         position.plus(self.uncertainty_ms_max()).since(self.now())
     }
@@ -113,13 +121,13 @@ mod tests {
             (20, 0, 1, 1),
             (20, 0, FLUSH_STRETCH_MAX, 2),
             (400, 1, FLUSH_STRETCH_MAX, 2),
-            // Two flushes' are more than a kilobyte: nothing is saved.
+            // The items of two flushes have more than a kilobyte, so nothing is saved.
             (500, 1, FLUSH_STRETCH_MAX, 1),
             (950, 2, FLUSH_STRETCH_MAX, 2),
             (960, 2, FLUSH_STRETCH_MAX, 1),
-            // Two units, and three for two flushes.
+            // Two units for one flush, and three for two flushes.
             (1_000, 1, FLUSH_STRETCH_MAX, 2),
-            // RECORD_EVENTS_MAX: it might be more than a record holds.
+            // The item might have more events than a record holds (RECORD_EVENTS_MAX).
             (1_025, 1, FLUSH_STRETCH_MAX, 1),
             (300_000, 1, FLUSH_STRETCH_MAX, 1),
         ] {

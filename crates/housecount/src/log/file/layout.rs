@@ -1,8 +1,8 @@
-//! The database of a file log: its tables, and what is read of them.
+//! Database of a file log: its tables, and how rows are read.
 //!
-//! SQLite keeps whatever another program writes, of any type. A record that is no blob is handed up
-//! as an empty one, which no reader can decode, a time that is no integer counts as none, and a row
-//! without a position is left out.
+//! SQLite keeps values of any type that another program writes. A record that isn't a blob is read
+//! as an empty one, which no reader can decode. A time that isn't an integer is read as zero. A row
+//! without a position is skipped.
 
 use std::path::Path;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::log::{PartitionMeta, Position, ReadResult};
 
-/// Layout version, in SQLite's `user_version`.
+/// Version of the layout, in SQLite's `user_version`.
 const SCHEMA_VERSION: i64 = 3;
 
 const SCHEMA: &str = "
@@ -27,7 +27,7 @@ const SCHEMA: &str = "
         key INTEGER NOT NULL DEFAULT 0);
 ";
 
-/// From layout 1, which knew no ledger.
+/// Migration from layout 1, which had no commit time of the ledger.
 const FROM_1_TO_2: &str = "
     BEGIN;
     ALTER TABLE origin ADD COLUMN committed INTEGER NOT NULL DEFAULT 0;
@@ -35,7 +35,7 @@ const FROM_1_TO_2: &str = "
     COMMIT;
 ";
 
-/// From layout 2, which knew no handles.
+/// Migration from layout 2, which had no key of handles.
 const FROM_2_TO_3: &str = "
     BEGIN;
     ALTER TABLE origin ADD COLUMN key INTEGER NOT NULL DEFAULT 0;
@@ -47,8 +47,8 @@ pub(super) fn connect(path: &Path) -> StoreResult<Connection> {
     let open = || -> rusqlite::Result<Connection> {
         let connection = Connection::open(path)?;
         connection.pragma_update(None, "journal_mode", "wal")?;
-        // NORMAL: no fsync at a commit (the sync thread's work), one before and after each
-        // checkpoint.
+        // NORMAL: SQLite doesn't fsync at a commit (the sync thread does it), but before and after
+        // each checkpoint.
         connection.pragma_update(None, "synchronous", "normal")?;
         connection.busy_timeout(Duration::from_secs(5))?;
         Ok(connection)
@@ -90,7 +90,7 @@ pub(super) fn failed(path: &Path, error: rusqlite::Error) -> StoreError {
     StoreError::caused(kind, format!("the file log {}", path.display()), error)
 }
 
-/// SQLite's integers are signed; no time that this program has ever seen comes near 2^63.
+/// Converts a time for SQLite, whose integers are signed. Real times are far below 2^63.
 pub(super) fn to_sql(at: UnixMs) -> i64 {
     i64::try_from(at.0).unwrap_or(i64::MAX)
 }
@@ -99,7 +99,7 @@ fn from_sql(at: i64) -> UnixMs {
     UnixMs(u64::try_from(at).unwrap_or(0))
 }
 
-/// An integer of a row; zero where there is something else.
+/// Reads an integer of a row, or zero if the value has another type.
 fn integer(row: &Row<'_>, column: usize) -> rusqlite::Result<i64> {
     Ok(row.get_ref(column)?.as_i64().unwrap_or(0))
 }
@@ -109,7 +109,7 @@ fn position(row: &Row<'_>) -> rusqlite::Result<Position> {
     Ok(Position { at: from_sql(integer(row, 0)?), seq })
 }
 
-/// Makes the log's past unless it has one: it is born at `now`.
+/// Creates the log's metadata unless it exists, with `now` as the time of creation.
 pub(super) fn begin(connection: &Connection, now: UnixMs) -> rusqlite::Result<()> {
     connection.execute("DELETE FROM origin WHERE typeof(born) <> 'integer' OR born <= 0", [])?;
     connection.execute("INSERT OR IGNORE INTO origin VALUES (1, ?1, 0, 0, 0, 0)", [to_sql(now)])?;
@@ -134,13 +134,14 @@ fn origin(row: &Row<'_>) -> rusqlite::Result<PartitionMeta> {
     })
 }
 
-/// Reads on after a position, at a clock that was read before. None if the log has no past.
+/// Reads the records after a position, with a clock that was read before. `None` if the log has no
+/// metadata.
 pub(super) fn read_tail(
     connection: &Connection,
     after: Position,
     clock: UnixMs,
 ) -> rusqlite::Result<Option<ReadResult>> {
-    // One transaction, so that records and origin are of one moment.
+    // One transaction, so that records and metadata are of the same moment.
     let transaction = connection.unchecked_transaction()?;
     let seq = i64::try_from(after.seq).unwrap_or(i64::MAX);
     let mut records = transaction

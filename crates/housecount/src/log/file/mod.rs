@@ -1,14 +1,13 @@
 //! A log in a folder of this machine, for one process: SQLite in WAL mode, through `rusqlite`.
 //!
-//! An append is acknowledged when its commit has been written to the write-ahead log, that is,
-//! handed to the operating system: kill -9 loses nothing. A second thread asks the operating system
-//! every half second to put it on the disk, so a power cut loses at most the last second (SQLite's
-//! checksums end the log at the first torn frame). Appends that come while one is being committed
-//! join the next commit. Nothing is acknowledged by a file that was deleted, moved or replaced
-//! meanwhile (`folder.rs`).
+//! An append is acknowledged when the operating system has its commit in the write-ahead log, so
+//! kill -9 loses nothing. Every half second a second thread forces that log to the disk, so a power
+//! cut loses at most the last second. (SQLite's checksums end the log at the first torn frame.)
+//! Appends that arrive during a commit join the next one. No append is acknowledged if the file was
+//! deleted, moved or replaced meanwhile (`folder.rs`).
 //!
-//! SQLite because the embedded cold tier is in it as well: one engine, one set of habits, nothing
-//! more to build.
+//! The engine is SQLite because the embedded cold tier uses it as well. One engine has one set of
+//! habits, and nothing more to build.
 
 mod layout;
 mod writer;
@@ -34,35 +33,36 @@ use crate::clock::MonotonicClock;
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::folder::DataFolder;
 
-/// The database's file.
+/// Name of the database's file.
 const DATABASE: &str = "log.sqlite";
 
-/// Log in SQLite files of this machine, for one process. It has one partition: one file is written
-/// in one order anyway.
+/// Log in SQLite files of this machine, for one process. It has one partition, because one file is
+/// written in one order anyway.
 #[derive(Debug)]
 pub struct FileLog {
-    /// Taken away to end the writer.
+    /// Dropped to stop the writer.
     commands: Option<SyncSender<WriteCommand>>,
     writer: Option<JoinHandle<()>>,
     reader: Arc<Mutex<Connection>>,
     clock: Arc<MonotonicClock>,
-    /// Held until the writer is done as well.
+    /// Released only after the writer has stopped.
     folder: Arc<DataFolder>,
 }
 
-/// Opens the log in `folder` as any log.
+/// Opens the log in `folder` as a [`Log`].
 ///
 /// # Errors
-/// As [`FileLog::open`].
+/// Returns the errors of [`FileLog::open`].
 pub(super) fn open(folder: &Path) -> StoreResult<Arc<dyn Log>> {
     Ok(Arc::new(FileLog::open(folder)?))
 }
 
 impl FileLog {
-    /// Opens the log in `folder`, making it if it isn't there.
+    /// Opens the log in `folder`, and creates it if it doesn't exist.
     ///
     /// # Errors
-    /// The folder is held by another process, can't be written, or holds something else.
+    /// Returns a `StoreError` if another process holds the folder, if the folder can't be written,
+    /// or if it holds something else.
     pub fn open(folder: &Path) -> StoreResult<FileLog> {
         let mut folder = DataFolder::open(folder, DATABASE)?;
         let path = folder.path(DATABASE);
@@ -72,7 +72,7 @@ impl FileLog {
         let clock = Arc::new(MonotonicClock::starting_at_least(last.at));
         layout::begin(&writer, clock.now()).map_err(|e| layout::failed(&path, e))?;
         let reader = Arc::new(Mutex::new(layout::connect(&path)?));
-        // What was acknowledged is in the second until SQLite takes it over into the first.
+        // SQLite keeps acknowledged appends in the second file until it moves them to the first.
         let wal = format!("{DATABASE}-wal");
         for name in [DATABASE, &wal] {
             folder.watch(name)?;
@@ -93,7 +93,7 @@ impl FileLog {
         Ok(FileLog { commands: Some(orders), writer: Some(writer), reader, clock, folder })
     }
 
-    /// Reads on; none if the log has no past.
+    /// Reads the records after a position; `None` if the log has no metadata.
     async fn find(&self, after: Position) -> StoreResult<Option<ReadResult>> {
         let (reader, clock, folder) =
             (self.reader.clone(), self.clock.clone(), self.folder.clone());
@@ -107,7 +107,7 @@ impl FileLog {
         };
         let read = run_blocking(move || {
             let connection = reader.lock();
-            // The clock first: whatever is appended after it lies at or after it.
+            // The clock is read first, so that every later append has a position at or after it.
             let now = clock.now();
             let tail = layout::read_tail(&connection, after, now).map_err(|e| e.to_string())?;
             folder.check().map(|()| tail).map_err(|e| e.to_string())
@@ -134,7 +134,8 @@ impl FileLog {
 }
 
 impl Drop for FileLog {
-    /// The folder is given back only when everything ordered is written and the file is closed.
+    /// Waits for the writer. The folder is released only when all commands are done and the file is
+    /// closed.
     fn drop(&mut self) {
         drop(self.commands.take());
         if let Some(writer) = self.writer.take() {

@@ -1,4 +1,4 @@
-//! The one thread that writes a file log, and the one that forces it to the disk.
+//! Threads of a file log: one writes it, and one forces it to the disk.
 
 use std::fs::File;
 use std::path::Path;
@@ -19,10 +19,10 @@ use crate::folder::DataFolder;
 use crate::log::Position;
 use crate::log::memory::next_position;
 
-/// How often what has been handed to the operating system is forced to the disk.
+/// Interval at which data that the operating system has is forced to the disk.
 const SYNC_EVERY: Duration = Duration::from_millis(500);
 
-/// What the writing thread is asked to do. It answers every order.
+/// Command to the writer thread. The writer answers every command.
 pub(super) enum WriteCommand {
     Append(Bytes, oneshot::Sender<StoreResult<Position>>),
     Tend {
@@ -33,11 +33,11 @@ pub(super) enum WriteCommand {
     MarkWhole(UnixMs, oneshot::Sender<StoreResult<()>>),
     NoteCommitted(UnixMs, oneshot::Sender<StoreResult<()>>),
     SetHandleKey(HandleKey, oneshot::Sender<StoreResult<()>>),
-    /// Makes the log's past where it has none.
+    /// Creates the log's metadata if the log has none.
     Begin(oneshot::Sender<StoreResult<()>>),
 }
 
-/// The one thread that writes.
+/// State of the only thread that writes.
 pub(super) struct WriterThread {
     pub(super) connection: Connection,
     pub(super) folder: Arc<DataFolder>,
@@ -46,7 +46,7 @@ pub(super) struct WriterThread {
     pub(super) dirty: SyncSender<()>,
 }
 
-/// How many orders one commit takes at most, so that none waits long.
+/// Greatest number of commands in one commit, so that no command waits long.
 const ORDERS_PER_COMMIT: usize = 256;
 
 impl WriterThread {
@@ -55,21 +55,21 @@ impl WriterThread {
             let orders: Vec<WriteCommand> =
                 std::iter::once(first).chain(inbox.try_iter().take(ORDERS_PER_COMMIT)).collect();
             self.commit(orders);
-            // Full: the sync thread has been told already.
+            // A full channel means that the sync thread has already been notified.
             let _ = self.dirty.try_send(());
         }
     }
 
-    /// Carries out the orders in one transaction, and answers them when it is committed to the file
-    /// that is there.
+    /// Executes the commands in one transaction. Answers them once it is committed and the file is
+    /// still in its place.
     fn commit(&mut self, orders: Vec<WriteCommand>) {
         let before = self.last;
         let done = self.execute(&orders).map_err(|error| {
             self.last = before;
             error.to_string()
         });
-        // What lies in a deleted file is no longer there after a restart. The record stays where it
-        // is, should the file come back.
+        // Records in a deleted file are lost at a restart. The record stays in the file, in case
+        // the file comes back.
         let done = done.and_then(|positions| {
             self.folder.check().map(|()| positions).map_err(|error| error.to_string())
         });
@@ -114,8 +114,8 @@ impl WriterThread {
                     positions.push(self.last);
                 }
                 WriteCommand::Tend { before, attended, .. } => {
-                    // The last record stays: it is where the clock and the positions go on after a
-                    // restart.
+                    // The last record stays, because the clock and the positions continue from it
+                    // after a restart.
                     let keep = (*before).min(self.last.at);
                     transaction.execute("DELETE FROM record WHERE at < ?1", [to_sql(keep)])?;
                     transaction.execute(
@@ -143,7 +143,7 @@ impl WriterThread {
     }
 }
 
-/// Forces the write-ahead log to the disk [`SYNC_EVERY`] after something new has come into it.
+/// Forces the write-ahead log to the disk, [`SYNC_EVERY`] after new data has been written to it.
 pub(super) fn sync_behind(wal: &Path, dirty: &Receiver<()>) {
     let (mut file, mut is_failing) = (None, false);
     while dirty.recv().is_ok() {

@@ -1,4 +1,4 @@
-//! Calls of Redis: the same on one server and on a cluster.
+//! Calls of Redis, which are the same on one server and on a cluster.
 
 use redis::aio::ConnectionLike;
 use redis::{
@@ -6,7 +6,7 @@ use redis::{
     ScriptInvocation, ServerErrorKind, Value,
 };
 
-/// A script, and the commands it runs.
+/// A script, with the names of the commands that it runs.
 pub(super) struct Lua {
     script: Script,
     commands: Vec<&'static str>,
@@ -28,19 +28,19 @@ impl Lua {
         self.script.prepare_invoke()
     }
 
-    /// Its commands, after those that run it.
+    /// Names of its commands, after those of the commands that run it.
     fn named(&self) -> String {
         format!("EVALSHA, SCRIPT LOAD, {}", self.commands.join(", "))
     }
 }
 
-/// What is sent.
+/// Call to send to Redis.
 pub(super) enum RedisCommand<'a> {
     Command(&'a Cmd),
     Script(&'a Lua, &'a ScriptInvocation<'a>),
     Pipeline(&'a Pipeline),
-    /// A transaction, from MULTI to EXEC, and a script that answers the same where Redis takes no
-    /// transaction.
+    /// A transaction, from MULTI to EXEC, and a script with the same answer for servers that refuse
+    /// the transaction.
     AtomicRead(&'a Pipeline, &'a Lua, &'a ScriptInvocation<'a>),
 }
 
@@ -54,7 +54,7 @@ impl RedisCommand<'_> {
         }
     }
 
-    /// The commands that a user must be allowed, for messages.
+    /// Names of the commands that the Redis user must be allowed, for messages.
     pub(super) fn commands_named(&self) -> String {
         match self {
             RedisCommand::Command(command) => name(command.args_iter()),
@@ -71,8 +71,10 @@ impl RedisCommand<'_> {
         }
     }
 
-    /// The outcome; and the error if a transaction was denied to this user, whose script was run
-    /// instead.
+    /// Runs the call on a connection.
+    ///
+    /// Returns its outcome. If Redis denied the transaction to this user and the script ran
+    /// instead, returns that error as well.
     pub(super) async fn on<T: FromRedisValue>(
         &self,
         connection: &mut impl ConnectionLike,
@@ -102,20 +104,22 @@ fn name<'a>(mut args: impl Iterator<Item = Arg<&'a [u8]>>) -> String {
     }
 }
 
-/// A transaction that Redis refuses: over its `maxmemory`, without the permission, or because the
-/// partition has moved to another master. The driver follows a partition for a single command only.
-/// Holds the first error.
+/// Refusal of a transaction: over `maxmemory`, without the permission, or because the partition has
+/// moved to another master. Holds the first error.
+///
+/// The driver follows a moved partition only for single commands.
 struct TransactionRefused(RedisError);
 
-/// The answer to EXEC. The driver's own transactions panic in debug builds if MULTI is denied
-/// (redis 2.0.0-rc.2).
+/// Runs a transaction and returns the answer to EXEC.
+///
+/// The driver's own transactions panic in debug builds if MULTI is denied (redis 2.0.0-rc.2).
 async fn transaction(
     moment: &Pipeline,
     connection: &mut impl ConnectionLike,
 ) -> Result<Result<Value, RedisError>, TransactionRefused> {
     let mut answers: Vec<Value> = match moment.query_async(connection).await {
         Ok(answers) => answers,
-        // A cluster's driver, once it has followed the partition in vain.
+        // A cluster's driver returns this after it has followed the partition in vain.
         Err(error) if is_refused(&error) => return Err(TransactionRefused(error)),
         Err(error) => return Ok(Err(error)),
     };
@@ -134,8 +138,7 @@ fn is_refused(error: &RedisError) -> bool {
     is_aborted || error.is_cluster_error() || error.code() == Some("OOM")
 }
 
-/// Whether Redis says that its user may not do this. Inside a script Redis 7.0 says it without a
-/// code of its own.
+/// Whether Redis denies a command to its user. Inside a script, Redis 7.0 has no error code for it.
 pub(super) fn is_denied(error: &RedisError) -> bool {
     let of_script = ["can't run this command", "ACL failure in script"];
     let text = error.to_string();

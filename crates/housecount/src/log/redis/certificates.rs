@@ -1,5 +1,6 @@
-//! The TLS files of a Redis log: the authority to trust, and the client's certificate with its key.
-//! Read once, when the log is opened. No message ever has their contents.
+//! TLS files of a Redis log: the authority to trust, and the client's certificate with its key.
+//!
+//! They are read once, when the log is opened. No message ever has their contents.
 
 use std::path::{Path, PathBuf};
 
@@ -22,7 +23,7 @@ impl RedisTlsFiles {
     /// Takes `ca`, `cert` and `key` from the parameters of an address.
     ///
     /// # Errors
-    /// A text that names the parameter that is wrong or missing.
+    /// Returns a text that names the parameter that is wrong or missing.
     pub(super) fn take(query: &mut Query) -> Result<RedisTlsFiles, String> {
         let mut path = |name| Ok::<_, String>(query.take(name)?.map(PathBuf::from));
         let ca = path("ca")?;
@@ -34,15 +35,16 @@ impl RedisTlsFiles {
         }
     }
 
-    /// The name of a parameter that is given.
+    /// Name of the first parameter that is given.
     pub(super) fn first(&self) -> Option<&'static str> {
         self.ca.as_ref().map(|_| "ca").or(self.client.as_ref().map(|_| "cert"))
     }
 
-    /// Reads and checks the files. `None` where none is given.
+    /// Reads and checks the files. `None` if no file is given.
     ///
     /// # Errors
-    /// `Unsupported`: a file can't be read, or doesn't hold what it should. The text names it.
+    /// Returns `Unsupported` if a file can't be read, or doesn't hold what it should. The text
+    /// names the file.
     pub(super) fn load(&self) -> StoreResult<Option<TlsCertificates>> {
         tls::install_provider();
         if *self == RedisTlsFiles::default() {

@@ -1,29 +1,29 @@
-//! Whether the record from which a partition is read on is still there, without fetching it at each
-//! poll.
+//! Cheap checks that the record after which a partition is read still exists, without fetching it
+//! at each poll.
 //!
-//! A record is up to 1 MB, and an idle node polls 20 times a second. So a poll asks for the number
-//! of records instead: as long as it is what it was, and those that are new, the records before are
-//! those that were. Where it differs, because records were trimmed or lost, the record itself is
-//! asked for. It is also asked for after a change of the server, and now and then: a failover to a
-//! server whose clock is behind could replace as many records as it lost.
+//! A record has up to 1 MB, and an idle node polls 20 times per second. So a poll asks for the
+//! number of records instead. As long as it equals the old number plus the new records, the earlier
+//! records are unchanged. Where it differs, because records were trimmed or lost, the record itself
+//! is fetched. It is also fetched after a change of the server, and from time to time. The reason
+//! is a failover to a server whose clock is behind: it could replace as many records as it lost.
 
 use housecount_core::limits::POLLS_UNCHECKED_MAX;
 use parking_lot::Mutex;
 
 use crate::log::Position;
 
-/// How many records a partition had when its last one was known to be there.
+/// Number of records of a partition when its last record was known to exist.
 #[derive(Clone, Copy, Debug, Default)]
 struct KnownLength {
     after: Position,
-    /// Records up to there, itself among them.
+    /// Records up to `after`, including that one.
     length: u64,
-    /// How often the log had gone over to another server.
+    /// Number of times that the log had moved to another server.
     moves: u64,
     polls_unchecked: u32,
 }
 
-/// Those of all partitions.
+/// Known lengths of all partitions.
 #[derive(Debug)]
 pub(super) struct KnownLengths(Vec<Mutex<Option<KnownLength>>>);
 
@@ -32,8 +32,8 @@ impl KnownLengths {
         KnownLengths((0..partitions).map(|_| Mutex::default()).collect())
     }
 
-    /// How many records there must be besides new ones for the record at `after` to be there for
-    /// sure; `None` where it is to be asked for.
+    /// Returns the number of records besides new ones that proves that the record at `after`
+    /// exists. `None` if the record must be fetched.
     pub(super) fn get(&self, partition: u16, after: Position, moves: u64) -> Option<u64> {
         let mut known = self.0.get(usize::from(partition))?.lock();
         let place = known.as_mut().filter(|place| place.after == after && place.moves == moves)?;
@@ -41,8 +41,8 @@ impl KnownLengths {
         (place.polls_unchecked <= POLLS_UNCHECKED_MAX).then_some(place.length)
     }
 
-    /// A partition was read to its end: its last record is at `after`, and is there. `is_checked`
-    /// says whether any was asked for.
+    /// Records that a partition was read to its end, and that its last record at `after` exists.
+    /// `is_checked` tells whether the read fetched a record to check.
     pub(super) fn reached(
         &self,
         partition: u16,
@@ -60,7 +60,7 @@ impl KnownLengths {
         *known = Some(KnownLength { after, length, moves, polls_unchecked });
     }
 
-    /// Nothing is known of a partition any more.
+    /// Removes the known length of a partition.
     pub(super) fn forget(&self, partition: u16) {
         if let Some(known) = self.0.get(usize::from(partition)) {
             *known.lock() = None;

@@ -1,5 +1,6 @@
-//! Connections to Redis: one server's, a cluster's or a master's, made when they are needed and
-//! made again when they lead nowhere.
+//! Connections to Redis: to one server, a cluster or a master.
+//!
+//! They are made when they are needed, and made again when they stop working.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -22,24 +23,26 @@ use super::target::{Login, Servers};
 use crate::clock::mono_ms;
 use crate::workers::current_worker;
 
-/// How long Redis may take to answer. A healthy one answers in a millisecond; its worst stall seen
-/// with this load was 1.5 ms, and an append to a slow disk some tens.
+/// Timeout of an answer. A healthy Redis answers in a millisecond. Its worst stall seen with this
+/// load was 1.5 ms, and an append to a slow disk took some tens of ms.
 const RESPONSE_TIMEOUT: Duration = Duration::from_millis(500);
-/// How long a connection may take to be made.
+/// Timeout of making a connection.
 const CONNECTION_TIMEOUT: Duration = Duration::from_millis(500);
-/// How long a connection may fail without a break before it is made anew.
+/// Time of failures without a success after which a connection is replaced.
 const REBUILD_AFTER_MS: u64 = 3_000;
 
-/// A client, and its connections: one a worker, driven by that worker's own runtime, so that an
-/// append is not handed from thread to thread; and one for all else.
+/// A client with one connection per worker.
+///
+/// Each worker's own runtime drives its connection, so that an append is not handed from thread to
+/// thread. All other tasks share one more connection.
 pub(super) struct ConnectionPool {
     client: AnyClient,
-    /// By [`current_worker`].
+    /// Connections, by [`current_worker`].
     currents: Mutex<Vec<PooledConnection>>,
-    /// How often another server has taken the place of the one before. Connections made before that
-    /// are thrown away.
+    /// Number of times that another server has replaced the one before. Connections from before
+    /// that are dropped.
     moves: Arc<AtomicU64>,
-    /// Whether it was said that the user may not do what a read is usually made of.
+    /// Whether a warning was written that Redis denies the usual transaction of a read.
     is_denial_logged: AtomicBool,
 }
 
@@ -55,26 +58,27 @@ enum RedisConnection {
     Cluster(ClusterConnection),
 }
 
-/// A connection, and since when it has done nothing but fail.
+/// A connection, and since when all its calls have failed.
 #[derive(Default)]
 struct PooledConnection {
     connection: Option<RedisConnection>,
     failing_since_ms: Option<u64>,
-    /// Of how many moves it knows.
+    /// The value of `moves` when the connection was made.
     moves: u64,
 }
 
-/// A client of one server. `login` replaces the address's own.
+/// Creates a client of one server. `login` replaces the address's own.
 ///
 /// # Errors
-/// The driver refuses the address.
+/// Returns the driver's error if it refuses the address.
 pub(super) fn client_at(
     server: impl IntoConnectionInfo,
     login: Option<&Login>,
     certificates: Option<TlsCertificates>,
 ) -> Result<Client, RedisError> {
     let server = server.into_connection_info()?;
-    // The driver would name itself to the server, by a command that needs a permission of its own.
+    // The driver would send its name to the server, with a command that needs a permission of its
+    // own.
     let mut settings = server.redis_settings().clone().set_skip_set_lib_name();
     if let Some(Login { user, password, db }) = login {
         settings = settings.set_db(*db);
@@ -89,7 +93,7 @@ pub(super) fn client_at(
     }
 }
 
-/// A server by its host and port.
+/// Builds the address of a server from its host and port.
 pub(super) fn server_at(host: &str, port: u16, is_tls: bool) -> ConnectionAddr {
     let host = host.to_string();
     match is_tls {
@@ -99,10 +103,10 @@ pub(super) fn server_at(host: &str, port: u16, is_tls: bool) -> ConnectionAddr {
 }
 
 impl ConnectionPool {
-    /// A link that has yet to connect.
+    /// Creates a pool that is not connected yet.
     ///
     /// # Errors
-    /// The driver refuses the address.
+    /// Returns the driver's error if it refuses the address.
     pub(super) fn new(
         target: &RedisTarget,
         certificates: Option<TlsCertificates>,
@@ -131,12 +135,12 @@ impl ConnectionPool {
         })
     }
 
-    /// Whether it leads to a cluster.
+    /// Whether the pool leads to a cluster.
     pub(super) fn is_cluster(&self) -> bool {
         matches!(self.client, AnyClient::Cluster(_))
     }
 
-    /// The server it leads to now, where the address doesn't say.
+    /// The server that the pool leads to now, where the address doesn't name it.
     pub(super) fn shown_master(&self) -> Option<String> {
         match &self.client {
             AnyClient::Master(sentinels) => sentinels.shown_master(),
@@ -144,7 +148,7 @@ impl ConnectionPool {
         }
     }
 
-    /// How often another server has taken the place of the one before, as far as this node knows.
+    /// Number of times that another server has replaced the one before, as far as this node knows.
     pub(super) fn moves(&self) -> u64 {
         self.moves.load(Ordering::Relaxed)
     }
@@ -175,12 +179,12 @@ impl ConnectionPool {
         done
     }
 
-    /// This worker's connection, made if there is none.
+    /// Returns this worker's connection, and makes it if needed.
     async fn connection(&self) -> Result<RedisConnection, RedisError> {
         if let AnyClient::Master(sentinels) = &self.client
             && sentinels.is_doubted()
         {
-            // Where none answers, the master that was is tried on.
+            // Where no sentinel answers, the node keeps trying the last known master.
             let _ = sentinels.master().await;
         }
         let moves = self.moves();
@@ -196,8 +200,9 @@ impl ConnectionPool {
         Ok(made)
     }
 
-    /// Throws the connection away once it has failed for too long, or at once if it leads to a
-    /// replica: the driver notices connections that break, but not those that lead nowhere.
+    /// Drops the connection once it has failed for too long, or at once if it leads to a replica.
+    ///
+    /// The driver notices broken connections, but not those that lead nowhere.
     fn note(&self, error: Option<&RedisError>) {
         let Some(error) = error else {
             self.with_current(|current| current.failing_since_ms = None);
@@ -206,8 +211,8 @@ impl ConnectionPool {
         if error.kind() == RedisKind::Server(ServerErrorKind::ReadOnly) {
             self.leave();
         } else if let AnyClient::Master(sentinels) = &self.client {
-            // Whatever it is: a master without its replicas, or one that loads its data, may have
-            // been replaced.
+            // Any error may mean that the master was replaced: a master without its replicas, or
+            // one that loads its data.
             sentinels.doubt();
         }
         self.with_current(|current| {
@@ -219,8 +224,8 @@ impl ConnectionPool {
         });
     }
 
-    /// Leaves a server that is a replica now, on all workers: another one has taken its place, or
-    /// is about to.
+    /// Leaves a server that is now a replica, on all workers. Another server has replaced it, or is
+    /// about to.
     pub(super) fn leave(&self) {
         self.moves.fetch_add(1, Ordering::Relaxed);
         if let AnyClient::Master(sentinels) = &self.client {
@@ -228,10 +233,10 @@ impl ConnectionPool {
         }
     }
 
-    /// Asks the sentinels, where there are some, whether the master is still the same.
+    /// Asks the sentinels, if the log has some, whether the master is still the same.
     ///
     /// # Errors
-    /// No sentinel names a master.
+    /// Returns an error if no sentinel names a master.
     pub(super) async fn confirm(&self) -> Result<(), RedisError> {
         match &self.client {
             AnyClient::Master(sentinels) => sentinels.confirm().await,
@@ -239,7 +244,7 @@ impl ConnectionPool {
         }
     }
 
-    /// Runs `with` over this worker's connection.
+    /// Runs `with` on this worker's connection.
     fn with_current<T>(&self, with: impl FnOnce(&mut PooledConnection) -> T) -> T {
         let mut currents = self.currents.lock();
         if currents.len() <= current_worker() {
@@ -261,7 +266,7 @@ fn cluster(
         .response_timeout(RESPONSE_TIMEOUT)
         .connection_timeout(CONNECTION_TIMEOUT)
         .connection_concurrency_limit(REDIS_COMMANDS_MAX)
-        // Retrying is the callers' business: they know what is worth it.
+        // Callers retry, since they know which calls are worth it.
         .retries(2);
     if let Some(certificates) = certificates {
         builder = builder.certs(certificates);

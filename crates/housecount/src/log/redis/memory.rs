@@ -1,5 +1,5 @@
-//! How much Redis has in memory, how much it may have, and what it does then: asked rarely, and on
-//! a cluster of all masters at once.
+//! Memory of Redis: its use, its limit, and the policy at the limit. Asked rarely, and on a cluster
+//! of all masters at once.
 
 use redis::{Cmd, Value};
 
@@ -8,22 +8,21 @@ use redis::{Cmd, Value};
 pub(super) struct Memory {
     /// Bytes in memory.
     pub(super) used: u64,
-    /// Of the fullest server: bytes in memory as thousandths of its `maxmemory`. 0 where there is
-    /// no such bound.
+    /// Memory of the fullest server, as thousandths of its `maxmemory`. 0 without such a limit.
     pub(super) fullest_permille: u64,
-    /// The `maxmemory-policy` of a server that may evict the stream; none if no server may.
+    /// The `maxmemory-policy` of a server that may evict the stream; `None` if no server may.
     pub(super) evicting: Option<String>,
 }
 
 impl Memory {
-    /// What asks; a cluster's client asks all masters.
+    /// The command that asks. A cluster's client sends it to all masters.
     pub(super) fn info_command() -> Cmd {
         let mut info = redis::cmd("INFO");
         info.arg("memory");
         info
     }
 
-    /// The answer of one server, or of several.
+    /// Parses the answer of one server, or of several.
     pub(super) fn parse(answer: &Value) -> Memory {
         match answer {
             Value::BulkString(text) => Memory::of_one(&String::from_utf8_lossy(text)),
@@ -50,7 +49,7 @@ impl Memory {
         };
         let used: u64 = field("used_memory").parse().unwrap_or(0);
         let max: u64 = field("maxmemory").parse().unwrap_or(0);
-        // The stream has no TTL: the volatile policies pass it over.
+        // The stream has no TTL, so the volatile policies never choose it.
         let evicting =
             Some(field("maxmemory_policy")).filter(|policy| policy.starts_with("allkeys-"));
         Memory {

@@ -1,18 +1,18 @@
-//! A log in Redis or Valkey, alone, as a cluster or behind sentinels: one Stream a partition,
-//! through the crate `redis`.
+//! A log in Redis or Valkey, alone, as a cluster or behind sentinels. It has one Stream per
+//! partition, through the crate `redis`.
 //!
-//! A record is acknowledged when Redis has executed its XADD: safe against any fault of a node,
-//! and, because every node holds all that matters in memory, against the loss of Redis itself.
-//! Reads are polled rather than blocked on: the same calls work on a cluster, no connection is ever
-//! stuck behind a blocking one, and an idle node costs Redis little (docs/PROOFS.md).
+//! A record is acknowledged when Redis has executed its XADD. That is safe against any fault of a
+//! node. Every node holds all that matters in memory, so it is also safe against the loss of Redis
+//! itself. Reads poll rather than block. The same calls work on a cluster, and no connection is
+//! stuck behind a blocking call. An idle node costs Redis little (docs/PROOFS.md).
 //!
-//! An entry of a stream that isn't exactly housecount's is handed up as an empty record, which no
-//! reader can decode: so it is counted, named and passed over like a damaged one.
+//! A foreign entry of a stream is read as an empty record, which no reader can decode. So the node
+//! counts it, names it and skips it like a damaged one.
 //!
-//! Every call gives up after half a second (`link.rs`); the driver reconnects by itself when a
-//! connection breaks. One that has done nothing but fail for three seconds is thrown away and made
-//! anew: a cluster's client that lost all its nodes may never find them again, and a connection to
-//! a host that vanished only times out.
+//! Every call gives up after half a second (`link.rs`). The driver reconnects by itself when a
+//! connection breaks. A connection that has only failed for three seconds is replaced. A cluster's
+//! client that lost all its nodes may never find them again. A connection to a host that vanished
+//! only times out.
 
 mod call;
 mod certificates;
@@ -50,19 +50,19 @@ use crate::clock::mono_ms;
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::streak::{Change, FailureStreak};
 
-/// How long a published count stays when nobody publishes it any more: no ghosts after the last
-/// node.
+/// Lifetime of a published count that no node publishes any more, so that no count outlives the
+/// last node.
 const PUBLISHED_S: u64 = 60;
-/// Between two questions how much it has in memory.
+/// Interval between two queries of Redis's memory.
 const MEMORY_EVERY_MS: u64 = 60_000;
-/// Between two questions whether the sentinels name another master.
+/// Interval between two queries whether the sentinels name another master.
 const CONFIRM_EVERY_MS: u64 = 1_000;
-/// Where the permissions of a node are written down.
+/// Document that lists the permissions of a node.
 const GRANT: &str = "docs/DEPLOY.md, \"The Redis user\", has the ACL line that a node needs";
-/// Keys set by one pipeline of `publish_counts`.
+/// Number of keys that one pipeline of `publish_counts` sets.
 const PUBLISH_BATCH: usize = 500;
 
-/// Log in Redis or Valkey, one stream per partition.
+/// Log in Redis or Valkey, with one stream per partition.
 pub struct RedisLog {
     shown: String,
     prefix: String,
@@ -70,17 +70,17 @@ pub struct RedisLog {
     link: ConnectionPool,
     lengths: KnownLengths,
     counter: RedisCounter,
-    /// When it is to be asked again how much it has in memory, on this node's own clock.
+    /// When the next query of Redis's memory is due, on this node's own clock.
     ask_memory_ms: AtomicU64,
-    /// Whether it may evict the stream, as it last said.
+    /// Whether Redis may evict the stream, as last reported.
     is_evicting: AtomicBool,
-    /// Whether it was said that the question is denied.
+    /// Whether a warning was written that Redis denies the query.
     is_memory_denied: AtomicBool,
-    /// When the sentinels are to be asked again, on this node's own clock.
+    /// When the next query of the sentinels is due, on this node's own clock.
     confirm_ms: AtomicU64,
-    /// Sentinels that name no master.
+    /// Failures of the sentinels to name a master.
     unnamed: Mutex<FailureStreak>,
-    /// By how much its clock was ahead of this node's own at the last read; zero before.
+    /// Lead of Redis's clock over this node's own at the last read; zero before.
     clock_ahead_ms: AtomicU64,
     begin: Lua,
     read: Lua,
@@ -96,19 +96,20 @@ impl fmt::Debug for RedisLog {
     }
 }
 
-/// Opens a Redis log as any log.
+/// Opens a Redis log as a [`Log`].
 ///
 /// # Errors
-/// As [`RedisLog::open`].
+/// Returns the errors of [`RedisLog::open`].
 pub(super) fn open(target: &RedisTarget, prefix: &str) -> StoreResult<Arc<dyn Log>> {
     Ok(Arc::new(RedisLog::open(target, prefix)?))
 }
 
 impl RedisLog {
-    /// Prepares the log. Nothing is connected yet, so a Redis that is away is no error here.
+    /// Prepares the log without a connection, so an unavailable Redis is not an error here.
     ///
     /// # Errors
-    /// `Unsupported`: a certificate's file can't be used, or the driver refuses the address.
+    /// Returns `Unsupported` if a certificate's file can't be used, or if the driver refuses the
+    /// address.
     pub fn open(target: &RedisTarget, prefix: &str) -> StoreResult<RedisLog> {
         let shown = target.to_string();
         let refused = |e: RedisError| {
@@ -137,7 +138,8 @@ impl RedisLog {
         })
     }
 
-    /// A cluster takes a pipeline only if all its keys lie on one master, so there each goes alone.
+    /// Number of keys in one pipeline. A cluster takes a pipeline only if one master has all its
+    /// keys, so there each key is sent alone.
     fn publish_batch(&self) -> usize {
         if self.link.is_cluster() { 1 } else { PUBLISH_BATCH }
     }
@@ -149,7 +151,7 @@ impl RedisLog {
             _ if is_denied => ErrorKind::Denied,
             _ => ErrorKind::Unavailable,
         };
-        // Of one command, or of several at once.
+        // The error of one command, or of several at once.
         let hint = if error.to_string().contains("WRONGTYPE") {
             let prefix = &self.prefix;
             format!(
@@ -174,7 +176,8 @@ impl RedisLog {
         self.link.run(call).await.map_err(|error| self.failed(doing, call, error))
     }
 
-    /// Begins a partition, without the fields of its past that hold something else than numbers.
+    /// Creates a partition's metadata. Fields that hold something else than a number (`odd`) are
+    /// replaced.
     async fn begin(
         &self,
         partition: u16,
@@ -196,8 +199,9 @@ impl RedisLog {
         self.run("beginning", &RedisCommand::Script(&self.begin, &script)).await
     }
 
-    /// Deletes a partition's entries from `from` on. `is_forced`: also where there are none, but
-    /// the stream has had some.
+    /// Deletes a partition's entries from `from` on.
+    ///
+    /// `is_forced`: also if the partition has no such entries, but the stream has had some.
     async fn cut(&self, partition: u16, from: Position, is_forced: bool) -> StoreResult<()> {
         tracing::error!(
             partition,
@@ -214,7 +218,7 @@ impl RedisLog {
         self.run("cutting", &RedisCommand::Script(&self.cut, &script)).await
     }
 
-    /// The log's time, as it has gone on since the last read; zero before.
+    /// The log's time, extrapolated from the last read; zero before.
     fn known_clock(&self) -> UnixMs {
         match self.clock_ahead_ms.load(Ordering::Relaxed) {
             0 => UnixMs::ZERO,
@@ -222,15 +226,15 @@ impl RedisLog {
         }
     }
 
-    /// Whether a position is so far ahead of Redis's clock that only an entry before it can have
-    /// brought that about.
+    /// Whether a position is so far ahead of Redis's clock that an earlier entry must be the cause.
     fn is_ahead(&self, position: Position) -> bool {
         let known = self.known_clock();
         known != UnixMs::ZERO && position.at > known.plus(CLOCK_AHEAD_MS_MAX)
     }
 
-    /// Has a stream begun again whose last id is taken: by an entry that isn't housecount's, and
-    /// that was deleted since.
+    /// Restarts the ids of a stream whose last id is taken.
+    ///
+    /// A foreign entry took it and was deleted since.
     async fn free_ids(&self, partition: u16) {
         let known = self.known_clock();
         if known != UnixMs::ZERO {
@@ -241,8 +245,8 @@ impl RedisLog {
         }
     }
 
-    /// Asks the sentinels, where there are some, whether the master is still the same. While none
-    /// answers, the master that was is used on.
+    /// Asks the sentinels, if the log has some, whether the master is still the same. While none
+    /// answers, the node keeps using the last known master.
     async fn confirm_master(&self) {
         let (now_ms, due_ms) = (mono_ms(), self.confirm_ms.load(Ordering::Relaxed));
         if now_ms < due_ms {
@@ -265,8 +269,8 @@ impl RedisLog {
         }
     }
 
-    /// Asks how much Redis has in memory, at most once a minute. Nobody waits for the answer to do
-    /// anything, so a failure is no matter.
+    /// Asks for Redis's memory, at most once a minute. Nothing depends on the answer, so a failure
+    /// is harmless.
     async fn look_at_memory(&self) {
         let (now_ms, due_ms) = (mono_ms(), self.ask_memory_ms.load(Ordering::Relaxed));
         if now_ms < due_ms {
@@ -329,7 +333,7 @@ impl Log for RedisLog {
             )
         })?;
         if self.is_ahead(position) {
-            // It says nothing about the time; the next read deletes what is to blame.
+            // The id doesn't show the log's time. The next read deletes the entry that caused it.
             let text = format!(
                 "the log {} gave an append the id {position}, far ahead of its clock",
                 self.shown
@@ -346,7 +350,8 @@ impl Log for RedisLog {
         key: HandleKey,
     ) -> StoreResult<ReadResult> {
         let mut found = self.find(partition, after, key.0 != 0).await?;
-        // Once each: what is lost or comes again meanwhile is the next read's.
+        // Each repair runs once. The next read handles data that is lost, or comes again,
+        // meanwhile.
         if let Found::Unbegun(odd) = found {
             self.begin(partition, key, odd).await?;
             found = self.find(partition, after, key.0 != 0).await?;
@@ -370,8 +375,8 @@ impl Log for RedisLog {
         trim.arg(redis_stream(&self.prefix, partition)).arg("MINID").arg("~").arg(before.0);
         let mut note = self.tend.prepare();
         note.key(redis_meta(&self.prefix, partition)).arg(attended.0);
-        // Trimmed first, and whatever becomes of the note: where memory is short, that is what
-        // frees some.
+        // The trim runs first, and doesn't depend on the update: it frees memory when memory is
+        // short.
         let trimmed = self.run::<()>("trimming", &RedisCommand::Command(&trim)).await;
         let noted = self.run::<()>("tending", &RedisCommand::Script(&self.tend, &note)).await;
         if partition == 0 {

@@ -1,4 +1,5 @@
-//! A poll: what a partition has after a position, and whether what was before is still there.
+//! A poll: reads a partition's records after a position, and checks that the record before still
+//! exists.
 
 use housecount_core::keys::{redis_meta, redis_stream};
 
@@ -8,7 +9,7 @@ use super::{Position, ReadResult, RedisLog};
 use crate::error::{ErrorKind, StoreError, StoreResult};
 
 impl RedisLog {
-    /// Reads a partition as it is, without beginning it.
+    /// Reads a partition as it is, without creating it.
     pub(super) async fn find(
         &self,
         partition: u16,
@@ -38,8 +39,7 @@ impl RedisLog {
         Ok(found)
     }
 
-    /// Whether a partition has the records that it had, and those that are new; see
-    /// [`super::lengths`].
+    /// Whether a partition has its earlier records plus the new ones; see [`super::lengths`].
     fn is_kept(
         &self,
         partition: u16,
@@ -55,8 +55,8 @@ impl RedisLog {
         is_kept && self.link.moves() == moves
     }
 
-    /// Asks for a partition. Where it isn't asked whether the record at `after` is there, the
-    /// answer says that it is.
+    /// Reads a partition. If `with_held` is false, the record at `after` isn't fetched, and the
+    /// answer counts it as existing.
     async fn ask(
         &self,
         partition: u16,

@@ -1,7 +1,7 @@
-//! The parameters of a Redis log's address. A message names a parameter, never its value: that may
+//! Parameters of a Redis log's address. A message names a parameter but never its value, which may
 //! be a password.
 
-/// Parameters that have yet to be taken, by name.
+/// Parameters that have not been taken yet, by name.
 pub(super) struct Query(Vec<(String, String)>);
 
 /// Decodes percent-encoding; `None` if the result is not UTF-8.
@@ -14,7 +14,7 @@ impl Query {
     /// Parses `NAME=VALUE&NAME=VALUE`, with percent-encoded values.
     ///
     /// # Errors
-    /// A text that names the parameter whose value is empty or not UTF-8.
+    /// Returns a text that names the parameter whose value is not UTF-8.
     pub(super) fn parse(query: &str) -> Result<Query, String> {
         let pair = |pair: &str| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -29,7 +29,7 @@ impl Query {
     /// Takes a parameter.
     ///
     /// # Errors
-    /// A text that names the parameter if it is empty or given twice.
+    /// Returns a text that names the parameter if it is empty or given twice.
     pub(super) fn take(&mut self, name: &str) -> Result<Option<String>, String> {
         let Some(place) = self.0.iter().position(|(given, _)| given == name) else {
             return Ok(None);
@@ -44,10 +44,10 @@ impl Query {
         Ok(Some(value))
     }
 
-    /// Checks that every parameter was taken: those of `what`.
+    /// Checks that every parameter was taken. `what` names the address in the error.
     ///
     /// # Errors
-    /// A text that names the first that was not.
+    /// Returns a text that names the first parameter that was not taken.
     pub(super) fn end(self, what: &str) -> Result<(), String> {
         match self.0.first() {
             Some((name, _)) => Err(format!("`{name}` is not a parameter of {what}")),

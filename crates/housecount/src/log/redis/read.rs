@@ -1,8 +1,7 @@
-//! What Redis is asked, and what it answers, when a partition is read.
+//! Queries and answers of a read of a Redis partition.
 //!
-//! Whatever other programs have left in a partition must not stop it: an entry that isn't exactly
-//! housecount's is handed up as an empty record, a field of the meta hash that holds no number
-//! counts as none.
+//! Data that other programs have left in a partition must not stop it. A foreign entry is read as
+//! an empty record. A field of the meta hash that holds no number is read as zero.
 
 use bytes::Bytes;
 use housecount_core::fold::HandleKey;
@@ -14,19 +13,19 @@ use redis::{FromRedisValue, ParsingError, Pipeline, ScriptInvocation, Value, fro
 use super::call::Lua;
 use crate::log::{PartitionMeta, Position, ReadResult};
 
-/// The field of an entry that holds its record.
+/// Field of an entry that holds its record.
 pub(super) const RECORD_FIELD: &str = "r";
-/// The most digits of a time that Lua's numbers hold exactly: the scripts go by the same. Times
-/// have 13 until the year 2286.
+/// Most digits of a time that Lua's numbers hold exactly. The scripts use the same limit. Times
+/// have 13 digits until the year 2286.
 const TIME_DIGITS_MAX: usize = 15;
 
-/// Position of an entry id, `MS-SEQ`.
+/// Parses the position of an entry id, `MS-SEQ`.
 pub(super) fn position(id: &[u8]) -> Option<Position> {
     let (at, seq) = std::str::from_utf8(id).ok()?.split_once('-')?;
     Some(Position { at: UnixMs(at.parse().ok()?), seq: seq.parse().ok()? })
 }
 
-/// A number as housecount writes it: digits only.
+/// Parses a number as housecount writes it: digits only.
 fn number(value: &[u8]) -> Option<u64> {
     let is_number = value.iter().all(u8::is_ascii_digit);
     if is_number { std::str::from_utf8(value).ok()?.parse().ok() } else { None }
@@ -36,24 +35,26 @@ fn time(value: &[u8]) -> Option<u64> {
     if value.len() <= TIME_DIGITS_MAX { number(value) } else { None }
 }
 
-/// What a question asks besides a partition's clock, past and records.
+/// Optional parts of a query, besides a partition's clock, metadata and records.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked {
-    /// The record at the position that is read on from, to see that it is there. It may be large:
-    /// see [`super::lengths`].
+    /// Also fetches the record at the position that the read starts after, to see that it exists.
+    /// The record may be large: see [`super::lengths`].
     pub(super) with_held: bool,
-    /// Whether the server is a replica. A cluster's says so by itself.
+    /// Also asks whether the server is a replica. A cluster's server reports that by itself.
     pub(super) with_role: bool,
 }
 
-/// What is asked of a partition, all at one moment: its clock, its past, how many records it has,
-/// whether the one at `after` is there, and those after it. It is asked of plain commands: to start
-/// a script costs Redis more than all of these.
+/// Builds the query of a partition, whose answers are all of one moment.
+///
+/// It asks for the clock, the metadata, the number of records, the record at `after` (optional) and
+/// the records after it. Plain commands are used, because starting a script costs Redis more than
+/// all of them.
 pub(super) fn read_pipeline(stream: &str, meta: &str, after: Position, asked: Asked) -> Pipeline {
     let after = after.to_string();
     let mut moment = redis::pipe();
     moment.ignore_errors().cmd("MULTI");
-    // The clock first: whatever is appended later has a position that isn't before it.
+    // The clock is read first, so that every later append has a position at or after it.
     moment.cmd("TIME");
     moment.cmd("HMGET").arg(meta).arg(&META);
     moment.cmd("XLEN").arg(stream);
@@ -68,7 +69,7 @@ pub(super) fn read_pipeline(stream: &str, meta: &str, after: Position, asked: As
     moment
 }
 
-/// The same asked of `read.lua`, which always says whether the record is there.
+/// Builds the same query with `read.lua`, which always returns whether the record exists.
 pub(super) fn asked_of<'a>(
     script: &'a Lua,
     stream: &str,
@@ -83,32 +84,32 @@ pub(super) fn asked_of<'a>(
     call
 }
 
-/// A partition's meta hash.
+/// Fields of a partition's meta hash.
 const META: [&str; 6] = ["born", "whole", "attended", "partitions", "committed", "key"];
-/// Those without which a partition has yet to begin, as indexes of [`META`].
+/// Fields that every created partition has, as indexes of [`META`].
 const NEEDED: [usize; 3] = [0, 3, 5];
 
-/// Seconds and microseconds, [`META`]'s values, the number of records, and records.
+/// Seconds and microseconds, the values of [`META`], the number of records, and the records.
 type PartitionReply = ((u64, u64), [Option<Vec<u8>>; 6], u64, Value);
-/// Answers that every question gets: those of [`PartitionReply`].
+/// Number of answers that every query gets: those of [`PartitionReply`].
 const ANSWERS_ALWAYS: usize = 4;
 
-/// A partition at one moment.
+/// State of a partition at one moment.
 pub(super) struct ReadReply {
     reply: PartitionReply,
-    /// Whether the record that is read on from is there; `None` where that was not asked.
+    /// Whether the record that the read starts after exists; `None` if the query didn't ask.
     pub(super) held: Option<bool>,
-    /// Whether the server says that it is a replica: it may lack what its master has.
+    /// Whether the server is a replica. A replica may lack records that its master has.
     pub(super) is_replica: bool,
 }
 
 impl ReadReply {
-    /// Bytes of the partition's past.
+    /// Bytes of the partition's metadata.
     pub(super) fn past_bytes(&self) -> usize {
         self.reply.1.iter().flatten().map(Vec::len).sum()
     }
 
-    /// How many records the partition has.
+    /// Number of the partition's records.
     pub(super) fn length(&self) -> u64 {
         self.reply.2
     }
@@ -120,7 +121,7 @@ impl FromRedisValue for ReadReply {
         let (mut held, mut is_replica) = (None, false);
         for besides in answers.split_off(ANSWERS_ALWAYS.min(answers.len())) {
             let Value::Array(besides) = besides else { continue };
-            // The role begins with its name, a record with an array.
+            // The answer to ROLE begins with a name, a record with an array.
             match besides.first() {
                 Some(Value::BulkString(name)) => {
                     is_replica = [&b"slave"[..], b"replica"].contains(&name.as_slice());
@@ -132,26 +133,29 @@ impl FromRedisValue for ReadReply {
     }
 }
 
-/// What an answer says about a partition.
+/// State of a partition, as an answer shows it.
 #[derive(Debug)]
 pub(super) enum Found {
-    /// It goes on like this.
+    /// The partition's records after the position.
     Tail(ReadResult),
-    /// It has yet to begin: it lacks its past or its key. Or it holds something else than a number
-    /// there, as said here by field.
+    /// The partition has not been created: it lacks metadata or its key. Or a field holds something
+    /// else than a number; then the field and its value are listed here.
     Unbegun(Vec<(&'static str, Vec<u8>)>),
-    /// It has an entry here that is further ahead of Redis's clock than any append comes to lie:
-    /// one that isn't housecount's, or an append after one that has gone since. All appends from
-    /// now on would lie behind it.
+    /// The partition has an entry here that is further ahead of Redis's clock than any append.
+    ///
+    /// Either the entry is foreign, or it was appended after a foreign entry that has been deleted
+    /// since. All later appends would get positions after it.
     Ahead(Position),
 }
 
-/// Parses the answer. `start_exists` says whether the record that is read on from is there,
-/// `has_key` whether there is a key for a partition without one, `known` what this node takes for
-/// the log's time since its last read; zero before.
+/// Parses the answer.
+///
+/// `start_exists`: whether the record that the read starts after exists. `has_key`: whether the
+/// caller has a key for a partition without one. `known`: this node's estimate of the log's time,
+/// or zero before its first read.
 ///
 /// # Errors
-/// A text that says what about it can't be.
+/// Returns a text that says which part of the answer is invalid.
 pub(super) fn parse(
     answer: ReadReply,
     after: Position,
@@ -161,7 +165,7 @@ pub(super) fn parse(
     known: UnixMs,
 ) -> Result<Found, String> {
     let ((seconds, microseconds), meta, _, read) = answer.reply;
-    // Zero stands for none of these as well.
+    // Zero is invalid for each of these as well.
     let needed = |i: usize| meta[i].as_deref().and_then(number).filter(|n| *n > 0);
     let is_needed = |i: &usize| *i != 5 || has_key;
     let (Some(born), Some(found), Some(key)) =
@@ -175,7 +179,7 @@ pub(super) fn parse(
             "it has {found} partitions, and this node was told {partitions}: set ?partitions={found}"
         ));
     }
-    // The next note of these writes over what is no number.
+    // The next update of such a field overwrites a value that isn't a number.
     let noted = |i: usize| meta[i].as_deref().and_then(time).unwrap_or(0);
     let origin = PartitionMeta {
         created_at: UnixMs(born),
@@ -187,8 +191,8 @@ pub(super) fn parse(
     let records = records(read).ok_or("XREAD answered something else than records")?;
     let clock = UnixMs(seconds.saturating_mul(1_000).saturating_add(microseconds / 1_000));
     let latest = clock.plus(CLOCK_AHEAD_MS_MAX);
-    // Where Redis's clock was set back, housecount's own lie ahead of it, but not of what this node
-    // has read before.
+    // If Redis's clock was set back, housecount's own entries are ahead of it, but not ahead of the
+    // time that this node has read before.
     let is_leap =
         |at: UnixMs| known != UnixMs::ZERO && at > clock.max(known).plus(CLOCK_AHEAD_MS_MAX);
     let is_ahead = |(at, body): &&(Position, Bytes)| {
@@ -202,7 +206,8 @@ pub(super) fn parse(
     Ok(Found::Tail(ReadResult { records, more, start_exists, clock: clock.max(last), origin }))
 }
 
-/// What XREAD answers of one stream: nothing, or `[[stream, [[id, [field, value, ...]], ...]]]`.
+/// Parses the answer of XREAD about one stream: nothing, or
+/// `[[stream, [[id, [field, value, ...]], ...]]]`.
 fn records(read: Value) -> Option<Vec<(Position, Bytes)>> {
     if read == Value::Nil {
         return Some(Vec::new());
@@ -213,7 +218,8 @@ fn records(read: Value) -> Option<Vec<(Position, Bytes)>> {
     entries.into_iter().map(entry).collect()
 }
 
-/// An entry as a record: an empty one, which can't be decoded, if it isn't one field `r`.
+/// Parses an entry as a record. An entry that isn't one field `r` is an empty record, which can't
+/// be decoded.
 fn entry(entry: Value) -> Option<(Position, Bytes)> {
     let [Value::BulkString(id), fields] = array(entry)? else { return None };
     Some((position(&id)?, record_in(fields).unwrap_or_default()))
@@ -281,7 +287,7 @@ mod tests {
         let read = entries(&[("85-0", &["r", "one"]), ("95-18446744073709551615", &["r", "two"])]);
         let tail = tail(parse_plain(VALUES, read, 2));
         assert_eq!(tail.records, [(at(85, 0), "one".into()), (at(95, u64::MAX), "two".into())]);
-        // A record is never later than the clock.
+        // The clock is never earlier than the last record.
         assert_eq!((tail.clock, tail.start_exists, tail.more), (UnixMs(95), true, false));
         let origin = tail.origin;
         assert_eq!(
@@ -319,7 +325,7 @@ mod tests {
         assert!(matches!(odd(u64::MAX), Ok(Found::Ahead(_))));
     }
 
-    /// An append gets an id after that of an entry that was deleted since.
+    /// An append gets an id after that of a foreign entry that was deleted since.
     #[test]
     fn stamp_ahead_ms_max_bounds_the_leap_of_an_entry_that_is_ours() {
         let found = |at: u64, known: u64| {
@@ -332,11 +338,11 @@ mod tests {
         let is_ahead = |found| matches!(found, Found::Ahead(_));
         let last = 90 + CLOCK_AHEAD_MS_MAX;
         assert!(!is_ahead(found(last, 90)) && is_ahead(found(last + 1, 90)));
-        // Redis's clock was set back since, or nothing is known.
+        // Redis's clock was set back since, or no earlier time is known.
         assert!(!is_ahead(found(last + 1, 91)) && !is_ahead(found(u64::MAX, 0)));
     }
 
-    /// Not each question asks for both, and the script never for the role.
+    /// Not every query asks for both, and the script never asks for the role.
     #[test]
     fn record_and_role_are_distinguished() {
         let clock = Value::Array(vec![text("0"), text("1")]);
@@ -414,7 +420,7 @@ mod tests {
                 other => panic!("{other:?}"),
             }
         }
-        // Zero is a number, but stands for none.
+        // Zero is a number, but counts as missing.
         assert!(matches!(
             parse_plain(["0", "1", "1", "2", "1", "1"], Value::Nil, 2),
             Ok(Found::Unbegun(_))

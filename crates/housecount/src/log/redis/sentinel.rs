@@ -1,9 +1,11 @@
-//! The master that sentinels name: asked for when it is needed, and again when it may have changed.
+//! The master that sentinels name. They are asked when the master is needed, and again when it may
+//! have changed.
 //!
-//! All sentinels are asked at once, and the answer of the latest failover counts, since a sentinel
-//! that was cut off may still name an earlier master. The driver's own client believes the first
-//! sentinel that answers, checks the master on a further connection by a command that the user of a
-//! node need not have, and reports a failure without the sentinels and their answers.
+//! All sentinels are asked at once. The answer of the latest failover counts, since a sentinel that
+//! was cut off may still name an earlier master. The driver's own client has three drawbacks. It
+//! believes the first sentinel that answers. It checks the master on a further connection, by a
+//! command that a node's user need not have. It reports a failure without the sentinels and their
+//! answers.
 
 use std::collections::HashMap;
 use std::io;
@@ -22,12 +24,13 @@ use super::link::{client_at, server_at};
 use super::target::{Login, SentinelTarget};
 use crate::clock::mono_ms;
 
-/// How long a sentinel may take to answer, connection included. Sentinels answer from memory.
+/// Timeout of a sentinel's answer, connection included. Sentinels answer from memory.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(500);
-/// Time between two rounds of questions. All workers may ask at once, and again at each failure.
+/// Least interval between two rounds of queries. All workers may ask at once, and again at each
+/// failure.
 const ASK_EVERY_MS: u64 = 250;
 
-/// The sentinels of a log, and the master that they name.
+/// Sentinels of a log, and the master that they name.
 pub(super) struct Sentinels {
     master_name: String,
     sentinels: Vec<Sentinel>,
@@ -35,11 +38,11 @@ pub(super) struct Sentinels {
     is_tls: bool,
     certificates: Option<TlsCertificates>,
     known: Mutex<MasterState>,
-    /// Whether the master that is known may be another one by now.
+    /// Whether the known master may have been replaced by now.
     is_doubted: AtomicBool,
-    /// How often another server has taken the place of the one before; shared with the link.
+    /// Number of times that another server has replaced the one before; shared with the pool.
     moves: Arc<AtomicU64>,
-    /// The master's address, for messages.
+    /// Address of the master, for messages.
     shown_master: parking_lot::Mutex<Option<String>>,
 }
 
@@ -47,7 +50,7 @@ pub(super) struct Sentinels {
 struct MasterState {
     master: Option<Master>,
     asked_ms: Option<u64>,
-    /// Of the last round, if no sentinel named a master.
+    /// Failure of the last round, if no sentinel named a master.
     failure: Option<RedisError>,
 }
 
@@ -56,20 +59,21 @@ struct Master {
     client: Client,
 }
 
-/// A sentinel's answer.
+/// Answer of a sentinel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct NamedMaster {
     host: String,
     port: u16,
-    /// Grows with each failover. 0 if the sentinel doesn't tell.
+    /// Epoch of the configuration, which grows with each failover. 0 if the sentinel doesn't return
+    /// it.
     epoch: u64,
 }
 
 impl Sentinels {
-    /// Sentinels that have yet to be asked.
+    /// Creates sentinels that have not been asked yet.
     ///
     /// # Errors
-    /// The driver refuses an address.
+    /// Returns the driver's error if it refuses an address.
     pub(super) fn new(
         target: &SentinelTarget,
         certificates: Option<TlsCertificates>,
@@ -100,10 +104,12 @@ impl Sentinels {
         })
     }
 
-    /// A client of the master. Asks the sentinels if it isn't known, or in doubt.
+    /// Returns a client of the master. Asks the sentinels if the master isn't known, or is in
+    /// doubt.
     ///
     /// # Errors
-    /// No sentinel names a master, and none did before. The text has each sentinel's answer.
+    /// Returns an error if no sentinel names a master, and none did before. The text has each
+    /// sentinel's answer.
     pub(super) async fn master(&self) -> Result<Client, RedisError> {
         let mut known = self.known.lock().await;
         if known.master.is_none() || self.is_doubted() {
@@ -116,18 +122,20 @@ impl Sentinels {
         }
     }
 
-    /// Asks the sentinels whether the master is still the same. A master that was cut off from
-    /// them, but not from this node, takes appends until it hears of the failover.
+    /// Asks the sentinels whether the master is still the same.
+    ///
+    /// A master that was cut off from the sentinels, but not from this node, accepts appends until
+    /// it learns of the failover.
     ///
     /// # Errors
-    /// No sentinel names a master.
+    /// Returns an error if no sentinel names a master.
     pub(super) async fn confirm(&self) -> Result<(), RedisError> {
         let mut known = self.known.lock().await;
         self.ask(&mut known).await;
         known.failure.clone().map_or(Ok(()), Err)
     }
 
-    /// Makes the next use ask again.
+    /// Makes the next use ask the sentinels again.
     pub(super) fn doubt(&self) {
         self.is_doubted.store(true, Ordering::Relaxed);
     }
@@ -136,7 +144,7 @@ impl Sentinels {
         self.is_doubted.load(Ordering::Relaxed)
     }
 
-    /// HOST:PORT of the master that is known.
+    /// HOST:PORT of the known master.
     pub(super) fn shown_master(&self) -> Option<String> {
         self.shown_master.lock().clone()
     }
@@ -146,7 +154,8 @@ impl Sentinels {
         {
             return;
         }
-        // A doubt that arises during this round leads to another one.
+        // The flag is cleared before the round, so that a doubt during the round starts another
+        // one.
         self.is_doubted.store(false, Ordering::Relaxed);
         let answers =
             join_all(self.sentinels.iter().map(|sentinel| sentinel.ask(&self.master_name))).await;
@@ -162,7 +171,7 @@ impl Sentinels {
         }
     }
 
-    /// Makes `named` the master that is known.
+    /// Makes `named` the known master.
     fn follow(&self, known: &mut MasterState, named: NamedMaster) -> Result<(), RedisError> {
         let client = match &known.master {
             Some(before)
@@ -205,9 +214,10 @@ impl Sentinels {
     }
 }
 
-/// The answer to go by: that of the latest failover, the first of several. One of an earlier
-/// failover than the known master's counts only if most sentinels have answered: then it is they
-/// who began anew.
+/// Returns the answer that counts: that of the latest failover, or the first of several.
+///
+/// An answer older than the known master counts only if most sentinels have answered. In that case
+/// the sentinels themselves were set up again.
 fn latest(
     named: &[&NamedMaster],
     before: Option<&NamedMaster>,
@@ -223,7 +233,7 @@ fn epoch(named: &NamedMaster) -> u64 {
     named.epoch
 }
 
-/// One sentinel, with the connection that answered last.
+/// A sentinel, with the connection that answered last.
 struct Sentinel {
     shown: String,
     client: Client,
@@ -231,14 +241,14 @@ struct Sentinel {
 }
 
 impl Sentinel {
-    /// The master that it names, or what is wrong.
+    /// Asks for the master's address. The error is a text that says what is wrong.
     async fn ask(&self, name: &str) -> Result<NamedMaster, String> {
         let mut held = self.connection.lock().await;
         let within = tokio::time::timeout(ANSWER_TIMEOUT, async {
-            // It is put back only if it has answered.
+            // The connection is put back only if it has answered.
             let kept = held.take();
             let (answer, connection) = match kept {
-                // It may have broken since.
+                // The connection may have broken since.
                 Some(kept) => match ask_on(kept, name).await {
                     Err(_) => ask_on(self.connect().await?, name).await?,
                     answered => answered?,
@@ -273,8 +283,8 @@ async fn ask_on(
     Ok((answer, connection))
 }
 
-/// The address as clients are to have it, during a failover too; and the details for its epoch,
-/// which a sentinel may refuse.
+/// Builds the query: the address that clients must use, also during a failover, and the details
+/// that hold the epoch. A sentinel may refuse the details.
 fn question(name: &str) -> Pipeline {
     let mut both = redis::pipe();
     both.cmd("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(name);
@@ -311,10 +321,10 @@ mod tests {
         assert_eq!(latest(&[], None, false), None);
         assert_eq!(latest(&[&old, &new, &other], None, true), Some(new.clone()));
         assert_eq!(latest(&[&old, &new], Some(&old), true), Some(new.clone()));
-        // A sentinel that was cut off, and the only one that answers.
+        // A sentinel that was cut off, and is the only one that answers.
         assert_eq!(latest(&[&old], Some(&new), false), None);
         assert_eq!(latest(&[&old], Some(&old), false), Some(old.clone()));
-        // Sentinels that were set up anew.
+        // Sentinels that were set up again.
         assert_eq!(latest(&[&old, &old], Some(&new), true), Some(old));
     }
 

@@ -13,7 +13,7 @@
 //!   work.
 //! - `ca=FILE`: the certificate authority (PEM) to trust instead of the system's.
 //! - `cert=FILE&key=FILE`: the client certificate and its key (PEM), for servers that ask for one.
-//! - `sentinel_user=`, `sentinel_pass=`: the login of the sentinels; the one before `@` is the
+//! - `sentinel_user=`, `sentinel_pass=`: the login of the sentinels. The login before `@` is the
 //!   master's.
 
 use std::fmt;
@@ -26,20 +26,20 @@ use super::query::{Query, decode};
 
 /// Partitions of a new log on a cluster.
 const CLUSTER_PARTITIONS: u16 = 8;
-/// The port of a sentinel whose address names none.
+/// Port of a sentinel whose address has none.
 const SENTINEL_PORT: u16 = 26_379;
 
-/// A Redis log's address.
+/// Address of a Redis log.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RedisTarget {
     pub(super) servers: Servers,
     pub(super) partitions: u16,
     pub(super) tls: RedisTlsFiles,
-    /// For people: without a password.
+    /// The address for people, without a password.
     shown: String,
 }
 
-/// The servers that an address names.
+/// Servers that an address names.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) enum Servers {
     /// One server, by an address that the driver understands.
@@ -57,7 +57,7 @@ pub(super) enum Servers {
 /// Sentinels, and the master to ask them for.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct SentinelTarget {
-    /// HOST:PORT of each.
+    /// HOST:PORT of each sentinel.
     pub(super) sentinels: Vec<String>,
     pub(super) sentinel_login: Login,
     pub(super) master: String,
@@ -65,7 +65,7 @@ pub(super) struct SentinelTarget {
     pub(super) is_tls: bool,
 }
 
-/// How a connection introduces itself. Never shown.
+/// Login and database of a connection. It has no `Debug`, so that it is never shown.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(super) struct Login {
     pub(super) user: Option<String>,
@@ -77,7 +77,7 @@ impl RedisTarget {
     /// Parses a log URL whose scheme is one of Redis's.
     ///
     /// # Errors
-    /// A text that names what is wrong with it, without its password.
+    /// Returns a text that says what is wrong with it, without its password.
     pub fn parse(url: &str) -> Result<RedisTarget, String> {
         let (address, query) = url.split_once('?').unwrap_or((url, ""));
         let (scheme, rest) =
@@ -146,7 +146,7 @@ fn unknown(scheme: &str) -> String {
     format!("`{scheme}:` is not a scheme of a Redis log: {instead}")
 }
 
-/// The login before the last `@`, and what comes after it.
+/// Splits the login before the last `@` from the rest.
 fn split_login(rest: &str) -> (Option<&str>, &str) {
     rest.rsplit_once('@').map_or((None, rest), |(login, hosts)| (Some(login), hosts))
 }
@@ -197,7 +197,7 @@ fn socket(rest: &str, query: &mut Query) -> Result<Servers, String> {
         _ => return Err(wrong("its path must be absolute, as in redis+unix:///run/redis.sock")),
     };
     let path = PathBuf::from(decode(path).ok_or_else(|| wrong("its path is not UTF-8"))?);
-    // The system's bound, 108 bytes on Linux.
+    // The operating system limits the path, to 108 bytes on Linux.
     std::os::unix::net::SocketAddr::from_pathname(&path).map_err(|why| wrong(&why.to_string()))?;
     let db = query.take("db")?.map(|db| number_of_db(&db)).transpose()?.unwrap_or(0);
     let login = Login { user: query.take("user")?, password: query.take("pass")?, db };
@@ -239,7 +239,7 @@ impl SentinelTarget {
     }
 }
 
-/// HOST:PORT, with the usual port where there is none.
+/// Returns HOST:PORT, with the usual port if the address has none.
 fn sentinel_address(host: &str) -> Result<String, String> {
     let url = redis::parse_redis_url(&format!("redis://{host}"));
     match url.filter(|url| url.has_host() && url.path().is_empty() && !host.is_empty()) {
@@ -275,7 +275,7 @@ impl fmt::Display for RedisTarget {
 }
 
 impl fmt::Debug for RedisTarget {
-    /// Never the servers: they may hold a password.
+    /// Never shows the servers, because their addresses may hold a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "RedisTarget({}, {} partitions)", self.shown, self.partitions)
     }

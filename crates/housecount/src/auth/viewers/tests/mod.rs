@@ -1,4 +1,4 @@
-//! Where keys come from, how they change, and what follows for tokens.
+//! Tests of the sources of keys, their changes, and the effect on tokens.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -19,7 +19,7 @@ const ED_X: &str = "EH-t1KadgyS7s3ZZY9RpwILPP8DFN-l-belSPxzfAtI";
 const OTHER_X: &str = "wifQNqhOK2GzPDVbg5BVCwI5B2YHrnqqhHN4oZopv8s";
 const SECRET: &str = "secret:a secret that somebody has published by mistake";
 
-/// A JWKS URL on this machine: what it says may change, and how often it was asked is known.
+/// A JWKS URL on this machine. Its answer can change, and it counts its requests.
 #[derive(Clone, Default)]
 struct Publisher {
     says: Arc<Mutex<Option<String>>>,
@@ -92,7 +92,7 @@ async fn jwks_refresh_ms_min_and_the_old_keys_stay_while_it_is_away() {
         assert_eq!(outcome(&other).await, Err(TokenError::UnknownKey));
     }
     assert_eq!(publisher.asked(), 2, "it was asked just now");
-    // Rotated. Others' keys are passed over, and a secret that is published is none.
+    // Rotated. Foreign keys are skipped, and so is a published secret.
     let published = json!({ "kty": "oct", "kid": "oct", "k": "YSBzZWNyZXQgdGhhdCBzb21lYm9keSBoYXMgcHVibGlzaGVkIGJ5IG1pc3Rha2U" });
     let foreign = json!({ "kty": "new", "kid": "new" });
     publisher.say(json!([published, foreign, jwk("other", OTHER_X)]));
@@ -104,7 +104,7 @@ async fn jwks_refresh_ms_min_and_the_old_keys_stay_while_it_is_away() {
         "what was verified is verified anew"
     );
     assert_eq!(outcome(&token("oct", SECRET)).await, Err(TokenError::UnknownKey));
-    // Away, nonsense, too long (KEYS_BYTES_MAX): nothing changes.
+    // No answer, nonsense, or a text that is too long (KEYS_BYTES_MAX): nothing changes.
     let too_long = " ".repeat(KEYS_BYTES_MAX + 1);
     for says in
         [None, Some("<html>".to_string()), Some(r#"{"key":[]}"#.to_string()), Some(too_long)]
@@ -115,7 +115,7 @@ async fn jwks_refresh_ms_min_and_the_old_keys_stay_while_it_is_away() {
         assert_eq!(outcome(&other).await, Ok(()));
     }
     assert_eq!(publisher.asked(), 7);
-    // The last key can be taken back, too. A BOM is passed over.
+    // The last key can be revoked too. A BOM is skipped.
     *publisher.says.lock() = Some("\u{feff}{\"keys\":[]}".to_string());
     later().await;
     for token in [&ed, &other] {
@@ -124,7 +124,7 @@ async fn jwks_refresh_ms_min_and_the_old_keys_stay_while_it_is_away() {
     assert_eq!(viewers.verify(&other).map(|_| ()), Err(TokenError::UnknownKey));
 }
 
-/// A node whose keys are in a file, which may say something else at any time.
+/// Creates a node whose keys are in a file, which may change at any time.
 fn by_file(file: &tempfile::NamedTempFile, viewer: Policy) -> ViewerAuth {
     let viewer_keys = Some(Secret(file.path().display().to_string()));
     ViewerAuth::new(&AuthSettings { viewer, viewer_keys, ..AuthSettings::default() })
@@ -154,14 +154,14 @@ fn public_keys_never_become_a_secret_by_themselves() {
         assert!(error.contains("restart the node"), "{error}");
         assert!(is_good(&ed) && !is_good(&oct), "the keys before stay");
     }
-    // Nor in two steps: without keys nobody is let in, and then the public ones only.
+    // Nor in two steps: without keys no caller is admitted, and then only public keys are accepted.
     for no_keys in ["", "\n", r#"{"keys":[]}"#] {
         assert_eq!(load(no_keys), Ok(KeyChanges::Keys(0)));
         assert!(!is_good(&ed) && load(SECRET).is_err() && !is_good(&oct));
     }
     assert_eq!(load(&jwks(&[jwk("ed", ED_X)])), Ok(KeyChanges::Keys(1)));
     assert!(is_good(&ed));
-    // A node that was started with a secret may change it, or leave it for public keys.
+    // A node that was started with a secret may change it, or replace it by public keys.
     let viewers = by_file(&file, Policy::Required);
     for (text, is_taken) in [
         (SECRET, true),
@@ -184,7 +184,8 @@ fn what_names_no_file_is_not_repeated() {
     assert!(error.contains("secret:TEXT") && !error.contains("opensesame"), "{error}");
 }
 
-/// Where tokens are optional, who has shown one needs one while it lasts, and others need none.
+/// Where tokens are optional, a viewer who has shown one needs one until it expires. Others need
+/// none.
 #[test]
 fn a_viewer_that_has_presented_a_token_needs_one() {
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -205,8 +206,8 @@ fn a_viewer_that_has_presented_a_token_needs_one() {
         let say = || viewers.authorize(ed.as_bytes(), viewers.presented(ed.as_bytes()), &beat);
         assert_eq!(say(), Ok(()));
         assert_eq!((without("ann"), without("bob")), (after, before));
-        // When keys change, tokens of the old ones bind nobody; one that is still good does when it
-        // comes again.
+        // When keys change, tokens of the old ones bind no viewer. A token that is still valid
+        // binds its viewer when it comes again.
         viewers.change(|_| ());
         assert_eq!((without("ann"), say(), without("ann")), (before, Ok(()), after));
         viewers.holders.forget();
