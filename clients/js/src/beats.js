@@ -1,131 +1,131 @@
-/** The heartbeats of one session, from its first one to its leave. */
+/** The heartbeats of one session, from the first one to the leave. */
 
-import { SLOW_MS, backOffMs, spread } from "./page.js";
-import { sayLeave, sender } from "./transport.js";
+import { SLOW_MS, backoffMs, createTimer, jitter } from "./page.js";
+import { connect, sendLeave } from "./transport.js";
 
-/** @typedef {import("./page.js").Failure} Failure */
+/** @typedef {import("./page.js").RequestError} RequestError */
 
-/** A second heartbeat this soon outlives a leave that was said before the first one and is late; the server waits 3 s with leaves. */
+/**
+ * Delay of the second heartbeat of a named session. The server applies a leave after 3 s, so this heartbeat outlives a late leave
+ * from before the first one.
+ */
 const CONFIRM_MS = 2_000;
-/** No answer makes a page beat more often. A stage's audience is no busy loop, whatever a server says. */
+/** Shortest time between two heartbeats, whatever the server asks for: an audience must not become a busy loop. */
 const WAIT_MS_MIN = 250;
-/** Nor stay away for longer. Timers can't be set for much more than three weeks: they would go off at once. */
+/** Longest time between two heartbeats. A timer of more than three weeks would fire at once. */
 const WAIT_MS_MAX = 3_600_000;
 
 /**
- * Beats until it is ended, or refused for good.
+ * Sends heartbeats until the session ends, or the server rejects it for good.
  *
- * A session's name is never used again: then a leave, however late it arrives, ends nothing but what it was said for. Where the name
- * is given from outside, a second heartbeat soon follows the first.
+ * A session id is never used again. So a late leave, however late, ends only its own session. Where the caller gives the id, a second
+ * heartbeat soon follows the first.
  *
  * @param {import("./page.js").Page} page
  * @param {import("../index.d.ts").WatchOptions} options
- * @param {import("./token.js").Tokens} tokens
- * @param {object} told
- * @param {(nextMs: number, news: import("./watch.js").News) => void} told.onBeat a heartbeat was answered, or wasn't; the next one's wait
- * @param {(error: Failure) => void} told.onRefused nothing more is sent
+ * @param {import("./token.js").TokenSource} tokens
+ * @param {object} callbacks
+ * @param {(nextMs: number, update: import("./watch.js").BeatUpdate) => void} callbacks.onUpdate a heartbeat succeeded or failed; the
+ *   next one is due in `nextMs`
+ * @param {(error: RequestError) => void} callbacks.onRejected the server rejected the session for good; no more heartbeats follow
  */
-export function beats(page, options, tokens, { onBeat, onRefused }) {
+export function startBeats(page, options, tokens, { onUpdate, onRejected }) {
   const { url, stage, viewer } = options;
   const beat = { stage, viewer, session: options.session ?? newSession(page) };
-  const to = sender(page, options, tokens, beat, (why) => underWay || failed(why));
+  const connection = connect(page, options, tokens, beat, (error) => pending || onFailure(error));
+  const setTimer = createTimer(page);
   let failures = 0;
-  let hasBeaten = false;
   let hasEnded = false;
+  /** Time of the next heartbeat; 0 before the first one. */
   let dueAt = 0;
-  /** @type {number | undefined} */
-  let timer;
-  /** The heartbeat that waits for its answer. @type {Promise<void> | null} */
-  let underWay = null;
+  /** The heartbeat that waits for its response. @type {Promise<void> | null} */
+  let pending = null;
 
-  function next(/** @type {number} */ ms) {
-    page.clearTimeout(timer);
+  function schedule(/** @type {number} */ ms) {
     const wait = Math.min(Math.max(ms, WAIT_MS_MIN), WAIT_MS_MAX);
     dueAt = page.Date.now() + wait;
-    timer = page.setTimeout(send, wait);
+    setTimer(wait, send);
     return wait;
   }
 
   function send() {
-    page.clearTimeout(timer);
-    timer = page.setTimeout(() => onBeat(SLOW_MS, { why: "no answer yet" }), SLOW_MS);
-    const isFirst = !hasBeaten;
-    hasBeaten = true;
+    setTimer(SLOW_MS, () => onUpdate(SLOW_MS, { why: "no answer yet" }));
+    const isFirst = !dueAt;
     dueAt = Infinity;
-    const mine = to.send().then(
-      (answer) => taken(answer, isFirst),
+    const own = connection.send().then(
+      (response) => onSuccess(response, isFirst),
       (error) => {
-        // Unless it was given up for another one.
-        if (underWay === mine) failed(error);
+        // A newer heartbeat may have replaced this one.
+        if (pending === own) onFailure(error);
       },
     );
-    underWay = mine;
+    pending = own;
   }
 
-  function taken(/** @type {import("./transport.js").Answer} */ answer, /** @type {boolean} */ isFirst) {
-    underWay = null;
+  function onSuccess(/** @type {import("./transport.js").HeartbeatResponse} */ response, /** @type {boolean} */ isFirst) {
+    pending = null;
     if (hasEnded) return;
     failures = 0;
     tokens.accept();
-    const { nextMs, coalesced, ...count } = answer;
+    const { nextMs, coalesced, ...count } = response;
     const isConfirmed = !isFirst || !options.session;
-    onBeat(next(isConfirmed ? spread(page, nextMs, 0.95, 1.05) : Math.min(CONFIRM_MS, nextMs)), { count: { ...count, stage } });
+    onUpdate(schedule(isConfirmed ? jitter(page, nextMs, 0.95, 1.05) : Math.min(CONFIRM_MS, nextMs)), { count: { ...count, stage } });
   }
 
-  function failed(/** @type {Failure} */ error) {
-    underWay = null;
+  function onFailure(/** @type {RequestError} */ error) {
+    pending = null;
     if (hasEnded) return;
     if (error.isFinal) {
-      to.close();
-      // The session goes on with another token.
-      if (tokens.renew(error)) return void next(0);
-      // Without a leave, which would be refused as well.
+      connection.close();
+      // Another token continues the session.
+      if (tokens.renew(error)) return void schedule(0);
+      // No leave: the server would reject it as well.
       hasEnded = true;
-      page.clearTimeout(timer);
-      return onRefused(error);
+      setTimer();
+      return onRejected(error);
     }
     failures += 1;
-    onBeat(next(backOffMs(page, failures, error)), { why: error.message || error.name });
+    onUpdate(schedule(backoffMs(page, failures, error)), { why: error.message || error.name });
   }
 
   send();
 
   return {
-    /** Beats now if that is due: timers may be late. */
+    /** Sends a heartbeat if one is due: a browser may fire timers late. */
     wake() {
       if (page.Date.now() >= dueAt) send();
     },
 
-    /** The network is there again: what is under way may hang in a connection that is gone. */
+    /** Sends a heartbeat on a new connection: after a network change the old one may hang. */
     reconnect() {
-      to.close();
+      connection.close();
       failures = 0;
       send();
     },
 
     /**
-     * Ends the session, and says so.
+     * Ends the session with a leave.
      *
-     * @param {boolean} isPageGoing there may be no later, and nothing may stay open: else the page can't come back from the cache
+     * @param {boolean} isPageHidden closes the connection at once: an open one keeps the page out of the back/forward cache
      */
-    end(isPageGoing) {
+    end(isPageHidden) {
       if (hasEnded) return;
       hasEnded = true;
-      page.clearTimeout(timer);
-      const leave = () => sayLeave(page, url, tokens.last, beat);
+      setTimer();
+      const leave = () => sendLeave(page, url, tokens.latest, beat);
       leave();
-      if (isPageGoing || !underWay) return to.close();
-      to.isEnding = true;
-      // The heartbeat that is under way may reach the server after the leave, and would bring the viewer back.
-      underWay.then(() => {
+      if (isPageHidden || !pending) return connection.close();
+      connection.isEnding = true;
+      // The pending heartbeat may reach the server after the leave, and would count the viewer again.
+      pending.then(() => {
         leave();
-        to.close();
+        connection.close();
       });
     },
   };
 }
 
-/** 64 bits by chance: a viewer's sessions on one stage are few. (`crypto.randomUUID` is not there on plain HTTP.) */
+/** Creates a random session id of 64 bits: a viewer has few sessions per stage. (Plain HTTP lacks `crypto.randomUUID`.) */
 function newSession(/** @type {import("./page.js").Page} */ page) {
   const number = page.crypto?.getRandomValues(new BigUint64Array(1))[0] ?? page.Math.random() * 2 ** 53;
   return number.toString(36);

@@ -1,4 +1,4 @@
-/** `<housecount-viewers server="https://count.example.org" stage="match-1">`: a stage's live count, as text. */
+/** Custom element `<housecount-viewers server="https://count.example.org" stage="match-1">`: a stage's live count, as text. */
 
 import { subscribe } from "./index.js";
 
@@ -16,7 +16,7 @@ class HousecountViewers extends HTMLElement {
       stage,
       ({ viewers, complete }) => {
         this.textContent = viewers.toLocaleString();
-        // For the page's style: the count may be low.
+        // Lets the page style a count that may be low.
         this.toggleAttribute("incomplete", !complete);
       },
       () => (this.textContent = ""),

@@ -1,76 +1,76 @@
-/** What plays: a media element, the IVS player, an IVS stage. */
+/** Bindings of the playback gate: a media element, the IVS player, an IVS stage. */
 
 import { listen } from "./page.js";
 
-/** @typedef {import("./watch.js").Gate} Gate */
+/** @typedef {import("./watch.js").PlaybackGate} PlaybackGate */
 
 /**
- * A media element plays while its time goes on.
+ * Opens the gate while a media element's time advances.
  *
  * @param {HTMLMediaElement | null} media
  */
-export const mediaElement = (media) => (/** @type {Gate} */ { open, close, stall, signal }) => {
-  // An element that isn't there must not be taken for a watch without one.
+export const bindMediaElement = (media) => (/** @type {PlaybackGate} */ { open, close, stall, signal }) => {
+  // A missing element differs from a watch without `media`.
   if (!media) return close("no media");
   /** @type {number | undefined} */
-  let at;
-  const look = (/** @type {{ type?: string }} */ { type }, whyNot = "") => {
-    const why = media.error ? "error" : media.ended ? "ended" : media.paused ? "paused" : "";
+  let lastTime;
+  const update = (/** @type {{ type?: string }} */ { type }, idleReason = "") => {
+    const why = /** @type {const} */ (["error", "ended", "paused"]).find((state) => media[state]);
     if (why) return close(why);
-    // Players that wait for data may nudge the time.
-    if (type === "playing" || (media.readyState > 2 && media.currentTime !== at)) {
-      at = media.currentTime;
+    // A player that waits for data may move the time a little.
+    if (type === "playing" || (media.readyState > 2 && media.currentTime !== lastTime)) {
+      lastTime = media.currentTime;
       open();
-      stall(() => look({}, "stalled"));
-    } else if (whyNot) {
-      close(whyNot);
+      stall(() => update({}, "stalled"));
+    } else if (idleReason) {
+      close(idleReason);
     }
   };
-  listen(media, ["playing", "timeupdate", "pause", "ended", "error"], look, signal);
-  look({}, "waiting");
+  listen(media, "playing timeupdate pause ended error", update, signal);
+  update({}, "waiting");
 };
 
 /**
- * The IVS player (low latency) says which state it is in.
+ * Opens the gate while the IVS player (low latency) is in the state `Playing`.
  *
  * @param {import("../index.d.ts").IvsPlayer} player
  */
-export const ivsPlayer = (player) => (/** @type {Gate} */ { open, close, stall, signal }) => {
-  function look(/** @type {string} */ state) {
+export const bindIvsPlayer = (player) => (/** @type {PlaybackGate} */ { open, close, stall, signal }) => {
+  function update(/** @type {string} */ state) {
     if (state === "Playing") open();
     else if (state === "Buffering") stall(() => close("stalled"));
     else close(state);
   }
   for (const state of ["Playing", "Buffering", "Ready", "Idle", "Ended", "PlayerError"]) {
-    const heard = () => look(state);
-    player.addEventListener(state, heard);
-    signal.addEventListener("abort", () => player.removeEventListener(state, heard));
+    const listener = () => update(state);
+    player.addEventListener(state, listener);
+    signal.addEventListener("abort", () => player.removeEventListener(state, listener));
   }
-  look(player.getState());
+  update(player.getState());
 };
 
 /**
- * On an IVS stage (real time) there is something to watch while it is connected, and another participant's media are there.
+ * Opens the gate while an IVS stage (real time) is connected and has streams of another participant.
  *
  * @param {import("../index.d.ts").IvsStage} stage
  */
-export const ivsStage = (stage) => (/** @type {Gate} */ { open, close, signal }) => {
+export const bindIvsStage = (stage) => (/** @type {PlaybackGate} */ { open, close, signal }) => {
   let isConnected = false;
-  /** Remote media, by participant and stream. @type {Set<string>} */
+  /** Remote streams, as participant and stream. @type {Set<string>} */
   const streams = new Set();
-  const look = () => (isConnected ? (streams.size ? open() : close("no media")) : close("disconnected"));
+  const update = () => (isConnected ? (streams.size ? open() : close("no media")) : close("disconnected"));
   function on(/** @type {string} */ name, /** @type {(subject: any, streams: any[]) => void} */ change) {
-    const heard = (/** @type {any} */ subject, /** @type {any} */ all) => {
+    const listener = (/** @type {any} */ subject, /** @type {any} */ all) => {
       change(subject, all);
-      look();
+      update();
     };
-    stage.on(`stage${name}`, heard);
-    signal.addEventListener("abort", () => stage.off(`stage${name}`, heard));
+    stage.on(`stage${name}`, listener);
+    signal.addEventListener("abort", () => stage.off(`stage${name}`, listener));
   }
-  // While a connection is made again, media may go on.
+  // Media may continue while the stage reconnects.
   on("ConnectionStateChanged", (state) => (isConnected = state === "connected" || (isConnected && state === "connecting")));
   on("ParticipantStreamsAdded", ({ id, isLocal }, all) => isLocal || all.forEach((each) => streams.add(`${id} ${each.id}`)));
   on("ParticipantStreamsRemoved", ({ id }, all) => all.forEach((each) => streams.delete(`${id} ${each.id}`)));
   on("ParticipantLeft", ({ id }) => streams.forEach((each) => each.startsWith(`${id} `) && streams.delete(each)));
-  look();
+  update();
 };

@@ -1,94 +1,130 @@
 /**
- * What this library needs of a browser. All of it is asked of the page that is passed in and never of globals, so that tests can
- * play whole browsers with clocks of their own. A worker, Node and React Native have less of it.
+ * Browser globals, passed in as `page` and never read from `globalThis`, so that tests can simulate whole browsers with their own
+ * clocks. A worker, Node and React Native have only some of them.
  *
  * @typedef {Window & typeof globalThis} Page
- * @typedef {Error & { code?: string, status?: number, retryAfterMs?: number, isFinal?: boolean }} Failure `isFinal` only if a server said it
+ */
+/**
+ * A failed request. Only an error that came from a server has `isFinal`; it is true if no retry can succeed.
+ *
+ * @typedef {Error & { code?: string, status?: number, retryAfterMs?: number, isFinal?: boolean }} RequestError
  */
 
-/** A server answers within about 5 s, if only that it can't. */
-export const ANSWER_MS_MAX = 10_000;
-/** Time after which a page is told that there is no answer yet. */
+/** Timeout of a response. A server responds within about 5 s, if only with an error. */
+export const RESPONSE_MS_MAX = 10_000;
+/** Time without a response after which the page's status becomes `retrying`. */
 export const SLOW_MS = 2_500;
 
 /**
- * A route's address.
+ * Builds the absolute URL of a route.
  *
  * @param {Page} page
- * @param {string} url the server's
+ * @param {string} url of the server
  * @param {string} route from its slash on
  */
-export const address = (page, url, route) => new URL(url.replace(/\/+$/, "") + route, page.location?.href).href;
+export const routeUrl = (page, url, route) => new URL(url.replace(/\/+$/, "") + route, page.location?.href).href;
 
 /**
- * Listens to events where there are any.
+ * Adds event listeners, where the target has events.
  *
  * @param {EventTarget | undefined} target
- * @param {string[]} names
+ * @param {string} names separated by spaces
  * @param {(event: any) => void} listener
- * @param {AbortSignal} signal ends it
+ * @param {AbortSignal} signal removes them
  */
 export function listen(target, names, listener, signal) {
-  for (const name of names) target?.addEventListener?.(name, listener, { signal });
+  for (const name of names.split(" ")) target?.addEventListener?.(name, listener, { signal });
 }
 
 /**
- * A time somewhat before or after, so that pages which start together don't stay together.
+ * Creates a timer that can be set again. Each call replaces the last one; a call without arguments only cancels it.
+ *
+ * @param {Page} page
+ * @returns {(ms?: number, callback?: () => void) => void}
+ */
+export function createTimer(page) {
+  /** @type {number | undefined} */
+  let id;
+  return (ms, callback) => {
+    page.clearTimeout(id);
+    if (callback) id = page.setTimeout(callback, ms);
+  };
+}
+
+/**
+ * Creates the function that reports each change of status once.
+ *
+ * @param {Page} page
+ * @param {readonly string[]} stages named in the console
+ * @param {import("../index.d.ts").Reports} reports
+ */
+export function statusReporter(page, stages, { onStatus, debug }) {
+  let last = "";
+  return (/** @type {import("../index.d.ts").Status} */ status, why = "") => {
+    if (last === status + why) return;
+    last = status + why;
+    if (debug) page.console.log("housecount", ...stages, status, why);
+    onStatus?.(status, why);
+  };
+}
+
+/**
+ * Multiplies a time by a random factor, so that pages that start together spread out.
  *
  * @param {Page} page
  * @param {number} ms
- * @param {number} least how much of it at least, such as 0.95
- * @param {number} most how much of it at most
+ * @param {number} least smallest factor, such as 0.95
+ * @param {number} most largest factor
  */
-export function spread(page, ms, least, most) {
+export function jitter(page, ms, least, most) {
   return ms * (least + (most - least) * page.Math.random());
 }
 
 /**
- * How long to stay away after so many failures in a row: a second, doubled each time up to half a minute, and by chance up to half
- * less; and somewhat longer than the server has asked for. A session that can't be told of for two minutes runs out; so there are
- * always several tries before.
+ * Exponential backoff: 1 s, doubled with each failure up to 30 s, minus up to half at random, but longer than `Retry-After`.
+ *
+ * A session without a heartbeat for two minutes expires, so a page retries several times before that.
  *
  * @param {Page} page
- * @param {number} failures at least 1
- * @param {Failure} why the last one
+ * @param {number} failures consecutive ones, at least 1
+ * @param {RequestError} error of the last one
  */
-export function backOffMs(page, failures, { retryAfterMs = 0 }) {
-  return Math.max(spread(page, Math.min(1_000 * 2 ** (failures - 1), 30_000), 0.5, 1), spread(page, retryAfterMs, 1, 1.25));
+export function backoffMs(page, failures, { retryAfterMs = 0 }) {
+  return Math.max(jitter(page, Math.min(1_000 * 2 ** (failures - 1), 30_000), 0.5, 1), jitter(page, retryAfterMs, 1, 1.25));
 }
 
-/** These say that the same request will never be taken. */
-const FINAL = [400, 401, 403, 404];
+/** Statuses after which the same request can never succeed. */
+const FINAL_STATUSES = [400, 401, 403, 404];
 
 /**
- * What the server has said against a request.
+ * Builds the error for a server's RFC 9457 problem.
  *
- * @param {any} problem what it has sent
+ * @param {any} problem body of the response
  * @param {{ status?: number, retryAfterMs?: number, isFinal?: boolean }} fields
- * @returns {Failure}
+ * @returns {RequestError}
  */
-export function refusal(problem, fields) {
-  const { code, detail } = problem ?? {};
+export function problemError(problem, fields) {
+  const { code = "", detail } = problem ?? {};
   const error = new Error(detail ?? `housecount answered ${fields.status}`);
-  return Object.assign(error, { name: "HousecountError", code: code ?? "" }, fields);
+  return Object.assign(error, { name: "HousecountError", code }, fields);
 }
 
 /**
- * Asks the server by fetch.
+ * Sends a request by `fetch`.
  *
  * @param {Page} page
  * @param {string} url
  * @param {string | undefined} token
  * @param {RequestInit} init
- * @returns {Promise<Response>} a good one; rejects with a {@link Failure} otherwise
+ * @returns {Promise<Response>} with a status of success; rejects with a {@link RequestError} otherwise
  */
-export async function ask(page, url, token, init) {
-  // No content type: text it is, which needs no question beforehand (a CORS preflight). The server takes it as JSON.
+export async function fetchOk(page, url, token, init) {
+  // Without a content type the body is text, which needs no CORS preflight. The server reads it as JSON.
   /** @type {Record<string, string>} */
   const headers = token ? { authorization: `Bearer ${token}` } : {};
   const response = await page.fetch(url, { headers, credentials: "omit", ...init });
   const { ok, status } = response;
   if (ok) return response;
-  const retryAfterMs = 1_000 * Number(response.headers.get("retry-after")) || undefined;
-  throw refusal(await response.json().catch(() => null), { status, retryAfterMs, isFinal: FINAL.includes(status) });
+  const retryAfterMs = 1_000 * Number(response.headers.get("retry-after")) || 0;
+  throw problemError(await response.json().catch(() => null), { status, retryAfterMs, isFinal: FINAL_STATUSES.includes(status) });
 }

@@ -9,33 +9,33 @@ import { subscribe, watch } from "./index.js";
 /** @typedef {import("../index.d.ts").Server["token"]} Token */
 
 /**
- * A token for as long as the component is there: another one in its place is used when the next one is needed, or at once where the
- * one before was refused.
+ * Keeps one token function for a component's lifetime. A new `token` is used for the next request, or at once if the server rejected
+ * the last one.
  *
  * @param {Token} token
  */
 function useToken(token) {
   const latest = useRef(token);
-  const isRefused = useRef(false);
+  const isRejected = useRef(false);
   const [tries, tryAgain] = useReducer((/** @type {number} */ count) => count + 1, 0);
   const [get] = useState(() => async () => /** @type {Promise<string>} */ (typeof latest.current == "function" ? latest.current() : latest.current));
   useEffect(() => {
     latest.current = token;
   });
   useEffect(() => {
-    if (isRefused.current) tryAgain();
-    isRefused.current = false;
+    if (isRejected.current) tryAgain();
+    isRejected.current = false;
   }, [typeof token == "string" && token]);
-  return { get: token && get, tries, refuse: () => (isRefused.current = true) };
+  return { get: token && get, tries, onRejected: () => (isRejected.current = true) };
 }
 
 /** @type {typeof import("../react.d.ts").useAudience} */
 export function useAudience({ url, stage, viewer, session, token, transport, media, stallMs, onStatus }) {
   const [audience, setAudience] = useState(/** @type {import("../react.d.ts").Audience} */ ({ count: null, error: null }));
-  const { get, tries, refuse } = useToken(token);
-  const tell = useRef(onStatus);
+  const { get, tries, onRejected } = useToken(token);
+  const onStatusRef = useRef(onStatus);
   useEffect(() => {
-    tell.current = onStatus;
+    onStatusRef.current = onStatus;
   });
   useEffect(() => {
     if (!stage || !viewer) return;
@@ -49,18 +49,18 @@ export function useAudience({ url, stage, viewer, session, token, transport, med
       transport,
       stallMs,
       media: media && "current" in media ? media.current : media,
-      onStatus: (...status) => tell.current?.(...status),
+      onStatus: (...status) => onStatusRef.current?.(...status),
       onCount: (count) => setAudience({ count, error: null }),
       onError(error) {
-        refuse();
+        onRejected();
         setAudience({ count: null, error });
       },
     });
     return leave;
   }, [url, stage, viewer, session, get, transport, media, stallMs, tries]);
-  // What was heard of another stage is not this one's.
-  const isMine = stage && viewer && (!audience.count || audience.count.stage === stage);
-  return isMine ? audience : { count: null, error: null };
+  // The last count may be of the stage before.
+  const isCurrent = stage && viewer && (!audience.count || audience.count.stage === stage);
+  return isCurrent ? audience : { count: null, error: null };
 }
 
 /**
@@ -70,14 +70,14 @@ export function useAudience({ url, stage, viewer, session, token, transport, med
  */
 export function useViewers({ url, token }, stages) {
   const [counts, setCounts] = useState(/** @type {Record<string, Count>} */ ({}));
-  const { get, tries, refuse } = useToken(token);
-  // No stage has a space in its name.
+  const { get, tries, onRejected } = useToken(token);
+  // Stage ids have no spaces.
   const wanted = [stages ?? []].flat().join(" ");
   useEffect(() => {
     if (!wanted) return;
     const names = wanted.split(" ");
     setCounts((before) => Object.fromEntries(Object.entries(before).filter(([stage]) => names.includes(stage))));
-    return subscribe({ url, token: get }, names, (count) => setCounts((before) => ({ ...before, [count.stage]: count })), refuse);
+    return subscribe({ url, token: get }, names, (count) => setCounts((before) => ({ ...before, [count.stage]: count })), onRejected);
   }, [url, get, wanted, tries]);
   return Array.isArray(stages) ? counts : (counts[wanted] ?? null);
 }

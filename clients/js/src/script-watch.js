@@ -1,4 +1,4 @@
-/** The smaller build for `<script>`: what counts a viewer, as the global `housecount`. Live counts and the element are not in it. */
+/** Entry of the smaller build for `<script>`: `watch` alone, as the global `housecount`, without live counts and the element. */
 
 import { watch, watchPlayer, watchStage } from "./index.js";
 

@@ -1,4 +1,4 @@
-/** The build for `<script>`: all of it, as the global `housecount`. */
+/** Entry of the build for `<script>`: the whole library, as the global `housecount`. */
 
 import "./element.js";
 import { subscribe, watch, watchPlayer, watchStage } from "./index.js";

@@ -1,37 +1,37 @@
 /**
- * Live counts, for who only looks on.
+ * Live counts of stages.
  *
- * All of a page's subscriptions to a server with the same rights share a feed, and the feeds of a browser's pages share one stream
- * of counts: see share.js for how.
+ * All of a page's subscriptions to a server with the same rights share one feed. The feeds of a browser's pages share one stream of
+ * counts, which the leader reads: see leader.js.
  */
 
-import { SLOW_MS, address, ask, backOffMs, listen, refusal } from "./page.js";
-import { share } from "./share.js";
-import { claims, tokens } from "./token.js";
+import { joinElection } from "./leader.js";
+import { SLOW_MS, backoffMs, createTimer, fetchOk, listen, problemError, routeUrl, statusReporter } from "./page.js";
+import { jwtClaims, tokenSource } from "./token.js";
 
 /** @typedef {import("./page.js").Page} Page */
-/** @typedef {import("./page.js").Failure} Failure */
+/** @typedef {import("./page.js").RequestError} RequestError */
 /** @typedef {import("../index.d.ts").Count} Count */
-/** @typedef {{ stages: string[], onCount: (count: Count) => void, refuse: (error: Failure) => void, say: Say }} Member a subscription */
-/** @typedef {(status: import("../index.d.ts").Status, why?: string) => void} Say */
-/** @typedef {{ until?: number, counts?: Count[], why?: string }} News */
+/** @typedef {ReturnType<typeof statusReporter>} SetStatus */
+/** @typedef {{ stages: string[], onCount: (count: Count) => void, onRejected: (error: RequestError) => void, setStatus: SetStatus }} Subscription */
+/** @typedef {{ until?: number, counts?: Count[], why?: string }} FeedUpdate new counts, or why there are none */
 
-/** The server names no more on one stream. */
+/** Stages per stream: a limit of the server. */
 const STAGES_MAX = 100;
-/** Components that come and go together make one change. */
-const TUNE_MS = 50;
-/** The server sends something each 15 s. */
+/** Debounce of changes: components mount and unmount together. */
+const DEBOUNCE_MS = 50;
+/** Longest silence of a stream. The server sends at least a comment every 15 s. */
 const SILENCE_MS_MAX = 40_000;
-/** Another page says this often that it is there. */
-const ASK_MS = 30_000;
-/** After this long without a word it is gone: a hidden page's timers go off once a minute. */
-const GONE_MS = 150_000;
+/** Interval of other pages' queries, which name their stages. */
+const QUERY_MS = 30_000;
+/** Time without a query after which another page's stages are dropped: a hidden page's timers fire once per minute. */
+const STAGES_TTL_MS = 150_000;
 
-/** Each page's feeds, by server and rights. @type {WeakMap<Page, Map<string, ReturnType<typeof feed>>>} */
-const feeds = new WeakMap();
+/** Feeds of each page, by server and rights. @type {WeakMap<Page, Map<string, ReturnType<typeof createFeed>>>} */
+const feedsByPage = new WeakMap();
 
 /**
- * {@link import("../index.d.ts").subscribe} in a given page.
+ * Implements {@link import("../index.d.ts").subscribe} on a given page.
  *
  * @param {Page} page
  * @param {import("../index.d.ts").LiveServer} server
@@ -40,253 +40,245 @@ const feeds = new WeakMap();
  * @param {(error: import("../index.d.ts").HousecountError) => void} [onError]
  * @returns {() => void}
  */
-export function subscribeIn(page, { url, token, onStatus, debug }, stages, onCount, onError) {
-  const live = address(page, url, "/v1/live");
-  const source = tokens(page, token);
+export function subscribeOnPage(page, { url, token: option, ...reports }, stages, onCount, onError) {
+  const live = routeUrl(page, url, "/v1/live");
+  const tokens = tokenSource(page, option);
+  const setTimer = createTimer(page);
   let failures = 0;
-  let status = "";
   let hasEnded = false;
-  /** @type {number | undefined} */
-  let timer;
-  /** @type {ReturnType<typeof feed> | undefined} */
-  let mine;
+  /** @type {ReturnType<typeof createFeed> | undefined} */
+  let feed;
 
-  /** @type {Member} */
-  const member = {
-    stages: [stages].flat(),
+  const stageList = [stages].flat();
+  const setStatus = statusReporter(page, stageList, reports);
+  /** @type {Subscription} */
+  const subscription = {
+    stages: stageList,
     onCount,
-    refuse(error) {
+    onRejected(error) {
       end();
-      say("refused", error.message);
+      setStatus("refused", error.message);
       onError?.(/** @type {import("../index.d.ts").HousecountError} */ (error));
     },
-    say,
+    setStatus,
   };
 
-  function say(/** @type {import("../index.d.ts").Status} */ next, why = "") {
-    if (status === next + why) return;
-    status = next + why;
-    if (debug) page.console.log("housecount", ...member.stages, next, why);
-    onStatus?.(next, why);
-  }
-
   function start() {
-    source.get().then(join, (error) => {
+    tokens.get().then(joinFeed, (error) => {
       if (hasEnded) return;
-      say("retrying", error.message);
-      timer = page.setTimeout(start, backOffMs(page, (failures += 1), error));
+      setStatus("retrying", error.message);
+      setTimer(backoffMs(page, (failures += 1), error), start);
     });
   }
 
-  function join(/** @type {string | undefined} */ value) {
+  function joinFeed(/** @type {string | undefined} */ token) {
     if (hasEnded) return;
-    let all = feeds.get(page);
-    if (!all) feeds.set(page, (all = new Map()));
-    // Tokens with the same rights are alike, whenever they end.
-    const { exp, iat, nbf, jti, ...rights } = claims(page, value);
-    const key = JSON.stringify([live, value && (rights.sub ? rights : value), !member.stages.length]);
-    mine = all.get(key) ?? feed(page, live, `housecount ${key}`, source, () => all.delete(key));
-    all.set(key, mine);
-    mine.add(member);
+    let feeds = feedsByPage.get(page);
+    if (!feeds) feedsByPage.set(page, (feeds = new Map()));
+    // Tokens with the same rights share a feed, whenever they expire.
+    const { exp, iat, nbf, jti, ...rights } = jwtClaims(page, token);
+    const key = JSON.stringify([live, token && (rights.sub ? rights : token), !stageList.length]);
+    feed = feeds.get(key) ?? createFeed(page, live, `housecount ${key}`, tokens, () => feeds.delete(key));
+    feeds.set(key, feed);
+    feed.attach(subscription);
   }
 
   function end() {
     hasEnded = true;
-    page.clearTimeout(timer);
-    mine?.remove(member);
+    setTimer();
+    feed?.detach(subscription);
   }
 
-  say("connecting");
+  setStatus("connecting");
   start();
   return () => {
     if (hasEnded) return;
     end();
-    say("stopped", "left");
+    setStatus("stopped", "left");
   };
 }
 
 /**
+ * Creates a feed: the subscriptions of one page that share a stream.
+ *
  * @param {Page} page
- * @param {string} live the stream's address
- * @param {string} name of what is shared
- * @param {import("./token.js").Tokens} source
- * @param {() => void} onEmpty called when the last member has left
+ * @param {string} live URL of the stream
+ * @param {string} name of the lock and the channel
+ * @param {import("./token.js").TokenSource} tokens
+ * @param {() => void} onEmpty the last subscription was detached
  */
-function feed(page, live, name, source, onEmpty) {
-  /** @type {Set<Member>} */
-  const members = new Set();
-  /** What was last heard of each stage. @type {Map<string, Count>} */
-  const known = new Map();
-  /** What other pages want, by their names. @type {Map<string, { stages: string[], until: number }>} */
-  const wants = new Map();
-  const me = `${page.Math.random()}`;
-  const listening = new page.AbortController();
-  /** @type {import("./share.js").Shared<News> | null} */
-  let shared = null;
-  let isLeading = false;
-  /** The stages of the streams that are open, sorted. */
-  let opened = "";
+function createFeed(page, live, name, tokens, onEmpty) {
+  /** @type {Set<Subscription>} */
+  const subscriptions = new Set();
+  /** Latest count of each stage. @type {Map<string, Count>} */
+  const counts = new Map();
+  /** Stages of other pages, by page id. @type {Map<string, { stages: string[], until: number }>} */
+  const otherPages = new Map();
+  const pageId = `${page.Math.random()}`;
+  const setTimer = createTimer(page);
+  const controller = new page.AbortController();
+  /** @type {import("./leader.js").Election<FeedUpdate> | null} */
+  let election = null;
+  let isLeader = false;
+  /** Stages of the open streams, sorted. */
+  let openStages = "";
   /** Ends the streams. @type {AbortController | null} */
   let streams = null;
-  /** @type {number | undefined} */
-  let timer;
-  /** @type {Parameters<Say>} */
+  /** @type {Parameters<SetStatus>} */
   let status = ["connecting"];
 
-  const wanted = () => [...new Set([...members].flatMap(({ stages }) => stages))];
+  const ownStages = () => [...new Set([...subscriptions].flatMap(({ stages }) => stages))];
+  // An empty list is all stages.
+  const includes = (/** @type {string[]} */ stages, /** @type {string} */ stage) => !stages.length || stages.includes(stage);
 
-  function say(/** @type {Parameters<Say>} */ ...next) {
+  function setStatus(/** @type {Parameters<SetStatus>} */ ...next) {
     status = next;
-    for (const member of [...members]) member.say(...next);
+    for (const subscription of [...subscriptions]) subscription.setStatus(...next);
   }
 
-  function hear(/** @type {News} */ { counts, why }) {
-    if (why) say("retrying", why);
-    if (!counts) return;
-    say("counted");
-    for (const count of counts) {
-      known.set(count.stage, count);
-      for (const { stages, onCount } of [...members]) if (!stages.length || stages.includes(count.stage)) onCount(count);
+  function deliver(/** @type {FeedUpdate} */ { counts: fresh, why }) {
+    if (why) setStatus("retrying", why);
+    if (!fresh) return;
+    setStatus("counted");
+    for (const count of fresh) {
+      counts.set(count.stage, count);
+      for (const { stages, onCount } of [...subscriptions]) if (includes(stages, count.stage)) onCount(count);
     }
   }
 
-  function told(/** @type {News} */ news) {
-    shared?.post(news);
-    hear(news);
+  function publish(/** @type {FeedUpdate} */ update) {
+    election?.post(update);
+    deliver(update);
   }
 
-  function tune(ms = TUNE_MS) {
-    page.clearTimeout(timer);
-    timer = page.setTimeout(() => {
-      if (!isLeading) return shared?.ask();
+  function updateStreamsSoon() {
+    setTimer(DEBOUNCE_MS, () => {
+      if (!isLeader) return election?.query();
       const now = page.Date.now();
-      for (const [each, { until }] of wants) if (until < now) wants.delete(each);
-      const stages = [...new Set([...wanted(), ...[...wants.values()].flatMap((want) => want.stages)])].sort();
-      for (const stage of known.keys()) if (stages.length && !stages.includes(stage)) known.delete(stage);
-      if (streams && opened === `${stages}`) return;
-      close();
-      opened = `${stages}`;
+      for (const [id, { until }] of otherPages) if (until < now) otherPages.delete(id);
+      const stages = [...new Set([...ownStages(), ...[...otherPages.values()].flatMap((other) => other.stages)])].sort();
+      for (const stage of counts.keys()) if (!includes(stages, stage)) counts.delete(stage);
+      if (streams && openStages === `${stages}`) return;
+      closeStreams();
+      openStages = `${stages}`;
       streams = new page.AbortController();
-      do run(stages.splice(0, STAGES_MAX), streams.signal);
+      do readStream(stages.splice(0, STAGES_MAX), streams.signal);
       while (stages.length);
-    }, ms);
+    });
   }
 
-  /** Keeps a stream open until it is ended, or refused for good. */
-  async function run(/** @type {string[]} */ stages, /** @type {AbortSignal} */ signal) {
+  /** Keeps a stream open until it is aborted, or the server rejects it for good. */
+  async function readStream(/** @type {string[]} */ stages, /** @type {AbortSignal} */ signal) {
     const query = stages.map((stage) => `stage=${encodeURIComponent(stage)}`).join("&");
+    const setDeadline = createTimer(page);
     for (let failures = 1; !signal.aborted; failures += 1) {
-      const one = new page.AbortController();
-      listen(signal, ["abort"], () => one.abort(), one.signal);
-      /** @type {number | undefined} */
-      let silence;
-      const within = (/** @type {number} */ ms, /** @type {() => void} */ then) => {
-        page.clearTimeout(silence);
-        silence = page.setTimeout(then, ms);
-      };
-      /** @type {Failure} */
-      let why;
+      const attempt = new page.AbortController();
+      const abort = () => attempt.abort();
+      listen(signal, "abort", abort, attempt.signal);
+      /** @type {RequestError} */
+      let failure;
       try {
-        within(SLOW_MS, () => {
-          told({ why: "no answer yet" });
-          within(SILENCE_MS_MAX, () => one.abort());
+        setDeadline(SLOW_MS, () => {
+          publish({ why: "no answer yet" });
+          setDeadline(SILENCE_MS_MAX, abort);
         });
-        const { body } = await ask(page, query ? `${live}?${query}` : live, await source.get(), { signal: one.signal });
-        source.accept();
+        const { body } = await fetchOk(page, query ? `${live}?${query}` : live, await tokens.get(), { signal: attempt.signal });
+        tokens.accept();
         const reader = /** @type {ReadableStream<Uint8Array>} */ (body).getReader();
         const decoder = new page.TextDecoder();
         for (let text = "", end = -1; ; ) {
-          within(SILENCE_MS_MAX, () => one.abort());
+          setDeadline(SILENCE_MS_MAX, abort);
           const { value, done } = await reader.read();
           if (done) throw new Error("the stream has ended");
           text += decoder.decode(value, { stream: true });
-          const counts = [];
+          const fresh = [];
           while ((end = text.indexOf("\n\n")) >= 0) {
             const [, event, data] = /^event: (.*)\n(?:.*\n)*?data: (.*)/m.exec(text.slice(0, end)) ?? [];
             text = text.slice(end + 2);
-            // The token is no longer good.
-            if (event === "end") throw refusal(JSON.parse(data), { isFinal: true });
-            if (event === "count") counts.push(JSON.parse(data));
+            // The token has expired or was revoked.
+            if (event === "end") throw problemError(JSON.parse(data), { isFinal: true });
+            if (event === "count") fresh.push(JSON.parse(data));
           }
-          if (!counts.length) continue;
+          if (!fresh.length) continue;
           failures = 0;
-          told({ counts });
+          publish({ counts: fresh });
         }
       } catch (error) {
-        why = /** @type {Failure} */ (error);
+        failure = /** @type {RequestError} */ (error);
       } finally {
-        page.clearTimeout(silence);
-        one.abort();
+        setDeadline();
+        abort();
       }
       if (signal.aborted) return;
-      if (why.isFinal) {
-        if (!source.renew(why)) {
-          for (const { refuse } of [...members]) refuse(why);
+      if (failure.isFinal) {
+        if (!tokens.renew(failure)) {
+          for (const { onRejected } of [...subscriptions]) onRejected(failure);
           return;
         }
       } else {
-        told({ why: why.message });
+        publish({ why: failure.message });
       }
-      await new Promise((done) => {
-        const wait = page.setTimeout(done, backOffMs(page, failures || 1, why));
-        listen(signal, ["abort"], () => done(page.clearTimeout(wait)), signal);
+      await new Promise((/** @type {(value: void) => void} */ done) => {
+        setDeadline(backoffMs(page, failures || 1, failure), done);
+        listen(signal, "abort", () => done(setDeadline()), signal);
       });
     }
   }
 
-  function close() {
+  function closeStreams() {
     streams?.abort();
     streams = null;
   }
 
-  function show() {
-    shared ??= share(page, name, /** @type {Parameters<typeof share<News>>[2]} */ ({
-      begin() {
-        isLeading = true;
-        tune();
+  function start() {
+    election ??= joinElection(page, name, /** @type {Parameters<typeof joinElection<FeedUpdate>>[2]} */ ({
+      onElected() {
+        isLeader = true;
+        updateStreamsSoon();
       },
-      cease() {
-        isLeading = false;
-        close();
+      onReplaced() {
+        isLeader = false;
+        closeStreams();
       },
-      nudge([from, ...stages]) {
-        wants.set(from, { stages, until: page.Date.now() + GONE_MS });
-        tune();
-        return { until: page.Date.now() + ASK_MS, counts: [...known.values()].filter(({ stage }) => !stages.length || stages.includes(stage)) };
+      onQuery([id, ...stages]) {
+        otherPages.set(id, { stages, until: page.Date.now() + STAGES_TTL_MS });
+        updateStreamsSoon();
+        return { until: page.Date.now() + QUERY_MS, counts: [...counts.values()].filter(({ stage }) => includes(stages, stage)) };
       },
-      hear,
-      question: () => [me, ...wanted()],
+      onMessage: deliver,
+      query: () => [pageId, ...ownStages()],
     }));
   }
 
-  function hide() {
-    page.clearTimeout(timer);
-    close();
-    isLeading = false;
-    shared?.end();
-    shared = null;
+  function stop() {
+    setTimer();
+    closeStreams();
+    isLeader = false;
+    election?.resign();
+    election = null;
   }
 
-  // A page with an open connection doesn't get into the browser's cache.
-  listen(page, ["pagehide"], hide, listening.signal);
-  listen(page, ["pageshow"], show, listening.signal);
-  // The connection may be gone without the browser's knowing.
-  listen(page, ["online"], () => (close(), tune()), listening.signal);
+  // An open connection keeps a page out of the back/forward cache.
+  listen(page, "pagehide", stop, controller.signal);
+  listen(page, "pageshow", start, controller.signal);
+  // The connection may be dead without the browser's knowledge.
+  listen(page, "online", () => (closeStreams(), updateStreamsSoon()), controller.signal);
 
   return {
-    add(/** @type {Member} */ member) {
-      members.add(member);
-      show();
-      tune();
-      member.say(...status);
-      for (const count of [...known.values()]) if (!member.stages.length || member.stages.includes(count.stage)) member.onCount(count);
+    attach(/** @type {Subscription} */ subscription) {
+      const { stages, onCount, setStatus } = subscription;
+      subscriptions.add(subscription);
+      start();
+      updateStreamsSoon();
+      setStatus(...status);
+      for (const count of [...counts.values()]) if (includes(stages, count.stage)) onCount(count);
     },
 
-    remove(/** @type {Member} */ member) {
-      members.delete(member);
-      if (members.size) return tune();
-      listening.abort();
-      hide();
+    detach(/** @type {Subscription} */ subscription) {
+      subscriptions.delete(subscription);
+      if (subscriptions.size) return updateStreamsSoon();
+      controller.abort();
+      stop();
       onEmpty();
     },
   };

@@ -1,4 +1,4 @@
-/** For Svelte: a store, and an action. See svelte.d.ts. */
+/** Svelte store and action. See svelte.d.ts. */
 
 import { subscribe, watch } from "./index.js";
 

@@ -1,60 +1,65 @@
-/** Viewers' tokens: one that is given, or a function that gets one and is asked again before each ends. */
+/** Viewer tokens: a fixed string, or a function that is called again before each token expires. */
 
-/** @typedef {ReturnType<typeof tokens>} Tokens */
+/** @typedef {ReturnType<typeof tokenSource>} TokenSource */
 
 /**
+ * Creates the source of a viewer's tokens.
+ *
  * @param {import("./page.js").Page} page
- * @param {import("../index.d.ts").Server["token"]} given
+ * @param {import("../index.d.ts").Server["token"]} option
  */
-export function tokens(page, given) {
-  /** Another one is got after it. */
-  let until = 0;
-  /** The last one was refused, and no other was taken since. */
-  let isRefused = false;
+export function tokenSource(page, option) {
+  const isFunction = typeof option == "function";
+  /** Time from which the function is called again. */
+  let renewAt = 0;
+  /** True from a rejected token until an accepted one. */
+  let isRejected = false;
 
   const self = {
-    /** The last one, for what can't wait. @type {string | undefined} */
-    last: typeof given == "function" ? undefined : given,
+    /** Latest token, for callers that can't wait. @type {string | undefined} */
+    latest: isFunction ? undefined : option,
 
-    /** @returns {Promise<string | undefined>} one that is good for a while */
+    /** @returns {Promise<string | undefined>} a token that is valid for a while */
     async get() {
-      if (typeof given == "function" && page.Date.now() >= until) {
-        self.last = await given();
+      if (isFunction && page.Date.now() >= renewAt) {
+        self.latest = await option();
         const now = page.Date.now();
-        const { exp, iat } = claims(page, self.last);
-        // Of its whole life, which this clock doesn't change. A heartbeat is due long before the last quarter is over.
-        until = exp ? now + 0.75 * (1_000 * exp - (iat ? 1_000 * iat : now)) : Infinity;
+        const { exp, iat } = jwtClaims(page, self.latest);
+        // Three quarters of the token's lifetime, which doesn't depend on this clock. A heartbeat is due long before the rest is over.
+        renewAt = exp ? now + 0.75 * (1_000 * exp - (iat ? 1_000 * iat : now)) : Infinity;
       }
-      return self.last;
+      return self.latest;
     },
 
-    /** Nothing is wrong with it. */
+    /** Records that the server accepted the token. */
     accept() {
-      isRefused = false;
+      isRejected = false;
     },
 
     /**
-     * @param {import("./page.js").Failure} why the server has refused
-     * @returns {boolean} whether another token may help, which is got then
+     * Records that the server rejected the token.
+     *
+     * @param {import("./page.js").RequestError} error
+     * @returns {boolean} true if another token may succeed; `get` gets it
      */
-    renew({ status, code }) {
-      const isNew = typeof given == "function" && !isRefused && (status === 401 || /expired|removed/.test(code ?? ""));
-      isRefused = true;
-      until = 0;
-      return isNew;
+    renew({ status, code = "" }) {
+      const mayRenew = isFunction && !isRejected && (status === 401 || /expired|removed/.test(code));
+      isRejected = true;
+      renewAt = 0;
+      return mayRenew;
     },
   };
   return self;
 }
 
 /**
- * What a JWT says.
+ * Decodes the claims of a JWT; `{}` if it can't be decoded.
  *
  * @param {import("./page.js").Page} page
  * @param {string | undefined} token
  * @returns {Record<string, any>}
  */
-export function claims(page, token) {
+export function jwtClaims(page, token) {
   try {
     return JSON.parse(page.atob(/** @type {string} */ (token).split(".")[1].replace(/-/g, "+").replace(/_/g, "/"))) ?? {};
   } catch {

@@ -1,172 +1,170 @@
-/** How a heartbeat reaches the server and what it is answered: over a WebSocket while that works, else by fetch. */
+/** Transport of heartbeats and their responses: a WebSocket while that works, `fetch` otherwise. */
 
-import { ANSWER_MS_MAX, address, ask, refusal } from "./page.js";
+import { RESPONSE_MS_MAX, createTimer, fetchOk, problemError, routeUrl } from "./page.js";
 
 /** @typedef {import("./page.js").Page} Page */
-/** @typedef {import("./page.js").Failure} Failure */
+/** @typedef {import("./page.js").RequestError} RequestError */
 /** @typedef {{ stage: string, viewer: string, session: string }} Beat */
-/** @typedef {Omit<import("../index.d.ts").Count, "stage"> & { nextMs: number, coalesced?: true }} Answer */
+/** @typedef {Omit<import("../index.d.ts").Count, "stage"> & { nextMs: number, coalesced?: true }} HeartbeatResponse */
 
-/** Some proxies neither let a WebSocket through nor say so. */
+/** Timeout of opening a WebSocket. Some proxies neither forward nor reject one. */
 const OPEN_MS_MAX = 4_000;
 
 /**
- * @param {any} answer
- * @returns {answer is Answer} whether it is one, and not for example a hotel's login page
+ * Checks the shape of a response: a captive portal may have sent it.
+ *
+ * @param {any} response
+ * @returns {response is HeartbeatResponse}
  */
-const isAnswer = (answer) => answer?.nextMs > 0 && answer.viewers >= 0;
+const isHeartbeatResponse = (response) => response?.nextMs > 0 && response.viewers >= 0;
 
 /**
- * Sends one heartbeat, again and again, one at a time.
+ * Creates the connection of one session. It sends the same heartbeat again and again, one at a time.
  *
  * @param {Page} page
  * @param {Pick<import("../index.d.ts").WatchOptions, "url" | "transport">} options
- * @param {import("./token.js").Tokens} tokens
+ * @param {import("./token.js").TokenSource} tokens
  * @param {Beat} beat
- * @param {(why: Failure) => void} onEnd the server has ended the connection for good, and no heartbeat waits: a token has expired
+ * @param {(error: RequestError) => void} onClosed the server closed the connection for good between two heartbeats: a token expired
  */
-export function sender(page, { url, transport = "auto" }, tokens, beat, onEnd) {
+export function connect(page, { url, transport = "auto" }, tokens, beat, onClosed) {
   const text = JSON.stringify(beat);
-  let isSocketTried = transport !== "http";
-  /** Something was heard over a WebSocket: they get through. */
-  let isHeard = false;
+  let mayUseSocket = transport !== "http";
+  /** True once a message came over a WebSocket. */
+  let hasSocketWorked = false;
   /** @type {WebSocket | null} */
   let socket = null;
-  /** What the socket was opened with. @type {string | undefined} */
+  /** Token of the open socket. @type {string | undefined} */
   let socketToken;
-  /** The server has this connection's heartbeat, and `{}` repeats it. */
-  let isKnown = false;
-  /** Gives up what is under way. @type {() => void} */
-  let giveUp = () => {};
-  /** Another number once it was given up. */
-  let turn = 0;
+  /** True if the server has this connection's heartbeat, so that `{}` repeats it. */
+  let isIdentified = false;
+  /** Rejects the current attempt. @type {() => void} */
+  let cancelAttempt = () => {};
+  /** Changes when the current attempt is cancelled. */
+  let generation = 0;
 
   /**
-   * One try. However it ends, no timer is left.
+   * Runs one attempt, and clears its timer when it ends.
    *
    * @template T
-   * @param {(done: (answer: T | PromiseLike<T>) => void, fail: (why: Failure) => void, within: (ms: number) => void) => void} start
+   * @param {number} ms timeout
+   * @param {(done: (result: T | PromiseLike<T>) => void, fail: (error: RequestError) => void, setDeadline: (ms: number) => void) => void} start
    * @returns {Promise<T>}
    */
-  function attempt(start) {
-    /** @type {number | undefined} */
-    let timer;
+  function attempt(ms, start) {
+    const setTimer = createTimer(page);
     return /** @type {Promise<T>} */ (
       new Promise((done, fail) => {
-        giveUp = () => fail(new Error("closed"));
-        start(done, fail, (ms) => {
-          page.clearTimeout(timer);
-          timer = page.setTimeout(() => fail(new Error("no answer")), ms);
-        });
+        cancelAttempt = () => fail(new Error("closed"));
+        const setDeadline = (/** @type {number} */ limit) => setTimer(limit, () => fail(new Error("no answer")));
+        setDeadline(ms);
+        start(done, fail, setDeadline);
       })
-    ).finally(() => page.clearTimeout(timer));
+    ).finally(() => setTimer());
   }
 
-  function byFetch(/** @type {string | undefined} */ token) {
+  function sendByFetch(/** @type {string | undefined} */ token) {
     const controller = new page.AbortController();
-    return /** @type {Promise<Answer>} */ (
-      attempt((done, fail, within) => {
-        within(ANSWER_MS_MAX);
-        ask(page, address(page, url, "/v1/heartbeat"), token, { method: "POST", body: text, signal: controller.signal })
+    return /** @type {Promise<HeartbeatResponse>} */ (
+      attempt(RESPONSE_MS_MAX, (done, fail) => {
+        fetchOk(page, routeUrl(page, url, "/v1/heartbeat"), token, { method: "POST", body: text, signal: controller.signal })
           .then((response) => response.json())
-          .then((answer) => (isAnswer(answer) ? done(answer) : fail(new Error("no housecount answered"))))
+          .then((response) => (isHeartbeatResponse(response) ? done(response) : fail(new Error("no housecount answered"))))
           .catch(fail);
       })
     ).finally(() => controller.abort());
   }
 
-  function bySocket(/** @type {string | undefined} */ token) {
-    return /** @type {Promise<Answer>} */ (
-      attempt((done, fail, within) => {
-        // Another token takes another connection.
-        if (token !== socketToken) hangUp();
-        const mine = (socket ??= open(token));
-        const say = () => {
-          within(ANSWER_MS_MAX);
-          mine.send(isKnown ? "{}" : text);
+  function sendBySocket(/** @type {string | undefined} */ token) {
+    return /** @type {Promise<HeartbeatResponse>} */ (
+      attempt(OPEN_MS_MAX, (done, fail, setDeadline) => {
+        // Another token needs another connection.
+        if (token !== socketToken) closeSocket();
+        const own = (socket ??= openSocket(token));
+        const transmit = () => {
+          setDeadline(RESPONSE_MS_MAX);
+          own.send(isIdentified ? "{}" : text);
         };
-        mine.onmessage = ({ data }) => {
-          isHeard = true;
-          const answer = parse(data);
-          if (isAnswer(answer)) {
-            isKnown = true;
-            done(answer);
-          } else if (answer?.code) {
-            // The server says when to come back if that may help, and nothing if it can't.
-            const { retryAfterMs } = answer;
-            const why = refusal(answer, { retryAfterMs, isFinal: !(retryAfterMs > 0) });
-            fail(why);
-            if (why.isFinal) onEnd(why);
+        own.onmessage = ({ data }) => {
+          hasSocketWorked = true;
+          const response = parseJson(data);
+          if (isHeartbeatResponse(response)) {
+            isIdentified = true;
+            done(response);
+          } else if (response?.code) {
+            // The server sends `retryAfterMs` unless no retry can succeed.
+            const { retryAfterMs } = response;
+            const error = problemError(response, { retryAfterMs, isFinal: !(retryAfterMs > 0) });
+            fail(error);
+            if (error.isFinal) onClosed(error);
           }
         };
-        // An error is always followed by a close.
-        mine.onclose = () => {
-          if (socket === mine) socket = null;
+        // A close event follows each error event.
+        own.onclose = () => {
+          if (socket === own) socket = null;
           fail(new Error("no WebSocket"));
         };
-        if (mine.readyState === 1) return say();
-        // A policy of the page may have closed it before it was open.
-        if (mine.readyState) return fail(new Error("no WebSocket"));
-        within(OPEN_MS_MAX);
-        mine.onopen = say;
+        if (own.readyState === 1) return transmit();
+        // A policy of the page may have closed it before it opened.
+        if (own.readyState) return fail(new Error("no WebSocket"));
+        own.onopen = transmit;
       })
     );
   }
 
-  function open(/** @type {string | undefined} */ token) {
-    isKnown = false;
+  function openSocket(/** @type {string | undefined} */ token) {
+    isIdentified = false;
     socketToken = token;
-    // A token is no part of the address, which proxies log.
-    const offered = token ? ["housecount.1", `housecount.token.${token}`] : [];
-    return new page.WebSocket(address(page, url, "/v1/ws").replace(/^http/, "ws"), offered);
+    // The token is a subprotocol, because proxies log URLs.
+    const protocols = token ? ["housecount.1", `housecount.token.${token}`] : [];
+    return new page.WebSocket(routeUrl(page, url, "/v1/ws").replace(/^http/, "ws"), protocols);
   }
 
-  function hangUp() {
+  function closeSocket() {
     socket?.close();
     socket = null;
   }
 
   const self = {
-    /** Nothing is to be sent any more, but for what is on its way. */
+    /** Stops new heartbeats; the pending one is completed. */
     isEnding: false,
 
     /**
-     * @returns {Promise<Answer>} rejects with a {@link Failure}
+     * @returns {Promise<HeartbeatResponse>} rejects with a {@link RequestError}
      */
     async send() {
-      const mine = (turn += 1);
-      const token = await attempt((/** @type {(token: string | undefined) => void} */ done, fail, within) => {
-        within(ANSWER_MS_MAX);
+      const own = (generation += 1);
+      const token = await attempt(RESPONSE_MS_MAX, (/** @type {(token: string | undefined) => void} */ done, fail) => {
         tokens.get().then(done, fail);
       });
-      if (mine !== turn || self.isEnding) throw new Error("closed");
-      if (!isSocketTried) return byFetch(token);
+      if (own !== generation || self.isEnding) throw new Error("closed");
+      if (!mayUseSocket) return sendByFetch(token);
       try {
-        return await bySocket(token);
+        return await sendBySocket(token);
       } catch (error) {
-        // The connection is as good as ever if it was the server that refused. And if it was given up, another may be under way.
-        if (/** @type {Failure} */ (error).isFinal !== undefined || mine !== turn) throw error;
-        hangUp();
+        // If the server rejected the heartbeat, the connection still works. If the attempt was cancelled, another may be pending.
+        if (/** @type {RequestError} */ (error).isFinal !== undefined || own !== generation) throw error;
+        closeSocket();
         if (transport === "ws") throw error;
-        // Where the first one failed all will: a proxy, or a policy of the page.
-        isSocketTried = isHeard;
-        return byFetch(token);
+        // If the first socket failed, a proxy or a policy of the page blocks all of them.
+        mayUseSocket = hasSocketWorked;
+        return sendByFetch(token);
       }
     },
 
-    /** Gives up what is under way, and closes the connection. It may be sent again, and all ways are tried then. */
+    /** Cancels the pending heartbeat and closes the connection. A later `send` tries all transports again. */
     close() {
-      turn += 1;
-      isSocketTried = transport !== "http";
-      giveUp();
-      hangUp();
+      generation += 1;
+      mayUseSocket = transport !== "http";
+      cancelAttempt();
+      closeSocket();
     },
   };
   return self;
 }
 
 /** @param {string} text */
-function parse(text) {
+function parseJson(text) {
   try {
     return JSON.parse(text);
   } catch {
@@ -175,15 +173,15 @@ function parse(text) {
 }
 
 /**
- * Tells the server that a session has stopped, also while the page goes away. It is a hint: if it is lost, the session runs out.
+ * Tells the server that a session has ended, also while the page unloads. If the leave is lost, the session expires.
  *
  * @param {Page} page
  * @param {string} url
  * @param {string | undefined} token
  * @param {Beat} beat
  */
-export function sayLeave(page, url, token, beat) {
+export function sendLeave(page, url, token, beat) {
   const body = JSON.stringify({ ...beat, token });
-  const to = address(page, url, "/v1/leave");
-  if (!page.navigator?.sendBeacon?.(to, body)) ask(page, to, undefined, { method: "POST", body }).catch(() => {});
+  const to = routeUrl(page, url, "/v1/leave");
+  if (!page.navigator?.sendBeacon?.(to, body)) fetchOk(page, to, undefined, { method: "POST", body }).catch(() => {});
 }

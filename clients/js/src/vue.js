@@ -35,7 +35,7 @@ export function useAudience(options) {
         onStatus: (status) => (audience.status = status),
       });
     },
-    // Templates' refs are there by then.
+    // Template refs are set by then.
     { immediate: true, flush: "post" },
   );
   onScopeDispose(end);
@@ -54,7 +54,7 @@ export function useViewers(server, stages) {
       for (const stage of Object.keys(counts)) if (!wanted().includes(stage)) delete counts[stage];
       end = wanted().length ? subscribe(toValue(server), wanted(), (count) => (counts[count.stage] = count)) : () => {};
     },
-    // Not where a page is rendered on a server.
+    // Server-side rendering opens no stream.
     { immediate: typeof window == "object" },
   );
   onScopeDispose(() => end());

@@ -1,139 +1,130 @@
-/** A viewer's watching of a stage, from `watch` to `leave`, over all that happens to a page meanwhile. */
+/** A viewer's watch of a stage, from `watch` to `leave`, across the events of a page: hidden, cached, offline. */
 
-import { beats } from "./beats.js";
-import { address, listen } from "./page.js";
-import { share } from "./share.js";
-import { tokens } from "./token.js";
+import { startBeats } from "./beats.js";
+import { joinElection } from "./leader.js";
+import { createTimer, listen, routeUrl, statusReporter } from "./page.js";
+import { tokenSource } from "./token.js";
 
 /** @typedef {import("../index.d.ts").Count} Count */
-/** @typedef {{ count?: Count, why?: string }} News of a heartbeat: what was answered, or why nothing was */
+/** @typedef {{ count?: Count, why?: string }} BeatUpdate outcome of a heartbeat: its count, or why it failed */
 /**
- * What decides when there is something to watch.
+ * Gate between the media and the heartbeats: the viewer is counted while it is open.
  *
- * @typedef {object} Gate
- * @property {() => void} open it plays
- * @property {(why: string) => void} close it doesn't
- * @property {(then: () => void) => void} stall `then` is called after the time that a stall may take, unless it opens or closes before
- * @property {AbortSignal} signal nothing more is asked
+ * @typedef {object} PlaybackGate
+ * @property {() => void} open the media play
+ * @property {(why: string) => void} close the media don't play
+ * @property {(callback: () => void) => void} stall calls back after `stallMs`, unless the gate opens or closes before
+ * @property {AbortSignal} signal the watch has ended
  */
 
-/** Time that media may wait for data before the viewer counts as gone. */
+/** Default of `stallMs`: how long media may wait for data before the viewer leaves. */
 const STALL_MS = 10_000;
 
 /**
- * {@link import("../index.d.ts").watch} in a given page.
+ * Implements {@link import("../index.d.ts").watch} on a given page.
  *
  * @param {import("./page.js").Page} page
  * @param {Omit<import("../index.d.ts").WatchOptions, "media">} options
- * @param {((gate: Gate) => void) | null} [bind] to what plays; without it the viewer watches until `leave`
+ * @param {((gate: PlaybackGate) => void) | null} [bindMedia] binds the gate to media; without it the viewer watches until `leave`
  * @returns {import("../index.d.ts").Watch}
  */
-export function watchIn(page, options, bind) {
-  const { url, stage, viewer, session, onCount, onError, onStatus, debug } = options;
+export function watchOnPage(page, options, bindMedia) {
+  const { url, stage, viewer, session, onCount, onError } = options;
   for (const id of [stage, viewer, session ?? viewer]) {
-    if (!id || typeof id !== "string") throw new TypeError("housecount: stage, viewer and session must be texts");
+    if (!id || typeof id !== "string") throw new TypeError("housecount: stage, viewer and session must be strings");
   }
-  const name = `housecount ${JSON.stringify([address(page, url, ""), stage, viewer])}`;
-  const token = tokens(page, options.token);
-  const listening = new page.AbortController();
-  const { signal } = listening;
+  const name = `housecount ${JSON.stringify([routeUrl(page, url, ""), stage, viewer])}`;
+  const tokens = tokenSource(page, options.token);
+  const setStatus = statusReporter(page, [stage], options);
+  const setStallTimer = createTimer(page);
+  const controller = new page.AbortController();
+  const { signal } = controller;
 
-  /** @type {ReturnType<typeof beats> | null} */
-  let beating = null;
-  /** @type {import("./share.js").Shared<News> | null} */
-  let shared = null;
-  let isOpen = !bind;
-  let status = "";
-  /** @type {number | undefined} */
-  let stalling;
+  /** @type {ReturnType<typeof startBeats> | null} */
+  let beats = null;
+  /** @type {import("./leader.js").Election<BeatUpdate> | null} */
+  let election = null;
+  let isOpen = !bindMedia;
 
-  function say(/** @type {import("../index.d.ts").Status} */ next, why = "") {
-    if (status === next + why) return;
-    status = next + why;
-    if (debug) page.console.log("housecount", stage, next, why);
-    onStatus?.(next, why);
-  }
-
-  function hear(/** @type {News} */ { count, why }) {
-    if (why) say("retrying", why);
+  function onBeatUpdate(/** @type {BeatUpdate} */ { count, why }) {
+    if (why) setStatus("retrying", why);
     if (!count) return;
-    say("counted");
+    setStatus("counted");
     onCount?.(count);
   }
 
-  const wake = () => beating?.wake();
+  const wake = () => beats?.wake();
 
-  function show() {
-    if (shared || !isOpen) return;
-    say("connecting");
-    shared = share(page, session ? null : name, {
-      begin() {
-        beating = beats(page, options, token, {
-          onBeat(nextMs, news) {
-            shared?.tell(nextMs, news);
-            hear(news);
+  function start() {
+    if (election || !isOpen) return;
+    setStatus("connecting");
+    election = joinElection(page, session ? null : name, {
+      onElected() {
+        beats = startBeats(page, options, tokens, {
+          onUpdate(nextMs, update) {
+            election?.broadcast(nextMs, update);
+            onBeatUpdate(update);
           },
-          onRefused(error) {
-            beating = null;
+          onRejected(error) {
+            beats = null;
             end();
-            say("refused", error.message);
+            setStatus("refused", error.message);
             onError?.(/** @type {import("../index.d.ts").HousecountError} */ (error));
           },
         });
       },
-      cease: () => stop(false),
-      nudge: wake,
-      hear,
+      onReplaced: endBeats,
+      onQuery: wake,
+      onMessage: onBeatUpdate,
     });
   }
 
-  function stop(/** @type {boolean} */ isPageGoing) {
-    beating?.end(isPageGoing);
-    beating = null;
+  function endBeats(isPageHidden = false) {
+    beats?.end(isPageHidden);
+    beats = null;
   }
 
-  function hide(isPageGoing = false) {
-    stop(isPageGoing);
-    shared?.end();
-    shared = null;
+  function stop(isPageHidden = false) {
+    endBeats(isPageHidden);
+    election?.resign();
+    election = null;
   }
 
   function end() {
-    page.clearTimeout(stalling);
-    listening.abort();
-    hide();
+    setStallTimer();
+    controller.abort();
+    stop();
   }
 
   function leave() {
     if (signal.aborted) return;
     end();
-    say("stopped", "left");
+    setStatus("stopped", "left");
   }
 
-  // A page that goes may come back from the browser's cache, or never: so it leaves, and whoever comes back is counted again within
-  // the server's 3 s of grace, or as soon as it does.
-  listen(page, ["pagehide"], () => hide(true), signal);
-  listen(page, ["pageshow"], show, signal);
-  listen(page, ["online"], () => beating?.reconnect(), signal);
-  listen(page.document, ["visibilitychange"], wake, signal);
-  bind?.({
+  // A page that unloads may be restored from the back/forward cache, or not. So it leaves. A restored or reloaded page is counted again
+  // within the server's grace of 3 s.
+  listen(page, "pagehide", () => stop(true), signal);
+  listen(page, "pageshow", start, signal);
+  listen(page, "online", () => beats?.reconnect(), signal);
+  listen(page.document, "visibilitychange", wake, signal);
+  bindMedia?.({
     open() {
-      page.clearTimeout(stalling);
+      setStallTimer();
       isOpen = true;
-      show();
+      start();
     },
     close(why) {
-      page.clearTimeout(stalling);
+      setStallTimer();
       isOpen = false;
-      hide();
-      say("stopped", why);
+      stop();
+      setStatus("stopped", why);
     },
-    stall(then) {
-      page.clearTimeout(stalling);
-      stalling = page.setTimeout(then, options.stallMs ?? STALL_MS);
+    stall(callback) {
+      setStallTimer(options.stallMs ?? STALL_MS, callback);
     },
     signal,
   });
-  show();
+  start();
   return { leave, stop: leave };
 }

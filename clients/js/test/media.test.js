@@ -4,8 +4,8 @@ import assert from "node:assert/strict";
 import { EventEmitter, getEventListeners } from "node:events";
 import { test } from "node:test";
 
-import { ivsPlayer, ivsStage, mediaElement } from "../src/media.js";
-import { watchIn } from "../src/watch.js";
+import { bindIvsPlayer, bindIvsStage, bindMediaElement } from "../src/media.js";
+import { watchOnPage } from "../src/watch.js";
 import { Browser, Target, World } from "./support/world.js";
 
 class FakeMedia extends Target {
@@ -67,11 +67,11 @@ function watching(make, bind, options = {}) {
   const statuses = [];
   const onStatus = (...status) => statuses.push(status.filter(Boolean).join(" "));
   const all = { url: "https://count.example", stage: "s", viewer: "ann", transport: "http", onStatus, ...options };
-  const { leave } = watchIn(page, all, bind(subject));
+  const { leave } = watchOnPage(page, all, bind(subject));
   return { world, page, subject, statuses, leave, server: world.server, isCounted: () => world.server.count(world.now + 3_000).viewers === 1 };
 }
 
-const media = (options) => watching((world) => new FakeMedia(world), mediaElement, options);
+const media = (options) => watching((world) => new FakeMedia(world), bindMediaElement, options);
 
 test("media that doesn't play yet isn't counted, and is from when it does", async () => {
   const { world, subject, statuses, server, isCounted } = media();
@@ -93,7 +93,7 @@ test("media that plays already is counted at once", async () => {
       video.play();
       return video;
     },
-    mediaElement,
+    bindMediaElement,
   );
   await world.pass(100);
   assert.ok(isCounted());
@@ -205,7 +205,7 @@ class FakePlayer {
 }
 
 test("the IVS player: Playing counts, Idle, Ended and an error don't, Buffering does for a while", async () => {
-  const { world, subject, statuses, leave, isCounted } = watching(() => new FakePlayer(), ivsPlayer);
+  const { world, subject, statuses, leave, isCounted } = watching(() => new FakePlayer(), bindIvsPlayer);
   await world.pass(1_000);
   for (const state of ["Ready", "Idle", "Ended", "PlayerError"]) {
     subject.becomes("Playing");
@@ -236,7 +236,7 @@ test("the IVS player: Playing counts, Idle, Ended and an error don't, Buffering 
 });
 
 test("an IVS stage: connected and with remote media", async () => {
-  const { world, subject, statuses, leave, isCounted } = watching(() => new EventEmitter(), ivsStage);
+  const { world, subject, statuses, leave, isCounted } = watching(() => new EventEmitter(), bindIvsStage);
   const host = { id: "host", isLocal: false };
   const streams = [{ id: "audio" }, { id: "video" }];
   const steps = [

@@ -1,6 +1,6 @@
 /** Pages that watch, in a world. */
 
-import { watchIn } from "../../src/watch.js";
+import { watchOnPage } from "../../src/watch.js";
 import { Browser, World, settle } from "./world.js";
 
 export const URL = "https://count.example";
@@ -11,7 +11,7 @@ export const VIEWER = "ann";
 export function watching(page, options = {}) {
   const told = { counts: [], errors: [] };
   const statuses = [];
-  const handle = watchIn(page, {
+  const handle = watchOnPage(page, {
     url: URL,
     stage: STAGE,
     viewer: VIEWER,

@@ -1,0 +1,148 @@
+/**
+ * Leader election among the pages of a browser: one page sends for all pages that show the same stage to the same viewer.
+ *
+ * The leader holds a Web Lock. The browser passes the lock to the next page when the leader closes or crashes. The leader broadcasts
+ * to the other pages over a BroadcastChannel. Where a browser lacks either, each page leads itself: still one viewer, more sessions.
+ */
+
+import { createTimer } from "./page.js";
+
+/**
+ * A message from the leader. From `until` on, other pages query the leader again; without it their last deadline stays.
+ *
+ * @template Message
+ * @typedef {Message & { until?: number }} LeaderMessage
+ */
+/**
+ * This page's part in the election.
+ *
+ * @template Message
+ * @typedef {object} Election
+ * @property {(nextMs: number, message?: Message) => void} broadcast sends a message, also to later queries; the next is due in `nextMs`
+ * @property {(message: Message) => void} post sends a message to the pages that are open now
+ * @property {() => void} query queries the leader, if that is another page
+ * @property {() => void} resign leaves the election
+ */
+
+/** Timeout of a query. A live page responds at once, even a hidden one. */
+const QUERY_MS_MAX = 5_000;
+/** Longest time between the start of a heartbeat and its outcome. */
+const BEAT_MS_MAX = 15_000;
+
+/**
+ * Takes part in the election of a leader.
+ *
+ * @template Message
+ * @param {import("./page.js").Page} page
+ * @param {string | null} name of the lock and the channel: the same for all pages that share a leader; `null`: this page leads itself
+ * @param {object} callbacks
+ * @param {() => void} callbacks.onElected this page leads now. May be called again after `onReplaced`
+ * @param {() => void} callbacks.onReplaced another page leads now
+ * @param {(query: any) => Message | void} callbacks.onQuery answers another page's query; by default with the latest message
+ * @param {(message: Message) => void} callbacks.onMessage receives a message from the leader
+ * @param {() => unknown} [callbacks.query] builds the query that is sent to the leader
+ * @returns {Election<Message>}
+ */
+export function joinElection(page, name, { onElected, onReplaced, onQuery, onMessage, query }) {
+  const locks = page.navigator?.locks;
+  const setTimer = createTimer(page);
+  let isLeader = false;
+  /** @type {BroadcastChannel | null} */
+  let channel = null;
+  /** @type {LeaderMessage<Message> | undefined} */
+  let latest;
+  /** Releases the lock. @type {() => void} */
+  let release = () => {};
+  /** Aborted when this page resigns or requests the lock again. @type {AbortController | undefined} */
+  let request;
+
+  function lead() {
+    isLeader = true;
+    setTimer();
+    broadcast(0);
+    onElected();
+  }
+
+  /**
+   * @param {number} nextMs
+   * @param {Message} [message]
+   */
+  function broadcast(nextMs, message) {
+    // Doubled, because a hidden page's timers fire once per minute.
+    latest = /** @type {LeaderMessage<Message>} */ ({ until: page.Date.now() + 2 * nextMs + BEAT_MS_MAX, ...message });
+    channel?.postMessage(latest);
+  }
+
+  /** @param {boolean} steal takes the lock from its holder */
+  function requestLock(steal) {
+    request?.abort();
+    const own = (request = new page.AbortController());
+    locks
+      .request(/** @type {string} */ (name), steal ? { steal } : { signal: own.signal }, () => {
+        if (own.signal.aborted) return;
+        lead();
+        return new Promise((/** @type {(value: void) => void} */ done) => (release = done));
+      })
+      .catch(() => {
+        if (own.signal.aborted) return;
+        // The page may not use locks, as in a sandboxed frame.
+        if (!isLeader) return lead();
+        isLeader = false;
+        onReplaced();
+        follow();
+      });
+  }
+
+  function follow() {
+    requestLock(false);
+    queryLeader();
+  }
+
+  /**
+   * Queries the leader, and takes the lock if no fresh message arrives. The browser leaves the lock with a frozen page, and some
+   * frozen pages still respond, with an old message.
+   */
+  function queryLeader() {
+    channel?.postMessage({ query: query?.() ?? 0 });
+    setTimer(QUERY_MS_MAX, () => requestLock(true));
+  }
+
+  function onChannelMessage(/** @type {{ data: LeaderMessage<Message> & { query?: unknown } }} */ { data }) {
+    const isQuery = "query" in data;
+    if (isLeader) {
+      if (isQuery) channel?.postMessage(onQuery(data.query) ?? latest);
+      return;
+    }
+    if (isQuery) return;
+    if (data.until) {
+      const ms = data.until - page.Date.now();
+      if (ms <= 0) return;
+      setTimer(ms, queryLeader);
+    }
+    onMessage(data);
+  }
+
+  try {
+    if (name && locks) channel = new page.BroadcastChannel(name);
+  } catch {
+    // The browser lacks it, or the page may not use storage.
+  }
+  if (channel) {
+    channel.onmessage = onChannelMessage;
+    follow();
+  } else {
+    lead();
+  }
+
+  return {
+    broadcast,
+    post: (message) => channel?.postMessage(message),
+    query: () => isLeader || queryLeader(),
+    resign() {
+      setTimer();
+      request?.abort();
+      channel?.close();
+      release();
+    },
+  };
+}
