@@ -1,4 +1,4 @@
-/** Builds `dist/`: the scripts, and CommonJS for `require`. Bundlers and `import` need nothing of it. */
+/** Builds `dist/`: the scripts, and CommonJS for `require`. Bundlers and `import` don't use it. */
 
 import { copyFile, mkdir, readdir, rm, writeFile } from "node:fs/promises";
 import { fileURLToPath, pathToFileURL } from "node:url";
@@ -7,14 +7,14 @@ import { build } from "esbuild";
 
 const ROOT = fileURLToPath(new URL(".", import.meta.url));
 
-/** The folder of what every node serves, such as `/housecount.js`: checked in, so that a node is built without Node. */
+/** Folder of the files that every node serves, such as `/housecount.js`. They are checked in, so that Cargo needs no Node. */
 export const SERVED = `${ROOT}../../crates/housecount/client`;
 
-/** Scripts, and the source of each. */
+/** Scripts by name, with the entry of each. */
 export const SCRIPTS = { housecount: "script.js", "housecount-watch": "script-watch.js" };
 
 /**
- * Builds a script's text.
+ * Builds the text of a script.
  *
  * @param {keyof typeof SCRIPTS} name
  */

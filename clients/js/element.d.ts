@@ -1,6 +1,6 @@
 /**
- * `<housecount-viewers server="https://count.example.org" stage="match-1">` has the stage's live count as its text, with the
- * attribute `incomplete` while the count may be low. Also `token`. Importing this module defines it.
+ * Custom element `<housecount-viewers server="https://count.example.org" stage="match-1">`, whose text is the stage's live count. It
+ * has the attribute `incomplete` while the count may be low, and takes a `token`. Importing this module defines it.
  */
 export interface HousecountViewersElement extends HTMLElement {}
 

@@ -1,104 +1,112 @@
-/** Where housecount is, and what proves who is asking. */
+/** Address of the housecount server, and the viewer's token. */
 export interface Server {
-  /** Where housecount answers, such as `https://count.example.org`; a path is kept. `""`: the page's own origin. */
+  /** URL of the server, such as `https://count.example.org`; a path is kept. `""`: the page's own origin. */
   url: string;
   /**
-   * What your backend has minted for this viewer, where the server asks for tokens. A function is asked for another one when three
-   * quarters of a token's life are over, and when the server says that it has ended; the viewer is counted meanwhile.
+   * Token that your backend signed for this viewer, if the server requires one. A function is called again after three quarters of a
+   * token's lifetime, and when the server reports that it has expired. The viewer stays counted meanwhile.
    */
   token?: string | (() => Promise<string>) | undefined;
 }
 
 /**
- * State of a `watch` or a `subscribe`. `connecting`: not answered yet. `counted`: the server answers. `retrying`: it doesn't, and is
- * asked again. `refused`: it never will, and `onError` is told. `stopped`: by `leave()`, or because nothing plays.
+ * State of a `watch` or a `subscribe`.
+ *
+ * - `connecting`: no response yet.
+ * - `counted`: the server responds.
+ * - `retrying`: a request failed; the library retries.
+ * - `refused`: the server rejected the viewer for good; `onError` gets the reason.
+ * - `stopped`: `leave()` was called, or nothing plays.
  */
 export type Status = "connecting" | "counted" | "retrying" | "refused" | "stopped";
 
-/** Who is told what happens. */
+/** Reports of the library's state, for developers. */
 export interface Reports {
   /**
-   * Told each change. `why` is for developers: what is in the way, as far as the browser says it; or why it has stopped (`left`,
-   * `paused`, `ended`, `error`, `stalled`, `waiting`). If no answer comes it is told within 3 s.
+   * Called with each change. `why` is the browser's reason for a failure, or why the watch has stopped (`left`, `paused`, `ended`,
+   * `error`, `stalled`, `waiting`). Without a response it is called within 3 s.
    */
   onStatus?: ((status: Status, why: string) => void) | undefined;
   /** Writes each change to the console. */
   debug?: boolean | undefined;
 }
 
-/** A server to look on at. */
+/** Server of a `subscribe`. */
 export interface LiveServer extends Server, Reports {}
 
-/** How many watch a stage, and how far that can be trusted. */
+/** Count of a stage's viewers, and whether it is exact. */
 export interface Count {
   stage: string;
   /** Distinct viewers. */
   viewers: number;
   /** Players: a viewer with a phone and a laptop has two. */
   sessions: number;
-  /** When it was so: Unix ms, by the server's clock. */
+  /** Time of the count: Unix ms, by the server's clock. */
   asOf: number;
-  /** Everybody is counted for sure. If not, the count may be low. */
+  /** All viewers are counted. Otherwise the count may be low. */
   complete: boolean;
-  /** Bridged from what was known before a loss. The count may be high, for two minutes at most. */
+  /** Restored from the state before a data loss. The count may be high, for two minutes at most. */
   recovering: boolean;
 }
 
-/** Why the server will not take this viewer's heartbeats, whenever they are sent; or why it has ended a stream of counts. */
+/** Permanent rejection: of this viewer's heartbeats, or of a stream of counts. No retry can succeed. */
 export interface HousecountError extends Error {
   name: "HousecountError";
-  /** For programs, such as `stage_not_found`, `token_expired` or `key_removed`; docs/API.md has the list. `""` if it was no housecount that answered. */
+  /**
+   * Stable code, such as `stage_not_found`, `token_expired` or `key_removed`; docs/API.md has the list. `""` if the response was not
+   * from housecount.
+   */
   code: string;
-  /** The HTTP status: 400, 401, 403 or 404. Unknown where a WebSocket or a stream said it. */
+  /** HTTP status: 400, 401, 403 or 404. Missing if the error came over a WebSocket or a stream. */
   status?: number | undefined;
 }
 
-/** Options of `watchPlayer` and `watchStage`; those of `watch`, but for what plays. */
+/** Options of `watchPlayer` and `watchStage`: those of `watch` without `media`. */
 export interface ViewerOptions extends Server, Reports {
-  /** The live stream: 1-256 bytes of printable ASCII without spaces. */
+  /** Id of the live stream: 1-256 bytes of printable ASCII without spaces. */
   stage: string;
-  /** Who is counted and billed: 1-128 bytes, no control characters. */
+  /** Id of the viewer who is counted and billed: 1-128 bytes, no control characters. */
   viewer: string;
   /**
-   * This player, where it has a name of its own, such as an IVS participant id; or what a token is bound to. Then this page beats for
-   * itself. If not given, all pages of a browser that show this stage to this viewer take turns, and one beats for all of them.
+   * Id of this player, such as an IVS participant id, or the session of a token. This page then sends its own heartbeats. By default,
+   * one page sends heartbeats for all pages of the browser that show this stage to this viewer.
    */
   session?: string | undefined;
-  /** Told at once, then whenever the server says how many watch: about every 30 s. */
+  /** Called with the count of each heartbeat: at once, then about every 30 s. */
   onCount?: ((count: Count) => void) | undefined;
   /**
-   * The server has refused for good (400, 401, 403, 404), or ended the connection because the token is no longer good, and nothing more
-   * is sent. All else is tried again, which `onStatus` tells. Where `token` is a function, another token is tried before.
+   * Called when the server rejects the viewer for good (400, 401, 403, 404), or the token has expired. No more heartbeats follow. The
+   * library retries all other errors, which `onStatus` reports. If `token` is a function, it tries another token first.
    */
   onError?: ((error: HousecountError) => void) | undefined;
   /**
-   * `"auto"`, the default: a WebSocket, and `fetch` where none can be had. `"ws"` never falls back, and can't tell a refusal at the
-   * door (a bad token) from an outage: it tries again.
+   * Transport of heartbeats. `"auto"`, the default: a WebSocket, or `fetch` where that fails. `"ws"` never falls back, and retries
+   * after a rejected handshake (a bad token), which looks like an outage.
    */
   transport?: "auto" | "ws" | "http" | undefined;
-  /** Time in ms that what plays may wait for data until the viewer leaves; 10,000 by default. */
+  /** Time in ms that the media may wait for data before the viewer leaves; 10,000 by default. */
   stallMs?: number | undefined;
 }
 
 export interface WatchOptions extends ViewerOptions {
   /**
-   * The viewer is counted only while it plays: pause, end, error, removal from the page and a stall longer than `stallMs` leave, and
-   * playing again resumes. `null` is an element that isn't there: no viewer is counted. Without it the viewer watches until `leave()`.
+   * Element that plays the stream. The viewer leaves on pause, end, error, removal from the page and a stall longer than `stallMs`, and
+   * returns when it plays again. `null`, a missing element, counts no viewer. Without `media` the viewer is counted until `leave()`.
    */
   media?: HTMLMediaElement | null | undefined;
 }
 
 export interface Watch {
-  /** The viewer has stopped watching. Closing the page needs no call. May be called twice. */
+  /** Ends the watch. Closing the page needs no call. May be called twice. */
   leave(): void;
-  /** The same. */
+  /** Alias of `leave`. */
   stop(): void;
 }
 
-/** Counts this page's viewer as watching a stage, until `leave()` or the page goes away; with `media` only while that plays. */
+/** Counts this page's viewer on a stage, until `leave()` or the page closes; with `media` only while that plays. */
 export function watch(options: WatchOptions): Watch;
 
-/** What `watchPlayer` needs of a player of the package `amazon-ivs-player`. */
+/** Part of `amazon-ivs-player`'s player that `watchPlayer` uses. */
 export interface IvsPlayer {
   getState(): string;
   addEventListener(name: any, listener: () => void): void;
@@ -111,7 +119,7 @@ export interface IvsPlayer {
  */
 export function watchPlayer(player: IvsPlayer, options: ViewerOptions): Watch;
 
-/** What `watchStage` needs of a `Stage` of the package `amazon-ivs-web-broadcast`. */
+/** Part of `amazon-ivs-web-broadcast`'s `Stage` that `watchStage` uses. */
 export interface IvsStage {
   on(name: any, listener: (...values: any[]) => void): unknown;
   off(name: any, listener: (...values: any[]) => void): unknown;
@@ -119,17 +127,17 @@ export interface IvsStage {
 
 /**
  * Counts the viewer while an Amazon IVS stage (real time) is connected and has streams of another participant. Call it before the
- * stage's `join()`, which is when its events begin.
+ * stage's `join()`, after which its events begin.
  */
 export function watchStage(stage: IvsStage, options: ViewerOptions): Watch;
 
 /**
- * Tells the live counts of stages: at once, and when they change, at most once a second each. All that a page's subscriptions want of
- * a server comes on one stream, and a browser's pages share it. What fails is tried again, but for a refusal.
+ * Subscribes to the live counts of stages: at once, then with each change, at most one per second and stage. All subscriptions of a
+ * browser to a server share one stream. The library retries all errors except a rejection.
  *
- * @param stages one stage, or up to 100; `[]`: all there are
- * @param onError the server has refused for good (400, 401, 403, 404, or a token that is no longer good), and nothing more is told
- * @returns ends it
+ * @param stages one stage, or up to 100; `[]`: all stages
+ * @param onError called when the server rejects the subscription for good (400, 401, 403, 404, or an expired token)
+ * @returns a function that ends the subscription
  */
 export function subscribe(
   server: LiveServer,

@@ -1,9 +1,9 @@
 import type { Count, HousecountError, Server, WatchOptions } from "./index.js";
 
 export interface Audience {
-  /** `null` until the server has answered. */
+  /** Count of the last heartbeat; `null` before the first response. */
   count: Count | null;
-  /** Why it has ended for good, if it has. */
+  /** Permanent rejection; `null` if there is none. */
   error: HousecountError | null;
 }
 
@@ -11,18 +11,18 @@ export interface Audience {
 export interface AudienceOptions extends Omit<WatchOptions, "stage" | "viewer" | "media" | "onCount" | "onError" | "debug"> {
   stage?: string | null | undefined;
   viewer?: string | null | undefined;
-  /** What plays: the element, or a ref to it that is set when the component has mounted. */
+  /** Element that plays the stream, or a ref to it that is set when the component has mounted. */
   media?: HTMLMediaElement | { readonly current: HTMLMediaElement | null } | null | undefined;
 }
 
 /**
- * Counts this page's viewer as watching, while the component is mounted, and `media`, if given, plays. Without a stage or a viewer it
- * waits for them. Another `token` is used when the next one is needed; nothing begins again.
+ * Counts this page's viewer while the component is mounted, and `media`, if given, plays. It waits for a stage and a viewer. A new
+ * `token` is used when the next one is needed; it does not restart the session.
  */
 export function useAudience(options: AudienceOptions): Audience;
 
-/** A stage's live count, for who only looks on. `null` until it is known. */
+/** Live count of a stage, without counting this page's viewer. `null` until it is known. */
 export function useViewers(server: Server, stage?: string | null): Count | null;
 
-/** The live counts of stages, by stage, as far as they are known. All components of a page share one stream. */
+/** Known live counts, by stage. All components of a page share one stream. */
 export function useViewers(server: Server, stages: readonly string[]): Readonly<Record<string, Count>>;

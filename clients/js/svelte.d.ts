@@ -1,12 +1,12 @@
 import type { Count, LiveServer, ViewerOptions } from "./index.js";
 
-/** A store of the live counts of stages, by stage, as far as they are known: `$counts["match-1"]?.viewers`. */
+/** Store of the known live counts, by stage: `$counts["match-1"]?.viewers`. */
 export function viewers(
   server: LiveServer,
   stages: string | readonly string[],
 ): { subscribe(run: (counts: Readonly<Record<string, Count>>) => void): () => void };
 
-/** An action that counts the viewer while the element plays: `<video use:audience={{ url, stage, viewer }}>`. */
+/** Action that counts the viewer while the element plays: `<video use:audience={{ url, stage, viewer }}>`. */
 export function audience(
   media: HTMLMediaElement,
   options: ViewerOptions,
