@@ -1,11 +1,11 @@
-/** What goes wrong between a page and its server: the page is told, soon, and what can work does. */
+/** What goes wrong between a page and its server: the page reports the failure soon, and falls back where it can. */
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { after, before, test } from "node:test";
 
-import { counted, launch, openTab, told } from "./support/browser.js";
+import { counted, launch, openTab, recorded } from "./support/browser.js";
 import { startServer, startSite, until } from "./support/server.js";
 
 let browser, server, site;
@@ -34,7 +34,7 @@ test("a policy without ws: costs no time, and fetch is used", async (t) => {
   await tab.goto(`${site.url}/without-ws?${new URLSearchParams({ stage: "csp", viewer: "ann", url: server.url })}`);
   await counted(tab);
   // Whatever waits for a WebSocket to open, or to answer, is told of before.
-  assert.deepEqual((await told(tab)).statuses.map(([status]) => status), ["connecting", "counted"]);
+  assert.deepEqual((await recorded(tab)).statuses.map(([status]) => status), ["connecting", "counted"]);
 });
 
 /** A port where nothing listens, and one where connections are taken and nothing is said. */
@@ -57,7 +57,7 @@ for (const transport of ["auto", "http", "ws"]) {
       const tab = await context.newPage();
       await tab.goto(`${site.url}/${page}?${new URLSearchParams({ stage: "s", viewer: "ann", transport, url, looksAt: "s" })}`);
       const found = await until(what, async () => {
-        const { statuses, liveStatuses } = await told(tab);
+        const { statuses, liveStatuses } = await recorded(tab);
         const of = (all) => all.find(([status]) => status === "retrying");
         return of(statuses) && of(liveStatuses) && [of(statuses), of(liveStatuses)];
       });
@@ -74,7 +74,7 @@ test("a server whose answers the page may not read (CORS) is told of", async (t)
   t.after(() => strict.end());
   const tab = await openTab(await scene(t), site, { stage: "s", viewer: "ann", url: strict.url, transport: "http", looksAt: "s" });
   await until("told", async () => {
-    const { statuses, liveStatuses } = await told(tab);
+    const { statuses, liveStatuses } = await recorded(tab);
     return [statuses, liveStatuses].every((all) => all.some(([status]) => status === "retrying"));
   });
 });
@@ -83,8 +83,8 @@ test("a subscription that is refused is told of once, and nothing more is asked"
   const strict = await startServer("auth.viewer=required", "auth.viewer_keys=secret:a secret of a test, and of nobody else");
   t.after(() => strict.end());
   const tab = await openTab(await scene(t), site, { looksAt: "s", url: strict.url });
-  await until("an error", async () => (await told(tab)).liveErrors.length);
-  const { liveErrors, liveStatuses } = await told(tab);
+  await until("an error", async () => (await recorded(tab)).liveErrors.length);
+  const { liveErrors, liveStatuses } = await recorded(tab);
   assert.deepEqual(liveErrors, [{ code: "token_missing", status: 401 }]);
   assert.deepEqual(liveStatuses.map(([status]) => status), ["connecting", "refused"]);
 });
@@ -101,12 +101,12 @@ test("twenty quick pairs of watch and leave: whoever watches then is counted a g
         const { leave } = watch({ url, stage: "pairs", viewer: "cat", session: `${n}`, transport: "http", onCount: () => (leave(), done()) });
       });
     }
-    globalThis.told.statuses.length = 0;
-    const onStatus = (...status) => globalThis.told.statuses.push(status);
+    globalThis.recorded.statuses.length = 0;
+    const onStatus = (...status) => globalThis.recorded.statuses.push(status);
     globalThis.handle = watch({ url, stage: "pairs", viewer: "cat", session: "last", transport: "http", onStatus });
   }, site.url);
-  await until("counted", async () => (await told(tab)).statuses.some(([status]) => status === "counted"));
-  const { statuses } = await told(tab);
+  await until("counted", async () => (await recorded(tab)).statuses.some(([status]) => status === "counted"));
+  const { statuses } = await recorded(tab);
   assert.deepEqual(statuses.map(([status]) => status), ["connecting", "retrying", "counted"], "it was refused once, and taken next");
 });
 
@@ -118,17 +118,17 @@ test("seven dashboards of eight subscriptions each share one stream, and an eigh
     const tab = await openTab(context, site, { looksAt: "a" });
     await tab.evaluate(async (n) => {
       const { subscribe } = await import("/src/index.js");
-      for (let of = 0; of < 7; of += 1) subscribe({ url: "" }, `tab-${n}-${of}`, (count) => globalThis.told.live.push(count));
+      for (let of = 0; of < 7; of += 1) subscribe({ url: "" }, `tab-${n}-${of}`, (count) => globalThis.recorded.live.push(count));
     }, n);
     tabs.push(tab);
   }
   for (const [n, tab] of tabs.entries()) {
-    await until(`all counts of tab ${n}`, async () => new Set((await told(tab)).live.map(({ stage }) => stage)).size === 8);
+    await until(`all counts of tab ${n}`, async () => new Set((await recorded(tab)).live.map(({ stage }) => stage)).size === 8);
   }
   assert.equal(site.streams - before, 1);
   // The one that has the stream goes, and the others hear of what changes then.
   await tabs[0].close();
   await fetch(`${server.url}/v1/heartbeat`, { method: "POST", body: JSON.stringify({ stage: "a", viewer: "dan" }) });
-  for (const tab of tabs.slice(1)) await until("a change", async () => (await told(tab)).live.some(({ stage, viewers }) => stage === "a" && viewers === 1));
+  for (const tab of tabs.slice(1)) await until("a change", async () => (await recorded(tab)).live.some(({ stage, viewers }) => stage === "a" && viewers === 1));
   assert.equal(site.streams - before, 1);
 });

@@ -22,7 +22,7 @@ after(async () => {
 
 /** A browser that throttles hidden tabs after ten seconds instead of five minutes. */
 async function launch(t) {
-  site.said.length = 0;
+  site.received.length = 0;
   const browser = await launchBare("--enable-features=IntensiveWakeUpThrottling:grace_period_seconds/10");
   t.after(() => browser.end());
   const address = `${site.url}/?${new URLSearchParams({ stage: STAGE, viewer: "ann", transport: "http" })}`;
@@ -30,7 +30,7 @@ async function launch(t) {
 }
 
 const isHidden = (tab) => tab.evaluate("document.visibilityState === 'hidden'");
-const beats = () => site.said.filter(({ path }) => path === "/v1/heartbeat");
+const beats = () => site.received.filter(({ path }) => path === "/v1/heartbeat");
 
 test("a hidden tab's viewer is counted for longer than a ttl", chromiumOnly, async (t) => {
   const { browser, openTab } = await launch(t);
@@ -50,16 +50,16 @@ test("of two tabs the one that beats is frozen: the other takes over, and goes o
   const { session } = await until("a heartbeat", () => beats()[0]);
   const second = await openTab();
   await until("hidden", () => isHidden(first));
-  await until("a count", () => second.evaluate("told.counts.length > 0"));
+  await until("a count", () => second.evaluate("recorded.counts.length > 0"));
   await first.send("Page.setWebLifecycleState", { state: "frozen" });
   const before = beats().length;
-  await until("the other beats", () => beats().slice(before).some((said) => said.session !== session));
+  await until("the other beats", () => beats().slice(before).some((event) => event.session !== session));
   await first.send("Page.setWebLifecycleState", { state: "active" });
   await first.toFront();
-  await until("the first one's session is left", () => site.said.some((said) => said.path === "/v1/leave" && said.session === session));
+  await until("the first one's session is left", () => site.received.some((event) => event.path === "/v1/leave" && event.session === session));
   await until("one session", async () => (await server.count(STAGE)).sessions === 1);
-  const count = await first.evaluate("told.counts.length");
-  await until("and it is told what the other hears", async () => (await first.evaluate("told.counts.length")) > count + 1);
+  const count = await first.evaluate("recorded.counts.length");
+  await until("and it is told what the other hears", async () => (await first.evaluate("recorded.counts.length")) > count + 1);
   assert.notEqual(beats().at(-1).session, session);
   assert.equal((await server.count(STAGE)).viewers, 1);
 });

@@ -69,11 +69,11 @@ for (const engine of ENGINES) {
       const stage = `${player}-${engine}`;
       const tab = await browser.open(`${site.url}/media?${new URLSearchParams({ player, src: "/hls/live.m3u8", stage, viewer: "ann" })}`);
       const isCounted = async () => (await server.count(stage)).viewers === 1;
-      const status = async () => (await tab.evaluate("told")).statuses.at(-1);
+      const status = async () => (await tab.evaluate("recorded")).statuses.at(-1);
       const becomes = (what, counted) => until(`${what} (${counted ? "" : "not "}counted)`, async () => (await isCounted()) === counted);
       let stalls = 0;
 
-      await until("a player", async () => (await tab.evaluate("told")).statuses.length > 0);
+      await until("a player", async () => (await tab.evaluate("recorded")).statuses.length > 0);
       assert.equal(await isCounted(), false, "nothing plays yet");
       const begin = Date.now();
       await tab.evaluate("void globalThis.play()");
@@ -92,13 +92,13 @@ for (const engine of ENGINES) {
         stream.state = "ok";
         await becomes("the stream is back", true);
         // Not for a moment only.
-        const { counts } = await tab.evaluate("told");
-        await until("heartbeats", async () => (await tab.evaluate("told")).counts > counts + 2);
+        const { counts } = await tab.evaluate("recorded");
+        await until("heartbeats", async () => (await tab.evaluate("recorded")).counts > counts + 2);
       }
       // Out of the page a browser pauses it.
       await tab.evaluate("void globalThis.video.remove()");
       await becomes("removed", false);
-      const { playedMs, statuses, errors } = await tab.evaluate("told");
+      const { playedMs, statuses, errors } = await tab.evaluate("recorded");
       t.diagnostic(`${statuses.join(", ")}; errors of the player: ${[...new Set(errors)].join(", ")}`);
       await tab.close();
 

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
-import { chromiumOnly, counted, launch, openTab, told } from "./support/browser.js";
+import { chromiumOnly, counted, launch, openTab, recorded } from "./support/browser.js";
 import { startServer, startSite, until } from "./support/server.js";
 
 let browser;
@@ -31,25 +31,25 @@ for (const transport of ["auto", "http"]) {
     site.isCut = false;
     await context.setOffline(false);
     await until("there", async () => (await server.count("s")).viewers === 1);
-    assert.deepEqual((await told(tab)).errors, []);
+    assert.deepEqual((await recorded(tab)).errors, []);
   });
 }
 
 test("heartbeats go over one WebSocket", async (t) => {
   const { site, open } = await scene(t, "interval=2s", "ttl=6s");
   const tab = await open();
-  await until("three counts", async () => (await told(tab)).counts.length > 2);
+  await until("three counts", async () => (await recorded(tab)).counts.length > 2);
   assert.equal(site.upgrades, 1);
-  assert.deepEqual(site.said, []);
+  assert.deepEqual(site.received, []);
 });
 
 test("where WebSockets are blocked they go by fetch, as text", async (t) => {
   const { server, site, open } = await scene(t, "interval=2s", "ttl=6s");
   site.blocksSockets = true;
   const tab = await open();
-  await until("three counts", async () => (await told(tab)).counts.length > 2);
+  await until("three counts", async () => (await recorded(tab)).counts.length > 2);
   assert.equal(site.upgrades, 1, "and no other is tried");
-  assert.ok(site.said.every(({ path, contentType }) => path === "/v1/heartbeat" && contentType.startsWith("text/plain")));
+  assert.ok(site.received.every(({ path, contentType }) => path === "/v1/heartbeat" && contentType.startsWith("text/plain")));
   assert.deepEqual(await server.count("s").then(({ viewers, sessions }) => ({ viewers, sessions })), { viewers: 1, sessions: 1 });
 });
 
@@ -60,14 +60,14 @@ test("a connection that breaks is made again", async (t) => {
   site.cut();
   site.isCut = false;
   await until("another", () => site.upgrades === 2);
-  const { length } = (await told(tab)).counts;
-  await until("counts", async () => (await told(tab)).counts.length > length + 1);
+  const { length } = (await recorded(tab)).counts;
+  await until("counts", async () => (await recorded(tab)).counts.length > length + 1);
 });
 
 test("subscribe tells counts at once and when they change, also after the server was away", async (t) => {
   const { site, context, open } = await scene(t, "interval=2s", "ttl=6s", "leave_grace=100ms");
   const looking = await openTab(context, site, { looksAt: "s,t" });
-  const live = async () => (await told(looking)).live;
+  const live = async () => (await recorded(looking)).live;
   const viewers = async (stage) => (await live()).filter((count) => count.stage === stage).at(-1)?.viewers;
   await until("nobody on either", async () => (await viewers("s")) === 0 && (await viewers("t")) === 0);
   const tab = await open();
@@ -85,7 +85,7 @@ test("from a page of another site", async (t) => {
   for (const transport of ["http", "auto"]) {
     const options = { stage: transport, viewer: "ann", transport, url: server.url };
     const tab = await openTab(context, site, { ...options, looksAt: "" });
-    await until("two counts", async () => (await told(tab)).counts.length > 1);
+    await until("two counts", async () => (await recorded(tab)).counts.length > 1);
     await tab.close();
     await until("nobody", async () => (await server.count(transport)).viewers === 0);
   }

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
-import { chromiumOnly, counted, launch, look, openTab, told } from "./support/browser.js";
+import { chromiumOnly, counted, launch, look, openTab, recorded } from "./support/browser.js";
 import { startServer, startSite, until } from "./support/server.js";
 
 let server, site, browser;
@@ -30,9 +30,9 @@ for (const transport of ["auto", "http"]) {
     const { stage, open } = await scene(t);
     const looking = look(server, stage);
     const [first, second] = [await open({ transport }), await open({ transport })];
-    await until("counts in both", async () => (await told(first)).counts.length > 2 && (await told(second)).counts.length > 2);
+    await until("counts in both", async () => (await recorded(first)).counts.length > 2 && (await recorded(second)).counts.length > 2);
     assert.equal((await looking.end()).sessionsMax, 1);
-    const { viewers, sessions } = (await told(second)).counts.at(-1);
+    const { viewers, sessions } = (await recorded(second)).counts.at(-1);
     assert.deepEqual({ viewers, sessions }, { viewers: 1, sessions: 1 });
   });
 
@@ -42,12 +42,12 @@ for (const transport of ["auto", "http"]) {
     for (const tab of tabs) await counted(tab);
     const looking = look(server, stage);
     await until("looked", () => looking.seen.viewersMin === 1);
-    const before = (await told(tabs[1])).counts.length;
+    const before = (await recorded(tabs[1])).counts.length;
     await tabs[0].close();
     await looking.changed();
-    await until("the others are told", async () => (await told(tabs[1])).counts.length > before + 1);
+    await until("the others are told", async () => (await recorded(tabs[1])).counts.length > before + 1);
     await tabs[2].close();
-    await until("and still", async () => (await told(tabs[1])).counts.length > before + 3);
+    await until("and still", async () => (await recorded(tabs[1])).counts.length > before + 3);
     assert.deepEqual(await looking.end(), { viewersMin: 1, sessionsMax: 2, sessions: 1 });
     // Long before the ttl: its leave was heard.
     await tabs[1].close();
@@ -90,7 +90,7 @@ test("a session with a name of its own outlives its reload", async (t) => {
   await until("looked", () => looking.seen.viewersMin === 1);
   for (let n = 0; n < 3; n += 1) {
     await tab.reload();
-    await until("three counts", async () => (await told(tab)).counts.length > 2);
+    await until("three counts", async () => (await recorded(tab)).counts.length > 2);
   }
   assert.deepEqual(await looking.end(), { viewersMin: 1, sessionsMax: 1, sessions: 1 });
 });
@@ -99,10 +99,10 @@ test("leave() signs off, and says so as a beacon does", async (t) => {
   const { stage, open } = await scene(t);
   const tab = await open({ token: "secret" });
   await counted(tab);
-  const before = site.said.length;
+  const before = site.received.length;
   await tab.evaluate(() => globalThis.handle.leave());
   await until("nobody", async () => (await server.count(stage)).viewers === 0);
-  const leaves = site.said.slice(before).filter(({ path }) => path === "/v1/leave");
+  const leaves = site.received.slice(before).filter(({ path }) => path === "/v1/leave");
   assert.equal(leaves.length, 1);
   assert.match(leaves[0].contentType, /^text\/plain/);
   assert.equal(leaves[0].token, "secret");
@@ -116,7 +116,7 @@ test("out of the browser's cache the viewer is there again at once", chromiumOnl
   await until("nobody", async () => (await server.count(stage)).viewers === 0);
   // Out of the cache a page isn't loaded.
   await tab.goBack({ waitUntil: "commit" });
-  assert.equal((await told(tab)).returns, 1, "it is the same page, out of the cache");
+  assert.equal((await recorded(tab)).returns, 1, "it is the same page, out of the cache");
   await until("there", async () => (await server.count(stage)).viewers === 1);
 });
 
@@ -155,14 +155,14 @@ test("a mistake in the page's onCount is reported, and the heartbeats go on", ch
   const errors = [];
   context.on("weberror", (error) => errors.push(error.error().message));
   const tab = await open({ isThrowing: "yes" });
-  await until("three counts", async () => (await told(tab)).counts.length > 2);
+  await until("three counts", async () => (await recorded(tab)).counts.length > 2);
   assert.deepEqual([...new Set(errors)], ["the page's own mistake"]);
-  assert.deepEqual((await told(tab)).errors, []);
+  assert.deepEqual((await recorded(tab)).errors, []);
 });
 
 test("what the server refuses for good is told once", async (t) => {
   const { open } = await scene(t, "no spaces allowed");
-  const code = (transport) => open({ transport }).then((tab) => until("an error", async () => (await told(tab)).errors[0]));
+  const code = (transport) => open({ transport }).then((tab) => until("an error", async () => (await recorded(tab)).errors[0]));
   const [byFetch, bySocket] = [await code("http"), await code("ws")];
   assert.deepEqual([byFetch.code, byFetch.status], ["invalid_stage", 400]);
   assert.deepEqual([bySocket.code, bySocket.status], ["invalid_stage", undefined]);

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
 import { test } from "node:test";
 
-import { ENGINES, chromiumOnly, counted, launch, look, openTab, told } from "./support/browser.js";
+import { ENGINES, chromiumOnly, counted, launch, look, openTab, recorded } from "./support/browser.js";
 import { startServer, startSite, until } from "./support/server.js";
 
 const SECRET = "a secret of a test, and of nobody else";
@@ -32,7 +32,7 @@ test("a token is sent on every way, and told why it isn't taken", notWebKit, asy
   for (const transport of ["ws", "http"]) {
     const tab = await open({ transport, token: mint(3_600), looksAt: "s" });
     await counted(tab);
-    await until("live", async () => (await told(tab)).live.at(-1)?.viewers === 1);
+    await until("live", async () => (await recorded(tab)).live.at(-1)?.viewers === 1);
     // Long before the ttl: the beacon's token was taken.
     await tab.close();
     await until("nobody", async () => (await server.count("s")).viewers === 0);
@@ -40,7 +40,7 @@ test("a token is sent on every way, and told why it isn't taken", notWebKit, asy
   for (const transport of ["auto", "http"]) {
     const why = async (options) => {
       const tab = await open({ transport, ...options });
-      const { code, status } = await until("an error", async () => (await told(tab)).errors[0]);
+      const { code, status } = await until("an error", async () => (await recorded(tab)).errors[0]);
       await tab.close();
       return [code, status];
     };
@@ -49,7 +49,7 @@ test("a token is sent on every way, and told why it isn't taken", notWebKit, asy
     assert.deepEqual(await why({ token: mint(3_600), viewer: "bob" }), ["token_mismatch", transport === "auto" ? undefined : 403]);
     const tab = await open({ transport, token: mint(5) });
     await counted(tab);
-    const { code } = await until("its end", async () => (await told(tab)).errors[0]);
+    const { code } = await until("its end", async () => (await recorded(tab)).errors[0]);
     assert.equal(code, "token_expired");
     await tab.close();
   }
@@ -69,18 +69,18 @@ for (const transport of ["auto", "http"]) {
     await tab.goto(`${site.url}/?other`);
     await tab.evaluate(async (transport) => {
       const { subscribe, watch } = await import("/src/index.js");
-      const { told, mint } = globalThis;
-      const onStatus = (...status) => told.statuses.push(status);
-      globalThis.handle = watch({ url: "", stage: "s", viewer: "ann", transport, token: mint, onStatus, onCount: (count) => told.counts.push(count), onError: ({ code }) => told.errors.push(code) });
-      subscribe({ url: "", token: mint }, "s", (count) => told.live.push(count), ({ code }) => told.liveErrors.push(code));
+      const { recorded, mint } = globalThis;
+      const onStatus = (...status) => recorded.statuses.push(status);
+      globalThis.handle = watch({ url: "", stage: "s", viewer: "ann", transport, token: mint, onStatus, onCount: (count) => recorded.counts.push(count), onError: ({ code }) => recorded.errors.push(code) });
+      subscribe({ url: "", token: mint }, "s", (count) => recorded.live.push(count), ({ code }) => recorded.liveErrors.push(code));
     }, transport);
     await until("counted", async () => (await server.count("s")).viewers === 1);
     const looking = look(server, "s");
     await until("many tokens", () => minted > 8);
-    const { counts, live } = await told(tab);
-    await until("still told", async () => (await told(tab)).counts.length > counts.length + 1);
+    const { counts, live } = await recorded(tab);
+    await until("still told", async () => (await recorded(tab)).counts.length > counts.length + 1);
     assert.deepEqual(await looking.end(), { viewersMin: 1, sessionsMax: 1, sessions: 1 });
-    const { errors, liveErrors } = await told(tab);
+    const { errors, liveErrors } = await recorded(tab);
     assert.deepEqual([errors, liveErrors, live.length > 0], [[], [], true]);
     assert.deepEqual([...site.addresses].filter((address) => /token|ey/.test(address)), []);
     await tab.evaluate(() => globalThis.handle.leave());

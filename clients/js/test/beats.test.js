@@ -19,13 +19,13 @@ function assertNothingIsLeft({ world, page, browser }) {
 }
 
 test("the first heartbeat goes at once, and its answer is told", async () => {
-  const { world, server, told } = await alone();
+  const { world, server, recorded } = await alone();
   await world.pass(TRAVEL_MS);
   assert.equal(server.beats().length, 1);
   const [{ stage, viewer, session, by }] = server.beats();
   assert.deepEqual({ stage, viewer, by }, { stage: STAGE, viewer: VIEWER, by: "fetch" });
   assert.match(session, /^[0-9a-z]{2,14}$/);
-  assert.deepEqual(told.counts, [{ stage: STAGE, viewers: 1, sessions: 1, asOf: server.beats()[0].at, complete: true, recovering: false }]);
+  assert.deepEqual(recorded.counts, [{ stage: STAGE, viewers: 1, sessions: 1, asOf: server.beats()[0].at, complete: true, recovering: false }]);
 });
 
 for (const [random, expected] of [[0, 28_500], [0.5, 30_000], [1, 31_500]]) {
@@ -47,17 +47,17 @@ for (const [nextMs, expected] of [[1, 250], [1e12, 3_600_000]]) {
 }
 
 test("failures are tried again after twice as long each time, up to half a minute, until one is taken", async () => {
-  const { world, server, told } = await alone({}, (world) => (world.server.answer = () => ({ status: 500, body: {} })));
+  const { world, server, recorded } = await alone({}, (world) => (world.server.answer = () => ({ status: 500, body: {} })));
   await world.pass(150_000);
   // By chance from half of it on; here the middle.
   const expected = [1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000].map((ms) => ms * 0.75 + TRAVEL_MS);
   assert.deepEqual(waits(server).slice(0, 7), expected);
-  assert.deepEqual(told, { counts: [], errors: [] });
+  assert.deepEqual(recorded, { counts: [], errors: [] });
   server.answer = null;
   await world.pass(30_000);
-  assert.equal(told.counts.length, 1);
+  assert.equal(recorded.counts.length, 1);
   server.answer = () => ({ status: 500, body: {} });
-  server.said.length = 0;
+  server.received.length = 0;
   await world.pass(32_000);
   assert.deepEqual(waits(server).slice(0, 1), [770], "a success makes it forget");
 });
@@ -86,11 +86,11 @@ test("a Retry-After that no timer can hold is no busy loop", async () => {
 for (const status of [400, 401, 403, 404]) {
   test(`${status} ends it for good`, async () => {
     const all = await alone({}, (world) => (world.server.answer = () => ({ status, body: { code: "some_code", detail: "why" } })));
-    const { world, server, told } = all;
+    const { world, server, recorded } = all;
     await world.pass(600_000);
-    assert.equal(server.said.length, 1, "one heartbeat, no leave");
-    assert.equal(told.errors.length, 1);
-    const [error] = told.errors;
+    assert.equal(server.received.length, 1, "one heartbeat, no leave");
+    assert.equal(recorded.errors.length, 1);
+    const [error] = recorded.errors;
     assert.ok(error instanceof Error);
     const { name, message, code } = error;
     assert.deepEqual({ name, message, code, status: error.status }, { name: "HousecountError", message: "why", code: "some_code", status });
@@ -100,7 +100,7 @@ for (const status of [400, 401, 403, 404]) {
     all.page.show("visible");
     all.leave();
     await world.pass(60_000);
-    assert.equal(server.said.length, 1);
+    assert.equal(server.received.length, 1);
   });
 }
 
@@ -114,24 +114,24 @@ for (const answer of [
   { status: 204, body: "" },
 ]) {
   test(`${answer.status} ${JSON.stringify(answer.body)} is tried again`, async () => {
-    const { world, server, told } = await alone({}, (world) => (world.server.answer = () => answer));
+    const { world, server, recorded } = await alone({}, (world) => (world.server.answer = () => answer));
     await world.pass(10_000);
     assert.ok(server.beats().length > 2);
     server.answer = null;
     await world.pass(31_000);
-    assert.ok(told.counts.length >= 1);
-    assert.deepEqual(told.errors, []);
+    assert.ok(recorded.counts.length >= 1);
+    assert.deepEqual(recorded.errors, []);
   });
 }
 
 test("who gets no answer asks again after ten seconds", async () => {
-  const { world, server, page, told } = await alone({}, (world) => (world.server.answer = () => null));
+  const { world, server, page, recorded } = await alone({}, (world) => (world.server.answer = () => null));
   await world.pass(10_600);
   assert.equal(server.beats().length, 1);
   assert.equal(page.fetches.size, 0, "the first one was given up");
   server.answer = null;
   await world.pass(300);
-  assert.equal(told.counts.length, 1);
+  assert.equal(recorded.counts.length, 1);
 });
 
 test("after being offline it beats at once", async () => {
@@ -148,20 +148,20 @@ test("after being offline it beats at once", async () => {
   browser.goOffline();
   await world.pass(300_000);
   server.answer = () => ({ status: 500, body: {} });
-  server.said.length = 0;
+  server.received.length = 0;
   browser.goOnline();
   await world.pass(1_000);
   assert.deepEqual(waits(server), [770], "what failed before is no reason to wait");
 });
 
 test("what hangs in a connection that is gone doesn't hold it back", async () => {
-  const { world, server, browser, told } = await alone({}, (world) => (world.server.answer = () => null));
+  const { world, server, browser, recorded } = await alone({}, (world) => (world.server.answer = () => null));
   await world.pass(1_000);
   server.answer = null;
   browser.goOnline();
   await world.pass(30);
   assert.equal(server.beats().length, 2);
-  assert.equal(told.counts.length, 1);
+  assert.equal(recorded.counts.length, 1);
   await world.pass(29_000);
   assert.equal(server.beats().length, 2, "one chain of heartbeats, not two");
   await world.pass(2_000);
@@ -227,23 +227,23 @@ for (const end of ["leave", "stop"]) {
 }
 
 test("a heartbeat that arrives after the leave brings nobody back", async () => {
-  const { world, server, leave, told } = await alone();
+  const { world, server, leave, recorded } = await alone();
   // The beacon is quicker than the heartbeat.
   world.travelMs = 1;
   leave();
   await world.pass(5);
-  assert.deepEqual(server.said.map(({ kind }) => kind), ["leave"]);
+  assert.deepEqual(server.received.map(({ kind }) => kind), ["leave"]);
   await world.pass(10_000);
-  assert.deepEqual(server.said.map(({ kind }) => kind), ["leave", "beat", "leave"]);
+  assert.deepEqual(server.received.map(({ kind }) => kind), ["leave", "beat", "leave"]);
   assert.equal(server.count().viewers, 0);
-  assert.deepEqual(told.counts, [], "and nothing is told after leave()");
+  assert.deepEqual(recorded.counts, [], "and nothing is told after leave()");
 });
 
 test("who has left is not told that the heartbeat before was refused", async () => {
   const all = await alone({}, (world) => (world.server.answer = () => ({ status: 401, body: {} })));
   all.leave();
   await all.world.pass(10_000);
-  assert.deepEqual(all.told, { counts: [], errors: [] });
+  assert.deepEqual(all.recorded, { counts: [], errors: [] });
   assertNothingIsLeft(all);
 });
 
@@ -252,16 +252,16 @@ test("who leaves before anything was sent says nothing", async () => {
   const { leave } = watching(new Browser(world).open());
   leave();
   await world.pass(10_000);
-  assert.deepEqual(world.server.said, []);
+  assert.deepEqual(world.server.received, []);
 });
 
 test("a heartbeat that the server coalesced is like any other", async () => {
   const coalesced = (server) => () => ({ status: 200, body: { ...server.ok().body, coalesced: true } });
-  const { world, server, told } = await alone({}, (world) => (world.server.answer = coalesced(world.server)));
+  const { world, server, recorded } = await alone({}, (world) => (world.server.answer = coalesced(world.server)));
   await world.pass(70_000);
   assert.equal(server.beats().length, 3);
-  assert.equal(told.counts.length, 3);
-  assert.ok(told.counts.every((count) => !("coalesced" in count) && count.viewers === 1));
+  assert.equal(recorded.counts.length, 3);
+  assert.ok(recorded.counts.every((count) => !("coalesced" in count) && count.viewers === 1));
 });
 
 test("options that make no sense are refused before anything is sent", async () => {

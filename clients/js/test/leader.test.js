@@ -17,7 +17,7 @@ async function two(options = {}, lacks = []) {
   return { world, browser, server: world.server, first, second };
 }
 
-const sessionsOf = (said) => [...new Set(said.map(({ session }) => session))];
+const sessionsOf = (events) => [...new Set(events.map(({ session }) => session))];
 
 /** The most sessions the server ever counted. */
 function sessionsMax({ server, world }) {
@@ -28,11 +28,11 @@ function sessionsMax({ server, world }) {
 
 test("two tabs: one beats, both are told", async () => {
   const { world, server, first, second } = await two();
-  assert.equal(second.told.counts.length, 1, "whoever comes is told what is known");
+  assert.equal(second.recorded.counts.length, 1, "whoever comes is told what is known");
   await world.pass(300_000);
   assert.equal(sessionsOf(server.beats()).length, 1);
-  assert.deepEqual(second.told.counts.slice(1), first.told.counts.slice(1));
-  assert.equal(first.told.counts.length, 11);
+  assert.deepEqual(second.recorded.counts.slice(1), first.recorded.counts.slice(1));
+  assert.equal(first.recorded.counts.length, 11);
   assert.equal(server.leaves().length, 0);
 });
 
@@ -95,11 +95,11 @@ test("leave() in one tab: the other goes on", async () => {
   first.leave();
   await world.pass(100_000);
   assert.deepEqual(server.gaps(), []);
-  const told = first.told.counts.length;
+  const recorded = first.recorded.counts.length;
   second.leave();
   await world.pass(3_100);
   assert.equal(server.count().viewers, 0);
-  assert.equal(first.told.counts.length, told, "nothing is told after leave()");
+  assert.equal(first.recorded.counts.length, recorded, "nothing is told after leave()");
   assert.equal(browser.locks.held(), 0);
 });
 
@@ -124,7 +124,7 @@ for (const answers of [false, true]) {
     assert.deepEqual(server.gaps(), []);
     const [frozen, awake, ...more] = sessionsOf(server.beats());
     assert.ok(frozen && awake && !more.length);
-    assert.ok(second.told.counts.length > 15);
+    assert.ok(second.recorded.counts.length > 15);
     const before = server.beats().length;
     first.page.thaw();
     first.page.show("visible");
@@ -132,10 +132,10 @@ for (const answers of [false, true]) {
     const after = server.beats().slice(before).filter(({ session }) => session === frozen);
     assert.ok(after.length <= 1, "its timer may be quicker than the news that it has lost the lock");
     assert.deepEqual(sessionsOf(server.leaves()), [frozen]);
-    const told = first.told.counts.length;
+    const recorded = first.recorded.counts.length;
     await world.pass(200_000);
     assert.deepEqual(sessionsOf(server.beats().slice(before + after.length)), [awake]);
-    assert.ok(first.told.counts.length >= told + 6, "it is told again");
+    assert.ok(first.recorded.counts.length >= recorded + 6, "it is told again");
     assert.equal(browser.locks.held(), 2, "each page asks for the lock once");
     second.page.close();
     await world.pass(100_000);
@@ -151,10 +151,10 @@ test("who opens a tab while the one that beats is frozen is counted within secon
   first.page.freeze();
   await world.pass(300_000);
   assert.equal(server.count().viewers, 0, "nobody watched");
-  const { told } = watching(browser.open());
+  const { recorded } = watching(browser.open());
   await world.pass(5_100);
   assert.equal(server.count().viewers, 1);
-  assert.equal(told.counts.length, 1);
+  assert.equal(recorded.counts.length, 1);
 });
 
 test("nothing is taken from a tab that lives, though the server is away or timers are slow", async () => {
@@ -192,7 +192,7 @@ for (const lacks of [["locks"], ["BroadcastChannel"], ["locks", "BroadcastChanne
     const { world, server, first, second } = await two({ transport: "auto" }, lacks);
     await world.pass(100_000);
     assert.deepEqual(server.count(), { viewers: 1, sessions: 2 });
-    assert.ok(first.told.counts.length > 2 && second.told.counts.length > 2);
+    assert.ok(first.recorded.counts.length > 2 && second.recorded.counts.length > 2);
     first.page.close();
     await world.pass(200_000);
     assert.deepEqual(server.gaps(), []);
@@ -255,7 +255,7 @@ test("into the cache with a heartbeat under way: it is given up", async () => {
   await page.store();
   assert.equal(page.fetches.size, 0);
   await world.pass(60_000);
-  assert.deepEqual(world.server.said.map(({ kind }) => kind), ["beat", "leave"]);
+  assert.deepEqual(world.server.received.map(({ kind }) => kind), ["beat", "leave"]);
 });
 
 test("sessions with names of their own beat for themselves", async () => {
@@ -278,8 +278,8 @@ test("a session with a name of its own outlives the late leave of its reload", a
     watching(browser.open(), { session: "participant-1" });
     await world.pass(100_000);
   }
-  assert.ok(first.told.counts.length);
-  assert.deepEqual(sessionsOf(server.said), ["participant-1"]);
+  assert.ok(first.recorded.counts.length);
+  assert.deepEqual(sessionsOf(server.received), ["participant-1"]);
   assert.deepEqual(server.gaps(), []);
   assert.equal(server.leaves().length, 2);
 });
@@ -304,7 +304,7 @@ test("two watches in one page share as two pages do", async () => {
   one.leave();
   await world.pass(100_000);
   assert.deepEqual(world.server.gaps(), []);
-  assert.ok(other.told.counts.length > 2);
+  assert.ok(other.recorded.counts.length > 2);
 });
 
 test("who is refused makes room for the others, and each is told", async () => {
@@ -314,8 +314,8 @@ test("who is refused makes room for the others, and each is told", async () => {
   first.leave();
   second.leave();
   await world.pass(1_000);
-  assert.deepEqual(third.told.errors.map(({ code }) => code), ["token_expired"]);
+  assert.deepEqual(third.recorded.errors.map(({ code }) => code), ["token_expired"]);
   const fourth = watching(browser.open());
   await world.pass(1_000);
-  assert.equal(fourth.told.counts.length, 1);
+  assert.equal(fourth.recorded.counts.length, 1);
 });

@@ -76,7 +76,7 @@ const media = (options) => watching((world) => new FakeMedia(world), bindMediaEl
 test("media that doesn't play yet isn't counted, and is from when it does", async () => {
   const { world, subject, statuses, server, isCounted } = media();
   await world.pass(60_000);
-  assert.deepEqual(server.said, []);
+  assert.deepEqual(server.received, []);
   assert.deepEqual(statuses, ["stopped paused"]);
   subject.play();
   await world.pass(100);
@@ -170,11 +170,11 @@ test("after leave() nothing is listened to, and nothing is counted", async () =>
   subject.play();
   await world.pass(5_000);
   leave();
-  const { length } = server.said;
+  const { length } = server.received;
   subject.pause();
   subject.play();
   await world.pass(60_000);
-  assert.equal(server.said.length, length + 1, "the leave");
+  assert.equal(server.received.length, length + 1, "the leave");
   assert.equal(statuses.at(-1), "stopped left");
   assert.deepEqual(world.timers.filter((timer) => timer.page === page), []);
 });

@@ -42,8 +42,8 @@ test("publint has nothing to say", async () => {
 
 test("the types are right for every way to import it", async () => {
   const { problems } = await checkPackage(createPackageFromTarballData(await readFile(tarball)));
-  const told = (problems ?? []).map(({ kind, entrypoint, resolutionKind }) => `${kind} ${entrypoint ?? ""} ${resolutionKind ?? ""}`.trim());
-  assert.deepEqual(told, []);
+  const recorded = (problems ?? []).map(({ kind, entrypoint, resolutionKind }) => `${kind} ${entrypoint ?? ""} ${resolutionKind ?? ""}`.trim());
+  assert.deepEqual(recorded, []);
 });
 
 test("the licences are in it, and no link of the README needs the repository around it", async () => {

@@ -26,11 +26,11 @@ test("retrying with the reason, until it is counted again", async () => {
 });
 
 test("refused once, with onError", async () => {
-  const { world, statuses, told, leave } = await alone({}, (world) => (world.server.answer = () => ({ status: 403, body: { code: "x", detail: "not you" } })));
+  const { world, statuses, recorded, leave } = await alone({}, (world) => (world.server.answer = () => ({ status: 403, body: { code: "x", detail: "not you" } })));
   await world.pass(10_000);
   leave();
   assert.deepEqual(statuses, [["connecting", ""], ["refused", "not you"]]);
-  assert.equal(told.errors.length, 1);
+  assert.equal(recorded.errors.length, 1);
 });
 
 for (const transport of ["auto", "http", "ws"]) {
@@ -53,9 +53,9 @@ test("a WebSocket that a policy has closed before it was open costs no time", as
       send() {}
       close() {}
     };
-    const { told } = watching(page, { transport: "auto" });
+    const { recorded } = watching(page, { transport: "auto" });
     await world.pass(100);
-    assert.equal(told.counts.length, 1, `${readyState}`);
+    assert.equal(recorded.counts.length, 1, `${readyState}`);
   }
 });
 
@@ -86,10 +86,10 @@ for (const lacks of [[], ["WebSocket"], ["WebSocket", "crypto", "navigator", "Br
     const bare = { navigator: {} };
     for (const name of ["setTimeout", "clearTimeout", "fetch", "Date", "Math", "AbortController", "WebSocket", "crypto", "BroadcastChannel", "atob"]) bare[name] = full[name];
     for (const name of lacks) delete bare[name];
-    const told = [];
-    const { leave } = watchOnPage(bare, { url: "https://count.example", stage: STAGE, viewer: VIEWER, onCount: (count) => told.push(count) });
+    const recorded = [];
+    const { leave } = watchOnPage(bare, { url: "https://count.example", stage: STAGE, viewer: VIEWER, onCount: (count) => recorded.push(count) });
     await world.pass(100_000);
-    assert.equal(told.length, 4);
+    assert.equal(recorded.length, 4);
     assert.equal(new Set(world.server.beats().map(({ session }) => session)).size, 1);
     leave();
     await world.pass(10_000);
@@ -109,9 +109,9 @@ test("twenty quick pairs of watch and leave: whoever watches then is counted a g
     await world.pass(50);
     leave();
   }
-  const { told } = watching(page);
+  const { recorded } = watching(page);
   await world.pass(100);
-  assert.equal(told.counts.length, 0);
+  assert.equal(recorded.counts.length, 0);
   await world.pass(4_000);
-  assert.equal(told.counts.length, 1);
+  assert.equal(recorded.counts.length, 1);
 });

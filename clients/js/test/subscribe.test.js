@@ -9,11 +9,11 @@ import { Browser, World } from "./support/world.js";
 
 const count = (stage, viewers) => ({ stage, viewers, sessions: viewers, asOf: 1, complete: true, recovering: false });
 
-/** A subscription of a page; `told` is what its callbacks were given. */
+/** A subscription of a page; `recorded` is what its callbacks were given. */
 function subscribed(page, stages = "match-1", options = {}) {
-  const all = { told: [], errors: [], statuses: [] };
+  const all = { recorded: [], errors: [], statuses: [] };
   const server = { url: "https://count.example/base/", onStatus: (...status) => all.statuses.push(status), ...options };
-  const end = subscribeOnPage(page, server, stages, (each) => all.told.push(each), (error) => all.errors.push(error));
+  const end = subscribeOnPage(page, server, stages, (each) => all.recorded.push(each), (error) => all.errors.push(error));
   return { ...all, end };
 }
 
@@ -37,14 +37,14 @@ test("the address names the stages, and a token is in a header", async () => {
 });
 
 test("counts are told until it is ended, and nothing is left", async () => {
-  const { world, page, told, statuses, end, sources } = await alone();
-  sources[0].say(count("match-1", 2));
+  const { world, page, recorded, statuses, end, sources } = await alone();
+  sources[0].send(count("match-1", 2));
   await world.pass(10);
   end();
   end();
-  sources[0].say(count("match-1", 9));
+  sources[0].send(count("match-1", 9));
   await world.pass(600_000);
-  assert.deepEqual(told, [count("match-1", 2)]);
+  assert.deepEqual(recorded, [count("match-1", 2)]);
   assert.deepEqual(statuses, [["connecting", ""], ["counted", ""], ["stopped", "left"]]);
   page.dispatchEvent(new Event("online"));
   page.dispatchEvent(new Event("pageshow"));
@@ -56,11 +56,11 @@ test("counts are told until it is ended, and nothing is left", async () => {
 });
 
 test("events are found however the bytes are cut, and comments and other events are passed over", async () => {
-  const { world, told, sources } = await alone();
+  const { world, recorded, sources } = await alone();
   const text = `: hello\n\nevent: count\nid: 7\ndata: ${JSON.stringify(count("match-1", 3))}\n\nevent: totals\ndata: {}\n\nevent: count\ndata: ${JSON.stringify(count("match-1", 4))}\n\n`;
   for (const char of text) sources[0].write(char);
   await world.pass(1_000);
-  assert.deepEqual(told.map(({ viewers }) => viewers), [3, 4]);
+  assert.deepEqual(recorded.map(({ viewers }) => viewers), [3, 4]);
 });
 
 test("what breaks or is refused for now is tried again, each time later, and Retry-After is honoured", async () => {
@@ -78,7 +78,7 @@ test("what breaks or is refused for now is tried again, each time later, and Ret
   assert.deepEqual(statuses.slice(0, 3), [["connecting", ""], ["retrying", "network error"], ["retrying", "housecount answered 500"]]);
   world.server.answerLive = null;
   await world.pass(30_000);
-  sources.at(-1).say(count("match-1", 1));
+  sources.at(-1).send(count("match-1", 1));
   await world.pass(10);
   assert.deepEqual(statuses.at(-1), ["counted", ""]);
   const { length } = sources;
@@ -99,10 +99,10 @@ for (const status of [400, 401, 403, 404]) {
     const page = new Browser(world).open();
     const [one, other] = [subscribed(page), subscribed(page, "match-2")];
     await world.pass(600_000);
-    for (const { errors, statuses, told } of [one, other]) {
+    for (const { errors, statuses, recorded } of [one, other]) {
       assert.deepEqual(errors.map(({ name, code, message, status }) => ({ name, code, message, status })), [{ name: "HousecountError", code: "some_code", message: "why", status }]);
       assert.deepEqual(statuses, [["connecting", ""], ["refused", "why"]]);
-      assert.deepEqual(told, []);
+      assert.deepEqual(recorded, []);
     }
     assert.equal(world.server.sources.length, 1);
     assert.deepEqual(world.timers, []);
@@ -147,8 +147,8 @@ test("it is closed while the page lies in the cache, and opened again when the n
 });
 
 test("a stream that the server ends with a reason is not opened again, and the reason is told once", async () => {
-  const { world, page, told, errors, sources } = await alone();
-  sources[0].say({ code: "token_expired", detail: "the token has expired; get another one" }, "end");
+  const { world, page, recorded, errors, sources } = await alone();
+  sources[0].send({ code: "token_expired", detail: "the token has expired; get another one" }, "end");
   await world.pass(10);
   page.dispatchEvent(new Event("online"));
   page.dispatchEvent(new Event("pageshow"));
@@ -156,7 +156,7 @@ test("a stream that the server ends with a reason is not opened again, and the r
   assert.deepEqual(errors.map(({ name, code, message }) => ({ name, code, message })), [
     { name: "HousecountError", code: "token_expired", message: "the token has expired; get another one" },
   ]);
-  assert.deepEqual(told, []);
+  assert.deepEqual(recorded, []);
   assert.equal(sources.length, 1);
   assert.deepEqual(world.timers, []);
 });
@@ -168,12 +168,12 @@ test("eight subscriptions of a page are one stream, also when some come later an
   await world.pass(200);
   assert.equal(world.server.sources.length, 1);
   assert.equal(openIn(world)[0].url.split("stage=").length, 8);
-  for (const stage of "abcdefg") openIn(world)[0].say(count(stage, 1));
+  for (const stage of "abcdefg") openIn(world)[0].send(count(stage, 1));
   await world.pass(10);
-  assert.deepEqual(all.map(({ told }) => told.map(({ stage }) => stage).join()), ["a", "b", "c", "d", "e", "f", "g", "a"]);
+  assert.deepEqual(all.map(({ recorded }) => recorded.map(({ stage }) => stage).join()), ["a", "b", "c", "d", "e", "f", "g", "a"]);
   const late = subscribed(page, ["a", "z"]);
   await world.pass(200);
-  assert.deepEqual(late.told, [count("a", 1)], "it is told at once what is known");
+  assert.deepEqual(late.recorded, [count("a", 1)], "it is told at once what is known");
   assert.equal(world.server.sources.length, 2);
   assert.equal(openIn(world).length, 1);
   all[1].end();
@@ -182,7 +182,7 @@ test("eight subscriptions of a page are one stream, also when some come later an
   for (const { end } of [...all, late]) end();
   await world.pass(200);
   assert.equal(openIn(world).length, 0);
-  assert.equal(subscribed(page, "a").told.length, 0, "and nothing old is told");
+  assert.equal(subscribed(page, "a").recorded.length, 0, "and nothing old is told");
 });
 
 test("more stages than a stream may name take several", async () => {
@@ -201,9 +201,9 @@ test("three tabs are one stream; when the one that has it goes, another one take
   await world.pass(500);
   assert.equal(openIn(world).length, 1);
   assert.match(openIn(world)[0].url, /stage=a&stage=b&stage=c$/);
-  for (const stage of "abc") openIn(world)[0].say(count(stage, 1));
+  for (const stage of "abc") openIn(world)[0].send(count(stage, 1));
   await world.pass(10);
-  assert.deepEqual(tabs.map(({ told }) => told.map(({ stage }) => stage).join()), ["a,b", "b", "c"]);
+  assert.deepEqual(tabs.map(({ recorded }) => recorded.map(({ stage }) => stage).join()), ["a,b", "b", "c"]);
   assert.deepEqual(tabs.map(({ statuses }) => statuses.at(-1)[0]), ["counted", "counted", "counted"]);
   const { page } = tabs.find(({ page }) => page.sources.size);
   const rest = tabs.filter((tab) => tab.page !== page);
@@ -211,9 +211,9 @@ test("three tabs are one stream; when the one that has it goes, another one take
   await world.pass(1_000);
   assert.equal(openIn(world).length, 1);
   await world.pass(60_000);
-  for (const stage of "abc") openIn(world)[0].say(count(stage, 2));
+  for (const stage of "abc") openIn(world)[0].send(count(stage, 2));
   await world.pass(10);
-  for (const { told, page } of rest) assert.equal(told.at(-1).viewers, 2, `${page.sources.size}`);
+  for (const { recorded, page } of rest) assert.equal(recorded.at(-1).viewers, 2, `${page.sources.size}`);
   await world.pass(200_000);
   openIn(world)[0].write(":\n\n");
   assert.doesNotMatch(openIn(world)[0].url, /stage=a/, "what only the gone page wanted is dropped");
@@ -229,15 +229,15 @@ test("a tab that is told nothing more takes over from one that is frozen", async
   const [first, second] = [browser.open(), browser.open()];
   subscribed(first, "a");
   await world.pass(500);
-  const { told } = subscribed(second, "a");
+  const { recorded } = subscribed(second, "a");
   await world.pass(500);
   assert.equal(first.sources.size, 1);
   first.freeze();
   await world.pass(70_000);
   assert.equal(second.sources.size, 1);
-  [...second.sources][0].say(count("a", 5));
+  [...second.sources][0].send(count("a", 5));
   await world.pass(10);
-  assert.equal(told.at(-1).viewers, 5);
+  assert.equal(recorded.at(-1).viewers, 5);
 });
 
 const part = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
@@ -265,9 +265,9 @@ test("a token that has ended is replaced, once, and nobody is told", async () =>
   let asked = 0;
   const one = subscribed(page, "a", { token: async () => ((asked += 1), token(world, { stage: "a" }, 60)) });
   await world.pass(200);
-  openIn(world)[0].say(count("a", 1));
+  openIn(world)[0].send(count("a", 1));
   await world.pass(30_000);
-  openIn(world)[0].say({ code: "token_expired", detail: "ended" }, "end");
+  openIn(world)[0].send({ code: "token_expired", detail: "ended" }, "end");
   await world.pass(1_200);
   assert.equal(asked, 2);
   assert.equal(openIn(world).length, 1);

@@ -22,18 +22,18 @@ function backend(seconds, { claims = {}, hasIat = true } = {}) {
 for (const transport of ["auto", "http"]) {
   test(`a token is replaced before it ends, on the same session, without a leave (${transport})`, async () => {
     const { token, given } = backend(600);
-    const { world, server, page, told } = await alone({ transport, token }, (world) => (backend.world = world));
+    const { world, server, page, recorded } = await alone({ transport, token }, (world) => (backend.world = world));
     await world.pass(440_000);
     assert.equal(given.length, 1);
     await world.pass(60_000);
     assert.equal(given.length, 2, "after three quarters of its life");
     await world.pass(1_000_000);
     assert.ok(given.length <= 4, `${given.length}`);
-    const tokens = new Set(server.beats().map((said) => said.token?.replace("Bearer ", "")));
+    const tokens = new Set(server.beats().map((event) => event.token?.replace("Bearer ", "")));
     assert.deepEqual([...tokens], given);
     assert.equal(new Set(server.beats().map(({ session }) => session)).size, 1);
     assert.deepEqual(server.leaves(), []);
-    assert.deepEqual(told.errors, []);
+    assert.deepEqual(recorded.errors, []);
     if (transport === "auto") assert.equal(page.sockets.size, 1, "the old connection is closed");
   });
 }
@@ -48,7 +48,7 @@ test("a clock that is wrong by hours changes nothing, if the token says when it 
 for (const when of ["between two heartbeats", "when a heartbeat is due"]) {
   test(`token_expired ${when}: another one, and nobody leaves or is told`, async () => {
     const { token, given } = backend(3_600);
-    const { world, server, statuses, told } = await alone({ transport: "auto", token }, (world) => (backend.world = world));
+    const { world, server, statuses, recorded } = await alone({ transport: "auto", token }, (world) => (backend.world = world));
     await world.pass(10_000);
     const [socket] = server.sockets;
     const end = () => {
@@ -58,8 +58,8 @@ for (const when of ["between two heartbeats", "when a heartbeat is due"]) {
     if (when === "between two heartbeats") {
       end();
     } else {
-      const { hear } = server;
-      server.hear = (from, text) => (from === socket ? (end(), null) : hear.call(server, from, text));
+      const { onSocketMessage } = server;
+      server.onSocketMessage = (from, text) => (from === socket ? (end(), null) : onSocketMessage.call(server, from, text));
       await world.pass(20_100);
     }
     await world.pass(1_000);
@@ -67,13 +67,13 @@ for (const when of ["between two heartbeats", "when a heartbeat is due"]) {
     assert.equal(server.sockets.length, 2);
     assert.equal(server.beats().at(-1).token, given[1]);
     assert.equal(new Set(server.beats().map(({ session }) => session)).size, 1);
-    assert.deepEqual([server.leaves(), told.errors, statuses.map(([status]) => status)], [[], [], ["connecting", "counted"]]);
+    assert.deepEqual([server.leaves(), recorded.errors, statuses.map(([status]) => status)], [[], [], ["connecting", "counted"]]);
   });
 }
 
 test("a WebSocket that is refused for its token at the door: fetch says why, and another token opens one", async () => {
   const { token, given } = backend(3_600);
-  const { world, server, told } = await alone({ transport: "auto", token }, (world) => {
+  const { world, server, recorded } = await alone({ transport: "auto", token }, (world) => {
     backend.world = world;
     world.server.takesSockets = false;
     world.server.answer = ({ token }) => (token.endsWith(".0") ? { status: 401, body: { code: "token_expired" } } : world.server.ok());
@@ -84,43 +84,43 @@ test("a WebSocket that is refused for its token at the door: fetch says why, and
   await world.pass(1_000);
   assert.equal(given.length, 2);
   assert.deepEqual(server.beats().map(({ by, status }) => [by, status]), [["fetch", 401], ["ws", 200]]);
-  assert.deepEqual(told.errors, []);
+  assert.deepEqual(recorded.errors, []);
 });
 
 test("a second token that is refused as well ends it", async () => {
   const { token, given } = backend(3_600);
-  const { world, server, told, statuses } = await alone({ token }, (world) => {
+  const { world, server, recorded, statuses } = await alone({ token }, (world) => {
     backend.world = world;
     world.server.answer = () => ({ status: 401, body: { code: "token_invalid", detail: "why" } });
   });
   await world.pass(600_000);
   assert.equal(given.length, 2);
   assert.equal(server.beats().length, 2);
-  assert.deepEqual(told.errors.map(({ code }) => code), ["token_invalid"]);
+  assert.deepEqual(recorded.errors.map(({ code }) => code), ["token_invalid"]);
   assert.deepEqual(statuses.at(-1), ["refused", "why"]);
 });
 
 test("a token that is for somebody else is not asked for again", async () => {
   const { token, given } = backend(3_600);
-  const { world, told } = await alone({ token }, (world) => {
+  const { world, recorded } = await alone({ token }, (world) => {
     backend.world = world;
     world.server.answer = () => ({ status: 403, body: { code: "token_mismatch" } });
   });
   await world.pass(10_000);
   assert.equal(given.length, 1);
-  assert.equal(told.errors.length, 1);
+  assert.equal(recorded.errors.length, 1);
 });
 
 test("where no token can be had it is asked for again, and the page is told", async () => {
   let isDown = true;
   const token = async () => (isDown ? Promise.reject(new Error("the backend is down")) : "t");
-  const { world, statuses, server, told } = await alone({ token });
+  const { world, statuses, server, recorded } = await alone({ token });
   await world.pass(5_000);
   assert.deepEqual(statuses, [["connecting", ""], ["retrying", "the backend is down"]]);
-  assert.deepEqual(server.said, []);
+  assert.deepEqual(server.received, []);
   isDown = false;
   await world.pass(10_000);
-  assert.equal(told.counts.length, 1);
+  assert.equal(recorded.counts.length, 1);
   assert.equal(server.beats()[0].token, "Bearer t");
 });
 

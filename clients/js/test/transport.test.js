@@ -6,22 +6,22 @@ import { test } from "node:test";
 import { alone, watching } from "./support/watching.js";
 import { Browser, World } from "./support/world.js";
 
-const by = (server) => server.beats().map((said) => said.by);
+const by = (server) => server.beats().map((event) => event.by);
 
 /** What the sockets were sent. */
 function listen(server) {
   const sent = [];
-  const { hear } = server;
-  server.hear = function (socket, text) {
+  const { onSocketMessage } = server;
+  server.onSocketMessage = function (socket, text) {
     sent.push(text);
-    return hear.call(this, socket, text);
+    return onSocketMessage.call(this, socket, text);
   };
   return sent;
 }
 
-test("a WebSocket is opened, told who it is once, and used again", async () => {
+test("a WebSocket is opened, gets the ids once, and is used again", async () => {
   let sent;
-  const { world, server, told } = await alone({ transport: "auto", token: "a.b" }, (world) => (sent = listen(world.server)));
+  const { world, server, recorded } = await alone({ transport: "auto", token: "a.b" }, (world) => (sent = listen(world.server)));
   await world.pass(70_000);
   assert.deepEqual(by(server), ["ws", "ws", "ws"]);
   assert.equal(server.sockets.length, 1);
@@ -30,14 +30,14 @@ test("a WebSocket is opened, told who it is once, and used again", async () => {
   assert.equal(server.beats()[0].token, "a.b");
   assert.deepEqual(sent.slice(1), ["{}", "{}"]);
   assert.deepEqual(JSON.parse(sent[0]), { stage: "match-1", viewer: "ann", session: server.beats()[0].session });
-  assert.equal(told.counts.length, 3);
-  assert.ok(!("nextMs" in told.counts[0]));
+  assert.equal(recorded.counts.length, 3);
+  assert.ok(!("nextMs" in recorded.counts[0]));
 });
 
 test("where none opens, fetch is used, and no other is tried", async () => {
-  const { world, server, told } = await alone({ transport: "auto" }, (world) => (world.server.takesSockets = false));
+  const { world, server, recorded } = await alone({ transport: "auto" }, (world) => (world.server.takesSockets = false));
   await world.pass(50);
-  assert.equal(told.counts.length, 1);
+  assert.equal(recorded.counts.length, 1);
   await world.pass(100_000);
   assert.deepEqual(new Set(by(server)), new Set(["fetch"]));
   assert.equal(server.sockets.length, 1);
@@ -90,7 +90,7 @@ test("after a connection has gone the next heartbeat opens another, and not befo
 test("a connection that is silently dead is given up after ten seconds", async () => {
   const { world, server, page } = await alone({ transport: "auto" });
   await world.pass(10_000);
-  server.hear = () => null;
+  server.onSocketMessage = () => null;
   await world.pass(30_100);
   assert.deepEqual(by(server), ["ws", "fetch"]);
   assert.equal(page.sockets.size, 0);
@@ -126,7 +126,7 @@ test("`http` opens no WebSocket", async () => {
 
 test("a complaint that says when to come back is heeded, on the same connection and with all ids", async () => {
   let sent;
-  const { world, server, told } = await alone({ transport: "auto" }, (world) => {
+  const { world, server, recorded } = await alone({ transport: "auto" }, (world) => {
     sent = listen(world.server);
     world.server.answer = () => ({ status: 503, body: { code: "overloaded", detail: "later" }, headers: { "retry-after": "20" } });
   });
@@ -136,35 +136,35 @@ test("a complaint that says when to come back is heeded, on the same connection 
   assert.equal(server.sockets.length, 1);
   assert.equal(sent.length, 2);
   assert.equal(sent[1], sent[0]);
-  assert.equal(told.counts.length, 1);
-  assert.deepEqual(told.errors, []);
+  assert.equal(recorded.counts.length, 1);
+  assert.deepEqual(recorded.errors, []);
 });
 
 test("a complaint that doesn't ends it for good", async () => {
-  const { world, server, told, page } = await alone({ transport: "auto" }, (world) => {
+  const { world, server, recorded, page } = await alone({ transport: "auto" }, (world) => {
     world.server.answer = () => ({ status: 400, body: { code: "invalid_stage", detail: "why" } });
   });
   await world.pass(100_000);
-  assert.deepEqual(told.errors.map(({ code, message, status }) => ({ code, message, status })), [{ code: "invalid_stage", message: "why", status: undefined }]);
-  assert.equal(server.said.length, 1);
+  assert.deepEqual(recorded.errors.map(({ code, message, status }) => ({ code, message, status })), [{ code: "invalid_stage", message: "why", status: undefined }]);
+  assert.equal(server.received.length, 1);
   assert.equal(page.sockets.size, 0);
 });
 
 test("a time to come back that is none is no busy loop", async () => {
-  const { world, server, told } = await alone({ transport: "auto" });
+  const { world, server, recorded } = await alone({ transport: "auto" });
   await world.pass(1_000);
-  server.hear = () => ({ code: "overloaded", retryAfterMs: "soon" });
+  server.onSocketMessage = () => ({ code: "overloaded", retryAfterMs: "soon" });
   await world.pass(60_000);
-  assert.equal(told.errors.length, 1);
+  assert.equal(recorded.errors.length, 1);
 });
 
 test("what makes no sense is passed over", async () => {
-  const { world, server, told } = await alone({ transport: "auto" });
+  const { world, server, recorded } = await alone({ transport: "auto" });
   await world.pass(1_000);
   for (const data of ["", "[]", "null", "7", '{"left":true}', "<html>", '{"nextMs":-1,"viewers":2}']) server.sockets[0].onmessage({ data });
   await world.pass(70_000);
-  assert.equal(told.counts.length, 3);
-  assert.deepEqual(told.errors, []);
+  assert.equal(recorded.counts.length, 3);
+  assert.deepEqual(recorded.errors, []);
 });
 
 test("after being offline a new connection is opened at once", async () => {
@@ -183,7 +183,7 @@ test("leave() while a WebSocket opens: no heartbeat follows it", async () => {
   const { world, server, leave, page } = await alone({ transport: "auto" });
   leave();
   await world.pass(60_000);
-  const kinds = server.said.map(({ kind }) => kind);
+  const kinds = server.received.map(({ kind }) => kind);
   assert.equal(kinds.at(-1), "leave");
   assert.equal(server.count().viewers, 0);
   assert.equal(page.sockets.size, 0);
@@ -193,17 +193,17 @@ test("a page that goes while a WebSocket opens sends no heartbeat after its leav
   const { world, server, page } = await alone({ transport: "auto" });
   await page.store();
   await world.pass(60_000);
-  assert.deepEqual(server.said.map(({ kind }) => kind), ["leave"]);
+  assert.deepEqual(server.received.map(({ kind }) => kind), ["leave"]);
   assert.equal(page.sockets.size, 0);
 });
 
 for (const when of ["between two heartbeats", "while a heartbeat waits"]) {
   test(`a WebSocket that the server ends ${when}: the reason is told at once, and nothing more is sent`, async () => {
-    const { world, server, page, told } = await alone({ transport: "auto", token: "t" });
+    const { world, server, page, recorded } = await alone({ transport: "auto", token: "t" });
     await world.pass(10_000);
     const [socket] = server.sockets;
     if (when === "while a heartbeat waits") {
-      server.hear = () => null;
+      server.onSocketMessage = () => null;
       await world.pass(20_000);
     }
     const beats = server.beats().length;
@@ -211,9 +211,9 @@ for (const when of ["between two heartbeats", "while a heartbeat waits"]) {
     socket.onmessage({ data: JSON.stringify(why) });
     socket.drop();
     await world.pass(1);
-    assert.deepEqual(told.errors.map(({ code, message }) => ({ code, detail: message })), [why]);
+    assert.deepEqual(recorded.errors.map(({ code, message }) => ({ code, detail: message })), [why]);
     await world.pass(600_000);
-    assert.equal(told.errors.length, 1);
+    assert.equal(recorded.errors.length, 1);
     assert.equal(server.beats().length, beats);
     assert.equal(server.sockets.length, 1);
     assert.equal(page.sockets.size, 0);

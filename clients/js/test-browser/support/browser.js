@@ -82,10 +82,10 @@ export async function openTab(context, site, options) {
 }
 
 /** @param {import("playwright-core").Page} tab */
-export const told = (tab) => tab.evaluate(() => globalThis.told);
+export const recorded = (tab) => tab.evaluate(() => globalThis.recorded);
 
 /** Waits until a tab has been told a count. */
-export const counted = (tab) => until("a count", async () => (await told(tab)).counts.length > 0);
+export const counted = (tab) => until("a count", async () => (await recorded(tab)).counts.length > 0);
 
 /**
  * Looks at a stage's count again and again, from now on: it must never have been what it may not be.

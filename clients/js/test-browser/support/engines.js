@@ -52,16 +52,16 @@ async function chromium() {
 /** Waits for a line of a process. */
 function line(child, pattern) {
   return new Promise((resolve, reject) => {
-    let said = "";
+    let output = "";
     for (const stream of [child.stdout, child.stderr]) {
       createInterface(stream).on("line", (text) => {
-        said += `${text}\n`;
+        output += `${text}\n`;
         const found = pattern.exec(text);
         if (found) resolve(found[1]);
       });
     }
     child.once("error", reject);
-    child.once("close", (code) => reject(new Error(`it ended with ${code}:\n${said}`)));
+    child.once("close", (code) => reject(new Error(`it ended with ${code}:\n${output}`)));
   });
 }
 

@@ -25,16 +25,16 @@ export async function startServer(...settings) {
   const child = spawn(BIN, args, { env: ENV, stdio: ["ignore", "pipe", "pipe"] });
   const ended = new Promise((resolve) => child.once("close", resolve));
   const url = await new Promise((resolve, reject) => {
-    let said = "";
+    let output = "";
     for (const stream of [child.stdout, child.stderr]) {
       createInterface(stream).on("line", (line) => {
-        said += `${line}\n`;
+        output += `${line}\n`;
         const found = /listens on (http:\S+)/.exec(line);
         if (found) resolve(found[1]);
       });
     }
     child.once("error", reject);
-    child.once("close", (code) => reject(new Error(`housecount ended with ${code}:\n${said}`)));
+    child.once("close", (code) => reject(new Error(`housecount ended with ${code}:\n${output}`)));
   });
   const get = async (path) => {
     const response = await fetch(url + path);
@@ -73,7 +73,7 @@ export async function startSite(target, files = {}) {
     /** Nothing gets through to the housecount. */
     isCut: false,
     /** Heartbeats and leaves that came as requests. @type {{ path: string, session: string, viewer: string, contentType: string | undefined }[]} */
-    said: [],
+    received: [],
     /** WebSockets that were asked for. */
     upgrades: 0,
     /** Addresses that WebSockets and streams were asked for at. @type {Set<string>} */
@@ -103,7 +103,7 @@ export async function startSite(target, files = {}) {
     const chunks = [];
     for await (const chunk of asked) chunks.push(chunk);
     const body = Buffer.concat(chunks);
-    if (body.length) site.said.push({ path: pathname, contentType: asked.headers["content-type"], ...JSON.parse(body.toString()) });
+    if (body.length) site.received.push({ path: pathname, contentType: asked.headers["content-type"], ...JSON.parse(body.toString()) });
     const { "access-control-allow-origin": _, ...headers } = asked.headers;
     const onward = request({ hostname, port, path: asked.url, method: asked.method, headers }, (response) => {
       answer.writeHead(response.statusCode, { ...response.headers, "access-control-allow-origin": "*" });

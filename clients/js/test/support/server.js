@@ -1,11 +1,11 @@
-/** A server that keeps what it is told, answers as the test wants, and knows by the presence rule who is online. */
+/** A fake server that records requests, answers as the test sets it, and counts viewers by the presence rule. */
 
 const TTL_MS = 120_000;
 const LEAVE_GRACE_MS = 3_000;
 
 export class FakeServer {
-  /** All that was said. @type {{ at: number, kind: "beat" | "leave", by: string, stage: string, viewer: string, session?: string, token?: string }[]} */
-  said = [];
+  /** Requests in order of arrival. @type {{ at: number, kind: "beat" | "leave", by: string, stage: string, viewer: string, session?: string, token?: string }[]} */
+  received = [];
   sockets = [];
   /** Streams of counts that were asked for. @type {import("./world.js").Source[]} */
   sources = [];
@@ -24,41 +24,41 @@ export class FakeServer {
   }
 
   beats() {
-    return this.said.filter(({ kind }) => kind === "beat");
+    return this.received.filter(({ kind }) => kind === "beat");
   }
 
   leaves() {
-    return this.said.filter(({ kind }) => kind === "leave");
+    return this.received.filter(({ kind }) => kind === "leave");
   }
 
   post(by, url, body, headers) {
     const { pathname } = new URL(url);
     const { stage, viewer, session, token } = JSON.parse(body);
-    const said = { by, stage, viewer, session, token: token ?? headers.authorization };
+    const event = { by, stage, viewer, session, token: token ?? headers.authorization };
     if (pathname.endsWith("/v1/leave")) {
-      this.#keep("leave", said);
+      this.#record("leave", event);
       return { status: 204, body: "" };
     }
-    return this.#take(said);
+    return this.#acceptBeat(event);
   }
 
-  hear(socket, text) {
+  onSocketMessage(socket, text) {
     const message = JSON.parse(text);
-    const said = "stage" in message ? message : this.#last.get(socket);
-    if (!said) return { code: "invalid_stage", detail: "nothing to repeat" };
-    const answer = this.#take({ by: "ws", token: socket.token, ...said });
+    const event = "stage" in message ? message : this.#last.get(socket);
+    if (!event) return { code: "invalid_stage", detail: "nothing to repeat" };
+    const answer = this.#acceptBeat({ by: "ws", token: socket.token, ...event });
     if (!answer) return null;
     if (answer.status === 200) {
-      this.#last.set(socket, said);
-      return { stage: said.stage, ...answer.body };
+      this.#last.set(socket, event);
+      return { stage: event.stage, ...answer.body };
     }
     const retryAfter = answer.headers?.["retry-after"];
     return { ...answer.body, ...(retryAfter && { retryAfterMs: 1_000 * Number(retryAfter) }) };
   }
 
-  #take(said) {
-    const answer = this.answer ? this.answer(said) : this.ok();
-    this.#keep("beat", { ...said, status: answer?.status });
+  #acceptBeat(event) {
+    const answer = this.answer ? this.answer(event) : this.ok();
+    this.#record("beat", { ...event, status: answer?.status });
     return answer;
   }
 
@@ -67,20 +67,20 @@ export class FakeServer {
     return { status: 200, body: { viewers: Math.max(viewers, 1), sessions: Math.max(sessions, 1), asOf: this.world.now, complete: true, recovering: false, nextMs: this.nextMs } };
   }
 
-  #keep(kind, said) {
-    this.said.push({ at: this.world.now, kind, ...said });
+  #record(kind, event) {
+    this.received.push({ at: this.world.now, kind, ...event });
   }
 
   /** Who is online at a time, as the real server has it. */
   count(now = this.world.now) {
-    const taken = this.said.filter(({ at, kind, status }) => at <= now && (kind === "leave" || status === undefined || status === 200));
+    const taken = this.received.filter(({ at, kind, status }) => at <= now && (kind === "leave" || status === undefined || status === 200));
     const key = ({ stage, viewer, session }) => JSON.stringify([stage, viewer, session]);
     const online = new Map();
-    for (const { kind, at, ...said } of taken) {
-      if (kind === "beat") online.set(key(said), { at, viewer: said.viewer, stage: said.stage });
+    for (const { kind, at, ...event } of taken) {
+      if (kind === "beat") online.set(key(event), { at, viewer: event.viewer, stage: event.stage });
     }
     for (const [session, beat] of online) {
-      const left = taken.filter((said) => said.kind === "leave" && key(said) === session && said.at + LEAVE_GRACE_MS <= now);
+      const left = taken.filter((event) => event.kind === "leave" && key(event) === session && event.at + LEAVE_GRACE_MS <= now);
       if (beat.at + TTL_MS <= now || left.some(({ at }) => at >= beat.at)) online.delete(session);
     }
     return { viewers: new Set([...online.values()].map(({ viewer }) => viewer)).size, sessions: online.size };

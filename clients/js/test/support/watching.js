@@ -7,21 +7,21 @@ export const URL = "https://count.example";
 export const STAGE = "match-1";
 export const VIEWER = "ann";
 
-/** A page that watches; `told` is what its callbacks were given. */
+/** A page that watches; `recorded` is what its callbacks were given. */
 export function watching(page, options = {}) {
-  const told = { counts: [], errors: [] };
+  const recorded = { counts: [], errors: [] };
   const statuses = [];
   const handle = watchOnPage(page, {
     url: URL,
     stage: STAGE,
     viewer: VIEWER,
     transport: "http",
-    onCount: (count) => told.counts.push(count),
-    onError: (error) => told.errors.push(error),
+    onCount: (count) => recorded.counts.push(count),
+    onError: (error) => recorded.errors.push(error),
     onStatus: (...status) => statuses.push(status),
     ...options,
   });
-  return { page, told, statuses, leave: handle.leave, stop: handle.stop };
+  return { page, recorded, statuses, leave: handle.leave, stop: handle.stop };
 }
 
 /** A world with one page that watches. */

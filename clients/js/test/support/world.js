@@ -1,5 +1,5 @@
 /**
- * A world for unit tests: a clock that only the test moves, a server that keeps what it is told, and browsers with pages.
+ * A world for unit tests: a clock that only the test moves, a server that records requests, and browsers with pages.
  *
  * Pages can be hidden (timers once a minute), frozen, put into the cache and taken out of it, closed, and crash.
  */
@@ -190,7 +190,7 @@ export class Source {
     this.page.run(() => this.#wake());
   }
 
-  say(data, name = "count") {
+  send(data, name = "count") {
     this.write(`event: ${name}\nid: 1\ndata: ${JSON.stringify(data)}\n\n`);
   }
 
@@ -288,7 +288,7 @@ export class FakePage extends Target {
         if (this.readyState === 0) throw new DOMException("not open", "InvalidStateError");
         if (this.readyState !== 1 || !browser.isOnline) return;
         world.after(world.travelMs, () => {
-          const answer = world.server.hear(this, text);
+          const answer = world.server.onSocketMessage(this, text);
           if (answer !== null) world.after(world.travelMs, () => this.readyState === 1 && browser.isOnline && this.onmessage?.({ data: JSON.stringify(answer) }));
         });
       }
@@ -322,8 +322,8 @@ export class FakePage extends Target {
       world.after(world.travelMs, () => {
         const answer = world.server.post("fetch", url, body, headers);
         if (answer === null) return;
-        const { status, body: said, headers: answered = {} } = answer;
-        const response = { ok: status < 300, status, headers: new Headers(answered), json: async () => JSON.parse(typeof said === "string" ? said : JSON.stringify(said)) };
+        const { status, body: content, headers: answered = {} } = answer;
+        const response = { ok: status < 300, status, headers: new Headers(answered), json: async () => JSON.parse(typeof content === "string" ? content : JSON.stringify(content)) };
         world.after(world.travelMs, () => (this.browser.isOnline ? end(resolve, response) : undefined));
       });
     });
