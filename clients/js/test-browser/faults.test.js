@@ -33,11 +33,11 @@ test("a policy without ws: costs no time, and fetch is used", async (t) => {
   const tab = await (await scene(t)).newPage();
   await tab.goto(`${site.url}/without-ws?${new URLSearchParams({ stage: "csp", viewer: "ann", url: server.url })}`);
   await counted(tab);
-  // Whatever waits for a WebSocket to open, or to answer, is told of before.
+  // A slow WebSocket would have been reported before.
   assert.deepEqual((await recorded(tab)).statuses.map(([status]) => status), ["connecting", "counted"]);
 });
 
-/** A port where nothing listens, and one where connections are taken and nothing is said. */
+/** A port without a listener, and one that accepts connections and never responds. */
 async function ports(t) {
   const hole = createServer((socket) => socket.on("error", () => {}));
   await new Promise((resolve) => hole.listen(0, "127.0.0.1", resolve));
@@ -50,7 +50,7 @@ async function ports(t) {
 }
 
 for (const transport of ["auto", "http", "ws"]) {
-  test(`a wrong port, a server that says nothing, and a policy are told of (${transport})`, async (t) => {
+  test(`a wrong port, a silent server, and a policy are reported (${transport})`, async (t) => {
     const { silent, wrong } = await ports(t);
     const context = await scene(t);
     for (const [what, page, url] of [["wrong port", "", wrong], ["silence", "", silent], ["policy", "without-anything", server.url]]) {
@@ -69,18 +69,18 @@ for (const transport of ["auto", "http", "ws"]) {
   });
 }
 
-test("a server whose answers the page may not read (CORS) is told of", async (t) => {
+test("a server whose responses the page may not read (CORS) is reported", async (t) => {
   const strict = await startServer("cors.origins=https://elsewhere.example");
   t.after(() => strict.end());
   const tab = await openTab(await scene(t), site, { stage: "s", viewer: "ann", url: strict.url, transport: "http", looksAt: "s" });
-  await until("told", async () => {
+  await until("a report", async () => {
     const { statuses, liveStatuses } = await recorded(tab);
     return [statuses, liveStatuses].every((all) => all.some(([status]) => status === "retrying"));
   });
 });
 
-test("a subscription that is refused is told of once, and nothing more is asked", async (t) => {
-  const strict = await startServer("auth.viewer=required", "auth.viewer_keys=secret:a secret of a test, and of nobody else");
+test("a rejected subscription is reported once, and sends no more requests", async (t) => {
+  const strict = await startServer("auth.viewer=required", "auth.viewer_keys=secret:a secret for this test suite and no other");
   t.after(() => strict.end());
   const tab = await openTab(await scene(t), site, { looksAt: "s", url: strict.url });
   await until("an error", async () => (await recorded(tab)).liveErrors.length);
@@ -89,7 +89,7 @@ test("a subscription that is refused is told of once, and nothing more is asked"
   assert.deepEqual(liveStatuses.map(([status]) => status), ["connecting", "refused"]);
 });
 
-test("twenty quick pairs of watch and leave: whoever watches then is counted a grace later", async (t) => {
+test("twenty quick pairs of watch and leave: a later watch is counted after the grace", async (t) => {
   const tab = await openTab(await scene(t), site, { stage: "first", viewer: "cat", transport: "http" });
   await counted(tab);
   await tab.evaluate(async (url) => {

@@ -59,7 +59,7 @@ test("of two tabs the one that beats is frozen: the other takes over, and goes o
   await until("the first one's session is left", () => site.received.some((event) => event.path === "/v1/leave" && event.session === session));
   await until("one session", async () => (await server.count(STAGE)).sessions === 1);
   const count = await first.evaluate("recorded.counts.length");
-  await until("and it is told what the other hears", async () => (await first.evaluate("recorded.counts.length")) > count + 1);
+  await until("counts from the other page", async () => (await first.evaluate("recorded.counts.length")) > count + 1);
   assert.notEqual(beats().at(-1).session, session);
   assert.equal((await server.count(STAGE)).viewers, 1);
 });

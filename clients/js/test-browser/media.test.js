@@ -1,6 +1,6 @@
 /**
- * Players on a live stream that dies, stalls, pauses, returns and ends, in real engines, against a real housecount: who is counted,
- * and what the ledger has in the end.
+ * Players on a live stream that fails, stalls, pauses, returns and ends, in real engines, against a real housecount. Compares the time
+ * that is counted, and the ledger at the end.
  */
 
 import assert from "node:assert/strict";
@@ -16,7 +16,7 @@ import { startServer, startSite, until } from "./support/server.js";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const TYPES = { ".m3u8": "application/vnd.apple.mpegurl", ".ts": "video/mp2t", ".js": "text/javascript", ".css": "text/css" };
-/** What the library may credit beyond the pictures that moved, a stall: its `stallMs`, and how often the page is asked. */
+/** Time that may be counted beyond the moving pictures, per stall: `stallMs`, and the polling interval of the page. */
 const STALL_MS = 3_000;
 
 /** A live stream of pictures and a tone, in segments of a second. */

@@ -27,7 +27,7 @@ for (const transport of ["auto", "http"]) {
     await counted(tab);
     await context.setOffline(true);
     site.cut();
-    await until("nobody", async () => (await server.count("s")).viewers === 0);
+    await until("a count of 0", async () => (await server.count("s")).viewers === 0);
     site.isCut = false;
     await context.setOffline(false);
     await until("there", async () => (await server.count("s")).viewers === 1);
@@ -64,19 +64,19 @@ test("a connection that breaks is made again", async (t) => {
   await until("counts", async () => (await recorded(tab)).counts.length > length + 1);
 });
 
-test("subscribe tells counts at once and when they change, also after the server was away", async (t) => {
+test("subscribe reports counts at once and with each change, also after an outage of the server", async (t) => {
   const { site, context, open } = await scene(t, "interval=2s", "ttl=6s", "leave_grace=100ms");
   const looking = await openTab(context, site, { looksAt: "s,t" });
   const live = async () => (await recorded(looking)).live;
   const viewers = async (stage) => (await live()).filter((count) => count.stage === stage).at(-1)?.viewers;
-  await until("nobody on either", async () => (await viewers("s")) === 0 && (await viewers("t")) === 0);
+  await until("a count of 0 on both", async () => (await viewers("s")) === 0 && (await viewers("t")) === 0);
   const tab = await open();
   await until("ann", async () => (await viewers("s")) === 1);
   assert.deepEqual(Object.keys((await live()).at(-1)).sort(), ["asOf", "complete", "recovering", "sessions", "stage", "viewers"]);
   site.cut();
   await tab.close();
   site.isCut = false;
-  await until("nobody again", async () => (await viewers("s")) === 0);
+  await until("a count of 0 again", async () => (await viewers("s")) === 0);
   await looking.evaluate(() => globalThis.end());
 });
 
@@ -87,9 +87,9 @@ test("from a page of another site", async (t) => {
     const tab = await openTab(context, site, { ...options, looksAt: "" });
     await until("two counts", async () => (await recorded(tab)).counts.length > 1);
     await tab.close();
-    await until("nobody", async () => (await server.count(transport)).viewers === 0);
+    await until("a count of 0", async () => (await server.count(transport)).viewers === 0);
   }
-  // What `Authorization` needs to be asked for first.
+  // `Authorization` needs a preflight.
   const tab = await openTab(context, site, { stage: "token", viewer: "ann", transport: "http", url: server.url, token: "t" });
   await counted(tab);
 });

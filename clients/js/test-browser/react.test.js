@@ -34,7 +34,7 @@ test("a component that is there watches, and one that is gone has left", async (
   const says = (text) => until(text, async () => (await page.textContent("#root")) === text);
   const render = (props) => page.evaluate((each) => globalThis.render(each), props);
   await render({ viewer: null, stage: "s" });
-  await says("watching: nobody knows; live: 0; error: none");
+  await says("watching: unknown; live: 0; error: none");
   await render({ viewer: "ann", stage: "s" });
   await says("watching: 1; live: 1; error: none");
   assert.equal((await server.count("s")).sessions, 1, "one session, also in strict mode");
@@ -60,6 +60,6 @@ test("a component that is there watches, and one that is gone has left", async (
   await until("all counts", () => page.evaluate(() => ["s", "t", "u"].every((stage) => globalThis.counts[stage]?.viewers >= 0)));
   await until("one stream", () => site.streams === 1);
   await render(null);
-  await until("nobody", async () => (await server.count("s")).viewers === 0);
+  await until("a count of 0", async () => (await server.count("s")).viewers === 0);
   assert.deepEqual(errors.filter((text) => !/status of 400|WebSocket|EventSource/.test(text)), []);
 });

@@ -29,6 +29,6 @@ test("a script tag with a hash counts a viewer, and the element shows the count"
   await tab.evaluate(() => document.querySelector("housecount-viewers").setAttribute("stage", "t"));
   await shows("0 watch");
   await tab.evaluate(() => globalThis.handle.leave());
-  await until("nobody", async () => (await server.count("s")).viewers === 0);
+  await until("a count of 0", async () => (await server.count("s")).viewers === 0);
   await tab.evaluate(() => document.querySelector("housecount-viewers").remove());
 });

@@ -26,7 +26,7 @@ async function scene(t, stage = t.name.replaceAll(/[^a-z]+/gi, "-")) {
 }
 
 for (const transport of ["auto", "http"]) {
-  test(`two tabs are one viewer with one session, and both are told (${transport})`, async (t) => {
+  test(`two tabs are one viewer with one session, and both get counts (${transport})`, async (t) => {
     const { stage, open } = await scene(t);
     const looking = look(server, stage);
     const [first, second] = [await open({ transport }), await open({ transport })];
@@ -45,13 +45,13 @@ for (const transport of ["auto", "http"]) {
     const before = (await recorded(tabs[1])).counts.length;
     await tabs[0].close();
     await looking.changed();
-    await until("the others are told", async () => (await recorded(tabs[1])).counts.length > before + 1);
+    await until("counts in the others", async () => (await recorded(tabs[1])).counts.length > before + 1);
     await tabs[2].close();
     await until("and still", async () => (await recorded(tabs[1])).counts.length > before + 3);
     assert.deepEqual(await looking.end(), { viewersMin: 1, sessionsMax: 2, sessions: 1 });
-    // Long before the ttl: its leave was heard.
+    // Long before the ttl: the server got its leave.
     await tabs[1].close();
-    await until("nobody", async () => (await server.count(stage)).viewers === 0);
+    await until("a count of 0", async () => (await server.count(stage)).viewers === 0);
   });
 
   test(`a reload doesn't flap (${transport})`, async (t) => {
@@ -101,7 +101,7 @@ test("leave() signs off, and says so as a beacon does", async (t) => {
   await counted(tab);
   const before = site.received.length;
   await tab.evaluate(() => globalThis.handle.leave());
-  await until("nobody", async () => (await server.count(stage)).viewers === 0);
+  await until("a count of 0", async () => (await server.count(stage)).viewers === 0);
   const leaves = site.received.slice(before).filter(({ path }) => path === "/v1/leave");
   assert.equal(leaves.length, 1);
   assert.match(leaves[0].contentType, /^text\/plain/);
@@ -113,7 +113,7 @@ test("out of the browser's cache the viewer is there again at once", chromiumOnl
   const tab = await open();
   await counted(tab);
   await tab.goto(`${site.url}/?other`);
-  await until("nobody", async () => (await server.count(stage)).viewers === 0);
+  await until("a count of 0", async () => (await server.count(stage)).viewers === 0);
   // Out of the cache a page isn't loaded.
   await tab.goBack({ waitUntil: "commit" });
   assert.equal((await recorded(tab)).returns, 1, "it is the same page, out of the cache");
@@ -160,7 +160,7 @@ test("a mistake in the page's onCount is reported, and the heartbeats go on", ch
   assert.deepEqual((await recorded(tab)).errors, []);
 });
 
-test("what the server refuses for good is told once", async (t) => {
+test("a permanent rejection is reported once", async (t) => {
   const { open } = await scene(t, "no spaces allowed");
   const code = (transport) => open({ transport }).then((tab) => until("an error", async () => (await recorded(tab)).errors[0]));
   const [byFetch, bySocket] = [await code("http"), await code("ws")];

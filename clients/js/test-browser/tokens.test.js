@@ -7,7 +7,7 @@ import { test } from "node:test";
 import { ENGINES, chromiumOnly, counted, launch, look, openTab, recorded } from "./support/browser.js";
 import { startServer, startSite, until } from "./support/server.js";
 
-const SECRET = "a secret of a test, and of nobody else";
+const SECRET = "a secret for this test suite and no other";
 
 /** @param {number} seconds how long it is worth something */
 function mint(seconds, secret = SECRET) {
@@ -20,7 +20,7 @@ function mint(seconds, secret = SECRET) {
 // There a window that follows one whose token was refused stays empty; why is not known.
 const notWebKit = { skip: ENGINES[0] === "webkit" && "WebKitGTK's window stays empty" };
 
-test("a token is sent on every way, and told why it isn't taken", notWebKit, async (t) => {
+test("a token is sent over each transport, and a rejection is reported", notWebKit, async (t) => {
   const server = await startServer("interval=2s", "ttl=60s", "auth.viewer=required", `auth.viewer_keys=secret:${SECRET}`, "auth.leeway=0s");
   t.after(() => server.end());
   const site = await startSite(server.url);
@@ -35,7 +35,7 @@ test("a token is sent on every way, and told why it isn't taken", notWebKit, asy
     await until("live", async () => (await recorded(tab)).live.at(-1)?.viewers === 1);
     // Long before the ttl: the beacon's token was taken.
     await tab.close();
-    await until("nobody", async () => (await server.count("s")).viewers === 0);
+    await until("a count of 0", async () => (await server.count("s")).viewers === 0);
   }
   for (const transport of ["auto", "http"]) {
     const why = async (options) => {
@@ -45,7 +45,7 @@ test("a token is sent on every way, and told why it isn't taken", notWebKit, asy
       return [code, status];
     };
     assert.deepEqual(await why({}), ["token_missing", 401]);
-    assert.deepEqual(await why({ token: mint(3_600, "another secret, which nobody else has") }), ["token_invalid", 401]);
+    assert.deepEqual(await why({ token: mint(3_600, "another secret for this test suite alone") }), ["token_invalid", 401]);
     assert.deepEqual(await why({ token: mint(3_600), viewer: "bob" }), ["token_mismatch", transport === "auto" ? undefined : 403]);
     const tab = await open({ transport, token: mint(5) });
     await counted(tab);
@@ -78,12 +78,12 @@ for (const transport of ["auto", "http"]) {
     const looking = look(server, "s");
     await until("many tokens", () => minted > 8);
     const { counts, live } = await recorded(tab);
-    await until("still told", async () => (await recorded(tab)).counts.length > counts.length + 1);
+    await until("more counts", async () => (await recorded(tab)).counts.length > counts.length + 1);
     assert.deepEqual(await looking.end(), { viewersMin: 1, sessionsMax: 1, sessions: 1 });
     const { errors, liveErrors } = await recorded(tab);
     assert.deepEqual([errors, liveErrors, live.length > 0], [[], [], true]);
     assert.deepEqual([...site.addresses].filter((address) => /token|ey/.test(address)), []);
     await tab.evaluate(() => globalThis.handle.leave());
-    await until("nobody", async () => (await server.count("s")).viewers === 0);
+    await until("a count of 0", async () => (await server.count("s")).viewers === 0);
   });
 }

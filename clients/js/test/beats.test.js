@@ -18,7 +18,7 @@ function assertNothingIsLeft({ world, page, browser }) {
   assert.equal(browser.locks.held(), 0, "locks");
 }
 
-test("the first heartbeat goes at once, and its answer is told", async () => {
+test("the first heartbeat is sent at once, and its count is reported", async () => {
   const { world, server, recorded } = await alone();
   await world.pass(TRAVEL_MS);
   assert.equal(server.beats().length, 1);
@@ -124,7 +124,7 @@ for (const answer of [
   });
 }
 
-test("who gets no answer asks again after ten seconds", async () => {
+test("a heartbeat without a response is sent again after ten seconds", async () => {
   const { world, server, page, recorded } = await alone({}, (world) => (world.server.answer = () => null));
   await world.pass(10_600);
   assert.equal(server.beats().length, 1);
@@ -226,7 +226,7 @@ for (const end of ["leave", "stop"]) {
   });
 }
 
-test("a heartbeat that arrives after the leave brings nobody back", async () => {
+test("a heartbeat that arrives after the leave counts no viewer again", async () => {
   const { world, server, leave, recorded } = await alone();
   // The beacon is quicker than the heartbeat.
   world.travelMs = 1;
@@ -236,10 +236,10 @@ test("a heartbeat that arrives after the leave brings nobody back", async () => 
   await world.pass(10_000);
   assert.deepEqual(server.received.map(({ kind }) => kind), ["leave", "beat", "leave"]);
   assert.equal(server.count().viewers, 0);
-  assert.deepEqual(recorded.counts, [], "and nothing is told after leave()");
+  assert.deepEqual(recorded.counts, [], "no count is reported after leave()");
 });
 
-test("who has left is not told that the heartbeat before was refused", async () => {
+test("after leave() a rejected heartbeat is not reported", async () => {
   const all = await alone({}, (world) => (world.server.answer = () => ({ status: 401, body: {} })));
   all.leave();
   await all.world.pass(10_000);
@@ -247,7 +247,7 @@ test("who has left is not told that the heartbeat before was refused", async () 
   assertNothingIsLeft(all);
 });
 
-test("who leaves before anything was sent says nothing", async () => {
+test("leave() before the first heartbeat sends no leave", async () => {
   const world = new World();
   const { leave } = watching(new Browser(world).open());
   leave();

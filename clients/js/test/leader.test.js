@@ -1,4 +1,4 @@
-/** Several pages of one viewer: who beats, and that nobody signs off who still watches. */
+/** Leader election: several pages of one viewer stay one viewer, whichever page closes, crashes or freezes. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -26,9 +26,9 @@ function sessionsMax({ server, world }) {
   return most;
 }
 
-test("two tabs: one beats, both are told", async () => {
+test("two tabs: one sends heartbeats, both get counts", async () => {
   const { world, server, first, second } = await two();
-  assert.equal(second.recorded.counts.length, 1, "whoever comes is told what is known");
+  assert.equal(second.recorded.counts.length, 1, "a new tab gets the latest count");
   await world.pass(300_000);
   assert.equal(sessionsOf(server.beats()).length, 1);
   assert.deepEqual(second.recorded.counts.slice(1), first.recorded.counts.slice(1));
@@ -55,7 +55,7 @@ test("closing the one that beats: the other goes on at once", async () => {
 });
 
 for (const lateMs of [0, 500, 5_000, 60_000]) {
-  test(`a leave that is ${lateMs} ms late signs nobody off, and neither does one after a reload`, async () => {
+  test(`a leave that is ${lateMs} ms late ends no other session, also after a reload`, async () => {
     const { world, server, browser, first, second } = await two();
     await world.pass(40_000);
     const travelMs = world.travelMs;
@@ -76,7 +76,7 @@ for (const lateMs of [0, 500, 5_000, 60_000]) {
   });
 }
 
-test("the one that waits closes, or leaves: nothing is said", async () => {
+test("a follower closes or leaves: no leave is sent", async () => {
   const { world, server, browser, second } = await two();
   const third = watching(browser.open());
   await world.pass(1_000);
@@ -99,7 +99,7 @@ test("leave() in one tab: the other goes on", async () => {
   second.leave();
   await world.pass(3_100);
   assert.equal(server.count().viewers, 0);
-  assert.equal(first.recorded.counts.length, recorded, "nothing is told after leave()");
+  assert.equal(first.recorded.counts.length, recorded, "no count is reported after leave()");
   assert.equal(browser.locks.held(), 0);
 });
 
@@ -135,7 +135,7 @@ for (const answers of [false, true]) {
     const recorded = first.recorded.counts.length;
     await world.pass(200_000);
     assert.deepEqual(sessionsOf(server.beats().slice(before + after.length)), [awake]);
-    assert.ok(first.recorded.counts.length >= recorded + 6, "it is told again");
+    assert.ok(first.recorded.counts.length >= recorded + 6, "it gets counts again");
     assert.equal(browser.locks.held(), 2, "each page asks for the lock once");
     second.page.close();
     await world.pass(100_000);
@@ -144,13 +144,13 @@ for (const answers of [false, true]) {
   });
 }
 
-test("who opens a tab while the one that beats is frozen is counted within seconds", async () => {
+test("a tab opened while the leader is frozen is counted within seconds", async () => {
   const { world, server, browser, first, second } = await two();
   second.page.close();
   await world.pass(10_000);
   first.page.freeze();
   await world.pass(300_000);
-  assert.equal(server.count().viewers, 0, "nobody watched");
+  assert.equal(server.count().viewers, 0, "no viewer was counted");
   const { recorded } = watching(browser.open());
   await world.pass(5_100);
   assert.equal(server.count().viewers, 1);
@@ -244,7 +244,7 @@ test("into the browser's cache and back", async () => {
   leave();
   page.restore();
   await world.pass(300_000);
-  assert.equal(server.count().viewers, 0, "who has left doesn't come back with the page");
+  assert.equal(server.count().viewers, 0, "a viewer who left is not counted again when the page returns");
 });
 
 test("into the cache with a heartbeat under way: it is given up", async () => {
@@ -307,7 +307,7 @@ test("two watches in one page share as two pages do", async () => {
   assert.ok(other.recorded.counts.length > 2);
 });
 
-test("who is refused makes room for the others, and each is told", async () => {
+test("a rejected leader releases the lock, and each page reports the rejection", async () => {
   const { world, server, first, second, browser } = await two();
   server.answer = ({ token }) => (token ? { status: 401, body: { code: "token_expired" } } : server.ok());
   const third = watching(browser.open(), { token: "old" });

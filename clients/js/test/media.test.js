@@ -1,4 +1,4 @@
-/** Who watches only while something plays. The elements and players here are fakes; test-browser has real ones. */
+/** Watches bound to media. The elements and players here are fakes; test-browser has real ones. */
 
 import assert from "node:assert/strict";
 import { EventEmitter, getEventListeners } from "node:events";
@@ -118,7 +118,7 @@ for (const [how, why] of [["pause", "paused"], ["end", "ended"], ["fail", "error
 }
 
 for (const [stallMs, options] of [[10_000, {}], [3_000, { stallMs: 3_000 }]]) {
-  test(`a stall of less than ${stallMs} ms is none, a longer one leaves, and data resumes`, async () => {
+  test(`a stall of less than ${stallMs} ms is ignored, a longer one leaves, and data resumes`, async () => {
     const { world, subject, statuses, isCounted } = media(options);
     subject.play();
     await world.pass(60_000);

@@ -1,4 +1,4 @@
-/** What `npm pack` makes: it is linted, and used as users do. */
+/** The tarball of `npm pack`: linted, and installed as users do. */
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
@@ -17,7 +17,7 @@ const run = promisify(execFile);
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const TSC = fileURLToPath(import.meta.resolve("typescript/lib/tsc.js"));
 
-/** A folder of a user, who has installed the tarball. */
+/** A user's folder in which the tarball is installed. */
 let folder, tarball;
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), "housecount-pack-"));

@@ -1,4 +1,4 @@
-/** What is published: its size, its types, and that it needs nothing. */
+/** The published package: size, types, no dependencies. */
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";

@@ -1,4 +1,4 @@
-/** What a page is told of how it goes, and where there is no page. */
+/** Status reports of a watch, with a page and without one. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -34,7 +34,7 @@ test("refused once, with onError", async () => {
 });
 
 for (const transport of ["auto", "http", "ws"]) {
-  test(`a server that takes connections and never answers is told of within 3 s (${transport})`, async () => {
+  test(`a server that accepts connections and never responds is reported within 3 s (${transport})`, async () => {
     const { world, statuses } = await alone({ transport }, (world) => {
       world.server.answer = () => null;
       world.server.socketsHang = true;
@@ -59,7 +59,7 @@ test("a WebSocket that a policy has closed before it was open costs no time", as
   }
 });
 
-test("a tab that another one beats for is told too", async () => {
+test("a tab that is not the leader gets status reports too", async () => {
   const world = new World();
   const browser = new Browser(world);
   watching(browser.open());
@@ -78,7 +78,7 @@ test("debug writes each change to the console", async () => {
   assert.deepEqual(page.logged, [["housecount", STAGE, "connecting", ""], ["housecount", STAGE, "counted", ""]]);
 });
 
-/** What Node, a worker or React Native has: no window, no document, no beacons, no locks; and in the poorest case no crypto either. */
+/** Globals missing in Node, a worker or React Native: window, document, beacons, locks; in the worst case crypto. */
 for (const lacks of [[], ["WebSocket"], ["WebSocket", "crypto", "navigator", "BroadcastChannel"]]) {
   test(`without a window it beats with timers and fetch (lacks ${lacks.join(", ") || "nothing else"})`, async () => {
     const world = new World();
@@ -99,7 +99,7 @@ for (const lacks of [[], ["WebSocket"], ["WebSocket", "crypto", "navigator", "Br
   });
 }
 
-test("twenty quick pairs of watch and leave: whoever watches then is counted a grace later", async () => {
+test("twenty quick pairs of watch and leave: a later watch is counted after the grace", async () => {
   const world = new World();
   const page = new Browser(world, { lacks: ["locks"] }).open();
   // As the real server does it: sessions are online for the grace of their leave.

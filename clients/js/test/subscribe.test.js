@@ -36,7 +36,7 @@ test("the address names the stages, and a token is in a header", async () => {
   assert.deepEqual(await of([]), [["https://count.example/base/v1/live", {}]]);
 });
 
-test("counts are told until it is ended, and nothing is left", async () => {
+test("counts are reported until the subscription ends, which closes everything", async () => {
   const { world, page, recorded, statuses, end, sources } = await alone();
   sources[0].send(count("match-1", 2));
   await world.pass(10);
@@ -110,7 +110,7 @@ for (const status of [400, 401, 403, 404]) {
   });
 }
 
-test("without any answer it is told within three seconds, and a connection that says nothing is given up", async () => {
+test("a missing response is reported within three seconds, and a silent connection is closed", async () => {
   const { world, statuses, sources } = await alone("match-1", {}, ["locks"]);
   world.server.answerLive = () => null;
   sources[0].cut();
@@ -146,7 +146,7 @@ test("it is closed while the page lies in the cache, and opened again when the n
   assert.equal(sources.length, 3);
 });
 
-test("a stream that the server ends with a reason is not opened again, and the reason is told once", async () => {
+test("a stream that the server ends with a reason is not opened again, and the reason is reported once", async () => {
   const { world, page, recorded, errors, sources } = await alone();
   sources[0].send({ code: "token_expired", detail: "the token has expired; get another one" }, "end");
   await world.pass(10);
@@ -173,7 +173,7 @@ test("eight subscriptions of a page are one stream, also when some come later an
   assert.deepEqual(all.map(({ recorded }) => recorded.map(({ stage }) => stage).join()), ["a", "b", "c", "d", "e", "f", "g", "a"]);
   const late = subscribed(page, ["a", "z"]);
   await world.pass(200);
-  assert.deepEqual(late.recorded, [count("a", 1)], "it is told at once what is known");
+  assert.deepEqual(late.recorded, [count("a", 1)], "it gets the known counts at once");
   assert.equal(world.server.sources.length, 2);
   assert.equal(openIn(world).length, 1);
   all[1].end();
@@ -182,7 +182,7 @@ test("eight subscriptions of a page are one stream, also when some come later an
   for (const { end } of [...all, late]) end();
   await world.pass(200);
   assert.equal(openIn(world).length, 0);
-  assert.equal(subscribed(page, "a").recorded.length, 0, "and nothing old is told");
+  assert.equal(subscribed(page, "a").recorded.length, 0, "no old count is reported");
 });
 
 test("more stages than a stream may name take several", async () => {
@@ -223,7 +223,7 @@ test("three tabs are one stream; when the one that has it goes, another one take
   assert.deepEqual(world.timers.filter(({ page: of }) => of !== page), []);
 });
 
-test("a tab that is told nothing more takes over from one that is frozen", async () => {
+test("a tab takes over from a frozen leader", async () => {
   const world = new World();
   const browser = new Browser(world);
   const [first, second] = [browser.open(), browser.open()];
@@ -259,7 +259,7 @@ test("tokens with the same rights share a stream, others don't", async () => {
   assert.deepEqual(openIn(world).map(({ url }) => url.split("?")[1]).sort(), ["stage=a&stage=b&stage=c", "stage=d"]);
 });
 
-test("a token that has ended is replaced, once, and nobody is told", async () => {
+test("an expired token is replaced once, without an error", async () => {
   const world = new World();
   const page = new Browser(world, { lacks: ["locks"] }).open();
   let asked = 0;

@@ -46,7 +46,7 @@ test("a clock that is wrong by hours changes nothing, if the token says when it 
 });
 
 for (const when of ["between two heartbeats", "when a heartbeat is due"]) {
-  test(`token_expired ${when}: another one, and nobody leaves or is told`, async () => {
+  test(`token_expired ${when}: another one, without a leave or an error`, async () => {
     const { token, given } = backend(3_600);
     const { world, server, statuses, recorded } = await alone({ transport: "auto", token }, (world) => (backend.world = world));
     await world.pass(10_000);
@@ -100,7 +100,7 @@ test("a second token that is refused as well ends it", async () => {
   assert.deepEqual(statuses.at(-1), ["refused", "why"]);
 });
 
-test("a token that is for somebody else is not asked for again", async () => {
+test("the token function is not called again after a token for another viewer", async () => {
   const { token, given } = backend(3_600);
   const { world, recorded } = await alone({ token }, (world) => {
     backend.world = world;
@@ -111,7 +111,7 @@ test("a token that is for somebody else is not asked for again", async () => {
   assert.equal(recorded.errors.length, 1);
 });
 
-test("where no token can be had it is asked for again, and the page is told", async () => {
+test("a failed token function is called again, and the failure is reported", async () => {
   let isDown = true;
   const token = async () => (isDown ? Promise.reject(new Error("the backend is down")) : "t");
   const { world, statuses, server, recorded } = await alone({ token });
@@ -124,7 +124,7 @@ test("where no token can be had it is asked for again, and the page is told", as
   assert.equal(server.beats()[0].token, "Bearer t");
 });
 
-test("who leaves while a token is on its way sends nothing", async () => {
+test("leave() during the token function sends nothing", async () => {
   let give;
   const { world, server, leave } = await alone({ token: () => new Promise((resolve) => (give = resolve)) });
   await world.pass(100);

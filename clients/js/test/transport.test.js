@@ -8,7 +8,7 @@ import { Browser, World } from "./support/world.js";
 
 const by = (server) => server.beats().map((event) => event.by);
 
-/** What the sockets were sent. */
+/** Messages sent over the sockets. */
 function listen(server) {
   const sent = [];
   const { onSocketMessage } = server;
@@ -150,7 +150,7 @@ test("a complaint that doesn't ends it for good", async () => {
   assert.equal(page.sockets.size, 0);
 });
 
-test("a time to come back that is none is no busy loop", async () => {
+test("an invalid `retryAfterMs` causes no busy loop", async () => {
   const { world, server, recorded } = await alone({ transport: "auto" });
   await world.pass(1_000);
   server.onSocketMessage = () => ({ code: "overloaded", retryAfterMs: "soon" });
@@ -198,7 +198,7 @@ test("a page that goes while a WebSocket opens sends no heartbeat after its leav
 });
 
 for (const when of ["between two heartbeats", "while a heartbeat waits"]) {
-  test(`a WebSocket that the server ends ${when}: the reason is told at once, and nothing more is sent`, async () => {
+  test(`a WebSocket that the server ends ${when}: the reason is reported at once, and no heartbeat follows`, async () => {
     const { world, server, page, recorded } = await alone({ transport: "auto", token: "t" });
     await world.pass(10_000);
     const [socket] = server.sockets;

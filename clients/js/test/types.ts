@@ -23,13 +23,13 @@ const end: () => void = subscribe({ url }, "match-1", (count) => console.log(cou
 end();
 subscribe({ url, token: "eyJ" }, ["match-1", "match-2"], () => {});
 
-// @ts-expect-error: nobody watches
+// @ts-expect-error: the viewer is missing
 watch({ url, stage: "match-1" });
 // @ts-expect-error: there is no such transport
 watch({ url, stage: "match-1", viewer: "ann", transport: "carrier pigeon" });
 // @ts-expect-error: the misspelling must not pass for a missing option
 watch({ url, stage: "match-1", viewer: "ann", onCounts() {} });
-// @ts-expect-error: somebody must be told
+// @ts-expect-error: the callback is missing
 subscribe({ url }, "match-1");
 
 export function Player({ viewer }: { viewer: string | null }) {

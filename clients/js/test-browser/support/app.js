@@ -5,7 +5,7 @@ import { createRoot } from "react-dom/client";
 
 import { useAudience, useViewers } from "housecount/react";
 
-/** What was shown, one after the other. */
+/** Texts that were shown, in order. */
 globalThis.shown = [];
 
 function Player({ stage, viewer, token, others }) {
@@ -14,7 +14,7 @@ function Player({ stage, viewer, token, others }) {
   const counts = useViewers({ url: "" }, others ?? []);
   globalThis.counts = counts;
   globalThis.shown.push([stage, viewer, count && count.viewers]);
-  return `watching: ${count?.viewers ?? "nobody knows"}; live: ${live?.viewers ?? "?"}; error: ${error?.code ?? "none"}`;
+  return `watching: ${count?.viewers ?? "unknown"}; live: ${live?.viewers ?? "?"}; error: ${error?.code ?? "none"}`;
 }
 
 const root = createRoot(document.getElementById("root"));

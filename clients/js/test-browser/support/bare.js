@@ -20,11 +20,11 @@ export async function launchBare(...args) {
   const [, , , to, from] = child.stdio;
   const waiting = new Map();
   let ids = 0;
-  let heard = "";
+  let rest = "";
   from.setEncoding("utf8");
   from.on("data", (text) => {
-    const messages = (heard + text).split("\0");
-    heard = messages.pop();
+    const messages = (rest + text).split("\0");
+    rest = messages.pop();
     for (const { id, result, error } of messages.map((message) => JSON.parse(message))) {
       const { resolve, reject } = waiting.get(id) ?? {};
       waiting.delete(id);
@@ -32,7 +32,7 @@ export async function launchBare(...args) {
       else resolve?.(result);
     }
   });
-  // Whoever waits for a browser that is gone learns it.
+  // Reject calls that wait for a closed browser.
   child.once("close", () => waiting.forEach(({ reject }) => reject(new Error("the browser has ended"))));
   const send = (method, params = {}, sessionId = undefined) =>
     new Promise((resolve, reject) => {

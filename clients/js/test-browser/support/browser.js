@@ -5,7 +5,7 @@ import { chromium } from "playwright-core";
 import { until } from "./server.js";
 
 export const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
-// Debian's chromium has no sandbox for root; pages here are our own. It is to call nobody.
+// Debian's chromium has no sandbox for root; pages here are our own. It must open no connection of its own.
 export const ARGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 /** Playwright makes browsers unlike a viewer's: no cache for back and forward, no throttling of what is hidden. */
 const UNLIKE = [
@@ -51,7 +51,7 @@ function likePlaywright(engine) {
         tab = undefined;
         await open?.close();
       },
-      // What a page complains of is heard in Chromium.
+      // Only Chromium reports a page's console and errors.
       on() {},
     };
     return page;
@@ -84,7 +84,7 @@ export async function openTab(context, site, options) {
 /** @param {import("playwright-core").Page} tab */
 export const recorded = (tab) => tab.evaluate(() => globalThis.recorded);
 
-/** Waits until a tab has been told a count. */
+/** Waits until a tab has a count. */
 export const counted = (tab) => until("a count", async () => (await recorded(tab)).counts.length > 0);
 
 /**

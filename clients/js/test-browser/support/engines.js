@@ -127,7 +127,7 @@ async function freePort() {
 
 async function webkit(more) {
   const port = await freePort();
-  // It has no mode without a display.
+  // WebKitGTK has no headless mode.
   const display = process.env.DISPLAY ? null : spawn("Xvfb", ["-displayfd", "1", "-screen", "0", "1280x900x24", "-nolisten", "tcp"], { stdio: ["ignore", "pipe", "pipe"] });
   const DISPLAY = display ? `:${await line(display, /^(\d+)$/)}` : process.env.DISPLAY;
   const env = { ...process.env, ...more, DISPLAY, WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS: "1" };

@@ -11,7 +11,7 @@ import { fileURLToPath } from "node:url";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const BIN = process.env.HOUSECOUNT_BIN ?? join(ROOT, "../../target/debug/housecount");
-/** What is set for us is no setting of the server's: it would refuse it. */
+/** The environment without this test's own variables, which the server would reject as unknown settings. */
 const ENV = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("HOUSECOUNT_")));
 
 /**

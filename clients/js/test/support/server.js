@@ -71,7 +71,7 @@ export class FakeServer {
     this.received.push({ at: this.world.now, kind, ...event });
   }
 
-  /** Who is online at a time, as the real server has it. */
+  /** Count at a time, by the rule of the real server. */
   count(now = this.world.now) {
     const taken = this.received.filter(({ at, kind, status }) => at <= now && (kind === "leave" || status === undefined || status === 200));
     const key = ({ stage, viewer, session }) => JSON.stringify([stage, viewer, session]);
@@ -86,7 +86,7 @@ export class FakeServer {
     return { viewers: new Set([...online.values()].map(({ viewer }) => viewer)).size, sessions: online.size };
   }
 
-  /** Times at which nobody was online, between the first heartbeat and now, by the tenth of a second. */
+  /** Times since the first heartbeat at which the count was 0, in steps of 100 ms. */
   gaps() {
     const gaps = [];
     for (let at = this.beats()[0].at; at <= this.world.now; at += 100) if (!this.count(at).viewers) gaps.push(at);
