@@ -1,6 +1,6 @@
 /**
  * A simulated audience with a shape: stages that fill and empty like matches do, so that curves have something to show.
- * `housecount load` plays steady audiences; this one is for screenshots, over hours.
+ * `housecount load` simulates steady audiences; this script is for screenshots, over hours.
  *
  *   node audience.js http://127.0.0.1:7400 [MINUTES]
  */
@@ -31,9 +31,11 @@ for (const [stage, name, customer] of STAGES) {
   if (name) await post("/v1/stages", { stage, name, customer, tags: { region: "eu" } });
 }
 
-let born = 0;
-const crowd = STAGES.map(() => /** @type {Map<string, {next: number, until: number, session?: string}>} */ (new Map()));
-const wanted = ([, , , top, period, phase], now) => {
+let viewerCount = 0;
+const audiences = STAGES.map(
+  () => /** @type {Map<string, {next: number, until: number, session?: string}>} */ (new Map()),
+);
+const targetOf = ([, , , top, period, phase], now) => {
   const turn = Math.sin(((now / 60_000 + phase) / period) * 2 * Math.PI);
   return Math.round(top * (0.55 + 0.4 * turn + 0.05 * Math.sin(now / 47_000 + phase)));
 };
@@ -45,17 +47,17 @@ while (Date.now() - started < Number(minutes) * 60_000) {
   const leaves = [];
   STAGES.forEach((shape, i) => {
     const stage = shape[0];
-    const here = crowd[i];
-    // At first everybody comes within two minutes.
-    const target = wanted(shape, now) * Math.min(1, (now - started) / 120_000);
-    while (here.size < target) {
+    const viewers = audiences[i];
+    // The audience arrives within the first two minutes.
+    const target = targetOf(shape, now) * Math.min(1, (now - started) / 120_000);
+    while (viewers.size < target) {
       const stay = -Math.log(1 - Math.random()) * STAY_MS;
-      here.set(`viewer-${(++born).toString(36).padStart(5, "0")}-${i}`, { next: now, until: now + stay });
+      viewers.set(`viewer-${(++viewerCount).toString(36).padStart(5, "0")}-${i}`, { next: now, until: now + stay });
     }
-    let tooMany = here.size - target;
-    for (const [viewer, seat] of here) {
-      if (seat.until < now || tooMany > 0.02 * here.size + 1) {
-        here.delete(viewer);
+    let tooMany = viewers.size - target;
+    for (const [viewer, seat] of viewers) {
+      if (seat.until < now || tooMany > 0.02 * viewers.size + 1) {
+        viewers.delete(viewer);
         tooMany -= 1;
         leaves.push({ stage, viewer });
       } else if (seat.next <= now) {

@@ -1,5 +1,5 @@
 /**
- * Builds what a node serves as its pages: one script and one style sheet. They are checked in, so that a node is built without Node.
+ * Builds the pages' scripts and style sheet. They are checked in, so that Cargo needs no Node.
  *
  *   npm run build
  */
@@ -15,7 +15,7 @@ const ASSETS = fileURLToPath(new URL("../../crates/housecount/assets/", import.m
 export const BUILT = fileURLToPath(new URL("../../crates/housecount/dashboard/", import.meta.url));
 
 /**
- * Builds each file.
+ * Builds all files.
  * @returns {Promise<Record<string, string>>} text by name
  */
 export async function files() {

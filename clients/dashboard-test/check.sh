@@ -1,6 +1,6 @@
 #!/bin/sh
-# Checks the types that the dashboard's comments say. On a copy, so that uPlot's declarations, which the browser doesn't
-# need and the assets therefore don't have, stand in for its code.
+# Checks the dashboard's JSDoc types, on a copy in which uPlot's declarations replace its code. The assets have no declarations,
+# because the browser doesn't need them.
 set -eu
 cd "$(dirname "$0")"
 rm -rf .checked

@@ -1,10 +1,10 @@
 /**
- * Pictures of the dashboard for docs/images. They show a server that has had an audience for a while:
+ * Takes the screenshots of docs/images, of a server that has had an audience for a while:
  *
  *   housecount serve & node audience.js http://127.0.0.1:7400      and an hour later
  *   HOUSECOUNT_BIN=… HOUSECOUNT_URL=http://127.0.0.1:7400 npm run screenshots
  *
- * HOUSECOUNT_BIN is for the picture of an empty one. Pictures are made smaller by pngquant (Debian's).
+ * HOUSECOUNT_BIN starts an empty server for one of them. pngquant (from Debian) compresses the images.
  */
 
 import { execFileSync } from "node:child_process";
@@ -16,7 +16,7 @@ import { chromium } from "playwright-core";
 import { Server } from "./support/server.js";
 
 const url = process.env.HOUSECOUNT_URL;
-if (!url) throw new Error("HOUSECOUNT_URL names no server that has an audience");
+if (!url) throw new Error("HOUSECOUNT_URL is not set: give the URL of a server with an audience");
 const BYTES_MAX = 200_000;
 const images = fileURLToPath(new URL("../../docs/images/", import.meta.url));
 const MATCH = "#/stage/match-1?range=1h";
@@ -47,7 +47,7 @@ const shots = [
   },
   { name: "first-run", hash: "#/", of: "empty", whole: ".first-run" },
 ];
-/** So long pages that show live counts listen first, that there is some of the live curve; and the others settle. */
+/** Time before a screenshot: pages with live counts collect some of the live curve first. */
 const LISTEN_MS = Number(process.env.LISTEN_SECONDS ?? 240) * 1000;
 const SETTLE_MS = 12_000;
 
@@ -77,6 +77,6 @@ async function shoot({ name, hash, width = 1440, height = 900, colorScheme = "li
   await page.close();
   execFileSync("pngquant", ["--force", "--skip-if-larger", "--strip", "--output", path, "64", path]);
   const { size } = await stat(path);
-  if (size > BYTES_MAX) throw new Error(`${path} has ${size} bytes; at most ${BYTES_MAX} are wanted`);
+  if (size > BYTES_MAX) throw new Error(`${path} has ${size} bytes; at most ${BYTES_MAX} are allowed`);
   console.log(`${path}: ${size} bytes`);
 }

@@ -1,4 +1,4 @@
-/** A real browser, and what every page that is opened in it is held to. */
+/** A real browser, and the checks of each page. */
 
 import assert from "node:assert/strict";
 
@@ -24,7 +24,7 @@ export async function closeBrowser() {
 }
 
 /**
- * A page in a window of its own. Whatever it complains of is kept, and told by `complaints`.
+ * Opens a page in its own window. `complaints` collects its errors and warnings.
  * @param {import("playwright-core").BrowserContextOptions} [options]
  */
 export async function openPage(options = {}) {
@@ -49,7 +49,7 @@ export async function openPage(options = {}) {
 }
 
 /**
- * That axe-core finds nothing wrong with the page as it is.
+ * Asserts that axe-core finds no violation on the page.
  * @param {import("playwright-core").Page} page
  * @param {string} what
  */
@@ -59,7 +59,7 @@ export async function assertAccessible(page, what) {
 }
 
 /**
- * That nothing is wider than the window.
+ * Asserts that no element is wider than the window.
  * @param {import("playwright-core").Page} page
  * @param {string} what
  */

@@ -1,11 +1,11 @@
-/** What a page is held to, as expressions that any engine evaluates in it. */
+/** Checks of a page, as expressions for any engine. */
 
-/** What axe-core finds, as text; its source is evaluated first. */
+/** Violations that axe-core finds, as text. Its source must be evaluated first. */
 export const VIOLATIONS = `axe.run().then(({ violations }) =>
   violations.map(({ id, help, nodes }) =>
     [id + ": " + help, ...nodes.map(({ html, failureSummary }) => html + " " + failureSummary)].join("\\n  ")).join("\\n"))`;
 
-/** What is wider than the window, or cut off in a table. */
+/** Elements that are wider than the window, or cut off in a table. */
 export const TOO_WIDE = `(() => {
   const root = document.documentElement;
   const isShown = (element) => element.getClientRects().length > 0;

@@ -1,11 +1,11 @@
-/** Every page, and what is on it when it is whole. */
+/** Each page, with the selector of an element that a loaded page has. */
 
 import { until } from "./server.js";
 
-/** Rows of the tab that is chosen. */
+/** Rows of the selected tab. */
 const ROWS = ".tabs [role=tabpanel]:not([hidden]) tbody:not([aria-hidden]) tr";
 
-/** @type {Record<string, {path: string, whole: string, isEmpty?: boolean}>} `isEmpty`: of a server that has no audience */
+/** @type {Record<string, {path: string, whole: string, isEmpty?: boolean}>} `isEmpty`: of a server without an audience */
 export const PAGES = {
   overview: { path: "/#/", whole: ".stages tbody:not([aria-hidden]) tr" },
   "the first run": { path: "/#/", whole: ".first-run", isEmpty: true },

@@ -9,10 +9,10 @@ import { createInterface } from "node:readline";
 const BIN = process.env.HOUSECOUNT_BIN;
 if (!BIN) throw new Error("HOUSECOUNT_BIN names no housecount: set it to the binary under test");
 
-/** What is set for us is no setting of the server's: it would refuse it. */
+/** The environment without this test's own variables, which the server would reject as unknown settings. */
 const INHERITED = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("HOUSECOUNT_")));
 
-/** Players beat every second, so that watch time is proven within two. */
+/** Settings for quick tests: a heartbeat per second, so that watch time is proven within two. */
 const QUICK = {
   HOUSECOUNT_INTERVAL: "1s",
   HOUSECOUNT_TTL: "20s",
@@ -22,7 +22,7 @@ const QUICK = {
 };
 
 /**
- * What another command prints.
+ * Runs another command and returns its output.
  * @param {string[]} args
  */
 export const run = (...args) => execFileSync(BIN, args, { env: INHERITED, encoding: "utf8" });
@@ -45,29 +45,29 @@ export class Server {
     this.#env = { ...QUICK, ...env };
   }
 
-  /** Starts it, and resolves when it is ready. A second start is on the same port, over the same data. */
+  /** Starts the server, and resolves when it is ready. A second start uses the same port and data. */
   async start() {
     this.#data ||= await mkdtemp(join(tmpdir(), "housecount-dashboard-"));
     const args = ["serve", "--listen", this.#listen, "--data", this.#data, ...this.#args];
     const child = spawn(BIN, args, { env: { ...INHERITED, ...this.#env }, stdio: ["ignore", "pipe", "pipe"] });
     this.#child = child;
     this.url = await new Promise((resolve, reject) => {
-      let said = "";
+      let output = "";
       const onLine = (line) => {
-        said += `${line}\n`;
+        output += `${line}\n`;
         const found = /listens on (http:\S+)/.exec(line);
         if (found) resolve(found[1]);
       };
       createInterface(child.stdout).on("line", onLine);
       createInterface(child.stderr).on("line", onLine);
-      child.once("exit", (code) => reject(new Error(`housecount ended with ${code}:\n${said}`)));
+      child.once("exit", (code) => reject(new Error(`housecount ended with ${code}:\n${output}`)));
     });
     this.#listen = new URL(this.url).host;
     await until("ready", async () => (await fetch(`${this.url}/readyz`)).ok);
     return this;
   }
 
-  /** Ends the process, and resolves when it has. */
+  /** Stops the process, and resolves when it has exited. */
   async stop() {
     const child = this.#child;
     if (!child) return;
@@ -77,7 +77,7 @@ export class Server {
     await ended;
   }
 
-  /** Ends it, and forgets what it knew. */
+  /** Stops the server and deletes its data. */
   async end() {
     await this.stop();
     if (this.#data) await rm(this.#data, { recursive: true, force: true });
@@ -98,7 +98,7 @@ export class Server {
   }
 
   /**
-   * Viewers beat on a stage, once.
+   * Sends one heartbeat of each viewer on a stage.
    * @param {string} stage
    * @param {string[]} viewers
    */
@@ -120,7 +120,7 @@ async function answer(path, response) {
 }
 
 /**
- * Asks again and again until it is so.
+ * Polls until a condition holds.
  * @param {string} what
  * @param {() => Promise<boolean>} isSo
  */

@@ -4,7 +4,7 @@ import { test } from "node:test";
 
 import { BUILT, files } from "../build.mjs";
 
-test("the built files are those of the sources", async () => {
+test("the built files match the sources", async () => {
   const built = await files();
   assert.deepEqual((await readdir(BUILT)).sort(), Object.keys(built).sort());
   for (const [name, text] of Object.entries(built)) {

@@ -20,7 +20,7 @@ after(async () => {
 });
 afterEach(() => opened.close());
 
-test("a server that stops is said, what is shown looks old; when it is back the page heals by itself", async () => {
+test("a stopped server is reported, and old data look old; the page recovers when the server returns", async () => {
   opened = await openPage();
   const { page } = opened;
   await server.beat("match-1", "ann", "bob");
@@ -31,37 +31,37 @@ test("a server that stops is said, what is shown looks old; when it is back the 
   await server.stop();
   const stoppedAt = Date.now();
   await page.getByRole("alert").getByText("Not connected.").waitFor();
-  await page.getByRole("alert").getByText("What is shown is of").waitFor();
-  await page.locator("#link").getByText("Reconnecting").waitFor();
+  await page.getByRole("alert").getByText("The data shown is from").waitFor();
+  await page.locator("#connection").getByText("Reconnecting").waitFor();
   assert.equal(await viewersNow(page).textContent(), "2", "the last known figure stays");
   assert.notEqual(await viewersNow(page).evaluate((value) => getComputedStyle(value).color), fresh, "but looks old");
   await assertAccessible(page, "not connected");
 
-  // Players beat every second here: after two it is longer than an interval that nobody could.
-  await until("it was away for longer than an interval", async () => Date.now() - stoppedAt > 2_000);
+  // Players send a heartbeat every second here, so an outage of two seconds is longer than an interval.
+  await until("an outage longer than an interval", async () => Date.now() - stoppedAt > 2_000);
   await server.start();
   await page
     .getByRole("button", { name: "Try now" })
     .click({ timeout: 1_000 })
     .catch(() => {
-      // It has tried by itself meanwhile.
+      // The page has reconnected meanwhile.
     });
-  await page.locator("#link").getByText("Live", { exact: true }).waitFor();
+  await page.locator("#connection").getByText("Live", { exact: true }).waitFor();
   assert.equal(await page.getByRole("alert").count(), 0);
 
-  // Counts are bridged for a ttl then, and the page says so.
-  await page.locator(".standing").getByText("Recovering.").waitFor();
+  // Counts are bridged for a ttl then, and the page shows it.
+  await page.locator(".count-status").getByText("Recovering.").waitFor();
   await page.locator(".figure", { hasText: "Viewers now" }).locator(".badge").waitFor();
   assert.match((await viewersNow(page).textContent()) ?? "", /^≈ /);
   await assertAccessible(page, "recovering");
 
   await server.beat("match-1", "ann", "bob", "cid");
-  await page.locator(".standing").waitFor({ state: "hidden", timeout: 40_000 });
+  await page.locator(".count-status").waitFor({ state: "hidden", timeout: 40_000 });
   await server.beat("match-1", "ann", "bob", "cid");
   await viewersNow(page).getByText("3", { exact: true }).waitFor();
 });
 
-test("health says that a server is gone, and that it is back", async () => {
+test("health shows that a server has stopped, and that it is back", async () => {
   opened = await openPage();
   const { page } = opened;
   await page.goto(`${server.url}/#/health`);
@@ -73,7 +73,7 @@ test("health says that a server is gone, and that it is back", async () => {
   await page.locator(".verdict").getByText("Ready", { exact: true }).waitFor();
 });
 
-test("a server that wants a key is given one, which is kept in the tab", async (t) => {
+test("the page asks for a required key, and keeps it in the tab", async (t) => {
   const folder = await mkdtemp(join(tmpdir(), "housecount-keys-"));
   const keys = join(folder, "keys.toml");
   const entry = run("key", "new", "--name", "dashboard", "--scope", "read");
@@ -83,7 +83,7 @@ test("a server that wants a key is given one, which is kept in the tab", async (
   t.after(() => guarded.end());
   opened = await openPage();
   const { page } = opened;
-  // Many heartbeats at once would take a key.
+  // A batch of heartbeats would need a key.
   await guarded.post("/v1/heartbeat", { stage: "match-3", viewer: "ann" });
   await page.goto(guarded.url);
   const form = page.getByRole("dialog", { name: "Operator's key" });
@@ -94,17 +94,17 @@ test("a server that wants a key is given one, which is kept in the tab", async (
   await page.getByRole("button", { name: "Enter the key" }).click();
   await form.getByLabel("Key").fill("wrong");
   await page.keyboard.press("Enter");
-  await form.getByText("The key was refused.").waitFor();
+  await form.getByText("The server rejected the key.").waitFor();
   await form.getByLabel("Key").fill(key);
   await page.keyboard.press("Enter");
   await page.getByRole("link", { name: "match-3" }).waitFor();
-  await page.locator("#link").getByText("Live", { exact: true }).waitFor();
+  await page.locator("#connection").getByText("Live", { exact: true }).waitFor();
   await page.reload();
   await page.getByRole("link", { name: "match-3" }).click();
   await page.getByRole("tab", { name: "Configuration" }).click();
   await page.getByLabel("Name").fill("The final");
   await page.getByRole("button", { name: "Configure this stage" }).click();
-  // The key may read, and nothing else.
+  // The key has the scope `read` only.
   await page.getByRole("alert").getByText("stages").waitFor();
   await page.evaluate(() => (location.hash = "#/health"));
   await page.locator(".fact", { hasText: "Heartbeats" }).waitFor();
@@ -112,14 +112,14 @@ test("a server that wants a key is given one, which is kept in the tab", async (
   await rm(folder, { recursive: true });
 });
 
-test("where no stream can be had, totals are polled, and the page says so", async () => {
+test("without a stream the page polls totals, and shows it", async () => {
   opened = await openPage();
   const { page } = opened;
   await page.route("**/v1/live**", (route) => route.fulfill({ status: 502, body: "a proxy that can't stream" }));
   await server.beat("match-2", "ann");
   await page.goto(server.url);
-  await page.locator("#link").getByText("Every 2 s", { exact: true }).waitFor();
-  await page.getByText("The live stream can't be had here").waitFor();
+  await page.locator("#connection").getByText("Every 2 s", { exact: true }).waitFor();
+  await page.getByText("The live stream is unavailable").waitFor();
   await page.getByRole("link", { name: "match-2" }).waitFor();
   const row = page.locator(".stages tbody:not([aria-hidden]) tr", { hasText: "match-2" });
   await until("three are shown, as long as they are here", async () => {

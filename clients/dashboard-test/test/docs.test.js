@@ -18,7 +18,7 @@ afterEach(async () => {
   await opened.close();
 });
 
-test("every operation and every schema is on the page, and can be found", async () => {
+test("every operation and schema is on the page, and the search finds it", async () => {
   opened = await openPage();
   const { page } = opened;
   await page.goto(`${server.url}/docs/`);
@@ -33,12 +33,12 @@ test("every operation and every schema is on the page, and can be found", async 
 
   await page.getByRole("searchbox").fill("post leave");
   assert.deepEqual(await page.locator(".entry:visible code").allTextContents(), ["/v1/leave", "/api/viewer/leave"]);
-  // What the address names is shown, found or not.
+  // The URL's entry is shown, also if the search hides it.
   await page.evaluate(() => (location.hash = "#schema-Problem"));
   await page.locator("#schema-Problem .property").first().waitFor();
 });
 
-test("an operation is tried with the values of its form", async () => {
+test("an operation is called with the values of its form", async () => {
   opened = await openPage();
   const { page } = opened;
   await page.goto(`${server.url}/docs/#sendHeartbeat`);
@@ -56,10 +56,10 @@ test("an operation is tried with the values of its form", async () => {
     stage.getByRole("button", { name: "Send" }).click(),
   ]);
   assert.equal(new URL(asked.url()).pathname, "/v1/stages/a%2Fb");
-  await stage.getByLabel("Answer").getByText('"viewers": 1').waitFor();
+  await stage.getByLabel("Response").getByText('"viewers": 1').waitFor();
 });
 
-test("calls have the key that is given, and a stream is shown until it is stopped", async () => {
+test("calls send the key of the field, and a stream is shown until it is stopped", async () => {
   opened = await openPage();
   const { page } = opened;
   await server.beat("match-1", "ann");
@@ -71,12 +71,12 @@ test("calls have the key that is given, and a stream is shown until it is stoppe
     live.getByRole("button", { name: "Send" }).click(),
   ]);
   assert.equal(asked.headers().authorization, "Bearer hck_1");
-  await live.getByLabel("Answer").getByText("event: count").waitFor();
+  await live.getByLabel("Response").getByText("event: count").waitFor();
   await live.getByRole("button", { name: "Stop" }).click();
   await live.getByText("Stopped.").waitFor();
 });
 
-test("the dashboard and the API's page lead to each other", async () => {
+test("the dashboard and the API page link to each other", async () => {
   opened = await openPage();
   const { page } = opened;
   await page.goto(server.url);

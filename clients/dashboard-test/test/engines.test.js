@@ -1,6 +1,6 @@
 /**
- * Every page in each engine: it is whole, accessible in both themes, and fits a phone. `ENGINES=chromium,firefox,webkit`; WebKit
- * runs under LANG=C, where its language is no language tag.
+ * Each page in each engine: loaded, accessible in both themes, and not wider than a phone. `ENGINES=chromium,firefox,webkit`; WebKit
+ * runs under LANG=C, where its language is not a language tag.
  */
 
 import assert from "node:assert/strict";

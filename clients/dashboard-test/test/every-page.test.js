@@ -41,19 +41,19 @@ for (const [name, { path, whole, isEmpty }] of Object.entries(PAGES)) {
   });
 }
 
-test("cost has what the server measured, and says that minutes are no month", async () => {
+test("cost shows the server's figures, and marks a short measurement", async () => {
   const { page, close } = await openPage();
   await page.goto(`${server.url}/#/cost`);
   const row = page.locator(".plain tbody tr", { hasText: "snapshots" });
   await row.locator("td").nth(1).getByText(/[1-9]/).waitFor();
   const { plans, total } = await server.get("/v1/cost");
   assert.ok(total.usd > 0);
-  assert.equal(await page.locator(".plain", { hasText: "A fault loses" }).locator("tbody tr").count(), plans.length);
-  await page.getByText("only: too rough to rely on").waitFor();
+  assert.equal(await page.locator(".plain", { hasText: "Loss on failure" }).locator("tbody tr").count(), plans.length);
+  await page.getByText("only: too short for a projection").waitFor();
   await close();
 });
 
-test("health says that all is well, and why", async () => {
+test("health shows readiness, and the facts behind it", async () => {
   const { page, close } = await openPage();
   await page.goto(`${server.url}/#/health`);
   await page.locator(".verdict").getByText("Ready", { exact: true }).waitFor();
@@ -65,17 +65,17 @@ test("health says that all is well, and why", async () => {
   await close();
 });
 
-test("the budget says what the guard does, and nothing of players", async () => {
+test("the budget describes the guard, without players", async () => {
   const limit = { monthUsd: 5, guard: "stretch", isExceeded: true, isStretched: true };
   for (const [change, words] of /** @type {const} */ ([
-    [{}, /Exceeded\. Snapshots are taken less often, and a log in DynamoDB .* Heartbeats and counts stay as they are\./],
-    [{ isStretched: false }, /Exceeded: a warning is logged\. Nothing is written less often yet\./],
-    [{ isStretched: false, guard: "warn" }, /Exceeded: a warning is logged; nothing is written less often\./],
-    [{ isExceeded: false }, /Kept\. Snapshots are taken less often/],
-    [{ isExceeded: false, isStretched: false }, /used\. Kept\.$/],
+    [{}, /Exceeded\. Snapshots, and appends to a log in DynamoDB, .* Heartbeats and counts are unchanged\./],
+    [{ isStretched: false }, /Exceeded: a warning is logged\. Writes are not reduced yet\./],
+    [{ isStretched: false, guard: "warn" }, /Exceeded: a warning is logged\. Writes are not reduced\./],
+    [{ isExceeded: false }, /Within budget\. Snapshots, and appends to a log in DynamoDB, are less frequent/],
+    [{ isExceeded: false, isStretched: false }, /used\. Within budget\.$/],
   ])) {
     const { page, close } = await openPage();
-    // What the node answers; but it judges by no less than a quarter of an hour.
+    // Changes the node's response, because its guard needs a quarter of an hour of data.
     await page.route("**/v1/cost", async (route) => {
       const response = await route.fetch();
       await route.fulfill({ response, json: { ...(await response.json()), limit: { ...limit, ...change } } });

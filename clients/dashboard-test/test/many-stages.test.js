@@ -5,7 +5,7 @@ import { closeBrowser, openPage } from "../support/browser.js";
 import { Server, until } from "../support/server.js";
 
 const STAGES = 5_000;
-/** Rows that a window of 900 px can show, and those beyond its edges. */
+/** Rows in a window of 900 px, with the overscan. */
 const ROWS_MAX = 60;
 
 const server = new Server([], { HOUSECOUNT_INTERVAL: "30s", HOUSECOUNT_TTL: "10m" });
@@ -23,7 +23,7 @@ after(async () => {
   await server.end();
 });
 
-test("thousands of stages are a few rows, wherever one looks", async () => {
+test("thousands of stages need a few rows, at each scroll position", async () => {
   const { page, complaints, close } = await openPage();
   await page.goto(server.url);
   const rows = page.locator(".stages tbody:not([aria-hidden]) tr");

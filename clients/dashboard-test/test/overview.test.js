@@ -23,25 +23,25 @@ afterEach(async () => {
   await opened.close();
 });
 
-test("nobody is here yet: how to begin; then the first viewer shows without a reload, and goes", async () => {
+test("the first run shows how to begin; the first viewer appears without a reload, and leaves", async () => {
   opened = await openPage();
   const { page } = opened;
   await page.goto(server.url);
-  await page.getByRole("heading", { name: "Nobody is here yet" }).waitFor();
+  await page.getByRole("heading", { name: "No viewers yet" }).waitFor();
   await page.getByText(`curl ${server.url}/v1/heartbeat`).waitFor();
   await page.getByText("housecount serve --demo 500").waitFor();
 
   await server.beat("match-1", "ann", "bob");
   await viewersNow(page).getByText("2", { exact: true }).waitFor();
   await page.getByRole("link", { name: "match-1" }).waitFor();
-  assert.equal(await page.getByRole("heading", { name: "Nobody is here yet" }).isVisible(), false);
+  assert.equal(await page.getByRole("heading", { name: "No viewers yet" }).isVisible(), false);
 
   await server.post("/v1/leave", { stage: "match-1", viewer: "bob" });
   await viewersNow(page).getByText("1", { exact: true }).waitFor();
   await rows(page).filter({ hasText: "match-1" }).locator(".col-viewers").getByText("1", { exact: true }).waitFor();
 });
 
-test("names and customers join rows, and what the server is told is never markup", async () => {
+test("rows show names and customers, and ids are never markup", async () => {
   opened = await openPage();
   const { page } = opened;
   const nasty = "<img/src=x/onerror=alert(1)>";

@@ -53,7 +53,7 @@ const pixels = (page, name) =>
     return found;
   }, name);
 
-test("figures, the live curve, and who watched how long", async () => {
+test("figures, the live curve, and the watch time of viewers", async () => {
   opened = await openPage();
   const { page } = opened;
   await page.goto(address("demo-0000"));
@@ -72,7 +72,7 @@ test("figures, the live curve, and who watched how long", async () => {
   assert.equal(await page.getByRole("button", { name: "6h" }).getAttribute("aria-pressed"), "true");
 });
 
-test("the curve is proven up to the server's own ttl before now", async () => {
+test("the billable curve ends one ttl, as the server sets it, before now", async () => {
   opened = await openPage();
   const { page } = opened;
   const answered = page.waitForResponse(/\/history\?/);
@@ -85,12 +85,12 @@ test("the curve is proven up to the server's own ttl before now", async () => {
   // The default ttl is 100 s longer, which is some steps less.
   assert.ok(history.length - expected < 100_000 / stepMs, `${expected} of ${history.length} steps`);
   await page.getByRole("button", { name: "As a table" }).click();
-  // Another answer may have come: it has as many, or one more or less, as steps are aligned.
+  // A newer response may have come. Its steps are aligned, so it has up to one row more or less.
   const rows = await page.locator(".chart-table tbody tr").count();
   assert.ok(Math.abs(rows - expected) <= 1, `${rows} rows, ${expected} proven steps`);
 });
 
-test("an answer for a range that was left comes too late", async () => {
+test("a late response for a previous range is ignored", async () => {
   await server.beat("ranges", "ann", "bob");
   opened = await openPage();
   const { page } = opened;
@@ -99,7 +99,7 @@ test("an answer for a range that was left comes too late", async () => {
   const left = new Promise((resolve) => (leave = () => resolve(undefined)));
   await page.route("**/history?**step=15s**", async (route) => {
     await left;
-    // It is cancelled by now.
+    // The page has cancelled the request.
     await route.continue().catch(() => {});
   });
   await page.goto(address("ranges"));
@@ -108,7 +108,7 @@ test("an answer for a range that was left comes too late", async () => {
   await hours.getByText(/^in 6 hours/).waitFor();
   leave();
   await page.unrouteAll({ behavior: "wait" });
-  // One more figure of the same page has come after it: had the late answer been taken, it would show.
+  // A later figure of the same page is shown by then, so an applied late response would be visible.
   const now = page.locator(".figure", { hasText: "Viewers now" }).locator(".figure-value");
   await until("three are shown, as long as they are here", async () => {
     await server.beat("ranges", "ann", "bob", "late");
@@ -132,11 +132,11 @@ test("viewers are searched; those online and the snapshots are listed", async ()
   await server.beat(STAGE, "ann");
   await page.getByRole("cell", { name: "ann", exact: true }).waitFor();
   await page.keyboard.press("ArrowRight");
-  await page.getByRole("cell", { name: "counted" }).first().waitFor();
+  await page.getByRole("cell", { name: "exact" }).first().waitFor();
   assert.match(page.url(), /tab=snapshots/);
 });
 
-test("the watch table is saved as CSV, as the API has it", async () => {
+test("the watch table is exported as CSV, with the API's rows", async () => {
   opened = await openPage();
   const { page } = opened;
   await page.goto(address(STAGE));
@@ -156,7 +156,7 @@ test("the watch table is saved as CSV, as the API has it", async () => {
   await page.getByText(`--stage '${STAGE}' --format csv`).waitFor();
 });
 
-test("ids that a spreadsheet would run as formulas are saved as text", async () => {
+test("ids that a spreadsheet would run as formulas are exported as text", async () => {
   const stage = "-guarded/stage";
   const viewers = ["+49 30 1", "-1", "=1+1", "@SUM(A1)", "a=b"];
   await until("all are proven", async () => {
@@ -175,10 +175,14 @@ test("ids that a spreadsheet would run as formulas are saved as text", async () 
     fields.map(([stage, viewer]) => [stage, viewer]),
     ["'+49 30 1", "'-1", "'=1+1", "'@SUM(A1)", "a=b"].map((viewer) => ["'-guarded/stage", viewer]),
   );
-  for (const [, , ...numbers] of fields) assert.ok(numbers.every((number) => /^\d+$/.test(number)), `${numbers}`);
+  for (const [, , ...numbers] of fields)
+    assert.ok(
+      numbers.every((number) => /^\d+$/.test(number)),
+      `${numbers}`,
+    );
 });
 
-test("a stage is configured, changed, and its configuration deleted, but not without asking", async () => {
+test("a stage is configured, changed, and its configuration deleted after a confirmation", async () => {
   const stage = "to be/configured".replace(" ", "-");
   opened = await openPage();
   const { page } = opened;
@@ -215,19 +219,19 @@ test("a stage is configured, changed, and its configuration deleted, but not wit
   assert.equal((await read()).configured, false);
 });
 
-test("a configuration that is refused says why", async () => {
+test("a rejected configuration shows the reason", async () => {
   opened = await openPage();
   const { page, complaints } = opened;
   await page.goto(`${address("refused")}?tab=configuration`);
-  await page.getByText("Nobody has watched this stage").waitFor();
+  await page.getByText("This stage has no viewers yet").waitFor();
   await page.getByLabel("Name").fill("ü".repeat(200));
   await page.getByRole("button", { name: "Configure this stage" }).click();
   await page.getByRole("alert").getByText("name has 400 bytes; at most 256 are allowed").waitFor();
-  // The browser itself tells of the 404 and the 400.
+  // The browser logs the 404 and the 400.
   assert.ok(complaints.splice(0).every((text) => text.includes("Failed to load resource")));
 });
 
-test("pages that are left leave nothing behind", async () => {
+test("pages release their streams and canvases when left", async () => {
   opened = await openPage();
   const { page } = opened;
   const open = new Set();

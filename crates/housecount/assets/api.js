@@ -1,18 +1,18 @@
 /**
- * Calls to housecount. Owns the operator's key, and turns everything that goes wrong into a `Problem`.
+ * Calls to housecount's API. Owns the operator's key, and turns each failure into a `Problem`.
  *
- * The key lies in sessionStorage: it ends with the tab, and is sent to this origin only.
+ * The key is stored in sessionStorage: it ends with the tab, and is sent to this origin only.
  */
 
 const KEY = "housecount.key";
-const WAIT_MS_MAX = 60_000;
+const TIMEOUT_MS = 60_000;
 
-/** What went wrong: an RFC 9457 problem, or what stands in for one. */
+/** Failure of a call: an RFC 9457 problem, or its equivalent if no response came. */
 export class Problem extends Error {
   /**
-   * @param {number} status 0 if there was no answer
+   * @param {number} status 0 without a response
    * @param {string} code stable; `unreachable` if there was no answer
-   * @param {string} detail for people
+   * @param {string} detail text for operators
    */
   constructor(status, code, detail) {
     super(detail);
@@ -30,36 +30,36 @@ export function key() {
   try {
     return sessionStorage.getItem(KEY);
   } catch {
-    return memory;
+    return keyWithoutStorage;
   }
 }
 
 /** @type {string | null} */
-let memory = null;
+let keyWithoutStorage = null;
 
 /** @param {string | null} value */
 export function setKey(value) {
-  memory = value;
+  keyWithoutStorage = value;
   try {
     if (value === null) sessionStorage.removeItem(KEY);
     else sessionStorage.setItem(KEY, value);
   } catch {
-    // Storage is forbidden; the key lasts as long as the page.
+    // Storage is blocked: the key lasts as long as the page.
   }
 }
 
-/** Told `unauthorized` when a call needs a key, or another one. */
-export const access = new EventTarget();
+/** Dispatches `unauthorized` when a call needs a key, or another one. */
+export const authEvents = new EventTarget();
 
 /**
- * A path whose last parts come from outside.
+ * Builds a path with percent-encoded ids.
  * @param {TemplateStringsArray} parts
  * @param {...string} ids
  */
 export const path = (parts, ...ids) => parts.reduce((whole, part, i) => whole + encodeURIComponent(ids[i - 1]) + part);
 
 /**
- * @typedef {object} Options
+ * @typedef {object} RequestOptions
  * @property {string} [method]
  * @property {unknown} [body] sent as JSON
  * @property {Record<string, string | number | boolean | undefined>} [query]
@@ -67,9 +67,9 @@ export const path = (parts, ...ids) => parts.reduce((whole, part, i) => whole + 
  */
 
 /**
- * A response, whatever its status.
+ * Sends a request and returns its response, whatever the status.
  * @param {string} where
- * @param {Options & {accept?: string, waitMs?: number}} options
+ * @param {RequestOptions & {accept?: string, waitMs?: number}} options
  * @returns {Promise<Response>}
  */
 export async function request(where, { method = "GET", body, query, signal, accept, waitMs }) {
@@ -79,8 +79,8 @@ export async function request(where, { method = "GET", body, query, signal, acce
   }
   const headers = new Headers({ accept: accept ?? "application/json" });
   if (body !== undefined) headers.set("content-type", "application/json");
-  const bearer = key();
-  if (bearer !== null) headers.set("authorization", `Bearer ${bearer}`);
+  const operatorKey = key();
+  if (operatorKey !== null) headers.set("authorization", `Bearer ${operatorKey}`);
   const limits = [signal, waitMs === undefined ? undefined : AbortSignal.timeout(waitMs)];
   const options = {
     method,
@@ -93,79 +93,81 @@ export async function request(where, { method = "GET", body, query, signal, acce
     return await fetch(url, options);
   } catch (error) {
     if (signal?.aborted) throw error;
-    throw unreachable(error);
+    throw unreachableProblem(error);
   }
 }
 
 /** @param {unknown} error */
-function unreachable(error) {
+function unreachableProblem(error) {
   const isSlow = error instanceof DOMException && error.name === "TimeoutError";
-  const why = isSlow ? `gave no answer within ${WAIT_MS_MAX / 1000} s` : "can't be reached";
+  const why = isSlow ? `sent no response within ${TIMEOUT_MS / 1000} s` : "can't be reached";
   return new Problem(0, "unreachable", `${location.host} ${why}.`);
 }
 
 /**
- * The problem that an answer tells of.
+ * Reads the problem from an error response.
  * @param {Response} response
  */
-export async function problemOf(response) {
-  let told;
+export async function toProblem(response) {
+  let body;
   try {
-    told = await response.json();
+    body = await response.json();
   } catch {
-    told = {};
+    body = {};
   }
   const problem = new Problem(
     response.status,
-    typeof told.code === "string" ? told.code : "unknown",
-    typeof told.detail === "string" ? told.detail : `The answer was ${response.status} ${response.statusText}`.trim(),
+    typeof body.code === "string" ? body.code : "unknown",
+    typeof body.detail === "string" ? body.detail : `The response was ${response.status} ${response.statusText}`.trim(),
   );
-  if (problem.status === 401) access.dispatchEvent(new Event("unauthorized"));
+  if (problem.status === 401) authEvents.dispatchEvent(new Event("unauthorized"));
   return problem;
 }
 
 /**
- * The JSON that a call answers.
+ * Sends a request and returns the JSON of its response.
  * @param {string} where
- * @param {Options} [options]
+ * @param {RequestOptions} [options]
  * @returns {Promise<any>}
  */
 export async function call(where, options = {}) {
-  const response = await request(where, { ...options, waitMs: WAIT_MS_MAX });
-  if (!response.ok) throw await problemOf(response);
+  const response = await request(where, { ...options, waitMs: TIMEOUT_MS });
+  if (!response.ok) throw await toProblem(response);
   if (response.status === 204) return null;
-  return read(() => response.json(), options.signal);
+  return readBody(() => response.json(), options.signal);
 }
 
 /**
- * The text that a call answers, for what is no JSON.
+ * Sends a request and returns the text of its response.
  * @param {string} where
- * @param {Options} [options]
+ * @param {RequestOptions} [options]
  */
 export async function callText(where, options = {}) {
-  const response = await request(where, { ...options, accept: "text/plain, */*", waitMs: WAIT_MS_MAX });
-  if (!response.ok) throw await problemOf(response);
-  return read(() => response.text(), options.signal);
+  const response = await request(where, { ...options, accept: "text/plain, */*", waitMs: TIMEOUT_MS });
+  if (!response.ok) throw await toProblem(response);
+  return readBody(() => response.text(), options.signal);
 }
 
 /**
+ * Reads a body, and turns a lost connection into a `Problem`.
+ *
  * @template T
  * @param {() => Promise<T>} body
  * @param {AbortSignal} [signal]
  */
-async function read(body, signal) {
+async function readBody(body, signal) {
   try {
     return await body();
   } catch (error) {
     if (signal?.aborted) throw error;
-    throw unreachable(error);
+    throw unreachableProblem(error);
   }
 }
 
 /**
- * Page after page of a list.
+ * Iterates over the pages of a list.
  * @param {string} where
- * @param {Options & {pages?: number, limit?: number}} options
+ * @param {RequestOptions & {pages?: number, limit?: number}} options
  * @returns {AsyncGenerator<any, void>}
  */
 export async function* pages(where, { pages = Infinity, limit = 1_000, query, ...options }) {

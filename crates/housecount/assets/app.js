@@ -1,14 +1,14 @@
 /**
- * The shell around the pages: which one is shown, how the page is connected, the theme, the key. Starts everything.
+ * Application shell: routing, connection status, theme button and key form. Starts the dashboard.
  */
 
-import { access, isAbort } from "./api.js";
+import { authEvents, isAbort } from "./api.js";
 import { cost } from "./cost.js";
-import { byId, fill, h, icon, say } from "./dom.js";
+import { byId, setChildren, createElement, icon, setText } from "./dom.js";
 import * as format from "./format.js";
 import { health } from "./health.js";
 import { askForKey, needKey } from "./key.js";
-import { link } from "./live.js";
+import { connection } from "./live.js";
 import { overview } from "./overview.js";
 import { Scope } from "./scope.js";
 import { stage } from "./stage.js";
@@ -22,8 +22,8 @@ import { startThemeButton } from "./theme-button.js";
 /** @type {Record<string, MakePage>} */
 const PAGES = { "": overview, stage, health, cost };
 
-/** What the mark in the bar says. */
-const LINK_WORDS = {
+/** Labels of the connection status in the header. */
+const CONNECTION_LABELS = {
   off: "",
   opening: "Connecting",
   live: "Live",
@@ -37,22 +37,22 @@ const main = byId("page");
 let scope = new Scope();
 let isFirst = true;
 
-/** Shows the page that the address asks for. */
+/** Shows the page of the URL's hash. */
 function show() {
   scope.end();
   scope = new Scope();
   const [, name = "", id = "", search = ""] = /^#?\/?([^/?]*)(?:\/([^?]*))?(?:\?(.*))?$/.exec(location.hash) ?? [];
-  const make = Object.hasOwn(PAGES, name) ? PAGES[name] : lost;
-  const page = make(scope, { id: decoded(id), query: new URLSearchParams(search) });
+  const make = Object.hasOwn(PAGES, name) ? PAGES[name] : notFound;
+  const page = make(scope, { id: decodeId(id), query: new URLSearchParams(search) });
   document.title = page.title ? `${page.title} · housecount` : "housecount";
-  fill(main, page.element);
+  setChildren(main, page.element);
   for (const anchor of document.querySelectorAll("nav a")) {
     const isHere = anchor.getAttribute("href") === `#/${name === "stage" ? "" : name}`;
     anchor.toggleAttribute("data-here", isHere);
     if (isHere && name !== "stage") anchor.setAttribute("aria-current", "page");
     else anchor.removeAttribute("aria-current");
   }
-  // Who follows a link expects to be on the new page, and a screen reader to hear its title.
+  // A link moves the focus to the new page's title, which a screen reader then announces.
   if (!isFirst) {
     scrollTo(0, 0);
     main.querySelector("h1")?.focus({ preventScroll: true });
@@ -60,8 +60,8 @@ function show() {
   isFirst = false;
 }
 
-/** @param {string} id percent-encoded, unless somebody typed it */
-function decoded(id) {
+/** @param {string} id percent-encoded, unless an operator typed it */
+function decodeId(id) {
   try {
     return decodeURIComponent(id);
   } catch {
@@ -70,78 +70,78 @@ function decoded(id) {
 }
 
 /** @type {MakePage} */
-const lost = () => ({
+const notFound = () => ({
   title: "Not found",
-  element: h(
+  element: createElement(
     "div",
     { class: "page" },
-    h("h1", { tabindex: -1 }, "There is no such page"),
-    h("p", null, "The address may be incomplete. ", h("a", { href: "#/" }, "Go to the overview")),
+    createElement("h1", { tabindex: -1 }, "Page not found"),
+    createElement("p", null, "The URL may be incomplete. ", createElement("a", { href: "#/" }, "Go to the overview")),
   ),
 });
 
-function showLink() {
-  const { state } = link;
-  const mark = byId("link");
-  // Trouble is told by its notice; that it is over has none.
-  if (mark.dataset.state === "broken" && state === "live") say(byId("told"), "Connected again");
-  if (state === "broken") say(byId("told"), "");
-  root.dataset.link = state;
+function showConnection() {
+  const { state } = connection;
+  const mark = byId("connection");
+  // A failure shows a notice; the recovery is only announced.
+  if (mark.dataset.state === "broken" && state === "live") setText(byId("announcement"), "Connected again");
+  if (state === "broken") setText(byId("announcement"), "");
+  root.dataset.connection = state;
   mark.dataset.state = state;
-  say(mark, LINK_WORDS[state]);
-  fill(byId("notices"), NOTICES[state]?.());
+  setText(mark, CONNECTION_LABELS[state]);
+  setChildren(byId("notices"), NOTICES[state]?.());
 }
 
-const brokenNotice = () =>
-  h(
+const disconnectedNotice = () =>
+  createElement(
     "div",
     { class: "notice bad", role: "alert" },
     icon("warn"),
-    h(
+    createElement(
       "p",
       null,
-      h("strong", null, "Not connected. "),
-      link.why,
-      link.heardAt ? ` What is shown is of ${format.timeOfDaySeconds(link.heardAt)}.` : "",
-      " This page tries again by itself.",
+      createElement("strong", null, "Not connected. "),
+      connection.why,
+      connection.lastMessageAt ? ` The data shown is from ${format.timeOfDaySeconds(connection.lastMessageAt)}.` : "",
+      " This page reconnects automatically.",
     ),
-    h("button", { type: "button", onclick: () => link.retry() }, "Try now"),
+    createElement("button", { type: "button", onclick: () => connection.retry() }, "Try now"),
   );
 
 const pollingNotice = () =>
-  h(
+  createElement(
     "div",
     { class: "notice", role: "status" },
     icon("wait"),
-    h(
+    createElement(
       "p",
       null,
-      "The live stream can't be had here, so totals are asked for every 2 s and stages every 10 s. A proxy that buffers answers is the usual cause.",
+      "The live stream is unavailable, so this page polls totals every 2 s and stages every 10 s. The usual cause is a proxy that buffers responses.",
     ),
   );
 
 const refusedNotice = () =>
-  h(
+  createElement(
     "div",
     { class: "notice", role: "status" },
     icon("warn"),
-    h("p", null, "This server shows its counts to operators only."),
-    h("button", { type: "button", onclick: () => askForKey(show) }, "Enter the key"),
+    createElement("p", null, "This server shows its counts to operators only."),
+    createElement("button", { type: "button", onclick: () => askForKey(show) }, "Enter the key"),
   );
 
-/** @type {Partial<Record<import("./live.js").LinkState, () => Element>>} */
-const NOTICES = { broken: brokenNotice, polling: pollingNotice, refused: refusedNotice };
+/** @type {Partial<Record<import("./live.js").ConnectionState, () => Element>>} */
+const NOTICES = { broken: disconnectedNotice, polling: pollingNotice, refused: refusedNotice };
 
-link.addEventListener("change", showLink);
-access.addEventListener("unauthorized", () => needKey(show));
+connection.addEventListener("change", showConnection);
+authEvents.addEventListener("unauthorized", () => needKey(show));
 addEventListener("hashchange", show);
 byId("skip").addEventListener("click", (event) => {
-  // The address is the page's: it must not change to #page.
+  // The hash holds the route: it must not change to #page.
   event.preventDefault();
   main.focus();
 });
-// A request that ends with its page is no error; anything else nobody waited for is one, and belongs into the console.
+// An aborted request is not an error; other unhandled rejections belong in the console.
 addEventListener("unhandledrejection", (event) => isAbort(event.reason) && event.preventDefault());
 startThemeButton();
-showLink();
+showConnection();
 show();

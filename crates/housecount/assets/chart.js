@@ -1,11 +1,11 @@
 /**
- * The curve: what is proven (from the ledger) joined to what is counted live. The only file that knows uPlot.
+ * Chart of viewers over time: billable viewers from the history, joined to the live count. The only file that uses uPlot.
  *
- * Two different things are never drawn as one line. Proven time lags behind: a viewer's last ttl isn't proven yet, so the
- * newest stretch of history is too low and is drawn dashed, and only where no live count is there to show instead.
+ * The two are separate lines. Billable time lags: a viewer's last ttl isn't proven yet, so the newest part of the history is too low.
+ * It is drawn dashed, and only where no live count is known.
  */
 
-import { fill, freshId, h, say } from "./dom.js";
+import { setChildren, uniqueId, createElement, setText } from "./dom.js";
 import * as format from "./format.js";
 import uPlot from "./uplot.js";
 
@@ -13,23 +13,23 @@ import uPlot from "./uplot.js";
 /** @typedef {import("./ring.js").Ring} Ring */
 /** @typedef {{at: number, avg: number, min: number, max: number}} Step */
 /**
- * `ttlMs`: how long it takes until time is proven for sure.
+ * Response of a history call. `ttlMs`: time after which a step's proof is final.
  * @typedef {{history: Step[], stepMs: number, to: number, committedTo: number, complete: boolean, ttlMs: number}} History
  */
 
-/** This part of a ttl is enough for most: by default a minute, as hidden tabs beat. What is newer says nothing yet, and isn't drawn. */
+/** Part of a ttl after which most time is proven: by default a minute, the interval of hidden tabs. Newer steps are not drawn. */
 const MOSTLY_PROVEN = 0.5;
-/** Rows of the table that stands in for the picture. */
+/** Rows of the table that replaces the chart for screen readers. */
 const TABLE_ROWS_MAX = 500;
 
 const PROVEN = 1;
-const LOW = 2;
-const HIGH = 3;
+const MIN = 2;
+const MAX = 3;
 const DASHED = 4;
 const LIVE = 5;
 
 /**
- * What can be chosen to look at.
+ * Time ranges of the chart.
  * @type {Record<string, {ms: number, step: string, refreshMs: number, title: string}>}
  */
 export const RANGES = {
@@ -41,28 +41,28 @@ export const RANGES = {
 
 /**
  * @param {Scope} scope
- * @param {{label: string, provenLabel: string, ring: Ring, end: Node[]}} options `provenLabel`: what the proven curve is called; `end`:
- *   what stands above the curve, on the right
+ * @param {{label: string, provenLabel: string, ring: Ring, end: Node[]}} options `provenLabel`: legend of the billable
+ *   curve; `end`: elements above the chart, on the right
  */
 export function chart(scope, { label, provenLabel, ring, end }) {
-  const canvas = h("div", { class: "chart-canvas", role: "img", "aria-label": label });
-  const readout = h("span", { class: "chart-readout" });
-  const keys = h(
+  const canvas = createElement("div", { class: "chart-canvas", role: "img", "aria-label": label });
+  const readout = createElement("span", { class: "chart-readout" });
+  const legend = createElement(
     "ul",
-    { class: "chart-keys", "aria-label": "Key" },
-    h("li", { class: "key-live" }, "Live count"),
-    h("li", { class: "key-proven" }, `${provenLabel}: average, and from least to most`),
-    h("li", { class: "key-dashed" }, "Being proven"),
+    { class: "chart-legend", "aria-label": "Key" },
+    createElement("li", { class: "key-live" }, "Live count"),
+    createElement("li", { class: "key-proven" }, `${provenLabel}: average, minimum to maximum`),
+    createElement("li", { class: "key-dashed" }, "Billable, not final yet"),
   );
-  const table = h("div", {
+  const table = createElement("div", {
     class: "chart-table",
-    id: freshId(),
+    id: uniqueId(),
     tabindex: 0,
     role: "region",
     "aria-label": `${label}, as a table`,
     hidden: true,
   });
-  const toggle = h(
+  const toggle = createElement(
     "button",
     {
       type: "button",
@@ -77,20 +77,32 @@ export function chart(scope, { label, provenLabel, ring, end }) {
     },
     "As a table",
   );
-  const head = h("div", { class: "chart-head" }, readout, h("div", { class: "panel-end" }, end));
-  const element = h("div", { class: "chart" }, head, canvas, h("div", { class: "chart-foot" }, keys, toggle), table);
-  const fillTable = () => table.hidden || fill(table, tableOf(history));
+  const head = createElement(
+    "div",
+    { class: "chart-head" },
+    readout,
+    createElement("div", { class: "panel-end" }, end),
+  );
+  const element = createElement(
+    "div",
+    { class: "chart" },
+    head,
+    canvas,
+    createElement("div", { class: "chart-foot" }, legend, toggle),
+    table,
+  );
+  const fillTable = () => table.hidden || setChildren(table, historyTable(history));
 
   let rangeMs = RANGES["1h"].ms;
   let nowMs = Date.now();
   /** @type {History | null} */
   let history = null;
   const plot = new uPlot(
-    options(() => [(nowMs - rangeMs) / 1000, nowMs / 1000]),
+    plotOptions(() => [(nowMs - rangeMs) / 1000, nowMs / 1000]),
     [[], [], [], [], [], []],
     canvas,
   );
-  plot.hooks.setCursor?.push(() => say(readout, atCursor(plot)));
+  plot.hooks.setCursor?.push(() => setText(readout, cursorText(plot)));
   scope.defer(() => plot.destroy());
 
   const resize = new ResizeObserver(() => {
@@ -103,9 +115,9 @@ export function chart(scope, { label, provenLabel, ring, end }) {
 
   return {
     element,
-    /** @param {History | null} found */
-    setHistory(found) {
-      history = found;
+    /** @param {History | null} response */
+    setHistory(response) {
+      history = response;
       fillTable();
     },
     /** @param {number} ms */
@@ -114,63 +126,63 @@ export function chart(scope, { label, provenLabel, ring, end }) {
     },
     /**
      * @param {number} now on the log's clock
-     * @param {number | null} current the live count now, or null if it isn't known
+     * @param {number | null} current the live count now; null: unknown
      */
     draw(now, current) {
       nowMs = now;
-      plot.setData(joined(history, ring, now, current, now - rangeMs));
+      plot.setData(alignedColumns(history, ring, now, current, now - rangeMs));
       const most = history?.history.reduce((max, step) => Math.max(max, step.max), 0);
-      const told = [
+      const parts = [
         current === null ? "" : `${format.count(current)} now`,
-        most === undefined ? "" : `at most ${format.count(most)} proven at once`,
+        most === undefined ? "" : `at most ${format.count(most)} billable at once`,
       ];
-      canvas.setAttribute("aria-label", `${label}: ${told.filter(Boolean).join(", ") || "nothing known yet"}`);
+      canvas.setAttribute("aria-label", `${label}: ${parts.filter(Boolean).join(", ") || "no data yet"}`);
     },
   };
 }
 
 /**
- * When a step ends: steps are aligned to the epoch, and the first one is cut off.
+ * Computes the end of a step. Steps are aligned to the epoch, and the first one starts late.
  * @param {Step} step
  * @param {number} stepMs
  */
-const endOf = ({ at }, stepMs) => at - (at % stepMs) + stepMs;
+const stepEnd = ({ at }, stepMs) => at - (at % stepMs) + stepMs;
 
 /**
- * The steps of a history that are proven: what came after them is still too low.
+ * Selects the steps whose proof is final; later ones are still too low.
  * @param {History} history
  */
-const proven = ({ history, stepMs, to, ttlMs }) => history.filter((step) => endOf(step, stepMs) <= to - ttlMs);
+const provenHistory = ({ history, stepMs, to, ttlMs }) => history.filter((step) => stepEnd(step, stepMs) <= to - ttlMs);
 
 /**
- * How many of the averages of an answer of `/v1/watch` are proven.
+ * Counts the averages in a response of `/v1/watch` whose proof is final.
  * @param {{from: number, to: number, stepMs: number, ttlMs: number}} range
  */
-export const provenSteps = ({ from, to, stepMs, ttlMs }) =>
+export const provenStepCount = ({ from, to, stepMs, ttlMs }) =>
   Math.max(0, Math.floor((to - ttlMs) / stepMs) - Math.floor(from / stepMs));
 
 /**
- * Watch time in a history: the integral of how many watched at once is the sum of all viewers' watch time.
+ * Computes the watch time in a history: the integral of concurrent viewers over time.
  * @param {History} history
  */
 export const integral = ({ history, stepMs, to }) =>
-  history.reduce((sum, step) => sum + step.avg * (Math.min(endOf(step, stepMs), to) - step.at), 0);
+  history.reduce((sum, step) => sum + step.avg * (Math.min(stepEnd(step, stepMs), to) - step.at), 0);
 
 /**
- * Whether the live count is known all through a time. It is what is drawn there then, and nothing else.
+ * Checks whether the live count is known throughout a time. If so, the chart draws only the live count there.
  * @param {Ring} ring
  * @param {number} fromMs
  * @param {number} toMs
  */
-function isHeard({ at, count }, fromMs, toMs) {
+function isLiveKnown({ at, count }, fromMs, toMs) {
   if (!at.length || at[0] * 1000 > fromMs) return false;
-  const isSilent = (/** @type {number | null} */ value, /** @type {number} */ i) =>
+  const isGap = (/** @type {number | null} */ value, /** @type {number} */ i) =>
     value === null && at[i] * 1000 < toMs && (at[i + 1] ?? Infinity) * 1000 > fromMs;
-  return !count.some(isSilent);
+  return !count.some(isGap);
 }
 
 /**
- * The aligned columns of the plot.
+ * Builds the aligned columns of the plot.
  * @param {History | null} history
  * @param {Ring} ring
  * @param {number} now
@@ -178,27 +190,27 @@ function isHeard({ at, count }, fromMs, toMs) {
  * @param {number} from
  * @returns {uPlot.AlignedData}
  */
-function joined(history, ring, now, current, from) {
+function alignedColumns(history, ring, now, current, from) {
   const { history: all, stepMs, to, ttlMs } = history ?? { history: [], stepMs: 1, to: now, ttlMs: 0 };
   const steps = all.filter((step) => step.at >= from - stepMs);
-  const end = (/** @type {Step} */ step) => Math.min(endOf(step, stepMs), to);
+  const end = (/** @type {Step} */ step) => Math.min(stepEnd(step, stepMs), to);
   const middle = (/** @type {Step} */ step) => (step.at + end(step)) / 2000;
-  const sure = steps.filter((step) => end(step) <= to - ttlMs);
+  const finalSteps = steps.filter((step) => end(step) <= to - ttlMs);
   const column = (/** @type {"avg" | "min" | "max"} */ key) =>
-    sure.map((step) => (isHeard(ring, step.at, end(step)) ? null : step[key]));
+    finalSteps.map((step) => (isLiveKnown(ring, step.at, end(step)) ? null : step[key]));
   return uPlot.join(
     /** @type {uPlot.AlignedData[]} */ ([
-      [sure.map(middle), column("avg"), column("min"), column("max")],
-      dashes(),
-      heard(ring, now, current, from),
+      [finalSteps.map(middle), column("avg"), column("min"), column("max")],
+      dashedColumns(),
+      liveColumns(ring, now, current, from),
     ]),
   );
 
-  /** From where the line ends to where the live count begins. */
-  function dashes() {
+  /** Builds the dashed line, from the end of the billable curve to the start of the live count. */
+  function dashedColumns() {
     const liveFrom = ring.isEmpty ? Infinity : ring.at[0] * 1000;
     const before = steps.filter((step) => end(step) <= Math.min(liveFrom, to - ttlMs * MOSTLY_PROVEN));
-    const ends = sure.filter((step) => end(step) <= liveFrom).length;
+    const ends = finalSteps.filter((step) => end(step) <= liveFrom).length;
     const fresh = before.slice(Math.max(0, ends - 1));
     const at = fresh.map(middle);
     const count = fresh.map((step) => step.avg);
@@ -211,17 +223,17 @@ function joined(history, ring, now, current, from) {
 }
 
 /**
- * The live count, up to now.
+ * Builds the live curve, up to now.
  * @param {Ring} ring
  * @param {number} now
  * @param {number | null} current
  * @param {number} from
  */
-function heard(ring, now, current, from) {
+function liveColumns(ring, now, current, from) {
   const at = [...ring.at];
   const count = [...ring.count];
   if (current !== null && at.length && now / 1000 > (at.at(-1) ?? 0)) {
-    // Counts are told when they change: until now it has been the same.
+    // The server sends changes only: the count is the same until now.
     at.push(now / 1000);
     count.push(current);
   }
@@ -234,9 +246,9 @@ function heard(ring, now, current, from) {
  * @param {() => [number, number]} xRange
  * @returns {uPlot.Options}
  */
-function options(xRange) {
+function plotOptions(xRange) {
   const probe = document.documentElement;
-  const colour = (/** @type {string} */ name) => () => resolve(name);
+  const colour = (/** @type {string} */ name) => () => cssColour(name);
   const px = parseFloat(getComputedStyle(probe).fontSize);
   const font = `${Math.round(px * 0.75)}px ${getComputedStyle(document.body).fontFamily}`;
   const axis = {
@@ -255,7 +267,7 @@ function options(xRange) {
     hooks: { setCursor: [] },
     scales: {
       x: { time: true, range: xRange },
-      // Always from 0: a curve that starts elsewhere shows a trickle as a collapse.
+      // Always from 0: another start would show a small change as a collapse.
       y: { range: (_, __, max) => [0, Math.max(4, Math.ceil((max ?? 0) * 1.12))] },
     },
     axes: [
@@ -268,7 +280,7 @@ function options(xRange) {
         values: (_, splits) => splits.map(format.countShort),
       },
     ],
-    bands: [{ series: [HIGH, LOW], fill: colour("--proven-band") }],
+    bands: [{ series: [MAX, MIN], fill: colour("--proven-band") }],
     series: [
       {},
       { stroke: colour("--proven"), fill: colour("--proven-area"), width: 1.5, points: { show: false } },
@@ -280,18 +292,18 @@ function options(xRange) {
         fill: colour("--live-area"),
         width: 2,
         paths: stepped,
-        points: { show: true, size: px * 0.5, width: 0, fill: colour("--live"), filter: lastOnly },
+        points: { show: true, size: px * 0.5, width: 0, fill: colour("--live"), filter: lastPoint },
       },
     ],
   };
 }
 
 /**
- * Only the newest point of a series is marked: where the curve is now.
+ * Selects the newest point of a series, which is marked.
  * @param {uPlot} plot
  * @param {number} series
  */
-function lastOnly(plot, series) {
+function lastPoint(plot, series) {
   const values = plot.data[series];
   for (let i = values.length - 1; i >= 0; i--) {
     if (values[i] === null) return [];
@@ -301,10 +313,10 @@ function lastOnly(plot, series) {
 }
 
 /**
- * A colour of the style sheet, as the canvas needs it. Read when it is drawn, so that it is the theme's.
+ * Reads a colour of the style sheet for the canvas, at each draw, so that it follows the theme.
  * @param {string} name
  */
-function resolve(name) {
+function cssColour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name);
 }
 
@@ -325,13 +337,13 @@ function timeLabels(_, splits, __, ___, incr) {
 }
 
 /**
- * What lies under the pointer, in words.
+ * Describes the values under the pointer.
  * @param {uPlot} plot
  */
-function atCursor(plot) {
+function cursorText(plot) {
   const { idx } = plot.cursor;
   if (idx === null || idx === undefined) return "";
-  /** The column's value here, or the one before: the columns' times interleave. */
+  /** Finds the column's value here or before: the columns' times interleave. */
   const value = (/** @type {number} */ column) => {
     for (let i = idx; i >= Math.max(0, idx - 40); i--) {
       const found = plot.data[column][i];
@@ -339,42 +351,47 @@ function atCursor(plot) {
     }
     return null;
   };
-  const told = [format.when(plot.data[0][idx] * 1000, Date.now())];
+  const parts = [format.when(plot.data[0][idx] * 1000, Date.now())];
   const live = value(LIVE);
   const proven = value(PROVEN) ?? value(DASHED);
-  if (live !== null) told.push(`live ${format.count(live)}`);
+  if (live !== null) parts.push(`live ${format.count(live)}`);
   if (proven !== null && live === null) {
-    const [low, high] = [value(LOW), value(HIGH)];
-    told.push(`proven ${format.average(proven)}`);
-    if (low !== null && high !== null) told.push(`${format.count(low)} to ${format.count(high)}`);
+    const [low, high] = [value(MIN), value(MAX)];
+    parts.push(`billable ${format.average(proven)}`);
+    if (low !== null && high !== null) parts.push(`${format.count(low)} to ${format.count(high)}`);
   }
-  return told.join(" · ");
+  return parts.join(" · ");
 }
 
 /**
- * The same for those who don't see it.
+ * Builds the chart's table for screen readers.
  * @param {History | null} history
  */
-function tableOf(history) {
-  if (!history || !proven(history).length) return h("p", { class: "hint" }, "There is no history in this range.");
-  const rows = proven(history).slice(-TABLE_ROWS_MAX).reverse();
-  const head = ["From", "Average", "Least", "Most"].map((title) => h("th", { scope: "col" }, title));
-  return h(
+function historyTable(history) {
+  if (!history || !provenHistory(history).length)
+    return createElement("p", { class: "hint" }, "No history in this range.");
+  const rows = provenHistory(history).slice(-TABLE_ROWS_MAX).reverse();
+  const head = ["From", "Average", "Minimum", "Maximum"].map((title) => createElement("th", { scope: "col" }, title));
+  return createElement(
     "table",
     { class: "plain" },
-    h("caption", null, `Proven viewers at once, in steps of ${format.span(history.stepMs)}, newest first`),
-    h("thead", null, h("tr", null, head)),
-    h(
+    createElement(
+      "caption",
+      null,
+      `Billable concurrent viewers, in steps of ${format.span(history.stepMs)}, newest first`,
+    ),
+    createElement("thead", null, createElement("tr", null, head)),
+    createElement(
       "tbody",
       null,
       rows.map((step) =>
-        h(
+        createElement(
           "tr",
           null,
-          h("td", null, format.moment(step.at)),
-          h("td", null, format.average(step.avg)),
-          h("td", null, format.count(step.min)),
-          h("td", null, format.count(step.max)),
+          createElement("td", null, format.moment(step.at)),
+          createElement("td", null, format.average(step.avg)),
+          createElement("td", null, format.count(step.min)),
+          createElement("td", null, format.count(step.max)),
         ),
       ),
     ),

@@ -1,15 +1,19 @@
 /**
- * What time it is on the log's clock, as far as this browser can tell. All of housecount's times are on that clock; a
- * browser's own may be wrong by minutes, and "12 s ago" must not be.
+ * Estimate of the log's clock. All of housecount's times are on that clock. A browser's own clock may be wrong by minutes, and
+ * "12 s ago" must be right.
  */
 
-/** How much the log's clock is ahead of ours, at least: an answer is never from the future. */
-let ahead = -Infinity;
+/** Lower bound of the log's clock minus the browser's: a response is never from the future. */
+let offsetMs = -Infinity;
 
-/** @param {number} asOf a moment on the log's clock that has just been heard of */
-export function hear(asOf) {
-  ahead = Math.max(ahead, asOf - Date.now());
+/**
+ * Adjusts the estimate.
+ *
+ * @param {number} asOf time of a response that has just come, on the log's clock
+ */
+export function syncClock(asOf) {
+  offsetMs = Math.max(offsetMs, asOf - Date.now());
 }
 
-/** Unix ms on the log's clock. */
-export const now = () => Date.now() + (ahead === -Infinity ? 0 : Math.round(ahead));
+/** Returns the time on the log's clock, in Unix ms. */
+export const now = () => Date.now() + (offsetMs === -Infinity ? 0 : Math.round(offsetMs));

@@ -1,14 +1,14 @@
-/** What operators say about a stage: read, created, changed, deleted. */
+/** Tab with a stage's configuration: shown, created, changed, deleted. */
 
 import { call, isAbort, path } from "./api.js";
-import { fill, freshId, h, icon, say } from "./dom.js";
+import { setChildren, uniqueId, createElement, icon, setText } from "./dom.js";
 import * as format from "./format.js";
-import { adviceOn } from "./parts.js";
+import { problemHint } from "./parts.js";
 
 /** @typedef {import("./stage.js").StageAnswer} StageAnswer */
 
-/** What is exported of the time before stays. @param {{effectiveFrom: number}} answer */
-const since = ({ effectiveFrom }) => `Applies to watch time from ${format.moment(effectiveFrom)} on.`;
+/** Describes from when a change applies. Exports of earlier watch time don't change. @param {{effectiveFrom: number}} answer */
+const appliesFrom = ({ effectiveFrom }) => `Applies to watch time from ${format.moment(effectiveFrom)} on.`;
 
 /**
  * @param {import("./scope.js").Scope} scope
@@ -17,64 +17,64 @@ const since = ({ effectiveFrom }) => `Applies to watch time from ${format.moment
  * @param {() => void} onDeleted
  */
 export function configTab(scope, id, onChanged, onDeleted) {
-  /** @type {StageAnswer | null} what the form was filled from */
+  /** @type {StageAnswer | null} configuration that the form shows */
   let stage = null;
-  let isTouched = false;
-  const name = field("Name", "What people call it");
-  const customer = field("Customer", "Who pays for it: exports are grouped by it");
-  const tags = tagFields(() => (isTouched = true));
-  const told = h("p", { class: "told", role: "status" });
-  const failed = h("p", { class: "told bad", role: "alert" });
-  const save = h("button", { type: "submit", class: "main" }, "Save");
-  const remove = h(
+  let isDirty = false;
+  const name = field("Name", "Display name");
+  const customer = field("Customer", "Paying customer: exports are grouped by it");
+  const tags = tagFields(() => (isDirty = true));
+  const savedNote = createElement("p", { class: "form-note", role: "status" });
+  const errorNote = createElement("p", { class: "form-note bad", role: "alert" });
+  const saveButton = createElement("button", { type: "submit", class: "main" }, "Save");
+  const deleteButton = createElement(
     "button",
-    { type: "button", class: "danger", onclick: () => confirmDelete(scope, id, () => void erase()) },
+    { type: "button", class: "danger", onclick: () => confirmDelete(scope, id, () => void deleteConfiguration()) },
     "Delete configuration",
   );
-  const intro = h("p", { class: "hint" });
+  const intro = createElement("p", { class: "hint" });
 
-  const act = async (/** @type {() => Promise<void>} */ work) => {
-    save.disabled = remove.disabled = true;
-    say(told, "");
-    say(failed, "");
+  const perform = async (/** @type {() => Promise<void>} */ work) => {
+    saveButton.disabled = deleteButton.disabled = true;
+    setText(savedNote, "");
+    setText(errorNote, "");
     try {
       await work();
     } catch (error) {
-      if (!isAbort(error)) say(failed, adviceOn(error));
+      if (!isAbort(error)) setText(errorNote, problemHint(error));
     }
-    save.disabled = remove.disabled = stage?.configurationKnown === false;
+    saveButton.disabled = deleteButton.disabled = stage?.configurationKnown === false;
   };
   const submit = () =>
-    act(async () => {
-      const said = { name: name.input.value.trim(), customer: customer.input.value.trim(), tags: tags.read() };
+    perform(async () => {
+      const values = { name: name.input.value.trim(), customer: customer.input.value.trim(), tags: tags.read() };
       const { signal } = scope;
       const answer = stage?.configured
-        ? await call(path`/v1/stages/${id}`, { method: "PATCH", body: changes(stage, said), signal })
+        ? await call(path`/v1/stages/${id}`, { method: "PATCH", body: patchBody(stage, values), signal })
         : await call("/v1/stages", {
             method: "POST",
-            body: { stage: id, name: said.name || null, customer: said.customer || null, tags: said.tags },
+            body: { stage: id, name: values.name || null, customer: values.customer || null, tags: values.tags },
             signal,
           });
-      isTouched = false;
+      isDirty = false;
       onChanged(answer);
-      say(told, `Saved. ${since(answer)}`);
+      setText(savedNote, `Saved. ${appliesFrom(answer)}`);
     });
-  const erase = () =>
-    act(async () => {
+  const deleteConfiguration = () =>
+    perform(async () => {
       const answer = await call(path`/v1/stages/${id}`, { method: "DELETE", signal: scope.signal });
-      isTouched = false;
+      isDirty = false;
       stage = null;
       onDeleted();
-      say(told, `Deleted. ${since(answer)} Watch time, history and snapshots are still there.`);
-      // The button that was pressed is gone.
+      setText(savedNote, `Deleted. ${appliesFrom(answer)} Watch time, history and snapshots are kept.`);
+      // The pressed button is hidden now.
       name.input.focus();
     });
 
-  const form = h(
+  const form = createElement(
     "form",
     {
       class: "form",
-      oninput: () => (isTouched = true),
+      oninput: () => (isDirty = true),
       onsubmit: (/** @type {Event} */ event) => {
         event.preventDefault();
         void submit();
@@ -84,35 +84,34 @@ export function configTab(scope, id, onChanged, onDeleted) {
     name.element,
     customer.element,
     tags.element,
-    h("div", { class: "tools" }, save, remove),
-    told,
-    failed,
+    createElement("div", { class: "tools" }, saveButton, deleteButton),
+    savedNote,
+    errorNote,
   );
 
   return {
     key: "configuration",
     title: "Configuration",
     element: form,
-    /** @param {StageAnswer | null} found null: it isn't configured */
+    /** @param {StageAnswer | null} found null: not configured */
     show(found) {
-      // What somebody is typing isn't taken away.
-      if (isTouched) return;
+      // Keep what the operator is typing.
+      if (isDirty) return;
       stage = found;
       const isConfigured = found?.configured ?? false;
       const isKnown = found?.configurationKnown !== false;
       name.input.value = found?.name ?? "";
       customer.input.value = found?.customer ?? "";
       tags.write(found?.tags ?? {});
-      say(save, isConfigured ? "Save" : "Configure this stage");
-      remove.hidden = !isConfigured;
-      save.disabled = remove.disabled = !isKnown;
-      if (!isKnown)
-        say(intro, "The cold tier is away, so nobody can say what is configured. It can be changed when it is back.");
-      else if (isConfigured) say(intro, "Names and customers join exports.");
+      setText(saveButton, isConfigured ? "Save" : "Configure this stage");
+      deleteButton.hidden = !isConfigured;
+      saveButton.disabled = deleteButton.disabled = !isKnown;
+      if (!isKnown) setText(intro, "The cold tier is unavailable, so the configuration can't be shown or changed.");
+      else if (isConfigured) setText(intro, "The name and customer appear in lists and exports.");
       else
-        say(
+        setText(
           intro,
-          "This stage isn't configured. It needs no configuration to be watched; a name and a customer make lists and exports readable.",
+          "This stage isn't configured, and works without it. A name and a customer make lists and exports readable.",
         );
     },
   };
@@ -123,32 +122,37 @@ export function configTab(scope, id, onChanged, onDeleted) {
  * @param {string} hint
  */
 function field(title, hint) {
-  const id = freshId();
-  const input = h("input", { id, maxlength: 256, autocomplete: "off", "aria-describedby": `${id}h` });
-  const element = h(
+  const id = uniqueId();
+  const input = createElement("input", { id, maxlength: 256, autocomplete: "off", "aria-describedby": `${id}h` });
+  const element = createElement(
     "div",
     { class: "field" },
-    h("label", { for: id }, title),
+    createElement("label", { for: id }, title),
     input,
-    h("p", { id: `${id}h`, class: "hint" }, hint),
+    createElement("p", { id: `${id}h`, class: "hint" }, hint),
   );
   return { input, element };
 }
 
-/** @param {() => void} onTouched */
-function tagFields(onTouched) {
-  const rows = h("div", { class: "tag-rows" });
+/** @param {() => void} onChange */
+function tagFields(onChange) {
+  const rows = createElement("div", { class: "tag-rows" });
   const add = (key = "", value = "") => {
-    const cell = (/** @type {string} */ label, /** @type {string} */ text, /** @type {number} */ max) => {
-      const input = h("input", { "aria-label": label, placeholder: label, maxlength: max, autocomplete: "off" });
+    const tagInput = (/** @type {string} */ label, /** @type {string} */ text, /** @type {number} */ max) => {
+      const input = createElement("input", {
+        "aria-label": label,
+        placeholder: label,
+        maxlength: max,
+        autocomplete: "off",
+      });
       input.value = text;
       return input;
     };
-    const name = cell("Tag", key, 128);
+    const name = tagInput("Tag", key, 128);
     name.required = true;
-    const row = h("div", { class: "tag-row" }, name, cell("Value", value, 256));
+    const row = createElement("div", { class: "tag-row" }, name, tagInput("Value", value, 256));
     const label = key ? `Remove tag ${key}` : "Remove this tag";
-    const drop = h(
+    const removeButton = createElement(
       "button",
       {
         type: "button",
@@ -156,33 +160,33 @@ function tagFields(onTouched) {
         "aria-label": label,
         onclick: () => {
           row.remove();
-          onTouched();
-          more.focus();
+          onChange();
+          addButton.focus();
         },
       },
       icon("bad"),
     );
-    row.append(drop);
+    row.append(removeButton);
     rows.append(row);
     return row;
   };
-  const more = h(
+  const addButton = createElement(
     "button",
     {
       type: "button",
       onclick: () => {
-        onTouched();
+        onChange();
         add().querySelector("input")?.focus();
       },
     },
     "Add a tag",
   );
-  const element = h("fieldset", { class: "field" }, h("legend", null, "Tags"), rows, more);
+  const element = createElement("fieldset", { class: "field" }, createElement("legend", null, "Tags"), rows, addButton);
   return {
     element,
     /** @param {Record<string, string>} tags */
     write(tags) {
-      fill(rows);
+      setChildren(rows);
       for (const [key, value] of Object.entries(tags)) add(key, value);
     },
     /** @returns {Record<string, string>} */
@@ -196,18 +200,18 @@ function tagFields(onTouched) {
 }
 
 /**
- * What PATCH must be told: null removes.
+ * Builds the body of PATCH, where null removes.
  * @param {StageAnswer} before
- * @param {{name: string, customer: string, tags: Record<string, string>}} said
+ * @param {{name: string, customer: string, tags: Record<string, string>}} values
  */
-function changes(before, said) {
+function patchBody(before, values) {
   /** @type {Record<string, unknown>} */
   const body = {};
-  if (said.name !== (before.name ?? "")) body.name = said.name || null;
-  if (said.customer !== (before.customer ?? "")) body.customer = said.customer || null;
+  if (values.name !== (before.name ?? "")) body.name = values.name || null;
+  if (values.customer !== (before.customer ?? "")) body.customer = values.customer || null;
   const old = before.tags ?? {};
-  const gone = Object.keys(old).filter((key) => !Object.hasOwn(said.tags, key));
-  const changed = Object.entries(said.tags).filter(([key, value]) => old[key] !== value);
+  const gone = Object.keys(old).filter((key) => !Object.hasOwn(values.tags, key));
+  const changed = Object.entries(values.tags).filter(([key, value]) => old[key] !== value);
   if (gone.length || changed.length) {
     body.tags = { ...Object.fromEntries(gone.map((key) => [key, null])), ...Object.fromEntries(changed) };
   }
@@ -220,25 +224,25 @@ function changes(before, said) {
  * @param {() => void} onYes
  */
 function confirmDelete(scope, id, onYes) {
-  const title = freshId();
-  const dialog = h(
+  const title = uniqueId();
+  const dialog = createElement(
     "dialog",
     { class: "dialog", "aria-labelledby": title },
-    h(
+    createElement(
       "form",
       { method: "dialog" },
-      h("h2", { id: title }, "Delete this stage's configuration?"),
-      h(
+      createElement("h2", { id: title }, "Delete this stage's configuration?"),
+      createElement(
         "p",
         null,
-        "Its name, customer and tags are forgotten. Who watched it, its history and its snapshots stay, and it goes on being counted.",
+        "This deletes its name, customer and tags. Watch time, history and snapshots are kept, and counting continues.",
       ),
-      h("p", null, h("code", null, id)),
-      h(
+      createElement("p", null, createElement("code", null, id)),
+      createElement(
         "div",
         { class: "dialog-end" },
-        h("button", { type: "submit", value: "no", autofocus: true }, "Keep it"),
-        h("button", { type: "submit", value: "yes", class: "danger" }, "Delete configuration"),
+        createElement("button", { type: "submit", value: "no", autofocus: true }, "Keep it"),
+        createElement("button", { type: "submit", value: "yes", class: "danger" }, "Delete configuration"),
       ),
     ),
   );

@@ -1,10 +1,10 @@
-/** What it costs: measured here, beside what the known plans would cost for the same audience. */
+/** Cost page: the measured cost, beside the cost of other plans for the same audience. */
 
 import { Problem, call, isAbort } from "./api.js";
-import { hear, now } from "./clock.js";
-import { fill, h, icon } from "./dom.js";
+import { syncClock, now } from "./clock.js";
+import { setChildren, createElement, icon } from "./dom.js";
 import * as format from "./format.js";
-import { panel, stackingTable, state } from "./parts.js";
+import { panel, responsiveTable, statusBox } from "./parts.js";
 
 /**
  * @typedef {{purpose: string, store: string, readUnits: number, writeUnits: number, usd: number, lastHourUsd: number, monthUsd: number}} Purpose
@@ -23,79 +23,79 @@ import { panel, stackingTable, state } from "./parts.js";
  */
 
 const POLL_MS = 15_000;
-/** What happens every five minutes has happened often enough by then to be called a pace. */
-const SETTLED_MS = 3_600_000;
+/** Shortest measurement that is projected: tasks that run every five minutes have run often enough by then. */
+const MEASURED_MS_MIN = 3_600_000;
 
 /** @type {import("./app.js").MakePage} */
 export function cost(scope) {
-  const body = h("div", { class: "stack" });
-  const told = state();
-  told.loading("Asking what it has cost…");
+  const body = createElement("div", { class: "stack" });
+  const status = statusBox();
+  status.showLoading("Loading the cost…");
 
   const reload = scope.every(POLL_MS, async () => {
     try {
       /** @type {Cost} */
       const found = await call("/v1/cost", { signal: scope.signal });
-      hear(found.asOf);
-      told.clear();
+      syncClock(found.asOf);
+      status.clear();
       body.classList.remove("stale");
-      // Whoever reads a table or has selected a figure isn't disturbed.
-      if (!body.contains(document.activeElement) && !getSelection()?.toString()) fill(body, ...report(found));
+      // Don't replace a table that has the focus, or selected text.
+      if (!body.contains(document.activeElement) && !getSelection()?.toString()) setChildren(body, ...report(found));
     } catch (error) {
       if (isAbort(error)) return;
       body.classList.add("stale");
       if (error instanceof Problem && error.status === 404) {
-        told.say(
-          h(
+        status.show(
+          createElement(
             "p",
             null,
-            "This version of housecount doesn't measure what it costs. ",
-            h("code", null, "housecount cost"),
-            " reckons it for an audience of your choice.",
+            "This version of housecount doesn't measure its cost. ",
+            createElement("code", null, "housecount cost"),
+            " estimates it for an audience of your choice.",
           ),
         );
-      } else told.failed(error, () => reload());
+      } else status.showError(error, () => reload());
     }
   });
 
-  const head = h("div", { class: "page-head" }, h("h1", { tabindex: -1 }, "Cost"));
-  return { title: "Cost", element: h("div", { class: "page stack" }, head, told.element, body) };
+  const head = createElement("div", { class: "page-head" }, createElement("h1", { tabindex: -1 }, "Cost"));
+  return { title: "Cost", element: createElement("div", { class: "page stack" }, head, status.element, body) };
 }
 
 /** @param {Cost} cost */
 function report(cost) {
   const { total, since, asOf, prices } = cost;
-  const isYoung = asOf - since < SETTLED_MS;
-  const basis = isYoung
-    ? `from ${format.span(asOf - since)} only: too rough to rely on`
-    : "projected from what was measured";
+  const isRough = asOf - since < MEASURED_MS_MIN;
+  const basis = isRough
+    ? `from ${format.span(asOf - since)} only: too short for a projection`
+    : "projected from the measurement";
   const figures = [
     figure(
-      "This month at this pace",
-      `${isYoung ? "≈ " : ""}${format.money(total.monthUsd)}`,
+      "Month, projected",
+      `${isRough ? "≈ " : ""}${format.money(total.monthUsd)}`,
       basis,
-      `figure-main ${isYoung ? "rough" : ""}`,
+      `figure-main ${isRough ? "rough" : ""}`,
     ),
     figure("Last hour", format.money(total.lastHourUsd), "measured"),
     figure("Since start", format.money(total.usd), `since ${format.when(since, now())}`),
     figure(
       "Per million viewer-hours",
       total.perMillionViewerHoursUsd === null ? format.NONE : format.money(total.perMillionViewerHoursUsd),
-      total.perMillionViewerHoursUsd === null ? "nobody has watched yet" : "measured",
+      total.perMillionViewerHoursUsd === null ? "no watch time yet" : "measured",
     ),
   ];
   return [
-    h(
+    createElement(
       "section",
-      { class: "panel", "aria-label": "Altogether" },
-      h("dl", { class: "figures wide" }, figures),
+      { class: "panel", "aria-label": "Total cost" },
+      createElement("dl", { class: "figures wide" }, figures),
       cost.limit && budget(cost.limit, total.monthUsd),
     ),
-    h("div", { class: "split" }, purposesPanel(cost), plansPanel(cost)),
-    h(
+    createElement("div", { class: "split" }, purposesPanel(cost), plansPanel(cost)),
+    createElement(
       "p",
       { class: "hint" },
-      `Prices: ${prices}. Capacity is read off every reply of the store; where the embedded store is used, it is what DynamoDB would have charged.`,
+      `Prices: ${prices}. Capacity is summed from the store's replies. For the embedded store it is what DynamoDB would charge.`,
     ),
   ];
 }
@@ -107,12 +107,12 @@ function report(cost) {
  * @param {string} [className]
  */
 const figure = (title, value, note, className = "") =>
-  h(
+  createElement(
     "div",
     { class: `figure ${className}` },
-    h("dt", null, title),
-    h("dd", { class: "figure-value" }, value),
-    h("dd", { class: "figure-note" }, note),
+    createElement("dt", null, title),
+    createElement("dd", { class: "figure-value" }, value),
+    createElement("dd", { class: "figure-note" }, note),
   );
 
 /**
@@ -121,49 +121,52 @@ const figure = (title, value, note, className = "") =>
  */
 function budget(limit, monthUsd) {
   const part = Math.round((100 * monthUsd) / limit.monthUsd);
-  const meter = h("meter", {
+  const meter = createElement("meter", {
     min: 0,
     max: 100,
     high: 80,
     value: Math.min(100, part),
-    "aria-label": "Part of the budget",
+    "aria-label": "Used part of the budget",
   });
-  return h(
+  return createElement(
     "div",
     { class: `budget ${limit.isExceeded ? "warn" : ""}` },
-    h(
+    createElement(
       "span",
       null,
       limit.isExceeded && icon("warn"),
-      `Budget ${format.money(limit.monthUsd)} a month: ${part} % used. ${inWords(limit)}`,
+      `Budget ${format.money(limit.monthUsd)} per month: ${part} % used. ${guardText(limit)}`,
     ),
     meter,
   );
 }
 
 /**
- * What the guard does. It never changes when players beat.
+ * Describes the budget guard. It never changes the interval of heartbeats.
  * @param {NonNullable<Cost["limit"]>} limit
  */
-function inWords({ guard, isExceeded, isStretched }) {
-  const stretched = "Snapshots are taken less often, and a log in DynamoDB is written to less often";
-  if (isExceeded && isStretched) return `Exceeded. ${stretched}, until it is kept again. Heartbeats and counts stay as they are.`;
-  if (isStretched) return `Kept. ${stretched}, for an hour at least.`;
-  if (!isExceeded) return "Kept.";
-  if (guard === "stretch") return "Exceeded: a warning is logged. Nothing is written less often yet.";
-  return "Exceeded: a warning is logged; nothing is written less often.";
+function guardText({ guard, isExceeded, isStretched }) {
+  const stretched = "Snapshots, and appends to a log in DynamoDB, are less frequent";
+  if (isExceeded && isStretched)
+    return `Exceeded. ${stretched} until the cost is within the budget. Heartbeats and counts are unchanged.`;
+  if (isStretched) return `Within budget. ${stretched} for at least one hour.`;
+  if (!isExceeded) return "Within budget.";
+  if (guard === "stretch") return "Exceeded: a warning is logged. Writes are not reduced yet.";
+  return "Exceeded: a warning is logged. Writes are not reduced.";
 }
 
 /** @param {Cost} cost */
 function purposesPanel({ purposes, storage, redis, total }) {
   const row = (/** @type {string} */ title, /** @type {string} */ sub, /** @type {string[]} */ cells) =>
-    h(
+    createElement(
       "tr",
       null,
-      h("th", { scope: "row" }, title, h("span", { class: "sub" }, sub)),
-      cells.map((cell) => h("td", { class: "num" }, cell)),
+      createElement("th", { scope: "row" }, title, createElement("span", { class: "sub" }, sub)),
+      cells.map((cell) => createElement("td", { class: "num" }, cell)),
     );
-  const head = ["Reads", "Writes", "Last hour", "Month"].map((title) => h("th", { scope: "col", class: "num" }, title));
+  const head = ["Reads", "Writes", "Last hour", "Month"].map((title) =>
+    createElement("th", { scope: "col", class: "num" }, title),
+  );
   const rows = [...purposes]
     .filter(({ usd, readUnits, writeUnits }) => usd || readUnits || writeUnits)
     .sort((a, b) => b.monthUsd - a.monthUsd)
@@ -185,26 +188,26 @@ function purposesPanel({ purposes, storage, redis, total }) {
         format.money(redis.monthUsd),
       ]),
     );
-  const foot = h(
+  const foot = createElement(
     "tfoot",
     null,
-    h(
+    createElement(
       "tr",
       null,
-      h("th", { scope: "row" }, "Total"),
-      h("td"),
-      h("td"),
-      h("td", { class: "num" }, format.money(total.lastHourUsd)),
-      h("td", { class: "num" }, format.money(total.monthUsd)),
+      createElement("th", { scope: "row" }, "Total"),
+      createElement("td"),
+      createElement("td"),
+      createElement("td", { class: "num" }, format.money(total.lastHourUsd)),
+      createElement("td", { class: "num" }, format.money(total.monthUsd)),
     ),
   );
   return panel(
     "By purpose",
     {},
-    stackingTable(
-      "What each purpose consumes and costs",
-      h("thead", null, h("tr", null, h("th", { scope: "col" }, "Purpose"), head)),
-      h("tbody", null, rows),
+    responsiveTable(
+      "Consumption and cost by purpose",
+      createElement("thead", null, createElement("tr", null, createElement("th", { scope: "col" }, "Purpose"), head)),
+      createElement("tbody", null, rows),
       foot,
     ),
   );
@@ -214,23 +217,32 @@ function purposesPanel({ purposes, storage, redis, total }) {
 function plansPanel({ plans, audience, total }) {
   const most = Math.max(...plans.map((plan) => plan.monthUsd), total.monthUsd, 0.01);
   const rows = plans.map((plan) => {
-    const bar = h("span", { class: "bar-fill" });
+    const bar = createElement("span", { class: "bar-fill" });
     bar.style.width = `${Math.max(0.5, (100 * plan.monthUsd) / most)}%`;
-    return h(
+    return createElement(
       "tr",
       { class: plan.plan === "housecount" ? "ours" : null },
-      h("th", { scope: "row" }, plan.name, h("span", { class: "bar-line", "aria-hidden": "true" }, bar)),
-      h("td", { class: "num" }, format.money(plan.monthUsd)),
-      h("td", null, plan.loses),
+      createElement(
+        "th",
+        { scope: "row" },
+        plan.name,
+        createElement("span", { class: "bar-line", "aria-hidden": "true" }, bar),
+      ),
+      createElement("td", { class: "num" }, format.money(plan.monthUsd)),
+      createElement("td", null, plan.loses),
     );
   });
-  const title = `The plans, for ${format.plural(audience.viewers, "viewer")} on ${format.plural(audience.stages, "stage")}`;
-  const head = h(
+  const title = `Cost of the plans for ${format.plural(audience.viewers, "viewer")} on ${format.plural(audience.stages, "stage")}`;
+  const head = createElement(
     "tr",
     null,
-    h("th", { scope: "col" }, "Plan"),
-    h("th", { scope: "col", class: "num" }, "A month"),
-    h("th", { scope: "col" }, "A fault loses"),
+    createElement("th", { scope: "col" }, "Plan"),
+    createElement("th", { scope: "col", class: "num" }, "Per month"),
+    createElement("th", { scope: "col" }, "Loss on failure"),
   );
-  return panel(title, {}, stackingTable(title, h("thead", null, head), h("tbody", null, rows)));
+  return panel(
+    title,
+    {},
+    responsiveTable(title, createElement("thead", null, head), createElement("tbody", null, rows)),
+  );
 }

@@ -1,6 +1,6 @@
-/** Schemas of /openapi.json in words, and sample values of them. */
+/** Schemas of /openapi.json as text, and sample values. */
 
-import { h } from "./dom.js";
+import { createElement } from "./dom.js";
 
 /**
  * @typedef {object} Schema
@@ -25,93 +25,93 @@ import { h } from "./dom.js";
 
 /** @typedef {Record<string, Schema>} Schemas */
 
-/** A sample stops here: some schemas contain themselves. */
+/** Depth of a sample: some schemas are recursive. */
 const DEPTH_MAX = 6;
 
 /** @param {string} ref */
 const refName = (ref) => ref.slice(ref.lastIndexOf("/") + 1);
 
 /**
- * The type of a value in a few words, with links to named schemas.
+ * Describes a schema's type, with links to named schemas.
  * @param {Schema} schema
  * @returns {import("./dom.js").Child[]}
  */
-export function typeWords(schema) {
+export function typeText(schema) {
   const { $ref, oneOf, allOf, items, additionalProperties, properties } = schema;
-  if ($ref) return [h("a", { href: `#schema-${refName($ref)}` }, refName($ref))];
+  if ($ref) return [createElement("a", { href: `#schema-${refName($ref)}` }, refName($ref))];
   const several = oneOf ?? allOf;
-  if (several) return several.flatMap((each, i) => [i > 0 && (oneOf ? " or " : " and "), ...typeWords(each)]);
+  if (several) return several.flatMap((each, i) => [i > 0 && (oneOf ? " or " : " and "), ...typeText(each)]);
   if (schema.enum) return [schema.enum.map((value) => JSON.stringify(value)).join(" or ")];
-  if (items) return ["array of ", ...typeWords(items)];
-  if (additionalProperties && !properties) return ["object, each value: ", ...typeWords(additionalProperties)];
+  if (items) return ["array of ", ...typeText(items)];
+  if (additionalProperties && !properties) return ["object, each value: ", ...typeText(additionalProperties)];
   return [[schema.type ?? "any"].flat().join(" or ")];
 }
 
 /**
- * What a value may be, beyond its type.
+ * Describes the bounds of a value.
  * @param {Schema} schema
  */
-function bounds({ minimum, maximum, minLength, maxLength, pattern, default: usual }) {
+function bounds({ minimum, maximum, minLength, maxLength, pattern, default: defaultValue }) {
   const parts = [
     minimum !== undefined && `at least ${minimum}`,
     maximum !== undefined && `at most ${maximum}`,
     minLength !== undefined && `${minLength} characters or more`,
     maxLength !== undefined && `${maxLength} characters or fewer`,
     pattern !== undefined && `matches ${pattern}`,
-    usual !== undefined && `by default ${JSON.stringify(usual)}`,
+    defaultValue !== undefined && `by default ${JSON.stringify(defaultValue)}`,
   ];
   return parts.filter((part) => part).join(", ");
 }
 
 /**
- * Text with `code` in it.
+ * Renders text with `code` spans.
  * @param {string} text
  */
 export const prose = (text) =>
-  text.split("`").map((part, i) => (i % 2 ? h("code", null, part) : part.replace(/\n(?!\n)/g, " ")));
+  text.split("`").map((part, i) => (i % 2 ? createElement("code", null, part) : part.replace(/\n(?!\n)/g, " ")));
 
 /**
- * A schema: each property with its type, or its type alone.
+ * Renders a schema: its properties with their types, or its type.
  * @param {Schema} schema
  * @returns {import("./dom.js").Child[]}
  */
-export function shape(schema) {
+export function schemaView(schema) {
   const { properties, required = [], allOf, oneOf, items } = schema;
   const several = allOf ?? oneOf;
-  if (several?.some((each) => each.properties)) return several.flatMap((each) => shape(each));
-  if (items?.properties) return [h("p", null, "Array of:"), ...shape(items)];
-  if (!properties) return [h("p", null, typeWords(schema))];
+  if (several?.some((each) => each.properties)) return several.flatMap((each) => schemaView(each));
+  if (items?.properties) return [createElement("p", null, "Array of:"), ...schemaView(items)];
+  if (!properties) return [createElement("p", null, typeText(schema))];
   const rows = Object.entries(properties).map(([name, value]) => {
     const limits = bounds(value);
-    return h(
+    return createElement(
       "div",
       { class: "property" },
-      h(
+      createElement(
         "dt",
         null,
-        h("code", null, name),
-        h("span", { class: "sub" }, typeWords(value), required.includes(name) ? "" : ", optional"),
+        createElement("code", null, name),
+        createElement("span", { class: "sub" }, typeText(value), required.includes(name) ? "" : ", optional"),
       ),
-      h(
+      createElement(
         "dd",
         null,
         prose(value.description ?? value.oneOf?.[0].description ?? ""),
-        limits && h("span", { class: "sub" }, limits),
+        limits && createElement("span", { class: "sub" }, limits),
         nested(value),
       ),
     );
   });
-  return [h("dl", { class: "properties" }, rows)];
+  return [createElement("dl", { class: "properties" }, rows)];
 }
 
 /** @param {Schema} schema */
 function nested(schema) {
   const inner = schema.items?.properties ? schema.items : schema;
-  return inner.properties ? shape(inner) : null;
+  return inner.properties ? schemaView(inner) : null;
 }
 
 /**
- * A value that a schema allows, with required properties only.
+ * Builds a sample value of a schema, with required properties only.
  * @param {Schema} schema
  * @param {Schemas} schemas
  * @param {string} [name] of the property

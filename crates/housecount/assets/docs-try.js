@@ -1,10 +1,10 @@
-/** Calls an operation of the API's page with the values of its form, and shows the answer as it comes. */
+/** Sends the request of an operation's form, and shows the response while it arrives. */
 
 import { isAbort, key } from "./api.js";
-import { h, say } from "./dom.js";
-import { code } from "./parts.js";
+import { createElement, setText } from "./dom.js";
+import { copyableCode } from "./parts.js";
 
-/** Characters of an answer that are shown. The stream of counts has no end. */
+/** Shown characters of a response: the stream of counts never ends. */
 const SHOWN_CHARS_MAX = 100_000;
 
 /**
@@ -16,7 +16,7 @@ const SHOWN_CHARS_MAX = 100_000;
  */
 
 /**
- * The same call for a terminal. The key is not in it.
+ * Builds the curl command of a call, without the key.
  * @param {Call} call
  */
 export function curl({ method, path, body, contentType }) {
@@ -28,28 +28,28 @@ export function curl({ method, path, body, contentType }) {
 }
 
 /**
- * Sends calls and shows the last one's answer.
+ * Creates the view that sends calls and shows the last response.
  * @returns {{element: HTMLElement, send: (call: Call) => Promise<void>, stop: () => void}}
  */
-export function answerBox() {
-  const status = h("p", { class: "answer-status", role: "status" });
-  const text = h("pre", { tabindex: 0, "aria-label": "Answer", hidden: true });
-  const command = h("div", null);
-  const element = h("div", { class: "answer" }, command, status, text);
-  let ended = new AbortController();
+export function responseView() {
+  const status = createElement("p", { class: "answer-status", role: "status" });
+  const text = createElement("pre", { tabindex: 0, "aria-label": "Response", hidden: true });
+  const command = createElement("div", null);
+  const element = createElement("div", { class: "answer" }, command, status, text);
+  let controller = new AbortController();
   return {
     element,
-    stop: () => ended.abort(),
+    stop: () => controller.abort(),
     async send(call) {
-      ended.abort();
-      const { signal } = (ended = new AbortController());
-      command.replaceChildren(code(curl(call), "curl command"));
+      controller.abort();
+      const { signal } = (controller = new AbortController());
+      command.replaceChildren(copyableCode(curl(call), "curl command"));
       text.hidden = true;
-      say(status, "Sent. No answer yet.");
+      setText(status, "Sent. No response yet.");
       try {
         const headers = new Headers(call.body === undefined ? {} : { "content-type": call.contentType ?? "" });
-        const bearer = key();
-        if (bearer !== null) headers.set("authorization", `Bearer ${bearer}`);
+        const operatorKey = key();
+        if (operatorKey !== null) headers.set("authorization", `Bearer ${operatorKey}`);
         const response = await fetch(call.path, {
           method: call.method,
           headers,
@@ -58,11 +58,12 @@ export function answerBox() {
           cache: "no-store",
         });
         const head = [...response.headers].map(([name, value]) => `${name}: ${value}`).join("\n");
-        say(status, `${response.status} ${response.statusText}`.trim());
+        setText(status, `${response.status} ${response.statusText}`.trim());
         text.hidden = false;
-        await show(response, head, text);
+        await showResponse(response, head, text);
       } catch (error) {
-        if (signal === ended.signal) say(status, isAbort(error) ? "Stopped." : `No answer: ${String(error)}`);
+        if (signal === controller.signal)
+          setText(status, isAbort(error) ? "Stopped." : `No response: ${String(error)}`);
       }
     },
   };
@@ -73,24 +74,24 @@ export function answerBox() {
  * @param {string} head
  * @param {Element} element
  */
-async function show(response, head, element) {
+async function showResponse(response, head, element) {
   let body = "";
-  say(element, `${head}\n`);
+  setText(element, `${head}\n`);
   const isJson = /json/.test(response.headers.get("content-type") ?? "");
-  const pieces = response.body?.pipeThrough(new TextDecoderStream()).getReader();
-  for (let piece = await pieces?.read(); piece && !piece.done; piece = await pieces?.read()) {
-    body += piece.value;
+  const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
+  for (let chunk = await reader?.read(); chunk && !chunk.done; chunk = await reader?.read()) {
+    body += chunk.value;
     if (body.length > SHOWN_CHARS_MAX) {
-      say(element, `${head}\n\n${body.slice(0, SHOWN_CHARS_MAX)}\n\nThe rest is not shown.`);
-      return pieces?.cancel();
+      setText(element, `${head}\n\n${body.slice(0, SHOWN_CHARS_MAX)}\n\nThe rest is not shown.`);
+      return reader?.cancel();
     }
-    if (!isJson) say(element, `${head}\n\n${body}`);
+    if (!isJson) setText(element, `${head}\n\n${body}`);
   }
-  say(element, `${head}\n\n${isJson ? indented(body) : body}`.trimEnd());
+  setText(element, `${head}\n\n${isJson ? formatJson(body) : body}`.trimEnd());
 }
 
 /** @param {string} text */
-function indented(text) {
+function formatJson(text) {
   try {
     return JSON.stringify(JSON.parse(text), null, 2);
   } catch {

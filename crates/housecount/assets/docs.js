@@ -1,14 +1,14 @@
 /**
- * The API's page: every operation and schema of /openapi.json, to read, and to try with this node.
+ * API page: all operations and schemas of /openapi.json, with a form to call this node.
  *
- * The address names what is open: `#showStage` an operation, `#schema-Stage` a schema.
+ * The URL's hash names the open entry: `#showStage` an operation, `#schema-Stage` a schema.
  */
 
 import { call, key, setKey } from "./api.js";
-import { byId, fill, freshId, h } from "./dom.js";
-import { answerBox } from "./docs-try.js";
-import { prose, sample, shape, typeWords } from "./docs-schema.js";
-import { panel, search, stackingTable, state } from "./parts.js";
+import { byId, setChildren, uniqueId, createElement } from "./dom.js";
+import { responseView } from "./docs-try.js";
+import { prose, sample, schemaView, typeText } from "./docs-schema.js";
+import { panel, searchField, responsiveTable, statusBox } from "./parts.js";
 import { startThemeButton } from "./theme-button.js";
 
 /** @typedef {import("./docs-schema.js").Schema} Schema */
@@ -35,21 +35,21 @@ import { startThemeButton } from "./theme-button.js";
  */
 
 const main = byId("page");
-const told = state();
+const status = statusBox();
 
-/** Loads the document and shows it. */
+/** Loads and shows the document. */
 async function load() {
-  told.loading("Loading /openapi.json");
+  status.showLoading("Loading /openapi.json");
   try {
     show(await call("/openapi.json"));
   } catch (error) {
-    told.failed(error, load);
+    status.showError(error, load);
   }
 }
 
 /** @param {Api} api */
 function show(api) {
-  told.clear();
+  status.clear();
   const operations = Object.entries(api.paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, operation]) => ({ path, method: method.toUpperCase(), operation })),
   );
@@ -61,29 +61,29 @@ function show(api) {
     ),
   );
   const schemas = Object.entries(api.components.schemas).map(([name, schema]) =>
-    entry(`schema-${name}`, [h("code", null, name)], `${name} ${schema.description ?? ""}`, () => [
-      h("p", null, prose(schema.description ?? "")),
-      ...shape(schema),
+    entry(`schema-${name}`, [createElement("code", null, name)], `${name} ${schema.description ?? ""}`, () => [
+      createElement("p", null, prose(schema.description ?? "")),
+      ...schemaView(schema),
     ]),
   );
-  sections.push(group("schemas", "Bodies of requests and answers", schemas));
-  const find = search("Find an operation or a schema", (words) => filter(sections, words));
-  fill(
+  sections.push(group("schemas", "Bodies of requests and responses", schemas));
+  const find = searchField("Find an operation or a schema", (words) => filter(sections, words));
+  setChildren(
     main,
-    h(
+    createElement(
       "div",
       { class: "page stack docs" },
-      h(
+      createElement(
         "div",
         { class: "page-head" },
-        h("h1", { tabindex: -1 }, "API"),
-        h("p", { class: "subtitle" }, prose(api.info.description)),
+        createElement("h1", { tabindex: -1 }, "API"),
+        createElement("p", { class: "subtitle" }, prose(api.info.description)),
       ),
-      h("div", { class: "tools" }, find, keyField()),
+      createElement("div", { class: "tools" }, find, keyField()),
       ...sections.map(({ element }) => element),
     ),
   );
-  openNamed();
+  openFromUrl();
 }
 
 /** @typedef {{element: HTMLElement, words: string}} Entry */
@@ -97,23 +97,24 @@ const group = (name, description, entries) => ({
   entries,
   element: panel(
     name[0].toUpperCase() + name.slice(1),
-    { end: [h("span", { class: "hint" }, description)] },
+    { end: [createElement("span", { class: "hint" }, description)] },
     ...entries.map(({ element }) => element),
   ),
 });
 
 /**
- * A heading that opens. Its content is made when it is opened first.
+ * Creates an entry that opens. Its content is built when it opens first.
  * @param {string} id
  * @param {import("./dom.js").Child[]} title
- * @param {string} words by which it is found
+ * @param {string} words searched text
  * @param {() => import("./dom.js").Child[]} content
  * @returns {Entry}
  */
 function entry(id, title, words, content) {
-  const element = h("details", { id, class: "entry" }, h("summary", null, title));
+  const element = createElement("details", { id, class: "entry" }, createElement("summary", null, title));
   element.addEventListener("toggle", () => {
-    if (element.open && element.childElementCount === 1) element.append(h("div", { class: "entry-body" }, content()));
+    if (element.open && element.childElementCount === 1)
+      element.append(createElement("div", { class: "entry-body" }, content()));
     if (element.open && location.hash !== `#${id}`) history.replaceState(null, "", `#${id}`);
   });
   return { element, words: `${id} ${words}`.toLowerCase() };
@@ -130,20 +131,20 @@ function filter(sections, words) {
   }
 }
 
-/** Opens what the address names, and shows it. */
-function openNamed() {
+/** Opens the entry that the URL's hash names, and scrolls to it. */
+function openFromUrl() {
   const named = document.getElementById(decodeURIComponent(location.hash.slice(1)));
   if (!(named instanceof HTMLDetailsElement)) return;
-  // It may have been filtered out, with its section.
+  // The search may have hidden it, with its section.
   for (const part of [named, named.closest("section")]) part?.removeAttribute("hidden");
   named.open = true;
   named.scrollIntoView();
   named.querySelector("summary")?.focus({ preventScroll: true });
 }
 
-/** The operator's key or viewer's token that calls are sent with. */
+/** Creates the field for the operator's key or viewer's token of calls. */
 function keyField() {
-  const field = h("input", {
+  const field = createElement("input", {
     id: "key",
     type: "password",
     class: "search",
@@ -153,7 +154,12 @@ function keyField() {
     onchange: () => setKey(field.value.trim() || null),
   });
   field.value = key() ?? "";
-  const form = h("form", { class: "tools" }, h("label", { for: "key" }, "Key or token for calls"), field);
+  const form = createElement(
+    "form",
+    { class: "tools" },
+    createElement("label", { for: "key" }, "Key or token for calls"),
+    field,
+  );
   form.addEventListener("submit", (event) => event.preventDefault());
   return form;
 }
@@ -165,28 +171,28 @@ function keyField() {
 function operationEntry(what, api) {
   const { path, method, operation } = what;
   const title = [
-    h("span", { class: `verb ${method.toLowerCase()}` }, method),
-    h("code", null, path),
-    h("span", { class: "entry-title" }, operation.summary ?? ""),
+    createElement("span", { class: `verb ${method.toLowerCase()}` }, method),
+    createElement("code", null, path),
+    createElement("span", { class: "entry-title" }, operation.summary ?? ""),
   ];
   return entry(operation.operationId, title, `${method} ${path} ${operation.summary}`, () =>
     [
-      operation.description?.split("\n\n").map((text) => h("p", null, prose(text))),
-      h("p", { class: "hint" }, credentials(operation)),
-      // A WebSocket is opened by programs.
+      operation.description?.split("\n\n").map((text) => createElement("p", null, prose(text))),
+      createElement("p", { class: "hint" }, credentialsText(operation)),
+      // The form can't open a WebSocket.
       "101" in operation.responses ? null : form(what, api),
-      answers(operation),
+      responsesTable(operation),
     ].flat(),
   );
 }
 
 /** @param {Operation} operation */
-function credentials({ security = [] }) {
+function credentialsText({ security = [] }) {
   const names = security.flatMap((scheme) =>
     Object.entries(scheme).map(([name, scopes]) => (scopes.length ? `${name} (scope ${scopes.join(", ")})` : name)),
   );
   if (!names.length) return "No credentials.";
-  return `Credentials, where the node asks for them: ${names.join(" or ")}.`;
+  return `Credentials, if the node requires them: ${names.join(" or ")}.`;
 }
 
 /**
@@ -197,7 +203,7 @@ function form({ path, method, operation }, api) {
   const fields = (operation.parameters ?? []).map((parameter) => ({ parameter, ...parameterField(parameter) }));
   const [contentType, media] = Object.entries(operation.requestBody?.content ?? {})[0] ?? [];
   const body = media?.schema && bodyField(media.schema, api);
-  const answer = answerBox();
+  const answer = responseView();
   const send = () => {
     const query = new URLSearchParams();
     let where = path;
@@ -212,7 +218,7 @@ function form({ path, method, operation }, api) {
       contentType,
     });
   };
-  return h(
+  return createElement(
     "form",
     {
       class: "try",
@@ -223,11 +229,11 @@ function form({ path, method, operation }, api) {
     },
     ...fields.map(({ element }) => element),
     body?.element,
-    h(
+    createElement(
       "div",
       { class: "tools" },
-      h("button", { type: "submit", class: "main" }, "Send"),
-      h("button", { type: "button", onclick: () => answer.stop() }, "Stop"),
+      createElement("button", { type: "submit", class: "main" }, "Send"),
+      createElement("button", { type: "button", onclick: () => answer.stop() }, "Stop"),
     ),
     answer.element,
   );
@@ -235,8 +241,8 @@ function form({ path, method, operation }, api) {
 
 /** @param {Parameter} parameter */
 function parameterField({ name, required, description = "", schema, in: place }) {
-  const id = freshId();
-  const input = h("input", {
+  const id = uniqueId();
+  const input = createElement("input", {
     id,
     name,
     required,
@@ -244,17 +250,17 @@ function parameterField({ name, required, description = "", schema, in: place })
     spellcheck: "false",
     "aria-describedby": `${id}-hint`,
   });
-  const element = h(
+  const element = createElement(
     "div",
     { class: "field" },
-    h(
+    createElement(
       "label",
       { for: id },
-      h("code", null, name),
-      h("span", { class: "sub" }, ` ${place}, `, typeWords(schema), required ? "" : ", optional"),
+      createElement("code", null, name),
+      createElement("span", { class: "sub" }, ` ${place}, `, typeText(schema), required ? "" : ", optional"),
     ),
     input,
-    h("span", { class: "hint", id: `${id}-hint` }, prose(description)),
+    createElement("span", { class: "hint", id: `${id}-hint` }, prose(description)),
   );
   return { input, element };
 }
@@ -264,46 +270,52 @@ function parameterField({ name, required, description = "", schema, in: place })
  * @param {Api} api
  */
 function bodyField(schema, api) {
-  const id = freshId();
+  const id = uniqueId();
   const text = JSON.stringify(sample(schema, api.components.schemas), null, 2);
-  const input = h("textarea", { id, rows: Math.min(12, text.split("\n").length + 1), spellcheck: "false" }, text);
-  const element = h(
+  const input = createElement(
+    "textarea",
+    { id, rows: Math.min(12, text.split("\n").length + 1), spellcheck: "false" },
+    text,
+  );
+  const element = createElement(
     "div",
     { class: "field" },
-    h("label", { for: id }, "Body"),
-    h("span", { class: "hint" }, typeWords(schema)),
+    createElement("label", { for: id }, "Body"),
+    createElement("span", { class: "hint" }, typeText(schema)),
     input,
   );
   return { input, element };
 }
 
 /** @param {Operation} operation */
-function answers({ responses }) {
+function responsesTable({ responses }) {
   /** @param {[string, Operation["responses"][string]]} response */
   const row = ([status, { description, content = {} }]) =>
-    h(
+    createElement(
       "tr",
       null,
-      h("th", { scope: "row" }, status),
-      h("td", null, prose(description)),
-      h(
+      createElement("th", { scope: "row" }, status),
+      createElement("td", null, prose(description)),
+      createElement(
         "td",
         null,
-        Object.entries(content).map(([type, { schema }]) => h("div", null, schema ? typeWords(schema) : type)),
+        Object.entries(content).map(([type, { schema }]) =>
+          createElement("div", null, schema ? typeText(schema) : type),
+        ),
       ),
     );
-  return stackingTable(
-    "Answers",
-    h(
+  return responsiveTable(
+    "Responses",
+    createElement(
       "thead",
       null,
-      h(
+      createElement(
         "tr",
         null,
-        ["Answer", "When", "Body"].map((title) => h("th", { scope: "col" }, title)),
+        ["Status", "When", "Body"].map((title) => createElement("th", { scope: "col" }, title)),
       ),
     ),
-    h(
+    createElement(
       "tbody",
       null,
       Object.entries(responses).map((each) => row(each)),
@@ -312,6 +324,6 @@ function answers({ responses }) {
 }
 
 startThemeButton();
-fill(main, told.element);
-addEventListener("hashchange", openNamed);
+setChildren(main, status.element);
+addEventListener("hashchange", openFromUrl);
 void load();

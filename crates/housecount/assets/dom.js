@@ -1,47 +1,49 @@
 /**
- * Building and changing the page. The only place that makes elements, and there is no way in here to make any from
- * text: what the server says becomes text nodes and attributes, never markup.
+ * DOM helpers. The only file that creates elements, and none of them from HTML: the server's text becomes text nodes and attributes,
+ * never markup.
  */
 
 /** @typedef {Node | string | number | null | undefined | false} Child */
 /** @typedef {Record<string, string | number | boolean | null | undefined | ((event: any) => void)>} Props */
 
 /**
- * An element. A function in `props` is a listener (`onclick`), `true` an empty attribute; `false`, null and undefined are
- * left out. `style` is refused: the page's policy forbids it as an attribute.
+ * Creates an element. In `props`, a function is a listener (`onclick`), and `true` an empty attribute. `false`, null and undefined
+ * are left out. `style` throws, because the page's policy forbids that attribute.
  * @template {keyof HTMLElementTagNameMap} T
  * @param {T} tag
  * @param {Props | null} [props]
  * @param {...(Child | Child[])} children
  * @returns {HTMLElementTagNameMap[T]}
  */
-export function h(tag, props, ...children) {
+export function createElement(tag, props, ...children) {
   const element = document.createElement(tag);
-  set(element, props ?? {});
-  element.append(...nodes(children));
+  setAttributes(element, props ?? {});
+  element.append(...toNodes(children));
   return element;
 }
 
 /**
- * An SVG element.
+ * Creates an SVG element.
  * @template {keyof SVGElementTagNameMap} T
  * @param {T} tag
  * @param {Props | null} [props]
  * @param {...(Child | Child[])} children
  * @returns {SVGElementTagNameMap[T]}
  */
-export function svg(tag, props, ...children) {
+export function createSvgElement(tag, props, ...children) {
   const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  set(element, props ?? {});
-  element.append(...nodes(children));
+  setAttributes(element, props ?? {});
+  element.append(...toNodes(children));
   return element;
 }
 
 /**
+ * Sets attributes and adds listeners.
+ *
  * @param {Element} element
  * @param {Props} props
  */
-export function set(element, props) {
+export function setAttributes(element, props) {
   for (const [name, value] of Object.entries(props)) {
     if (name === "style") throw new TypeError("style is not an attribute here; use a class");
     if (typeof value === "function") element.addEventListener(name.slice(2), value);
@@ -52,7 +54,7 @@ export function set(element, props) {
 }
 
 /** @param {(Child | Child[])[]} children */
-const nodes = (children) =>
+const toNodes = (children) =>
   /** @type {(Node | string)[]} */ (
     children
       .flat()
@@ -61,26 +63,26 @@ const nodes = (children) =>
   );
 
 /**
- * Changes an element's text, if it is another one: most figures stay the same from one second to the next.
+ * Sets an element's text if it differs: most figures stay the same from one second to the next.
  * @param {Element} element
  * @param {string | number} value
  */
-export function say(element, value) {
+export function setText(element, value) {
   const text = String(value);
   if (element.textContent !== text) element.textContent = text;
 }
 
 /**
- * Replaces what is in an element.
+ * Replaces an element's children.
  * @param {Element} element
  * @param {...(Child | Child[])} children
  */
-export function fill(element, ...children) {
-  element.replaceChildren(...nodes(children));
+export function setChildren(element, ...children) {
+  element.replaceChildren(...toNodes(children));
 }
 
 /**
- * An element by its id, which index.html has.
+ * Returns the element of index.html with this id.
  * @param {string} id
  */
 export function byId(id) {
@@ -89,13 +91,13 @@ export function byId(id) {
   return element;
 }
 
-let ids = 0;
+let lastId = 0;
 
-/** An id that nothing else on the page has. */
-export const freshId = () => `n${++ids}`;
+/** Returns an id that is unique on the page. */
+export const uniqueId = () => `n${++lastId}`;
 
 /**
- * The 16-pixel icons, drawn in the text's colour.
+ * Paths of the 16-pixel icons, drawn in the text's colour.
  * @type {Record<string, string>}
  */
 const ICONS = {
@@ -112,4 +114,8 @@ const ICONS = {
 
 /** @param {keyof typeof ICONS} name */
 export const icon = (name) =>
-  svg("svg", { class: "i", viewBox: "0 0 16 16", "aria-hidden": "true" }, svg("path", { d: ICONS[name] }));
+  createSvgElement(
+    "svg",
+    { class: "i", viewBox: "0 0 16 16", "aria-hidden": "true" },
+    createSvgElement("path", { d: ICONS[name] }),
+  );

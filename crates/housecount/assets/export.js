@@ -1,66 +1,76 @@
-/** The watch table as CSV, put together in the browser page by page; and the command for what is too large for that. */
+/** CSV export of the watch table, fetched page by page; and the command for larger exports. */
 
 import { Problem, isAbort, pages, path } from "./api.js";
 import { now } from "./clock.js";
-import { fill, h, icon, say } from "./dom.js";
+import { setChildren, createElement, icon, setText } from "./dom.js";
 import * as format from "./format.js";
-import { adviceOn, code } from "./parts.js";
-import { coverInWords } from "./standing.js";
+import { problemHint, copyableCode } from "./parts.js";
+import { coverageText } from "./count-status.js";
 
-/** More rows than this are for `housecount export`: here they would all lie in memory. */
+/** Most rows of an export in the browser, which keeps them in memory. `housecount export` has no limit. */
 const ROWS_MAX = 500_000;
 
 /**
  * @param {import("./scope.js").Scope} scope
  * @param {string} stage
- * @param {() => {from: number, to: number, title: string}} rangeOf what the table shows
+ * @param {() => {from: number, to: number, title: string}} rangeOf range of the table
  */
 export function exportButton(scope, stage, rangeOf) {
-  const progress = h("progress", { hidden: true, "aria-label": "Export" });
-  const told = h("span", { class: "hint", role: "status" });
-  const cancel = h("button", { type: "button", hidden: true }, "Cancel");
-  const start = h("button", { type: "button", onclick: () => void run() }, icon("down"), "Export CSV");
-  const command = h("div");
+  const progress = createElement("progress", { hidden: true, "aria-label": "Export" });
+  const statusNote = createElement("span", { class: "hint", role: "status" });
+  const cancel = createElement("button", { type: "button", hidden: true }, "Cancel");
+  const start = createElement("button", { type: "button", onclick: () => void run() }, icon("down"), "Export CSV");
+  const command = createElement("div");
 
   const run = async () => {
     const life = scope.child();
     const range = { from: rangeOf().from, to: now() };
-    const begun = () => life.end();
-    cancel.addEventListener("click", begun, { once: true });
+    const end = () => life.end();
+    cancel.addEventListener("click", end, { once: true });
     start.disabled = true;
     progress.hidden = cancel.hidden = false;
     try {
-      const { lines, cover } = await collect(stage, range, life.signal, (rows) =>
-        say(told, `${format.plural(rows, "row")} so far`),
+      const { lines, coverage } = await fetchRows(stage, range, life.signal, (rows) =>
+        setText(statusNote, `${format.plural(rows, "row")} so far`),
       );
       save(lines, fileName(stage, range));
-      say(told, `${format.plural(lines.length - 1, "row")} saved. ${coverInWords(cover, now())}`);
+      setText(statusNote, `${format.plural(lines.length - 1, "row")} saved. ${coverageText(coverage, now())}`);
     } catch (error) {
       if (scope.isOver) return;
-      say(told, isAbort(error) ? "Cancelled; nothing was saved." : adviceOn(error));
+      setText(statusNote, isAbort(error) ? "Cancelled; nothing was saved." : problemHint(error));
     } finally {
       life.end();
-      cancel.removeEventListener("click", begun);
+      cancel.removeEventListener("click", end);
       start.disabled = false;
       progress.hidden = cancel.hidden = true;
     }
   };
 
-  const details = h("details", null, h("summary", null, "For large ranges: the command"), command);
+  const details = createElement(
+    "details",
+    null,
+    createElement("summary", null, "For large ranges: the command"),
+    command,
+  );
   scope.on(details, "toggle", () => {
     const { from } = rangeOf();
     if (details.open)
-      fill(
+      setChildren(
         command,
-        h(
+        createElement(
           "p",
           { class: "hint" },
-          "It writes what is in the ledger, on the machine where housecount runs, at any length, also as NDJSON and Parquet:",
+          "It exports from the ledger, on the machine where housecount runs, without a limit, also as NDJSON and Parquet:",
         ),
-        code(commandFor(stage, from, now()), "export command"),
+        copyableCode(commandFor(stage, from, now()), "export command"),
       );
   });
-  return h("div", { class: "export" }, h("div", { class: "tools" }, start, progress, cancel, told), details);
+  return createElement(
+    "div",
+    { class: "export" },
+    createElement("div", { class: "tools" }, start, progress, cancel, statusNote),
+    details,
+  );
 }
 
 /**
@@ -69,31 +79,27 @@ export function exportButton(scope, stage, rangeOf) {
  * @param {AbortSignal} signal
  * @param {(rows: number) => void} onRows
  */
-async function collect(stage, range, signal, onRows) {
-  // The columns and the guard are those of `housecount export`; programs take `--csv raw`, with every id as it is.
+async function fetchRows(stage, range, signal, onRows) {
+  // Same columns and formula guard as `housecount export`. Its `--csv raw` writes ids unchanged, for programs.
   const lines = ["stage,viewer,watch_ms,first_at_ms,last_at_ms"];
-  let cover = null;
+  let coverage = null;
   const { from, to } = range;
   for await (const page of pages(path`/v1/stages/${stage}/watch`, { query: { from, to }, signal })) {
     for (const row of page.watch)
-      lines.push([field(stage), field(row.viewer), row.watchMs, row.firstAt, row.lastAt].join(","));
-    cover = page;
+      lines.push([csvText(stage), csvText(row.viewer), row.watchMs, row.firstAt, row.lastAt].join(","));
+    coverage = page;
     onRows(lines.length - 1);
     if (lines.length > ROWS_MAX)
-      throw new Problem(
-        0,
-        "too_many_rows",
-        `These are more than ${format.count(ROWS_MAX)} rows: use the command below.`,
-      );
+      throw new Problem(0, "too_many_rows", `More than ${format.count(ROWS_MAX)} rows: use the command below.`);
   }
-  return { lines, cover };
+  return { lines, coverage };
 }
 
-/** A text: one that a spreadsheet would run as a formula begins with '. @param {string} text */
-const field = (text) => quoted(/^[=+\-@\t\r]/.test(text) ? `'${text}` : text);
+/** Quotes a text, with ' before one that a spreadsheet would run as a formula. @param {string} text */
+const csvText = (text) => csvField(/^[=+\-@\t\r]/.test(text) ? `'${text}` : text);
 
-/** RFC 4180. @param {string} text */
-const quoted = (text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+/** Quotes a field by RFC 4180. @param {string} text */
+const csvField = (text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
 
 /**
  * @param {string[]} lines
@@ -101,8 +107,8 @@ const quoted = (text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')
  */
 function save(lines, name) {
   const url = URL.createObjectURL(new Blob([lines.join("\r\n"), "\r\n"], { type: "text/csv" }));
-  h("a", { href: url, download: name }).click();
-  // The download has begun; the browser holds the blob for itself.
+  createElement("a", { href: url, download: name }).click();
+  // The browser keeps the blob for the started download.
   setTimeout(() => URL.revokeObjectURL(url), 10_000);
 }
 

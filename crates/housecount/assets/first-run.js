@@ -1,38 +1,44 @@
-/** What the overview shows while nobody has ever been here: how to be the first. */
+/** Overview of a server without any heartbeat yet: how to send the first one. */
 
-import { h } from "./dom.js";
-import { code } from "./parts.js";
+import { createElement } from "./dom.js";
+import { copyableCode } from "./parts.js";
 
-/** @param {string} origin where this server is */
+/** @param {string} origin of this server */
 export function firstRun(origin) {
   const curl = `curl ${origin}/v1/heartbeat \\\n  -H 'content-type: application/json' \\\n  -d '{"stage":"match-1","viewer":"ann"}'`;
   const player = `import { watch } from "housecount";\n\nwatch({ url: "${origin}", stage: "match-1", viewer: "ann" });`;
-  return h(
+  return createElement(
     "section",
     { class: "first-run", "aria-labelledby": "first-run" },
-    h("h2", { id: "first-run" }, "Nobody is here yet"),
-    h(
+    createElement("h2", { id: "first-run" }, "No viewers yet"),
+    createElement(
       "p",
       { class: "lead" },
-      "A viewer is counted from its first heartbeat. This page shows it at once; there is nothing to set up or reload.",
+      "A viewer is counted from the first heartbeat. This page shows it at once, without setup or reload.",
     ),
-    h(
+    createElement(
       "ol",
       { class: "steps" },
-      h("li", null, h("h3", null, "Send a heartbeat"), h("p", null, "From any terminal:"), code(curl, "curl command")),
-      h(
+      createElement(
         "li",
         null,
-        h("h3", null, "Put it into your player"),
-        h("p", null, "It beats every 30 s, and says goodbye when the tab is closed:"),
-        code(player, "player snippet"),
+        createElement("h3", null, "Send a heartbeat"),
+        createElement("p", null, "From any terminal:"),
+        copyableCode(curl, "curl command"),
       ),
-      h(
+      createElement(
         "li",
         null,
-        h("h3", null, "Or just look around"),
-        h("p", null, "with 500 simulated viewers on a few stages:"),
-        code("housecount serve --demo 500", "demo command"),
+        createElement("h3", null, "Add it to your player"),
+        createElement("p", null, "It sends a heartbeat every 30 s, and a leave when the tab closes:"),
+        copyableCode(player, "player snippet"),
+      ),
+      createElement(
+        "li",
+        null,
+        createElement("h3", null, "Or try the demo"),
+        createElement("p", null, "With 500 simulated viewers on a few stages:"),
+        copyableCode("housecount serve --demo 500", "demo command"),
       ),
     ),
   );

@@ -1,5 +1,5 @@
 /**
- * Figures as people read them, in the browser's own language and time zone. Pure, except for those two.
+ * Number and time formats in the browser's language and time zone. Pure otherwise.
  */
 
 const whole = new Intl.NumberFormat(undefined, { maximumFractionDigits: 0 });
@@ -28,28 +28,28 @@ const dayClock = new Intl.DateTimeFormat(undefined, {
 });
 const full = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 
-/** Nothing to show. */
+/** Placeholder of a missing value. */
 export const NONE = "–";
 
 /** @param {number} n */
 export const count = (n) => whole.format(n);
 
-/** @param {number} n a count where there is little room */
+/** @param {number} n a count, shortened for narrow space */
 export const countShort = (n) => (n < 10_000 ? whole.format(n) : short.format(n));
 
 /** @param {number} n an average */
 export const average = (n) => (n < 100 ? oneDigit.format(n) : whole.format(n));
 
-/** @param {number} n capacity units: some calls take half of one */
+/** @param {number} n capacity units: some calls use half a unit */
 export const units = (n) => (Number.isInteger(n) ? whole.format(n) : oneDigit.format(n));
 
-/** @param {number} n how many of one to one of another */
+/** @param {number} n a ratio */
 export const ratio = (n) => twoDigits.format(n);
 
-/** @param {number} ms hours, with a digit while they are few */
+/** @param {number} ms duration in hours, with one digit below 100 h */
 export const hours = (ms) => {
-  const h = ms / 3_600_000;
-  return h < 100 ? oneDigit.format(h) : whole.format(h);
+  const n = ms / 3_600_000;
+  return n < 100 ? oneDigit.format(n) : whole.format(n);
 };
 
 /** @param {number} ms a watch time: `1:02:03` */
@@ -75,7 +75,7 @@ export function latency(s) {
   return `${oneDigit.format(s)} s`;
 }
 
-/** @param {number} usd dollars and cents; what is less than a cent with three digits */
+/** @param {number} usd dollars and cents; three significant digits below 0.10 */
 export function money(usd) {
   return usd !== 0 && Math.abs(usd) < 0.1 ? cents.format(usd) : dollars.format(usd);
 }
@@ -101,11 +101,11 @@ export const timeOfDaySeconds = (ms) => clockSeconds.format(ms);
 /** @param {number} ms */
 export const date = (ms) => day.format(ms);
 
-/** @param {number} ms in full, for titles */
+/** @param {number} ms full date and time, for titles */
 export const moment = (ms) => full.format(ms);
 
 /**
- * A moment, with its day unless that is today's.
+ * Formats a time, with the day unless it is today.
  * @param {number} ms
  * @param {number} nowMs
  */

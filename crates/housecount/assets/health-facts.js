@@ -1,6 +1,5 @@
 /**
- * What the health page says, and how it is read off the counters of `/metrics`. Pure: samples in, words out. The
- * metrics' names and meanings are those of metrics.rs.
+ * Facts of the health page, computed from the metrics of `/metrics`. Pure: samples in, text out. metrics.rs defines the metrics.
  */
 
 import * as format from "./format.js";
@@ -9,42 +8,42 @@ import * as format from "./format.js";
 
 /**
  * @typedef {object} Reading
- * @property {Metrics} metrics the latest
- * @property {Metrics} before at most a minute earlier
- * @property {number} seconds between them
+ * @property {Metrics} metrics latest sample
+ * @property {Metrics} before sample of at most one minute earlier
+ * @property {number} seconds between the samples
  * @property {number} now Unix ms on the log's clock
  */
 
 /**
- * @typedef {{value: string, note?: string, tone?: "ok" | "warn" | "bad"}} Told
- * @typedef {{title: string, hint?: string, read: (reading: Reading) => Told}} Fact
+ * @typedef {{value: string, note?: string, tone?: "ok" | "warn" | "bad"}} FactValue
+ * @typedef {{title: string, hint?: string, read: (reading: Reading) => FactValue}} Fact
  * @typedef {{title: string, facts: Fact[], isShown?: (metrics: Metrics) => boolean}} Group
  */
 
-/** A count this old means that the log isn't heard: nodes hear it every 50 ms, and call it silent after 2 s. */
-const SILENT_MS = 2_000;
-/** By default a window is written 7 min after it began; later than this something is in its way. */
+/** Age of a count from which the log counts as unreachable. A node reads it every 50 ms, and reports it stale after 2 s. */
+const LOG_STALE_MS = 2_000;
+/** Age from which a commit is late. By default a window is written 7 min after it began. */
 const COMMIT_LATE_MS = 20 * 60_000;
-/** Snapshots are taken every 5 min by default. */
+/** Age from which a snapshot is late. By default one is taken every 5 min. */
 const SNAPSHOT_LATE_MS = 15 * 60_000;
 
-/** @type {Told} */
-const UNTOLD = { value: format.NONE, note: "This version doesn't tell." };
+/** @type {FactValue} */
+const UNAVAILABLE = { value: format.NONE, note: "Not reported by this version" };
 
 /**
- * A counter that should stand still.
+ * Creates a fact for a counter of errors, which should not grow.
  * @param {string} title
  * @param {string} name
  * @param {string} hint
- * @param {string} why what it means when it moves
+ * @param {string} why cause of an increase
  * @returns {Fact}
  */
-const faults = (title, name, hint, why) => ({
+const errorCounter = (title, name, hint, why) => ({
   title,
   hint,
   read: ({ metrics, before, seconds }) => {
     const total = metrics.sum(name);
-    if (total === undefined) return UNTOLD;
+    if (total === undefined) return UNAVAILABLE;
     const recent = total - (before.sum(name) ?? 0);
     if (recent > 0)
       return {
@@ -52,12 +51,12 @@ const faults = (title, name, hint, why) => ({
         note: `${format.count(recent)} in the last ${format.span(seconds * 1000)}: ${why}`,
         tone: "warn",
       };
-    return { value: format.count(total), note: total ? "None of late" : "", tone: "ok" };
+    return { value: format.count(total), note: total ? "None in the last minute" : "", tone: "ok" };
   },
 });
 
 /**
- * A counter's speed.
+ * Creates a fact for a counter's rate.
  * @param {string} title
  * @param {string} name
  * @param {string} hint
@@ -70,23 +69,23 @@ const rate = (title, name, hint, labels) => ({
   read: ({ metrics, before, seconds }) => {
     const total = metrics.sum(name, labels);
     if (total === undefined) return { value: "0 /s" };
-    if (!seconds) return { value: format.NONE, note: "Measured with the next answer" };
+    if (!seconds) return { value: format.NONE, note: "Measured with the next sample" };
     const perSecond = (total - (before.sum(name, labels) ?? 0)) / seconds;
     return { value: `${format.average(perSecond)} /s`, note: `${format.count(total)} since start` };
   },
 });
 
 /**
- * A time that should not be long ago.
+ * Describes the age of the last event of a kind.
  * @param {Reading} reading
  * @param {string} name
  * @param {number} lateMs
- * @param {string} never
- * @returns {Told}
+ * @param {string} never note if there was none
+ * @returns {FactValue}
  */
-function ago({ metrics, now }, name, lateMs, never) {
+function ageOf({ metrics, now }, name, lateMs, never) {
   const at = metrics.sum(name);
-  if (at === undefined) return UNTOLD;
+  if (at === undefined) return UNAVAILABLE;
   if (at === 0) return { value: "None yet", note: never };
   const ms = Math.max(0, now - at * 1000);
   const note = format.when(at * 1000, now);
@@ -96,30 +95,30 @@ function ago({ metrics, now }, name, lateMs, never) {
 }
 
 /** @type {Group[]} */
-export const groups = [
+export const factGroups = [
   {
     title: "Log",
     facts: [
       {
         title: "Counts",
-        hint: "Whether everybody is counted for sure",
+        hint: "Whether all viewers are counted",
         read: ({ metrics }) => {
           const complete = metrics.sum("complete");
-          if (complete === undefined) return UNTOLD;
+          if (complete === undefined) return UNAVAILABLE;
           const viewers = format.plural(metrics.sum("viewers") ?? 0, "viewer");
           return complete
             ? { value: "Complete", note: viewers, tone: "ok" }
-            : { value: "Incomplete", note: `${viewers}, which may be too few`, tone: "bad" };
+            : { value: "Incomplete", note: `${viewers}; the count may be too low`, tone: "bad" };
         },
       },
       {
         title: "Lag",
-        hint: "How far the counts are behind the log's clock, as far as this browser can tell",
+        hint: "Delay of the counts behind the log's clock, as estimated by this browser",
         read: ({ metrics, now }) => {
           const at = metrics.sum("as_of_timestamp_seconds");
-          if (!at) return { value: format.NONE, note: "The log has not been heard yet", tone: "bad" };
+          if (!at) return { value: format.NONE, note: "No data from the log yet", tone: "bad" };
           const ms = Math.max(0, now - at * 1000);
-          if (ms < SILENT_MS)
+          if (ms < LOG_STALE_MS)
             return {
               value: ms < 100 ? "< 0.1 s" : `${(ms / 1000).toFixed(1)} s`,
               note: "Counts follow the log",
@@ -127,57 +126,56 @@ export const groups = [
             };
           return {
             value: format.span(ms),
-            note: "The log isn't heard. Is its store up, and reachable from this node?",
+            note: "No data from the log. Is its store up, and reachable from this node?",
             tone: "bad",
           };
         },
       },
       {
-        title: "Append",
-        hint: "Half of the appends, and 99 in 100, took no longer, of the last minute",
+        title: "Append latency",
+        hint: "Latency of appends in the last minute: median and 99th percentile",
         read: ({ metrics, before }) => {
           const p50 = metrics.quantile("append_seconds", 0.5, before) ?? metrics.quantile("append_seconds", 0.5, null);
           const p99 =
             metrics.quantile("append_seconds", 0.99, before) ?? metrics.quantile("append_seconds", 0.99, null);
-          if (p50 === undefined || p99 === undefined)
-            return { value: format.NONE, note: "Nothing has been appended yet" };
+          if (p50 === undefined || p99 === undefined) return { value: format.NONE, note: "No append yet" };
           return {
             value: `≤ ${format.latency(p50)}`,
-            note: `99 in 100: ≤ ${format.latency(p99)}`,
+            note: `p99 ≤ ${format.latency(p99)}`,
             tone: p99 > 1 ? "warn" : "ok",
           };
         },
       },
       {
-        title: "Waiting",
-        hint: "Heartbeats that this node has taken and the log doesn't have yet",
+        title: "Append queue",
+        hint: "Accepted heartbeats that this node has not appended to the log yet",
         read: ({ metrics }) => {
           const waiting = metrics.sum("waiting_events");
-          if (waiting === undefined) return UNTOLD;
+          if (waiting === undefined) return UNAVAILABLE;
           return {
             value: format.count(waiting),
-            note: waiting > 10_000 ? "The log takes less than comes in" : "",
+            note: waiting > 10_000 ? "Heartbeats arrive faster than the log accepts them" : "",
             tone: waiting > 10_000 ? "warn" : "ok",
           };
         },
       },
-      faults(
+      errorCounter(
         "Append failures",
         "append_failures_total",
-        "Appends that failed and were tried again",
-        "the log refuses or is away; heartbeats are kept and tried again",
+        "Appends that failed and are retried",
+        "the log rejects appends or is unavailable; heartbeats are kept and retried",
       ),
-      faults(
+      errorCounter(
         "Read failures",
         "read_failures_total",
-        "Reads of the log that failed and were tried again",
-        "the log can't be read",
+        "Reads of the log that failed and are retried",
+        "the log is unreadable or unavailable",
       ),
-      faults(
-        "Told again",
+      errorCounter(
+        "Log rebuilds",
         "log_retold_total",
-        "Partitions that were told again what the log had lost",
-        "the log had lost something, and has it again",
+        "Partitions whose lost data was rewritten to the log",
+        "the log lost data, and has it again",
       ),
     ],
   },
@@ -186,9 +184,9 @@ export const groups = [
     facts: [
       {
         title: "Last commit",
-        hint: "End of the last window that the ledger has",
+        hint: "End of the last window in the ledger",
         read: (reading) =>
-          ago(
+          ageOf(
             reading,
             "committed_timestamp_seconds",
             COMMIT_LATE_MS,
@@ -197,38 +195,38 @@ export const groups = [
       },
       {
         title: "Lease",
-        hint: "One node at a time takes the lease and writes; any may be next",
+        hint: "One node at a time holds the lease and writes the ledger",
         read: ({ metrics }) => {
           const written = metrics.sum("commits_total");
-          if (written === undefined) return UNTOLD;
+          if (written === undefined) return UNAVAILABLE;
           const at = metrics.sum("committed_timestamp_seconds") ?? 0;
           if (written > 0)
             return {
-              value: "Taken in turn",
-              note: `${format.plural(written, "window")} written or taken over here`,
+              value: "Held in turn",
+              note: `${format.plural(written, "window")} written or taken over by this node`,
               tone: "ok",
             };
           return {
-            value: at ? "With another node" : "Not taken yet",
-            note: "No window was written here since this node's start",
+            value: at ? "Held by another node" : "Not held yet",
+            note: "No window written by this node since its start",
           };
         },
       },
-      faults(
+      errorCounter(
         "Commit failures",
         "commit_failures_total",
-        "Windows that could not be written, and are tried again",
-        "the cold tier refuses; windows wait in the log, nothing is lost for 6 h",
+        "Windows that could not be written, and are retried",
+        "the cold tier rejects writes; windows stay in the log, without loss for 6 h",
       ),
-      faults(
-        "Came too late",
+      errorCounter(
+        "Uncredited events",
         "events_uncredited_total",
-        "Heartbeats that came too late to be credited",
-        "heartbeats older than lateness_max were refused credit",
+        "Events too late to be credited",
+        "events were older than lateness_max",
       ),
       {
-        title: "Written",
-        hint: "Bytes of the ledger that this node wrote",
+        title: "Ledger bytes written",
+        hint: "Ledger bytes that this node wrote",
         read: ({ metrics }) => ({
           value: format.bytes(metrics.sum("commit_bytes_total") ?? 0),
           note: "by this node since its start",
@@ -241,75 +239,75 @@ export const groups = [
     facts: [
       {
         title: "Last snapshot",
-        hint: "When this node last saved all active stages; another node may have done it since",
+        hint: "Last time this node saved all active stages; another node may have done so since",
         read: (reading) =>
-          ago(
+          ageOf(
             reading,
             "snapshot_last_timestamp_seconds",
             SNAPSHOT_LATE_MS,
-            "One node takes them for all; this one has not",
+            "One node takes them for all; this node has taken none",
           ),
       },
       {
-        title: "Stages in it",
+        title: "Stages in the last snapshot",
         read: ({ metrics }) => ({
           value: format.count(metrics.sum("snapshot_stages") ?? 0),
           note: `${format.plural(metrics.sum("snapshots_total") ?? 0, "snapshot")} since start`,
         }),
       },
-      faults(
+      errorCounter(
         "Snapshot failures",
         "snapshot_failures_total",
-        "Snapshots that failed and are tried again",
-        "the cold tier refuses or is away; counts go on",
+        "Snapshots that failed and are retried",
+        "the cold tier rejects writes or is unavailable; counting continues",
       ),
       {
         title: "Reads",
-        hint: "DynamoDB read units, as its replies say, or as the embedded store reckons them",
-        read: (reading) => units(reading, "read"),
+        hint: "DynamoDB read units, as its replies say, or as the embedded store computes them",
+        read: (reading) => consumedUnits(reading, "read"),
       },
       {
         title: "Writes",
-        hint: "DynamoDB write units, as its replies say, or as the embedded store reckons them",
-        read: (reading) => units(reading, "write"),
+        hint: "DynamoDB write units, as its replies say, or as the embedded store computes them",
+        read: (reading) => consumedUnits(reading, "write"),
       },
     ],
   },
   {
     title: "Players",
     facts: [
-      rate("Heartbeats", "events_total", "Heartbeats taken in", { kind: "beat" }),
-      rate("Leaves", "events_total", "Leaves taken in", { kind: "leave" }),
+      rate("Heartbeats", "events_total", "Accepted heartbeats", { kind: "beat" }),
+      rate("Leaves", "events_total", "Accepted leaves", { kind: "leave" }),
       {
         title: "Connections",
-        hint: "Open connections, and those of them that are WebSockets",
+        hint: "Open connections, and the WebSockets among them",
         read: ({ metrics }) => ({
           value: format.count(metrics.sum("connections") ?? 0),
           note: format.plural(metrics.sum("websockets") ?? 0, "WebSocket"),
         }),
       },
-      rate("Requests", "requests_total", "Answered requests"),
+      rate("Requests", "requests_total", "Completed requests"),
       {
-        title: "Refused",
-        hint: "Heartbeats and requests refused, by why",
+        title: "Rejected",
+        hint: "Rejected heartbeats and requests, by error code",
         read: ({ metrics }) => {
           const codes = metrics.all("rejected_total").filter(({ value }) => value > 0);
           codes.sort((a, b) => b.value - a.value);
-          const most = codes.slice(0, 3).map(({ labels, value }) => `${labels.code} ${format.count(value)}`);
-          return { value: format.count(metrics.sum("rejected_total") ?? 0), note: most.join(", ") };
+          const top = codes.slice(0, 3).map(({ labels, value }) => `${labels.code} ${format.count(value)}`);
+          return { value: format.count(metrics.sum("rejected_total") ?? 0), note: top.join(", ") };
         },
       },
-      faults(
+      errorCounter(
         "Shed",
         "shed_total",
-        "Heartbeats not taken because too many wait for the log",
-        "too many wait for the log; players are told to come back",
+        "Heartbeats rejected because the append queue was full",
+        "the append queue is full; players retry later",
       ),
-      faults(
+      errorCounter(
         "Accept failures",
         "accept_failures_total",
         "Connections that could not be accepted",
-        "most often for want of file descriptors: raise the limit (ulimit -n)",
+        "usually out of file descriptors: raise the limit (ulimit -n)",
       ),
     ],
   },
@@ -317,7 +315,7 @@ export const groups = [
     title: "Archive",
     isShown: (metrics) => (metrics.sum("archived_timestamp_seconds") ?? 0) > 0,
     facts: [
-      { title: "Kept up to", read: (reading) => ago(reading, "archived_timestamp_seconds", COMMIT_LATE_MS, "") },
+      { title: "Archived up to", read: (reading) => ageOf(reading, "archived_timestamp_seconds", COMMIT_LATE_MS, "") },
       {
         title: "Items",
         read: ({ metrics }) => ({
@@ -325,28 +323,30 @@ export const groups = [
           note: format.bytes(metrics.sum("archive_bytes_total") ?? 0),
         }),
       },
-      faults(
+      errorCounter(
         "Archive failures",
         "archive_failures_total",
-        "Writes of the archive that failed and are tried again",
-        "the cold tier refuses or is away",
+        "Archive writes that failed and are retried",
+        "the cold tier rejects writes or is unavailable",
       ),
     ],
   },
 ];
 
 /**
+ * Describes the consumed DynamoDB units of a kind.
+ *
  * @param {Reading} reading
  * @param {string} kind
- * @returns {Told}
+ * @returns {FactValue}
  */
-function units({ metrics }, kind) {
+function consumedUnits({ metrics }, kind) {
   const total = metrics.sum("cold_consumed_units_total", { kind });
   if (total === undefined) return { value: "0", note: "None since start" };
   const purposes = metrics
     .all("cold_consumed_units_total")
     .filter(({ labels, value }) => labels.kind === kind && value > 0);
   purposes.sort((a, b) => b.value - a.value);
-  const most = purposes.slice(0, 3).map(({ labels, value }) => `${labels.purpose} ${format.count(value)}`);
-  return { value: format.count(total), note: most.join(", ") };
+  const top = purposes.slice(0, 3).map(({ labels, value }) => `${labels.purpose} ${format.count(value)}`);
+  return { value: format.count(total), note: top.join(", ") };
 }

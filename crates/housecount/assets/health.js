@@ -1,28 +1,28 @@
-/** Whether this node is well: what it waits for, and what its counters say, in words. */
+/** Health page: the node's checkReadiness, and its metrics as text. */
 
 import { Problem, callText, isAbort } from "./api.js";
-import { hear, now } from "./clock.js";
-import { fill, h, icon, say } from "./dom.js";
-import { groups } from "./health-facts.js";
+import { syncClock, now } from "./clock.js";
+import { setChildren, createElement, icon, setText } from "./dom.js";
+import { factGroups } from "./health-facts.js";
 import { Metrics } from "./metrics.js";
-import { adviceOn, panel } from "./parts.js";
+import { problemHint, panel } from "./parts.js";
 
 const POLL_MS = 5_000;
-/** Rates and failures are of the last minute. */
+/** Samples of the last minute, over which rates and failures are computed. */
 const SAMPLES_MAX = 13;
 
 /** @typedef {{at: number, metrics: Metrics}} Sample */
 
 /** @type {import("./app.js").MakePage} */
 export function health(scope) {
-  const verdict = h("div", { class: "verdict", role: "status" });
-  const fresh = h("span", { class: "hint" });
-  const groupViews = groups.map(({ title, facts, isShown }) => {
+  const verdict = createElement("div", { class: "verdict", role: "status" });
+  const freshness = createElement("span", { class: "hint" });
+  const groupViews = factGroups.map(({ title, facts, isShown }) => {
     const views = facts.map((fact) => ({ fact, ...factView(fact) }));
     const element = panel(
       title,
       {},
-      h(
+      createElement(
         "dl",
         { class: "facts" },
         views.map(({ element }) => element),
@@ -30,7 +30,7 @@ export function health(scope) {
     );
     return { element, views, isShown };
   });
-  const grid = h(
+  const grid = createElement(
     "div",
     { class: "facts-grid", hidden: true },
     groupViews.map(({ element }) => element),
@@ -38,17 +38,17 @@ export function health(scope) {
   /** @type {Sample[]} */
   const samples = [];
 
-  const readiness = async () => {
+  const checkReadiness = async () => {
     try {
       await callText("/readyz", { signal: scope.signal });
-      showVerdict("ok", "Ready", "The log has been read to its end, and is heard: this node may be sent traffic.");
+      showVerdict("ok", "Ready", "This node has read the log to its end, and follows it. It can take traffic.");
     } catch (error) {
       if (isAbort(error)) throw error;
       const isAnswer = error instanceof Problem && error.status === 503;
       showVerdict(
         "bad",
         isAnswer ? "Not ready" : "Not reachable",
-        isAnswer ? sentence(error.message) : adviceOn(error),
+        isAnswer ? toSentence(error.message) : problemHint(error),
       );
     }
   };
@@ -58,34 +58,34 @@ export function health(scope) {
    * @param {string} detail
    */
   const showVerdict = (tone, word, detail) => {
-    if (verdict.dataset.tone === tone && verdict.dataset.said === word + detail) return;
+    if (verdict.dataset.tone === tone && verdict.dataset.text === word + detail) return;
     verdict.dataset.tone = tone;
-    verdict.dataset.said = word + detail;
-    fill(
+    verdict.dataset.text = word + detail;
+    setChildren(
       verdict,
-      h("span", { class: `seal ${tone}` }, icon(tone)),
-      h("div", null, h("strong", null, word), h("p", null, detail)),
+      createElement("span", { class: `seal ${tone}` }, icon(tone)),
+      createElement("div", null, createElement("strong", null, word), createElement("p", null, detail)),
     );
   };
 
   const poll = async () => {
     try {
-      await readiness();
+      await checkReadiness();
       const metrics = new Metrics(await callText("/metrics", { signal: scope.signal }));
       const asOf = metrics.sum("as_of_timestamp_seconds");
-      if (asOf) hear(asOf * 1000);
+      if (asOf) syncClock(asOf * 1000);
       samples.push({ at: performance.now(), metrics });
       if (samples.length > SAMPLES_MAX) samples.shift();
       grid.hidden = false;
       grid.classList.remove("stale");
       show(samples[0], samples[samples.length - 1]);
-      say(fresh, "Asked every 5 s");
+      setText(freshness, "Updated every 5 s");
     } catch (error) {
       if (isAbort(error)) return;
-      // Rates over an outage would be wrong.
+      // A rate over an outage would be wrong.
       samples.length = 0;
       grid.classList.add("stale");
-      say(fresh, grid.hidden ? adviceOn(error) : "These figures are old: no answer to the last request");
+      setText(freshness, grid.hidden ? problemHint(error) : "These figures are old: the last request got no response");
     }
   };
   /**
@@ -102,25 +102,30 @@ export function health(scope) {
   };
 
   scope.every(POLL_MS, poll);
-  const head = h("div", { class: "page-head row" }, h("h1", { tabindex: -1 }, "Health"), fresh);
-  return { title: "Health", element: h("div", { class: "page stack" }, head, verdict, grid) };
+  const head = createElement(
+    "div",
+    { class: "page-head row" },
+    createElement("h1", { tabindex: -1 }, "Health"),
+    freshness,
+  );
+  return { title: "Health", element: createElement("div", { class: "page stack" }, head, verdict, grid) };
 }
 
 /** @param {import("./health-facts.js").Fact} fact */
 function factView({ title, hint }) {
-  const value = h("dd", { class: "fact-value" });
-  const note = h("dd", { class: "fact-note" });
-  const element = h("div", { class: "fact" }, h("dt", { title: hint }, title), value, note);
+  const value = createElement("dd", { class: "fact-value" });
+  const note = createElement("dd", { class: "fact-note" });
+  const element = createElement("div", { class: "fact" }, createElement("dt", { title: hint }, title), value, note);
   return {
     element,
-    /** @param {import("./health-facts.js").Told} told */
+    /** @param {import("./health-facts.js").FactValue} fact */
     draw({ value: text, note: why = "", tone }) {
       element.dataset.tone = tone ?? "";
-      say(value, text);
-      say(note, why);
+      setText(value, text);
+      setText(note, why);
     },
   };
 }
 
 /** @param {string} text */
-const sentence = (text) => `${text[0]?.toUpperCase() ?? ""}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}`;
+const toSentence = (text) => `${text[0]?.toUpperCase() ?? ""}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}`;

@@ -1,32 +1,32 @@
-/** Asks for the operator's key when the server wants one. */
+/** Dialog that asks for the operator's key when the server requires one. */
 
 import { key, setKey } from "./api.js";
-import { h } from "./dom.js";
+import { createElement } from "./dom.js";
 
 /** @type {HTMLDialogElement | null} */
-let open = null;
-/** Somebody has closed the form without a key, and knows where to find it. */
-let isPutOff = false;
-let wasRefused = false;
+let openDialog = null;
+/** True if the operator closed the dialog without a key. It then opens by its button only. */
+let isDismissed = false;
+let wasRejected = false;
 
 /**
- * A call was refused: opens the form, unless it is open or was put off.
- * @param {() => void} onKey a key has been given: everything may be asked for again
+ * Opens the dialog after a rejected call, unless it is open or was dismissed.
+ * @param {() => void} onKey called with a new key: reloads the page's data
  */
 export function needKey(onKey) {
-  wasRefused = key() !== null;
-  if (wasRefused) isPutOff = false;
+  wasRejected = key() !== null;
+  if (wasRejected) isDismissed = false;
   setKey(null);
-  if (!isPutOff) askForKey(onKey);
+  if (!isDismissed) askForKey(onKey);
 }
 
 /**
- * Opens the form, unless it is open.
+ * Opens the dialog, unless it is open.
  * @param {() => void} onKey
  */
 export function askForKey(onKey) {
-  if (open) return;
-  const field = h("input", {
+  if (openDialog) return;
+  const field = createElement("input", {
     id: "key",
     name: "key",
     type: "password",
@@ -35,35 +35,39 @@ export function askForKey(onKey) {
     spellcheck: "false",
     "aria-describedby": "key-hint",
   });
-  const hint = wasRefused
-    ? "The key was refused. Is it one of this server's operator keys?"
+  const hint = wasRejected
+    ? "The server rejected the key. Is it one of its operator keys?"
     : "This server shows its counts to operators only.";
-  const dialog = h(
+  const dialog = createElement(
     "dialog",
     { class: "dialog", "aria-labelledby": "key-title" },
-    h(
+    createElement(
       "form",
       {
         method: "dialog",
         onsubmit: () => {
           setKey(field.value.trim());
-          isPutOff = false;
+          isDismissed = false;
           onKey();
         },
       },
-      h("h2", { id: "key-title" }, "Operator's key"),
-      h("p", { id: "key-hint", class: "hint" }, `${hint} It is kept in this tab only.`),
-      h("label", { for: "key" }, "Key"),
+      createElement("h2", { id: "key-title" }, "Operator's key"),
+      createElement("p", { id: "key-hint", class: "hint" }, `${hint} The key is kept in this tab only.`),
+      createElement("label", { for: "key" }, "Key"),
       field,
-      h("div", { class: "dialog-end" }, h("button", { type: "submit", class: "main" }, "Continue")),
+      createElement(
+        "div",
+        { class: "dialog-end" },
+        createElement("button", { type: "submit", class: "main" }, "Continue"),
+      ),
     ),
   );
   dialog.addEventListener("close", () => {
-    isPutOff = key() === null;
+    isDismissed = key() === null;
     dialog.remove();
-    open = null;
+    openDialog = null;
   });
-  open = dialog;
+  openDialog = dialog;
   document.body.append(dialog);
   dialog.showModal();
 }

@@ -1,142 +1,144 @@
 /**
- * The live counts: one stream of Server-Sent Events while a page wants them, made anew when it breaks, and polling where
- * it can't be had at all (a proxy that holds events back).
+ * Live counts by Server-Sent Events. The stream reconnects when it breaks, and falls back to polling where a proxy buffers events.
  *
- * Always by `fetch`, never by EventSource: with a key and without there is one way.
+ * `fetch` reads the stream, because EventSource can't send the operator's key.
  */
 
-import { Problem, call, isAbort, path, problemOf, request } from "./api.js";
-import { hear, now } from "./clock.js";
+import { Problem, call, isAbort, path, toProblem, request } from "./api.js";
+import { syncClock, now } from "./clock.js";
 import { Ring } from "./ring.js";
 import { Scope } from "./scope.js";
 import { SseParser } from "./sse.js";
 
 /**
- * @typedef {{asOf: number, complete: boolean, recovering: boolean}} Standing
- * @typedef {{stage: string, viewers: number, sessions: number} & Standing} Count
- * @typedef {{viewers: number, sessions: number, stages: number} & Standing} Totals
+ * @typedef {{asOf: number, complete: boolean, recovering: boolean}} CountStatus
+ * @typedef {{stage: string, viewers: number, sessions: number} & CountStatus} Count
+ * @typedef {{viewers: number, sessions: number, stages: number} & CountStatus} Totals
  */
 
 /**
- * @typedef {object} Wishes
- * @property {string} [stage] only this one; all if missing
+ * @typedef {object} LiveOptions
+ * @property {string} [stage] counts of this stage only; all stages by default
  * @property {(count: Count) => void} onCount
  * @property {(totals: Totals) => void} [onTotals]
- * @property {() => void} [onFresh] the stream begins anew, or news came by polling: what was known may be out of date
+ * @property {() => void} [onReset] the stream has started again, or polling brought data: reload the lists
  */
 
-/** Waits between two tries, doubled each time, up to the other one. */
+/** Backoff between two attempts: first and longest. */
 const RETRY_MS = 1_000;
 const RETRY_MS_MAX = 10_000;
-/** Tries that bring nothing before polling begins. */
-const TRIES_BEFORE_POLLING = 2;
+/** Failed attempts before polling begins. */
+const ATTEMPTS_BEFORE_POLLING = 2;
 const POLL_MS = 2_000;
-/** While polling, the stream is tried again only this often. */
+/** Interval of attempts to open the stream while polling. */
 const STREAM_RETRY_MS = 30_000;
-/** Every how many polls `onFresh` is called: lists are larger than totals. */
-const POLLS_A_LIST = 5;
-/** A stream that brings nothing for this long, not even a comment, is dead. */
+/** Polls per call of `onReset`: lists are larger than totals. */
+const POLLS_PER_RESET = 5;
+/** Longest silence of a live stream, which carries at least comments. */
 const SILENCE_MS_MAX = 30_000;
 const OPEN_MS_MAX = 10_000;
 
 /**
- * How the page is connected: `off` no page wants counts, `opening`, `live`, `polling`, `broken` (tries again; what is
- * shown is old), `refused` (a key is needed).
- * @typedef {"off" | "opening" | "live" | "polling" | "broken" | "refused"} LinkState
+ * State of the connection: `off` (no page shows counts), `opening`, `live`, `polling`, `broken` (retrying; the counts are old),
+ * `refused` (a key is needed).
+ * @typedef {"off" | "opening" | "live" | "polling" | "broken" | "refused"} ConnectionState
  */
 
-class Link extends EventTarget {
-  /** @type {LinkState} */
+class Connection extends EventTarget {
+  /** @type {ConnectionState} */
   state = "off";
-  /** When something was last heard, on this browser's clock. */
-  heardAt = 0;
-  /** Why it is broken. */
+  /** Time of the last message, on this browser's clock. */
+  lastMessageAt = 0;
+  /** Reason of the state `broken`. */
   why = "";
 
   /**
-   * @param {LinkState} state
+   * @param {ConnectionState} state
    * @param {string} [why]
    */
-  turn(state, why = "") {
+  setState(state, why = "") {
     const changed = state !== this.state || why !== this.why;
     this.state = state;
     this.why = why;
     if (changed) this.dispatchEvent(new Event("change"));
   }
 
-  /** Tries again at once. */
+  /** Reconnects at once. */
   retry() {
     this.dispatchEvent(new Event("retry"));
   }
 }
 
-/** The state of the connection, for the whole page. */
-export const link = new Link();
+/** Connection of the whole page. */
+export const connection = new Connection();
 
-/** The totals since the page was loaded. */
+/** Totals since the page was loaded. */
 export const totalsRing = new Ring();
 
 /**
- * Follows live counts while the scope lasts.
+ * Subscribes to live counts for the lifetime of the scope.
  * @param {Scope} scope
- * @param {Wishes} wishes
+ * @param {LiveOptions} options
  */
-export function follow(scope, wishes) {
-  link.turn("opening");
+export function followCounts(scope, options) {
+  connection.setState("opening");
   scope.defer(() => {
     totalsRing.gap(now());
-    link.turn("off");
+    connection.setState("off");
   });
-  void keepUp(scope, wishes);
+  void stayConnected(scope, options);
 }
 
 /**
+ * Reconnects until the scope ends, and polls after repeated failures.
+ *
  * @param {Scope} scope
- * @param {Wishes} wishes
+ * @param {LiveOptions} options
  */
-async function keepUp(scope, wishes) {
+async function stayConnected(scope, options) {
   /** @type {Scope | null} */
   let polling = null;
-  let tries = 0;
+  let attempts = 0;
   while (!scope.isOver) {
-    const ended = await stream(scope, wishes, () => {
-      tries = 0;
+    const ended = await readStream(scope, options, () => {
+      attempts = 0;
       polling?.end();
       polling = null;
     });
     if (scope.isOver) return;
     totalsRing.gap(now());
-    if (ended.problem?.status === 401) return link.turn("refused");
-    tries += 1;
+    if (ended.problem?.status === 401) return connection.setState("refused");
+    attempts += 1;
     if (!polling) {
-      link.turn("broken", ended.why);
-      if (tries >= TRIES_BEFORE_POLLING) polling = poll(scope, wishes);
+      connection.setState("broken", ended.why);
+      if (attempts >= ATTEMPTS_BEFORE_POLLING) polling = startPolling(scope, options);
     }
-    const ms = link.state === "polling" ? STREAM_RETRY_MS : Math.min(RETRY_MS * 2 ** (tries - 1), RETRY_MS_MAX);
-    await pause(scope, ms * (0.75 + Math.random() / 2));
+    const ms =
+      connection.state === "polling" ? STREAM_RETRY_MS : Math.min(RETRY_MS * 2 ** (attempts - 1), RETRY_MS_MAX);
+    await waitForRetry(scope, ms * (0.75 + Math.random() / 2));
   }
 }
 
 /**
- * One stream, until it ends.
+ * Reads one stream until it ends.
  * @param {Scope} scope
- * @param {Wishes} wishes
+ * @param {LiveOptions} options
  * @param {() => void} onOpen
  * @returns {Promise<{why: string, problem?: Problem}>}
  */
-async function stream(scope, wishes, onOpen) {
-  const life = scope.child();
-  let watchdog = setTimeout(() => life.end(), OPEN_MS_MAX);
-  life.defer(() => clearTimeout(watchdog));
+async function readStream(scope, options, onOpen) {
+  const attempt = scope.child();
+  let watchdog = setTimeout(() => attempt.end(), OPEN_MS_MAX);
+  attempt.defer(() => clearTimeout(watchdog));
   try {
-    const query = { stage: wishes.stage, totals: true };
-    const response = await request("/v1/live", { query, accept: "text/event-stream", signal: life.signal });
+    const query = { stage: options.stage, totals: true };
+    const response = await request("/v1/live", { query, accept: "text/event-stream", signal: attempt.signal });
     if (!response.ok) {
-      const problem = await problemOf(response);
+      const problem = await toProblem(response);
       return { why: problem.message, problem };
     }
     if (!response.body || !response.headers.get("content-type")?.startsWith("text/event-stream")) {
-      return { why: "What answers at /v1/live is no stream of events." };
+      return { why: "The response of /v1/live is not an event stream." };
     }
     const parser = new SseParser();
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -144,92 +146,92 @@ async function stream(scope, wishes, onOpen) {
       const { done, value } = await reader.read();
       if (done) return { why: `${location.host} ended the connection.` };
       clearTimeout(watchdog);
-      watchdog = setTimeout(() => life.end(), SILENCE_MS_MAX);
+      watchdog = setTimeout(() => attempt.end(), SILENCE_MS_MAX);
       if (isFirst) {
         onOpen();
-        link.turn("live");
-        wishes.onFresh?.();
+        connection.setState("live");
+        options.onReset?.();
       }
-      link.heardAt = Date.now();
+      connection.lastMessageAt = Date.now();
       for (const { event, data } of parser.push(value)) {
-        // The key is no longer good; the next try is refused, and then another one is asked for.
+        // The key has expired: the next attempt is rejected, and the page asks for another key.
         if (event === "end") return { why: JSON.parse(data).detail };
-        take(event, data, wishes);
+        applyEvent(event, data, options);
       }
     }
   } catch (error) {
     if (scope.isOver) return { why: "" };
     if (error instanceof Problem) return { why: error.message, problem: error };
     if (error instanceof SyntaxError || error instanceof RangeError)
-      return { why: "What answers at /v1/live sent something that is no count." };
+      return { why: "The stream of /v1/live has an invalid event." };
     return {
-      why: isAbort(error) ? `Nothing has been heard from ${location.host}.` : `${location.host} can't be reached.`,
+      why: isAbort(error) ? `${location.host} sent no data.` : `${location.host} can't be reached.`,
     };
   } finally {
-    life.end();
+    attempt.end();
   }
 }
 
 /**
  * @param {string} event
  * @param {string} data
- * @param {Wishes} wishes
+ * @param {LiveOptions} options
  */
-function take(event, data, wishes) {
+function applyEvent(event, data, options) {
   if (event === "count") {
     const count = /** @type {Count} */ (JSON.parse(data));
-    hear(count.asOf);
-    wishes.onCount(count);
+    syncClock(count.asOf);
+    options.onCount(count);
   } else if (event === "totals") {
-    takeTotals(JSON.parse(data), wishes);
+    applyTotals(JSON.parse(data), options);
   }
 }
 
 /**
  * @param {Totals} totals
- * @param {Wishes} wishes
+ * @param {LiveOptions} options
  */
-function takeTotals(totals, wishes) {
-  hear(totals.asOf);
+function applyTotals(totals, options) {
+  syncClock(totals.asOf);
   totalsRing.push(totals.asOf, totals.viewers);
-  wishes.onTotals?.(totals);
+  options.onTotals?.(totals);
 }
 
 /**
- * Asks every two seconds, while the scope that it returns lasts.
+ * Polls every two seconds, for the lifetime of the returned scope.
  * @param {Scope} scope
- * @param {Wishes} wishes
+ * @param {LiveOptions} options
  */
-function poll(scope, wishes) {
+function startPolling(scope, options) {
   const polling = scope.child();
   const { signal } = polling;
   let polls = 0;
   polling.every(POLL_MS, async () => {
     try {
       const totals = await call("/v1/stats", { signal });
-      const stage = wishes.stage === undefined ? null : await stageOrNone(wishes.stage, signal);
-      link.heardAt = Date.now();
-      link.turn("polling");
-      takeTotals(totals, wishes);
-      if (stage) wishes.onCount(stage);
-      if (polls++ % POLLS_A_LIST === 0) wishes.onFresh?.();
+      const stage = options.stage === undefined ? null : await stageOrNull(options.stage, signal);
+      connection.lastMessageAt = Date.now();
+      connection.setState("polling");
+      applyTotals(totals, options);
+      if (stage) options.onCount(stage);
+      if (polls++ % POLLS_PER_RESET === 0) options.onReset?.();
     } catch (error) {
       if (signal.aborted) return;
       polls = 0;
       totalsRing.gap(now());
-      link.turn("broken", error instanceof Error ? error.message : String(error));
+      connection.setState("broken", error instanceof Error ? error.message : String(error));
     }
   });
   return polling;
 }
 
 /**
- * A stage's count, or null if nobody has ever watched it.
+ * Fetches a stage's count; null if the stage has never had a viewer.
  * @param {string} stage
  * @param {AbortSignal} signal
  * @returns {Promise<Count | null>}
  */
-async function stageOrNone(stage, signal) {
+async function stageOrNull(stage, signal) {
   try {
     return await call(path`/v1/stages/${stage}`, { signal });
   } catch (error) {
@@ -239,18 +241,18 @@ async function stageOrNone(stage, signal) {
 }
 
 /**
- * Waits, but not when somebody asks to try at once, or the network has come back.
+ * Waits for a time, a click on "Try now", or the network's return.
  * @param {Scope} scope
  * @param {number} ms
  * @returns {Promise<void>}
  */
-function pause(scope, ms) {
+function waitForRetry(scope, ms) {
   return new Promise((resolve) => {
     const waiting = scope.child();
     waiting.defer(resolve);
     const timer = setTimeout(() => waiting.end(), ms);
     waiting.defer(() => clearTimeout(timer));
-    waiting.on(link, "retry", () => waiting.end());
+    waiting.on(connection, "retry", () => waiting.end());
     waiting.on(window, "online", () => waiting.end());
   });
 }

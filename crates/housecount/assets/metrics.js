@@ -1,5 +1,5 @@
 /**
- * Prometheus's text format, as far as `/metrics` needs it (prometheus.io/docs/instrumenting/exposition_formats). Pure.
+ * Parser of Prometheus's text format, as far as `/metrics` uses it (prometheus.io/docs/instrumenting/exposition_formats). Pure.
  */
 
 /** @typedef {{labels: Record<string, string>, value: number}} Sample */
@@ -36,18 +36,18 @@ export class Metrics {
   }
 
   /**
-   * The sum over all labels, or undefined if this node doesn't tell it.
+   * Sums a metric over all labels; undefined if the node doesn't export it.
    * @param {string} name
    * @param {Record<string, string>} [labels] only samples with these
    */
   sum(name, labels = {}) {
-    const fits = (/** @type {Sample} */ sample) => Object.entries(labels).every(([k, v]) => sample.labels[k] === v);
-    const samples = this.all(name).filter(fits);
+    const matches = (/** @type {Sample} */ sample) => Object.entries(labels).every(([k, v]) => sample.labels[k] === v);
+    const samples = this.all(name).filter(matches);
     return samples.length ? samples.reduce((sum, sample) => sum + sample.value, 0) : undefined;
   }
 
   /**
-   * The bound below which a part of a histogram's observations lies, of those since `before`.
+   * Computes a quantile of a histogram's observations since `before`, as the upper bound of its bucket.
    * @param {string} name
    * @param {number} part from 0 to 1
    * @param {Metrics | null} before

@@ -1,11 +1,11 @@
-/** Who watches a stage now, page by page. */
+/** Tab with a stage's online viewers, in pages. */
 
 import { call, isAbort, path } from "./api.js";
 import { now } from "./clock.js";
-import { h, say } from "./dom.js";
+import { createElement, setText } from "./dom.js";
 import * as format from "./format.js";
-import { state } from "./parts.js";
-import { inWords, isWhole } from "./standing.js";
+import { statusBox } from "./parts.js";
+import { statusText, isComplete } from "./count-status.js";
 import { Table, asText } from "./table.js";
 
 /** @typedef {{viewer: string, sessions: string[], lastBeatAt: number}} Online */
@@ -19,7 +19,7 @@ const COLUMNS = [
   {
     key: "players",
     title: "Sessions",
-    hint: "The viewer's players that are online",
+    hint: "The viewer's online players",
     class: "medium",
     sort: (row) => row.sessions.length,
     descends: true,
@@ -27,7 +27,7 @@ const COLUMNS = [
   },
   {
     key: "beat",
-    title: "Last beat",
+    title: "Last heartbeat",
     class: "num",
     sort: (row) => row.lastBeatAt,
     descends: true,
@@ -45,58 +45,61 @@ export function onlineTab(scope, stage) {
     columns: COLUMNS,
     sorted: { key: "viewer", descends: false },
   });
-  const told = h("p", { class: "hint", role: "status" });
-  const tableState = state();
-  /** Where each page begins; the last one is the page that is shown. @type {(string | undefined)[]} */
-  const starts = [undefined];
+  const rangeNote = createElement("p", { class: "hint", role: "status" });
+  const tableState = statusBox();
+  /** Cursors of the pages up to the shown one, which is the last. @type {(string | undefined)[]} */
+  const cursors = [undefined];
   /** @type {string | undefined} */
-  let next;
+  let nextCursor;
   let isShown = false;
 
   const load = async () => {
     if (!isShown) return;
-    const begin = starts.at(-1);
+    const cursor = cursors.at(-1);
     try {
       const answer = await call(path`/v1/stages/${stage}/viewers`, {
-        query: { limit: PAGE_ROWS, cursor: begin },
+        query: { limit: PAGE_ROWS, cursor },
         signal: scope.signal,
       });
-      // Somebody has turned the page meanwhile.
-      if (begin !== starts.at(-1)) return;
-      next = answer.cursor;
+      // The operator has changed the page meanwhile.
+      if (cursor !== cursors.at(-1)) return;
+      nextCursor = answer.cursor;
       tableState.clear();
       table.setRows(answer.viewers);
-      table.setEmpty("Nobody is watching now.");
-      const from = (starts.length - 1) * PAGE_ROWS;
+      table.setEmpty("No viewers online.");
+      const from = (cursors.length - 1) * PAGE_ROWS;
       const range = answer.viewers.length
         ? `Viewers ${format.count(from + 1)} to ${format.count(from + answer.viewers.length)}, by name`
         : "";
-      say(told, `${range}${isWhole(answer) ? "" : ` · ${inWords(answer).label}: somebody may be missing`}`);
+      setText(
+        rangeNote,
+        `${range}${isComplete(answer) ? "" : ` · ${statusText(answer).label}: viewers may be missing`}`,
+      );
     } catch (error) {
-      if (!isAbort(error)) tableState.failed(error, refresh);
+      if (!isAbort(error)) tableState.showError(error, refresh);
     }
-    previousButton.disabled = starts.length === 1;
-    nextButton.disabled = next === undefined;
+    previousButton.disabled = cursors.length === 1;
+    nextButton.disabled = nextCursor === undefined;
   };
-  const previousButton = h(
+  const previousButton = createElement(
     "button",
     {
       type: "button",
       disabled: true,
       onclick: () => {
-        starts.pop();
+        cursors.pop();
         refresh();
       },
     },
     "Previous",
   );
-  const nextButton = h(
+  const nextButton = createElement(
     "button",
     {
       type: "button",
       disabled: true,
       onclick: () => {
-        starts.push(next);
+        cursors.push(nextCursor);
         refresh();
       },
     },
@@ -105,12 +108,12 @@ export function onlineTab(scope, stage) {
   const refresh = scope.every(REFRESH_MS, load);
   table.setEmpty("Loading…");
 
-  const element = h(
+  const element = createElement(
     "div",
     { class: "stack" },
     tableState.element,
     table.element,
-    h("div", { class: "tools" }, previousButton, nextButton, told),
+    createElement("div", { class: "tools" }, previousButton, nextButton, rangeNote),
   );
   const onShow = () => {
     isShown = true;

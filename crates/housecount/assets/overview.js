@@ -1,22 +1,22 @@
-/** The first page: how many are watching, over time, and stage by stage. */
+/** Overview page: viewers now, over time, and by stage. */
 
 import { call, isAbort, pages } from "./api.js";
-import { RANGES, chart, provenSteps } from "./chart.js";
+import { RANGES, chart, provenStepCount } from "./chart.js";
 import { now } from "./clock.js";
-import { fill, h, say } from "./dom.js";
+import { setChildren, createElement, setText } from "./dom.js";
 import { firstRun } from "./first-run.js";
 import * as format from "./format.js";
-import { follow, link, totalsRing } from "./live.js";
-import { adviceOn, choice, figure, state } from "./parts.js";
+import { followCounts, connection, totalsRing } from "./live.js";
+import { problemHint, segmentedControl, figure, statusBox } from "./parts.js";
 import { stageTable } from "./stage-table.js";
-import { isWhole, inWords, sayCount } from "./standing.js";
+import { isComplete, statusText, setCountText } from "./count-status.js";
 
 /** @typedef {import("./live.js").Totals} Totals */
 
-/** Asking for everybody's watch time reads the ledger: not too often. */
+/** Interval of watch time calls, which read the ledger. */
 const WATCH_MS = 120_000;
 const SPARK_STEP = "2m";
-/** A new stage's name is asked for this much later, with those of others that come meanwhile. */
+/** Delay of the call for new stages' names, so that one call serves several stages. */
 const NAMES_MS = 3_000;
 
 /** @type {import("./app.js").MakePage} */
@@ -24,27 +24,27 @@ export function overview(scope) {
   const table = stageTable(scope);
   const viewers = figure("Viewers now", {
     class: "figure-main",
-    hint: "Distinct viewers online over all stages: one on two stages is one",
+    hint: "Distinct viewers online on all stages; a viewer on two stages counts once",
   });
-  const sessions = figure("Sessions", { hint: "Players that are online: tabs, devices" });
-  const stages = figure("Stages", { hint: "Stages with somebody online" });
-  const peak = figure("Peak", { hint: "The most at once in the range of the curve" });
-  const hours = figure("Watch-hours today", { hint: "Proven watch time since midnight, over all stages" });
-  const curveState = state();
-  const standing = h("p", { class: "standing", role: "status", hidden: true });
+  const sessions = figure("Sessions", { hint: "Online players: tabs, devices" });
+  const stages = figure("Stages", { hint: "Stages with online viewers" });
+  const peak = figure("Peak", { hint: "Most concurrent viewers in the chart's range" });
+  const hours = figure("Watch-hours today", { hint: "Billable watch time since midnight, on all stages" });
+  const curveState = statusBox();
+  const statusNote = createElement("p", { class: "count-status", role: "status", hidden: true });
 
   /** @type {Totals | null} */
   let totals = null;
   let range = RANGES["1h"];
-  /** @type {number | null} null: nobody knows */
+  /** @type {number | null} null: unknown */
   let historyPeak = null;
-  /** What it is the peak of, while another range is on its way. */
+  /** Range of `historyPeak`, while another range is loading. */
   let peakRange = range;
-  /** @type {boolean | null} null: nobody knows yet */
-  let isEmptySoFar = null;
+  /** @type {boolean | null} null: unknown */
+  let isListEmpty = null;
 
-  const ranges = choice(
-    "Range of the curve",
+  const ranges = segmentedControl(
+    "Range of the chart",
     Object.entries(RANGES).map(([key]) => [key, key]),
     "1h",
     (key) => {
@@ -55,11 +55,11 @@ export function overview(scope) {
   );
   const curve = chart(scope, {
     label: "Viewers over time",
-    provenLabel: "Proven, stage by stage",
+    provenLabel: "Billable, summed over stages",
     ring: totalsRing,
     end: [ranges],
   });
-  const figures = h(
+  const figures = createElement(
     "dl",
     { class: "figures" },
     viewers.element,
@@ -68,40 +68,49 @@ export function overview(scope) {
     peak.element,
     hours.element,
   );
-  const hero = h(
+  const hero = createElement(
     "section",
-    { class: "panel hero", "aria-label": "Altogether" },
+    { class: "panel hero", "aria-label": "All stages" },
     figures,
-    h("div", { class: "hero-curve" }, curve.element, curveState.element),
+    createElement("div", { class: "hero-curve" }, curve.element, curveState.element),
   );
-  const full = h("div", { class: "stack" }, standing, hero, table.element);
-  const empty = h("div", { class: "stack", hidden: true }, firstRun(location.origin));
-  const element = h("div", { class: "page" }, h("h1", { class: "sr", tabindex: -1 }, "Overview"), full, empty);
+  const full = createElement("div", { class: "stack" }, statusNote, hero, table.element);
+  const empty = createElement("div", { class: "stack", hidden: true }, firstRun(location.origin));
+  const element = createElement(
+    "div",
+    { class: "page" },
+    createElement("h1", { class: "sr", tabindex: -1 }, "Overview"),
+    full,
+    empty,
+  );
 
   const draw = scope.frame(() => {
     const isFirstRun =
-      isEmptySoFar === true && table.isEmpty && !historyPeak && totals?.viewers === 0 && isWhole(totals);
+      isListEmpty === true && table.isEmpty && !historyPeak && totals?.viewers === 0 && isComplete(totals);
     empty.hidden = !isFirstRun;
     full.hidden = isFirstRun;
-    curve.draw(now(), totals && (link.state === "live" || link.state === "polling") ? totals.viewers : null);
+    curve.draw(
+      now(),
+      totals && (connection.state === "live" || connection.state === "polling") ? totals.viewers : null,
+    );
     if (!totals) return;
-    sayCount(viewers.value, totals.viewers, totals);
-    sayCount(sessions.value, totals.sessions, totals);
-    sayCount(stages.value, totals.stages, totals);
-    say(sessions.note, totals.viewers ? `${format.ratio(totals.sessions / totals.viewers)} a viewer` : "");
+    setCountText(viewers.value, totals.viewers, totals);
+    setCountText(sessions.value, totals.sessions, totals);
+    setCountText(stages.value, totals.stages, totals);
+    setText(sessions.note, totals.viewers ? `${format.ratio(totals.sessions / totals.viewers)} per viewer` : "");
     const from = (now() - peakRange.ms) / 1000;
     const livePeak = totalsRing.count.reduce(
       (/** @type {number} */ max, n, i) => (totalsRing.at[i] >= from && n !== null && n > max ? n : max),
       0,
     );
-    say(peak.value, format.count(Math.max(historyPeak ?? 0, livePeak)));
-    say(peak.note, historyPeak === null ? "since this page was opened" : `in ${peakRange.title}`);
+    setText(peak.value, format.count(Math.max(historyPeak ?? 0, livePeak)));
+    setText(peak.note, historyPeak === null ? "since this page was opened" : `in ${peakRange.title}`);
     viewers.mark.show(totals);
-    standing.hidden = isWhole(totals);
-    if (!isWhole(totals)) say(standing, `${inWords(totals).label}. ${inWords(totals).detail}`);
+    statusNote.hidden = isComplete(totals);
+    if (!isComplete(totals)) setText(statusNote, `${statusText(totals).label}. ${statusText(totals).detail}`);
   });
 
-  /** @param {AbortSignal} signal aborted when another range is chosen: an answer for this one would come too late */
+  /** @param {AbortSignal} signal aborted when the operator selects another range */
   const loadHistory = async (signal) => {
     const wanted = range;
     try {
@@ -120,7 +129,7 @@ export function overview(scope) {
     } catch (error) {
       if (isAbort(error)) return;
       historyPeak = null;
-      curveState.failed(error, () => restart());
+      curveState.showError(error, () => restart());
     }
     draw();
   };
@@ -145,70 +154,71 @@ export function overview(scope) {
           listed.push({ ...stage, asOf: page.asOf, complete: page.complete, recovering: page.recovering });
         table.setConfigurationKnown(page.configurationKnown);
       }
-      isEmptySoFar = listed.length === 0;
+      isListEmpty = listed.length === 0;
       table.setStages(listed, asOf);
     } catch (error) {
       if (isAbort(error)) return;
-      table.failed(error, () => void loadStages());
+      table.showError(error, () => void loadStages());
     }
     draw();
   };
 
   /** @type {ReturnType<typeof setTimeout> | undefined} */
-  let asked;
-  scope.defer(() => clearTimeout(asked));
+  let reloadTimer;
+  scope.defer(() => clearTimeout(reloadTimer));
 
   const loadWatch = async () => {
     const midnight = new Date(now()).setHours(0, 0, 0, 0);
     try {
       let sum = 0;
-      let cover = null;
+      let coverage = null;
       const today = new Map();
       for await (const page of pages("/v1/watch", { query: { from: midnight }, signal: scope.signal })) {
         for (const row of page.watch) {
           today.set(row.stage, row.watchMs);
           sum += row.watchMs;
         }
-        cover = page;
+        coverage = page;
       }
       table.setHours(today);
-      say(hours.value, format.hours(sum));
-      say(
+      setText(hours.value, format.hours(sum));
+      setText(
         hours.note,
-        cover?.committedTo
-          ? `in the ledger to ${format.timeOfDay(Math.max(cover.committedTo, midnight))}`
+        coverage?.committedTo
+          ? `in the ledger to ${format.timeOfDay(Math.max(coverage.committedTo, midnight))}`
           : "not yet in the ledger",
       );
       const sparks = new Map();
       const query = { from: now() - RANGES["1h"].ms, step: SPARK_STEP };
       for await (const page of pages("/v1/watch", { query, signal: scope.signal })) {
-        for (const row of page.watch) sparks.set(row.stage, row.history.slice(0, provenSteps(page)));
+        for (const row of page.watch) sparks.set(row.stage, row.history.slice(0, provenStepCount(page)));
       }
       table.setSparks(sparks);
     } catch (error) {
       if (isAbort(error)) return;
-      fill(hours.note, adviceOn(error));
+      setChildren(hours.note, problemHint(error));
     }
   };
 
-  follow(scope, {
-    onTotals: (heard) => {
-      totals = heard;
+  followCounts(scope, {
+    onTotals: (update) => {
+      totals = update;
       draw();
     },
     onCount: (count) => {
       const isKnown = table.count(count);
-      // The first list is on its way when the stream begins.
-      if (isKnown || isEmptySoFar === null) return;
-      asked ??= setTimeout(() => {
-        asked = undefined;
+      // The first list is still loading when the stream begins.
+      if (isKnown || isListEmpty === null) return;
+      reloadTimer ??= setTimeout(() => {
+        reloadTimer = undefined;
         void loadStages();
       }, NAMES_MS);
     },
-    onFresh: () => void loadStages(),
+    onReset: () => void loadStages(),
   });
-  scope.on(link, "change", () => {
-    if (isEmptySoFar === null && (link.state === "broken" || link.state === "refused")) table.unknown();
+  scope.on(connection, "change", () => {
+    if (isListEmpty === null && (connection.state === "broken" || connection.state === "refused"))
+      table.showDisconnected();
     draw();
   });
   loop();

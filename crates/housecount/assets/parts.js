@@ -1,22 +1,22 @@
-/** Pieces that several pages are made of. */
+/** Components that several pages share. */
 
 import { Problem, isAbort } from "./api.js";
-import { fill, freshId, h, icon, say } from "./dom.js";
-import { badge } from "./standing.js";
+import { setChildren, uniqueId, createElement, icon, setText } from "./dom.js";
+import { statusBadge } from "./count-status.js";
 
 /**
- * A figure with its title.
+ * Creates a figure with its title.
  * @param {string} title
  * @param {{hint?: string, class?: string}} [options]
  */
 export function figure(title, { hint, class: className = "" } = {}) {
-  const value = h("dd", { class: "figure-value" }, "–");
-  const note = h("dd", { class: "figure-note" });
-  const mark = badge();
-  const element = h(
+  const value = createElement("dd", { class: "figure-value" }, "–");
+  const note = createElement("dd", { class: "figure-note" });
+  const mark = statusBadge();
+  const element = createElement(
     "div",
     { class: `figure ${className}` },
-    h("dt", { title: hint }, title, mark.element),
+    createElement("dt", { title: hint }, title, mark.element),
     value,
     note,
   );
@@ -24,69 +24,73 @@ export function figure(title, { hint, class: className = "" } = {}) {
 }
 
 /**
- * A part of a page with a heading of its own.
+ * Creates a section with a heading.
  * @param {string} title
  * @param {{class?: string, end?: import("./dom.js").Child[]}} options
  * @param {...(import("./dom.js").Child | import("./dom.js").Child[])} children
  */
 export function panel(title, { class: className = "", end = [] }, ...children) {
-  const id = freshId();
-  const head = h("div", { class: "panel-head" }, h("h2", { id }, title), h("div", { class: "panel-end" }, end));
-  return h("section", { class: `panel ${className}`, "aria-labelledby": id }, head, ...children);
+  const id = uniqueId();
+  const head = createElement(
+    "div",
+    { class: "panel-head" },
+    createElement("h2", { id }, title),
+    createElement("div", { class: "panel-end" }, end),
+  );
+  return createElement("section", { class: `panel ${className}`, "aria-labelledby": id }, head, ...children);
 }
 
 /**
- * Says what is going on where something would be: that it is being loaded, that there is nothing, or what went wrong and
- * what can be done.
+ * Creates the placeholder of missing content: loading, empty, or an error with its remedy.
  */
-export function state() {
-  const element = h("div", { class: "state", role: "status", hidden: true });
+export function statusBox() {
+  const element = createElement("div", { class: "state", role: "status", hidden: true });
   return {
     element,
     clear() {
       element.hidden = true;
-      fill(element);
+      setChildren(element);
     },
     /** @param {string} text */
-    loading(text) {
+    showLoading(text) {
       element.hidden = false;
-      fill(element, h("span", { class: "spinner", "aria-hidden": "true" }), text);
+      setChildren(element, createElement("span", { class: "spinner", "aria-hidden": "true" }), text);
     },
     /** @param {...import("./dom.js").Child} children */
-    say(...children) {
+    show(...children) {
       element.hidden = false;
-      fill(element, ...children);
+      setChildren(element, ...children);
     },
     /**
      * @param {unknown} error
-     * @param {() => void} [again]
+     * @param {() => void} [retry]
      */
-    failed(error, again) {
+    showError(error, retry) {
       if (isAbort(error)) return;
       element.hidden = false;
-      fill(
+      setChildren(
         element,
         icon("warn"),
-        h("span", null, adviceOn(error)),
-        again && h("button", { type: "button", onclick: again }, "Try again"),
+        createElement("span", null, problemHint(error)),
+        retry && createElement("button", { type: "button", onclick: retry }, "Try again"),
       );
     },
   };
 }
 
 /**
- * What went wrong, and the way out where we know one.
+ * Describes an error, with its remedy if one is known.
  * @param {unknown} error
  */
-export function adviceOn(error) {
-  if (!(error instanceof Problem)) return `Something went wrong on this page: ${String(error)}`;
+export function problemHint(error) {
+  if (!(error instanceof Problem)) return `Error on this page: ${String(error)}`;
   switch (error.code) {
     case "no_cold_tier":
-      return "This node keeps nothing for good (cold = none), so there is no history. Start it with a cold tier to have one.";
+      return "This node has no cold tier (cold = none), so there is no history. Start it with a cold tier.";
     case "cold_tier_unavailable":
-      return `The cold tier can't be read just now: ${error.message} Live counts don't need it.`;
+      return `The cold tier is unavailable: ${error.message} Live counts don't need it.`;
     case "unauthorized":
-      return "This needs an operator's key.";
+      return "An operator's key is required.";
     case "unreachable":
       return `${error.message} Is housecount running, and is this machine connected?`;
     default:
@@ -95,58 +99,58 @@ export function adviceOn(error) {
 }
 
 /**
- * A choice of few.
+ * Creates a segmented control: a group of buttons, one of which is pressed.
  * @template {string} T
  * @param {string} label
  * @param {[T, string][]} choices
- * @param {T} chosen
- * @param {(choice: T) => void} onChoice
+ * @param {T} selected
+ * @param {(choice: T) => void} onSelect
  */
-export function choice(label, choices, chosen, onChoice) {
+export function segmentedControl(label, choices, selected, onSelect) {
   const buttons = choices.map(([value, title]) =>
-    h(
+    createElement(
       "button",
       {
         type: "button",
-        "aria-pressed": String(value === chosen),
+        "aria-pressed": String(value === selected),
         onclick: () => {
           for (const [i, [other]] of choices.entries())
             buttons[i].setAttribute("aria-pressed", String(other === value));
-          onChoice(value);
+          onSelect(value);
         },
       },
       title,
     ),
   );
-  return h("div", { class: "choice", role: "group", "aria-label": label }, buttons);
+  return createElement("div", { class: "choice", role: "group", "aria-label": label }, buttons);
 }
 
 /**
- * A field that searches as one types.
+ * Creates a search field that filters while the operator types.
  * @param {string} label
- * @param {(words: string) => void} onWords lower case, without spaces at the ends
+ * @param {(query: string) => void} onQuery lower case, trimmed
  */
-export function search(label, onWords) {
-  return h("input", {
+export function searchField(label, onQuery) {
+  return createElement("input", {
     type: "search",
     class: "search",
     placeholder: label,
     "aria-label": label,
     spellcheck: "false",
     autocomplete: "off",
-    oninput: (/** @type {{target: HTMLInputElement}} */ { target }) => onWords(target.value.trim().toLowerCase()),
+    oninput: (/** @type {{target: HTMLInputElement}} */ { target }) => onQuery(target.value.trim().toLowerCase()),
   });
 }
 
 /**
- * A table whose rows become blocks where there is no room for columns.
+ * Creates a table whose rows become blocks on narrow screens.
  * @param {string} label
  * @param {HTMLTableSectionElement} head one row of titles
  * @param {...HTMLTableSectionElement} bodies
  */
-export function stackingTable(label, head, ...bodies) {
+export function responsiveTable(label, head, ...bodies) {
   const titles = [...head.rows[0].cells].map((cell) => cell.textContent ?? "");
-  // Blocks have no roles of a table unless they are given.
+  // Blocks lose the table roles unless they are set.
   for (const section of [head, ...bodies]) {
     section.setAttribute("role", "rowgroup");
     for (const row of section.rows) {
@@ -157,37 +161,43 @@ export function stackingTable(label, head, ...bodies) {
       }
     }
   }
-  const table = h("table", { class: "plain", role: "table" }, h("caption", { class: "sr" }, label), head, ...bodies);
-  return h("div", { class: "stacks" }, table);
+  const table = createElement(
+    "table",
+    { class: "plain", role: "table" },
+    createElement("caption", { class: "sr" }, label),
+    head,
+    ...bodies,
+  );
+  return createElement("div", { class: "stacks" }, table);
 }
 
 /**
- * A line to copy.
+ * Creates a code block with a button that copies it.
  * @param {string} text
- * @param {string} label what it is
+ * @param {string} label name of the text
  */
-export function code(text, label) {
-  const done = h("span", { class: "sr", role: "status" });
-  const title = h("span", null, "Copy");
+export function copyableCode(text, label) {
+  const done = createElement("span", { class: "sr", role: "status" });
+  const title = createElement("span", null, "Copy");
   const copy = async () => {
     try {
       await navigator.clipboard.writeText(text);
-      say(title, "Copied");
-      say(done, `${label} copied`);
+      setText(title, "Copied");
+      setText(done, `${label} copied`);
     } catch {
-      // Only pages from localhost or over https may write there; the text can be selected.
+      // Only pages from localhost or over https may use the clipboard. The operator can copy the selection.
       getSelection()?.selectAllChildren(shown);
-      say(title, "Selected");
-      say(done, `${label} selected: copy it with your keyboard`);
+      setText(title, "Selected");
+      setText(done, `${label} selected: copy it with your keyboard`);
     }
   };
-  const shown = h("code", null, text);
-  const box = h("pre", { tabindex: 0, role: "group", "aria-label": label }, shown);
-  return h(
+  const shown = createElement("code", null, text);
+  const box = createElement("pre", { tabindex: 0, role: "group", "aria-label": label }, shown);
+  return createElement(
     "div",
     { class: "code" },
     box,
-    h("button", { type: "button", class: "copy", onclick: copy }, icon("copy"), title),
+    createElement("button", { type: "button", class: "copy", onclick: copy }, icon("copy"), title),
     done,
   );
 }

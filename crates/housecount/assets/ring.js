@@ -1,14 +1,13 @@
 /**
- * What a count has been since this page began to listen: at most an hour of it, a point a second. Older than that, the
- * ledger knows better.
+ * Recent values of a live count: at most one hour, one point per second. The ledger has older values, and exact ones.
  */
 
 const POINTS_MAX = 3_600;
 
 export class Ring {
-  /** @type {number[]} when, in seconds, rising */
+  /** @type {number[]} times in seconds, ascending */
   at = [];
-  /** @type {(number | null)[]} how many; null where nothing was heard for a while */
+  /** @type {(number | null)[]} counts; null starts a gap */
   count = [];
 
   /**
@@ -19,7 +18,7 @@ export class Ring {
     const at = atMs / 1000;
     const last = this.at.at(-1);
     if (last !== undefined && at <= last) {
-      // The same moment told again, or a node that is behind: the newest word stands.
+      // The same time again, or a node that lags: the newest value wins.
       this.count[this.count.length - 1] = count;
       return;
     }
@@ -32,7 +31,7 @@ export class Ring {
   }
 
   /**
-   * Nothing is known from here until the next point.
+   * Starts a gap until the next point.
    * @param {number} atMs
    */
   gap(atMs) {

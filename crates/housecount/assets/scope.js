@@ -1,12 +1,12 @@
 /**
- * How long something lasts. A page gets a scope and hangs everything that goes on by itself on it: listeners, timers,
- * requests, charts. When the page is left the scope ends, and with it all of them: nothing outlives its page.
+ * Lifetime of a page. A page registers its listeners, timers, requests and charts with its scope. When the operator leaves the page,
+ * the scope ends and stops all of them.
  */
 
 export class Scope {
   #ended = new AbortController();
 
-  /** Aborted when the scope ends: for `fetch` and `addEventListener`. */
+  /** Signal for `fetch` and `addEventListener`, aborted when the scope ends. */
   get signal() {
     return this.#ended.signal;
   }
@@ -19,7 +19,7 @@ export class Scope {
     this.#ended.abort();
   }
 
-  /** A scope that ends with this one, or before. */
+  /** Creates a scope that ends with this one, or before. */
   child() {
     const child = new Scope();
     this.defer(() => child.end(), child.signal);
@@ -27,17 +27,17 @@ export class Scope {
   }
 
   /**
-   * Does something when the scope ends.
-   * @param {() => void} undo
-   * @param {AbortSignal} [signal] no longer, when this is aborted
+   * Registers a callback for the end of the scope.
+   * @param {() => void} callback
+   * @param {AbortSignal} [signal] removes the callback
    */
-  defer(undo, signal) {
-    if (this.isOver) undo();
-    else this.signal.addEventListener("abort", undo, { once: true, signal });
+  defer(callback, signal) {
+    if (this.isOver) callback();
+    else this.signal.addEventListener("abort", callback, { once: true, signal });
   }
 
   /**
-   * Listens while the scope lasts.
+   * Adds a listener for the lifetime of the scope.
    * @param {EventTarget} target
    * @param {string} name
    * @param {(event: any) => void} listener
@@ -47,16 +47,16 @@ export class Scope {
   }
 
   /**
-   * Does something now and every `ms` after it was done, but not while nobody looks: then once when somebody does again.
+   * Runs work now, and again `ms` after each run. A hidden page skips runs, and makes up for one when it is visible again.
    * @param {number} ms
    * @param {() => void | Promise<void>} work must not throw
-   * @returns {() => void} does it at once, and goes on from there
+   * @returns {() => void} runs the work at once, and restarts the interval
    */
   every(ms, work) {
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     let timer;
     let isDue = false;
-    const turn = async () => {
+    const run = async () => {
       clearTimeout(timer);
       isDue = false;
       await work();
@@ -64,28 +64,28 @@ export class Scope {
       clearTimeout(timer);
       timer = setTimeout(() => {
         if (document.hidden) isDue = true;
-        else void turn();
+        else void run();
       }, ms);
     };
     this.on(document, "visibilitychange", () => {
-      if (isDue && !document.hidden) void turn();
+      if (isDue && !document.hidden) void run();
     });
     this.defer(() => clearTimeout(timer));
-    void turn();
-    return () => void turn();
+    void run();
+    return () => void run();
   }
 
   /**
-   * Makes `draw` something to be asked for as often as one likes: it is done once, with the browser's next frame.
+   * Creates a function that schedules `draw` for the browser's next frame, once per frame.
    * @param {() => void} draw
    */
   frame(draw) {
-    let asked = 0;
-    this.defer(() => cancelAnimationFrame(asked));
+    let frameId = 0;
+    this.defer(() => cancelAnimationFrame(frameId));
     return () => {
-      if (asked || this.isOver) return;
-      asked = requestAnimationFrame(() => {
-        asked = 0;
+      if (frameId || this.isOver) return;
+      frameId = requestAnimationFrame(() => {
+        frameId = 0;
         draw();
       });
     };

@@ -1,14 +1,14 @@
-/** A stage's snapshots: its counts as they were saved, every five minutes by default. */
+/** Tab with a stage's snapshots: its counts, saved every five minutes by default. */
 
 import { call, isAbort, path } from "./api.js";
-import { h, say } from "./dom.js";
+import { createElement, setText } from "./dom.js";
 import * as format from "./format.js";
-import { state } from "./parts.js";
+import { statusBox } from "./parts.js";
 import { Table, asText } from "./table.js";
 
 /** @typedef {{timestamp: number, viewers: number, sessions: number, peak: number, recovering: boolean}} Snapshot */
 
-/** Of 1,000 each: more than a week of them. */
+/** Pages of 1,000 snapshots: more than one week. */
 const PAGES_MAX = 10;
 
 /** @type {import("./table.js").Column<Snapshot>[]} */
@@ -38,20 +38,20 @@ const COLUMNS = [
   },
   {
     key: "peak",
-    title: "Peak until then",
+    title: "Peak so far",
     class: "num medium",
     sort: (row) => row.peak,
     descends: true,
     make: asText((row) => format.count(row.peak)),
   },
   {
-    key: "standing",
-    title: "Standing",
-    hint: "Whether it was counted, or bridged after a loss",
+    key: "accuracy",
+    title: "Accuracy",
+    hint: "“may be high”: restored after a data loss",
     class: "medium",
     sort: (row) => Number(row.recovering),
     descends: true,
-    make: asText((row) => (row.recovering ? "bridged" : "counted")),
+    make: asText((row) => (row.recovering ? "may be high" : "exact")),
   },
 ];
 
@@ -62,8 +62,8 @@ const COLUMNS = [
  */
 export function snapshotsTab(scope, stage, rangeNow) {
   const table = new Table(scope, { label: "Snapshots", columns: COLUMNS, sorted: { key: "time", descends: true } });
-  const told = h("p", { class: "hint", role: "status" });
-  const tableState = state();
+  const summary = createElement("p", { class: "hint", role: "status" });
+  const tableState = statusBox();
   let loading = scope.child();
   let isShown = false;
 
@@ -76,7 +76,7 @@ export function snapshotsTab(scope, stage, rangeNow) {
     let from = range.from;
     /** @type {Snapshot[]} */
     const rows = [];
-    tableState.loading("Reading snapshots…");
+    tableState.showLoading("Reading snapshots…");
     try {
       for (let page = 0; page < PAGES_MAX && from !== undefined; page++) {
         const answer = await call(path`/v1/stages/${stage}/snapshots`, { query: { from }, signal: loading.signal });
@@ -84,19 +84,17 @@ export function snapshotsTab(scope, stage, rangeNow) {
         from = answer.nextFrom;
       }
       tableState.clear();
-      table.setEmpty(
-        `No snapshot was taken in the last ${range.title} while anybody watched. Active stages are saved every five minutes.`,
-      );
+      table.setEmpty(`No snapshots in the last ${range.title}. Stages with viewers are saved every five minutes.`);
       table.setRows(rows);
-      say(
-        told,
-        `${format.plural(rows.length, "snapshot")}${from === undefined ? "" : ", and more after them"}. They are kept for 30 days unless set otherwise.`,
+      setText(
+        summary,
+        `${format.plural(rows.length, "snapshot")}${from === undefined ? "" : ", and more"}. Snapshots are kept for 30 days by default.`,
       );
     } catch (error) {
-      if (!isAbort(error)) tableState.failed(error, () => void reload());
+      if (!isAbort(error)) tableState.showError(error, () => void reload());
     }
   };
-  const element = h("div", { class: "stack" }, tableState.element, table.element, told);
+  const element = createElement("div", { class: "stack" }, tableState.element, table.element, summary);
   const onShow = () => {
     isShown = true;
     void reload();

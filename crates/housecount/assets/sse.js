@@ -1,13 +1,13 @@
 /**
- * Server-Sent Events out of text that comes in pieces, as the HTML standard has them
+ * Incremental parser of Server-Sent Events, by the HTML standard
  * (html.spec.whatwg.org/multipage/server-sent-events.html, "Interpreting an event stream").
  *
- * Our own, because EventSource can't send a key. Pure: text in, events out.
+ * EventSource can't send a key, so this replaces it. Pure: text in, events out.
  */
 
 /** @typedef {{event: string, data: string}} SseEvent */
 
-/** A line longer than this is no event of ours, and must not gather for ever. */
+/** Longest line: housecount's events are shorter, and the buffer must stay bounded. */
 const LINE_CHARS_MAX = 64 * 1024;
 
 export class SseParser {
@@ -18,7 +18,7 @@ export class SseParser {
 
   /**
    * @param {string} text
-   * @returns {SseEvent[]} the events that are whole now
+   * @returns {SseEvent[]} the events that are complete
    */
   push(text) {
     const lines = (this.#rest + text).split(/\r\n|\n|\r(?!$)/);

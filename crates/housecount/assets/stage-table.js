@@ -1,10 +1,10 @@
-/** The overview's table of stages. Owns what is known about each. */
+/** Stage table of the overview. Owns the known data of each stage. */
 
-import { h, say } from "./dom.js";
+import { createElement, setText } from "./dom.js";
 import * as format from "./format.js";
-import { adviceOn, panel, search } from "./parts.js";
+import { problemHint, panel, searchField } from "./parts.js";
 import { spark } from "./spark.js";
-import { sayCount } from "./standing.js";
+import { setCountText } from "./count-status.js";
 import { Table, asText } from "./table.js";
 
 /**
@@ -21,13 +21,13 @@ import { Table, asText } from "./table.js";
  * @property {boolean} recovering
  */
 
-/** @typedef {Stage & {words: string, spark?: number[], todayMs?: number}} Row */
+/** @typedef {Stage & {searchText: string, spark?: number[], todayMs?: number}} Row */
 
-/** Where a stage's page is. @param {string} stage */
-export const addressOf = (stage) => `#/stage/${encodeURIComponent(stage)}`;
+/** Returns the URL of a stage's page. @param {string} stage */
+export const stageUrl = (stage) => `#/stage/${encodeURIComponent(stage)}`;
 
 /** @param {Stage} stage */
-const wordsOf = ({ stage, name, customer, tags }) =>
+const searchTextOf = ({ stage, name, customer, tags }) =>
   [stage, name, customer, ...Object.entries(tags ?? {}).map(([key, value]) => `${key}=${value}`)]
     .join("\n")
     .toLowerCase();
@@ -39,16 +39,16 @@ const columns = () => [
     title: "Stage",
     sort: (row) => row.name ?? row.stage,
     make: () => {
-      const link = h("a", { class: "stage-link" });
-      const id = h("span", { class: "sub" });
+      const link = createElement("a", { class: "stage-link" });
+      const id = createElement("span", { class: "sub" });
       const draw = (/** @type {HTMLElement} */ cell, /** @type {Row} */ row) => {
-        const address = addressOf(row.stage);
+        const address = stageUrl(row.stage);
         if (link.getAttribute("href") !== address) link.setAttribute("href", address);
-        say(link, row.name ?? row.stage);
-        say(id, row.name ? row.stage : "");
+        setText(link, row.name ?? row.stage);
+        setText(id, row.name ? row.stage : "");
         if (cell.title !== row.stage) cell.title = row.stage;
       };
-      return { cell: h("div", { class: "two" }, link, id), draw };
+      return { cell: createElement("div", { class: "two" }, link, id), draw };
     },
   },
   {
@@ -65,12 +65,12 @@ const columns = () => [
     class: "num count",
     descends: true,
     sort: (row) => row.viewers,
-    make: () => ({ cell: null, draw: (cell, row) => sayCount(cell, row.viewers, row) }),
+    make: () => ({ cell: null, draw: (cell, row) => setCountText(cell, row.viewers, row) }),
   },
   {
     key: "spark",
     title: "Last hour",
-    hint: "Proven viewers at once, each line on a scale of its own",
+    hint: "Billable concurrent viewers; each line has its own scale",
     class: "medium",
     make: () => {
       const { element, draw } = spark();
@@ -80,7 +80,7 @@ const columns = () => [
   {
     key: "peak",
     title: "Peak",
-    hint: "The most at once, as far as is known",
+    hint: "Most concurrent viewers, as far as known",
     class: "num narrow",
     descends: true,
     sort: (row) => row.peak,
@@ -89,7 +89,7 @@ const columns = () => [
   {
     key: "hours",
     title: "Hours today",
-    hint: "Proven watch time since midnight, in hours",
+    hint: "Billable watch time since midnight, in hours",
     class: "num",
     descends: true,
     sort: (row) => row.todayMs ?? -1,
@@ -102,32 +102,32 @@ export function stageTable(scope) {
   /** @type {Map<string, Row>} */
   const rows = new Map();
   const table = new Table(scope, { label: "Stages", columns: columns(), sorted: { key: "viewers", descends: true } });
-  const shown = h("span", { class: "hint", role: "status" });
-  const names = h(
+  const summary = createElement("span", { class: "hint", role: "status" });
+  const missingNamesNote = createElement(
     "p",
     { class: "hint", hidden: true },
-    "The cold tier is away: counts are right, but names are missing, and stages that nobody watches.",
+    "The cold tier is unavailable: counts are exact, but names and stages without viewers are missing.",
   );
   /** @type {Map<string, number> | null} */
   let today = null;
   /** @type {Map<string, number[]> | null} */
   let sparks = null;
-  let wanted = "";
+  let query = "";
 
-  const tell = () => {
-    if (wanted) table.setEmpty(`No stage has “${wanted}” in its id, name, customer or tags.`);
-    else table.setEmpty("No stage is configured, and nobody is watching.");
-    say(
-      shown,
-      wanted
+  const updateSummary = () => {
+    if (query) table.setEmpty(`No stage has “${query}” in its id, name, customer or tags.`);
+    else table.setEmpty("No stages: none is configured or watched.");
+    setText(
+      summary,
+      query
         ? `${format.count(table.length)} of ${format.plural(rows.size, "stage")}`
         : format.plural(rows.size, "stage"),
     );
   };
-  const field = search("Search stages", (words) => {
-    wanted = words;
-    table.setFilter(words ? (row) => row.words.includes(words) : null);
-    tell();
+  const field = searchField("Search stages", (words) => {
+    query = words;
+    table.setFilter(words ? (row) => row.searchText.includes(words) : null);
+    updateSummary();
   });
   scope.on(document, "keydown", (event) => {
     const isTyping = event.target instanceof HTMLElement && event.target.matches("input, textarea, select");
@@ -139,25 +139,25 @@ export function stageTable(scope) {
 
   const reset = () => {
     table.setRows([...rows.values()]);
-    tell();
+    updateSummary();
   };
-  // A stream begins with all stages at once.
+  // A stream begins with the counts of all stages: sort once for all of them.
   const resetSoon = scope.frame(reset);
   /** @param {Row} row */
-  const dress = (row) => {
+  const addWatchData = (row) => {
     if (today) row.todayMs = today.get(row.stage) ?? 0;
     if (sparks) row.spark = sparks.get(row.stage);
   };
 
   return {
-    element: panel("Stages", { class: "stages", end: [shown, field] }, names, table.element),
+    element: panel("Stages", { class: "stages", end: [summary, field] }, missingNamesNote, table.element),
     get isEmpty() {
       return rows.size === 0;
     },
     /**
-     * All that are configured or watched. A count that was heard later than theirs stays.
+     * Sets the configured and watched stages. Newer live counts are kept.
      * @param {Stage[]} listed
-     * @param {number} asOf when the list was so
+     * @param {number} asOf time of the list
      */
     setStages(listed, asOf) {
       const before = new Map(rows);
@@ -165,60 +165,60 @@ export function stageTable(scope) {
       for (const stage of listed) {
         const known = before.get(stage.stage);
         const live = known && known.asOf > stage.asOf ? countOf(known) : {};
-        const row = { ...stage, ...live, words: wordsOf(stage) };
+        const row = { ...stage, ...live, searchText: searchTextOf(stage) };
         row.peak = Math.max(row.peak, row.viewers);
-        dress(row);
+        addWatchData(row);
         rows.set(stage.stage, row);
       }
-      // Opened while the list was on its way.
+      // New stages since the list was made.
       for (const [id, row] of before) if (!rows.has(id) && row.asOf > asOf) rows.set(id, row);
       reset();
     },
     /**
-     * A count of one.
+     * Applies a live count.
      * @param {import("./live.js").Count} count
-     * @returns {boolean} whether it was known
+     * @returns {boolean} whether the stage was known
      */
     count(count) {
-      const row = rows.get(count.stage);
-      if (row) {
-        Object.assign(row, countOf(count));
-        row.peak = Math.max(row.peak, count.viewers);
+      const known = rows.get(count.stage);
+      if (known) {
+        Object.assign(known, countOf(count));
+        known.peak = Math.max(known.peak, count.viewers);
         table.refresh();
         return true;
       }
-      const fresh = { ...count, peak: count.viewers, words: count.stage.toLowerCase() };
-      dress(fresh);
-      rows.set(count.stage, fresh);
+      const row = { ...count, peak: count.viewers, searchText: count.stage.toLowerCase() };
+      addWatchData(row);
+      rows.set(count.stage, row);
       resetSoon();
       return false;
     },
-    /** @param {Map<string, number>} found */
-    setHours(found) {
-      today = found;
-      for (const row of rows.values()) dress(row);
+    /** @param {Map<string, number>} watchMs by stage */
+    setHours(watchMs) {
+      today = watchMs;
+      for (const row of rows.values()) addWatchData(row);
       table.refresh();
     },
-    /** @param {Map<string, number[]>} found */
-    setSparks(found) {
-      sparks = found;
-      for (const row of rows.values()) dress(row);
+    /** @param {Map<string, number[]>} viewers by stage */
+    setSparks(viewers) {
+      sparks = viewers;
+      for (const row of rows.values()) addWatchData(row);
       table.refresh();
     },
     /** @param {boolean} known */
     setConfigurationKnown(known) {
-      names.hidden = known;
+      missingNamesNote.hidden = known;
     },
-    /** There is no connection, and never was. */
-    unknown() {
-      table.setEmpty("Nothing is known yet: there is no connection.");
+    /** Shows that no connection has succeeded yet. */
+    showDisconnected() {
+      table.setEmpty("No data yet: not connected.");
     },
     /**
      * @param {unknown} error
-     * @param {() => void} again
+     * @param {() => void} retry
      */
-    failed(error, again) {
-      table.setEmpty(adviceOn(error), " ", h("button", { type: "button", onclick: again }, "Try again"));
+    showError(error, retry) {
+      table.setEmpty(problemHint(error), " ", createElement("button", { type: "button", onclick: retry }, "Try again"));
     },
   };
 }

@@ -1,17 +1,17 @@
-/** A stage's page: its curve and figures, and below it who watched, who is here, its snapshots and its configuration. */
+/** Page of a stage: figures, chart, and tabs with watch time, online viewers, snapshots and configuration. */
 
 import { Problem, call, isAbort, path } from "./api.js";
 import { RANGES, chart, integral } from "./chart.js";
 import { now } from "./clock.js";
 import { configTab } from "./config-tab.js";
-import { h, icon, say, fill } from "./dom.js";
+import { createElement, icon, setText, setChildren } from "./dom.js";
 import * as format from "./format.js";
-import { follow, link } from "./live.js";
+import { followCounts, connection } from "./live.js";
 import { onlineTab } from "./online-tab.js";
-import { choice, figure, state } from "./parts.js";
+import { segmentedControl, figure, statusBox } from "./parts.js";
 import { Ring } from "./ring.js";
 import { snapshotsTab } from "./snapshots-tab.js";
-import { inWords, isWhole, sayCount } from "./standing.js";
+import { statusText, isComplete, setCountText } from "./count-status.js";
 import { tabs } from "./tabs.js";
 import { watchTab } from "./watch-tab.js";
 
@@ -23,14 +23,14 @@ const STAGE_MS = 30_000;
 export function stage(scope, { id, query }) {
   const ring = new Ring();
   const viewers = figure("Viewers now", { class: "figure-main", hint: "Distinct viewers online" });
-  const sessions = figure("Sessions", { hint: "Players that are online: tabs, devices" });
-  const peak = figure("Peak", { hint: "The most at once, as far as is known" });
-  const hours = figure("Watch-hours", { hint: "Proven watch time in the range of the curve" });
-  const curveState = state();
-  const pageState = state();
-  const standing = h("p", { class: "standing", role: "status", hidden: true });
-  const title = h("h1", { tabindex: -1 }, id);
-  const subtitle = h("p", { class: "subtitle" });
+  const sessions = figure("Sessions", { hint: "Online players: tabs, devices" });
+  const peak = figure("Peak", { hint: "Most concurrent viewers, as far as known" });
+  const hours = figure("Watch-hours", { hint: "Billable watch time in the chart's range" });
+  const curveState = statusBox();
+  const pageState = statusBox();
+  const statusNote = createElement("p", { class: "count-status", role: "status", hidden: true });
+  const title = createElement("h1", { tabindex: -1 }, id);
+  const subtitle = createElement("p", { class: "subtitle" });
 
   const chosen = query.get("range") ?? "";
   let rangeKey = Object.hasOwn(RANGES, chosen) ? chosen : "1h";
@@ -40,37 +40,37 @@ export function stage(scope, { id, query }) {
   let answer = null;
 
   const showRange = () => curve.setRange(RANGES[rangeKey].ms);
-  const ranges = choice(
+  const ranges = segmentedControl(
     "Range",
     Object.keys(RANGES).map((key) => [key, key]),
     rangeKey,
     (key) => {
       rangeKey = key;
       showRange();
-      remember({ range: key });
+      updateUrl({ range: key });
       restart();
       watch.reload();
       snapshots.reload();
     },
   );
 
-  const curve = chart(scope, { label: "Viewers over time", provenLabel: "Proven", ring, end: [ranges] });
+  const curve = chart(scope, { label: "Viewers over time", provenLabel: "Billable", ring, end: [ranges] });
   showRange();
 
   const draw = scope.frame(() => {
-    const isFresh = link.state === "live" || link.state === "polling";
+    const isFresh = connection.state === "live" || connection.state === "polling";
     curve.draw(now(), isFresh && count ? count.viewers : null);
     if (!count) return;
-    sayCount(viewers.value, count.viewers, count);
-    sayCount(sessions.value, count.sessions, count);
-    say(sessions.note, count.viewers ? `${format.ratio(count.sessions / count.viewers)} a viewer` : "");
+    setCountText(viewers.value, count.viewers, count);
+    setCountText(sessions.value, count.sessions, count);
+    setText(sessions.note, count.viewers ? `${format.ratio(count.sessions / count.viewers)} per viewer` : "");
     viewers.mark.show(count);
-    standing.hidden = isWhole(count);
-    if (!isWhole(count)) say(standing, `${inWords(count).label}. ${inWords(count).detail}`);
-    say(peak.value, format.count(Math.max(answer?.peak ?? 0, count.viewers)));
+    statusNote.hidden = isComplete(count);
+    if (!isComplete(count)) setText(statusNote, `${statusText(count).label}. ${statusText(count).detail}`);
+    setText(peak.value, format.count(Math.max(answer?.peak ?? 0, count.viewers)));
   });
 
-  /** @param {AbortSignal} signal aborted when another range is chosen: an answer for this one would come too late */
+  /** @param {AbortSignal} signal aborted when the operator selects another range */
   const loadHistory = async (signal) => {
     const range = RANGES[rangeKey];
     const from = now() - range.ms;
@@ -81,16 +81,16 @@ export function stage(scope, { id, query }) {
       });
       curve.setHistory(found);
       curveState.clear();
-      say(hours.value, format.hours(integral(found)));
-      say(
+      setText(hours.value, format.hours(integral(found)));
+      setText(
         hours.note,
         `in ${range.title}${found.committedTo > from ? `, in the ledger to ${format.timeOfDay(found.committedTo)}` : ""}`,
       );
     } catch (error) {
       if (isAbort(error)) return;
-      curveState.failed(error, () => restart());
-      say(hours.value, format.NONE);
-      say(hours.note, "");
+      curveState.showError(error, () => restart());
+      setText(hours.value, format.NONE);
+      setText(hours.note, "");
     }
     draw();
   };
@@ -112,42 +112,47 @@ export function stage(scope, { id, query }) {
       show(found);
     } catch (error) {
       if (isAbort(error)) return;
-      if (error instanceof Problem && error.code === "stage_not_found") missing();
-      else if (!answer) pageState.failed(error, () => void loadStage());
+      if (error instanceof Problem && error.code === "stage_not_found") showNotFound();
+      else if (!answer) pageState.showError(error, () => void loadStage());
     }
   };
   /** @param {StageAnswer} found */
   const show = (found) => {
     answer = found;
     pageState.clear();
-    say(title, found.name ?? id);
+    setText(title, found.name ?? id);
     document.title = `${found.name ?? id} · housecount`;
     const tags = Object.entries(found.tags ?? {}).map(([key, value]) =>
-      h("span", { class: "tag" }, `${key}: ${value}`),
+      createElement("span", { class: "tag" }, `${key}: ${value}`),
     );
-    fill(subtitle, h("code", null, id), found.customer && h("span", null, found.customer), tags);
-    if (!count || count.asOf < found.asOf) take(found);
+    setChildren(
+      subtitle,
+      createElement("code", null, id),
+      found.customer && createElement("span", null, found.customer),
+      tags,
+    );
+    if (!count || count.asOf < found.asOf) applyCount(found);
     config.show(found);
     draw();
   };
-  const missing = () => {
+  const showNotFound = () => {
     answer = null;
-    fill(subtitle, h("code", null, id));
-    pageState.say(
-      "Nobody has watched this stage, and it isn’t configured. You can configure it below; a heartbeat for it will show here at once.",
+    setChildren(subtitle, createElement("code", null, id));
+    pageState.show(
+      "This stage has no viewers yet, and isn’t configured. Configure it below, or send a heartbeat, which shows here at once.",
     );
     config.show(null);
-    if (!count) take({ stage: id, viewers: 0, sessions: 0, asOf: now(), complete: true, recovering: false });
+    if (!count) applyCount({ stage: id, viewers: 0, sessions: 0, asOf: now(), complete: true, recovering: false });
   };
-  /** @param {import("./live.js").Count} heard */
-  const take = (heard) => {
-    count = heard;
-    ring.push(heard.asOf, heard.viewers);
+  /** @param {import("./live.js").Count} update */
+  const applyCount = (update) => {
+    count = update;
+    ring.push(update.asOf, update.viewers);
     draw();
   };
 
-  /** @param {Record<string, string>} change what the address shall remember, so that it can be sent to somebody */
-  const remember = (change) => {
+  /** @param {Record<string, string>} change parameters to keep in the URL, so that it can be shared */
+  const updateUrl = (change) => {
     for (const [key, value] of Object.entries(change)) query.set(key, value);
     history.replaceState(null, "", `#/stage/${encodeURIComponent(id)}?${query}`);
   };
@@ -156,34 +161,44 @@ export function stage(scope, { id, query }) {
   const online = onlineTab(scope, id);
   const snapshots = snapshotsTab(scope, id, rangeNow);
   const config = configTab(scope, id, show, loadStage);
-  const below = tabs("About this stage", [watch, online, snapshots, config], query.get("tab") ?? "", (tab) =>
-    remember({ tab }),
+  const tabView = tabs("Details of this stage", [watch, online, snapshots, config], query.get("tab") ?? "", (tab) =>
+    updateUrl({ tab }),
   );
 
-  follow(scope, {
+  followCounts(scope, {
     stage: id,
-    onCount: (heard) => {
-      if (heard.stage === id) take(heard);
+    onCount: (update) => {
+      if (update.stage === id) applyCount(update);
     },
-    onFresh: () => void loadStage(),
+    onReset: () => void loadStage(),
   });
-  scope.on(link, "change", () => {
-    if (link.state === "broken") ring.gap(now());
+  scope.on(connection, "change", () => {
+    if (connection.state === "broken") ring.gap(now());
     draw();
   });
-  // The curve goes on to the right while nothing changes.
+  // The chart moves with time, also without changes.
   scope.every(1_000, draw);
   scope.every(STAGE_MS, loadStage);
   loop();
 
-  const figures = h("dl", { class: "figures" }, viewers.element, sessions.element, peak.element, hours.element);
-  const hero = h(
-    "section",
-    { class: "panel hero", "aria-label": "Figures and curve" },
-    figures,
-    h("div", { class: "hero-curve" }, curve.element, curveState.element),
+  const figures = createElement(
+    "dl",
+    { class: "figures" },
+    viewers.element,
+    sessions.element,
+    peak.element,
+    hours.element,
   );
-  const back = h("a", { class: "back", href: "#/" }, icon("back"), "All stages");
-  const head = h("div", { class: "page-head" }, back, title, subtitle);
-  return { title: id, element: h("div", { class: "page stack" }, head, pageState.element, standing, hero, below) };
+  const hero = createElement(
+    "section",
+    { class: "panel hero", "aria-label": "Figures and chart" },
+    figures,
+    createElement("div", { class: "hero-curve" }, curve.element, curveState.element),
+  );
+  const back = createElement("a", { class: "back", href: "#/" }, icon("back"), "All stages");
+  const head = createElement("div", { class: "page-head" }, back, title, subtitle);
+  return {
+    title: id,
+    element: createElement("div", { class: "page stack" }, head, pageState.element, statusNote, hero, tabView),
+  };
 }

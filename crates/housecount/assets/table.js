@@ -1,11 +1,11 @@
 /**
- * A table of any length: real rows for what is in view, and the height of the others. It scrolls with the page. Sorted,
- * searched, and changed in place: a row's cells are drawn again without being made again.
+ * Virtual table: DOM rows for the visible part, and spacers for the others. It scrolls with the page. Sorting, filtering and updates
+ * redraw existing rows.
  *
- * While the pointer or the keyboard is in it, rows keep their places; a link must not move away under a finger.
+ * While the pointer or the focus is in the table, rows keep their places, so that a link doesn't move before a click.
  */
 
-import { fill, freshId, h, icon, say } from "./dom.js";
+import { setChildren, uniqueId, createElement, icon, setText } from "./dom.js";
 
 /** @typedef {import("./scope.js").Scope} Scope */
 
@@ -14,25 +14,25 @@ import { fill, freshId, h, icon, say } from "./dom.js";
  * @typedef {object} Column
  * @property {string} key
  * @property {string} title
- * @property {string} [hint] what it means, where the title doesn't say
- * @property {string} [class] of its cells: `num`, and those that hide it where there is no room
- * @property {(row: Row) => string | number} [sort] what it is sorted by; not sortable if missing
- * @property {boolean} [descends] sorted largest first at first
- * @property {() => {cell: Node | null, draw: (cell: HTMLTableCellElement, row: Row) => void}} make a cell's content and what draws a row into it
+ * @property {string} [hint] tooltip of the title
+ * @property {string} [class] of its cells: `num`, or the width below which the column is hidden
+ * @property {(row: Row) => string | number} [sort] sort key; without it the column is not sortable
+ * @property {boolean} [descends] first click sorts descending
+ * @property {() => {cell: Node | null, draw: (cell: HTMLTableCellElement, row: Row) => void}} make creates a cell's content, and the function that draws a row into it
  */
 
-/** Rows beyond the edges, so that Tab finds the next one. */
+/** Rows drawn beyond the visible part, so that Tab reaches the next one. */
 const OVERSCAN = 6;
 const ROWS_MIN = 10;
-/** Longer texts may not fit a cell. */
+/** Length from which a text may be cut off, and gets a tooltip. */
 const CELL_CHARS = 16;
-/** Rows that are printed: twenty pages. */
+/** Printed rows: twenty pages. */
 const PRINTED_ROWS_MAX = 1_000;
-/** Rows change places this often at most. */
-const ARRANGE_MS = 1_000;
+/** Shortest time between two sorts after updates. */
+const SORT_MS = 1_000;
 
 /**
- * A column of text.
+ * Creates the cells of a text column.
  * @template Row
  * @param {(row: Row) => string} text
  * @returns {Column<Row>["make"]}
@@ -41,8 +41,8 @@ export const asText = (text) => () => ({
   cell: null,
   draw: (cell, row) => {
     const shown = text(row);
-    say(cell, shown);
-    // It may be cut off.
+    setText(cell, shown);
+    // The cell may cut the text off.
     if (shown.length > CELL_CHARS && cell.title !== shown) cell.title = shown;
     else if (shown.length <= CELL_CHARS && cell.title) cell.removeAttribute("title");
   },
@@ -52,30 +52,30 @@ export const asText = (text) => () => ({
 export class Table {
   /** @type {Row[]} */
   #rows = [];
-  /** @type {Row[]} what is shown, in order */
-  #shown = [];
+  /** @type {Row[]} filtered rows, in order */
+  #visible = [];
   /** @type {Column<Row>[]} */
   #columns;
   #sorted;
   /** @type {((row: Row) => boolean) | null} */
   #filter = null;
-  /** @type {{tr: HTMLTableRowElement, draw: (row: Row, index: number) => void}[]} in view, from #first on */
+  /** @type {{tr: HTMLTableRowElement, draw: (row: Row, index: number) => void}[]} drawn rows, from #first on */
   #drawn = [];
   #first = 0;
   #rowPx = 0;
   #isHeld = false;
   #isDirty = false;
-  #arrangedAt = 0;
+  #sortedAt = 0;
   /** @type {ReturnType<typeof setTimeout> | null} */
-  #later = null;
-  #before = h("td", { class: "gap" });
-  #after = h("td", { class: "gap" });
-  #empty = h("p", { class: "table-empty", hidden: true });
-  #body = h("tbody");
+  #sortTimer = null;
+  #before = createElement("td", { class: "gap" });
+  #after = createElement("td", { class: "gap" });
+  #empty = createElement("p", { class: "table-empty", hidden: true });
+  #body = createElement("tbody");
   #table;
   /** @type {Map<string, HTMLTableCellElement>} */
   #heads = new Map();
-  #ask;
+  #requestDraw;
 
   /**
    * @param {Scope} scope
@@ -84,38 +84,39 @@ export class Table {
   constructor(scope, { label, columns, sorted }) {
     this.#columns = columns;
     this.#sorted = { ...sorted };
-    const caption = freshId();
-    const spacer = (/** @type {HTMLElement} */ cell) => h("tbody", { "aria-hidden": "true" }, h("tr", null, cell));
-    this.#table = h(
+    const caption = uniqueId();
+    const spacer = (/** @type {HTMLElement} */ cell) =>
+      createElement("tbody", { "aria-hidden": "true" }, createElement("tr", null, cell));
+    this.#table = createElement(
       "table",
       { class: "virtual", "aria-labelledby": caption, tabindex: -1 },
-      h("caption", { id: caption, class: "sr" }, label),
-      h(
+      createElement("caption", { id: caption, class: "sr" }, label),
+      createElement(
         "colgroup",
         null,
-        columns.map((column) => h("col", { class: `col-${column.key} ${column.class ?? ""}` })),
+        columns.map((column) => createElement("col", { class: `col-${column.key} ${column.class ?? ""}` })),
       ),
-      h(
+      createElement(
         "thead",
         null,
-        h(
+        createElement(
           "tr",
           { "aria-rowindex": 1 },
-          columns.map((column) => this.#head(column)),
+          columns.map((column) => this.#createHead(column)),
         ),
       ),
       spacer(this.#before),
       this.#body,
       spacer(this.#after),
     );
-    this.element = h("div", { class: "table" }, this.#table, this.#empty);
+    this.element = createElement("div", { class: "table" }, this.#table, this.#empty);
 
-    this.#ask = scope.frame(() => this.#draw());
+    this.#requestDraw = scope.frame(() => this.#draw());
     const { element } = this;
-    scope.on(document, "scroll", () => this.#ask());
-    scope.on(window, "resize", () => this.#ask());
+    scope.on(document, "scroll", () => this.#requestDraw());
+    scope.on(window, "resize", () => this.#requestDraw());
     scope.on(window, "beforeprint", () => this.#drawForPrint());
-    scope.on(window, "afterprint", () => this.#ask());
+    scope.on(window, "afterprint", () => this.#requestDraw());
     scope.on(element, "pointerenter", () => (this.#isHeld = true));
     scope.on(element, "pointerleave", () => (this.#isHeld = this.#hasFocus()));
     scope.on(element, "focusin", () => (this.#isHeld = true));
@@ -123,56 +124,56 @@ export class Table {
     scope.on(element, "keydown", (event) => this.#onKey(event));
     const resize = new ResizeObserver(() => {
       this.#rowPx = 0;
-      this.#ask();
+      this.#requestDraw();
     });
     resize.observe(element);
     scope.defer(() => {
       resize.disconnect();
-      clearTimeout(this.#later ?? undefined);
+      clearTimeout(this.#sortTimer ?? undefined);
     });
-    this.#showSorted();
+    this.#showSortOrder();
   }
 
   /**
-   * Other rows.
+   * Replaces the rows.
    * @param {Row[]} rows
    */
   setRows(rows) {
     this.#rows = rows;
-    this.arrange();
+    this.sortRows();
   }
 
   /**
-   * Only rows that fit.
+   * Sets the filter.
    * @param {((row: Row) => boolean) | null} filter
    */
   setFilter(filter) {
     this.#filter = filter;
-    this.#toTop();
-    this.arrange();
+    this.#scrollToTop();
+    this.sortRows();
   }
 
   /**
-   * What is said where there are no rows.
+   * Sets the text of an empty table.
    * @param {...import("./dom.js").Child} children
    */
   setEmpty(...children) {
-    fill(this.#empty, ...children);
+    setChildren(this.#empty, ...children);
   }
 
-  /** How many rows fit the filter. */
+  /** Number of rows that match the filter. */
   get length() {
-    return this.#shown.length;
+    return this.#visible.length;
   }
 
-  /** Rows have changed: draws them, and now and then puts them in order again, unless somebody is at it. */
+  /** Redraws changed rows, and sorts them at intervals, unless the pointer or the focus is in the table. */
   refresh() {
     this.#isDirty = true;
-    this.#ask();
+    this.#requestDraw();
   }
 
-  /** Puts the rows in order, now. */
-  arrange() {
+  /** Filters and sorts the rows at once. */
+  sortRows() {
     const column = this.#columns.find(({ key }) => key === this.#sorted.key);
     const shown = this.#filter ? this.#rows.filter(this.#filter) : [...this.#rows];
     const by = column?.sort;
@@ -180,30 +181,35 @@ export class Table {
       const turn = this.#sorted.descends ? -1 : 1;
       shown.sort((a, b) => turn * compare(by(a), by(b)));
     }
-    this.#shown = shown;
+    this.#visible = shown;
     this.#isDirty = false;
-    this.#arrangedAt = performance.now();
-    this.#ask();
+    this.#sortedAt = performance.now();
+    this.#requestDraw();
   }
 
-  #arrangeNowAndThen() {
+  #sortIfDue() {
     if (!this.#isDirty || this.#isHeld) return;
-    const wait = this.#arrangedAt + ARRANGE_MS - performance.now();
-    if (wait <= 0) this.arrange();
+    const wait = this.#sortedAt + SORT_MS - performance.now();
+    if (wait <= 0) this.sortRows();
     else
-      this.#later ??= setTimeout(() => {
-        this.#later = null;
-        this.#ask();
+      this.#sortTimer ??= setTimeout(() => {
+        this.#sortTimer = null;
+        this.#requestDraw();
       }, wait);
   }
 
   /** @param {Column<Row>} column */
-  #head(column) {
+  #createHead(column) {
     const props = { scope: "col", class: `col-${column.key} ${column.class ?? ""}`, title: column.hint };
-    const head = h("th", props);
+    const head = createElement("th", props);
     if (column.sort) {
       head.append(
-        h("button", { type: "button", class: "sort", onclick: () => this.#sortBy(column) }, column.title, icon("back")),
+        createElement(
+          "button",
+          { type: "button", class: "sort", onclick: () => this.#sortBy(column) },
+          column.title,
+          icon("back"),
+        ),
       );
     } else {
       head.append(column.title);
@@ -216,17 +222,17 @@ export class Table {
   #sortBy(column) {
     const isSame = this.#sorted.key === column.key;
     this.#sorted = { key: column.key, descends: isSame ? !this.#sorted.descends : (column.descends ?? false) };
-    this.#showSorted();
-    this.#toTop();
-    this.arrange();
+    this.#showSortOrder();
+    this.#scrollToTop();
+    this.sortRows();
   }
 
-  /** Where the first rows are, if the page was scrolled past them. */
-  #toTop() {
+  /** Scrolls to the first row, if the page is scrolled past it. */
+  #scrollToTop() {
     if (this.element.getBoundingClientRect().top < 0) this.element.scrollIntoView({ block: "start" });
   }
 
-  #showSorted() {
+  #showSortOrder() {
     for (const [key, head] of this.#heads) {
       if (key === this.#sorted.key) head.setAttribute("aria-sort", this.#sorted.descends ? "descending" : "ascending");
       else head.removeAttribute("aria-sort");
@@ -238,79 +244,79 @@ export class Table {
   }
 
   #draw() {
-    this.#arrangeNowAndThen();
-    this.#empty.hidden = this.#shown.length > 0;
-    this.#table.setAttribute("aria-rowcount", String(this.#shown.length + 1));
-    // Nobody sees it: it is in a tab that isn't chosen.
+    this.#sortIfDue();
+    this.#empty.hidden = this.#visible.length > 0;
+    this.#table.setAttribute("aria-rowcount", String(this.#visible.length + 1));
+    // The table is in a hidden tab.
     if (!this.element.getClientRects().length) return;
     if (!this.#rowPx) this.#measure();
     const above = -this.#before.getBoundingClientRect().top;
-    const count = this.#shown.length;
+    const count = this.#visible.length;
     const clamp = (/** @type {number} */ row) => Math.max(0, Math.min(count, row));
     const first = clamp(Math.floor(above / this.#rowPx) - OVERSCAN);
-    // Some there always are, also below the window: who doesn't look at it reads on without scrolling.
+    // A screen reader continues below the window without scrolling: keep some rows there.
     const last = Math.max(clamp(Math.ceil((above + innerHeight) / this.#rowPx) + OVERSCAN), clamp(first + ROWS_MIN));
     this.#showRows(first, last);
     this.#before.style.height = `${first * this.#rowPx}px`;
-    this.#after.style.height = `${(this.#shown.length - first - this.#drawn.length) * this.#rowPx}px`;
+    this.#after.style.height = `${(this.#visible.length - first - this.#drawn.length) * this.#rowPx}px`;
   }
 
-  /** Paper doesn't scroll: rows are drawn whether in view or not. */
+  /** Draws rows for print, in view or not. */
   #drawForPrint() {
-    const count = this.#shown.length;
+    const count = this.#visible.length;
     this.#showRows(0, Math.min(count, PRINTED_ROWS_MAX));
     for (const gap of [this.#before, this.#after]) gap.style.height = "0";
   }
 
-  /** Rows are of one height, in rem: the style sheet says which. */
+  /** Measures the height of a row, which the style sheet sets in rem. */
   #measure() {
-    const probe = this.#drawn[0] ?? this.#make();
+    const probe = this.#drawn[0] ?? this.#createRow();
     if (!probe.tr.isConnected) this.#body.append(probe.tr);
     this.#rowPx = probe.tr.getBoundingClientRect().height;
     if (!this.#drawn.includes(probe)) probe.tr.remove();
   }
 
   /**
-   * Exactly these rows. A row that goes on one side comes back on the other, so that scrolling makes none.
+   * Draws exactly these rows. Rows that leave on one side are reused on the other.
    * @param {number} first
    * @param {number} last
    */
   #showRows(first, last) {
     const spare = [];
-    while (this.#drawn.length && this.#first < first) spare.push(this.#take("shift"));
-    while (this.#drawn.length && this.#first + this.#drawn.length > last) spare.push(this.#take("pop"));
+    while (this.#drawn.length && this.#first < first) spare.push(this.#detachRow("shift"));
+    while (this.#drawn.length && this.#first + this.#drawn.length > last) spare.push(this.#detachRow("pop"));
     if (!this.#drawn.length) this.#first = first;
     while (this.#first > first) {
-      const row = spare.pop() ?? this.#make();
+      const row = spare.pop() ?? this.#createRow();
       this.#body.prepend(row.tr);
       this.#drawn.unshift(row);
       this.#first -= 1;
     }
     while (this.#first + this.#drawn.length < last) {
-      const row = spare.pop() ?? this.#make();
+      const row = spare.pop() ?? this.#createRow();
       this.#body.append(row.tr);
       this.#drawn.push(row);
     }
     for (const row of spare) row?.tr.remove();
-    this.#drawn.forEach((row, i) => row.draw(this.#shown[first + i], first + i));
+    this.#drawn.forEach((row, i) => row.draw(this.#visible[first + i], first + i));
   }
 
   /** @param {"shift" | "pop"} end */
-  #take(end) {
+  #detachRow(end) {
     const row = this.#drawn[end]();
     if (end === "shift") this.#first += 1;
-    // Focus that is in a row which goes would be lost: the table keeps it.
+    // A removed row would lose the focus: move it to the table.
     if (row?.tr.contains(document.activeElement)) this.#table.focus({ preventScroll: true });
     return row;
   }
 
-  #make() {
+  #createRow() {
     const cells = this.#columns.map((column) => {
       const { cell: content, draw } = column.make();
-      const cell = h("td", { class: `col-${column.key} ${column.class ?? ""}` }, content);
+      const cell = createElement("td", { class: `col-${column.key} ${column.class ?? ""}` }, content);
       return { cell, draw };
     });
-    const tr = h(
+    const tr = createElement(
       "tr",
       null,
       cells.map(({ cell }) => cell),
@@ -325,7 +331,7 @@ export class Table {
   }
 
   /**
-   * Up and down go from row to row, where rows have links.
+   * Moves the focus between the rows' links with the arrow keys.
    * @param {KeyboardEvent} event
    */
   #onKey(event) {

@@ -1,22 +1,26 @@
-/** Tabs, as the ARIA Authoring Practices have them: one stop for Tab, arrows between them. */
+/** Tabs by the ARIA Authoring Practices: one stop for Tab, arrow keys between them. */
 
-import { freshId, h } from "./dom.js";
+import { uniqueId, createElement } from "./dom.js";
 
 /** @typedef {{key: string, title: string, element: Element, onShow?: () => void, onHide?: () => void}} Tab */
 
 /**
  * @param {string} label
  * @param {Tab[]} all
- * @param {string} chosen the first if there is none of this key
+ * @param {string} chosen key of the tab to open; the first tab if it is unknown
  * @param {(key: string) => void} onChoice
  */
 export function tabs(label, all, chosen, onChoice) {
-  const ids = all.map(() => freshId());
+  const ids = all.map(() => uniqueId());
   const panels = all.map((tab, i) =>
-    h("div", { role: "tabpanel", id: `${ids[i]}p`, "aria-labelledby": ids[i], class: "panel" }, tab.element),
+    createElement(
+      "div",
+      { role: "tabpanel", id: `${ids[i]}p`, "aria-labelledby": ids[i], class: "panel" },
+      tab.element,
+    ),
   );
   const buttons = all.map((tab, i) =>
-    h(
+    createElement(
       "button",
       {
         type: "button",
@@ -58,5 +62,10 @@ export function tabs(label, all, chosen, onChoice) {
       all.findIndex(({ key }) => key === chosen),
     ),
   );
-  return h("div", { class: "tabs" }, h("div", { role: "tablist", "aria-label": label, onkeydown }, buttons), panels);
+  return createElement(
+    "div",
+    { class: "tabs" },
+    createElement("div", { role: "tablist", "aria-label": label, onkeydown }, buttons),
+    panels,
+  );
 }

@@ -1,11 +1,11 @@
-// Owns the remembered theme. A classic script in the head, so that the page is never drawn in the other one first.
+// Stores and applies the theme. A classic script in the head, so that the browser never draws the page in the wrong theme first.
 (() => {
   "use strict";
   const KEY = "housecount.theme";
   const root = document.documentElement;
   const media = matchMedia("(prefers-color-scheme: dark)");
 
-  /** Storage may be forbidden; then the choice lasts as long as the page. */
+  /** Reads the stored theme. If storage is blocked, the choice lasts as long as the page. */
   const read = () => {
     try {
       return localStorage.getItem(KEY);
@@ -27,7 +27,7 @@
     return media.matches ? "dark" : "light";
   };
 
-  /** The other theme than is shown. Where that is what the system asks for, nothing is remembered: it follows again. */
+  /** Switches to the other theme. If that is the system's, the stored choice is removed, so that the page follows the system again. */
   const toggle = () => {
     const next = shown() === "dark" ? "light" : "dark";
     const follows = next === (media.matches ? "dark" : "light");
@@ -40,7 +40,7 @@
     apply(follows ? null : next);
   };
 
-  /** The chart is a picture: it is drawn in the paper's colours before the page is printed. */
+  /** Redraws the chart in the print colours before printing: it is a canvas, which style sheets don't reach. */
   const print = (/** @type {boolean} */ isPrinting) => {
     root.toggleAttribute("data-printing", isPrinting);
     root.dispatchEvent(new Event("themechange"));

@@ -1,25 +1,25 @@
-/** Who watched a stage, and how long; and the same as a file. */
+/** Tab with a stage's watch time by viewer, and its export. */
 
 import { call, isAbort, path } from "./api.js";
 import { now } from "./clock.js";
-import { h, say } from "./dom.js";
+import { createElement, setText } from "./dom.js";
 import { exportButton } from "./export.js";
 import * as format from "./format.js";
-import { search, state } from "./parts.js";
-import { coverInWords } from "./standing.js";
+import { searchField, statusBox } from "./parts.js";
+import { coverageText } from "./count-status.js";
 import { Table, asText } from "./table.js";
 
-/** @typedef {{viewer: string, watchMs: number, firstAt: number, lastAt: number}} Watched */
+/** @typedef {{viewer: string, watchMs: number, firstAt: number, lastAt: number}} WatchRow */
 
 const PAGE_ROWS = 1_000;
 
-/** @type {import("./table.js").Column<Watched>[]} */
+/** @type {import("./table.js").Column<WatchRow>[]} */
 const COLUMNS = [
   { key: "viewer", title: "Viewer", sort: (row) => row.viewer, make: asText((row) => row.viewer) },
   {
     key: "watched",
-    title: "Watched",
-    hint: "Proven watch time: hours, minutes, seconds",
+    title: "Watch time",
+    hint: "Billable watch time: hours, minutes, seconds",
     class: "num",
     descends: true,
     sort: (row) => row.watchMs,
@@ -28,7 +28,7 @@ const COLUMNS = [
   {
     key: "first",
     title: "From",
-    hint: "When the first of it began",
+    hint: "Start of the first billable time",
     class: "num medium",
     descends: true,
     sort: (row) => row.firstAt,
@@ -37,7 +37,7 @@ const COLUMNS = [
   {
     key: "last",
     title: "To",
-    hint: "When the last of it ended",
+    hint: "End of the last billable time",
     class: "num narrow",
     descends: true,
     sort: (row) => row.lastAt,
@@ -56,46 +56,44 @@ export function watchTab(scope, stage, rangeNow) {
     columns: COLUMNS,
     sorted: { key: "watched", descends: true },
   });
-  const found = h("p", { class: "hint", role: "status" });
-  const cover = h("p", { class: "hint" });
-  const more = h("button", { type: "button", hidden: true, onclick: () => void load() }, "Load more");
-  const tableState = state();
+  const summary = createElement("p", { class: "hint", role: "status" });
+  const coverageNote = createElement("p", { class: "hint" });
+  const moreButton = createElement("button", { type: "button", hidden: true, onclick: () => void load() }, "Load more");
+  const tableState = statusBox();
   let range = rangeNow();
-  /** @type {Watched[]} */
+  /** @type {WatchRow[]} */
   let rows = [];
   /** @type {string | undefined} */
   let cursor;
-  let words = "";
-  /** A load that is under way ends when another one begins. */
+  let query = "";
+  /** Scope of the current load, which the next load ends. */
   let loading = scope.child();
 
-  const tell = () => {
+  const updateSummary = () => {
     const loaded =
       cursor === undefined
         ? format.plural(rows.length, "viewer")
         : `the first ${format.plural(rows.length, "viewer")}, by name`;
-    const elsewhere = cursor === undefined ? "" : " There are more: load them to search them too.";
-    if (words) table.setEmpty(`No viewer with “${words}” among ${loaded}.${elsewhere}`);
+    const elsewhere = cursor === undefined ? "" : " Load more viewers to search them too.";
+    if (query) table.setEmpty(`No viewer with “${query}” among ${loaded}.${elsewhere}`);
     else
-      table.setEmpty(
-        `Nobody's watch time is proven in the last ${range.title}. Two heartbeats prove the time between them.`,
-      );
-    const shown = words ? `${format.count(table.length)} of ${loaded}` : `${loaded[0].toUpperCase()}${loaded.slice(1)}`;
-    say(found, `${shown}, as of ${format.timeOfDaySeconds(range.to)}`);
+      table.setEmpty(`No billable watch time in the last ${range.title}. Two heartbeats prove the time between them.`);
+    const shown = query ? `${format.count(table.length)} of ${loaded}` : `${loaded[0].toUpperCase()}${loaded.slice(1)}`;
+    setText(summary, `${shown}, as of ${format.timeOfDaySeconds(range.to)}`);
   };
-  const field = search("Search viewers", (typed) => {
-    words = typed;
-    table.setFilter(words ? (row) => row.viewer.toLowerCase().includes(words) : null);
-    tell();
+  const field = searchField("Search viewers", (typed) => {
+    query = typed;
+    table.setFilter(query ? (row) => row.viewer.toLowerCase().includes(query) : null);
+    updateSummary();
   });
 
   const load = async () => {
     loading.end();
     loading = scope.child();
     const { signal } = loading;
-    more.disabled = true;
+    moreButton.disabled = true;
     if (!rows.length) {
-      tableState.loading("Reading the ledger…");
+      tableState.showLoading("Reading the ledger…");
       table.element.hidden = true;
     }
     try {
@@ -108,18 +106,18 @@ export function watchTab(scope, stage, rangeNow) {
       tableState.clear();
       table.element.hidden = false;
       table.setRows(rows);
-      tell();
-      say(cover, coverInWords(answer, now()));
+      updateSummary();
+      setText(coverageNote, coverageText(answer, now()));
     } catch (error) {
       if (isAbort(error)) return;
-      tableState.failed(error, () => void load());
+      tableState.showError(error, () => void load());
     }
-    more.hidden = cursor === undefined;
-    more.disabled = false;
+    moreButton.hidden = cursor === undefined;
+    moreButton.disabled = false;
   };
   let isShown = false;
   const reload = () => {
-    // It is read from the ledger, which is not for nothing.
+    // A hidden tab skips the call, which reads the ledger.
     if (!isShown) return;
     range = rangeNow();
     rows = [];
@@ -132,14 +130,20 @@ export function watchTab(scope, stage, rangeNow) {
     reload();
   };
 
-  const tools = h("div", { class: "tools" }, field, found, h("button", { type: "button", onclick: reload }, "Refresh"));
-  const element = h(
+  const tools = createElement(
+    "div",
+    { class: "tools" },
+    field,
+    summary,
+    createElement("button", { type: "button", onclick: reload }, "Refresh"),
+  );
+  const element = createElement(
     "div",
     { class: "stack" },
     tools,
     tableState.element,
     table.element,
-    h("div", { class: "tools" }, more, cover),
+    createElement("div", { class: "tools" }, moreButton, coverageNote),
     exportButton(scope, stage, () => range),
   );
   return { key: "watch", title: "Watch time", element, onShow, reload };
