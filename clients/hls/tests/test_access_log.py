@@ -12,7 +12,7 @@ from housecount_hls.identity import VIEWER_BYTES_MAX, Identity
 SALT = b"salt" * 8
 PLAYER = "Lavf/59.27.100"
 NOW = datetime(2026, 11, 29, 22, 0, 0, tzinfo=timezone.utc)
-DEVICE = Identity(SALT, "viewer").of_address("127.0.0.1", PLAYER)
+DEVICE = Identity(SALT, "viewer").from_address("127.0.0.1", PLAYER)
 
 
 def combined(uri, *, status=200, at=NOW, method="GET", player=PLAYER, address="127.0.0.1", more=""):
@@ -26,7 +26,7 @@ def log(kind="nginx-rtmp", **fields):
 
 
 def beats(line, kind="nginx-rtmp", **fields):
-    return log(kind, **fields).line(line, NOW.timestamp())
+    return log(kind, **fields).parse_line(line, NOW.timestamp())
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_segments_name_their_stage(kind, uri, stage):
         "\n",
     ],
 )
-def test_other_requests_prove_nothing(line):
+def test_other_requests_count_no_viewer(line):
     assert beats(line) == []
 
 
@@ -84,7 +84,7 @@ def test_a_field_of_the_log_names_the_viewer():
     assert len(beats(iso)) == 1
 
 
-def test_an_id_that_no_node_takes_is_no_name():
+def test_an_invalid_id_is_ignored():
     uri = "/hls/match-1-42.ts?viewer="
     assert beats(combined(uri + "a" * VIEWER_BYTES_MAX)) == [Heartbeat("match-1", "a" * VIEWER_BYTES_MAX, DEVICE)]
     for bad in ("a" * (VIEWER_BYTES_MAX + 1), "a%0Ab", ""):
@@ -103,24 +103,26 @@ def test_an_id_that_no_node_takes_is_no_name():
 )
 def test_a_playlist_names_the_viewer_of_the_segments_that_follow(kind, playlist, segment):
     mine, now = log(kind), NOW.timestamp()
-    assert mine.line(combined(f"{playlist}?viewer=ann"), now) == [], "a paused player loads playlists too"
-    (beat,) = mine.line(combined(segment), now + 5)
+    assert mine.parse_line(combined(f"{playlist}?viewer=ann"), now) == [], "a paused player loads playlists too"
+    (beat,) = mine.parse_line(combined(segment), now + 5)
     assert (beat.viewer, beat.session) == ("ann", DEVICE)
-    # Two players of one address that are alike cannot be told apart: both watch.
-    mine.line(combined(f"{playlist}?viewer=bob"), now + 6)
-    assert {beat.viewer for beat in mine.line(combined(segment), now + 7)} == {"ann", "bob"}
-    assert {beat.viewer for beat in mine.line(combined(segment, player="VLC/3"), now + 7)} != {"ann", "bob"}
-    later = now + access_log.NAME_S_MAX + 7
-    assert [beat.viewer for beat in mine.line(combined(segment, at=NOW + timedelta(seconds=67)), later)] == [DEVICE]
+    # Equal players of one address can't be distinguished: both watch.
+    mine.parse_line(combined(f"{playlist}?viewer=bob"), now + 6)
+    assert {beat.viewer for beat in mine.parse_line(combined(segment), now + 7)} == {"ann", "bob"}
+    assert {beat.viewer for beat in mine.parse_line(combined(segment, player="VLC/3"), now + 7)} != {"ann", "bob"}
+    later = now + access_log.VIEWER_ID_S_MAX + 7
+    assert [beat.viewer for beat in mine.parse_line(combined(segment, at=NOW + timedelta(seconds=67)), later)] == [
+        DEVICE
+    ]
 
 
-def test_the_names_that_are_remembered_are_bounded(monkeypatch):
-    monkeypatch.setattr(access_log, "NAMES_MAX", 2)
+def test_the_kept_ids_are_bounded(monkeypatch):
+    monkeypatch.setattr(access_log, "DEVICES_MAX", 2)
     mine, now = log(), NOW.timestamp()
     for each in ("10.0.0.1", "10.0.0.2", "10.0.0.3"):
-        mine.line(combined(f"/hls/match-1.m3u8?viewer={each}", address=each), now)
+        mine.parse_line(combined(f"/hls/match-1.m3u8?viewer={each}", address=each), now)
     named = [
-        mine.line(combined("/hls/match-1-1.ts", address=each), now)[0].session
+        mine.parse_line(combined("/hls/match-1-1.ts", address=each), now)[0].session
         for each in ("10.0.0.1", "10.0.0.2", "10.0.0.3")
     ]
     assert [each is not None for each in named] == [False, True, True]
@@ -134,18 +136,18 @@ def test_playlists_count_where_a_cdn_serves_the_segments():
 def test_old_and_unreadable_lines_are_counted():
     mine, now = log(), NOW.timestamp()
     uri = "/hls/match-1-42.ts"
-    assert len(mine.line(combined(uri, at=NOW - timedelta(seconds=LATE_S_MAX)), now)) == 1
-    assert mine.line(combined(uri, at=NOW - timedelta(seconds=LATE_S_MAX + 1)), now) == []
+    assert len(mine.parse_line(combined(uri, at=NOW - timedelta(seconds=LATE_S_MAX)), now)) == 1
+    assert mine.parse_line(combined(uri, at=NOW - timedelta(seconds=LATE_S_MAX + 1)), now) == []
     assert (mine.skipped.late, mine.skipped.unreadable) == (1, 0)
     for line in ("not a log\n", "{not json\n", "[1]\n", combined(uri).replace("Nov", "Foo")):
-        assert mine.line(line, now) == []
+        assert mine.parse_line(line, now) == []
     assert (mine.skipped.late, mine.skipped.unreadable) == (1, 4)
 
 
-def test_viewers_without_a_name_are_told_apart_by_address_and_player():
+def test_unnamed_viewers_are_distinguished_by_address_and_player():
     uri = "/hls/match-1-42.ts"
     lines = [combined(uri), combined(uri, player="VLC/3"), combined(uri, address="::1"), combined(uri)]
     viewers = [beats(line)[0].viewer for line in lines]
     assert len(set(viewers)) == 3 and viewers[0] == viewers[3]
     assert not any("127.0.0.1" in viewer for viewer in viewers)
-    assert Identity(b"other", "viewer").of_address("127.0.0.1", PLAYER) != DEVICE
+    assert Identity(b"other", "viewer").from_address("127.0.0.1", PLAYER) != DEVICE

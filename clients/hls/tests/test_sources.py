@@ -22,13 +22,13 @@ IDENTITY = Identity(b"salt" * 8, "viewer")
 
 
 @pytest.fixture
-def said():
+def log_lines():
     return []
 
 
 @pytest.fixture
-def audience(client, said):
-    return Audience(client, forget_s=3_600, log=said.append)
+def audience(client, log_lines):
+    return Audience(client, forget_s=3_600, log=log_lines.append)
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def hook_server(audience):
         server.server_close()
 
 
-def test_nginx_rtmp_tells_each_player_again_and_again(hook_server, audience, viewers_of, stage):
+def test_nginx_rtmp_updates_are_heartbeats(hook_server, audience, viewers_of, stage):
     call = hook_server("nginx-rtmp")
     fields = (
         f"app=live&flashver=LNX%209%2C0%2C124%2C2&swfurl=&tcurl=rtmp%3A%2F%2F127.0.0.1%3A1935%2Flive&pageurl=&addr=127.0.0.1&clientid=7"
@@ -68,10 +68,10 @@ def test_nginx_rtmp_tells_each_player_again_and_again(hook_server, audience, vie
     call(fields.format("update_publish") + "&time=30&timestamp=30000&viewer=publisher")
     call(f"call=play&name={stage}&addr=127.0.0.1&clientid=8&flashver=")
     audience.flush()
-    assert set(viewers_of(stage)) == {"ann", IDENTITY.of_address("127.0.0.1", "")}
+    assert set(viewers_of(stage)) == {"ann", IDENTITY.from_address("127.0.0.1", "")}
     call(fields.format("play_done"))
     audience.flush()
-    until(lambda: viewers_of(stage) == [IDENTITY.of_address("127.0.0.1", "")])
+    until(lambda: viewers_of(stage) == [IDENTITY.from_address("127.0.0.1", "")])
 
 
 def srs(action, client, stream, param=""):
@@ -90,14 +90,14 @@ def test_srs_players_beat_until_they_stop(hook_server, audience, viewers_of, sta
     call(srs("on_publish", "9308h585", stage))
     for _ in range(2):
         audience.flush()
-        assert viewers_of(f"live/{stage}") == sorted(["ann", IDENTITY.of_address("192.168.1.10", "9308h584")])
-    # SRS ends HLS streams with one more call, whose client is empty. It must not end everybody's sessions.
+        assert viewers_of(f"live/{stage}") == sorted(["ann", IDENTITY.from_address("192.168.1.10", "9308h584")])
+    # SRS ends HLS streams with one more call without a client id. It must not end other sessions.
     call(srs("on_stop", "", stage, "?viewer=ann"))
     audience.flush()
     assert "ann" in viewers_of(f"live/{stage}")
     call(srs("on_stop", "9308h583", stage, "?token=xxx&viewer=ann"))
     audience.flush()
-    until(lambda: viewers_of(f"live/{stage}") == [IDENTITY.of_address("192.168.1.10", "9308h584")])
+    until(lambda: viewers_of(f"live/{stage}") == [IDENTITY.from_address("192.168.1.10", "9308h584")])
 
 
 def test_srs_clients_of_old_versions_have_numbers(hook_server, audience, viewers_of, stage):
@@ -112,13 +112,13 @@ def test_mediamtx_readers_beat_until_they_stop(hook_server, audience, viewers_of
     call(fields.format("read"))
     call(f"call=read&path={stage}&query=&reader_type=hlsMuxer&reader_id=1")
     audience.flush()
-    assert viewers_of(stage) == ["ann"], "the muxer watches nothing"
+    assert viewers_of(stage) == ["ann"], "the muxer is not a viewer"
     call(fields.format("unread"))
     audience.flush()
     until(lambda: viewers_of(stage) == [])
 
 
-def test_calls_that_are_no_hooks_are_refused(hook_server, audience, viewers_of, said):
+def test_invalid_hook_calls_are_rejected(hook_server, audience, viewers_of, log_lines):
     call = hook_server("srs")
     assert call(b"\xff\xfe").status_code == 400
     assert call("{not json").status_code == 400
@@ -126,17 +126,17 @@ def test_calls_that_are_no_hooks_are_refused(hook_server, audience, viewers_of, 
     assert call(json.dumps({"action": ["on_play"], "client_id": {}, "stream": None})).status_code == 200
     assert call("").status_code == 200
     audience.flush()
-    assert said == []
+    assert log_lines == []
 
 
 @pytest.fixture
 def lists():
     """Serves JSON by path and query; returns its address, the answers, and the headers of the last request."""
-    answers, asked = {}, {}
+    answers, request_headers = {}, {}
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
-            asked.update(self.headers)
+            request_headers.update(self.headers)
             body = json.dumps(answers[self.path]).encode() if self.path in answers else b"not here"
             self.send_response(200 if self.path in answers else 404)
             self.send_header("content-length", str(len(body)))
@@ -148,22 +148,22 @@ def lists():
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}", answers, asked
+        yield f"http://127.0.0.1:{server.server_address[1]}", answers, request_headers
         server.shutdown()
 
 
 def test_owncast_viewers_are_listed(lists, audience, viewers_of, stage):
-    url, answers, asked = lists
+    url, answers, request_headers = lists
     viewer = {"firstSeen": "2026-11-29T22:00:00Z", "geo": None, "userAgent": "Mozilla/5.0", "ipAddress": "127.0.0.1"}
     with httpx.Client(auth=("admin", "pässword")) as web:
         for clients in (["a1", "b2"], ["b2"]):
             answers["/api/admin/viewers"] = [*({**viewer, "clientID": each} for each in clients), {}, 7]
-            audience.are_playing(polls.owncast(web, url, IDENTITY, stage))
+            audience.set_playing(polls.owncast(web, url, IDENTITY, stage))
             audience.flush()
             until(
-                lambda clients=clients: viewers_of(stage) == sorted(IDENTITY.of_address(each, "") for each in clients)
+                lambda clients=clients: viewers_of(stage) == sorted(IDENTITY.from_address(each, "") for each in clients)
             )
-    assert asked["Authorization"].startswith("Basic ")
+    assert request_headers["Authorization"].startswith("Basic ")
 
 
 def test_mediamtx_sessions_are_listed_over_all_pages(lists, audience, viewers_of, stage):
@@ -186,14 +186,14 @@ def test_mediamtx_sessions_are_listed_over_all_pages(lists, audience, viewers_of
         path = f"/v3/hlssessions/list?itemsPerPage={polls.PAGE_ITEMS}&page={page}"
         answers[path] = {"pageCount": 2, "itemCount": 3, "items": items[page]}
     with httpx.Client() as web:
-        audience.are_playing(polls.mediamtx(web, url, IDENTITY, None))
+        audience.set_playing(polls.mediamtx(web, url, IDENTITY, None))
     audience.flush()
-    assert viewers_of(stage) == sorted(["ann", "bob", IDENTITY.of_address("18294763", "")])
+    assert viewers_of(stage) == sorted(["ann", "bob", IDENTITY.from_address("18294763", "")])
 
 
-def test_a_server_that_does_not_answer_changes_nobodys_state(lists, audience, viewers_of, stage):
+def test_a_failed_poll_changes_no_session(lists, audience, viewers_of, stage):
     url, answers, _ = lists
-    audience.are_playing([Heartbeat(stage, "ann")])
+    audience.set_playing([Heartbeat(stage, "ann")])
     with httpx.Client() as web:
         for answer in (None, {"items": None}, "text"):
             answers.clear()
@@ -203,54 +203,54 @@ def test_a_server_that_does_not_answer_changes_nobodys_state(lists, audience, vi
                 ] = answer
             for kind in polls.KINDS.values():
                 with pytest.raises(polls.PollError):
-                    audience.are_playing(kind(web, url, IDENTITY, stage))
+                    audience.set_playing(kind(web, url, IDENTITY, stage))
     audience.flush()
     assert viewers_of(stage) == ["ann"]
 
 
-def test_a_player_whose_end_is_never_told_is_forgotten(client, said, viewers_of, stage):
+def test_a_player_without_a_stop_is_dropped(client, log_lines, viewers_of, stage):
     now = [0.0]
-    audience = Audience(client, forget_s=10, log=said.append, clock=lambda: now[0])
-    audience.playing(Heartbeat(stage, "ann"))
+    audience = Audience(client, forget_s=10, log=log_lines.append, clock=lambda: now[0])
+    audience.start(Heartbeat(stage, "ann"))
     audience.flush()
-    assert viewers_of(stage) == ["ann"] and said == []
+    assert viewers_of(stage) == ["ann"] and log_lines == []
     now[0] = 10.0
     audience.flush()
-    assert len(said) == 1 and "forgotten" in said[0]
+    assert len(log_lines) == 1 and "session dropped" in log_lines[0]
     until(lambda: viewers_of(stage) == [])
 
 
-def test_what_a_node_did_not_take_is_sent_again(url, said, viewers_of, stage):
-    with Client("http://127.0.0.1:1", retry_for=0) as away, Client(url) as there:
-        audience = Audience(away, forget_s=10, log=said.append)
-        audience.seen(Heartbeat(stage, "ann"))
-        audience.stopped(Heartbeat(stage, "bob"))
+def test_failed_heartbeats_are_sent_again(url, log_lines, viewers_of, stage):
+    with Client("http://127.0.0.1:1", retry_for=0) as unreachable, Client(url) as reachable:
+        audience = Audience(unreachable, forget_s=10, log=log_lines.append)
+        audience.record_activity(Heartbeat(stage, "ann"))
+        audience.stop(Heartbeat(stage, "bob"))
         audience.flush()
-        assert "1 heartbeats were not taken" in said[0] and "1 leaves were not taken" in said[1]
-        audience._client = there
+        assert "sending 1 heartbeats failed" in log_lines[0] and "sending 1 leaves failed" in log_lines[1]
+        audience._client = reachable
         audience.flush()
     assert viewers_of(stage) == ["ann"]
 
 
-def test_an_audience_is_bounded(client, said, viewers_of, stage, monkeypatch):
-    monkeypatch.setattr(audience_module, "SEEN_MAX", 2)
+def test_an_audience_is_bounded(client, log_lines, viewers_of, stage, monkeypatch):
+    monkeypatch.setattr(audience_module, "SESSIONS_MAX", 2)
     monkeypatch.setattr(audience_module, "LEAVES_MAX", 1)
-    audience = Audience(client, forget_s=10, log=said.append)
+    audience = Audience(client, forget_s=10, log=log_lines.append)
     for viewer in ("ann", "bob", "eve", "ann"):
-        audience.seen(Heartbeat(stage, viewer))
-        audience.playing(Heartbeat(stage, viewer))
-    audience.stopped(Heartbeat(stage, "x"))
-    audience.stopped(Heartbeat(stage, "y"))
+        audience.record_activity(Heartbeat(stage, viewer))
+        audience.start(Heartbeat(stage, viewer))
+    audience.stop(Heartbeat(stage, "x"))
+    audience.stop(Heartbeat(stage, "y"))
     assert audience.dropped == 3
     audience.flush()
-    assert viewers_of(stage) == ["ann", "bob"] and said[0].startswith("3 ")
+    assert viewers_of(stage) == ["ann", "bob"] and log_lines[0].startswith("3 ")
 
 
-def test_refused_heartbeats_are_said(audience, said):
-    audience.seen(Heartbeat("a stage with spaces", "ann"))
-    audience.seen(Heartbeat("ü", "ann"))
+def test_rejected_heartbeats_are_logged(audience, log_lines):
+    audience.record_activity(Heartbeat("a stage with spaces", "ann"))
+    audience.record_activity(Heartbeat("ü", "ann"))
     audience.flush()
-    assert said == ["2 heartbeats were refused: invalid_stage"]
+    assert log_lines == ["2 heartbeats rejected: invalid_stage"]
 
 
 def test_the_salt_stays(tmp_path):

@@ -232,7 +232,7 @@ function plansPanel({ plans, audience, total }) {
       createElement("td", null, plan.loses),
     );
   });
-  const title = `Cost of the plans for ${format.plural(audience.viewers, "viewer")} on ${format.plural(audience.stages, "stage")}`;
+  const title = `Plans for ${format.plural(audience.viewers, "viewer")} on ${format.plural(audience.stages, "stage")}`;
   const head = createElement(
     "tr",
     null,

@@ -1,3 +1,3 @@
-"""Counts viewers of HLS servers by their logs, hooks or APIs, on a housecount server."""
+"""Counts viewers of HLS servers on a housecount server, by their logs, hooks or APIs."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""The command `housecount-hls`."""
+"""Command `housecount-hls`."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ EXAMPLES = """examples:
   housecount-hls hooks --kind srs --listen 127.0.0.1:7411
   OWNCAST_PASSWORD=… housecount-hls poll --kind owncast --from http://127.0.0.1:8080 --stage my-channel
 
-The operator's key (scope beats) comes by the environment: HOUSECOUNT_HLS_KEY.
+Set the operator's key (scope beats) in the environment: HOUSECOUNT_HLS_KEY.
 """
 
 
-def arguments(args: list[str]) -> argparse.Namespace:
+def parse_arguments(args: list[str]) -> argparse.Namespace:
     """Reads the command line."""
     parser = argparse.ArgumentParser(
         prog="housecount-hls",
@@ -35,55 +35,55 @@ def arguments(args: list[str]) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    log = commands.add_parser("log", help="read an access log from standard input")
-    log.add_argument(
-        "--kind", choices=sorted(STAGES), default="nginx-rtmp", help="how segments' addresses name their stages"
+    access_log = commands.add_parser("log", help="read an access log from standard input")
+    access_log.add_argument("--kind", choices=sorted(STAGES), default="nginx-rtmp", help="format of segment URLs")
+    access_log.add_argument(
+        "--pattern", help="regular expression with (?P<stage>…) for segment URLs, instead of --kind"
     )
-    log.add_argument(
-        "--pattern", help="a regular expression with (?P<stage>…) for segments' addresses, instead of --kind"
+    access_log.add_argument(
+        "--playlists", action="store_true", help="count playlists too, if a CDN serves the segments"
     )
-    log.add_argument("--playlists", action="store_true", help="count playlists too, where a CDN serves the segments")
-    listen = commands.add_parser("hooks", help="take the calls of a server when players start and stop")
-    listen.add_argument("--kind", choices=sorted(hooks.KINDS), required=True, help="the server")
-    listen.add_argument("--listen", default="127.0.0.1:7411", help="where to take calls [default: %(default)s]")
-    poll = commands.add_parser("poll", help="ask a server's API who watches")
-    poll.add_argument("--kind", choices=sorted(polls.KINDS), required=True, help="the server")
+    listen = commands.add_parser("hooks", help="receive a server's hooks when players start and stop")
+    listen.add_argument("--kind", choices=sorted(hooks.KINDS), required=True, help="type of the server")
+    listen.add_argument("--listen", default="127.0.0.1:7411", help="address for the hooks [default: %(default)s]")
+    poll = commands.add_parser("poll", help="poll a server's API for its viewers")
+    poll.add_argument("--kind", choices=sorted(polls.KINDS), required=True, help="type of the server")
     poll.add_argument(
-        "--from", dest="source", required=True, help="the server's address; a password comes by OWNCAST_PASSWORD"
+        "--from", dest="source", required=True, help="URL of the server; set its password in OWNCAST_PASSWORD"
     )
-    for each in (log, listen, poll):
+    for each in (access_log, listen, poll):
         each.add_argument(
-            "--server", default="http://127.0.0.1:7400", help="the housecount server [default: %(default)s]"
+            "--server", default="http://127.0.0.1:7400", help="URL of the housecount server [default: %(default)s]"
         )
-        each.add_argument("--stage", help="the stage of all viewers, instead of the one that the source names")
+        each.add_argument("--stage", help="stage of all viewers, instead of the source's stage")
         each.add_argument(
-            "--viewer", default="viewer", help="query parameter that names the viewer [default: %(default)s]"
+            "--viewer", default="viewer", help="query parameter with the viewer id [default: %(default)s]"
         )
         each.add_argument(
-            "--salt", type=Path, default=Path("housecount-hls.salt"), help="file that keeps ids of unnamed viewers"
+            "--salt", type=Path, default=Path("housecount-hls.salt"), help="file with the salt of unnamed viewers' ids"
         )
         each.add_argument(
             "--every", type=float, default=10.0, help="seconds between batches, at most a third of the ttl"
         )
         each.add_argument(
-            "--forget", type=float, default=6 * 3_600, help="seconds after which a player without an end is forgotten"
+            "--forget", type=float, default=6 * 3_600, help="seconds after which a player without a stop is dropped"
         )
     return parser.parse_args(args)
 
 
-def say(text: str) -> None:
-    """Writes a line of the log."""
+def log(text: str) -> None:
+    """Writes a line to the log."""
     print(f"housecount-hls: {text}", file=sys.stderr, flush=True)
 
 
 def main(args: list[str] | None = None) -> None:
     """Runs the command."""
-    options = arguments(sys.argv[1:] if args is None else args)
+    options = parse_arguments(sys.argv[1:] if args is None else args)
     identity = Identity(read_salt(options.salt), options.viewer)
     key = os.environ.get("HOUSECOUNT_HLS_KEY") or None
-    # A batch is tried again until the next one is due.
+    # Retry a batch until the next one is due.
     with Client(options.server, key=key, retry_for=options.every) as client:
-        audience = Audience(client, forget_s=options.forget, log=say)
+        audience = Audience(client, forget_s=options.forget, log=log)
         if options.command == "poll":
             return poll(options, identity, audience)
         flush_every(options.every, audience)
@@ -91,12 +91,12 @@ def main(args: list[str] | None = None) -> None:
             return read_log(options, identity, audience)
         host, _, port = options.listen.rpartition(":")
         with hooks.HookServer((host, int(port)), options.kind, identity, audience) as server:
-            say(f"takes calls of {options.kind} on http://{host}:{server.server_address[1]}/")
+            log(f"listens for {options.kind} hooks on http://{host}:{server.server_address[1]}/")
             server.serve_forever()
 
 
 def flush_every(seconds: float, audience: Audience) -> threading.Thread:
-    """Sends a batch each so many seconds, in a thread."""
+    """Sends a batch every `seconds`, in a thread."""
 
     def run() -> None:
         due = time.monotonic()
@@ -111,31 +111,33 @@ def flush_every(seconds: float, audience: Audience) -> threading.Thread:
 
 
 def read_log(options: argparse.Namespace, identity: Identity, audience: Audience) -> None:
-    """Reads lines until the input ends, then sends what is left."""
-    log = AccessLog(identity, options.pattern or STAGES[options.kind], stage=options.stage, playlists=options.playlists)
-    said = 0
+    """Reads lines until the input ends, then sends the last batch."""
+    lines = AccessLog(
+        identity, options.pattern or STAGES[options.kind], stage=options.stage, playlists=options.playlists
+    )
+    reported = 0
     for line in sys.stdin.buffer:
-        for beat in log.line(line.decode(errors="replace"), time.time()):
-            audience.seen(beat)
-        skipped = log.skipped.unreadable + log.skipped.late
-        # Each power of two, so that a log of another format says so at once and does not fill the disk.
-        if skipped > said and skipped & (skipped - 1) == 0:
-            said = skipped
-            say(f"{log.skipped.unreadable} lines could not be read, {log.skipped.late} were older than a minute")
+        for beat in lines.parse_line(line.decode(errors="replace"), time.time()):
+            audience.record_activity(beat)
+        skipped = lines.skipped.unreadable + lines.skipped.late
+        # Report at powers of two: at once for a wrong format, without filling the disk.
+        if skipped > reported and skipped & (skipped - 1) == 0:
+            reported = skipped
+            log(f"skipped {lines.skipped.unreadable} unreadable lines, and {lines.skipped.late} older than a minute")
     audience.flush()
 
 
 def poll(options: argparse.Namespace, identity: Identity, audience: Audience) -> None:
-    """Asks and sends, each so many seconds. A server that does not answer changes no state."""
+    """Polls and sends every `--every` seconds. If a poll fails, the audience is unchanged."""
     password = os.environ.get("OWNCAST_PASSWORD")
     url = options.source.rstrip("/")
     due = time.monotonic()
     with httpx.Client(timeout=options.every, auth=("admin", password) if password else None) as http:
         while True:
             try:
-                audience.are_playing(polls.KINDS[options.kind](http, url, identity, options.stage))
+                audience.set_playing(polls.KINDS[options.kind](http, url, identity, options.stage))
             except polls.PollError as error:
-                say(str(error))
+                log(str(error))
             else:
                 audience.flush()
             due = max(due + options.every, time.monotonic())

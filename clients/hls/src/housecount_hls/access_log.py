@@ -1,4 +1,4 @@
-"""Viewers by an access log: a client that fetches segments of a stream watches it."""
+"""Viewers from an access log: a client that fetches segments of a stream watches it."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from .identity import Identity, first
 __all__ = ["LATE_S_MAX", "STAGES", "AccessLog"]
 
 LATE_S_MAX = 60.0
-"""A line that is older says who watched then, and not who watches now. It is passed over."""
+"""Oldest line, in seconds, that counts a viewer. Older lines describe the past audience, and are skipped."""
 
-NAME_S_MAX = 60.0
-"""A player loads its playlist again within seconds. A name that was not heard for so long is no longer that of its device."""
+VIEWER_ID_S_MAX = 60.0
+"""Seconds after which a device's viewer id expires. A player reloads its playlist within seconds."""
 
-NAMES_MAX = 1_000_000
-"""Devices whose names are remembered."""
+DEVICES_MAX = 1_000_000
+"""Most devices whose viewer ids are kept."""
 
 INDEXES = ("index", "playlist", "stream", "main_stream", "master")
-"""Names of playlists that have a folder of their own, so that the folder is the stage."""
+"""Names of playlists in a folder per stream, whose stage is the folder."""
 
 STAGES = {
     # hls_nested off: /hls/match-1-42.ts. On: /hls/match-1/42.ts. Variants: /hls/match-1_720p/42.ts.
@@ -34,21 +34,21 @@ STAGES = {
     "srs": r"^/(?P<stage>[^/]+/[^/]+?)-\d+\.(?:ts|m4s|mp4)$",
     # /PATH/HASH_video1_seg7.mp4, /PATH/HASH_seg7.ts, and parts of low latency: HASH_part12.mp4
     "mediamtx": r"^/(?P<stage>.+)/[^/]*(?:seg|part)\d+\.(?:ts|m4s|mp4)$",
-    # /hls/0/stream-Abc-7.ts: one stream, whatever the variant.
+    # /hls/0/stream-Abc-7.ts: all variants are one stream.
     "owncast": r"^/(?P<stage>hls)/\d+/[^/]+\.(?:ts|m4s|mp4)$",
 }
-"""Patterns of segments' addresses, for each server with its default settings."""
+"""Patterns of segment URLs, for each server with its default settings."""
 
 COMBINED = re.compile(
     r'(?P<address>\S+) \S+ \S+ \[(?P<time>[^\]]+)\] "(?P<method>[A-Z]+) (?P<uri>\S+)[^"]*" (?P<status>\d{3}) \S+'
     r'(?: "(?P<referer>[^"]*)" "(?P<player>[^"]*)")?(?: "(?P<viewer>[^"]*)")?'
 )
-"""nginx's and Apache's combined format, with one more quoted field that names the viewer, if there is one."""
+"""nginx's and Apache's combined format, with an optional quoted field for the viewer id."""
 
 
 @dataclass
 class SkipCounts:
-    """Lines that counted no viewer, by reason."""
+    """Skipped lines, by reason."""
 
     unreadable: int = 0
     late: int = 0
@@ -58,16 +58,16 @@ class AccessLog:
     """Reads lines of an access log: combined, or JSON (nginx's `escape=json`)."""
 
     def __init__(self, identity: Identity, pattern: str, *, stage: str | None = None, playlists: bool = False) -> None:
-        """`pattern` finds `stage` in a segment's path; `stage` is the stage of all instead. `playlists`: those count as well."""
+        """`pattern` matches a segment's path, with a group `stage`; `stage` replaces that group. `playlists`: count playlists too."""
         self.skipped = SkipCounts()
         self._identity = identity
         self._pattern = re.compile(pattern)
         self._stage = stage
         self._playlists = playlists
-        self._names = Names()
+        self._playlist_viewers = PlaylistViewers()
 
-    def line(self, line: str, now: float) -> list[Heartbeat]:
-        """Returns the heartbeats that a line proves. `now` is Unix seconds."""
+    def parse_line(self, line: str, now: float) -> list[Heartbeat]:
+        """Returns the heartbeats of a line. `now` is in Unix seconds."""
         fields = self._fields(line)
         if fields is None:
             self.skipped.unreadable += bool(line.strip())
@@ -87,20 +87,20 @@ class AccessLog:
         if now - at > LATE_S_MAX:
             self.skipped.late += 1
             return []
-        named = first(fields, "viewer")
-        viewer = (named != "-" and self._identity.taken(named)) or self._identity.of_query(url.query)
+        logged_id = first(fields, "viewer")
+        viewer = (logged_id != "-" and self._identity.valid_id(logged_id)) or self._identity.from_query(url.query)
         player = first(fields, "player", "http_user_agent")
-        device = self._identity.of_address(first(fields, "address", "remote_addr"), player)
+        device = self._identity.from_address(first(fields, "address", "remote_addr"), player)
         if viewer:
             viewers = [viewer]
         else:
-            viewers = self._names.of(stage, device, now)
+            viewers = self._playlist_viewers.ids_of(stage, device, now)
         if is_playlist and not self._playlists:
-            # A paused player goes on to load playlists. It fetches no segments once its buffer is full.
+            # A paused player still loads playlists. It fetches no segments once its buffer is full.
             if viewer:
-                self._names.add(stage, device, viewer, now)
+                self._playlist_viewers.add(stage, device, viewer, now)
             return []
-        # A named viewer has a session for each device; who has no name is a device.
+        # A named viewer has one session per device. An unnamed viewer is a device.
         return [Heartbeat(stage, each, device) for each in viewers] or [Heartbeat(stage, device)]
 
     @staticmethod
@@ -115,9 +115,9 @@ class AccessLog:
         return match.groupdict() if match else None
 
     def _stage_of(self, path: str, is_playlist: bool) -> str | None:
-        """Returns the stage that a path is of. A playlist is taken for that of a segment of its folder or name."""
+        """Returns the stage of a path. A playlist has the stage of a segment with its folder or name."""
         if is_playlist:
-            # What a segment beside it would be called: /hls/match-1-0.ts, /hls/match-1/0.ts or /live/stream/seg0.ts.
+            # Possible names of its segments: /hls/match-1-0.ts, /hls/match-1/0.ts or /live/stream/seg0.ts.
             name = path.removesuffix(".m3u8")
             folder = path.rpartition("/")[0]
             paths = (
@@ -131,22 +131,22 @@ class AccessLog:
         return match and (self._stage or match["stage"])
 
 
-class Names:
-    """Viewers whom playlists named, by stage and device, since segments' addresses do not have the playlist's query."""
+class PlaylistViewers:
+    """Viewer ids from playlist requests, by stage and device. Segment URLs lack the playlist's query."""
 
     def __init__(self) -> None:
-        self._names: dict[tuple[str, str], dict[str, float]] = {}
+        self._ids: dict[tuple[str, str], dict[str, float]] = {}
 
     def add(self, stage: str, device: str, viewer: str, now: float) -> None:
-        """Remembers a name. Beyond `NAMES_MAX` devices, that which was named first is forgotten."""
-        names = self._names.pop((stage, device), {})
-        if len(self._names) >= NAMES_MAX:
-            del self._names[next(iter(self._names))]
-        self._names[stage, device] = {name: at for name, at in names.items() if now - at <= NAME_S_MAX} | {viewer: now}
+        """Adds a viewer id. Beyond `DEVICES_MAX` devices, the oldest device is removed."""
+        ids = self._ids.pop((stage, device), {})
+        if len(self._ids) >= DEVICES_MAX:
+            del self._ids[next(iter(self._ids))]
+        self._ids[stage, device] = {name: at for name, at in ids.items() if now - at <= VIEWER_ID_S_MAX} | {viewer: now}
 
-    def of(self, stage: str, device: str, now: float) -> list[str]:
-        """Returns the names of a device that were heard within a minute: several where one address has several alike players."""
-        return [name for name, at in self._names.get((stage, device), {}).items() if now - at <= NAME_S_MAX]
+    def ids_of(self, stage: str, device: str, now: float) -> list[str]:
+        """Returns a device's viewer ids of the last minute: several if several equal players share an address."""
+        return [name for name, at in self._ids.get((stage, device), {}).items() if now - at <= VIEWER_ID_S_MAX]
 
 
 def _time_of(fields: Mapping[str, object]) -> float | None:

@@ -1,4 +1,4 @@
-"""The audience that a source of events describes, and the heartbeats and leaves that follow."""
+"""Audience of a source of events, and its heartbeats and leaves."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from collections.abc import Callable, Iterable
 
 from housecount import Client, Heartbeat, HousecountError
 
-__all__ = ["SEEN_MAX", "Audience"]
+__all__ = ["SESSIONS_MAX", "Audience"]
 
-SEEN_MAX = 1_000_000
-"""Sessions that an audience holds. More are counted in `dropped`, and not sent."""
+SESSIONS_MAX = 1_000_000
+"""Most sessions in an audience. Further sessions are counted in `dropped`, and not sent."""
 
 LEAVES_MAX = 10_000
-"""Leaves that wait. More are dropped: their sessions end a ttl after their last heartbeat."""
+"""Most pending leaves. Further leaves are dropped: their sessions end one ttl after their last heartbeat."""
 
 
 class Audience:
-    """Keeps who watches and sends it, one batch each `flush()`. Its methods may be called in any thread."""
+    """Set of watching sessions, sent as one batch per `flush()`. Thread-safe."""
 
     def __init__(
         self,
@@ -28,86 +28,86 @@ class Audience:
         log: Callable[[str], object],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`forget_s`: a session whose end was never told is forgotten so long after its start."""
+        """`forget_s`: seconds after its start at which a session without a stop is dropped."""
         self.dropped = 0
         self._client = client
         self._forget_s = forget_s
         self._log = log
         self._clock = clock
         self._lock = threading.Lock()
-        # Those that were seen since the last batch: one heartbeat each.
-        self._seen: set[Heartbeat] = set()
-        # Those that play until they stop, with their starts: a heartbeat in each batch.
+        # Sessions with activity since the last batch: one heartbeat each.
+        self._active: set[Heartbeat] = set()
+        # Sessions that play until they stop, with their starts: a heartbeat in each batch.
         self._playing: dict[Heartbeat, float] = {}
         self._leaves: list[Heartbeat] = []
 
-    def seen(self, beat: Heartbeat) -> None:
-        """A session fetched something now."""
+    def record_activity(self, beat: Heartbeat) -> None:
+        """Records that a session fetched something now."""
         with self._lock:
-            if beat in self._seen or len(self._seen) < SEEN_MAX:
-                self._seen.add(beat)
+            if beat in self._active or len(self._active) < SESSIONS_MAX:
+                self._active.add(beat)
             else:
                 self.dropped += 1
 
-    def playing(self, beat: Heartbeat) -> None:
-        """A session plays from now on, until `stopped`."""
+    def start(self, beat: Heartbeat) -> None:
+        """Starts a session, which plays until `stop`."""
         with self._lock:
-            if beat in self._playing or len(self._playing) < SEEN_MAX:
+            if beat in self._playing or len(self._playing) < SESSIONS_MAX:
                 self._playing.setdefault(beat, self._clock())
             else:
                 self.dropped += 1
 
-    def stopped(self, beat: Heartbeat) -> None:
-        """A session has stopped. One that was never told of leaves as well: it may have begun before this process."""
+    def stop(self, beat: Heartbeat) -> None:
+        """Stops a session. An unknown session leaves as well: it may have started before this process."""
         with self._lock:
             self._playing.pop(beat, None)
-            self._seen.discard(beat)
+            self._active.discard(beat)
             if len(self._leaves) < LEAVES_MAX:
                 self._leaves.append(beat)
             else:
                 self.dropped += 1
 
-    def are_playing(self, beats: Iterable[Heartbeat]) -> None:
-        """These sessions play now, and no others: those that were in the last such list and are not in this one have stopped."""
+    def set_playing(self, beats: Iterable[Heartbeat]) -> None:
+        """Sets the sessions that play now. Sessions of the last call that are missing in this one have stopped."""
         now = set(beats)
         with self._lock:
             before = set(self._playing)
         for beat in before - now:
-            self.stopped(beat)
+            self.stop(beat)
         for beat in now:
-            self.playing(beat)
+            self.start(beat)
         with self._lock:
-            # Each poll names them again, so that none is forgotten.
+            # Each poll confirms them, so that none is dropped by age.
             self._playing.update(dict.fromkeys(now & self._playing.keys(), self._clock()))
 
     def flush(self) -> None:
-        """Sends the heartbeats and leaves that are due. What cannot be sent is said, and heartbeats are sent with the next ones."""
+        """Sends the due heartbeats and leaves. Failures are logged, and failed heartbeats join the next batch."""
         with self._lock:
             end = self._clock() - self._forget_s
             for beat in [beat for beat, start in self._playing.items() if start <= end]:
                 del self._playing[beat]
-                self._log(f"{beat.viewer} on {beat.stage} plays for {self._forget_s:.0f} s without a stop: forgotten")
-            seen, self._seen = self._seen, set()
+                self._log(f"{beat.viewer} on {beat.stage} has no stop after {self._forget_s:.0f} s: session dropped")
+            active, self._active = self._active, set()
             leaves, self._leaves = self._leaves, []
-            beats = seen | self._playing.keys()
+            beats = active | self._playing.keys()
             dropped, self.dropped = self.dropped, 0
         if dropped:
-            self._log(f"{dropped} viewers are beyond {SEEN_MAX} and not counted")
+            self._log(f"{dropped} viewers not counted: more than {SESSIONS_MAX} sessions")
         try:
             outcome = self._client.send_heartbeats(beats)
         except HousecountError as error:
-            self._log(f"{len(beats)} heartbeats were not taken, and are sent again: {error}")
+            self._log(f"sending {len(beats)} heartbeats failed, will retry: {error}")
             with self._lock:
-                self._seen |= seen
+                self._active |= active
         else:
             for code, count in _counted(each.code for each in outcome.rejected).items():
-                self._log(f"{count} heartbeats were refused: {code}")
+                self._log(f"{count} heartbeats rejected: {code}")
         for number, beat in enumerate(leaves):
             try:
                 self._client.send_leave(beat.stage, beat.viewer, beat.session)
             except HousecountError as error:
-                # The others would wait as long for the same answer. A leave is a hint: each session ends a ttl after its last heartbeat.
-                self._log(f"{len(leaves) - number} leaves were not taken: {error}")
+                # The others would wait as long and fail too. Without a leave a session ends one ttl after its last heartbeat.
+                self._log(f"sending {len(leaves) - number} leaves failed: {error}")
                 return
 
 

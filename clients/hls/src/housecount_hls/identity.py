@@ -1,4 +1,4 @@
-"""Names of viewers. HLS has no answer of its own: a name in the address or a cookie, or else address and player."""
+"""Viewer ids. HLS itself has none: they come from the URL or a cookie, or from the client's address and player."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ from urllib.parse import parse_qs
 __all__ = ["VIEWER_BYTES_MAX", "Identity", "read_salt"]
 
 VIEWER_BYTES_MAX = 128
-"""Bytes of a viewer's id that a node takes."""
+"""Longest viewer id, in bytes, that a node accepts."""
 
 SALT_BYTES = 32
 
 
 class Identity:
-    """Names viewers: by the query parameter `parameter` if a request has it, else by a keyed hash of address and player."""
+    """Derives viewer ids: from the query parameter `parameter` if a request has it, else as a keyed hash of address and player."""
 
     def __init__(self, salt: bytes, parameter: str) -> None:
         self._salt = salt
         self.parameter = parameter
 
-    def of_query(self, query: str) -> str | None:
-        """Returns the viewer that a query names; None if it names none, or none that a node would take."""
-        return self.taken((parse_qs(query).get(self.parameter) or [""])[0])
+    def from_query(self, query: str) -> str | None:
+        """Returns the viewer id in a query; None if it has no valid one."""
+        return self.valid_id((parse_qs(query).get(self.parameter) or [""])[0])
 
     @staticmethod
-    def taken(viewer: str) -> str | None:
-        """Returns an id if a node takes it, else None."""
-        is_taken = 0 < len(viewer.encode(errors="replace")) <= VIEWER_BYTES_MAX and viewer.isprintable()
-        return viewer if is_taken else None
+    def valid_id(viewer: str) -> str | None:
+        """Returns an id if it is valid, else None."""
+        is_valid = 0 < len(viewer.encode(errors="replace")) <= VIEWER_BYTES_MAX and viewer.isprintable()
+        return viewer if is_valid else None
 
-    def of_address(self, address: str, player: str) -> str:
-        """Returns an id of an address and a player. The salt keeps others from trying addresses until one fits."""
+    def from_address(self, address: str, player: str) -> str:
+        """Returns the id of an address and a player. The salt prevents a search for the address behind an id."""
         text = f"{address}\n{player}".encode(errors="replace")
         return "address-" + hmac.new(self._salt, text, hashlib.sha256).hexdigest()[:20]
 
 
 def read_salt(file: Path) -> bytes:
-    """Reads the salt, or makes one. Viewers without a name keep their ids as long as the file stays.
+    """Reads the salt, or creates one. Unnamed viewers keep their ids as long as the file exists.
 
     Raises:
         OSError: the file can be neither read nor written.
@@ -56,7 +56,7 @@ def read_salt(file: Path) -> bytes:
 
 
 def first(fields: Mapping[str, object], *names: str) -> str:
-    """Returns the first of these fields that is a text or number and not empty; `""` if there is none."""
+    """Returns the first of these fields that is a non-empty string or a number; `""` otherwise."""
     for name in names:
         value = fields.get(name)
         if isinstance(value, (str, int)) and value != "":

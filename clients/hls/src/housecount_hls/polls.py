@@ -1,4 +1,4 @@
-"""Viewers by what a server lists when it is asked."""
+"""Viewers from the lists of a server's API."""
 
 from __future__ import annotations
 
@@ -12,38 +12,40 @@ from .identity import Identity, first
 __all__ = ["KINDS", "PAGES_MAX", "PollError", "mediamtx", "owncast"]
 
 PAGES_MAX = 1_000
-"""Pages of a list that are read."""
+"""Most pages of a list that are read."""
 
 PAGE_ITEMS = 1_000
 
 
 class PollError(Exception):
-    """A server did not answer, or not with a list of viewers."""
+    """A server did not respond, or not with a list of viewers."""
 
 
 def owncast(http: httpx.Client, url: str, identity: Identity, stage: str | None) -> Iterator[Heartbeat]:
-    """Reads Owncast's `/api/admin/viewers`: clients that fetched the playlist lately, by a hash of address and player."""
+    """Reads Owncast's `/api/admin/viewers`: clients that fetched the playlist recently, by a hash of address and player."""
     viewers = _get(http, f"{url}/api/admin/viewers")
     if not isinstance(viewers, list):
         raise PollError("/api/admin/viewers is not a list")
     for each in viewers:
         client = first(each, "clientID") if isinstance(each, dict) else ""
         if client:
-            yield Heartbeat(stage or "owncast", identity.of_address(client, ""))
+            yield Heartbeat(stage or "owncast", identity.from_address(client, ""))
 
 
 def mediamtx(http: httpx.Client, url: str, identity: Identity, stage: str | None) -> Iterator[Heartbeat]:
     """Reads MediaMTX's `/v3/hlssessions/list`: the HLS players, by the query's viewer, the user, or the session."""
     for page in range(PAGES_MAX):
-        answer = _get(http, f"{url}/v3/hlssessions/list?itemsPerPage={PAGE_ITEMS}&page={page}")
-        items, pages = (answer.get("items"), answer.get("pageCount")) if isinstance(answer, dict) else (None, None)
+        page_body = _get(http, f"{url}/v3/hlssessions/list?itemsPerPage={PAGE_ITEMS}&page={page}")
+        items, pages = (
+            (page_body.get("items"), page_body.get("pageCount")) if isinstance(page_body, dict) else (None, None)
+        )
         if not isinstance(items, list):
             raise PollError("/v3/hlssessions/list has no items")
         for each in items:
             session, path = (first(each, "id"), first(each, "path")) if isinstance(each, dict) else ("", "")
             if session and path:
-                viewer = identity.of_query(first(each, "query")) or identity.taken(first(each, "user"))
-                yield Heartbeat(stage or path, viewer or identity.of_address(session, ""), session)
+                viewer = identity.from_query(first(each, "query")) or identity.valid_id(first(each, "user"))
+                yield Heartbeat(stage or path, viewer or identity.from_address(session, ""), session)
         if not isinstance(pages, int) or page + 1 >= pages:
             return
 
