@@ -174,7 +174,7 @@ def test_a_stream_that_ends_has_no_viewers(site, viewers_of, stage):
 
 def test_rtmp_players_are_counted_by_hooks(site, viewers_of, stage):
     site.adapt("adapter", "hooks", "--kind", "nginx-rtmp", "--listen", f"127.0.0.1:{site.ports['hooks']}")
-    until(lambda: "takes calls" in (site.work / "adapter.err").read_text())
+    until(lambda: "listens for" in (site.work / "adapter.err").read_text())
     # nginx drops publishers and players whose update is not taken, so that the adapter starts first.
     site.start(NOTIFY)
     site.publish(stage)
