@@ -10,21 +10,56 @@ import { gzipSync } from "node:zlib";
 
 import { build } from "esbuild";
 
-const ROOT = fileURLToPath(new URL("..", import.meta.url));
-/** Minified and gzipped. What a page takes, and how many bytes that may have. */
+import { SCRIPTS, script } from "../build.mjs";
+import { STAGE, URL, VIEWER } from "./support/watching.js";
+import { Browser, World } from "./support/world.js";
+
+const ROOT = fileURLToPath(new globalThis.URL("..", import.meta.url));
+/** Maximum sizes, minified and gzipped: of an import, and of the scripts. */
 const SIZES = [
-  ["`watch` with media", 3_200, { contents: 'export { watch } from "./src/index.js";' }],
-  ["the script that counts", 4_096, { contents: 'import "./src/script-watch.js";', format: "iife" }],
-  ["the whole script", 5_250, { contents: 'import "./src/script.js";', format: "iife" }],
+  ["`watch` with media", 3_200, () => bundle('export { watch } from "./src/index.js";')],
+  ["the script that counts", 3_500, () => script("housecount-watch")],
+  ["the whole script", 5_000, () => script("housecount")],
 ];
 
-for (const [what, bytesMax, { contents, format = "esm" }] of SIZES) {
+/** Bundles an import, as users do. */
+async function bundle(contents) {
+  const stdin = { contents, resolveDir: ROOT };
+  const { outputFiles } = await build({ stdin, bundle: true, minify: true, format: "esm", target: "es2022", write: false });
+  return outputFiles[0].text;
+}
+
+for (const [what, bytesMax, text] of SIZES) {
   test(`${what} has at most ${bytesMax} bytes`, async (t) => {
-    const stdin = { contents, resolveDir: ROOT };
-    const { outputFiles } = await build({ stdin, bundle: true, minify: true, format, target: "es2022", write: false });
-    const bytes = gzipSync(outputFiles[0].contents, { level: 9 }).length;
+    const bytes = gzipSync(await text(), { level: 9 }).length;
     t.diagnostic(`${bytes} bytes`);
     assert.ok(bytes <= bytesMax, `${bytes} bytes`);
+  });
+}
+
+for (const name of Object.keys(SCRIPTS)) {
+  test(`the built script ${name} counts, leaves, and shows counts`, async () => {
+    const world = new World();
+    const page = new Browser(world).open();
+    new Function("globalThis", "HTMLElement", "customElements", await script(name))(page, class {}, { define() {} });
+    const { watch, subscribe } = page.housecount;
+    const counts = [];
+    const { leave } = watch({ url: URL, stage: STAGE, viewer: VIEWER, onCount: (count) => counts.push(count) });
+    await world.pass(70_000);
+    assert.equal(counts.length, 3);
+    leave();
+    await world.pass(1_000);
+    assert.equal(world.server.leaves().length, 1);
+    if (!subscribe) return;
+    const live = [];
+    const end = subscribe({ url: URL }, STAGE, (count) => live.push(count));
+    await world.pass(1_000);
+    const count = { stage: STAGE, viewers: 2, sessions: 2, asOf: world.now, complete: true, recovering: false };
+    world.server.sources[0].send(count);
+    await world.pass(1_000);
+    assert.deepEqual(live, [count]);
+    end();
+    assert.equal(world.server.sources[0].isOpen, false);
   });
 }
 
