@@ -126,7 +126,7 @@ test("without a stream the page polls totals, and shows it", async () => {
     await server.beat("match-2", "ann", "dan", "eve");
     return (await row.locator(".col-viewers").textContent()) === "3";
   });
-  await until("totals are as the server has them", async () => {
+  await until("the server's totals", async () => {
     const { viewers } = await server.get("/v1/stats");
     return (await viewersNow(page).textContent()) === String(viewers);
   });

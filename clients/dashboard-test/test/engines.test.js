@@ -45,7 +45,7 @@ for (const engine of ENGINES) {
         assert.notEqual(await isLight(), first, "the other theme");
         assert.equal(await tab.evaluate(VIOLATIONS), "", `${name} in ${engine}, the other theme`);
         await tab.evaluate("document.getElementById('theme').click()");
-        // WebKitGTK's window has a least width, which is more.
+        // WebKitGTK's window has a larger minimum width.
         await tab.resize(360, 800);
         await isWhole();
         assert.deepEqual(await tab.evaluate(TOO_WIDE), [], `${name} in ${engine} on a phone`);

@@ -42,7 +42,7 @@ test("thousands of stages need a few rows, at each scroll position", async () =>
   assert.equal(await rows.last().getAttribute("aria-rowindex"), String(STAGES + 1));
   assert.ok((await rows.count()) <= ROWS_MAX, `${await rows.count()} rows at the end`);
 
-  // A count that changes is drawn in place: the row stays the element that it was.
+  // A changed count is drawn into the same row element.
   const before = await rows.last().elementHandle();
   await server.beat(name(STAGES - 1), "bob");
   await rows.last().locator(".col-viewers").getByText("2", { exact: true }).waitFor();
@@ -51,7 +51,7 @@ test("thousands of stages need a few rows, at each scroll position", async () =>
   await page.evaluate(() => scrollTo(0, document.documentElement.scrollHeight / 2));
   await until("the middle is shown", async () => /stage-2[45]\d\d/.test((await rows.nth(10).textContent()) ?? ""));
 
-  // Paper does not scroll.
+  // Print does not scroll.
   const printed = await page.evaluate(() => {
     dispatchEvent(new Event("beforeprint"));
     return document.querySelectorAll(".stages tbody:not([aria-hidden]) tr").length;

@@ -102,7 +102,7 @@ test("stages are searched and sorted with the keyboard", async () => {
   await page.getByText("No stage has “no such stage”").waitFor();
 });
 
-test("the theme is the system's, until one is chosen; the choice is remembered", async () => {
+test("the theme is the system's until one is selected; the selection is stored", async () => {
   opened = await openPage({ colorScheme: "dark" });
   const { page } = opened;
   const background = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
@@ -117,7 +117,7 @@ test("the theme is the system's, until one is chosen; the choice is remembered",
   assert.equal(await background(), dark);
 });
 
-test("paper is light, and has nothing to click, also where the screen is dark", async () => {
+test("print is light, without controls, also with a dark screen", async () => {
   opened = await openPage({ colorScheme: "dark" });
   const { page } = opened;
   await page.goto(server.url);
@@ -131,7 +131,7 @@ test("paper is light, and has nothing to click, also where the screen is dark", 
   assert.equal(await page.locator("#theme").isVisible(), false);
 });
 
-test("text that streams in any pieces is the same events", () => {
+test("events are the same across any chunks", () => {
   const text =
     ': hello\r\n\r\nevent: count\r\ndata: {"a":\r\ndata: 1}\r\n\r\ndata:x\n\nevent: lost\n\nretry: 5\nid\ndata: last\n\ndata: half';
   const wanted = [

@@ -5,7 +5,7 @@ import { after, afterEach, before, test } from "node:test";
 import { closeBrowser, openPage } from "../support/browser.js";
 import { Server, until } from "../support/server.js";
 
-/** As ids are on IVS: with all that must be percent-encoded. */
+/** An id as on IVS, with characters that must be percent-encoded. */
 const STAGE = "arn:aws:ivs:us-east-1:1:stage/a%2Fb?c#d";
 const server = new Server(["--demo", "40"]);
 /** @type {Awaited<ReturnType<typeof openPage>>} */
@@ -33,7 +33,7 @@ afterEach(async () => {
 });
 
 /**
- * How many pixels of the curve have a colour of the style sheet.
+ * Counts the chart's pixels with a colour of the style sheet.
  * @param {import("playwright-core").Page} page
  * @param {string} name
  */
@@ -41,7 +41,7 @@ const pixels = (page, name) =>
   page.evaluate((name) => {
     const canvas = document.querySelector("canvas");
     if (!canvas?.width) return 0;
-    // A copy: reading from the page's own canvas would slow it down.
+    // Read from a copy: reading the page's own canvas would slow it down.
     const context = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d", { willReadFrequently: true });
     if (!context) return 0;
     context.drawImage(canvas, 0, 0);
@@ -82,7 +82,7 @@ test("the billable curve ends one ttl, as the server sets it, before now", async
   const ends = (/** @type {number} */ at) => at - (at % stepMs) + stepMs;
   const isProven = (/** @type {{at: number}} */ { at }) => ends(at) <= to - ttlMs;
   const expected = history.filter(isProven).length;
-  // The default ttl is 100 s longer, which is some steps less.
+  // The default ttl is 100 s longer, which leaves fewer steps.
   assert.ok(history.length - expected < 100_000 / stepMs, `${expected} of ${history.length} steps`);
   await page.getByRole("button", { name: "As a table" }).click();
   // A newer response may have come. Its steps are aligned, so it has up to one row more or less.

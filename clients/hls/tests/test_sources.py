@@ -1,7 +1,7 @@
 """Calls and lists as servers send them, up to what a real node counts.
 
-The bodies are those of nginx-rtmp's ngx_rtmp_notify_module.c, of SRS's documented HTTP callbacks, of MediaMTX's documented hooks and
-APIHLSSession, and of Owncast's models.Viewer. nginx-rtmp itself runs in test_nginx.py; the others were not run.
+The bodies follow nginx-rtmp's ngx_rtmp_notify_module.c, SRS's documented HTTP callbacks, MediaMTX's documented hooks and
+APIHLSSession, and Owncast's models.Viewer. nginx-rtmp itself runs in test_nginx.py. The other servers were not run.
 """
 
 import http.server

@@ -1,4 +1,4 @@
-/** What goes wrong between a page and its server: the page reports the failure soon, and falls back where it can. */
+/** Failures between a page and its server: the page reports them soon, and falls back where it can. */
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
@@ -14,7 +14,7 @@ before(async () => {
   server = await startServer("interval=2s", "ttl=6s");
   const page = await readFile(new URL("support/page.html", import.meta.url), "utf8");
   const policy = (sources) => page.replace("<title>", `<meta http-equiv="Content-Security-Policy" content="connect-src ${sources}"><title>`);
-  // `'self'` covers the WebSockets of the same host in some browsers: so the server is another host for the page.
+  // `'self'` covers WebSockets of the same host in some browsers, so the server has another host than the page.
   site = await startSite(server.url, { "/without-ws": policy(server.url), "/without-anything": policy("'none'") });
 });
 after(async () => {
@@ -61,7 +61,7 @@ for (const transport of ["auto", "http", "ws"]) {
         const of = (all) => all.find(([status]) => status === "retrying");
         return of(statuses) && of(liveStatuses) && [of(statuses), of(liveStatuses)];
       });
-      // How soon that is, unit tests say, with a clock of their own.
+      // Unit tests check the exact time, with a simulated clock.
       if (what === "silence") assert.deepEqual(found.map(([, why]) => why), ["no answer yet", "no answer yet"]);
       t.diagnostic(`${what}: ${found.map(([, why, at]) => `${why} (${at} ms)`)}`);
       await tab.close();
@@ -95,7 +95,7 @@ test("twenty quick pairs of watch and leave: a later watch is counted after the 
   await tab.evaluate(async (url) => {
     globalThis.handle.leave();
     const { watch } = await import("/src/index.js");
-    // Each is a session of its own, as in tabs without locks.
+    // Each has its own session, as in tabs without locks.
     for (let n = 0; n < 20; n += 1) {
       await new Promise((done) => {
         const { leave } = watch({ url, stage: "pairs", viewer: "cat", session: `${n}`, transport: "http", onCount: () => (leave(), done()) });
@@ -126,7 +126,7 @@ test("seven dashboards of eight subscriptions each share one stream, and an eigh
     await until(`all counts of tab ${n}`, async () => new Set((await recorded(tab)).live.map(({ stage }) => stage)).size === 8);
   }
   assert.equal(site.streams - before, 1);
-  // The one that has the stream goes, and the others hear of what changes then.
+  // The leader closes, and the others get later changes.
   await tabs[0].close();
   await fetch(`${server.url}/v1/heartbeat`, { method: "POST", body: JSON.stringify({ stage: "a", viewer: "dan" }) });
   for (const tab of tabs.slice(1)) await until("a change", async () => (await recorded(tab)).live.some(({ stage, viewers }) => stage === "a" && viewers === 1));

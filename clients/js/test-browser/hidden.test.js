@@ -1,17 +1,17 @@
-/** Tabs that are hidden, throttled and frozen as a viewer's browser does it, against a real housecount. */
+/** Hidden, throttled and frozen tabs, as in a viewer's browser, against a real housecount. */
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
 import { launchBare } from "./support/bare.js";
-import { chromiumOnly, look } from "./support/browser.js";
+import { chromiumOnly, pollCount } from "./support/browser.js";
 import { startServer, startSite, until } from "./support/server.js";
 
 const STAGE = "hidden";
 
 let server, site;
 before(async () => {
-  // The ttl is the least that this interval may have.
+  // The shortest ttl for this interval.
   server = await startServer("interval=10s", "ttl=30s");
   site = await startSite(server.url);
 });
@@ -38,13 +38,13 @@ test("a hidden tab's viewer is counted for longer than a ttl", chromiumOnly, asy
   await until("counted", async () => (await server.count(STAGE)).viewers === 1);
   await browser.open(`${site.url}/?other`);
   await until("hidden", () => isHidden(tab));
-  const looking = look(server, STAGE);
-  // The ttl would have run out after three.
+  const looking = pollCount(server, STAGE);
+  // The ttl would have expired after three.
   await until("five more heartbeats", () => beats().length > 5);
   assert.deepEqual(await looking.end(), { viewersMin: 1, sessionsMax: 1, sessions: 1 });
 });
 
-test("of two tabs the one that beats is frozen: the other takes over, and goes on when the first one thaws", chromiumOnly, async (t) => {
+test("the leader of two tabs is frozen: the other takes over, and continues when the first one thaws", chromiumOnly, async (t) => {
   const { openTab } = await launch(t);
   const first = await openTab();
   const { session } = await until("a heartbeat", () => beats()[0]);

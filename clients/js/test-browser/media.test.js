@@ -19,7 +19,7 @@ const TYPES = { ".m3u8": "application/vnd.apple.mpegurl", ".ts": "video/mp2t", "
 /** Time that may be counted beyond the moving pictures, per stall: `stallMs`, and the polling interval of the page. */
 const STALL_MS = 3_000;
 
-/** A live stream of pictures and a tone, in segments of a second. */
+/** Starts a live stream of a test picture and a tone, in segments of a second. */
 async function startStream() {
   const folder = await mkdtemp(join(tmpdir(), "housecount-hls-"));
   const encode = "-c:v libx264 -preset ultrafast -tune zerolatency -profile:v baseline -pix_fmt yuv420p -g 10 -c:a aac -b:a 32k";
@@ -28,9 +28,9 @@ async function startStream() {
   const child = spawn("ffmpeg", args.split(" "), { stdio: ["pipe", "ignore", "inherit"] });
   const ended = new Promise((resolve) => child.once("close", resolve));
   return {
-    /** `ok`, `dead` (503 to all), or `stalled` (nothing comes). */
+    /** State of the stream: `ok`, `dead` (503), or `stalled` (no response). */
     state: "ok",
-    /** The stream is over, and its list says so. */
+    /** Ends the stream and its playlist. */
     async finish() {
       child.stdin.write("q");
       await ended;
@@ -52,7 +52,7 @@ async function startStream() {
 
 for (const engine of ENGINES) {
   for (const player of ["hls", "videojs"]) {
-    test(`${player} in ${engine}: counted while it plays, and what it played is what is credited`, async (t) => {
+    test(`${player} in ${engine}: counted while it plays, and credited for the played time`, async (t) => {
       const server = await startServer("cold=embedded:" + (await mkdtemp(join(tmpdir(), "housecount-cold-"))), "interval=1s", "ttl=60s", "leave_grace=100ms", "window=5s", "snapshot_interval=2s");
       t.after(() => server.end());
       const stream = await startStream();
@@ -61,7 +61,7 @@ for (const engine of ENGINES) {
       const page = await readFile(join(ROOT, "test-browser/support/media.html"), "utf8");
       const site = await startSite(server.url, { "/hls/": (path) => stream.read(path), "/lib/": lib, "/media": page });
       t.after(() => site.end());
-      // A younger one has no live edge yet: players wait three segments behind its end.
+      // A shorter stream has no live edge yet: players stay three segments behind its end.
       await until("a stream of five segments", async () => String((await stream.read("/hls/live.m3u8"))[2]).split("#EXTINF").length > 5);
       const browser = await start(engine);
       t.after(() => browser.end());
@@ -87,15 +87,15 @@ for (const engine of ENGINES) {
         stream.state = state;
         await becomes(`the stream is ${state}`, false);
         stalls += 1;
-        // WebKit takes the live edge for the end, where video.js has set the media's duration to it.
+        // WebKit reports the end at the live edge, because video.js sets the media's duration to it.
         assert.match(await status(), /^stopped (stalled|error|ended)$/);
         stream.state = "ok";
         await becomes("the stream is back", true);
-        // Not for a moment only.
+        // It must keep playing.
         const { counts } = await tab.evaluate("recorded");
         await until("heartbeats", async () => (await tab.evaluate("recorded")).counts > counts + 2);
       }
-      // Out of the page a browser pauses it.
+      // A browser pauses a removed element.
       await tab.evaluate("void globalThis.video.remove()");
       await becomes("removed", false);
       const { playedMs, statuses, errors } = await tab.evaluate("recorded");

@@ -1,4 +1,4 @@
-/** Networks that come and go, and let through what they like, before a real housecount. */
+/** Networks that fail, return and filter, in front of a real housecount. */
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
@@ -21,7 +21,7 @@ async function scene(t, ...settings) {
 }
 
 for (const transport of ["auto", "http"]) {
-  test(`offline for 20 s, signed off by the server, and there again at once (${transport})`, chromiumOnly, async (t) => {
+  test(`offline for 20 s, expired on the server, and counted again at once (${transport})`, chromiumOnly, async (t) => {
     const { server, site, context, open } = await scene(t, "interval=5s", "ttl=20s");
     const tab = await open({ transport });
     await counted(tab);
@@ -43,7 +43,7 @@ test("heartbeats go over one WebSocket", async (t) => {
   assert.deepEqual(site.received, []);
 });
 
-test("where WebSockets are blocked they go by fetch, as text", async (t) => {
+test("with WebSockets blocked, heartbeats use fetch, as text", async (t) => {
   const { server, site, open } = await scene(t, "interval=2s", "ttl=6s");
   site.blocksSockets = true;
   const tab = await open();
@@ -53,7 +53,7 @@ test("where WebSockets are blocked they go by fetch, as text", async (t) => {
   assert.deepEqual(await server.count("s").then(({ viewers, sessions }) => ({ viewers, sessions })), { viewers: 1, sessions: 1 });
 });
 
-test("a connection that breaks is made again", async (t) => {
+test("a broken connection is reopened", async (t) => {
   const { site, open } = await scene(t, "interval=2s", "ttl=6s");
   const tab = await open();
   await counted(tab);

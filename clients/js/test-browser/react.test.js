@@ -11,7 +11,7 @@ import { startServer, startSite, until } from "./support/server.js";
 
 const PAGE = `<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><div id="root"></div><script type="module" src="/app.js"></script>`;
 
-test("a component that is there watches, and one that is gone has left", async (t) => {
+test("a mounted component watches, and an unmounted one has left", async (t) => {
   const { outputFiles } = await build({
     entryPoints: [fileURLToPath(new URL("support/app.js", import.meta.url))],
     bundle: true,
@@ -38,7 +38,7 @@ test("a component that is there watches, and one that is gone has left", async (
   await render({ viewer: "ann", stage: "s" });
   await says("watching: 1; live: 1; error: none");
   assert.equal((await server.count("s")).sessions, 1, "one session, also in strict mode");
-  // Another token, another viewer: nothing begins again on the screen.
+  // A new token or viewer does not reset the shown count.
   await page.evaluate(() => (globalThis.shown.length = 0));
   await render({ viewer: "ann", stage: "s", token: "t" });
   await render({ viewer: "bob", stage: "s", token: "u" });

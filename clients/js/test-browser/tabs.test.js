@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
-import { chromiumOnly, counted, launch, look, openTab, recorded } from "./support/browser.js";
+import { chromiumOnly, counted, launch, pollCount, openTab, recorded } from "./support/browser.js";
 import { startServer, startSite, until } from "./support/server.js";
 
 let server, site, browser;
@@ -18,7 +18,7 @@ after(async () => {
   await server?.end();
 });
 
-/** A browser of its own, and a stage. */
+/** Launches a browser for one test, with its own stage. */
 async function scene(t, stage = t.name.replaceAll(/[^a-z]+/gi, "-")) {
   const context = await browser.newContext();
   t.after(() => context.close());
@@ -28,7 +28,7 @@ async function scene(t, stage = t.name.replaceAll(/[^a-z]+/gi, "-")) {
 for (const transport of ["auto", "http"]) {
   test(`two tabs are one viewer with one session, and both get counts (${transport})`, async (t) => {
     const { stage, open } = await scene(t);
-    const looking = look(server, stage);
+    const looking = pollCount(server, stage);
     const [first, second] = [await open({ transport }), await open({ transport })];
     await until("counts in both", async () => (await recorded(first)).counts.length > 2 && (await recorded(second)).counts.length > 2);
     assert.equal((await looking.end()).sessionsMax, 1);
@@ -36,12 +36,12 @@ for (const transport of ["auto", "http"]) {
     assert.deepEqual({ viewers, sessions }, { viewers: 1, sessions: 1 });
   });
 
-  test(`closing either tab doesn't sign the viewer off, closing both does (${transport})`, async (t) => {
+  test(`closing one tab doesn't end the viewer, closing both does (${transport})`, async (t) => {
     const { stage, open } = await scene(t);
     const tabs = [await open({ transport }), await open({ transport }), await open({ transport })];
     for (const tab of tabs) await counted(tab);
-    const looking = look(server, stage);
-    await until("looked", () => looking.seen.viewersMin === 1);
+    const looking = pollCount(server, stage);
+    await until("polls", () => looking.seen.viewersMin === 1);
     const before = (await recorded(tabs[1])).counts.length;
     await tabs[0].close();
     await looking.changed();
@@ -58,8 +58,8 @@ for (const transport of ["auto", "http"]) {
     const { stage, open } = await scene(t);
     const tab = await open({ transport });
     await counted(tab);
-    const looking = look(server, stage);
-    await until("looked", () => looking.seen.viewersMin === 1);
+    const looking = pollCount(server, stage);
+    await until("polls", () => looking.seen.viewersMin === 1);
     for (let n = 0; n < 3; n += 1) {
       looking.seen.sessionsMax = 0;
       await tab.reload();
@@ -74,20 +74,20 @@ test("a reload of one tab among two doesn't flap", async (t) => {
   const { stage, open } = await scene(t);
   const [first, second] = [await open(), await open()];
   await counted(second);
-  const looking = look(server, stage);
-  await until("looked", () => looking.seen.viewersMin === 1);
+  const looking = pollCount(server, stage);
+  await until("polls", () => looking.seen.viewersMin === 1);
   await first.reload();
   await counted(first);
   await looking.changed();
   assert.deepEqual(await looking.end(), { viewersMin: 1, sessionsMax: 2, sessions: 1 });
 });
 
-test("a session with a name of its own outlives its reload", async (t) => {
+test("a named session outlives its reload", async (t) => {
   const { stage, open } = await scene(t);
   const tab = await open({ session: "participant-1" });
   await counted(tab);
-  const looking = look(server, stage);
-  await until("looked", () => looking.seen.viewersMin === 1);
+  const looking = pollCount(server, stage);
+  await until("polls", () => looking.seen.viewersMin === 1);
   for (let n = 0; n < 3; n += 1) {
     await tab.reload();
     await until("three counts", async () => (await recorded(tab)).counts.length > 2);
@@ -95,7 +95,7 @@ test("a session with a name of its own outlives its reload", async (t) => {
   assert.deepEqual(await looking.end(), { viewersMin: 1, sessionsMax: 1, sessions: 1 });
 });
 
-test("leave() signs off, and says so as a beacon does", async (t) => {
+test("leave() sends a leave by beacon", async (t) => {
   const { stage, open } = await scene(t);
   const tab = await open({ token: "secret" });
   await counted(tab);
@@ -108,19 +108,19 @@ test("leave() signs off, and says so as a beacon does", async (t) => {
   assert.equal(leaves[0].token, "secret");
 });
 
-test("out of the browser's cache the viewer is there again at once", chromiumOnly, async (t) => {
+test("a viewer restored from the cache is counted at once", chromiumOnly, async (t) => {
   const { stage, open } = await scene(t);
   const tab = await open();
   await counted(tab);
   await tab.goto(`${site.url}/?other`);
   await until("a count of 0", async () => (await server.count(stage)).viewers === 0);
-  // Out of the cache a page isn't loaded.
+  // A restored page is not loaded again.
   await tab.goBack({ waitUntil: "commit" });
-  assert.equal((await recorded(tab)).returns, 1, "it is the same page, out of the cache");
+  assert.equal((await recorded(tab)).returns, 1, "the same page, restored from the cache");
   await until("there", async () => (await server.count(stage)).viewers === 1);
 });
 
-test("without Web Locks (plain HTTP) each tab beats for itself, and they are one viewer", chromiumOnly, async (t) => {
+test("without Web Locks (plain HTTP) each tab sends its own heartbeats, as one viewer", chromiumOnly, async (t) => {
   const plain = await launch("--host-resolver-rules=MAP site.test 127.0.0.1");
   t.after(() => plain.close());
   const { stage } = await scene(t);
@@ -130,14 +130,14 @@ test("without Web Locks (plain HTTP) each tab beats for itself, and they are one
   assert.equal(await first.evaluate(() => "locks" in navigator), false);
   await counted(first);
   await counted(second);
-  const looking = look(server, stage);
+  const looking = pollCount(server, stage);
   await until("both", () => looking.seen.sessions === 2);
   await first.close();
   await until("one", () => looking.seen.sessions === 1);
   assert.deepEqual(await looking.end(), { viewersMin: 1, sessionsMax: 2, sessions: 1 });
 });
 
-test("in a frame with a sandbox, which may use neither locks nor channels, it beats all the same", async (t) => {
+test("a sandboxed frame, without locks and channels, sends heartbeats too", async (t) => {
   const { stage, context } = await scene(t);
   const tab = await context.newPage();
   await tab.goto(`${site.url}/?other`);
@@ -150,7 +150,7 @@ test("in a frame with a sandbox, which may use neither locks nor channels, it be
   await until("there", async () => (await server.count(stage)).viewers === 1);
 });
 
-test("a mistake in the page's onCount is reported, and the heartbeats go on", chromiumOnly, async (t) => {
+test("an exception in the page's onCount is reported, and the heartbeats continue", chromiumOnly, async (t) => {
   const { open, context } = await scene(t);
   const errors = [];
   context.on("weberror", (error) => errors.push(error.error().message));

@@ -1,10 +1,10 @@
-/** Viewers' tokens, on every way to the server. */
+/** Viewers' tokens, over each transport. */
 
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
 import { test } from "node:test";
 
-import { ENGINES, chromiumOnly, counted, launch, look, openTab, recorded } from "./support/browser.js";
+import { ENGINES, chromiumOnly, counted, launch, pollCount, openTab, recorded } from "./support/browser.js";
 import { startServer, startSite, until } from "./support/server.js";
 
 const SECRET = "a secret for this test suite and no other";
@@ -17,7 +17,7 @@ function mint(seconds, secret = SECRET) {
   return `${signed}.${createHmac("sha256", secret).update(signed).digest("base64url")}`;
 }
 
-// There a window that follows one whose token was refused stays empty; why is not known.
+// In WebKit a window after one with a rejected token stays empty; the cause is unknown.
 const notWebKit = { skip: ENGINES[0] === "webkit" && "WebKitGTK's window stays empty" };
 
 test("a token is sent over each transport, and a rejection is reported", notWebKit, async (t) => {
@@ -33,7 +33,7 @@ test("a token is sent over each transport, and a rejection is reported", notWebK
     const tab = await open({ transport, token: mint(3_600), looksAt: "s" });
     await counted(tab);
     await until("live", async () => (await recorded(tab)).live.at(-1)?.viewers === 1);
-    // Long before the ttl: the beacon's token was taken.
+    // Long before the ttl: the server accepted the beacon's token.
     await tab.close();
     await until("a count of 0", async () => (await server.count("s")).viewers === 0);
   }
@@ -75,7 +75,7 @@ for (const transport of ["auto", "http"]) {
       subscribe({ url: "", token: mint }, "s", (count) => recorded.live.push(count), ({ code }) => recorded.liveErrors.push(code));
     }, transport);
     await until("counted", async () => (await server.count("s")).viewers === 1);
-    const looking = look(server, "s");
+    const looking = pollCount(server, "s");
     await until("many tokens", () => minted > 8);
     const { counts, live } = await recorded(tab);
     await until("more counts", async () => (await recorded(tab)).counts.length > counts.length + 1);

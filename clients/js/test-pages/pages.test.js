@@ -1,6 +1,6 @@
 /**
  * The README's pages, pasted into empty folders: a script tag, Vite, Next (build and server rendering), CommonJS, strict TypeScript.
- * Only the server's address is another one. Each page is opened in Chromium, and its viewer is counted by a real housecount.
+ * Only the server's URL differs. Chromium opens each page, and a real housecount counts its viewer.
  */
 
 import assert from "node:assert/strict";
@@ -44,7 +44,7 @@ after(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-/** The README's first block of a language whose code has a text in it. */
+/** Finds the README's first code block of a language that contains a text. */
 function block(language, has) {
   const all = [...readme.matchAll(/```(\w+)\n([\s\S]*?)```/g)];
   const found = all.find(([, name, code]) => name === language && code.includes(has));
@@ -52,7 +52,7 @@ function block(language, has) {
   return found[2];
 }
 
-/** A user's folder with these files and packages. */
+/** Creates a user's folder with these files and packages. */
 async function project(name, files, packages) {
   const path = join(folder, name);
   for (const [file, text] of Object.entries({ "package.json": '{ "private": true }', ...files })) {
@@ -63,7 +63,7 @@ async function project(name, files, packages) {
   return path;
 }
 
-/** Opens a page: its viewer is counted while the film plays, and the page throws nothing. */
+/** Opens a page, and asserts that its viewer is counted while the film plays, without errors. */
 async function assertCounts(url) {
   const tab = await browser.newPage();
   const errors = [];
@@ -102,14 +102,14 @@ test("Vite", async (t) => {
   await tab.close();
 });
 
-test("Next: build, and a page that the server renders", async (t) => {
+test("Next: build, and server rendering", async (t) => {
   const page = 'import { Lobby, Player } from "./player";\nexport default () => <><Player stage="match-1" viewer="ann" src="/match-1.mp4" /><Lobby /></>;\n';
   const layout = 'export default ({ children }) => <html lang="en"><body>{children}</body></html>;\n';
   const path = await project("next", { "app/page.jsx": page, "app/layout.jsx": layout, "app/player.jsx": block("jsx", "useAudience") }, NEXT);
   await mkdir(join(path, "public"));
   await writeFile(join(path, "public/match-1.mp4"), await readFile(film));
   await run("npx", ["next", "build"], { cwd: path, env: ENV });
-  // Not by npx, which does not end with its child.
+  // Without npx, which does not exit with its child.
   const child = spawn(process.execPath, ["node_modules/next/dist/bin/next", "start", "-H", "127.0.0.1", "-p", "0"], { cwd: path, env: ENV, stdio: ["ignore", "pipe", "inherit"] });
   const ended = new Promise((resolve) => child.once("close", resolve));
   t.after(() => (child.kill("SIGTERM"), ended));

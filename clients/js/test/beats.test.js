@@ -1,4 +1,4 @@
-/** When heartbeats are sent, and when they end. */
+/** Schedule of heartbeats, from the first one to the leave. */
 
 import assert from "node:assert/strict";
 import { getEventListeners } from "node:events";
@@ -29,7 +29,7 @@ test("the first heartbeat is sent at once, and its count is reported", async () 
 });
 
 for (const [random, expected] of [[0, 28_500], [0.5, 30_000], [1, 31_500]]) {
-  test(`the next one when the server says, give or take a twentieth (chance ${random})`, async () => {
+  test(`the next one when the server asks, plus or minus 5 % (random ${random})`, async () => {
     const { world, server, page } = await alone();
     page.Math.random = () => random;
     await world.pass(100_000);
@@ -46,10 +46,10 @@ for (const [nextMs, expected] of [[1, 250], [1e12, 3_600_000]]) {
   });
 }
 
-test("failures are tried again after twice as long each time, up to half a minute, until one is taken", async () => {
+test("failures are retried with exponential backoff up to half a minute, until one succeeds", async () => {
   const { world, server, recorded } = await alone({}, (world) => (world.server.answer = () => ({ status: 500, body: {} })));
   await world.pass(150_000);
-  // By chance from half of it on; here the middle.
+  // Random from half of it on; here the middle.
   const expected = [1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000].map((ms) => ms * 0.75 + TRAVEL_MS);
   assert.deepEqual(waits(server).slice(0, 7), expected);
   assert.deepEqual(recorded, { counts: [], errors: [] });
@@ -63,7 +63,7 @@ test("failures are tried again after twice as long each time, up to half a minut
 });
 
 for (const [random, expected] of [[0, 20_000], [1, 25_000]]) {
-  test(`Retry-After is honoured, and somewhat later (chance ${random})`, async () => {
+  test(`Retry-After is honoured, plus jitter (random ${random})`, async () => {
     const { world, server, page } = await alone({}, (world) => {
       world.server.answer = () => ({ status: 503, body: { code: "overloaded" }, headers: { "retry-after": "20" } });
     });
@@ -73,7 +73,7 @@ for (const [random, expected] of [[0, 20_000], [1, 25_000]]) {
   });
 }
 
-test("a Retry-After that no timer can hold is no busy loop", async () => {
+test("a Retry-After longer than any timer causes no busy loop", async () => {
   const { world, server } = await alone({}, (world) => {
     world.server.answer = () => ({ status: 503, body: {}, headers: { "retry-after": "99999999999" } });
   });
@@ -84,7 +84,7 @@ test("a Retry-After that no timer can hold is no busy loop", async () => {
 });
 
 for (const status of [400, 401, 403, 404]) {
-  test(`${status} ends it for good`, async () => {
+  test(`${status} ends the watch`, async () => {
     const all = await alone({}, (world) => (world.server.answer = () => ({ status, body: { code: "some_code", detail: "why" } })));
     const { world, server, recorded } = all;
     await world.pass(600_000);
@@ -113,7 +113,7 @@ for (const answer of [
   { status: 200, body: { viewers: 1, nextMs: 0 } },
   { status: 204, body: "" },
 ]) {
-  test(`${answer.status} ${JSON.stringify(answer.body)} is tried again`, async () => {
+  test(`${answer.status} ${JSON.stringify(answer.body)} is retried`, async () => {
     const { world, server, recorded } = await alone({}, (world) => (world.server.answer = () => answer));
     await world.pass(10_000);
     assert.ok(server.beats().length > 2);
@@ -128,13 +128,13 @@ test("a heartbeat without a response is sent again after ten seconds", async () 
   const { world, server, page, recorded } = await alone({}, (world) => (world.server.answer = () => null));
   await world.pass(10_600);
   assert.equal(server.beats().length, 1);
-  assert.equal(page.fetches.size, 0, "the first one was given up");
+  assert.equal(page.fetches.size, 0, "the first one was aborted");
   server.answer = null;
   await world.pass(300);
   assert.equal(recorded.counts.length, 1);
 });
 
-test("after being offline it beats at once", async () => {
+test("after being offline a heartbeat is sent at once", async () => {
   const { world, server, browser } = await alone();
   await world.pass(40_000);
   browser.goOffline();
@@ -144,7 +144,7 @@ test("after being offline it beats at once", async () => {
   await world.pass(20);
   assert.equal(server.beats().length, before + 1);
   await world.pass(60_000);
-  assert.equal(server.beats().length, before + 2, "and goes on as before");
+  assert.equal(server.beats().length, before + 2, "and continues as before");
   browser.goOffline();
   await world.pass(300_000);
   server.answer = () => ({ status: 500, body: {} });
@@ -154,7 +154,7 @@ test("after being offline it beats at once", async () => {
   assert.deepEqual(waits(server), [770], "what failed before is no reason to wait");
 });
 
-test("what hangs in a connection that is gone doesn't hold it back", async () => {
+test("a request that hangs in a lost connection doesn't delay the next", async () => {
   const { world, server, browser, recorded } = await alone({}, (world) => (world.server.answer = () => null));
   await world.pass(1_000);
   server.answer = null;
@@ -168,7 +168,7 @@ test("what hangs in a connection that is gone doesn't hold it back", async () =>
   assert.equal(server.beats().length, 3);
 });
 
-test("a hidden page's viewer stays online, though timers go off once a minute", async () => {
+test("a hidden page's viewer stays online, though timers fire once per minute", async () => {
   const { world, server, page } = await alone();
   await world.pass(5_000);
   page.show("hidden");
@@ -177,7 +177,7 @@ test("a hidden page's viewer stays online, though timers go off once a minute", 
   assert.ok(server.beats().length >= 59);
 });
 
-test("a page that comes back beats at once if that is due, and only then", async () => {
+test("a page that becomes visible sends a heartbeat at once if one is due", async () => {
   const { world, server, page } = await alone();
   await world.pass(10_000);
   page.show("hidden");
@@ -195,7 +195,7 @@ test("a page that comes back beats at once if that is due, and only then", async
   assert.equal(server.beats().length, 2);
 });
 
-test("a page that comes back doesn't wait for a timer that is late", async () => {
+test("a page that becomes visible doesn't wait for a late timer", async () => {
   const { world, server, page } = await alone();
   await world.pass(10_000);
   world.timers = [];
@@ -207,7 +207,7 @@ test("a page that comes back doesn't wait for a timer that is late", async () =>
 });
 
 for (const end of ["leave", "stop"]) {
-  test(`${end}() says so once, and nothing is left`, async () => {
+  test(`${end}() sends one leave, and leaves no resources`, async () => {
     const all = await alone({ token: "secret" });
     const { world, server } = all;
     await world.pass(40_000);
@@ -228,7 +228,7 @@ for (const end of ["leave", "stop"]) {
 
 test("a heartbeat that arrives after the leave counts no viewer again", async () => {
   const { world, server, leave, recorded } = await alone();
-  // The beacon is quicker than the heartbeat.
+  // The beacon arrives before the heartbeat.
   world.travelMs = 1;
   leave();
   await world.pass(5);
@@ -255,7 +255,7 @@ test("leave() before the first heartbeat sends no leave", async () => {
   assert.deepEqual(world.server.received, []);
 });
 
-test("a heartbeat that the server coalesced is like any other", async () => {
+test("a coalesced heartbeat is like any other", async () => {
   const coalesced = (server) => () => ({ status: 200, body: { ...server.ok().body, coalesced: true } });
   const { world, server, recorded } = await alone({}, (world) => (world.server.answer = coalesced(world.server)));
   await world.pass(70_000);
@@ -264,7 +264,7 @@ test("a heartbeat that the server coalesced is like any other", async () => {
   assert.ok(recorded.counts.every((count) => !("coalesced" in count) && count.viewers === 1));
 });
 
-test("options that make no sense are refused before anything is sent", async () => {
+test("invalid options are rejected before the first request", async () => {
   const { page } = await alone();
   for (const options of [{ stage: "" }, { viewer: undefined }, { viewer: 7 }, { session: "" }, { session: 7 }, { url: "http://[" }, { url: undefined }]) {
     assert.throws(() => watching(page, options), TypeError, JSON.stringify(options));

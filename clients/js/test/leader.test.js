@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { watching } from "./support/watching.js";
 import { Browser, World } from "./support/world.js";
 
-/** Two pages of one viewer on one stage; the first one beats. */
+/** Two pages of one viewer on one stage; the first one is the leader. */
 async function two(options = {}, lacks = []) {
   const world = new World();
   const browser = new Browser(world, { lacks });
@@ -19,7 +19,7 @@ async function two(options = {}, lacks = []) {
 
 const sessionsOf = (events) => [...new Set(events.map(({ session }) => session))];
 
-/** The most sessions the server ever counted. */
+/** Maximum of the server's session count. */
 function sessionsMax({ server, world }) {
   let most = 0;
   for (let at = server.beats()[0].at; at <= world.now; at += 100) most = Math.max(most, server.count(at).sessions);
@@ -36,14 +36,14 @@ test("two tabs: one sends heartbeats, both get counts", async () => {
   assert.equal(server.leaves().length, 0);
 });
 
-test("closing the one that beats: the other goes on at once", async () => {
+test("the leader closes: the other continues at once", async () => {
   const all = await two();
   const { world, server, first, second } = all;
   await world.pass(40_000);
   first.page.close();
   await world.pass(20);
   const [one, other, ...more] = sessionsOf(server.beats());
-  assert.ok(one && other && !more.length, "the other beats under a name of its own");
+  assert.ok(one && other && !more.length, "the other page has its own session");
   assert.deepEqual(sessionsOf(server.leaves()), [one]);
   await world.pass(120_000);
   assert.deepEqual(server.gaps(), []);
@@ -64,7 +64,7 @@ for (const lateMs of [0, 500, 5_000, 60_000]) {
     world.travelMs = travelMs;
     await world.pass(100_000);
     assert.deepEqual(server.gaps(), []);
-    // A reload: the last page goes, and its successor is there a second later.
+    // A reload: the last page closes, and the new one opens a second later.
     world.travelMs = lateMs + 1;
     second.page.close();
     world.travelMs = travelMs;
@@ -89,7 +89,7 @@ test("a follower closes or leaves: no leave is sent", async () => {
   assert.deepEqual(server.gaps(), []);
 });
 
-test("leave() in one tab: the other goes on", async () => {
+test("leave() in one tab: the other continues", async () => {
   const { world, server, first, second, browser } = await two();
   await world.pass(40_000);
   first.leave();
@@ -103,7 +103,7 @@ test("leave() in one tab: the other goes on", async () => {
   assert.equal(browser.locks.held(), 0);
 });
 
-test("the one that beats crashes: the other goes on at once", async () => {
+test("the leader crashes: the other continues at once", async () => {
   const { world, server, first } = await two();
   await world.pass(40_000);
   const before = server.beats().length;
@@ -115,7 +115,7 @@ test("the one that beats crashes: the other goes on at once", async () => {
 });
 
 for (const answers of [false, true]) {
-  test(`the one that beats is frozen${answers ? " but answers others" : ""}: the other takes over in time, and goes on when it thaws`, async () => {
+  test(`the leader is frozen${answers ? " but answers others" : ""}: the other takes over in time, and continues when it thaws`, async () => {
     const { world, server, browser, first, second } = await two();
     first.page.show("hidden");
     await world.pass(40_000);
@@ -130,7 +130,7 @@ for (const answers of [false, true]) {
     first.page.show("visible");
     await world.pass(10_000);
     const after = server.beats().slice(before).filter(({ session }) => session === frozen);
-    assert.ok(after.length <= 1, "its timer may be quicker than the news that it has lost the lock");
+    assert.ok(after.length <= 1, "its timer may fire before it learns that it lost the lock");
     assert.deepEqual(sessionsOf(server.leaves()), [frozen]);
     const recorded = first.recorded.counts.length;
     await world.pass(200_000);
@@ -139,7 +139,7 @@ for (const answers of [false, true]) {
     assert.equal(browser.locks.held(), 2, "each page asks for the lock once");
     second.page.close();
     await world.pass(100_000);
-    assert.equal(sessionsOf(server.beats()).length, 3, "it is its turn again");
+    assert.equal(sessionsOf(server.beats()).length, 3, "it is the leader again");
     assert.deepEqual(server.gaps(), []);
   });
 }
@@ -157,7 +157,7 @@ test("a tab opened while the leader is frozen is counted within seconds", async 
   assert.equal(recorded.counts.length, 1);
 });
 
-test("nothing is taken from a tab that lives, though the server is away or timers are slow", async () => {
+test("a live leader keeps the lock, though the server is unavailable or timers are slow", async () => {
   const { world, server, first } = await two();
   first.page.show("hidden");
   server.answer = () => ({ status: 503, body: {}, headers: { "retry-after": "30" } });
@@ -168,7 +168,7 @@ test("nothing is taken from a tab that lives, though the server is away or timer
   assert.deepEqual(server.leaves(), []);
 });
 
-test("a tab that lives but has no timers beats when another one asks", async () => {
+test("a live tab without timers sends a heartbeat when another tab queries it", async () => {
   const { world, server, first } = await two();
   world.timers = world.timers.filter(({ page }) => page !== first.page);
   await world.pass(600_000);
@@ -176,7 +176,7 @@ test("a tab that lives but has no timers beats when another one asks", async () 
   assert.equal(sessionsOf(server.beats()).length, 1);
 });
 
-test("nothing is taken from a tab whose first heartbeat is not answered yet", async () => {
+test("a leader keeps the lock before the first response", async () => {
   const world = new World();
   const browser = new Browser(world);
   world.server.answer = () => null;
@@ -188,7 +188,7 @@ test("nothing is taken from a tab whose first heartbeat is not answered yet", as
 });
 
 for (const lacks of [["locks"], ["BroadcastChannel"], ["locks", "BroadcastChannel", "WebSocket", "sendBeacon"]]) {
-  test(`without ${lacks.join(" and ")} each tab beats for itself`, async () => {
+  test(`without ${lacks.join(" and ")} each tab sends its own heartbeats`, async () => {
     const { world, server, first, second } = await two({ transport: "auto" }, lacks);
     await world.pass(100_000);
     assert.deepEqual(server.count(), { viewers: 1, sessions: 2 });
@@ -204,7 +204,7 @@ for (const lacks of [["locks"], ["BroadcastChannel"], ["locks", "BroadcastChanne
 }
 
 for (const what of ["locks", "channels"]) {
-  test(`a page that may use no ${what} beats for itself`, async () => {
+  test(`a page that may use no ${what} sends its own heartbeats`, async () => {
     const world = new World();
     const page = new Browser(world).open();
     const refused = () => new DOMException("not here", "SecurityError");
@@ -220,23 +220,23 @@ for (const what of ["locks", "channels"]) {
   });
 }
 
-test("into the browser's cache and back", async () => {
+test("into the back/forward cache and back", async () => {
   const world = new World();
   const browser = new Browser(world);
   const { page, leave } = watching(browser.open(), { transport: "auto" });
   const { server } = world;
   await world.pass(40_000);
   await page.store();
-  assert.equal(page.sockets.size + page.channels.size + page.fetches.size + browser.locks.held(), 0, "nothing keeps it out of the cache");
+  assert.equal(page.sockets.size + page.channels.size + page.fetches.size + browser.locks.held(), 0, "no connection keeps it out of the cache");
   await world.pass(1_000);
   assert.equal(server.leaves().length, 1);
   page.restore();
   await world.pass(100_000);
   assert.deepEqual(server.gaps(), [], "back within the grace");
-  assert.equal(sessionsOf(server.beats()).length, 2, "a name is used once");
+  assert.equal(sessionsOf(server.beats()).length, 2, "a session id is used once");
   await page.store();
   await world.pass(600_000);
-  assert.equal(server.count().viewers, 0, "it may never come back");
+  assert.equal(server.count().viewers, 0, "the page may never return");
   page.restore();
   await world.pass(50);
   assert.equal(server.count().viewers, 1);
@@ -247,7 +247,7 @@ test("into the browser's cache and back", async () => {
   assert.equal(server.count().viewers, 0, "a viewer who left is not counted again when the page returns");
 });
 
-test("into the cache with a heartbeat under way: it is given up", async () => {
+test("into the cache with a pending heartbeat: it is aborted", async () => {
   const world = new World();
   const { page } = watching(new Browser(world).open());
   await world.pass(5);
@@ -258,7 +258,7 @@ test("into the cache with a heartbeat under way: it is given up", async () => {
   assert.deepEqual(world.server.received.map(({ kind }) => kind), ["beat", "leave"]);
 });
 
-test("sessions with names of their own beat for themselves", async () => {
+test("named sessions send their own heartbeats", async () => {
   const world = new World();
   const browser = new Browser(world);
   for (const session of ["one", "other"]) watching(browser.open(), { session });
@@ -266,7 +266,7 @@ test("sessions with names of their own beat for themselves", async () => {
   assert.deepEqual(world.server.count(), { viewers: 1, sessions: 2 });
 });
 
-test("a session with a name of its own outlives the late leave of its reload", async () => {
+test("a named session outlives the late leave of its reload", async () => {
   const { world, server, browser, first, second } = await two({ session: "participant-1" });
   second.page.crash();
   await world.pass(40_000);
@@ -284,7 +284,7 @@ test("a session with a name of its own outlives the late leave of its reload", a
   assert.equal(server.leaves().length, 2);
 });
 
-test("other viewers, stages and servers are others", async () => {
+test("other viewers, stages and servers have their own leader", async () => {
   const world = new World();
   const browser = new Browser(world);
   for (const options of [{}, { viewer: "bob" }, { stage: "match-2" }, { url: "https://other.example" }]) watching(browser.open(), options);
@@ -292,10 +292,10 @@ test("other viewers, stages and servers are others", async () => {
   assert.equal(world.server.beats().length, 4);
   watching(browser.open(), { url: "https://count.example/" });
   await world.pass(1_000);
-  assert.equal(world.server.beats().length, 4, "a slash more is the same server");
+  assert.equal(world.server.beats().length, 4, "a trailing slash is the same server");
 });
 
-test("two watches in one page share as two pages do", async () => {
+test("two watches in one page share a leader, like two pages", async () => {
   const world = new World();
   const page = new Browser(world).open();
   const [one, other] = [watching(page), watching(page)];

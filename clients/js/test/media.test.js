@@ -59,7 +59,7 @@ class FakeMedia extends Target {
   }
 }
 
-/** A page that watches what plays. */
+/** A page whose watch is bound to media. */
 function watching(make, bind, options = {}) {
   const world = new World();
   const page = new Browser(world).open();
@@ -73,7 +73,7 @@ function watching(make, bind, options = {}) {
 
 const media = (options) => watching((world) => new FakeMedia(world), bindMediaElement, options);
 
-test("media that doesn't play yet isn't counted, and is from when it does", async () => {
+test("media count from their start of play", async () => {
   const { world, subject, statuses, server, isCounted } = media();
   await world.pass(60_000);
   assert.deepEqual(server.received, []);
@@ -86,7 +86,7 @@ test("media that doesn't play yet isn't counted, and is from when it does", asyn
   assert.deepEqual(statuses, ["stopped paused", "connecting", "counted"]);
 });
 
-test("media that plays already is counted at once", async () => {
+test("media that already play are counted at once", async () => {
   const { world, isCounted } = watching(
     (world) => {
       const video = new FakeMedia(world);
@@ -139,7 +139,7 @@ for (const [stallMs, options] of [[10_000, {}], [3_000, { stallMs: 3_000 }]]) {
   });
 }
 
-test("a player that nudges the time of a dead stream doesn't keep it counted", async () => {
+test("a player that moves the time of a dead stream doesn't keep it counted", async () => {
   const { world, subject, isCounted } = media();
   subject.play();
   await world.pass(20_000);
@@ -151,7 +151,7 @@ test("a player that nudges the time of a dead stream doesn't keep it counted", a
   assert.ok(!isCounted());
 });
 
-test("without events, as in a page that is throttled, the time itself is asked", async () => {
+test("without events, as in a throttled page, the media's time is polled", async () => {
   const { world, subject, isCounted } = media();
   subject.play();
   await world.pass(1_000);
@@ -165,7 +165,7 @@ test("without events, as in a page that is throttled, the time itself is asked",
   subject.dispatchEvent = dispatchEvent;
 });
 
-test("after leave() nothing is listened to, and nothing is counted", async () => {
+test("after leave() no listener and no count is left", async () => {
   const { world, page, subject, statuses, leave, server } = media();
   subject.play();
   await world.pass(5_000);
@@ -179,7 +179,7 @@ test("after leave() nothing is listened to, and nothing is counted", async () =>
   assert.deepEqual(world.timers.filter((timer) => timer.page === page), []);
 });
 
-test("media that is paused while the page lies in the cache isn't counted when it comes back", async () => {
+test("media paused while the page is cached are not counted when it returns", async () => {
   const { world, page, subject, isCounted } = media();
   subject.play();
   await world.pass(5_000);
@@ -267,7 +267,7 @@ test("an IVS stage: connected and with remote media", async () => {
   assert.equal(subject.eventNames().length, 0);
 });
 
-test("nothing is left at a media element either", async () => {
+test("no listener is left on a media element", async () => {
   const { subject, leave } = media();
   assert.equal(getEventListeners(subject, "timeupdate").length, 1);
   leave();

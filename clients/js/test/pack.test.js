@@ -34,19 +34,19 @@ before(async () => {
 });
 after(() => rm(folder, { recursive: true, force: true }));
 
-test("publint has nothing to say", async () => {
+test("publint finds no problem", async () => {
   const bytes = await readFile(tarball);
   const { messages, pkg } = await publint({ pack: { tarball: bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length) }, strict: true });
   assert.deepEqual(messages.map((message) => formatMessage(message, pkg)), []);
 });
 
-test("the types are right for every way to import it", async () => {
+test("the types are right for every kind of import", async () => {
   const { problems } = await checkPackage(createPackageFromTarballData(await readFile(tarball)));
   const recorded = (problems ?? []).map(({ kind, entrypoint, resolutionKind }) => `${kind} ${entrypoint ?? ""} ${resolutionKind ?? ""}`.trim());
   assert.deepEqual(recorded, []);
 });
 
-test("the licences are in it, and no link of the README needs the repository around it", async () => {
+test("the licences are included, and the README has no relative links", async () => {
   const names = await readdir(join(folder, "node_modules/housecount"));
   for (const name of ["LICENSE-APACHE", "LICENSE-MIT", "README.md"]) assert.ok(names.includes(name), name);
   const readme = await readFile(join(folder, "node_modules/housecount/README.md"), "utf8");
@@ -58,7 +58,7 @@ test("the licences are in it, and no link of the README needs the repository aro
   }
 });
 
-/** All subpaths but the element, which needs a browser. */
+/** All subpaths except the element, which needs a browser. */
 const SUBPATHS = ["", "/react", "/vue", "/svelte"];
 
 for (const [name, type] of [["user.cjs", "require"], ["user.mjs", "import"]]) {
@@ -96,7 +96,7 @@ for (const [module, name] of [["nodenext", "strict.cts"], ["nodenext", "strict.m
   });
 }
 
-test("React's server components see that the hooks are for clients", async () => {
+test("React's server components recognise the hooks as client code", async () => {
   for (const path of ["src/react.js", "dist/cjs/react.js"]) {
     assert.match(await readFile(join(folder, "node_modules/housecount", path), "utf8"), /^(?:"use strict";\s*)?"use client";/);
   }

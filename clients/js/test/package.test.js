@@ -69,7 +69,7 @@ test("types: the sources keep what index.d.ts and react.d.ts promise, and exampl
   assert.equal(stdout, "");
 });
 
-test("nothing else is needed at run time, and it can be imported where there is no browser", async () => {
+test("the package has no dependencies, and can be imported without a browser", async () => {
   const { dependencies } = JSON.parse(await readFile(`${ROOT}/package.json`, "utf8"));
   assert.equal(dependencies, undefined);
   for (const file of await readdir(`${ROOT}/src`)) {

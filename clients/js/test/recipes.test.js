@@ -1,4 +1,4 @@
-/** The recipes of README.md and docs/IVS.md, as they are: compiled with `tsc --strict` against the real packages. */
+/** The recipes of README.md and docs/IVS.md, compiled unchanged with `tsc --strict` against the real packages. */
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
@@ -31,7 +31,7 @@ test("each recipe compiles, strictly", async (t) => {
     for (const [m, { language, code }] of (await blocks(document)).entries()) {
       if (!["js", "jsx", "ts", "tsx"].includes(language)) continue;
       found += 1;
-      // A component of JavaScript has parameters without types, and nothing else that is lax.
+      // A JavaScript component may have untyped parameters; all else is strict.
       const [suffix, text] = language === "jsx" ? ["tsx", code.replaceAll(/\(\{ (.*?) \}\)( \{|$)/g, "({ $1 }: any)$2").replace("useRef(null)", "useRef<HTMLVideoElement>(null)")] : ["ts", code];
       await writeFile(`${FOLDER}/recipe-${n}-${m}.${suffix}`, text.includes("import ") ? text : `export {};\n${text}`);
     }
@@ -44,7 +44,7 @@ test("each recipe compiles, strictly", async (t) => {
   assert.equal(stdout, "");
 });
 
-test("those for Vue and Svelte compile too", async () => {
+test("recipes for Vue and Svelte compile too", async () => {
   const all = await blocks("README.md");
   const of = (language) => all.find((block) => block.language === language).code;
   const { descriptor, errors } = parse(of("vue"));
@@ -61,7 +61,7 @@ test("the recipes for IVS are the same in both documents", async () => {
   assert.equal(of(here), of(there));
 });
 
-test("what nodes serve is built of these sources, and its hash is in the README", async () => {
+test("the served scripts match these sources, and their hashes are in the README", async () => {
   const readme = await readFile(`${ROOT}/README.md`, "utf8");
   const { version } = JSON.parse(await readFile(`${ROOT}/package.json`, "utf8"));
   for (const name of Object.keys(SCRIPTS)) {

@@ -1,4 +1,4 @@
-/** Replays clients/scenarios.json, which all clients' tests replay, in a page whose clock, network and chance the test plays. */
+/** Replays clients/scenarios.json, which all clients' tests replay, in a page with a simulated clock, network and random source. */
 
 import assert from "node:assert/strict";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
@@ -9,18 +9,18 @@ import { settle } from "./support/world.js";
 
 const { scenarios } = JSON.parse(readFileSync(new URL("../../scenarios.json", import.meta.url), "utf8"));
 const START = 1_790_000_000_000;
-/** Tokens are got by a function. Without that they are texts, and these scenarios cannot be replayed. */
+/** True if tokens may come from a function. Otherwise the token scenarios can't be replayed. */
 const canAskForTokens = existsSync(new URL("../src/token.js", import.meta.url));
-/** What a page does otherwise: it takes a token that it waits for as a part of the heartbeat, and leaves in any case. */
+/** Differences of a page: waiting for a token is part of the heartbeat, and it always sends a leave. */
 const OTHERWISE = ["a leave before the first heartbeat", "a leave while a token is asked for"];
 const rows = [];
 
-// The outcome table, which clients/outcomes compares with the other clients'.
+// Outcome table, which clients/outcomes compares with those of the other clients.
 after(() => {
   if (process.env.CLIENTS_OUTCOMES) writeFileSync(process.env.CLIENTS_OUTCOMES, `${rows.join("\n")}\n`);
 });
 
-/** A page with its timers, the request under way, and what was sent since the last look. */
+/** A page with its timers, the pending request, and the requests since the last check. */
 function playedPage(chance) {
   const page = Object.assign(new EventTarget(), {
     now: START,
@@ -58,7 +58,7 @@ function playedPage(chance) {
         page.underWay = mine;
         signal.addEventListener("abort", () => {
           fail(signal.reason);
-          // A request that was answered is not given up.
+          // A completed request is not aborted.
           if (!mine.hasEnded) page.requests.push("abandon");
         });
       });
@@ -95,13 +95,13 @@ function end(page) {
   return underWay;
 }
 
-/** Lets those timers go off that are chosen, one after the other. */
+/** Fires the selected timers, one after the other. */
 function fire(page, isChosen) {
   const chosen = [...page.timers].filter(([, timer]) => isChosen(timer)).sort(([, a], [, b]) => a.at - b.at);
   for (const [id, { run }] of chosen) if (page.timers.delete(id)) run();
 }
 
-/** A function that returns tokens was called. */
+/** The token function was called. */
 function ask({ page, asked }) {
   page.requests.push("token");
   return new Promise((resolve, reject) => asked.push({ resolve, reject }));
@@ -116,7 +116,7 @@ for (const { name, options, steps } of scenarios) {
     const stay = { page, asked: [], audience: undefined };
     let due = null;
     for (const step of steps) {
-      // Timers of others, such as that of a status, go off as time goes by. The stay's own may be late, where a device slept.
+      // Other timers, such as that of a status, fire in time. The heartbeat's own may be late after a device's sleep.
       page.now = START + step.at;
       fire(page, ({ at }) => at < page.now && at !== due);
       page.requests.length = 0;
@@ -138,12 +138,12 @@ for (const { name, options, steps } of scenarios) {
       due = step.timer === null ? null : page.now + step.timer;
       const isTimerOff = due === null ? page.timers.size > 0 : ![...page.timers.values()].some(({ at }) => at === due);
       const waits = [...page.timers.values()].map(({ at }) => at - page.now);
-      // That a token is no longer waited for is not to be seen from outside.
+      // The end of the wait for a token is not visible from outside.
       const isGivenUp = (request) => request === "abandon" && (steps[steps.indexOf(step) - 1]?.state === "token");
       const seen = { requests: [...page.requests].sort(), told: told.splice(0), timer: isTimerOff ? waits : step.timer };
       const expected = {
         requests: step.requests.filter((request) => !isGivenUp(request)).sort(),
-        // A page is not told that a heartbeat is sent again.
+        // A page does not report that a heartbeat is sent again.
         told: step.told === null || step.told === "retry" ? [] : [step.told],
         timer: step.timer,
       };

@@ -16,7 +16,7 @@ test("connecting, counted, stopped", async () => {
   assert.deepEqual(statuses, [["connecting", ""], ["counted", ""], ["stopped", "left"]]);
 });
 
-test("retrying with the reason, until it is counted again", async () => {
+test("retrying with the reason, until counted again", async () => {
   const { world, statuses, server } = await alone({}, (world) => (world.server.answer = () => ({ status: 503, body: { code: "x", detail: "the log is away" } })));
   await world.pass(10_000);
   assert.deepEqual(statuses, [["connecting", ""], ["retrying", "the log is away"]]);
@@ -25,7 +25,7 @@ test("retrying with the reason, until it is counted again", async () => {
   assert.deepEqual(statuses.slice(2), [["counted", ""]]);
 });
 
-test("refused once, with onError", async () => {
+test("a rejection is reported once, with onError", async () => {
   const { world, statuses, recorded, leave } = await alone({}, (world) => (world.server.answer = () => ({ status: 403, body: { code: "x", detail: "not you" } })));
   await world.pass(10_000);
   leave();
@@ -44,7 +44,7 @@ for (const transport of ["auto", "http", "ws"]) {
   });
 }
 
-test("a WebSocket that a policy has closed before it was open costs no time", async () => {
+test("a WebSocket that a policy closes before it opens costs no time", async () => {
   for (const readyState of [2, 3]) {
     const world = new World();
     const page = new Browser(world).open();
@@ -80,7 +80,7 @@ test("debug writes each change to the console", async () => {
 
 /** Globals missing in Node, a worker or React Native: window, document, beacons, locks; in the worst case crypto. */
 for (const lacks of [[], ["WebSocket"], ["WebSocket", "crypto", "navigator", "BroadcastChannel"]]) {
-  test(`without a window it beats with timers and fetch (lacks ${lacks.join(", ") || "nothing else"})`, async () => {
+  test(`without a window, heartbeats use timers and fetch (lacks ${lacks.join(", ") || "nothing else"})`, async () => {
     const world = new World();
     const full = new Browser(world).open();
     const bare = { navigator: {} };
@@ -102,7 +102,7 @@ for (const lacks of [[], ["WebSocket"], ["WebSocket", "crypto", "navigator", "Br
 test("twenty quick pairs of watch and leave: a later watch is counted after the grace", async () => {
   const world = new World();
   const page = new Browser(world, { lacks: ["locks"] }).open();
-  // As the real server does it: sessions are online for the grace of their leave.
+  // Like the real server: a session stays online for the grace of its leave.
   world.server.answer = () => (world.server.count().sessions < 20 ? world.server.ok() : { status: 429, body: { code: "too_many_sessions" }, headers: { "retry-after": "3" } });
   for (let n = 0; n < 20; n += 1) {
     const { leave } = watching(page);

@@ -9,7 +9,7 @@ import { Browser, World } from "./support/world.js";
 
 const count = (stage, viewers) => ({ stage, viewers, sessions: viewers, asOf: 1, complete: true, recovering: false });
 
-/** A subscription of a page; `recorded` is what its callbacks were given. */
+/** Subscribes a page; `recorded` has the arguments of its callbacks. */
 function subscribed(page, stages = "match-1", options = {}) {
   const all = { recorded: [], errors: [], statuses: [] };
   const server = { url: "https://count.example/base/", onStatus: (...status) => all.statuses.push(status), ...options };
@@ -55,7 +55,7 @@ test("counts are reported until the subscription ends, which closes everything",
   for (const type of ["pagehide", "pageshow", "online"]) assert.equal(getEventListeners(page, type).length, 0, type);
 });
 
-test("events are found however the bytes are cut, and comments and other events are passed over", async () => {
+test("events are parsed across any chunks, and comments and other events are ignored", async () => {
   const { world, recorded, sources } = await alone();
   const text = `: hello\n\nevent: count\nid: 7\ndata: ${JSON.stringify(count("match-1", 3))}\n\nevent: totals\ndata: {}\n\nevent: count\ndata: ${JSON.stringify(count("match-1", 4))}\n\n`;
   for (const char of text) sources[0].write(char);
@@ -63,7 +63,7 @@ test("events are found however the bytes are cut, and comments and other events 
   assert.deepEqual(recorded.map(({ viewers }) => viewers), [3, 4]);
 });
 
-test("what breaks or is refused for now is tried again, each time later, and Retry-After is honoured", async () => {
+test("failures and temporary rejections are retried with backoff, and Retry-After is honoured", async () => {
   const { world, statuses, sources } = await alone();
   world.server.answerLive = () => ({ status: 500, body: {} });
   sources[0].cut();
@@ -85,7 +85,7 @@ test("what breaks or is refused for now is tried again, each time later, and Ret
   world.server.answerLive = () => ({ status: 503, body: {}, headers: { "retry-after": "20" } });
   sources.at(-1).end();
   await world.pass(800);
-  assert.equal(sources.length, length + 1, "a count makes it forget");
+  assert.equal(sources.length, length + 1, "a count resets the backoff");
   await world.pass(19_900);
   assert.equal(sources.length, length + 1);
   await world.pass(5_000);
@@ -93,7 +93,7 @@ test("what breaks or is refused for now is tried again, each time later, and Ret
 });
 
 for (const status of [400, 401, 403, 404]) {
-  test(`${status} ends it for good, and says so once`, async () => {
+  test(`${status} ends the watch, and is reported once`, async () => {
     const world = new World();
     world.server.answerLive = () => ({ status, body: { code: "some_code", detail: "why" } });
     const page = new Browser(world).open();
@@ -125,16 +125,16 @@ test("a missing response is reported within three seconds, and a silent connecti
     sources.at(-1).write(": \n\n");
     await world.pass(15_000);
   }
-  assert.equal(sources.length, length, "a comment is enough");
+  assert.equal(sources.length, length, "a comment resets the timeout");
   await world.pass(41_000);
   assert.equal(sources.length, length + 1, "and silence is not");
 });
 
-test("it is closed while the page lies in the cache, and opened again when the network is back", async () => {
+test("the stream is closed while the page is cached, and reopened when the network returns", async () => {
   const { world, page, sources } = await alone();
   page.dispatchEvent(new Event("pageshow"));
   await world.pass(100);
-  assert.equal(sources.length, 1, "the first pageshow is no return");
+  assert.equal(sources.length, 1, "the first pageshow is not a restore");
   await page.store();
   assert.equal(page.sources.size, 0);
   page.restore();
@@ -161,7 +161,7 @@ test("a stream that the server ends with a reason is not opened again, and the r
   assert.deepEqual(world.timers, []);
 });
 
-test("eight subscriptions of a page are one stream, also when some come later and others go", async () => {
+test("eight subscriptions of a page share one stream, while some start and others end", async () => {
   const world = new World();
   const page = new Browser(world).open();
   const all = ["a", "b", "c", "d", "e", "f", "g", "a"].map((stage) => subscribed(page, stage));
@@ -185,13 +185,13 @@ test("eight subscriptions of a page are one stream, also when some come later an
   assert.equal(subscribed(page, "a").recorded.length, 0, "no old count is reported");
 });
 
-test("more stages than a stream may name take several", async () => {
+test("more stages than one stream may name need several streams", async () => {
   const names = Array.from({ length: 250 }, (_, n) => `stage-${n}`);
   const { world } = await alone(names);
   assert.deepEqual(openIn(world).map(({ url }) => url.split("stage=").length - 1), [100, 100, 50]);
 });
 
-test("three tabs are one stream; when the one that has it goes, another one takes over", async () => {
+test("three tabs share one stream; when its leader closes, another one takes over", async () => {
   const world = new World();
   const browser = new Browser(world);
   const tabs = [["a", "b"], ["b"], ["c"]].map((stages) => {
@@ -276,11 +276,11 @@ test("an expired token is replaced once, without an error", async () => {
   world.server.answerLive = () => ({ status: 401, body: { code: "token_invalid", detail: "why" } });
   openIn(world)[0].cut();
   await world.pass(10_000);
-  assert.equal(asked, 3, "refused once more, it is refused for good");
+  assert.equal(asked, 3, "a second rejection is final");
   assert.deepEqual(one.errors.map(({ code }) => code), ["token_invalid"]);
 });
 
-test("where no token can be had it is asked for again", async () => {
+test("a failed token function is called again", async () => {
   const world = new World();
   const page = new Browser(world).open();
   let isDown = true;

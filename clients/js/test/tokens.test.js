@@ -1,4 +1,4 @@
-/** Tokens that are got by a function, and replaced without a leave. */
+/** Tokens from a function, replaced without a leave. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -7,7 +7,7 @@ import { alone } from "./support/watching.js";
 
 const part = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
 
-/** Mints tokens by a world's clock; `given` are those that were. */
+/** Mints tokens by a world's clock; `given` has all of them. */
 function backend(seconds, { claims = {}, hasIat = true } = {}) {
   const given = [];
   const token = async () => {
@@ -26,7 +26,7 @@ for (const transport of ["auto", "http"]) {
     await world.pass(440_000);
     assert.equal(given.length, 1);
     await world.pass(60_000);
-    assert.equal(given.length, 2, "after three quarters of its life");
+    assert.equal(given.length, 2, "after three quarters of its lifetime");
     await world.pass(1_000_000);
     assert.ok(given.length <= 4, `${given.length}`);
     const tokens = new Set(server.beats().map((event) => event.token?.replace("Bearer ", "")));
@@ -38,7 +38,7 @@ for (const transport of ["auto", "http"]) {
   });
 }
 
-test("a clock that is wrong by hours changes nothing, if the token says when it began", async () => {
+test("a clock that is wrong by hours has no effect, if the token has `iat`", async () => {
   const { token, given } = backend(600);
   const { world } = await alone({ token }, (world) => (backend.world = { get now() { return world.now - 7_200_000; } }));
   await world.pass(440_000);
@@ -71,7 +71,7 @@ for (const when of ["between two heartbeats", "when a heartbeat is due"]) {
   });
 }
 
-test("a WebSocket that is refused for its token at the door: fetch says why, and another token opens one", async () => {
+test("a WebSocket handshake rejected for its token: fetch reports the reason, and another token opens one", async () => {
   const { token, given } = backend(3_600);
   const { world, server, recorded } = await alone({ transport: "auto", token }, (world) => {
     backend.world = world;
@@ -87,7 +87,7 @@ test("a WebSocket that is refused for its token at the door: fetch says why, and
   assert.deepEqual(recorded.errors, []);
 });
 
-test("a second token that is refused as well ends it", async () => {
+test("a second rejected token ends the watch", async () => {
   const { token, given } = backend(3_600);
   const { world, server, recorded, statuses } = await alone({ token }, (world) => {
     backend.world = world;
@@ -135,7 +135,7 @@ test("leave() during the token function sends nothing", async () => {
   assert.deepEqual(world.timers, []);
 });
 
-test("the leave brings the last token", async () => {
+test("the leave carries the last token", async () => {
   const { token, given } = backend(3_600);
   const { world, server, leave } = await alone({ token }, (world) => (backend.world = world));
   await world.pass(1_000);

@@ -1,4 +1,4 @@
-/** How heartbeats travel. */
+/** Transport of heartbeats: WebSocket and fetch. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -34,7 +34,7 @@ test("a WebSocket is opened, gets the ids once, and is used again", async () => 
   assert.ok(!("nextMs" in recorded.counts[0]));
 });
 
-test("where none opens, fetch is used, and no other is tried", async () => {
+test("a WebSocket that fails: fetch is used, and no other is tried", async () => {
   const { world, server, recorded } = await alone({ transport: "auto" }, (world) => (world.server.takesSockets = false));
   await world.pass(50);
   assert.equal(recorded.counts.length, 1);
@@ -43,7 +43,7 @@ test("where none opens, fetch is used, and no other is tried", async () => {
   assert.equal(server.sockets.length, 1);
 });
 
-test("where one neither opens nor fails, fetch is used four seconds later", async () => {
+test("a WebSocket that neither opens nor fails: fetch is used four seconds later", async () => {
   const { world, server, page } = await alone({ transport: "auto" }, (world) => (world.server.socketsHang = true));
   await world.pass(3_900);
   assert.deepEqual(by(server), []);
@@ -69,7 +69,7 @@ for (const WebSocket of [undefined, Forbidden]) {
   });
 }
 
-test("after a connection has gone the next heartbeat opens another, and not before: a server that restarts is not run over", async () => {
+test("a lost connection is reopened by the next heartbeat, not before: a restarting server gets no burst", async () => {
   const { world, server } = await alone({ transport: "auto" });
   await world.pass(10_000);
   server.sockets[0].drop();
@@ -87,7 +87,7 @@ test("after a connection has gone the next heartbeat opens another, and not befo
   assert.deepEqual(by(server), ["ws", "ws", "fetch", "ws"], "and it is tried again, since it worked once");
 });
 
-test("a connection that is silently dead is given up after ten seconds", async () => {
+test("a dead connection is closed after ten seconds", async () => {
   const { world, server, page } = await alone({ transport: "auto" });
   await world.pass(10_000);
   server.onSocketMessage = () => null;
@@ -124,7 +124,7 @@ test("`http` opens no WebSocket", async () => {
   assert.deepEqual(by(server), ["fetch", "fetch", "fetch"]);
 });
 
-test("a complaint that says when to come back is heeded, on the same connection and with all ids", async () => {
+test("an error message with `retryAfterMs` delays the heartbeat, on the same connection and with all ids", async () => {
   let sent;
   const { world, server, recorded } = await alone({ transport: "auto" }, (world) => {
     sent = listen(world.server);
@@ -140,7 +140,7 @@ test("a complaint that says when to come back is heeded, on the same connection 
   assert.deepEqual(recorded.errors, []);
 });
 
-test("a complaint that doesn't ends it for good", async () => {
+test("an error message without `retryAfterMs` ends the watch", async () => {
   const { world, server, recorded, page } = await alone({ transport: "auto" }, (world) => {
     world.server.answer = () => ({ status: 400, body: { code: "invalid_stage", detail: "why" } });
   });
@@ -158,7 +158,7 @@ test("an invalid `retryAfterMs` causes no busy loop", async () => {
   assert.equal(recorded.errors.length, 1);
 });
 
-test("what makes no sense is passed over", async () => {
+test("invalid messages are ignored", async () => {
   const { world, server, recorded } = await alone({ transport: "auto" });
   await world.pass(1_000);
   for (const data of ["", "[]", "null", "7", '{"left":true}', "<html>", '{"nextMs":-1,"viewers":2}']) server.sockets[0].onmessage({ data });
@@ -189,7 +189,7 @@ test("leave() while a WebSocket opens: no heartbeat follows it", async () => {
   assert.equal(page.sockets.size, 0);
 });
 
-test("a page that goes while a WebSocket opens sends no heartbeat after its leave", async () => {
+test("a page that closes while a WebSocket opens sends no heartbeat after its leave", async () => {
   const { world, server, page } = await alone({ transport: "auto" });
   await page.store();
   await world.pass(60_000);

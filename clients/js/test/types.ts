@@ -1,4 +1,4 @@
-// Compiled, never run: what a user may write, and what must be an error.
+// Compiled, never run: valid use, and uses that must be errors.
 
 import { type Count, type HousecountError, subscribe, watch } from "housecount";
 import { useAudience, useViewers } from "housecount/react";
@@ -25,9 +25,9 @@ subscribe({ url, token: "eyJ" }, ["match-1", "match-2"], () => {});
 
 // @ts-expect-error: the viewer is missing
 watch({ url, stage: "match-1" });
-// @ts-expect-error: there is no such transport
+// @ts-expect-error: unknown transport
 watch({ url, stage: "match-1", viewer: "ann", transport: "carrier pigeon" });
-// @ts-expect-error: the misspelling must not pass for a missing option
+// @ts-expect-error: a misspelled option is not a missing one
 watch({ url, stage: "match-1", viewer: "ann", onCounts() {} });
 // @ts-expect-error: the callback is missing
 subscribe({ url }, "match-1");

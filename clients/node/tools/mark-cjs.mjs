@@ -1,4 +1,4 @@
-/** Marks dist/cjs as CommonJS, since the package is of type "module". */
+/** Marks dist/cjs as CommonJS, because the package has the type "module". */
 
 import { writeFileSync } from "node:fs";
 

@@ -1,6 +1,6 @@
 /**
- * A browser that nothing is emulated in: Playwright keeps every tab visible and awake, and these tests are about those that aren't.
- * Spoken to over Chrome's DevTools protocol, on a pipe.
+ * A browser without emulation. Playwright keeps every tab visible and awake, and these tests need hidden and frozen ones.
+ * Controlled over Chrome's DevTools protocol, on a pipe.
  */
 
 import { spawn } from "node:child_process";
@@ -42,7 +42,7 @@ export async function launchBare(...args) {
     });
 
   return {
-    /** A tab in front of all others. Those behind it are hidden. */
+    /** Opens a tab in front of all others, which become hidden. */
     async open(url) {
       const { targetId } = await send("Target.createTarget", { url });
       const { sessionId } = await send("Target.attachToTarget", { targetId, flatten: true });

@@ -1,4 +1,4 @@
-/** A real browser, and what the tests do with it. */
+/** A real browser, and the helpers of its tests. */
 
 import { chromium } from "playwright-core";
 
@@ -7,23 +7,23 @@ import { until } from "./server.js";
 export const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 // Debian's chromium has no sandbox for root; pages here are our own. It must open no connection of its own.
 export const ARGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
-/** Playwright makes browsers unlike a viewer's: no cache for back and forward, no throttling of what is hidden. */
-const UNLIKE = [
+/** Playwright's arguments that differ from a viewer's browser: no back/forward cache, no throttling of hidden tabs. */
+const EXCLUDED_ARGS = [
   "--disable-back-forward-cache",
   "--disable-background-timer-throttling",
   "--disable-backgrounding-occluded-windows",
   "--disable-renderer-backgrounding",
 ];
 
-/** `ENGINES=chromium,firefox,webkit`; Chromium alone if it isn't set. */
+/** `ENGINES=chromium,firefox,webkit`; Chromium by default. */
 export const ENGINES = (process.env.ENGINES ?? "chromium").split(",");
 /** The engine of suites that run in one; run.sh runs them in each. */
 export const isChromium = ENGINES[0] === "chromium";
-/** For tests of what only Chromium's driver can do. */
+/** Skips tests that need Chromium's driver. */
 export const chromiumOnly = { skip: !isChromium && "needs Chromium's driver" };
 
 /**
- * The browser of this run. Of the others' there is what the tests of all engines need.
+ * Launches the browser of this run. Other engines have only the methods that all tests need.
  *
  * @param {string[]} args more switches of Chromium
  */
@@ -33,10 +33,10 @@ export async function launch(...args) {
 
 /** @param {string[]} args more switches */
 export function launchChromium(...args) {
-  return chromium.launch({ executablePath: CHROMIUM, args: [...ARGS, ...args], ignoreDefaultArgs: UNLIKE });
+  return chromium.launch({ executablePath: CHROMIUM, args: [...ARGS, ...args], ignoreDefaultArgs: EXCLUDED_ARGS });
 }
 
-/** An engine with Playwright's names. Its contexts share what a browser's tabs share: tests take another stage each. */
+/** An engine with Playwright's interface. Its contexts share one browser's state, so each test uses its own stage. */
 function likePlaywright(engine) {
   const newPage = async () => {
     /** @type {import("./engines.js").Tab} */
@@ -69,7 +69,7 @@ function likePlaywright(engine) {
 }
 
 /**
- * A tab that watches.
+ * Opens a tab that watches.
  *
  * @param {import("playwright-core").BrowserContext} context tabs of one share what a browser's tabs share
  * @param {{ url: string }} site
@@ -88,16 +88,16 @@ export const recorded = (tab) => tab.evaluate(() => globalThis.recorded);
 export const counted = (tab) => until("a count", async () => (await recorded(tab)).counts.length > 0);
 
 /**
- * Looks at a stage's count again and again, from now on: it must never have been what it may not be.
+ * Polls a stage's count from now on, to assert that it never had a forbidden value.
  *
  * @param {{ count: (stage: string) => Promise<{ viewers: number, sessions: number }> }} server
  * @param {string} stage
  */
-export function look(server, stage) {
+export function pollCount(server, stage) {
   const seen = { viewersMin: Infinity, sessionsMax: 0, sessions: 0 };
-  let goesOn = true;
-  const looking = (async () => {
-    while (goesOn) {
+  let isPolling = true;
+  const polling = (async () => {
+    while (isPolling) {
       const { viewers, sessions } = await server.count(stage);
       seen.viewersMin = Math.min(seen.viewersMin, viewers);
       seen.sessionsMax = Math.max(seen.sessionsMax, sessions);
@@ -107,11 +107,11 @@ export function look(server, stage) {
   })();
   return {
     seen,
-    /** The successor is there, and the leave has taken effect. */
+    /** Waits until the new page is counted, and the leave has taken effect. */
     changed: () => until("two sessions, then one", () => seen.sessionsMax === 2 && seen.sessions === 1),
     async end() {
-      goesOn = false;
-      await looking;
+      isPolling = false;
+      await polling;
       return seen;
     },
   };

@@ -1,9 +1,9 @@
 /**
- * Three engines, all from Debian: Chromium over Playwright, Firefox over WebDriver BiDi, WebKitGTK over WebDriver. What tests need of
- * them is little: pages that are opened, asked, reloaded and closed.
+ * Three engines, all from Debian: Chromium over Playwright, Firefox over WebDriver BiDi, WebKitGTK over WebDriver. Tests
+ * open, evaluate, reload and close pages.
  *
  * @typedef {object} Tab
- * @property {(expression: string) => Promise<any>} evaluate what JSON can say
+ * @property {(expression: string) => Promise<any>} evaluate result as JSON
  * @property {() => Promise<void>} reload
  * @property {(width: number, height: number) => Promise<void>} resize the page, in CSS pixels
  * @property {() => Promise<void>} close
@@ -49,7 +49,7 @@ async function chromium() {
   };
 }
 
-/** Waits for a line of a process. */
+/** Waits for a line of a process's output. */
 function line(child, pattern) {
   return new Promise((resolve, reject) => {
     let output = "";
@@ -146,7 +146,7 @@ async function webkit(more) {
   const first = await call("GET", `${session}/window`);
   return {
     async open(url) {
-      // A tab would be behind the first one, and hidden.
+      // A tab would be behind the first one, and so hidden.
       const { handle } = await call("POST", `${session}/window/new`, { type: "window" });
       const inIt = () => call("POST", `${session}/window`, { handle });
       await inIt();
@@ -163,7 +163,7 @@ async function webkit(more) {
           await inIt();
           await call("POST", `${session}/refresh`, {});
         },
-        // A window has an edge; the page is what is left of it.
+        // The page is smaller than the window by its frame.
         async resize(width, height) {
           await inIt();
           const [innerWidth, innerHeight] = await call("POST", `${session}/execute/sync`, { script: "return [innerWidth, innerHeight]", args: [] });

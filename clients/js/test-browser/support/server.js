@@ -15,7 +15,7 @@ const BIN = process.env.HOUSECOUNT_BIN ?? join(ROOT, "../../target/debug/houseco
 const ENV = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("HOUSECOUNT_")));
 
 /**
- * Starts a housecount on a port of its own. It keeps nothing, unless `cold` is set.
+ * Starts a housecount on its own port. It stores nothing unless `cold` is set.
  *
  * @param {string[]} settings such as `ttl=6s`
  */
@@ -46,7 +46,7 @@ export async function startServer(...settings) {
   return {
     url,
     get,
-    /** A stage's count; zeros before anybody came. */
+    /** Returns a stage's count; zeros before the first viewer. */
     count: async (stage) => (await get(`/v1/stages/${stage}`)) ?? { viewers: 0, sessions: 0 },
     async end() {
       child.kill("SIGTERM");
@@ -59,7 +59,7 @@ export async function startServer(...settings) {
 const TYPES = { ".js": "text/javascript", ".html": "text/html" };
 
 /**
- * Starts a site: pages, this library as it is, and in front of `/v1/` the housecount.
+ * Starts a site: pages, this library's sources, and a proxy of the housecount at `/v1/`.
  *
  * @param {string} target the housecount's address
  * @param {Record<string, string | ((path: string) => Promise<[number, string, string | Buffer]>)>} files what else it has, by path, or by folder
@@ -68,17 +68,17 @@ export async function startSite(target, files = {}) {
   const { hostname, port } = new URL(target);
   const site = {
     url: "",
-    /** WebSockets don't get through. */
+    /** True: the proxy blocks WebSockets. */
     blocksSockets: false,
-    /** Nothing gets through to the housecount. */
+    /** True: the proxy blocks all requests. */
     isCut: false,
     /** Heartbeats and leaves that came as requests. @type {{ path: string, session: string, viewer: string, contentType: string | undefined }[]} */
     received: [],
-    /** WebSockets that were asked for. */
+    /** Number of requested WebSockets. */
     upgrades: 0,
     /** Addresses that WebSockets and streams were asked for at. @type {Set<string>} */
     addresses: new Set(),
-    /** Streams of counts that are open. */
+    /** Number of open streams of counts. */
     streams: 0,
     cut() {
       site.isCut = true;
@@ -95,7 +95,7 @@ export async function startSite(target, files = {}) {
     const { pathname } = new URL(asked.url, "http://site");
     if (!pathname.startsWith("/v1/")) {
       const [status, type, text] = await file(pathname, files);
-      // Frames in a sandbox are of no origin, and load modules all the same.
+      // Sandboxed frames have an opaque origin, and must still load modules.
       answer.writeHead(status, { "content-type": type, "access-control-allow-origin": "*" }).end(text);
       return;
     }
@@ -156,7 +156,7 @@ async function file(path, files) {
 }
 
 /**
- * Asks again and again until it is so.
+ * Polls until a condition holds.
  *
  * @template T
  * @param {string} what

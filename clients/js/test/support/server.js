@@ -9,13 +9,13 @@ export class FakeServer {
   sockets = [];
   /** Streams of counts that were asked for. @type {import("./world.js").Source[]} */
   sources = [];
-  /** What is answered to a stream instead; `null`: nothing ever. @type {((url: string, headers: Record<string, string>) => { status: number, body: any, headers?: Record<string, string> } | null) | null} */
+  /** Replaces the response to a stream; `null`: no response. @type {((url: string, headers: Record<string, string>) => { status: number, body: any, headers?: Record<string, string> } | null) | null} */
   answerLive = null;
   takesSockets = true;
-  /** Nothing comes of a WebSocket, not even a failure. */
+  /** WebSockets neither open nor fail. */
   socketsHang = false;
   nextMs = 30_000;
-  /** What is answered to a heartbeat instead; `null`: nothing ever. @type {((beat: object) => { status: number, body: any, headers?: Record<string, string> } | null) | null} */
+  /** Replaces the response to a heartbeat; `null`: no response. @type {((beat: object) => { status: number, body: any, headers?: Record<string, string> } | null) | null} */
   answer = null;
   #last = new WeakMap();
 

@@ -1,4 +1,4 @@
-/** Pages that watch, in a world. */
+/** Helpers: pages with a watch, in a simulated world. */
 
 import { watchOnPage } from "../../src/watch.js";
 import { Browser, World, settle } from "./world.js";
@@ -7,7 +7,7 @@ export const URL = "https://count.example";
 export const STAGE = "match-1";
 export const VIEWER = "ann";
 
-/** A page that watches; `recorded` is what its callbacks were given. */
+/** Starts a watch on a page; `recorded` has the arguments of its callbacks. */
 export function watching(page, options = {}) {
   const recorded = { counts: [], errors: [] };
   const statuses = [];
@@ -24,7 +24,7 @@ export function watching(page, options = {}) {
   return { page, recorded, statuses, leave: handle.leave, stop: handle.stop };
 }
 
-/** A world with one page that watches. */
+/** Creates a world with one page that watches. */
 export async function alone(options = {}, set = () => {}) {
   const world = new World();
   set(world);

@@ -1,12 +1,12 @@
 /**
- * A world for unit tests: a clock that only the test moves, a server that records requests, and browsers with pages.
+ * A simulated world for unit tests: a clock that only the test moves, a server that records requests, and browsers with pages.
  *
- * Pages can be hidden (timers once a minute), frozen, put into the cache and taken out of it, closed, and crash.
+ * Pages can be hidden (timers once per minute), frozen, put into the back/forward cache and restored, closed, and crash.
  */
 
 import { FakeServer } from "./server.js";
 
-/** Lets everything happen that waits for no timer. */
+/** Runs all pending promise callbacks. */
 export const settle = async () => {
   for (let turn = 0; turn < 10; turn += 1) await new Promise((resolve) => setImmediate(resolve));
 };
@@ -14,14 +14,14 @@ export const settle = async () => {
 export class World {
   now = 1_790_000_000_000;
   server = new FakeServer(this);
-  /** How long a message travels between a page and the server. */
+  /** Latency of a message between a page and the server. */
   travelMs = 10;
   /** @type {{ at: number, run: () => void, page: FakePage | null, id: number }[]} */
   timers = [];
   #ids = 0;
 
   after(ms, run, page = null) {
-    // As in browsers: what doesn't fit 31 bits is at once.
+    // As in browsers, a delay of more than 31 bits fires at once.
     const wait = ms > 2 ** 31 - 1 || !(ms > 0) ? 0 : ms;
     const id = (this.#ids += 1);
     this.timers.push({ at: this.now + wait, run, page, id });
@@ -32,7 +32,7 @@ export class World {
     this.timers = this.timers.filter((timer) => timer.id !== id);
   }
 
-  /** Moves the clock. Timers go off at their times, one after the other. */
+  /** Moves the clock, and fires the timers in order. */
   async pass(ms) {
     const end = this.now + ms;
     await settle();
@@ -50,10 +50,10 @@ export class World {
   }
 }
 
-/** A hidden page's timers go off once a minute. */
+/** Time at which a timer fires: once per minute on a hidden page. */
 const dueAt = ({ at, page }) => (page?.document.visibilityState === "hidden" ? Math.ceil(at / 60_000) * 60_000 : at);
 
-/** A browser: what its pages share. */
+/** A browser: its pages share locks and the network. */
 export class Browser {
   /** @type {FakePage[]} */
   pages = [];
@@ -127,7 +127,7 @@ class Locks {
     );
   }
 
-  /** A page is gone. */
+  /** Releases a closed page's locks. */
   drop(page) {
     for (const lock of this.#all.values()) {
       lock.queue = lock.queue.filter((each) => each.page !== page);
@@ -137,7 +137,7 @@ class Locks {
   }
 }
 
-/** Node holds the listeners that a signal removes too loosely: some outlive it (`kWeakHandler`, Node 20). */
+/** Event target whose signals remove listeners reliably: in Node 20 some listeners outlive them (`kWeakHandler`). */
 export class Target extends EventTarget {
   addEventListener(type, listener, { signal } = {}) {
     super.addEventListener(type, listener);
@@ -145,7 +145,7 @@ export class Target extends EventTarget {
   }
 }
 
-/** A stream of counts that a page has asked for. */
+/** A stream of counts that a page has opened. */
 export class Source {
   isOpen = true;
   /** @type {Uint8Array[]} */
@@ -183,7 +183,7 @@ export class Source {
     throw this.#broken;
   }
 
-  /** Sends text as it is. */
+  /** Sends raw text. */
   write(text) {
     if (!this.isOpen) return;
     this.#sent.push(new TextEncoder().encode(text));
@@ -201,12 +201,12 @@ export class Source {
     this.page.run(() => this.#wake());
   }
 
-  /** The network breaks it. */
+  /** Breaks the stream, like a network failure. */
   cut() {
     this.#close(new TypeError("network error"));
   }
 
-  /** The server ends it. */
+  /** Ends the stream, like the server. */
   end() {
     this.#close(new Error("ended"));
   }
@@ -222,7 +222,7 @@ export class FakePage extends Target {
   crypto = crypto;
   atob = atob;
   TextDecoder = TextDecoder;
-  /** What was counted up for a leak to be seen. */
+  /** Open resources, which reveal leaks. */
   channels = new Set();
   sockets = new Set();
   sources = new Set();
@@ -296,7 +296,7 @@ export class FakePage extends Target {
         this.readyState = 3;
         page.sockets.delete(this);
       }
-      /** The other end, or the network, closes it. */
+      /** Closes the socket, like the server or the network. */
       drop() {
         if (this.readyState === 3) return;
         this.close();
@@ -329,7 +329,7 @@ export class FakePage extends Target {
     });
   }
 
-  /** Runs what comes from outside now, or when the page is no longer frozen. */
+  /** Runs an external event now, or when the page is no longer frozen. */
   run(what) {
     if (this.isGone) return;
     if (this.isFrozen) this.#waiting.push(what);
@@ -357,7 +357,7 @@ export class FakePage extends Target {
     this.dispatchEvent(Object.assign(new Event("pagehide"), { persisted }));
   }
 
-  /** Into the browser's cache for back and forward. */
+  /** Puts the page into the back/forward cache. */
   async store() {
     this.hideInto(true);
     await settle();
@@ -375,7 +375,7 @@ export class FakePage extends Target {
     this.crash();
   }
 
-  /** It goes without a word. */
+  /** Closes the page without events, like a crash. */
   crash() {
     this.isGone = this.isFrozen = true;
     this.answers = false;
