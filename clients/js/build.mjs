@@ -30,7 +30,7 @@ export async function script(name) {
     write: false,
   });
   const { code } = await minify(outputFiles[0].text, { compress: { passes: 3, ecma: 2020 }, mangle: { toplevel: true } });
-  return `${code}\n`;
+  return code ?? "";
 }
 
 /** Writes all of `dist/`. */
