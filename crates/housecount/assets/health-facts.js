@@ -225,7 +225,7 @@ export const factGroups = [
         "events were older than lateness_max",
       ),
       {
-        title: "Ledger bytes written",
+        title: "Bytes written",
         hint: "Ledger bytes that this node wrote",
         read: ({ metrics }) => ({
           value: format.bytes(metrics.sum("commit_bytes_total") ?? 0),
@@ -249,7 +249,7 @@ export const factGroups = [
           ),
       },
       {
-        title: "Stages in the last snapshot",
+        title: "Snapshot stages",
         read: ({ metrics }) => ({
           value: format.count(metrics.sum("snapshot_stages") ?? 0),
           note: `${format.plural(metrics.sum("snapshots_total") ?? 0, "snapshot")} since start`,
