@@ -1,6 +1,6 @@
 //! DynamoDB's API on a loopback port, over an emulator in memory, for tests.
 //!
-//! Prints its address as the first line, and ends when its standard input does: so it never
+//! Prints its address as the first line, and ends when its standard input ends. So it never
 //! outlives the test that started it.
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use dynoxide::{Database, DynoxideError};
 
-/// Bytes of a request's body. DynamoDB takes 16 MB.
+/// Most bytes in a request's body. DynamoDB takes 16 MB.
 const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 fn main() -> ExitCode {
@@ -30,7 +30,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let database = database.clone();
-            // A connection that breaks is its client's business.
+            // A broken connection concerns only its client.
             std::thread::spawn(move || serve(&database, stream).ok());
         }
     });
@@ -55,14 +55,14 @@ fn serve(database: &Database, stream: TcpStream) -> std::io::Result<()> {
     Ok(())
 }
 
-/// A call of DynamoDB's JSON protocol.
+/// One call of DynamoDB's JSON protocol.
 struct Request {
     /// The operation's name, from `x-amz-target: DynamoDB_20120810.<operation>`.
     operation: String,
     body: Vec<u8>,
 }
 
-/// Reads a request; none at the connection's end.
+/// Reads a request; returns `None` at the connection's end.
 fn read(reader: &mut impl BufRead) -> std::io::Result<Option<Request>> {
     let (mut operation, mut length, mut line) = (String::new(), 0, String::new());
     if reader.read_line(&mut line)? == 0 {
@@ -90,7 +90,7 @@ fn read(reader: &mut impl BufRead) -> std::io::Result<Option<Request>> {
     Ok(Some(Request { operation, body }))
 }
 
-/// One call: the answer's status and body.
+/// Answers one call; returns the answer's status and body.
 fn call(database: &Database, operation: &str, body: &[u8]) -> (u16, String) {
     match answer(database, operation, body) {
         Ok(body) => (200, body),

@@ -1,9 +1,11 @@
-//! Random and mutated requests against a real server: no 5xx, no request that makes sense left
-//! without an answer, and memory that doesn't grow. All of it comes from a seed
-//! (`HOUSECOUNT_SEED`), so that what fails can be looked at.
+//! Sends random and mutated requests to a real server.
 //!
-//! Slow clients are tested elsewhere: `api` (headers and bodies that take their time),
-//! `overload::connections` (who reads nothing).
+//! It checks that no answer is a 5xx, that every well-formed request is answered, and that memory
+//! doesn't grow. All requests come from one seed (`HOUSECOUNT_SEED`), so a failure can be
+//! reproduced.
+//!
+//! Slow clients are tested elsewhere. `api` covers headers and bodies that take their time, and
+//! `overload::connections` covers clients that read nothing.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,11 +20,11 @@ use crate::support::node::Node;
 
 /// Connections that send at once.
 const CONNECTIONS: usize = 32;
-/// What a stage may take in memory.
+/// Memory that one stage may take, in KiB.
 const STAGE_KIB_MAX: u64 = 2;
-/// What the allocator and the stores may come to keep after the second tenth.
+/// Memory that the allocator and the stores may still gain after the second tenth of the requests.
 const RESIDENT_MIB_SLACK: u64 = 20;
-/// Nothing takes longer; who waits so long got no answer.
+/// Longest wait for an answer. No request takes longer, so a client that waits this long got none.
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -30,26 +32,27 @@ async fn twenty_thousand_requests() {
     run(20_000).await;
 }
 
-/// A proof of its own: docs/PROOFS.md has its command. `HOUSECOUNT_REQUESTS` asks for more.
+/// Sends a million requests. docs/PROOFS.md has the command; `HOUSECOUNT_REQUESTS` sets another
+/// number.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes minutes"]
 async fn a_million_requests() {
     run(from_environment("HOUSECOUNT_REQUESTS").unwrap_or(1_000_000)).await;
 }
 
-#[allow(clippy::disallowed_methods)] // what this test is told, not a setting
+#[allow(clippy::disallowed_methods)] // the test's own parameters, not settings
 fn from_environment<T: std::str::FromStr>(name: &str) -> Option<T> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-/// What was answered, by status; 0 for a connection that ended without an answer.
+/// Number of answers by status. Status 0 stands for a connection that ended without an answer.
 type Statuses = BTreeMap<u16, u64>;
 
 async fn run(requests: usize) {
     let seed: u64 = from_environment("HOUSECOUNT_SEED").unwrap_or(1);
-    // Short times, so that what is kept for a while is forgotten while it goes on. What is kept for
-    // good is on disk: the memory is the server's own. Proxies and the one page of another site may
-    // do what operators do, or most of its routes would only say 401.
+    // Times are short, so that entries with a limited life expire during the run. Entries that are
+    // kept for good are on disk, so the memory is the server's own. Proxies and the one page of
+    // another site may make operators' calls, or most of the node's routes would only answer 401.
     let settings = [
         "interval=500ms",
         "ttl=2s",
@@ -60,8 +63,8 @@ async fn run(requests: usize) {
         "insecure=true",
         "cors.operator_origins=https://a.example",
     ];
-    // The allocator keeps what was in use at once in each of its arenas: with the fewest, more is
-    // seen of what grows.
+    // The allocator keeps the peak of each of its arenas. With the fewest arenas, growth shows more
+    // clearly.
     let node = Node::ready_after("export MALLOC_ARENA_MAX=2", &settings).await;
     let mut statuses = Statuses::new();
     let mut resident = Vec::new();
@@ -76,13 +79,13 @@ async fn run(requests: usize) {
     let sent: u64 = statuses.values().sum();
     assert_eq!(sent, requests as u64);
     assert!(statuses.keys().all(|status| *status < 500), "{statuses:?}");
-    // It does what it should, and not only refuses.
+    // The server does its work instead of only refusing requests.
     assert!(
         statuses[&200] > sent / 10 && statuses[&204] > sent / 100 && statuses[&400] > sent / 20,
         "{statuses:?}"
     );
-    // A changed name is a new stage, which is known for an hour. Besides, the allocator keeps what
-    // was in use at once at some time, and the embedded stores keep pages.
+    // A mutated name is a new stage, and the node knows a stage for an hour. Besides, the allocator
+    // keeps the peak of memory in use, and the embedded stores keep pages.
     let ((early, early_stages), (late, late_stages)) = (resident[1], resident[9]);
     let named = late_stages.saturating_sub(early_stages) * STAGE_KIB_MAX / 1_024;
     assert!(late <= early + named + RESIDENT_MIB_SLACK, "it grows: {resident:?}");
@@ -90,7 +93,7 @@ async fn run(requests: usize) {
     node.beat("s", "still-there").await;
 }
 
-/// How many stages the node knows.
+/// Number of stages that the node knows.
 async fn stages(node: &Node) -> u64 {
     let (mut count, mut cursor) = (0, String::new());
     loop {
@@ -102,7 +105,7 @@ async fn stages(node: &Node) -> u64 {
     }
 }
 
-/// Sends so many, over a few connections at once.
+/// Sends the given number of requests over [`CONNECTIONS`] connections at once.
 async fn send(node: &Node, seed: u64, requests: usize) -> Statuses {
     let address = node.address.trim_start_matches("http://").to_string();
     let mut senders = tokio::task::JoinSet::new();
@@ -176,13 +179,13 @@ impl Sender {
     }
 
     fn id(&mut self) -> String {
-        // One who says far too much, and others.
+        // Half of the requests use `id-0`, so one viewer sends far more than the others.
         let n = self.rng.random_range(0..600);
         format!("id-{}", if n < 300 { n } else { 0 })
     }
 
-    /// The beginning of a question about the ledger, which now and then is about all of it: with a
-    /// viewer who comes and goes a hundred times a second, that is much to read.
+    /// Start of the time range of a ledger query. One in ten has none and so covers the whole
+    /// ledger. A viewer here comes and goes a hundred times per second, so that is much to read.
     fn since(&mut self) -> String {
         if self.rng.random_ratio(1, 10) {
             return String::new();
@@ -199,7 +202,7 @@ impl Sender {
         format!(r#"{{"stage":"arn:stage/{stage}","viewer":"{viewer}","session":"{session}"}}"#)
     }
 
-    /// One that is good, of any route; of those that read or write the cold tier fewer.
+    /// A good request for a random route. Routes that read or write the cold tier are rarer.
     fn request(&mut self) -> Request {
         let (beat, id) = (self.beat(), self.id());
         let many =
@@ -304,8 +307,7 @@ impl Sender {
         Request { method: method.to_string(), path, headers, body: body.into_bytes() }
     }
 
-    /// One whose parts have been changed, but which is still one request: so it must have an
-    /// answer.
+    /// A request with changed parts that is still one request, so the server must answer it.
     fn mutated(&mut self) -> Request {
         let mut request = self.request();
         for _ in 0..self.rng.random_range(1..4) {
@@ -373,12 +375,12 @@ impl Sender {
         }
     }
 
-    /// Sends one that must be answered, on a connection that is kept.
+    /// Sends a request that must be answered, on a connection that stays open.
     async fn whole(&mut self, request: &Request) -> u16 {
         let mut stream = self.connection().await;
         let bytes = request.bytes();
         let answered = async {
-            // One that is refused by its head may be answered before it is written.
+            // A request that is refused by its head may be answered before it is written.
             let _ = stream.write_all(&bytes).await;
             answer(&mut stream, request.method == "HEAD").await
         };
@@ -391,7 +393,7 @@ impl Sender {
         status
     }
 
-    /// Sends what need not make sense at all, and hangs up.
+    /// Sends bytes that need not make sense, then closes its side of the connection.
     async fn broken(&mut self, request: Request) -> u16 {
         let mut bytes = request.bytes();
         (0..self.rng.random_range(1..6)).for_each(|_| self.mutate(&mut bytes));
@@ -436,7 +438,7 @@ impl Sender {
     }
 }
 
-/// A text frame, masked as a client's must be; with a mask of zeros.
+/// A masked text frame, as RFC 6455 demands of clients. The mask is all zeros.
 fn frame(payload: &[u8]) -> Vec<u8> {
     let length = match payload.len() {
         short @ 0..126 => vec![0x80 | short as u8],
@@ -445,8 +447,8 @@ fn frame(payload: &[u8]) -> Vec<u8> {
     [&[0x81][..], &length, &[0; 4], payload].concat()
 }
 
-/// Reads an answer to its end: its status, and whether the connection goes on. None if it broke
-/// off.
+/// Reads an answer to its end; returns its status and whether the connection stays open. Returns
+/// `None` if the answer breaks off.
 async fn answer(stream: &mut TcpStream, has_no_body: bool) -> Option<(u16, bool)> {
     let mut received = Vec::new();
     loop {
@@ -471,7 +473,8 @@ async fn answer(stream: &mut TcpStream, has_no_body: bool) -> Option<(u16, bool)
         if has_no_body || matches!(status, 101 | 204 | 304) {
             return Some((status, goes_on));
         }
-        // One without an end, such as of events, is answered when it begins.
+        // An answer without a length, such as a stream of events, counts as answered when it
+        // begins.
         let Some(length) = length else { return Some((status, false)) };
         while received.len() < end + length {
             if stream.read_buf(&mut received).await.ok()? == 0 {

@@ -1,4 +1,4 @@
-//! The API as players and operators meet it: what is good, and everything that is bad.
+//! The API as players and operators use it, with good requests and every kind of bad request.
 
 use housecount_core::limits::{
     BATCH_BEATS_MAX, BEAT_BODY_BYTES_MAX, BODY_BYTES_MAX, HEADER_BYTES_MAX, PAGE_ROWS_DEFAULT,
@@ -11,7 +11,7 @@ use crate::support::node::Node;
 
 const FAST: [&str; 4] = ["log=memory:", "interval=1s", "ttl=3s", "leave_grace=200ms"];
 
-/// One request, byte for byte, and the answer's status and body.
+/// Sends one request, byte for byte; returns the answer's status and body.
 fn raw(node: &Node, request: &str) -> (u16, Value) {
     say(node, request, false)
 }
@@ -57,7 +57,7 @@ async fn a_heartbeat_is_answered_with_its_own_count() {
     assert!(body["asOf"].as_u64() > Some(1_700_000_000_000) && body["recovering"].is_boolean());
     let next_ms = body["nextMs"].as_u64().unwrap();
     assert!((900..=1_000).contains(&next_ms), "{next_ms} is not within the interval and ttl/3");
-    // sendBeacon's content type, a charset, another session, unknown fields, nulls.
+    // `sendBeacon`'s content type, a charset, another session, unknown fields, nulls.
     let beat = r#"{"stage":"s","viewer":"bob","session":null,"extra":{"a":[1]}}"#;
     assert_eq!(post(&node, "/v1/heartbeat", "text/plain;charset=UTF-8", beat).0, 200);
     let beat = r#"{"stage":"s","viewer":"bob","session":"tab-2"}"#;
@@ -70,7 +70,7 @@ async fn a_heartbeat_is_answered_with_its_own_count() {
     );
 }
 
-/// What players send doesn't go through the router, and is answered as if it did.
+/// Players' calls bypass the router, yet their answers have the same headers.
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_have_the_same_headers_on_every_path() {
     use std::io::{Read, Write};
@@ -438,7 +438,7 @@ async fn without_a_cold_tier() {
         "no_cold_tier",
         "cold = none",
     );
-    // A log that has just come to be, and no snapshot to know better by: that is said.
+    // The log is new and no snapshot says more, so the node reports that its counts are incomplete.
     let stats = node.stats().await;
     assert_eq!((&stats["complete"], &stats["recovering"]), (&json!(false), &json!(true)));
     crate::support::eventually("it is sure after one ttl", async || {
@@ -481,7 +481,7 @@ async fn openapi_describes_every_route() {
     }
 }
 
-/// Clients that begin a request and don't go on are let go, in the headers and in the body.
+/// Clients that begin a request and then stall are disconnected, in the headers and in the body.
 #[tokio::test(flavor = "multi_thread")]
 async fn header_read_ms_max_and_body_read_ms_max() {
     let node = Node::ready(&FAST).await;

@@ -1,5 +1,5 @@
-//! The archive: what was said is in it, to the tick or the millisecond, whatever fails and whoever
-//! writes.
+//! Tests of the archive, which holds every event, to the tick (`packed`) or the millisecond
+//! (`items`). That is so whatever fails, and whichever node writes.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ const QUICK: [(&str, &str); 5] = [
     ("linger", "1ms"),
 ];
 
-/// A node in this process, which is stopped in order.
+/// A node in this process that can be stopped in order.
 struct Inside {
     node: Arc<Inner>,
     stop: oneshot::Sender<()>,
@@ -64,7 +64,7 @@ impl Inside {
         self.stopped.await.unwrap();
     }
 
-    /// Says something, and when it was, as the archive would say it.
+    /// Sends an event; returns it with its time, in the form that the archive gives it.
     async fn say(&self, kind: EventKind, stage: &str, viewer: &str, session: &str) -> Row {
         let receipt = self
             .node
@@ -130,13 +130,13 @@ async fn remote(dynamo: &Dynamo) -> Arc<FaultyCold> {
     Arc::new(FaultyCold::over(dynamo.cold("audience").await))
 }
 
-/// Waits until the archive has all that was said so far.
+/// Waits until the archive holds all events sent so far.
 async fn archived(node: &Inside, sent: &BTreeSet<Row>) {
     let last = UnixMs(sent.iter().map(|row| row.0).max().unwrap());
     eventually("all of it is archived", async || node.archived_to() > last).await;
 }
 
-/// Says things for a while at one node after the other, and waits until the archive has them.
+/// Sends events for a while, alternating between the nodes, until the archive has them all.
 async fn party(nodes: &[&Inside], rounds: usize) -> BTreeSet<Row> {
     let mut sent = BTreeSet::new();
     let mut ticks = tokio::time::interval(std::time::Duration::from_millis(120));
@@ -171,13 +171,13 @@ async fn each_event_is_packed_once_by_any_writer_and_through_failures() {
         sent.iter().cloned().map(to_the_tick).collect(),
         "nothing failed yet"
     );
-    // Calls that fail, done or not.
+    // Calls fail, some of them after they took effect.
     for (n, lies) in [(0, false), (3, true), (1, true), (2, false)] {
         cold.fail(n, lies);
         sent.extend(party(&[&first, &second], 10).await);
         assert!(cold.has_failed.load(Ordering::SeqCst));
     }
-    // Away for longer than a ttl.
+    // The cold tier is unavailable for longer than a ttl.
     cold.away.store(true, Ordering::SeqCst);
     let before = first.archived_to();
     let mut ticks = tokio::time::interval(std::time::Duration::from_millis(100));
@@ -188,10 +188,10 @@ async fn each_event_is_packed_once_by_any_writer_and_through_failures() {
     assert!(first.archived_to().since(before) <= 1_000, "nothing can be written");
     cold.away.store(false, Ordering::SeqCst);
     sent.extend(party(&[&second], 5).await);
-    // The one that writes is stopped; the other goes on.
+    // The node that writes is stopped; the other continues.
     first.stop().await;
     sent.extend(party(&[&second], 10).await);
-    // Both think that they are to write.
+    // Both nodes believe that they hold the lease.
     cold.lease_for_all.store(true, Ordering::SeqCst);
     let third = Inside::start("packed", &log, &cold).await;
     sent.extend(party(&[&second, &third], 30).await);
@@ -216,7 +216,7 @@ async fn each_heartbeat_becomes_an_item() {
         sent.insert(first.say(EventKind::Beat, "s", &format!("crowd-{n}"), "").await);
     }
     eventually("a batch is written", async || written() >= before + WRITE_BATCH_ITEMS as u64).await;
-    // What waits is written when the node stops; another one goes on from there.
+    // Queued items are written when the node stops; another node continues from there.
     sent.insert(first.say(EventKind::Beat, "t", "bob", "").await);
     first.stop().await;
     assert_eq!(items(&cold).await, beats(&sent));
@@ -225,8 +225,8 @@ async fn each_heartbeat_becomes_an_item() {
     assert_eq!(items(&cold).await, beats(&sent));
 }
 
-/// Ids that read like two parts of a key: each heartbeat is an item of its own, in one millisecond
-/// or not.
+/// Ids that contain the separators of keys. Each heartbeat is an item of its own, also within one
+/// millisecond.
 #[tokio::test(flavor = "multi_thread")]
 async fn ids_with_the_signs_of_keys_stop_nothing() {
     let dynamo = Dynamo::start().await;
@@ -234,7 +234,7 @@ async fn ids_with_the_signs_of_keys_stop_nothing() {
     let log = Arc::new(MemoryLog::default());
     let node = Inside::start("items", &log, &cold).await;
     let mut sent = BTreeSet::new();
-    // Until two that look alike have been said in one millisecond.
+    // Repeats until two look-alike events fall into one millisecond.
     for round in 0.. {
         let (one, other) = tokio::join!(
             node.say(EventKind::Beat, "s", "a#b", "c"),
@@ -258,8 +258,8 @@ async fn ids_with_the_signs_of_keys_stop_nothing() {
     assert_eq!(node.node.metrics.archive_refused.get(), 0);
 }
 
-/// An item that the cold tier refuses is left out and counted, and nothing else: on no stage, and
-/// after a restart neither.
+/// An item that the cold tier refuses is left out and counted. No other item of any stage is left
+/// out, after a restart neither.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_item_that_is_refused_stops_no_stage() {
     let dynamo = Dynamo::start().await;
@@ -285,7 +285,7 @@ async fn an_item_that_is_refused_stops_no_stage() {
     assert_eq!(items(&cold).await, sent);
     let counted = node.node.metrics.archive_refused.get();
     assert!(counted >= 3, "{counted}");
-    // A stage that can't even be listed costs its own heartbeats only.
+    // A stage that can't even be listed loses only its own heartbeats.
     refuse("cursed");
     node.say(EventKind::Beat, "cursed", "ann", "").await;
     sent.extend(crowd(&node).await);
@@ -298,8 +298,8 @@ async fn an_item_that_is_refused_stops_no_stage() {
     assert_eq!(node.node.metrics.archive_failures.get(), 0);
 }
 
-/// A table that refuses everything is at fault itself: nothing is left out, and all is written once
-/// it is mended.
+/// A table that refuses every item is itself at fault. No item is left out, and all are written
+/// once the table accepts items again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_that_refuses_everything_loses_nothing() {
     let dynamo = Dynamo::start().await;
@@ -319,7 +319,7 @@ async fn a_table_that_refuses_everything_loses_nothing() {
     assert_eq!(node.node.metrics.archive_refused.get(), 0);
 }
 
-/// The line in the process's log names the item by its stage and time, and no viewer.
+/// The line in the process's log names the item by its stage and time, and not by its viewer.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_item_that_is_refused_is_named() {
     let (dynamo, folder) = (Dynamo::start().await, tempfile::tempdir().unwrap());
@@ -376,7 +376,7 @@ async fn what_has_expired_is_swept_where_the_store_does_not() {
     // A TTL is in whole seconds.
     assert!(left.iter().all(|row| row.0 + 1_000 > half.0));
     assert!(before.iter().filter(|row| row.0 > half.0).all(|row| left.contains(row)));
-    // Days outlive all that they list.
+    // The lists of days outlive all items that they list.
     let days = async || {
         let all = KeyRange::heartbeat_days(UnixMs::ZERO, UnixMs(9_999_999_999_999));
         cold.query(&all, &Page::first(100)).await.unwrap()
@@ -388,7 +388,7 @@ async fn what_has_expired_is_swept_where_the_store_does_not() {
     assert!(days().await.is_empty());
 }
 
-/// A damaged chunk costs what follows on it, and no more; it is named.
+/// A damaged chunk costs itself and the rest of its keyframe's period only, and is named.
 #[tokio::test(flavor = "multi_thread")]
 async fn damage_is_named_and_the_rest_is_read() {
     let cold = Arc::new(FaultyCold::new().await);
@@ -490,7 +490,7 @@ async fn the_archive_is_exported_as_rows() {
         let expected = expected.iter().filter(is_kept).map(|row| row.map(str::to_string)).collect();
         assert_eq!(found, expected);
     }
-    // Of all stages, of both kinds; packed, there is a leave besides.
+    // Export of all stages in both forms. The packed form holds one leave more.
     let (code, ndjson) = export(&["--format", "ndjson"]);
     assert_eq!((code, ndjson.lines().count()), (0, 5), "{ndjson}");
     assert_eq!(
@@ -498,7 +498,7 @@ async fn the_archive_is_exported_as_rows() {
         2,
         "{ndjson}"
     );
-    // An item that can't be read is named, without whose it is, and the others are written.
+    // An unreadable item is named without its viewer, and the others are written.
     dynamo.call(
         "PutItem",
         json!({ "TableName": "audience", "Item": {

@@ -1,5 +1,5 @@
-//! Profiles of the AWS CLI: those that housecount can't use are said to need another one, and that
-//! one works.
+//! Profiles of the AWS CLI. For a profile that housecount can't use, the error names the kind of
+//! profile that works.
 
 use std::process::{Command, Output};
 
@@ -8,9 +8,12 @@ use tempfile::TempDir;
 use crate::support::dynamo::Dynamo;
 use crate::support::node::housecount;
 
-/// A home with profiles: `centre` signs in by IAM Identity Center, as `aws configure sso` writes it
-/// today, `older` as it did once, and `browser` by `aws login`. `process` asks a program for keys,
-/// and so does what `aws configure export-credentials` stands for.
+/// A home folder with AWS profiles.
+///
+/// - `centre` signs in by IAM Identity Center, as `aws configure sso` writes it today.
+/// - `older` does so as that command once wrote it.
+/// - `browser` signs in by `aws login`.
+/// - `process` asks a program for keys, such as `aws configure export-credentials`.
 pub struct Profiles {
     home: TempDir,
 }
@@ -57,7 +60,7 @@ impl Profiles {
         Profiles { home }
     }
 
-    /// The binary with a profile, and without keys in its environment.
+    /// The binary with this profile, and without keys in its environment.
     pub fn housecount(&self, profile: &str) -> Command {
         let mut command = housecount();
         command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
@@ -98,7 +101,7 @@ async fn a_profile_that_signs_in_by_a_browser_is_reported_as_unusable() {
     }
 }
 
-/// The way out.
+/// The kind of profile that the error recommends works.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_profile_with_a_process_works() {
     let (profiles, dynamo) = (Profiles::new(), Dynamo::start().await);

@@ -1,6 +1,6 @@
-//! Bodies as clients send them: packed, with a byte-order mark, of any content type, with wrong
-//! fields and bytes, or for a call that wants none. What is wrong is named, and the connection goes
-//! on.
+//! Request bodies as clients send them. They are compressed, have a byte-order mark or any content
+//! type, have wrong fields or bytes, or come with a call that needs none. The answer names the
+//! error, and the connection stays open.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -20,12 +20,12 @@ const GZIP: &str = "content-encoding: gzip";
 const CHUNKED: &str = "transfer-encoding: chunked";
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
-/// A connection that is kept.
+/// A connection that stays open between requests.
 struct Connection(BufReader<TcpStream>);
 
 struct Answer {
     status: u16,
-    /// In lower case.
+    /// Status line and headers, in lower case.
     head: String,
     body: Value,
 }
@@ -60,7 +60,7 @@ impl Connection {
         self.0.get_mut().write_all(bytes).unwrap();
     }
 
-    /// A whole request, its body in one chunk if a header says chunks.
+    /// Sends a whole request; its body is one chunk if a header says chunked.
     fn ask(&mut self, line: &str, headers: &[&str], body: &[u8]) -> Answer {
         let is_chunked = headers.contains(&CHUNKED);
         let length =
@@ -114,7 +114,7 @@ fn beat(viewer: &str) -> Value {
     json!({ "stage": "s", "viewer": viewer, "session": "tab" })
 }
 
-/// Each call with a body, its method and path, a good body, and what it is answered.
+/// Each call with a body: its method and path, a good body, and the status of its answer.
 fn calls() -> [(&'static str, Value, u16); 7] {
     let drop_in = json!({ "userId": "ann", "stageArn": "s", "participantId": "tab" });
     [
@@ -147,7 +147,7 @@ async fn every_json_body_may_be_packed_and_marked() {
             (vec!["content-encoding: identity"], text.clone().into_bytes()),
         ] {
             let (got, _, body) = ask(&headers, &sent);
-            // A stage can be made once.
+            // A stage can be created only once.
             assert!(
                 got == status || line.ends_with("stages") && got == 409,
                 "{line} {headers:?}: {got} {body}"
@@ -265,7 +265,8 @@ async fn a_batch_of_which_nothing_can_be_taken_is_400() {
         "{}",
         lines.body
     );
-    // What was taken before it is not undone, and what a limit rejects may be taken later.
+    // Heartbeats that were accepted stay accepted. Heartbeats that a limit rejects may be accepted
+    // later, so neither of these batches is a 400.
     let taken = send(json!([bad, beat("ann")]));
     assert_eq!((taken.status, &taken.body["accepted"]), (200, &json!(1)));
     let limited = send(json!([bad, beat("bob")]));
@@ -323,7 +324,7 @@ async fn a_field_of_another_type_is_named_with_what_is_wanted() {
     }
 }
 
-/// A wrong token is a wrong token where somebody asks for it, and nothing where nobody does.
+/// A wrong token matters only on a node that checks tokens.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_of_another_type_matters_only_where_tokens_do() {
     let mut sent = beat("ann");
@@ -341,8 +342,8 @@ async fn a_token_of_another_type_matters_only_where_tokens_do() {
     }
 }
 
-/// A client writes its request to the end before it reads: the answer must not come as a broken
-/// connection.
+/// A client writes its whole request before it reads. The answer must not look like a broken
+/// connection to it.
 #[tokio::test(flavor = "multi_thread")]
 async fn unread_body_bytes_max_is_read_and_the_connection_goes_on() {
     let node = Node::ready(&[
@@ -369,7 +370,7 @@ async fn unread_body_bytes_max_is_read_and_the_connection_goes_on() {
             ("OPTIONS /v1/heartbeat", 405),
         ] {
             let answer = connection.ask(line, &headers, &large);
-            // Without keys, operators' calls are this machine's: 415 then.
+            // Without operator keys, operators' calls are for this machine, so the answer is 415.
             let expected = if line == "POST /v1/stages" { 415 } else { status };
             assert_eq!(answer.status, expected, "{line} {headers:?}: {}", answer.body);
             assert!(!answer.ends_the_connection(), "{line} {headers:?}");
@@ -379,7 +380,7 @@ async fn unread_body_bytes_max_is_read_and_the_connection_goes_on() {
         assert_eq!((answer.status, answer.code()), (413, "body_too_large"));
         assert!(!answer.ends_the_connection());
     }
-    // An address beyond its limit is refused before anything else.
+    // An address over its limit is refused before any other check.
     let refused = (0..)
         .map(|_| connection.ask("POST /v1/heartbeat", &[JSON], &large))
         .find(|answer| answer.status == 429);
@@ -391,7 +392,7 @@ async fn unread_body_bytes_max_is_read_and_the_connection_goes_on() {
 async fn a_body_that_is_not_read_ends_the_connection_and_the_answer_says_so() {
     let node = Node::ready(&ONE).await;
     let form = "content-type: multipart/form-data; boundary=x";
-    // Announced, and never sent: the answer comes all the same.
+    // The body is announced but never sent, and still the answer comes.
     for path in ["/v1/heartbeat", "/v1/heartbeats", "/nowhere"] {
         let mut connection = Connection::open(&node);
         let length = UNREAD_BODY_BYTES_MAX + 1;
@@ -404,14 +405,14 @@ async fn a_body_that_is_not_read_ends_the_connection_and_the_answer_says_so() {
         let mut rest = Vec::new();
         assert_eq!(connection.0.read_to_end(&mut rest).unwrap(), 0);
     }
-    // A client that waits to be told to send its body is told the answer, and nothing else.
+    // A client that waits for `100 Continue` before its body gets the answer, and nothing else.
     let mut connection = Connection::open(&node);
     connection.send(format!("POST /v1/heartbeat HTTP/1.1\r\nhost: localhost\r\n{form}\r\nexpect: 100-continue\r\ncontent-length: 9\r\n\r\n").as_bytes());
     let answer = connection.answer();
     assert_eq!((answer.status, answer.ends_the_connection()), (415, true));
 }
 
-/// Chunks and HTTP/2 don't say before the end that there is no body.
+/// Chunked requests and HTTP/2 show an empty body only at its end.
 #[tokio::test(flavor = "multi_thread")]
 async fn operator_calls_without_a_body_work_with_any_length_header() {
     let node = Node::ready(&["log=memory:"]).await;

@@ -1,4 +1,5 @@
-//! The command line: what is wrong is one line that names it, and what waits says so.
+//! The command line. An error is one line that names the wrong input, and a node that waits logs
+//! it.
 
 use std::process::Output;
 
@@ -16,7 +17,7 @@ fn run(arguments: &[&str]) -> Output {
     housecount().args(arguments).output().unwrap()
 }
 
-/// The command fails with one line that says this.
+/// Asserts that the command fails with one line that contains `named`.
 fn refuses(arguments: &[&str], named: &str) {
     let output = run(arguments);
     let printed = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -76,7 +77,7 @@ fn settings_are_a_configuration_file() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("my.toml");
     std::fs::write(&file, &output.stdout).unwrap();
-    // The same as the defaults, so it is only the impossible port that is wrong.
+    // The file equals the defaults, so only the impossible port is wrong.
     let file = file.to_str().unwrap();
     refuses(
         &["serve", "--config", file, "--listen", "127.0.0.1:99999"],

@@ -1,4 +1,4 @@
-//! Beats beyond a session's limit: when they are answered from memory, what that changes (nothing),
+//! Beats beyond a session's limit: when they are answered from memory, that they change no count,
 //! and when they are refused.
 
 use std::sync::atomic::Ordering;
@@ -22,14 +22,14 @@ use crate::support::faulty::FaultyLog;
 use crate::support::node::Node;
 
 const ONE: [&str; 2] = ["log=memory:", "cold=none"];
-/// Logged a second, by default.
+/// Beats per second that a session has logged, by default.
 const PER_SECOND: u64 = 2;
 
 fn ann() -> Value {
     json!({ "stage": "s", "viewer": "ann", "session": "tab" })
 }
 
-/// The most events that a session can have logged since `began`, when it ends now.
+/// Upper bound of the events that a session can have logged between `began` and now.
 fn logged_max(began: Instant) -> u64 {
     u64::from(SESSION_BURST) + began.elapsed().as_millis() as u64 * PER_SECOND / 1_000 + 1
 }
@@ -66,7 +66,7 @@ async fn beats_beyond_session_burst_are_answered_and_not_logged() {
         assert_eq!((&answer["viewers"], &answer["sessions"]), (&json!(1), &json!(1)), "{answer}");
         let is_coalesced = answer.get("coalesced").is_some();
         let next_ms = answer["nextMs"].as_u64().unwrap();
-        // The next one is due when the logged one said, a second ago at most.
+        // The logged beat's answer has set the time of the next one. That was a second ago at most.
         let from = if is_coalesced { 26_000 } else { 27_000 };
         assert!((from..=33_000).contains(&next_ms), "{answer}");
     }
@@ -84,7 +84,7 @@ async fn a_session_that_beats_without_end_can_still_leave() {
     while beat(&node).await.get("coalesced").is_none() {}
     let leave = async || node.call(Method::POST, "/v1/leave", ann()).await;
     assert_eq!(leave().await.0, 204);
-    // A coalesced beat would leave the viewer offline: the leave has the last word.
+    // The leave is the last event in the log, so a coalesced beat would leave the viewer offline.
     let mut refused = None;
     eventually("the debt is not paid yet", async || {
         let (status, body) = node.call(Method::POST, "/v1/heartbeat", ann()).await;
@@ -98,7 +98,7 @@ async fn a_session_that_beats_without_end_can_still_leave() {
     .await;
     assert_eq!(refused.unwrap()["code"], "too_many_beats");
     eventually("nobody is there", async || node.viewers("s").await == 0).await;
-    // Leaves have a limit of their own.
+    // Leaves have their own limit.
     let left = async {
         let mut taken = 0;
         while leave().await.0 == 204 {
@@ -165,7 +165,8 @@ async fn inside(settings: &[(&str, &str)]) -> Inside {
     Inside::ready(FaultyLog::default(), settings).await
 }
 
-/// All at once: those that are let in wait for their append, and so do those that rely on them.
+/// Forty beats at once. Admitted beats wait for their append, and so do the beats that rely on
+/// them.
 #[tokio::test(flavor = "multi_thread")]
 async fn they_wait_for_the_beat_that_they_rely_on() {
     for ack in ["log", "memory"] {
@@ -191,8 +192,8 @@ async fn they_wait_for_the_beat_that_they_rely_on() {
     }
 }
 
-/// The log refuses events, which only others' beats show: a beat that would be coalesced is
-/// answered as one that would be logged.
+/// The log refuses events, which shows only in the logged beats of others. A coalesced beat is then
+/// answered like a logged one.
 #[tokio::test(flavor = "multi_thread")]
 async fn they_are_not_answered_while_the_log_refuses_events() {
     for ack in ["log", "memory"] {
@@ -218,8 +219,7 @@ async fn they_are_not_answered_while_the_log_refuses_events() {
     }
 }
 
-/// An append that is not answered is known to be late after seconds only: whoever relies on it
-/// waits as long.
+/// A hanging append is known to be late only after seconds. A beat that relies on it waits as long.
 #[tokio::test(flavor = "multi_thread")]
 async fn ack_wait_ms_max_is_how_long_they_wait_for_a_log_that_hangs() {
     let inside = inside(&[]).await;
@@ -234,7 +234,7 @@ async fn ack_wait_ms_max_is_how_long_they_wait_for_a_log_that_hangs() {
     assert!(inside.metric("housecount_coalesced_beats_total{transport=\"http\"} 0"));
 }
 
-/// Another node took the leave: this one's table of limits doesn't know of it, but the fold does.
+/// Another node took the leave. This node's table of limits doesn't know it, but its fold does.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leave_that_another_node_took_has_the_last_word() {
     let inside = inside(&[("limits.session_beats", "1"), ("linger", "0s")]).await;
@@ -243,7 +243,8 @@ async fn a_leave_that_another_node_took_has_the_last_word() {
     let beat = |client: Client| async move {
         client.call(Method::POST, "/v1/heartbeat", ann().to_string()).await.unwrap()
     };
-    // Each time after a leave of all, which is read from the log; until a beat is beyond the limit.
+    // Each beat comes after a leave of all, which is read from the log. The loop ends when a beat
+    // is beyond the limit.
     let mut refused = Vec::new();
     eventually("one is refused", async || {
         post.spawn(beat(client.clone()));
@@ -262,7 +263,7 @@ async fn a_leave_that_another_node_took_has_the_last_word() {
     assert_eq!(refused, ["too_many_beats"]);
 }
 
-/// By what the log is known to have, whatever this node let in itself.
+/// The log's content counts, whatever this node has admitted itself.
 #[tokio::test(flavor = "multi_thread")]
 async fn coalesce_ms_max_is_how_old_a_logged_beat_may_be() {
     let inside = inside(&[]).await;
@@ -275,7 +276,7 @@ async fn coalesce_ms_max_is_how_old_a_logged_beat_may_be() {
     assert_eq!(coalesced(), Ok(false), "nothing is logged");
     logged(EventKind::Beat, "tab", COALESCE_MS_MAX);
     assert_eq!(coalesced(), Ok(false), "it is a second old");
-    // A machine that takes a second for this line doesn't matter.
+    // The result stays the same if a machine takes a second for this line.
     logged(EventKind::Beat, "tab", 0);
     assert_eq!(coalesced(), Ok(true));
     logged(EventKind::Beat, "other tab", 0);
@@ -292,8 +293,8 @@ async fn coalesce_ms_max_is_how_old_a_logged_beat_may_be() {
     assert_eq!(coalesced(), Ok(false), "it has left");
 }
 
-/// Events of others always wait for a busy node's log: that says nothing of a session that has left
-/// by way of another node.
+/// On a busy node, events of others always wait for the log. Such an event says nothing about a
+/// session that has left by way of another node.
 #[tokio::test(flavor = "multi_thread")]
 async fn coalesce_ms_max_is_also_how_long_ago_a_leave_must_be() {
     for ack in ["log", "memory"] {

@@ -1,5 +1,5 @@
-//! `housecount copy`: all rows arrive, a copy that was interrupted goes on, and no other data is
-//! mixed in.
+//! `housecount copy`: all rows arrive, an interrupted copy continues, and other data is never mixed
+//! in.
 
 use std::path::Path;
 use std::process::Output;
@@ -17,7 +17,7 @@ use crate::support::node::{Node, housecount};
 const STAGES: u64 = 7;
 const SNAPSHOTS: u64 = 60;
 
-/// Rows of every type, one chunk of the largest size among them, and a lease.
+/// Fills a folder with rows of every type, including one chunk of the largest size and a lease.
 async fn fill(folder: &Path) {
     let cold = SqliteCold::open(folder).unwrap();
     let mut records = Vec::new();
@@ -71,7 +71,7 @@ fn copied(from: &str, to: &str) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// That a copy ends with exit code 2 and one line.
+/// Asserts that a copy ends with exit code 2 and one line; returns the line.
 fn refused(from: &str, to: &str) -> String {
     let output = copy(from, to);
     let printed = String::from_utf8(output.stderr).unwrap();
@@ -95,7 +95,7 @@ async fn all_rows_arrive_in_a_table_and_back_and_an_interrupted_copy_goes_on() {
     assert!(refused(&first, &table).contains("housecount table create"), "there is no table yet");
     dynamo.make_table("audience");
 
-    // The last page is refused, as if the copy were killed in its middle.
+    // The last page is refused, as if the copy were killed halfway.
     *dynamo.faults.refuses.lock().unwrap() = "STAGE#stage-6".to_string();
     refused(&first, &table);
     let there = rows(&dynamo.cold("audience").await).await.len() as u64;
@@ -110,7 +110,7 @@ async fn all_rows_arrive_in_a_table_and_back_and_an_interrupted_copy_goes_on() {
     assert!(done["writeUnits"].as_u64() > Some(all - there), "{done}");
     assert_eq!(rows(&dynamo.cold("audience").await).await, before);
 
-    // A row of another program is left out, and so is a log's.
+    // A row of another program is left out, and so is a row of a log.
     for (pk, attribute) in [("OTHER", json!({ "L": [] })), ("LOG#0", json!({ "N": "1" }))] {
         let item = json!({ "pk": { "S": pk }, "sk": { "S": "x" }, "a": attribute });
         dynamo.call("PutItem", json!({ "TableName": "audience", "Item": item }));
@@ -165,7 +165,7 @@ async fn a_tier_with_a_node_on_it_is_refused() {
     }
     node.stop();
     copied(&theirs, &other);
-    // In a table only a lease says so.
+    // In a table only a lease shows that a node works on it.
     let dynamo = Dynamo::start().await;
     dynamo.make_table("audience");
     let cold = dynamo.cold("audience").await;
@@ -187,7 +187,8 @@ async fn a_target_with_some_of_the_rows_gets_the_others() {
     let (from, to) = (above.path().join("from"), above.path().join("to"));
     fill(&from).await;
     let all = rows(&SqliteCold::open_to_read(&from).unwrap()).await;
-    // Of each partition key the first and the last: between them lies what they don't ask for.
+    // The first and the last row of each partition key. Rows that the target lacks are between
+    // them.
     let runs = all.chunk_by(|a, b| a.pk == b.pk);
     let ends: Vec<StoredRow> =
         runs.flat_map(|run| [run[0].clone(), run[run.len() - 1].clone()]).collect();

@@ -12,7 +12,7 @@ use crate::support::eventually;
 use crate::support::node::Node;
 use crate::support::redis::{Flavour, Server};
 
-/// A small audience with a lot of coming and going.
+/// A small audience whose viewers come and go often.
 fn small() -> (AudienceConfig, Duration) {
     let shape = AudienceConfig {
         viewers: 1_500,
@@ -27,7 +27,7 @@ fn small() -> (AudienceConfig, Duration) {
     (shape, Duration::from_secs(8))
 }
 
-/// `load --viewers 10000 --stages 20 --interval 5s --duration 60s`.
+/// The audience of `load --viewers 10000 --stages 20 --interval 5s --duration 60s`.
 fn full() -> (AudienceConfig, Duration) {
     let shape = AudienceConfig {
         viewers: 10_000,
@@ -45,7 +45,7 @@ async fn play(
     transport: Transport,
 ) -> Report {
     let nodes = nodes.iter().map(|node| Client::new(&node.address).unwrap()).collect();
-    // Strict only in the long proof, which has the machine for itself.
+    // The bound is strict only in the long proof, which has the machine to itself.
     let agree_within = Duration::from_millis(if shape.viewers >= 10_000 { 100 } else { 5_000 });
     let plan = LoadPlan { nodes, shape, duration, transport, tokens: None, agree_within };
     let report = load::run(plan, |_, _| ()).await.unwrap();
@@ -55,7 +55,7 @@ async fn play(
     report
 }
 
-/// Leaves are in effect after their grace; then the totals are the truth exactly.
+/// Waits until the totals equal the truth exactly. Leaves take effect after their grace.
 async fn equals_the_truth(node: &Node, report: &Report) {
     eventually("the totals equal the truth", async || {
         node.stats().await["viewers"].as_u64() == Some(report.expected_viewers)
@@ -114,7 +114,7 @@ async fn two_nodes_answer_alike(audience: (AudienceConfig, Duration)) {
     println!("{report:#?}");
 }
 
-/// The size that users start with:
+/// The audience size that users start with. Run with:
 /// `cargo test --release -p housecount --test it -- --ignored --nocapture full_size`
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes a minute"]
@@ -125,14 +125,15 @@ async fn full_size_embedded() {
     println!("{report:#?}");
 }
 
-/// The same with two nodes on Redis and DynamoDB's API.
+/// The same size with two nodes on Redis and DynamoDB's API.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes a minute"]
 async fn full_size_two_nodes_on_redis_and_dynamodb() {
     two_nodes_answer_alike(full()).await;
 }
 
-/// What one node takes, the other shows. How soon is a figure (docs/ARCHITECTURE.md), not a test.
+/// Beats that one node accepts show on the other. How soon is a figure (docs/ARCHITECTURE.md), not
+/// a test.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_one_node_takes_the_other_shows() {
     let redis = Server::start(Flavour::Redis, &[]).await;
@@ -157,7 +158,7 @@ async fn what_one_node_takes_the_other_shows() {
     assert_eq!(strip(one.stats().await), strip(other.stats().await));
 }
 
-/// The command itself, and its verdict.
+/// The `load` command itself, and its verdict.
 #[tokio::test(flavor = "multi_thread")]
 async fn load_reports_and_exits_by_its_verdict() {
     let load = |url: String, transport: &str| {
@@ -197,7 +198,7 @@ async fn load_reports_and_exits_by_its_verdict() {
     assert!(report["lowPolls"].as_u64() > Some(0) && report["countedViewers"] == 0, "{report:#}");
 }
 
-/// A server that acknowledges everything and counts nobody: what `load` must find out.
+/// A server that acknowledges every beat and counts no viewer. `load` must detect this.
 async fn forgetful() -> String {
     use axum::routing::{get, post};
     let no_viewers =

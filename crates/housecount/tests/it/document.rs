@@ -1,5 +1,5 @@
-//! Public names in /openapi.json: clients are generated from it, so its names are types and calls
-//! in other programs.
+//! Public names in /openapi.json. Clients are generated from it, so its names become types and
+//! calls in other programs.
 
 use std::collections::BTreeSet;
 
@@ -116,7 +116,7 @@ const SERVERS_CALLS: [&str; 4] = [
     "POST /api/viewer/leave",
 ];
 
-/// `security` of these calls of a node with these settings. It is the same for all of them.
+/// The `security` of these calls on a node with these settings, which is the same for all of them.
 async fn security(settings: &[&str], calls: &[&str]) -> Value {
     let node = Node::ready(&[&PLAIN, settings].concat()).await;
     let api = node.get("/openapi.json").await;
@@ -129,8 +129,8 @@ async fn security(settings: &[&str], calls: &[&str]) -> Value {
     found[0].clone()
 }
 
-/// A generated client demands a credential for every call that names a scheme, so calls name one
-/// only where it is looked at.
+/// A generated client demands a credential for every call that names a scheme. So calls name a
+/// scheme only where the node checks it.
 #[tokio::test(flavor = "multi_thread")]
 async fn players_need_a_credential_only_where_it_is_switched_on() {
     let open = [&PLAYERS_CALLS[..], &SERVERS_CALLS].concat();

@@ -1,5 +1,5 @@
-//! The restore drill of docs/DEPLOY.md: a ledger that was lost is put back from a copy, is whole,
-//! and goes on.
+//! The restore drill of docs/DEPLOY.md. A lost ledger is restored from a copy, is whole, and
+//! continues.
 
 use std::path::Path;
 
@@ -18,17 +18,17 @@ const SMALL: [&str; 6] = [
     "lateness_max=2s",
     "limits.session_beats=0",
 ];
-/// Before all of it.
+/// A time before all events.
 const FROM: &str = "2020-01-01";
 
-/// Runs a command of ours. Exit code, and what it printed.
+/// Runs a housecount command; returns its exit code and its output.
 fn run(arguments: &[&str]) -> (Option<i32>, String) {
     let output = housecount().args(arguments).output().unwrap();
     let printed = [output.stdout, output.stderr].concat();
     (output.status.code(), String::from_utf8(printed).unwrap())
 }
 
-/// Where a ledger ends.
+/// The end of a ledger, as `verify` reports it.
 fn end(cold: &str) -> String {
     let (_, printed) =
         run(&["verify", "--from", FROM, "--to", "2100-01-01", "--cold", cold, "--json"]);
@@ -36,13 +36,13 @@ fn end(cold: &str) -> String {
     found["committedTo"].to_string()
 }
 
-/// That a ledger is whole up to there.
+/// Asserts that a ledger is whole up to `to`.
 fn verify(cold: &str, to: &str) {
     let (code, printed) = run(&["verify", "--from", FROM, "--to", to, "--cold", cold]);
     assert_eq!(code, Some(0), "{printed}");
 }
 
-/// Who watched how long up to there, as a file.
+/// Exports the watch times up to `to`; returns the file's text.
 fn export(cold: &str, to: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("out.csv");
@@ -61,7 +61,7 @@ fn export(cold: &str, to: &str) -> String {
     std::fs::read_to_string(file).unwrap()
 }
 
-/// Viewers watch until so many more windows are written.
+/// Beats for viewers until `windows` more windows are committed.
 async fn watch(node: &Node, windows: f64) {
     let wanted = node.metric("housecount_commits_total").await + windows;
     eventually("windows are written", async || {
@@ -115,7 +115,8 @@ async fn an_embedded_ledger_is_restored_from_a_copy() {
     assert_eq!(export(&cold, &to), before, "what was restored stays");
 }
 
-/// Copies a table into another one, as a restore to a point in time does: the items, and no TTL.
+/// Copies a table into another one, as a restore to a point in time does. It copies the items, but
+/// not the TTL.
 fn restore_to(dynamo: &Dynamo, from: &str, to: &str) {
     let key = |name: &str, kind: &str| json!({ "AttributeName": name, "KeyType": kind });
     let attribute = |name: &str| json!({ "AttributeName": name, "AttributeType": "S" });
@@ -158,7 +159,7 @@ async fn a_table_is_restored_as_another_one() {
     let mut one = node(&first);
     one.until_ready().await;
     watch(&one, 3.0).await;
-    // The backup, while the node goes on.
+    // The backup, while the node runs.
     restore_to(&dynamo, "first", "second");
     let to = end(&second);
     let before = export(&second, &to);

@@ -1,4 +1,4 @@
-//! The DynamoDB log beyond its contract: nodes on it, faults of it, and what it costs.
+//! The DynamoDB log beyond its contract: nodes on it, faults of it, and its cost.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -45,8 +45,8 @@ async fn node(settings: &[String]) -> Node {
     Node::ready(&settings.iter().map(String::as_str).collect::<Vec<_>>()).await
 }
 
-/// Beats at both, one of them killed: what was acknowledged is counted by all, and by who starts
-/// later.
+/// Beats go to two nodes, and one of them is killed. All nodes count the acknowledged beats, a node
+/// that starts later included.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_nodes_are_one_and_kill_9_loses_nothing() {
     let (_dynamo, settings) = stand().await;
@@ -73,8 +73,8 @@ async fn two_nodes_are_one_and_kill_9_loses_nothing() {
     }
 }
 
-/// Throttled, and answers that are lost: nothing is acknowledged that isn't there, and nothing
-/// counts twice.
+/// A table that throttles, and whose answers are lost. Every acknowledged beat is in the log, and
+/// no beat counts twice.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_that_throttles_and_lies_loses_nothing() {
     let (dynamo, settings) = stand().await;
@@ -103,7 +103,7 @@ fn beat(viewer: &str) -> Bytes {
     Bytes::from(record::encode(&[RecordEntry::Full(event)]))
 }
 
-/// A handle that begins in the middle of an epoch finds what its numbers stand for.
+/// A handle that begins in the middle of an epoch reads back the ids of the epoch's numbers.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_that_starts_in_the_middle_reads_back() {
     let dynamo = Dynamo::start().await;
@@ -116,7 +116,7 @@ async fn a_reader_that_starts_in_the_middle_reads_back() {
     let later = dynamo.log("table", "flush=100ms").await;
     let tail = later.read(0, positions[1], HandleKey::default()).await.unwrap();
     assert_eq!(tail.records, [(positions[2], beat("ann")), (positions[3], beat("bob"))]);
-    // Without the beginning it is said that something can't be read, and not guessed.
+    // Without the epoch's beginning the records are reported as unreadable, and not guessed.
     let sk = housecount_core::keys::log_sk(positions[0].at, positions[0].seq as u32, 0);
     let key = serde_json::json!({ "pk": { "S": "LOG#0" }, "sk": { "S": sk } });
     dynamo.call("DeleteItem", serde_json::json!({ "TableName": "table", "Key": key }));
@@ -146,8 +146,8 @@ async fn a_log_of_another_shape_is_refused_and_a_missing_table_named() {
     }
 }
 
-/// Who follows reads every one and a half flushes; who reads besides waits for nothing, and nobody
-/// for it. In virtual time.
+/// A follower reads every one and a half flushes. A one-off read waits for nothing and delays no
+/// other task. The test runs in virtual time.
 #[tokio::test(start_paused = true)]
 async fn a_single_read_is_not_paced_and_delays_no_other() {
     housecount::sim::begin(7);
@@ -171,10 +171,10 @@ const SECONDS_A_MONTH: f64 = 365.25 / 12.0 * 86_400.0;
 /// DynamoDB on demand, us-east-1, 2026-10.
 const DOLLARS_PER_MILLION: (f64, f64) = (0.625, 0.125);
 
-/// So many are there in the second hour that more than 10,000 are counted.
+/// Number of viewers for which more than 10,000 are counted in the second hour.
 const FULL: Shape = Shape { viewers: 11_700, ..USUAL };
 
-/// A node as far as the log is concerned.
+/// The part of a node that the log needs.
 struct Half {
     log: Arc<DynamoLog>,
     hub: Arc<Hub>,
@@ -194,7 +194,7 @@ async fn follow(log: Arc<DynamoLog>, hub: Arc<Hub>) {
     }
 }
 
-/// Keeps a packed archive, by its task.
+/// Keeps a packed archive with its own task.
 async fn archive(log: Arc<DynamoLog>, cold: Arc<dyn Cold>, hub: Arc<Hub>) {
     let kept =
         ArchiveSettings { form: ArchiveFormat::Packed, flush_ms: 30_000, retention_ms: 86_400_000 };
@@ -209,7 +209,7 @@ async fn archive(log: Arc<DynamoLog>, cold: Arc<dyn Cold>, hub: Arc<Hub>) {
     }
 }
 
-/// An hour of 10,000 viewers after one in which they come, in virtual time.
+/// Measures an hour of 10,000 viewers in virtual time, after an hour in which they come. Run with:
 /// `cargo test --release -p housecount --test it -- --ignored --nocapture --test-threads 1 dollars_of_a_log`
 #[tokio::test(start_paused = true)]
 #[ignore = "a figure, and takes a minute"]
@@ -270,7 +270,7 @@ async fn dollars_of_a_log() {
                 let sent = &mut halves[(half % 2) as usize].sent;
                 sent.push((e.at.minus(2_000), e.kind, e.stage.to_string(), e.viewer.to_string()));
             });
-            // As the lane's committer does: what has come meanwhile is one record.
+            // All events since the last append form one record, as in the lane's committer.
             let append = async |half: &Half, sent: &[(UnixMs, EventKind, String, String)]| {
                 let events: Vec<EventRef<'_>> = sent
                     .iter()

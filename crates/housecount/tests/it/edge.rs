@@ -1,4 +1,4 @@
-//! What a node open to the internet does about those who send too much, and about pages of other
+//! Defences of a node on the open internet, against clients that send too much and pages of other
 //! sites.
 
 use std::io::{Read, Write};
@@ -13,12 +13,12 @@ use crate::support::redis::{Flavour, Server};
 
 const ONE: [&str; 2] = ["log=memory:", "cold=none"];
 
-/// A node with these settings, beside the usual ones.
+/// A node with these settings, besides the usual ones.
 async fn node(settings: &[&str]) -> Node {
     Node::ready(&[&ONE[..], settings].concat()).await
 }
 
-/// An answer, in lower case down to its body.
+/// An answer; its head is in lower case.
 struct ReceivedEvent {
     status: u16,
     head: String,
@@ -35,7 +35,7 @@ impl ReceivedEvent {
         self.body["code"].as_str().unwrap_or_default()
     }
 
-    /// When to come back, which must be said with a 429.
+    /// Seconds until a retry, which a 429 must name.
     fn retry_after_s(&self) -> u64 {
         assert_eq!(self.status, 429, "{}", self.body);
         self.header("retry-after").unwrap().parse().unwrap()
@@ -77,7 +77,7 @@ fn beat(node: &Node, stage: &str, viewer: &str, session: &str) -> ReceivedEvent 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_viewer_may_have_twenty_sessions_on_a_stage() {
     let node = node(&["limits.session_beats=0"]).await;
-    // All at once: those on the way to the log count too.
+    // All at once, since sessions on their way to the log count too.
     let sessions = |count: usize| -> Vec<Value> {
         (0..count)
             .map(|n| json!({ "stage": "s", "viewer": "guest", "session": n.to_string() }))
@@ -98,7 +98,8 @@ async fn a_viewer_may_have_twenty_sessions_on_a_stage() {
     assert_eq!(beat(&node, "t", "guest", "one more").status, 200);
 }
 
-/// On stages of their own, all in one batch; one by one; and by leaves, which are kept as well.
+/// Covers sessions on stages of their own: all in one batch, then one by one, and by leaves. The
+/// session of a leave is kept as well.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_viewer_may_have_a_thousand_sessions_kept() {
     let node = node(&["limits.session_beats=0"]).await;
@@ -151,7 +152,7 @@ async fn a_stage_may_be_full_and_new_stages_are_limited() {
         (beat(&node, "s", "ann", "tab-2").status, beat(&node, "s", "bob", "").status),
         (200, 200)
     );
-    // A leave that nobody asks for makes no room; and in a batch each is who it is.
+    // A leave of an absent viewer makes no room. In a batch each entry counts for its own viewer.
     let leave = json!({ "stage": "s", "viewer": "cid" });
     assert_eq!(node.call(Method::POST, "/v1/leave", leave).await.0, 204);
     let of = |viewer: &str| json!({ "stage": "s", "viewer": viewer });
@@ -162,7 +163,7 @@ async fn a_stage_may_be_full_and_new_stages_are_limited() {
     let expected = [(0, "stage_full"), (2, "invalid_viewer"), (3, "stage_full")]
         .map(|(n, code)| (json!(n), json!(code)));
     assert_eq!(rejected, expected.iter().map(|(n, code)| (n, code)).collect::<Vec<_>>(), "{body}");
-    // A minute may begin in between, and then three more may be opened.
+    // If a minute begins in between, three more may be opened.
     let opened = (0..7).map(|n| beat(&node, &format!("new-{n}"), "ann", ""));
     let refused: Vec<ReceivedEvent> = opened.filter(|answer| answer.status != 200).collect();
     assert!(refused.len() >= 2);
@@ -184,7 +185,8 @@ async fn an_address_may_send_so_much() {
     let from = |by: &str| ask(&node, "GET", "/v1/stats", &[("x-forwarded-for", by)], "").status;
     let until_refused = |by: &str| (0..).find(|_| from(by) == 429).unwrap();
     assert!((40..60).contains(&until_refused("198.51.100.7")));
-    // What the client wrote itself changes nothing; others are others.
+    // The part that the client wrote itself changes nothing, and other addresses have their own
+    // limit.
     assert_eq!(from("203.0.113.9, 198.51.100.7"), 429);
     assert_eq!(from("198.51.100.7, 203.0.113.9"), 200);
     let refused = ask(&node, "GET", "/v1/stats", &[("x-forwarded-for", "198.51.100.7")], "");
@@ -192,7 +194,7 @@ async fn an_address_may_send_so_much() {
     assert!((1..=2).contains(&refused.retry_after_s()));
     let lives = ask(&node, "GET", "/healthz", &[("x-forwarded-for", "198.51.100.7")], "");
     assert_eq!(lives.status, 200, "or its balancer would take it out of service");
-    // Of many heartbeats in one request each counts.
+    // Each of the heartbeats in one request counts.
     let many = Value::from(
         (0..39).map(|n| json!({ "stage": "s", "viewer": n.to_string() })).collect::<Vec<_>>(),
     );

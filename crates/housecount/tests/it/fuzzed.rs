@@ -1,5 +1,5 @@
-//! A bounded run of the fuzzing targets: their corpora, and the same with a few changes each.
-//! `fuzz/` runs them for as long as you like.
+//! A bounded run of the fuzzing targets, over their corpora and changed inputs. `fuzz/` runs them
+//! for any length of time.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use housecount::fuzz_targets::TARGETS;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
-/// Changed inputs a target.
+/// Changed inputs per target.
 const CHANGED: usize = 20_000;
 
 fn corpus(target: &str) -> Vec<Vec<u8>> {
@@ -18,7 +18,7 @@ fn corpus(target: &str) -> Vec<Vec<u8>> {
     paths.iter().map(|path| std::fs::read(path).unwrap()).collect()
 }
 
-/// One input made of another, as fuzzers do it.
+/// One input made from another, as fuzzers do it.
 fn changed(chance: &mut SmallRng, corpus: &[Vec<u8>]) -> Vec<u8> {
     let mut bytes = corpus[chance.random_range(0..corpus.len())].clone();
     for _ in 0..chance.random_range(1..4) {
@@ -43,7 +43,7 @@ fn whatever_the_bytes_they_are_read_or_refused() {
     for (name, target) in TARGETS {
         let corpus = corpus(name);
         let read = corpus.iter().filter(|bytes| target(bytes)).count();
-        // A corpus that is all good, or all bad, reaches little.
+        // A corpus of only good, or only bad, inputs reaches little code.
         assert!(read >= 2 && read < corpus.len(), "{name}: {read} of {} are read", corpus.len());
         let mut chance = SmallRng::seed_from_u64(7);
         let read = (0..CHANGED).filter(|_| target(&changed(&mut chance, &corpus))).count();

@@ -1,5 +1,5 @@
-//! A node in this process, over a log whose faults are to order: what can't be brought about from
-//! outside.
+//! A node in this process, over a log whose faults the test controls. These faults can't be caused
+//! from outside.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -62,7 +62,7 @@ impl Inside {
         inside
     }
 
-    /// A client of its own, with connections of its own.
+    /// A client with its own connections.
     pub fn client(&self) -> Client {
         Client::new(&self.address).unwrap()
     }
@@ -120,7 +120,8 @@ async fn an_append_that_fails_is_tried_again() {
     assert_eq!(inside.viewers(), 1);
 }
 
-/// Applied, and answered with a failure: the retry says the same thing, at the same time.
+/// The append takes effect, but is answered with a failure. The retry holds the same event, with
+/// the same time.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_answer_counts_each_viewer_once() {
     let inside = Inside::ready(FaultyLog::default(), &[]).await;
@@ -128,8 +129,8 @@ async fn a_lost_answer_counts_each_viewer_once() {
     assert_eq!(inside.node.ingest.submit(vec![test_event(1)]).await, Ok(()));
     assert_eq!((inside.viewers(), inside.log.appended.load(Ordering::SeqCst)), (1, 3));
     let tail = inside.log.read(0, Position::START, HandleKey::default()).await.unwrap();
-    // Not the record without events by which the node asked at its start whether the log takes
-    // appends.
+    // The record without events is excluded. The node appends it at its start, to learn whether the
+    // log takes appends.
     let events =
         tail.records.iter().map(|(_, r)| record::decode(r).unwrap()).filter(|e| !e.is_empty());
     let times: Vec<_> = events.map(|e| e[0].at()).collect();
@@ -158,7 +159,7 @@ async fn waiting_events_max_sheds_what_is_too_much() {
     let receipt =
         inside.node.ingest.enqueue(UnstampedEvent::of(EventKind::Beat, &seat), false).unwrap();
     for n in 0..4 {
-        // Nobody waits for these: the log may have been away for too long already.
+        // No request waits for these, since the log may have been unavailable for too long already.
         let some = if n == 0 { &some[1..] } else { &some };
         assert!(inside.node.ingest.enqueue_all(some).is_ok());
     }
@@ -173,7 +174,7 @@ async fn waiting_events_max_sheds_what_is_too_much() {
     .await;
 }
 
-/// What changes counts is folded at once, and what doesn't when the log has it.
+/// Events that change counts are folded at once; other events are folded when the log has them.
 #[tokio::test(flavor = "multi_thread")]
 async fn acknowledged_from_memory_a_viewer_is_counted_at_once() {
     let inside = Inside::ready(FaultyLog::default(), &[("ack", "memory")]).await;
@@ -241,7 +242,7 @@ async fn stamp_ahead_ms_max_corrects_a_broken_clock() {
     eventually("neither stays for an hour", async || inside.viewers() == 0).await;
 }
 
-/// Nodes go on with the time they had.
+/// Nodes continue with the time that they had.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_whose_clock_is_set_back_stops_nothing() {
     let inside = Inside::ready(FaultyLog::default(), &[("interval", "500ms"), ("ttl", "2s")]).await;
@@ -252,7 +253,8 @@ async fn a_log_whose_clock_is_set_back_stops_nothing() {
     eventually("the counts are whole", async || complete()).await;
 }
 
-/// Too far back, and time stands still until the log's clock is there again, which is said.
+/// If the log's clock is set back too far, time stands still until the clock is there again. The
+/// counts are flagged meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_whose_clock_is_set_back_too_far_is_waited_for() {
     let inside = Inside::ready(FaultyLog::default(), &[("interval", "500ms"), ("ttl", "2s")]).await;
@@ -264,8 +266,8 @@ async fn a_log_whose_clock_is_set_back_too_far_is_waited_for() {
     eventually("they are whole again", async || complete()).await;
 }
 
-/// Another node that goes by such a clock has what it knows to itself until the log's clock is
-/// there.
+/// Another node that goes by such a clock stamps its events far ahead. They count, but the counts
+/// are flagged for a while.
 #[tokio::test(flavor = "multi_thread")]
 async fn counts_are_flagged_while_stamps_are_more_than_stamp_ahead_ms_max_ahead() {
     let inside = Inside::ready(FaultyLog::default(), &[("interval", "500ms"), ("ttl", "2s")]).await;
@@ -288,8 +290,8 @@ async fn counts_are_flagged_while_stamps_are_more_than_stamp_ahead_ms_max_ahead(
     eventually("they are whole again after a ttl", async || complete()).await;
 }
 
-/// A server that takes another's place may lack what other nodes had appended to that one: they get
-/// a second to write it again.
+/// A server that takes another's place may lack records that other nodes had appended there. They
+/// get a second to write them again.
 #[tokio::test(flavor = "multi_thread")]
 async fn time_is_held_back_when_another_server_answers() {
     let inside = Inside::ready(FaultyLog::default(), &[]).await;
@@ -302,7 +304,7 @@ async fn time_is_held_back_when_another_server_answers() {
         let after = now();
         let leapt_ms = after.since(before);
         before = after;
-        // Less the poll, by which its beginning may be missed.
+        // A second, less the poll by which its beginning may be missed.
         leapt_ms >= 900
     };
     eventually("time stands still for a second", leaps).await;
@@ -317,8 +319,8 @@ async fn a_damaged_record_is_counted_and_passed_over() {
     assert_eq!(inside.viewers(), 1);
 }
 
-/// A log that answers nothing: counts are flagged after `LOG_STALE_MS`, and right again once it
-/// is back.
+/// A log that answers nothing. Counts are flagged after `LOG_STALE_MS`, and right again once the
+/// log is back.
 #[tokio::test(flavor = "multi_thread")]
 async fn log_stale_ms_flags_the_counts() {
     let inside = Inside::ready(FaultyLog::default(), &[("interval", "500ms"), ("ttl", "2s")]).await;
@@ -338,7 +340,7 @@ async fn batch_slice_beats_max_is_taken_in_at_once() {
     assert!(folded_at_once("memory", beats).await <= largest);
 }
 
-/// A larger record is folded by another thread: also its viewers are counted once it is
+/// A larger record is folded by another thread. Its viewers, too, are counted once it is
 /// acknowledged.
 #[tokio::test]
 async fn fold_inline_events_max_and_more_are_counted_when_they_are_acknowledged() {
@@ -347,9 +349,9 @@ async fn fold_inline_events_max_and_more_are_counted_when_they_are_acknowledged(
     }
 }
 
-/// Viewers that came into the counts between two turns of a task which shares the only thread. One
-/// call makes all of them known. Which of two ready tasks goes first may change once, so that is at
-/// most two slices.
+/// The most viewers that enter the counts between two turns of a task on the only thread. One call
+/// sends all of them. Which of two ready tasks goes first may change once, so the result is at most
+/// two slices.
 async fn folded_at_once(ack: &str, beats: usize) -> usize {
     let flags = [("cold", "none"), ("log", "memory:"), ("ack", ack), ("limits.session_beats", "0")];
     let flags = flags.map(|(k, v)| ("--set".to_string(), k.to_string(), v.to_string())).to_vec();

@@ -1,5 +1,5 @@
-//! `housecount ivs reconcile` against a CloudWatch on loopback, which speaks what the SDK sends:
-//! RPC v2 CBOR.
+//! `housecount ivs reconcile` against a CloudWatch on loopback that speaks the SDK's protocol, RPC
+//! v2 CBOR.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -29,17 +29,17 @@ use crate::support::node::housecount;
 
 const WATCHED: &str = "arn:aws:ivs:us-west-2:123456789012:stage/WatchedAaBb";
 const FORGOTTEN: &str = "arn:aws:ivs:eu-central-1:123456789012:stage/ForgottenCc";
-/// Nobody told us of it at all.
+/// A stage without any event in the ledger.
 const UNKNOWN: &str = "arn:aws:ivs:eu-central-1:123456789012:stage/UnknownDdEe";
 
-/// A CloudWatch that knows IVS stages, by the last part of their ARNs: subscribers and publishers,
-/// always.
+/// A CloudWatch that knows IVS stages by the last part of their ARNs. Their numbers of subscribers
+/// and publishers never change.
 struct CloudWatch {
     url: String,
     asked: Arc<Mutex<Vec<Asked>>>,
 }
 
-/// A query that came.
+/// A query that arrived.
 #[derive(Clone, Debug, PartialEq)]
 struct Asked {
     namespace: String,
@@ -86,7 +86,7 @@ fn text(map: &Cbor, name: &str) -> String {
     field(map, name).and_then(Cbor::as_text).unwrap_or_default().to_string()
 }
 
-/// Seconds of a timestamp, which is tagged 1.
+/// Seconds of a timestamp, which has CBOR tag 1.
 fn seconds(map: &Cbor, name: &str) -> i64 {
     match field(map, name) {
         Some(Cbor::Tag(1, seconds)) => match &**seconds {
@@ -182,8 +182,8 @@ fn cbor(status: u16, body: &Cbor) -> Response<Full<Bytes>> {
     response.header("smithy-protocol", "rpc-v2-cbor").body(Full::from(bytes)).unwrap()
 }
 
-/// A ledger of an hour yesterday: ten viewers on one stage, four on another, seven on one that is
-/// none of IVS's.
+/// A ledger of an hour yesterday. Ten viewers are on one stage, four on another, and seven on a
+/// stage outside IVS.
 async fn an_hour(folder: &Path) -> Span {
     let from = wall_clock().minus(24 * HOUR_MS).aligned(HOUR_MS);
     let viewers = [(WATCHED, 10), (FORGOTTEN, 4), ("plain", 7)];
@@ -212,7 +212,7 @@ async fn an_hour(folder: &Path) -> Span {
     Span::new(from, from.plus(HOUR_MS))
 }
 
-/// Exit code, what it printed, and what it complained about.
+/// Runs the command; returns its exit code, its output and its complaints.
 async fn reconcile(
     folder: &Path,
     range: Span,
@@ -303,7 +303,7 @@ async fn stages_that_drift_are_found() {
     assert!(asked.contains(&of_forgotten), "in the stage's own region: {asked:?}");
     assert_eq!(asked.len(), 8, "two metrics of two stages, two pages each: {asked:?}");
 
-    // For people, the one that drifts first.
+    // The table for people begins with the stage that drifts.
     let (code, out, _) = reconcile(folder.path(), range, &ivs.url, &[]).await;
     let lines: Vec<&str> = out.lines().collect();
     assert_eq!(code, Some(1));
@@ -319,7 +319,7 @@ async fn stages_that_drift_are_found() {
         let (code, out, err) = reconcile(folder.path(), range, &ivs.url, &more).await;
         assert_eq!(code, Some(expected), "{more:?}: {out}{err}");
     }
-    // All from one region, if that is said.
+    // All queries go to one region if a flag names it.
     ivs.asked.lock().clear();
     reconcile(folder.path(), range, &ivs.url, &["--region", "us-east-1"]).await;
     assert!(ivs.asked.lock().iter().all(|asked| asked.region == "us-east-1"));
@@ -338,7 +338,7 @@ async fn an_unknown_stage_is_all_drift() {
         (&found["stages"][0]["drift"], &found["stages"][0]["viewerHours"]),
         (&(-1.0).into(), &0.0.into())
     );
-    // And the other way round: IVS says nothing of a stage that was watched.
+    // The other way round, IVS has no data about a stage that was watched.
     let (code, out, _) =
         reconcile(folder.path(), range, &ivs.url, &["--stage", WATCHED, "--json"]).await;
     let found: Value = serde_json::from_str(&out).unwrap();

@@ -1,5 +1,5 @@
-//! Lists of online viewers, page by page: whole, each viewer once, and read under short holds of
-//! the fold.
+//! Lists of online viewers, page by page. They are whole, list each viewer once, and are read under
+//! short locks of the fold.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use housecount_core::limits::VIEWERS_PER_HOLD_MAX;
 
 use crate::support::node::Node;
 
-/// The ids of all pages of a stage, and how many pages there were.
+/// Ids from all pages of a stage, and the number of pages.
 async fn pages(node: &Node, stage: &str, limit: usize) -> (Vec<String>, usize) {
     let (mut ids, mut pages, mut cursor) = (Vec::new(), 0, String::new());
     loop {
@@ -26,7 +26,7 @@ async fn pages(node: &Node, stage: &str, limit: usize) -> (Vec<String>, usize) {
     }
 }
 
-/// A page larger than the bound consists of several slices, and loses or repeats no viewer between
+/// A page larger than the bound consists of several slices. No viewer is lost or repeated between
 /// them.
 #[tokio::test]
 async fn viewers_per_hold_max_bounds_a_slice_and_no_page() {

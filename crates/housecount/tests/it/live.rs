@@ -1,4 +1,4 @@
-//! Live counts as subscribers hear them: `GET /v1/live`.
+//! Live counts as subscribers receive them: `GET /v1/live`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -85,7 +85,7 @@ async fn all_stages_are_sent_and_their_totals() {
         (&totals["viewers"], &totals["sessions"], &totals["stages"]),
         (&json!(2), &json!(3), &json!(2))
     );
-    // The last one to leave a stage is told, too; so is a stage that is new.
+    // Subscribers also learn of a stage whose last viewer leaves, and of a new stage.
     leave(&node, "a", "ann").await;
     node.beat("c", "cleo").await;
     let is_it =
@@ -123,7 +123,7 @@ async fn a_returning_subscriber_gets_what_has_changed_since() {
     let mut events = Events::open(&node.address, "/v1/live?stage=a", Some(&event.id)).await;
     node.beat("a", "bob").await;
     assert_eq!(viewers(&events.next().await.unwrap()), 2);
-    // An id of another node, or of none.
+    // An id of another node, or a text that is not an id.
     for stranger in ["00000000-1", "nonsense", ""] {
         let mut events = Events::open(&node.address, "/v1/live?stage=a", Some(stranger)).await;
         assert_eq!(events.next().await.unwrap().name, "reset");
@@ -131,7 +131,8 @@ async fn a_returning_subscriber_gets_what_has_changed_since() {
     }
 }
 
-/// A young log is not known to be whole until a ttl is over; when it is, that alone is told.
+/// A young log is not known to be whole until a ttl is over. Then this change alone is sent as an
+/// event.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_of_completeness_is_sent_by_itself() {
     let node = Node::ready(&["log=memory:", "cold=none", "ttl=3s", "interval=1s"]).await;
@@ -165,8 +166,8 @@ async fn what_makes_no_sense_is_refused() {
     }
 }
 
-/// The figures of docs/PROOFS.md: many subscribers, and how long a viewer who joins is on the way
-/// to them.
+/// Measures the figures of docs/PROOFS.md: many subscribers, and the time until they see a viewer
+/// who joins.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a figure: takes a minute"]
 async fn figures() {
@@ -193,7 +194,7 @@ async fn figures() {
                 }
             });
         }
-        // Two a second join, so that every other one finds that the stage has just been told.
+        // Two viewers join per second, so for every other one the stage has just been sent.
         let mut waits_ms = Vec::new();
         let mut ticks = tokio::time::interval(Duration::from_millis(537));
         for n in 0..20 {
@@ -221,11 +222,11 @@ async fn figures() {
     }
 }
 
-/// A client that has closed its sending side hears no more, not even the comment after 15 s by
-/// which it was noticed before, and counts for its address no longer.
+/// A stream ends when its client closes the sending side, and no longer counts for its address.
+/// Before, the node noticed this only by the comment after 15 s.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_ends_when_its_client_closes_and_makes_room_for_another() {
-    // The node's own client of this test has one connection.
+    // The node's own client in this test has one connection.
     let node = Node::ready(&["log=memory:", "cold=none", "limits.address_connections=2"]).await;
     for _ in 0..3 {
         let mut client =
@@ -243,7 +244,7 @@ async fn a_stream_ends_when_its_client_closes_and_makes_room_for_another() {
             );
         }
         client.shutdown().await.unwrap();
-        // The end of the connection, or its reset.
+        // Either the end of the connection or its reset.
         let _ = client.read_to_end(&mut received).await;
         assert!(!String::from_utf8_lossy(&received).contains("still here"));
         eventually("it is gone", async || node.metric("housecount_subscribers ").await == 0.0)

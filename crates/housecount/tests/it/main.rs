@@ -1,10 +1,9 @@
-//! Everything that needs real parts: Redis, Valkey, a Redis Cluster, the DynamoDB API, and the
-//! binary itself.
+//! Tests with real parts: Redis, Valkey, a Redis Cluster, the DynamoDB API, and the binary itself.
 //!
-//! `./test` installs what these need. Servers listen on loopback, on ports of the system's
-//! choosing, and end with the test that started them.
+//! `./test` installs these parts. Servers listen on loopback, on ports that the system chooses.
+//! They end with the test that started them.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests are tests too
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // test helpers are tests, too
 
 mod abuse;
 mod api;

@@ -1,4 +1,4 @@
-//! What a viewer costs a node in memory.
+//! Memory that a viewer costs a node. Run with:
 //! `cargo test --release -p housecount --test it -- --ignored --nocapture memory::`
 
 use housecount::hub::Hub;
@@ -15,7 +15,7 @@ fn resident_bytes() -> u64 {
     statm.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 4_096
 }
 
-/// 36 characters, as most players have.
+/// An id of 36 characters, as most players have.
 fn viewer(n: u64) -> String {
     let mixed = (n + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     format!(
@@ -28,8 +28,8 @@ fn viewer(n: u64) -> String {
     )
 }
 
-/// A million on one stage, who beat every 30 s for ten minutes. Each batch goes the way of a
-/// record: said, appended, read.
+/// A million viewers on one stage, who beat every 30 s for ten minutes. Each batch is sent,
+/// appended and read, as a record is.
 #[test]
 #[ignore = "a figure: takes half a minute"]
 fn of_a_viewer() {

@@ -1,5 +1,5 @@
-//! What an operator relies on: the figures that the dashboard and the alerts ask for, and nodes
-//! that can be replaced under load.
+//! Operators' tools: the figures that the dashboard and the alerts ask for, and nodes that can be
+//! replaced under load.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -25,7 +25,7 @@ fn deployed(name: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
-/// A node that has done all that a node does, and what it shows.
+/// The metrics of a node that has done everything that nodes do.
 async fn metrics() -> String {
     let set = [
         "interval=300ms",
@@ -50,7 +50,7 @@ async fn metrics() -> String {
     String::from_utf8(body.to_vec()).unwrap()
 }
 
-/// The names of all series that can be asked for, whether or not there is one yet.
+/// Names of all series that can be queried, whether or not they have a value yet.
 fn series(metrics: &str) -> BTreeSet<String> {
     let types = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
     let names = types.flat_map(|(name, kind)| {
@@ -63,14 +63,14 @@ fn series(metrics: &str) -> BTreeSet<String> {
     names.collect()
 }
 
-/// The names of our series in an expression.
+/// Names of our series in an expression.
 fn asked_for(expression: &str) -> BTreeSet<String> {
     let words = expression.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
     let ours = words.filter(|word| word.starts_with("housecount_") || word.starts_with("process_"));
     ours.map(ToString::to_string).collect()
 }
 
-/// The dashboard's expressions.
+/// Collects the dashboard's expressions.
 fn expressions(of: &Value, found: &mut Vec<String>) {
     match of {
         Value::Object(fields) => {
@@ -91,7 +91,7 @@ async fn what_dashboard_and_alerts_ask_for_is_there() {
     expressions(&dashboard, &mut asked);
     assert!(asked.len() > 40, "{asked:?}");
     let alerts = deployed("alerts.yml");
-    // All but comments: the texts name figures too.
+    // Comments are excluded, since their texts name figures too.
     asked.extend(
         alerts.lines().filter(|line| !line.trim_start().starts_with('#')).map(ToString::to_string),
     );
@@ -100,7 +100,7 @@ async fn what_dashboard_and_alerts_ask_for_is_there() {
     assert!(asked.len() > 40, "{asked:?}");
     let missing: Vec<_> = asked.difference(&there).collect();
     assert!(missing.is_empty(), "{missing:?} is asked for, and not among {there:?}");
-    // And nothing of ours is measured for nobody.
+    // The reverse holds as well: each of our series is used.
     let base = |name: &String| {
         ["_bucket", "_sum", "_count"]
             .iter()
@@ -136,7 +136,7 @@ async fn acknowledgements_are_counted_by_transport() {
     }
     let appends = node.metric("housecount_append_seconds_count").await;
     assert!(appends >= 1.0 && node.metric("housecount_acknowledge_seconds_count").await == appends);
-    // The first of a batch waits for its append, and for the others before.
+    // The first heartbeat of a batch waits for its append, and for the appends before it.
     let (waited, took) = (
         node.metric("housecount_acknowledge_seconds_sum").await,
         node.metric("housecount_append_seconds_sum").await,
@@ -166,7 +166,7 @@ async fn prometheus_accepts_metrics_and_rules() {
     promtool(&["check", "metrics"], &metrics().await);
     promtool(&["check", "rules", "alerts.yml"], "");
     promtool(&["test", "rules", "alerts_test.yml"], "");
-    // The dashboard's expressions, as the rules of a file. A rule file may be JSON.
+    // The dashboard's expressions, as rules in a file. A rule file may be JSON.
     let (dashboard, mut asked) =
         (serde_json::from_str(&deployed("grafana.json")).unwrap(), Vec::new());
     expressions(&dashboard, &mut asked);
@@ -180,11 +180,11 @@ async fn prometheus_accepts_metrics_and_rules() {
     promtool(&["check", "rules", file.path().to_str().unwrap()], "");
 }
 
-/// A load balancer that goes by `/readyz`, and by nothing else: it doesn't ask a second node where
-/// the first one fails.
+/// A load balancer that relies on `/readyz` only. It doesn't ask a second node when the first one
+/// fails.
 struct Balancer {
     address: String,
-    /// The nodes, and those of them that were ready when last looked.
+    /// All nodes, and the nodes that were ready at the last check.
     nodes: Arc<Mutex<Vec<String>>>,
     ready: Arc<Mutex<Vec<String>>>,
 }
@@ -207,7 +207,7 @@ impl Balancer {
                         }
                     }
                     *ready.lock() = found;
-                    tokio::time::sleep(Duration::from_millis(50)).await; // how often a balancer looks
+                    tokio::time::sleep(Duration::from_millis(50)).await; // the balancer's interval
                 }
             }
         });
@@ -234,7 +234,7 @@ impl Balancer {
     }
 }
 
-/// A heartbeat on a connection of its own. What it was answered, or why it wasn't.
+/// Sends a heartbeat on its own connection; returns the answer, or the error.
 async fn beat(address: &str, viewer: usize) -> Result<String, std::io::Error> {
     let body = format!(r#"{{"stage":"s","viewer":"viewer-{viewer}"}}"#);
     let request = format!(
@@ -252,7 +252,7 @@ async fn beat(address: &str, viewer: usize) -> Result<String, std::io::Error> {
 async fn nodes_are_replaced_under_load_and_no_request_fails() {
     let redis = Server::start(Flavour::Redis, &[]).await;
     let log = format!("log={}", redis.url());
-    // Longer than a busy machine takes to look once.
+    // The drain is longer than a busy machine takes for one check.
     let settings = [log.as_str(), "cold=none", "drain=3s", "limits.session_beats=0"];
     let mut nodes = [Node::ready(&settings).await, Node::ready(&settings).await];
     let balancer = Balancer::start(nodes.iter().map(|node| node.address.clone()).collect()).await;

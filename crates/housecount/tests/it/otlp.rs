@@ -1,4 +1,4 @@
-//! `--otlp`: what an OpenTelemetry collector on loopback is sent.
+//! `--otlp`: the spans that an OpenTelemetry collector on loopback receives.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -22,7 +22,7 @@ use tokio::net::TcpListener;
 use crate::support::eventually;
 use crate::support::node::{Node, housecount, signal};
 
-/// A collector that keeps what it is sent.
+/// A collector that keeps all that it receives.
 struct Collector {
     url: String,
     requests: Arc<Mutex<Vec<ExportTraceServiceRequest>>>,
@@ -91,7 +91,7 @@ async fn a_collector_is_sent_what_happens_once_for_many() {
     })
     .await;
     let appends = node.metric("housecount_append_seconds_count").await;
-    // What is still there is sent when the node stops.
+    // The node sends its last spans when it stops.
     assert!(tokio::task::block_in_place(|| node.stop()).success());
 
     let spans = collector.spans();

@@ -1,5 +1,5 @@
-//! What browsers load: the dashboard's files and the API's page, whole, unframed, and with nothing
-//! from elsewhere.
+//! Pages for browsers: the dashboard's files and the API's page. They are complete, can't be
+//! framed, and load nothing from elsewhere.
 
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -31,7 +31,7 @@ async fn get_with(node: &Node, path: &str, asked: &[(&str, &str)]) -> (u16, Head
     (status, headers, response.into_body().collect().await.unwrap().to_bytes().to_vec())
 }
 
-/// What a page names with `src` or `href`.
+/// Paths that a page names with `src` or `href`.
 fn named(text: &str) -> BTreeSet<String> {
     let parts = ["src=\"", "href=\""].into_iter().flat_map(|before| text.split(before).skip(1));
     let names = parts.filter_map(|rest| rest.split('"').next());
@@ -59,7 +59,7 @@ async fn pages_are_whole_and_load_nothing_from_elsewhere() {
     assert!(text.starts_with(b"{"));
 }
 
-/// Everything that a page names is there, kept for good, the same in both codings, and not
+/// Asserts that every asset of a page is there, cacheable for good, equal in both codings, and not
 /// elsewhere.
 async fn assert_whole(node: &Node, page: &str) {
     let (status, headers, page) = get(node, page).await;
@@ -97,8 +97,8 @@ async fn assert_whole(node: &Node, page: &str) {
     assert_eq!(assets, 4, "one script for the theme, one for the rest, a style sheet and an icon");
 }
 
-/// A page of another version names this version's file by another hash: it is answered, and asked
-/// for each time.
+/// A page of another version names this version's file with another hash. The node answers the
+/// file, and browsers check it each time.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_without_this_versions_hash_is_checked_each_time() {
     let node = Node::ready(&["log=memory:", "cold=none"]).await;
@@ -112,7 +112,8 @@ async fn a_name_without_this_versions_hash_is_checked_each_time() {
     }
 }
 
-/// Any site may load it, and keep it under the name of its version. It has what pages call.
+/// Any site may load the client, and keep it under the name of its version. The client has the
+/// functions that pages call.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_client_is_served_to_pages_of_any_site() {
     let node = Node::ready(&["log=memory:", "cold=none"]).await;
@@ -129,7 +130,7 @@ async fn the_client_is_served_to_pages_of_any_site() {
     }
 }
 
-/// The text of a client, which is the same at both paths.
+/// Text of a client, which is the same at both paths.
 async fn assert_client(node: &Node, name: &str) -> String {
     let (path, versioned) =
         (format!("/{name}.js"), format!("/{name}-{}.js", env!("CARGO_PKG_VERSION")));

@@ -1,4 +1,4 @@
-//! `viewer_ids = "hashed"`: no id is kept anywhere, and whoever has it can still ask.
+//! `viewer_ids = "hashed"`: no id is stored, and a caller with the id can still query it.
 
 use std::path::Path;
 
@@ -13,14 +13,14 @@ use crate::support::node::{Node, housecount};
 
 const KEY: &str = "viewer_ids_key=00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 
-/// Whether a text stands in any file below a folder, in UTF-8.
+/// Whether any file below a folder contains the text, in UTF-8.
 fn is_written(folder: &Path, text: &str) -> bool {
     std::fs::read_dir(folder).unwrap().any(|entry| {
         let path = entry.unwrap().path();
         if path.is_dir() {
             return is_written(&path, text);
         }
-        // A file of SQLite's may be gone by now.
+        // A file of SQLite may be gone by now.
         let bytes = std::fs::read(path).unwrap_or_default();
         bytes.windows(text.len()).any(|window| window == text.as_bytes())
     })
@@ -46,7 +46,7 @@ async fn hashed_ids_are_kept_nowhere_and_can_be_asked_for() {
         tokio_tungstenite::client_async(format!("ws://{address}/v1/ws"), stream).await.unwrap();
     socket.send(Message::text(ids.to_string())).await.unwrap();
     eventually("some of it is written for good", async || {
-        // Three ways to say the same, and it is one session of one viewer.
+        // All three transports send the same session of the same viewer.
         let (status, body) = node.call(Method::POST, "/v1/heartbeat", ids.clone()).await;
         assert!(
             status == 429
@@ -69,8 +69,8 @@ async fn hashed_ids_are_kept_nowhere_and_can_be_asked_for() {
     assert!(online["stages"][0]["sessions"][0].as_str().unwrap().starts_with('~'), "{online}");
     let listed = node.get("/v1/stages/s%2F1/viewers").await;
     assert_eq!(listed["viewers"][0]["viewer"], pseudonym.as_str());
-    // What was listed can be asked for as it is. (A heartbeat of the socket may still have come in
-    // between.)
+    // Listed pseudonyms can be used in queries as they are. (A heartbeat from the socket may still
+    // have arrived in between.)
     let asked = node.get(&format!("/v1/viewers/{pseudonym}")).await;
     assert_eq!(asked["stages"][0]["sessions"], online["stages"][0]["sessions"]);
     let watch = node.get("/v1/stages/s%2F1/watch").await;

@@ -1,4 +1,4 @@
-//! Commands that only read change no file of an embedded store and make none, whatever state its
+//! Commands that only read. They change and create no file of an embedded store, whatever state its
 //! node has left it in.
 
 use std::collections::BTreeMap;
@@ -34,7 +34,7 @@ const READERS: [&[&str]; 5] = [
     &["forget", "--dry-run", "--viewer", "nobody"],
 ];
 
-/// Exit code, and what it printed.
+/// Runs a command; returns its exit code and its output.
 fn ran(command: &[&str], cold: &str) -> (i32, String) {
     let mut whole = housecount();
     whole.args(command).args(["--cold", cold]);
@@ -46,7 +46,7 @@ fn ran(command: &[&str], cold: &str) -> (i32, String) {
     (output.status.code().unwrap(), printed)
 }
 
-/// All files of a folder, and when they and the folder itself last changed.
+/// All files of a folder, with the times at which they and the folder last changed.
 fn files(folder: &Path) -> BTreeMap<String, (Vec<u8>, SystemTime)> {
     let changed = |path: &Path| std::fs::metadata(path).unwrap().modified().unwrap();
     let of = |entry: std::io::Result<std::fs::DirEntry>| {
@@ -58,12 +58,13 @@ fn files(folder: &Path) -> BTreeMap<String, (Vec<u8>, SystemTime)> {
     std::fs::read_dir(folder).unwrap().map(of).chain([itself]).collect()
 }
 
-/// All readers find the store, and the one of the archive these heartbeats in it; no file changes.
+/// Asserts that all readers find the store, and the archive's readers these heartbeats in it. No
+/// file changes.
 fn all_read(folder: &Path, heartbeats: &[&str], what: &str) {
     let (cold, before) = (format!("embedded:{}", folder.display()), files(folder));
     for command in READERS {
         let (code, printed) = ran(command, &cold);
-        // 1 is an answer: the range that is verified ends later than the ledger.
+        // Exit code 1 is a valid answer, since the verified range ends later than the ledger.
         assert_ne!(code, 2, "{what}: {command:?}: {printed}");
         if command.contains(&"--raw") {
             assert_eq!(printed.lines().count(), 1 + heartbeats.len(), "{what}: {printed}");
@@ -87,7 +88,7 @@ async fn reading_changes_no_file() {
             node.metric("housecount_archive_items_total ").await > before
         })
         .await;
-        // And noted, which is the last that is written of it.
+        // The archive's progress is the last thing that is written for it.
         let now = node.stats().await["asOf"].as_u64().unwrap() as f64 / 1_000.0;
         eventually("it is noted", async || {
             node.metric("housecount_archived_timestamp_seconds ").await >= now
@@ -95,8 +96,7 @@ async fn reading_changes_no_file() {
         .await;
     };
     beat(&node, "viewer-1").await;
-    // A node that runs has both of these, and writes to them; so it is held for as long as they are
-    // compared.
+    // A running node has both files and writes to them. So it is stopped while they are compared.
     assert!(folder.join("items.sqlite-wal").exists() && folder.join("items.sqlite-shm").exists());
     signal(node.pid(), "STOP");
     all_read(&folder, &["viewer-1"], "while a node has it open");
@@ -109,7 +109,7 @@ async fn reading_changes_no_file() {
     node.kill();
     all_read(&folder, &["viewer-1", "viewer-2"], "after a node was killed");
 
-    // A copy without the index: SQLite would make it anew.
+    // A copy without the `-shm` file, which SQLite would create again.
     let copy = tempfile::tempdir().unwrap();
     for name in ["items.sqlite", "items.sqlite-wal"] {
         std::fs::copy(folder.join(name), copy.path().join(name)).unwrap();
@@ -130,7 +130,7 @@ async fn reading_changes_no_file() {
     assert!(node.stop().success());
     assert!(!folder.join("items.sqlite-wal").exists(), "a node that stops leaves one file");
     all_read(&folder, &["viewer-1", "viewer-2", "viewer-3"], "after a node was stopped");
-    // Names that mean something in a URI.
+    // A name with characters that have a meaning in a URI.
     let odd = copy.path().join("a b?c#d%20é&mode=rwc");
     std::fs::create_dir(&odd).unwrap();
     std::fs::copy(folder.join("items.sqlite"), odd.join("items.sqlite")).unwrap();
@@ -150,7 +150,7 @@ async fn what_is_not_there_is_not_made() {
     place("empty", b"");
     place("text", b"SQLite format 4");
     place("torn", b"SQLite format 3\0and no more");
-    // A database before its table is made.
+    // A database whose table doesn't exist yet.
     let without = rusqlite::Connection::open(place("no table", b"").join("items.sqlite")).unwrap();
     without.execute_batch("CREATE TABLE t (x); DROP TABLE t").unwrap();
     drop(without);
@@ -188,8 +188,7 @@ async fn what_is_not_there_is_not_made() {
     assert!(described.0 == 400 && described.1.contains("ResourceNotFound"), "{described:?}");
 }
 
-/// What was read before and after a node began to write is of two moments: no answer is made of
-/// both.
+/// Data read before and after a node began to write are of two moments. No answer may mix them.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_a_node_begins_to_write_to_is_not_read_on() {
     let folder = tempfile::tempdir().unwrap();
@@ -203,7 +202,7 @@ async fn a_store_that_a_node_begins_to_write_to_is_not_read_on() {
     let writer = SqliteCold::open(folder.path()).unwrap();
     writer.put(vec![KeyedItem { key: key.clone(), item: Item::new() }]).await.unwrap();
     assert_eq!(writer.get(&key).await.unwrap(), Some(Item::new()));
-    // When it stops, what it wrote goes from its journal into the file.
+    // When the writer stops, its journal goes into the file.
     drop(writer);
     let error = reader.get(&key).await.unwrap_err();
     assert!(

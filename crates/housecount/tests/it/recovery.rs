@@ -1,4 +1,5 @@
-//! Nothing acknowledged is lost, and no count is low without a flag: real processes, really killed.
+//! Acknowledged beats are never lost, and no count is low without a flag. Real processes are
+//! killed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -46,13 +47,14 @@ async fn a_stopped_node_loses_nothing_that_it_took() {
     assert_eq!(node.viewers("s").await, 100);
 }
 
-/// Down for longer than an interval: nobody could beat, so nobody is counted out because of it.
+/// The node is down for longer than an interval. No player could beat meanwhile, so no viewer times
+/// out because of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_long_stop_the_counts_from_before_stand_in() {
     let mut node = Node::ready(&["interval=300ms", "ttl=2s"]).await;
     node.beat_many("s", 0, 100).await;
     node.kill();
-    // Longer than ttl: an outage has a length.
+    // The outage must be longer than ttl, so the test waits.
     tokio::time::sleep(std::time::Duration::from_millis(3_000)).await;
     node.restart();
     node.until_ready().await;
@@ -60,7 +62,8 @@ async fn after_a_long_stop_the_counts_from_before_stand_in() {
     assert_eq!((viewers, complete, recovering), (100, false, true));
     assert_eq!(node.viewers("s").await, 100);
     node.beat("s", "somebody-new").await;
-    // Restarted once more before anybody could come back: what is missing is still missing.
+    // The node restarts once more before any player could come back. The missing viewers are still
+    // missing.
     node.kill();
     node.restart();
     node.until_ready().await;
@@ -70,7 +73,7 @@ async fn after_a_long_stop_the_counts_from_before_stand_in() {
     assert!(node.viewers("s").await <= 1);
 }
 
-/// Polls a node until told to stop; the lowest count it showed without a flag, and at all.
+/// Polls a node until `stop` is set; returns the lowest count that the node showed.
 fn watch(node: &Node, stage: &'static str) -> (Arc<AtomicBool>, tokio::task::JoinHandle<u64>) {
     let (client, stop) = (node.client.clone(), Arc::new(AtomicBool::new(false)));
     let stopped = stop.clone();
@@ -126,7 +129,7 @@ async fn a_killed_redis_that_comes_back_empty_lowers_no_count() {
     eventually("the node says that it may be wrong", async || !figures(&node.stats().await).1)
         .await;
     assert_eq!(node.status("/readyz").await, 503);
-    // Not acknowledged, but kept: it counts as soon as the log is back.
+    // The beat is not acknowledged but kept. It counts as soon as the log is back.
     let late =
         node.call(Method::POST, "/v1/heartbeat", json!({ "stage": "s", "viewer": "late" })).await;
     assert_eq!((late.0, late.1["code"].as_str()), (503, Some("log_unavailable")), "{}", late.1);
@@ -139,7 +142,7 @@ async fn a_killed_redis_that_comes_back_empty_lowers_no_count() {
     assert_eq!(figures(&second.stats().await), (501, true, false));
 }
 
-/// While the log stands still, time stands still: nobody times out because Redis is away.
+/// While the log stalls, time stands still. No viewer times out because Redis is unavailable.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_frozen_redis_times_out_no_viewer() {
     let redis = Server::start(Flavour::Redis, &[]).await;
@@ -148,10 +151,10 @@ async fn a_frozen_redis_times_out_no_viewer() {
     signal(redis.pid(), "STOP");
     eventually("the node says that it may be wrong", async || !figures(&node.stats().await).1)
         .await;
-    // Longer than ttl: an outage has a length.
+    // The outage must be longer than ttl, so the test waits.
     tokio::time::sleep(std::time::Duration::from_millis(2_500)).await;
     assert_eq!(node.viewers("s").await, 100);
-    // Players go on meanwhile; what they say is appended with its true time.
+    // Players continue meanwhile, and their beats are appended with their true time.
     let beats: Vec<Value> =
         (0..100).map(|n| json!({ "stage": "s", "viewer": format!("viewer-{n}") })).collect();
     let (status, _) = node.call(Method::POST, "/v1/heartbeats", Value::from(beats)).await;
@@ -162,7 +165,7 @@ async fn a_frozen_redis_times_out_no_viewer() {
         .await;
 }
 
-/// Redis restarts from a dump: not empty, and not what it was.
+/// Redis restarts from an old dump, so it is not empty, but lacks records.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redis_that_goes_back_to_a_dump_is_rebuilt() {
     let mut redis = Server::start(Flavour::Redis, &[]).await;
@@ -188,7 +191,7 @@ async fn a_redis_that_goes_back_to_a_dump_is_rebuilt() {
     .await;
 }
 
-/// A connection that leads nowhere any more is left: the node finds the server that took the place.
+/// The node drops a connection to a replica, and finds the server that took the place.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redis_demoted_to_a_replica_is_left() {
     let redis = Server::start(Flavour::Redis, &[]).await;
@@ -231,7 +234,7 @@ async fn after_a_total_loss_counts_are_bridged_from_snapshots() {
         assert_eq!((figures(&stats), &stats["stages"]), ((340, false, true), &json!(2)));
         assert_eq!((node.viewers("s").await, node.viewers("t").await), (300, 40));
     }
-    // All but ten of the audience go on beating until the end.
+    // All but ten of the audience beat until the end.
     eventually("the counts are real again", async || {
         nodes[0].beat_many("s", 0, 290).await;
         nodes[1].beat_many("t", 300, 40).await;
@@ -274,7 +277,7 @@ async fn snapshots_are_as_other_programs_read_them() {
     assert_eq!(none["snapshots"], json!([]));
 }
 
-/// The cold tier away: counts, stage by stage too, don't depend on it.
+/// Counts, in all and by stage, don't depend on the cold tier.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cold_tier_that_is_away_hides_no_count() {
     let dynamo = Dynamo::start().await;
@@ -296,7 +299,7 @@ async fn a_cold_tier_that_is_away_hides_no_count() {
     assert_eq!((status, body["code"].as_str()), (503, Some("cold_tier_unavailable")));
 }
 
-/// Stopped while the log is away: it ends, and soon.
+/// A node that is stopped while the log is unavailable ends soon.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_can_be_stopped_while_the_log_is_away() {
     let mut redis = Server::start(Flavour::Redis, &[]).await;
@@ -307,7 +310,7 @@ async fn a_node_can_be_stopped_while_the_log_is_away() {
         let beats =
             (0..5_000).map(|v| json!({ "stage": "s", "viewer": format!("viewer-{n}-{v}") }));
         let (client, body) = (node.client.clone(), Value::from_iter(beats).to_string());
-        // Whether it is answered at once or waits for the log is a matter of how soon it comes.
+        // The time of arrival decides whether a call is answered at once or waits for the log.
         calls.spawn(async move { client.call(Method::POST, "/v1/heartbeats", body).await });
     }
     eventually("15 records wait", async || {
@@ -319,7 +322,8 @@ async fn a_node_can_be_stopped_while_the_log_is_away() {
     println!("stopped after {:?}", started.elapsed());
 }
 
-/// The cold tier away: snapshots fail, are counted and tried again; heartbeats notice nothing.
+/// The cold tier is unavailable. Snapshots fail, are counted and are tried again. Heartbeats are
+/// not affected.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_throttled_cold_tier_delays_snapshots_only() {
     let dynamo = Dynamo::start().await;
@@ -359,7 +363,7 @@ async fn two_nodes_write_each_snapshot_once() {
         let line = metrics.lines().find(|l| l.starts_with("housecount_snapshots_total ")).unwrap();
         saved += line.rsplit(' ').next().unwrap().parse::<usize>().unwrap();
     }
-    // Each node also saves once when it starts, here before anybody watched.
+    // Each node also saves once when it starts, here before there were any viewers.
     assert!(saved <= aligned() + 2, "{saved} snapshots for {} slots", aligned());
 }
 

@@ -1,4 +1,4 @@
-//! A start that takes its time: what `/readyz` says of it.
+//! A start that takes its time, and what `/readyz` answers meanwhile.
 
 use std::sync::Arc;
 
@@ -21,11 +21,11 @@ use tokio::sync::Semaphore;
 use crate::support::eventually;
 use crate::support::redis::{Flavour, Server};
 
-/// A log whose reads are held up by the test.
+/// A log whose reads the test holds up.
 #[derive(Debug)]
 struct HeldLog {
     log: Arc<dyn Log>,
-    /// Reads that may still be answered.
+    /// Number of reads that may still be answered.
     reads: Semaphore,
 }
 
@@ -66,7 +66,7 @@ impl Log for HeldLog {
     }
 }
 
-/// What `/readyz` answers, and its start's percentage.
+/// Status and body of `/readyz`, and the percentage of its start.
 async fn readyz(client: &Client) -> (u16, Value, Option<u64>) {
     let (status, body) = client.call(Method::GET, "/readyz", "").await.unwrap();
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
@@ -74,7 +74,7 @@ async fn readyz(client: &Client) -> (u16, Value, Option<u64>) {
     (status, body, percent)
 }
 
-/// Ten minutes of a log on Redis, of which the node may read a page at a time.
+/// Ten minutes of a log on Redis, which the node may read one page at a time.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_start_says_how_much_of_the_log_is_read() {
     const PAGES: usize = 10;
@@ -83,7 +83,7 @@ async fn a_start_says_how_much_of_the_log_is_read() {
     let begun = wall_clock().0 as usize - LASTED_MS;
     let entries = PAGES * READ_RECORDS_MAX;
     for n in 0..entries {
-        // What lies in them is nothing to a start's progress: where they lie is.
+        // A start's progress depends on the positions of the entries, not on their content.
         redis.command(&format!("XADD hc:{{0}}:log {}-0 a 1", begun + n * LASTED_MS / entries));
     }
     let log = LogTarget::parse(&redis.url()).unwrap().open("hc:").await.unwrap();
@@ -115,7 +115,8 @@ async fn a_start_says_how_much_of_the_log_is_read() {
         eventually("another page is read", async || readyz(&client).await.2 > Some(before)).await;
         let (_, body, percent) = readyz(&client).await;
         before = percent.unwrap();
-        // By time: less than by number once the test itself has taken some.
+        // The percentage is by time. It is lower than by number once the test itself has taken some
+        // time.
         assert!(before as usize <= 100 * page / PAGES, "{before} % after {page} pages");
         assert_eq!(body["detail"], format!("reading the log: {before} %"));
     }

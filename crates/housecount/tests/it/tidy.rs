@@ -1,4 +1,4 @@
-//! The house rules that a machine can check. Rules that nobody checks are broken.
+//! Rules of this repository that a machine can check. An unchecked rule will be broken.
 
 mod columns;
 mod names;
@@ -7,7 +7,7 @@ mod words;
 
 use std::path::{Path, PathBuf};
 
-/// Longer files hold more than one concept.
+/// Most lines that a file may have. A longer file holds more than one concept.
 const LINES_MAX: usize = 460;
 
 fn sources() -> Vec<(PathBuf, String)> {
@@ -76,7 +76,7 @@ fn only_commands_print() {
     }
 }
 
-/// A bound that no test speaks of by its name is a guess.
+/// A limit that no test names is a guess.
 #[test]
 fn every_bound_is_hit_by_a_test() {
     let sources = sources();

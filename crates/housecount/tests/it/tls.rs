@@ -1,5 +1,5 @@
-//! TLS on a node's own port: both versions of HTTP, WebSockets, certificates that change, and
-//! clients that don't shake hands.
+//! TLS on a node's own port: both versions of HTTP, WebSockets, new certificates, and clients that
+//! don't complete a handshake.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -24,11 +24,11 @@ use tokio_tungstenite::tungstenite::Message;
 use crate::support::eventually;
 use crate::support::node::{Node, housecount, signal};
 
-/// A certificate of its own making, in files.
+/// Writes a self-signed certificate and its key to files.
 fn certify(folder: &Path) -> CertificateDer<'static> {
     let made = rcgen::generate_simple_self_signed(["localhost".to_string()]).unwrap();
-    // The key first: a node that looks in between finds two that don't fit, and goes on with what
-    // it has.
+    // The key comes first. A node that reads in between finds two files that don't match, and keeps
+    // what it has.
     std::fs::write(folder.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
     std::fs::write(folder.join("cert.pem"), made.cert.pem()).unwrap();
     made.cert.der().clone()
@@ -47,7 +47,7 @@ fn port(node: &Node) -> String {
     node.address.trim_start_matches("https://").to_string()
 }
 
-/// A connection with a client that trusts this certificate only, and speaks this above it.
+/// Opens a connection of a client that trusts this certificate only, and offers this protocol.
 async fn connect(
     node: &Node,
     trusted: &CertificateDer<'static>,
@@ -91,7 +91,7 @@ async fn both_versions_of_http_and_websockets_speak_tls() {
     let node = secured(&folder);
     until_ready(&node, &trusted).await;
 
-    // Many at once on one connection of HTTP/2.
+    // Many requests at once on one HTTP/2 connection.
     let stream = connect(&node, &trusted, b"h2").await.unwrap();
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
     let (client, served) =
@@ -99,7 +99,8 @@ async fn both_versions_of_http_and_websockets_speak_tls() {
             .await
             .unwrap();
     tokio::spawn(served);
-    // As many as one connection may have open: the client begins before it has been told how many.
+    // The most requests that one connection may have open. The client starts before the node has
+    // announced the limit.
     let beats = (0..u64::from(H2_STREAMS_MAX)).map(|n| {
         let mut client = client.clone();
         let beat = json!({ "stage": "s", "viewer": format!("viewer-{n}") });
@@ -138,7 +139,7 @@ async fn both_versions_of_http_and_websockets_speak_tls() {
         );
     }
 
-    // HTTP/1, and a WebSocket on it.
+    // HTTP/1.1, and a WebSocket on it.
     let stream = connect(&node, &trusted, b"http/1.1").await.unwrap();
     let (mut client, served) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
@@ -157,7 +158,7 @@ async fn both_versions_of_http_and_websockets_speak_tls() {
     let answer: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(answer["stage"], "s");
 
-    // Who speaks no TLS, or says nothing, is in nobody's way.
+    // A client without TLS, or one that sends nothing, delays no other client.
     let silent = TcpStream::connect(port(&node)).await.unwrap();
     let plain = node.client.call(hyper::Method::GET, "/healthz", "").await;
     assert!(plain.is_err(), "{plain:?}");
@@ -165,8 +166,7 @@ async fn both_versions_of_http_and_websockets_speak_tls() {
     drop(silent);
 }
 
-/// Over HTTP/2 the end of a body is known only when it is asked for, and a body that is not read
-/// must not be cut off.
+/// HTTP/2 shows the end of a body only when it is read. An unread body must not be cut off.
 #[tokio::test(flavor = "multi_thread")]
 async fn empty_and_unwanted_bodies_over_http2() {
     let folder = tempfile::tempdir().unwrap();
@@ -219,7 +219,7 @@ async fn a_new_certificate_is_used_without_a_restart() {
     })
     .await;
     assert!(connect(&node, &old, b"h2").await.is_err());
-    // Whoever is there isn't disturbed.
+    // Open connections aren't disturbed.
     let answer = client.send_request(request("GET", "/healthz", &Value::Null)).await.unwrap();
     assert_eq!(answer.status(), 200);
 }
@@ -252,8 +252,7 @@ fn files_that_cant_be_used_stop_the_start() {
     }
 }
 
-/// `housecount load --url https://`, whose client trusts the certificates that `SSL_CERT_FILE`
-/// names.
+/// `housecount load --url https://` with a client that trusts the certificates in `SSL_CERT_FILE`.
 #[tokio::test(flavor = "multi_thread")]
 async fn load_speaks_tls_over_http_and_websockets() {
     let folder = tempfile::tempdir().unwrap();

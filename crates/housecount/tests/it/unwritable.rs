@@ -1,5 +1,5 @@
-//! A log that answers reads and refuses writes: time stands still, nothing is complete, no node is
-//! ready, nothing is lost.
+//! A log that answers reads and refuses writes. Time stands still, no count is complete, no node is
+//! ready, and no event is lost.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -27,12 +27,13 @@ fn is_flagged(node: &Inner) -> bool {
         && node.not_ready_reason().is_some_and(|why| why.contains("the log has taken no writes"))
 }
 
-/// The log's clock goes on for two ttl while the counts stand: what would time every viewer out.
+/// Waits for two ttl of the log's clock, and asserts that the counts' time stands. Otherwise every
+/// viewer would time out.
 async fn stands_for_two_ttl(node: &Inner) {
     let stands_at = node.hub.now();
     let until = stands_at.plus(2 * TTL_MS);
     eventually("two ttl pass", async || node.clock.now().is_some_and(|now| now > until)).await;
-    // The round of reading that was under way may still have come to its end.
+    // The read that was under way may still have advanced the time.
     let advanced_ms = node.hub.now().since(stands_at);
     assert!(advanced_ms < TTL_MS / 2, "time went on by {advanced_ms} ms");
     assert!(is_flagged(node), "{:?}", node.hub.totals());
@@ -74,8 +75,8 @@ async fn while_appends_are_refused_time_stands_still_and_no_viewer_times_out() {
     }
 }
 
-/// By records without events, which the task that tends the log appends at most `TEND_EVERY_MS_MAX`
-/// apart.
+/// The node appends records without events. Its maintenance task does so at most
+/// `TEND_EVERY_MS_MAX` apart.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_without_players_learns_that_writes_are_refused_and_that_they_work_again() {
     let inside = Inside::ready(FaultyLog::default(), &FAST).await;
@@ -92,7 +93,7 @@ async fn a_node_without_players_learns_that_writes_are_refused_and_that_they_wor
     assert_eq!(inside.log.appended.load(Ordering::SeqCst), 0, "there was no event");
 }
 
-/// An append that is neither refused nor done, for longer than `ACK_TIMEOUT_MS`.
+/// An append that is neither refused nor done for longer than `ACK_TIMEOUT_MS`.
 #[tokio::test(flavor = "multi_thread")]
 async fn ack_wait_ms_max_flags_an_append_that_hangs() {
     let inside = Inside::ready(FaultyLog::default(), &[("interval", "3s"), ("ttl", "9s")]).await;
@@ -110,7 +111,7 @@ async fn ack_wait_ms_max_flags_an_append_that_hangs() {
     );
 }
 
-/// With `ack = memory` as well: the node must not tell players that all is well.
+/// Also with `ack = memory`, the node must not answer players as if all were well.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_heartbeat_is_acknowledged_from_memory_while_the_log_refuses_writes() {
     let inside = Inside::ready(FaultyLog::default(), &[("ack", "memory")]).await;
@@ -129,7 +130,7 @@ async fn no_heartbeat_is_acknowledged_from_memory_while_the_log_refuses_writes()
     );
 }
 
-/// What is given up after `lateness_max` is given up once, however long it lasts, and the rest is
+/// Events older than `lateness_max` are dropped once, however long the outage lasts. The others are
 /// appended.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outage_far_beyond_lateness_max_is_survived() {
@@ -171,7 +172,7 @@ async fn a_redis_that_refuses_writes_stops_time_on_every_node() {
     let settings = [log.as_str(), "cold=none", "interval=3s", "ttl=9s"];
     let (busy, idle) = (Node::ready(&settings).await, Node::ready(&settings).await);
     for node in [&busy, &idle] {
-        // A new log counts as one that lost all, for one ttl.
+        // A new log counts for one ttl as one that has lost everything.
         eventually("its counts are complete", async || figures(&node.stats().await).1).await;
     }
     for (refuse, allow) in [
@@ -181,7 +182,7 @@ async fn a_redis_that_refuses_writes_stops_time_on_every_node() {
         busy.beat_many("s", 0, 10).await;
         eventually("both know", async || figures(&idle.stats().await) == (10, true)).await;
         assert_eq!(server.command(refuse), "+OK");
-        // Players go on, and are told to come back.
+        // Players continue, and are answered when to come back.
         let body = serde_json::json!({ "stage": "s", "viewer": "viewer-0" });
         let beat = busy.call(hyper::Method::POST, "/v1/heartbeat", body);
         for node in [&busy, &idle] {
@@ -206,8 +207,8 @@ async fn a_redis_that_refuses_writes_stops_time_on_every_node() {
     }
 }
 
-/// Promise 5 by the letter: what a node calls complete has all that another node has acknowledged
-/// up to `asOf`.
+/// Promise 5, literally. A count that one node calls complete includes all that another node has
+/// acknowledged up to `asOf`.
 #[tokio::test(flavor = "multi_thread")]
 async fn as_of_is_never_later_than_what_a_node_has_read() {
     let server = Server::start(Flavour::Redis, &[]).await;

@@ -1,4 +1,4 @@
-//! Heartbeats over a WebSocket, as players meet it: what is good, everything that is bad, and how
+//! Heartbeats over a WebSocket as players use it: good messages, every kind of bad message, and how
 //! it ends.
 
 use std::sync::atomic::Ordering;
@@ -20,7 +20,7 @@ use crate::support::node::Node;
 
 const FAST: [&str; 5] = ["log=memory:", "cold=none", "interval=1s", "ttl=3s", "leave_grace=200ms"];
 
-/// A player, connected.
+/// A connected player.
 struct Player(WebSocketStream<TcpStream>);
 
 impl Player {
@@ -35,7 +35,7 @@ impl Player {
         self.0.send(Message::text(text.to_string())).await.unwrap();
     }
 
-    /// The next answer.
+    /// Returns the next answer.
     async fn hear(&mut self) -> Value {
         match self.0.next().await.unwrap().unwrap() {
             Message::Text(text) => serde_json::from_str(&text).unwrap(),
@@ -52,7 +52,7 @@ impl Player {
         self.ask(json!({ "stage": stage, "viewer": viewer })).await
     }
 
-    /// Why the node closes, whatever it still says before.
+    /// Skips further messages; returns the code with which the node closes.
     async fn closed(&mut self) -> CloseCode {
         loop {
             match self.0.next().await.expect("a close").expect("a close") {
@@ -63,7 +63,7 @@ impl Player {
     }
 }
 
-/// Caps hold for what is said at once over one socket, before the log has any of it.
+/// Limits hold for messages that come at once over one socket, before the log has any of them.
 #[tokio::test(flavor = "multi_thread")]
 async fn sessions_sent_together_take_their_places_together() {
     let node =
@@ -82,7 +82,7 @@ async fn sessions_sent_together_take_their_places_together() {
     };
     eventually("each was taken or refused", async || figures().await.0 + figures().await.1 == 60.0)
         .await;
-    // Who comes in the moment in which others are counted may be told to come again.
+    // A session that arrives while others are being counted may be asked to try again.
     assert!((1.0..=5.0).contains(&figures().await.0), "{:?}", figures().await);
     eventually("they are online", async || {
         node.stats().await["sessions"].as_f64() == Some(figures().await.0)
@@ -100,7 +100,7 @@ async fn a_player_beats_repeats_and_leaves() {
         (&answer["stage"], &answer["viewers"], &answer["sessions"]),
         (&json!("s"), &json!(1), &json!(1))
     );
-    // The same fields as over HTTP, and the stage.
+    // The fields are the same as over HTTP, and the stage.
     let mut over_http = node.beat("s", "ann").await;
     over_http["stage"] = json!("s");
     let keys = |answer: &Value| answer.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
@@ -127,7 +127,7 @@ async fn a_player_beats_repeats_and_leaves() {
     let by_name = json!({ "stage": "s", "viewer": "ann", "leave": true });
     assert_eq!(bob.ask(by_name).await["left"], true, "a leave may name somebody else");
     eventually("ann has left", async || node.viewers("s").await == 0).await;
-    // Closing is no leave: the session stays for its ttl.
+    // A close isn't a leave, so the session stays for its ttl.
     ann.beat("s", "ann").await;
     ann.0.close(None).await.unwrap();
     while ann.0.next().await.is_some() {}
@@ -162,7 +162,7 @@ async fn bad_messages_are_answered_and_ws_bad_messages_max_ends_them() {
         player.0.next().await.unwrap().unwrap(),
         Message::Pong(Bytes::from_static(b"hello"))
     );
-    // One was bad already.
+    // One message was bad before.
     for _ in 1..WS_BAD_MESSAGES_MAX {
         player.say("nonsense").await;
     }
@@ -179,7 +179,7 @@ async fn ws_message_bytes_max() {
     assert_eq!(player.ask(padded(WS_MESSAGE_BYTES_MAX)).await["viewers"], 1);
     player.say(padded(WS_MESSAGE_BYTES_MAX + 1)).await;
     assert_eq!(player.closed().await, CloseCode::Size);
-    // In pieces it is no smaller.
+    // Fragments don't make a message smaller.
     let mut player = Player::connect(&node.address).await;
     player.say(padded(100 * WS_MESSAGE_BYTES_MAX)).await;
     assert_eq!(player.closed().await, CloseCode::Size);
@@ -200,7 +200,7 @@ async fn a_stage_that_is_not_open_is_named() {
     assert_eq!(player.beat("t", "ann").await["viewers"], 1);
 }
 
-/// A player that beats without end is answered without end, and can still leave.
+/// A player that beats without end is always answered, and can still leave.
 #[tokio::test(flavor = "multi_thread")]
 async fn beats_beyond_session_burst_are_answered_from_memory() {
     let node = Node::ready(&["log=memory:", "cold=none", "leave_grace=100ms"]).await;
@@ -222,14 +222,14 @@ async fn beats_beyond_session_burst_are_answered_from_memory() {
     eventually("nobody is there", async || node.viewers("s").await == 0).await;
 }
 
-/// Beats that wait for the log share an answer a stage, and it has the latest count.
+/// Beats that wait for the log share one answer per stage, which has the latest count.
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_are_shared() {
     let inside = Inside::ready(FaultyLog::default(), &[]).await;
     let mut player = Player::connect(&inside.address).await;
     inside.log.away.store(true, Ordering::SeqCst);
     player.say(r#"{"stage":"s","viewer":"viewer-0"}"#).await;
-    // From the second batch on they wait together for the first one's append.
+    // From the second batch on, they wait together for the first one's append.
     for n in 1..100 {
         player.say(json!({ "stage": "s", "viewer": format!("viewer-{n}") })).await;
     }
@@ -260,15 +260,15 @@ async fn ack_timeout_ms_is_answered_with_when_to_retry() {
     assert_eq!(player.ask("{}").await["viewers"], 1);
 }
 
-/// A player that reads nothing holds a few answers' memory, however much it says; once it reads it
-/// gets the latest.
+/// A player that reads nothing costs the memory of a few answers, however much it sends. Once it
+/// reads, it gets the latest answer.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_reader_skips_to_the_latest() {
     let node = Node::ready(&FAST).await;
     let mut slow = Player::connect(&node.address).await;
     let beats = 50_000;
     let mut message = 0;
-    // It stops being read from, or all of it is read; either way the node lives and holds little.
+    // The node stops reading, or reads all of it. Either way the node lives and holds little.
     while message < beats {
         let sent =
             slow.0.feed(Message::text(format!(r#"{{"stage":"s","viewer":"v{}"}}"#, message % 500)));
@@ -300,8 +300,8 @@ async fn a_stopping_node_says_goodbye() {
     assert!(stopped.await.unwrap().success());
 }
 
-/// Each frame is one of the requests that its address may send, and who goes on without sense is
-/// let go.
+/// Each frame counts against the requests of its address. A client that keeps sending nonsense is
+/// disconnected.
 #[tokio::test(flavor = "multi_thread")]
 async fn pings_count_for_their_address() {
     let limited = ["limits.address_per_second=1", "limits.address_burst=100"];
@@ -309,7 +309,7 @@ async fn pings_count_for_their_address() {
         let node = Node::ready(&[&FAST[..], &limited].concat()).await;
         let mut player = Player::connect(&node.address).await;
         assert_eq!(player.beat("s", "ann").await["viewers"], 1);
-        // Far more than it may, all at once; the node may close before it has them all.
+        // Far more frames than allowed, all at once. The node may close before it has them all.
         for _ in 0..500 {
             if player.0.feed(frame.clone()).await.is_err() {
                 break;

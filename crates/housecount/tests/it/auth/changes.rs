@@ -1,5 +1,5 @@
-//! Keys of a node that runs: what may come in their place, that the last one can be taken back, and
-//! that addresses' secrets aren't shown.
+//! Key changes on a running node: the text that may replace keys, and the loss of the last key.
+//! Also, the secrets in addresses are not shown.
 
 use housecount::auth::operators::new_key;
 use housecount::auth::{Scope, jwt};
@@ -15,7 +15,8 @@ const ED_JWK: &str =
     r#"{"kty":"OKP","crv":"Ed25519","kid":"ed","x":"EH-t1KadgyS7s3ZZY9RpwILPP8DFN-l-belSPxzfAtI"}"#;
 const OTHER_JWK: &str = r#"{"kty":"OKP","crv":"Ed25519","kid":"other","x":"wifQNqhOK2GzPDVbg5BVCwI5B2YHrnqqhHN4oZopv8s"}"#;
 
-/// Whatever is written over public keys, and by whomever: nobody who can read it can make a token.
+/// Public text in the place of public keys is never a secret. Otherwise any reader of that text
+/// could sign a token.
 #[tokio::test(flavor = "multi_thread")]
 async fn public_text_in_the_place_of_public_keys_is_no_secret() {
     let folder = tempfile::tempdir().unwrap();
@@ -66,7 +67,7 @@ async fn public_text_in_the_place_of_public_keys_is_no_secret() {
                 );
             }
         }
-        // What is good again is taken again; another error is another line.
+        // Good keys are accepted again, and the next error logs another line.
         write(&format!("{{\"keys\":[{ED_JWK},{OTHER_JWK}]}}"));
         let other = jwt::sign(&payload("bob", "s"), OTHER, Some("other".to_string())).unwrap();
         eventually("the other key is known", async || {
@@ -77,7 +78,7 @@ async fn public_text_in_the_place_of_public_keys_is_no_secret() {
         eventually("it is gone again", async || beat(&node, Some(&other), "s", "bob").0 == 401)
             .await;
     }
-    // The last one, too.
+    // The last key can be revoked, too.
     write("{\"keys\":[]}");
     eventually("no key is left", async || beat(&node, Some(&good), "s", "ann").0 == 401).await;
     drop(node);
@@ -105,17 +106,16 @@ async fn the_last_operator_key_can_be_taken_back() {
         std::fs::write(&file, &entry).unwrap();
         eventually("it is back", async || status(&node) == 200).await;
     }
-    // A file that is away is no file without keys.
+    // A missing file doesn't count as a file without keys.
     std::fs::remove_file(&file).unwrap();
     assert_eq!(status(&node), 200);
-    // Nor does a restart let in whom nobody is to let in.
+    // A restart with an empty key file doesn't open the node.
     std::fs::write(&file, "").unwrap();
     let again = super::node(&[&operators]).await;
     assert_eq!((status(&again), ask(&again, "GET /v1/stats", &[], "").1.0), (401, 401));
 }
 
-/// Passwords in addresses are in no line of the log, at whatever level, and a JWKS URL can't have
-/// one.
+/// Passwords in addresses are in no line of the log, at any level. A JWKS URL can't have one.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_address_is_logged_without_its_secrets() {
     let refused = |setting: &str| {

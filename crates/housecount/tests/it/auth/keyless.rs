@@ -1,5 +1,5 @@
-//! A node without operator keys: operators' calls are for this machine, asked directly, and say
-//! that what they send is JSON.
+//! A node without operator keys. It answers operators' calls of this machine only, asked directly,
+//! and only with bodies that are declared as JSON.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -12,8 +12,7 @@ use crate::support::node::Node;
 const BEAT: &str = r#"{"stage":"s","viewer":"ann"}"#;
 const TO_PLAYER: &str = r#"{"userId":"ann","stageArn":"s","participantId":"p"}"#;
 
-/// The status and the problem of an answer; its body isn't read where that is none, since a stream
-/// has no end.
+/// Status and problem of an answer. The body is read for errors only, since a stream has no end.
 fn ask(node: &Node, line: &str, headers: &[String], body: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(node.address.trim_start_matches("http://")).unwrap();
     let length =
@@ -38,8 +37,8 @@ fn log_messages(lines: &[&str]) -> Vec<String> {
     lines.iter().map(ToString::to_string).collect()
 }
 
-/// What the request of a page of another site, of a proxy, or of a name that leads here has in it;
-/// and the version.
+/// HTTP versions and headers of indirect requests. They come from a page of another site, through a
+/// proxy, or by a foreign name that leads to this node.
 fn indirect(host: &str) -> Vec<(&'static str, Vec<String>)> {
     let here = format!("host: {host}");
     let with = |more: &str| log_messages(&[&here, more]);
@@ -62,7 +61,7 @@ fn indirect(host: &str) -> Vec<(&'static str, Vec<String>)> {
     ]
 }
 
-/// Every operator's route that /openapi.json knows, and counts of all stages.
+/// Every operator's route of /openapi.json, and live counts of all stages.
 async fn operators_routes(node: &Node) -> Vec<(String, &'static str)> {
     let api = node.get("/openapi.json").await;
     let mut lines = vec![
@@ -126,7 +125,7 @@ async fn operators_calls_are_answered_to_this_machine_asked_directly() {
     assert!(node.viewers("s").await == 0);
 }
 
-/// Players are everywhere: from any page, through any proxy.
+/// Players' calls are answered from any page and through any proxy.
 #[tokio::test(flavor = "multi_thread")]
 async fn players_calls_are_answered_to_all() {
     let node = node(&["limits.session_beats=0"]).await;
@@ -152,8 +151,8 @@ async fn players_calls_are_answered_to_all() {
     }
 }
 
-/// In a container the peer is a bridge, and the name is the host's: pages of other sites are
-/// refused all the same.
+/// In a container the peer is a network bridge, and the name is the machine's. Pages of other sites
+/// are still refused.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_insecure_node_refuses_other_sites_pages_only() {
     let node = node(&["insecure=true", "cors.operator_origins=https://ops.example"]).await;
@@ -184,8 +183,8 @@ async fn an_insecure_node_refuses_other_sites_pages_only() {
     assert_eq!(ask(&node, "POST /v1/stages HTTP/1.1", &text, r#"{"stage":"s"}"#).0, 415);
 }
 
-/// Pages of other sites can send text, forms, and bodies without a type, and have to ask before
-/// they send JSON.
+/// Pages of other sites can send text, forms, and bodies without a type. Before they send JSON,
+/// browsers ask the node.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_operators_send_says_that_it_is_json() {
     let node = Node::ready(&["log=memory:"]).await;
@@ -224,14 +223,14 @@ async fn what_operators_send_says_that_it_is_json() {
     assert_eq!(stages["stages"], Value::Array(vec![]));
     assert_eq!(post("POST /v1/stages", Some("Application/JSON; charset=utf-8"), new).0, 201);
     assert_eq!(post("PATCH /v1/stages/s", Some("application/json"), r#"{"name":"x"}"#).0, 200);
-    // Without a body there is nothing to say.
+    // An empty body needs no content type.
     for kind in [None, Some("text/plain")] {
         assert_eq!(post("POST /v1/admin/snapshot", kind, "").0, 200);
         assert_eq!(post("POST /v1/stages", kind, "").0, 400);
     }
 }
 
-/// A page can make as many calls as it likes; what the operator is to hear is one line.
+/// A page can make any number of calls, but the operator gets one line in the log.
 #[tokio::test(flavor = "multi_thread")]
 async fn refusals_are_one_line_in_the_log() {
     let folder = tempfile::tempdir().unwrap();

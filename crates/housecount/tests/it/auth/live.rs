@@ -1,5 +1,5 @@
-//! Counts as they change: who may watch which, by a token in a header or, as a browser's
-//! EventSource must, in the query.
+//! Access to live counts. A token opens them for its stages, in a header or in the query, as a
+//! browser's `EventSource` needs it.
 
 use housecount::auth::operators::new_key;
 use housecount::auth::{Payload, Scope, jwt};
@@ -28,10 +28,10 @@ async fn a_stream_of_counts_needs_a_token_for_its_stages() {
         (format!("?stage=match-1&token={ann}x"), (401, "token_invalid")),
         (format!("?stage=match-1&token={ended}"), (401, "token_expired")),
         (format!("?stage=other&token={ann}"), (403, "token_mismatch")),
-        // One that it is for doesn't open another.
+        // A token for one of the stages doesn't open the other.
         (format!("?stage=match-1&stage=other&token={ann}"), (403, "token_mismatch")),
         (format!("?token={ann}"), (403, "token_mismatch")),
-        // A star is not all stages.
+        // A star doesn't mean all stages.
         (format!("?token={}", token(&payload("ann", "*"))), (403, "token_mismatch")),
         (format!("?stage=match-1&totals=true&token={ann}"), (403, "token_mismatch")),
     ] {
@@ -52,7 +52,7 @@ async fn a_stream_of_counts_needs_a_token_for_its_stages() {
     }
 }
 
-/// What a stream says in the end: the code of its last event. Whatever comes before is passed over.
+/// Reads a stream to its end; returns the code of its last event and skips the others.
 async fn ending(mut events: Events) -> String {
     let mut last = None;
     while let Some(event) = events.next().await {

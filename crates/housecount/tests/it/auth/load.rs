@@ -1,5 +1,5 @@
-//! `housecount load` against a node that is closed: it signs its viewers' tokens, and has a key to
-//! look at the counts.
+//! `housecount load` against a node that requires tokens. The command signs its viewers' tokens and
+//! reads the counts with a key.
 
 use housecount::auth::Scope;
 use housecount::auth::operators::new_key;

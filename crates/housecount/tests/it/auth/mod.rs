@@ -1,5 +1,5 @@
-//! Safe to open to the internet: docs/SECURITY.md's table of threats, each row by a test here,
-//! against the real binary.
+//! Safety on the open internet. Each row of the table of threats in docs/SECURITY.md has a test
+//! here, against the real binary.
 
 mod changes;
 mod keyless;
@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use crate::support::node::Node;
 
-/// A secret as a platform may have it.
+/// A secret such as a platform may use.
 pub const SECRET: &str = "correct horse battery staple, and more of it";
 
 const RSA: &str = include_str!("keys/rsa.pem");
@@ -28,17 +28,17 @@ const RSA_PUBLIC: &str = include_str!("keys/rsa.pub.pem");
 const EC_PUBLIC: &str = include_str!("keys/ec.pub.pem");
 const ED_PUBLIC: &str = include_str!("keys/ed.pub.pem");
 
-/// Public keys, by the names that tokens call them.
+/// Public keys, under the `kid`s that tokens name.
 fn public_keys() -> String {
     format!("kid: rsa\n{RSA_PUBLIC}\nkid: ec\n{EC_PUBLIC}\nkid: ed\n{ED_PUBLIC}")
 }
 
-/// Unix seconds so much later.
+/// Unix time in seconds, the given number of seconds from now.
 fn in_s(seconds: f64) -> f64 {
     housecount::clock::wall_clock().0 as f64 / 1_000.0 + seconds
 }
 
-/// For an hour.
+/// Claims for one viewer and stage that are valid for an hour.
 fn payload(viewer: &str, stage: &str) -> Payload {
     let (sub, stage) = (viewer.to_string(), Some(stage.to_string()));
     Payload {
@@ -52,31 +52,31 @@ fn payload(viewer: &str, stage: &str) -> Payload {
     }
 }
 
-/// The same for all stages that begin so.
+/// The same claims, for all stages that begin with a prefix.
 fn prefixed(viewer: &str, prefix: &str) -> Payload {
     Payload { stage: None, stage_prefix: Some(prefix.to_string()), ..payload(viewer, "") }
 }
 
-/// A token by the secret.
+/// A token signed with the secret.
 fn token(payload: &Payload) -> String {
     jwt::sign(payload, &format!("secret:{SECRET}"), None).unwrap()
 }
 
-/// A node that lives in memory, with these settings.
+/// A node with these settings that keeps its data in memory.
 async fn node(settings: &[&str]) -> Node {
     let fast = ["log=memory:", "cold=none", "interval=1s", "ttl=3s", "leave_grace=200ms"];
     Node::ready(&[&fast[..], settings].concat()).await
 }
 
-/// A node that wants tokens by the secret.
+/// A node that requires tokens, signed with the secret.
 async fn strict() -> Node {
     let keys = format!("auth.viewer_keys=secret:{SECRET}");
     node(&["auth.viewer=required", "auth.leeway=0s", &keys]).await
 }
 
-/// The status and code of an answer.
+/// Status and code of an answer.
 fn refused(answer: &(u16, Value)) -> (u16, &str) {
-    // The drop-in API has a shape of its own.
+    // Errors of the drop-in API have their own shape.
     let code = match answer.1["error"]["code"].as_str() {
         Some("UNAUTHORIZED") => "unauthorized",
         Some("FORBIDDEN") => "forbidden",

@@ -1,5 +1,5 @@
-//! Operators' keys: what each route needs, what each key opens, and how they change while a node
-//! runs.
+//! Operators' keys. They cover the scope that each route needs, the routes that each key opens, and
+//! key changes on a running node.
 
 use housecount::auth::Scope;
 use housecount::auth::operators::{SCOPES, new_key};
@@ -35,7 +35,7 @@ fn with_key(node: &Node, line: &str, key: &str) -> (u16, Value) {
     ask(node, line, &[format!("authorization: Bearer {key}")], "").1
 }
 
-/// Every operation that /openapi.json knows, called without a key, with a wrong one, and with each.
+/// Calls every operation of /openapi.json without a key, with a wrong one, and with each key.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_route_needs_the_scope_it_says_and_none_is_forgotten() {
     let (file, keys) = keys();
@@ -170,8 +170,8 @@ async fn keys_change_without_a_restart_and_a_broken_file_changes_nothing() {
     assert_eq!(with_key(&node, "GET /v1/stats", old).0, 200);
     let (new, entry) = new_key("new", &[Scope::Read, Scope::Stages]);
     std::fs::write(file.path(), "[[key]]\nname = ").unwrap();
-    // The next file is read after this one, or instead of it: either way the old key works until
-    // the new one does.
+    // The node reads the next file after this one, or instead of it. Either way the old key works
+    // until the new one does.
     std::fs::write(file.path(), &entry).unwrap();
     eventually("the new key is known", async || with_key(&node, "GET /v1/stats", &new).0 == 200)
         .await;
@@ -180,8 +180,8 @@ async fn keys_change_without_a_restart_and_a_broken_file_changes_nothing() {
     assert_eq!(with_key(&node, "GET /v1/stages", &new).0, 200);
 }
 
-/// Whatever viewers need: an array or lines, over HTTP/1 as a player's page sends it too. Single
-/// heartbeats stay players'.
+/// An array or lines of heartbeats need the scope whatever viewers need. That holds over HTTP/1 as
+/// a player's page sends them, too. Single heartbeats stay players' calls.
 #[tokio::test(flavor = "multi_thread")]
 async fn many_heartbeats_at_once_need_the_scope_beats_where_operators_have_keys() {
     let (file, keys) = keys();
@@ -217,7 +217,7 @@ async fn many_heartbeats_at_once_need_the_scope_beats_where_operators_have_keys(
             assert_eq!(post(&[key], &many).1["accepted"], 2, "{policy}");
         }
         assert_eq!(ask(&node, "POST /v1/heartbeat", &[], &one).1.0, of_a_player, "{policy}");
-        // It is no viewer's token.
+        // The key is not a viewer's token.
         let headers = [format!("authorization: Bearer {}", key(&keys, Scope::Beats))];
         let taken_for_a_token = ask(&node, "POST /v1/heartbeat", &headers, &one).1;
         assert_eq!(taken_for_a_token.0, if policy == "off" { 200 } else { 401 }, "{policy}");
@@ -248,7 +248,7 @@ async fn a_public_address_needs_keys() {
         &["--listen", "127.0.0.1:0", "--set", short],
         "`auth.viewer_keys`: the setting: a secret has 10 bytes",
     );
-    // KEYS_BYTES_MAX and VIEWER_KEYS_MAX
+    // The limits `KEYS_BYTES_MAX` and `VIEWER_KEYS_MAX`.
     let file = NamedTempFile::new().unwrap();
     let named = format!("auth.viewer_keys={}", file.path().display());
     std::fs::write(file.path(), "x".repeat(housecount_core::limits::KEYS_BYTES_MAX + 1)).unwrap();
@@ -282,7 +282,7 @@ fn the_command_shows_a_key_once_and_its_entry() {
     let printed = String::from_utf8(output.stdout).unwrap();
     let key = printed.lines().find_map(|line| line.strip_prefix("# hck_")).unwrap();
     assert_eq!((key.len(), printed.matches(key).count()), (64, 1));
-    // All of it may go into the file as it is, the key as a comment.
+    // All of the output may go into the file as it is, since the key is in a comment.
     let file: toml::Table = printed.parse().unwrap();
     assert_eq!(file["key"][0]["scopes"], toml::Value::from(vec!["read", "stages"]));
     let wrong =

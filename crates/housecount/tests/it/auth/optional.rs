@@ -1,5 +1,5 @@
-//! `auth.viewer = optional`: who has shown a token needs one while it lasts, whichever way others
-//! try.
+//! `auth.viewer = optional`: a viewer who has shown a token needs one while it lasts. That holds
+//! for every route that others may try.
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ async fn optional() -> Node {
     node(&["auth.viewer=optional", "auth.leeway=0s", "limits.session_beats=0", &keys]).await
 }
 
-/// What becomes of all that can be said about a viewer without a token: true if it is refused.
+/// Sends each kind of call for a viewer without a token; returns whether each is refused.
 async fn refusals(node: &Node, stage: &str, viewer: &str) -> Vec<bool> {
     let heartbeat = json!({ "stage": stage, "viewer": viewer });
     let named = json!({ "userId": viewer, "stageArn": stage, "participantId": "" });
@@ -59,14 +59,14 @@ async fn no_event_is_taken_without_the_token_of_a_viewer_that_has_one() {
     assert_eq!(refusals(&node, "s", "ann").await, [false; 8]);
     let ann = token(&payload("ann", "s"));
     assert_eq!(beat(&node, Some(&ann), "s", "ann").0, 200);
-    // On any stage, and whatever else was shown for it; others are others.
+    // The token binds its viewer on every stage, and binds no other viewer.
     assert_eq!(refusals(&node, "s", "ann").await, [true; 8]);
     assert_eq!(refusals(&node, "t", "ann").await, [true; 8]);
     assert_eq!(refusals(&node, "s", "bob").await, [false; 8]);
     assert_eq!(refused(&beat(&node, None, "s", "ann")), (401, "token_missing"));
     assert_eq!(beat(&node, Some(&ann), "s", "ann").0, 200);
     assert_eq!(node.viewers("s").await, 3, "with bob and the other one");
-    // What is no good binds nobody.
+    // A bad token binds no viewer.
     assert_eq!(refused(&beat(&node, Some("x.y.z"), "s", "cid")), (401, "token_invalid"));
     assert_eq!(refused(&beat(&node, Some(&ann), "s", "cid")), (403, "token_mismatch"));
     assert_eq!(refusals(&node, "s", "cid").await, [false; 8]);
@@ -79,7 +79,8 @@ async fn a_websocket_or_a_stream_shows_a_token_too_and_none_outlives_it() {
     let mut socket = connect(&node, &format!("?token={ann}")).await.unwrap();
     assert_eq!(refusals(&node, "s", "ann").await, [true; 8]);
     assert_eq!(ask(&mut socket, json!({ "stage": "s", "viewer": "ann" })).await["viewers"], 2);
-    // A talk that began before the token was shown is held to it as well, its repeats too.
+    // A WebSocket that was opened before the token was shown is bound as well, and so are its
+    // repeats.
     let mut early = connect(&node, "").await.unwrap();
     assert_eq!(ask(&mut early, json!({ "stage": "s", "viewer": "bob" })).await["stage"], "s");
     let bob = token(&Payload { exp: in_s(2.0), ..payload("bob", "s") });

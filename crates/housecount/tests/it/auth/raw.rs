@@ -1,4 +1,4 @@
-//! Requests byte by byte, and all that comes back.
+//! Requests byte by byte, with all bytes of their answers.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::support::node::Node;
 
-/// All that a node answers to these bytes, until it closes.
+/// Sends these bytes; returns all that the node answers until it closes the connection.
 pub fn all(node: &Node, bytes: &str) -> String {
     let mut stream = TcpStream::connect(node.address.trim_start_matches("http://")).unwrap();
     stream.write_all(bytes.as_bytes()).unwrap();
@@ -17,7 +17,7 @@ pub fn all(node: &Node, bytes: &str) -> String {
     String::from_utf8(answer).unwrap()
 }
 
-/// The only answer to a request with these header lines: its head, and its status and body.
+/// Sends a request with these header lines; returns the head, status and body of its only answer.
 pub fn ask(node: &Node, line: &str, headers: &[String], body: &str) -> (String, (u16, Value)) {
     let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
     let length =
@@ -31,7 +31,7 @@ pub fn ask(node: &Node, line: &str, headers: &[String], body: &str) -> (String, 
     (head.to_string(), (status, serde_json::from_str(body).unwrap_or(Value::Null)))
 }
 
-/// A heartbeat's or leave's answer, with a token in the header if there is one.
+/// Sends a heartbeat or leave, with a token in the header if given; returns its answer.
 pub fn say(node: &Node, path: &str, token: Option<&str>, body: &Value) -> (u16, Value) {
     let headers: Vec<String> =
         token.map(|token| format!("authorization: Bearer {token}")).into_iter().collect();

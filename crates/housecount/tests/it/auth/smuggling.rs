@@ -1,5 +1,5 @@
-//! Requests that two programs may read in two ways: what is in front of a node may let pass what
-//! the node takes for something else.
+//! Requests that two programs may read in two ways. A proxy in front of a node could let pass what
+//! the node reads as another request.
 
 use super::raw::{all, ask};
 use super::{payload, refused, strict, token};
@@ -30,7 +30,7 @@ async fn two_credentials_are_refused_even_if_both_are_good() {
     assert_eq!(ask(&[good.replace("Bearer", "bearer")]).0, 200, "schemes have no case");
 }
 
-/// However the length is told, a second request never hides in the body of the first.
+/// A second request never hides in the body of the first, however the length is given.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_has_one_length() {
     let node = strict().await;
@@ -67,15 +67,14 @@ async fn a_body_has_one_length() {
             "POST /v1/heartbeat HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {good}\r\n{lengths}\r\n{body}"
         );
         let answers = all(&node, &request);
-        // Of two ways to tell a length the stronger counts, and the connection ends (RFC 9112,
-        // 6.3).
+        // Of two lengths the stronger counts, and the connection ends (RFC 9112, 6.3).
         let both = lengths.contains("content-length: ")
             && lengths.contains("transfer-encoding: chunked\r\n");
         let expected = if both { "HTTP/1.1 200" } else { "HTTP/1.1 400" };
         assert!(answers.starts_with(expected), "{lengths:?}: {answers}");
         assert_eq!(answers.matches("HTTP/1.1").count(), 1, "{lengths:?}: {answers}");
     }
-    // Two requests that are two are two.
+    // Two whole requests get two answers.
     let request = format!(
         "POST /v1/heartbeat HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {good}\r\ncontent-length: {short}\r\n\r\n{BEAT}{hidden}"
     );

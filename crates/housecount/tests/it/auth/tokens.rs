@@ -1,4 +1,4 @@
-//! Viewers' tokens over HTTP: what they allow, and every way of making one up.
+//! Viewers' tokens over HTTP: what they allow, and every way of forging one.
 
 use housecount::auth::{AudienceClaim, Payload, jwt};
 use housecount_core::limits::TOKEN_BYTES_MAX;
@@ -29,18 +29,18 @@ fn base64url(bytes: impl AsRef<[u8]>) -> String {
     out
 }
 
-/// A token whose header is what somebody wrote, with the claims and the signature of another.
+/// A token with a forged header, and with the claims and signature of another token.
 fn with_header(header: Value, token: &str) -> String {
     let (_, rest) = token.split_once('.').unwrap();
     format!("{}.{rest}", base64url(header.to_string()))
 }
 
-/// Signed by HS256 with whatever text, as who forges tokens does it.
+/// A token signed by HS256 with any text, as a forger would sign it.
 pub(super) fn by_secret(payload: &Payload, secret: &str, kid: Option<&str>) -> String {
     signed_by(&serde_json::to_string(payload).unwrap(), secret, kid)
 }
 
-/// A token by the secret with these claims, which no type of ours has to fit.
+/// A token with these claims, signed with the secret. The claims need not fit our types.
 fn of_claims(claims: &str) -> String {
     signed_by(claims, SECRET, None)
 }
@@ -66,14 +66,14 @@ async fn a_token_of_each_algorithm_lets_its_viewer_beat_and_leave() {
         }
         let leave = json!({ "stage": "match-1", "viewer": kid });
         assert_eq!(say(&node, "/v1/leave", Some(&token), &leave).0, 204, "{kid}");
-        // Each key only makes its own tokens.
+        // A token that names an unknown key, or names no key, is refused.
         let by_name =
             jwt::sign(&payload("ann", "s"), key, Some("none of these".to_string())).unwrap();
         assert_eq!(refused(&beat(&node, Some(&by_name), "s", "ann")), (401, "token_invalid"));
         let nameless = jwt::sign(&payload("ann", "s"), key, None).unwrap();
         assert_eq!(refused(&beat(&node, Some(&nameless), "s", "ann")), (401, "token_invalid"));
     }
-    // The file changes, and what was verified by it is verified anew.
+    // The file changes, and the node verifies again the tokens that it had verified with it.
     let token = jwt::sign(&payload("ann", "s"), ED, Some("ed".to_string())).unwrap();
     assert_eq!(beat(&node, Some(&token), "s", "ann").0, 200);
     std::fs::write(file.path(), public_keys().replace("kid: ed\n", "kid: old\n")).unwrap();
@@ -122,19 +122,19 @@ async fn without_a_token_nothing_is_taken_and_the_answer_says_what_to_send() {
         assert_eq!(refused(&answer), (401, "token_missing"));
         assert!(head.contains("www-authenticate: Bearer realm=\"housecount\"\r\n"), "{head}");
     }
-    // A beacon has no headers.
+    // A beacon can't send headers, so its token is in the body.
     let ann = token(&payload("ann", "s"));
     let beacon = json!({ "stage": "s", "viewer": "ann", "token": ann });
     assert_eq!(say(&node, "/v1/heartbeat", None, &beacon).0, 200);
     assert_eq!(say(&node, "/v1/leave", None, &beacon).0, 204);
     let wrong = json!({ "stage": "s", "viewer": "bob", "token": ann });
     assert_eq!(refused(&say(&node, "/v1/leave", None, &wrong)), (403, "token_mismatch"));
-    // The header is what counts, if there is one.
+    // The token in the header counts, if there is one.
     assert_eq!(
         refused(&say(&node, "/v1/heartbeat", Some("x.y.z"), &beacon)),
         (401, "token_invalid")
     );
-    // Many at once are for a key, which this node has not.
+    // Several heartbeats at once need an operator's key, which this node doesn't have.
     let many = json!([heartbeat]);
     assert_eq!(refused(&say(&node, "/v1/heartbeats", Some(&ann), &many)), (401, "unauthorized"));
     assert_eq!(refused(&say(&node, "/v1/heartbeats", None, &many)), (401, "unauthorized"));
@@ -169,14 +169,14 @@ async fn forged_tokens_are_refused() {
     };
     let mut forged: Vec<String> =
         ["none", "None", "nOnE", "NONE", ""].into_iter().flat_map(unsigned).collect();
-    // Key confusion: a public key is no secret, whatever the token says about its algorithm.
+    // Key confusion: a public key is not a secret, whatever algorithm the token names.
     for secret in [RSA_PUBLIC, RSA_PUBLIC.trim(), super::EC_PUBLIC, super::ED_PUBLIC] {
         for kid in [None, Some("rsa"), Some("ec"), Some("ed")] {
             forged.push(by_secret(&payload("eve", "s"), secret, kid));
         }
     }
-    // Another key's signature, claims or algorithm; a key that the token brings along; headers that
-    // nobody understands.
+    // First another key's signature, claims or algorithm. Then keys that the token itself brings,
+    // and headers that the node doesn't know.
     forged.push(eves.clone());
     forged.push(format!("{}.{eves_claims}.{}", parts[0], parts[2]));
     forged.push(jwt::sign(&payload("eve", "s"), EC, Some("ed".to_string())).unwrap());
@@ -192,7 +192,7 @@ async fn forged_tokens_are_refused() {
         forged.push(with_header(header.clone(), &good));
         forged.push(with_header(header, &eves));
     }
-    // Cut, grown, changed.
+    // Truncated, extended and changed tokens.
     forged.extend([
         format!("{}.{}", parts[0], parts[1]),
         format!("{good}."),
@@ -201,7 +201,7 @@ async fn forged_tokens_are_refused() {
     ]);
     forged.push(good[..good.len() - 2].to_string());
     forged.extend([".".to_string(), "..".to_string(), "a.b.c".to_string()]);
-    // TOKEN_BYTES_MAX
+    // Longer than `TOKEN_BYTES_MAX`.
     forged.push(format!("{}.{}.{}", parts[0], "A".repeat(TOKEN_BYTES_MAX), parts[2]));
     for forged in forged {
         for viewer in ["eve", "ann"] {
@@ -234,7 +234,7 @@ async fn expired_early_and_others_tokens_are_refused() {
         refused(&answer(&aud(AudienceClaim::One("other".to_string())))),
         (401, "token_invalid")
     );
-    // Who writes milliseconds, or no number at all, is told so.
+    // An `exp` in milliseconds, or one that isn't a number, gets an answer that names the mistake.
     let claims =
         |exp: &str| format!(r#"{{"sub":"ann","stage":"s","aud":"housecount","exp":{exp}}}"#);
     let in_ms = (in_s(600.0) * 1_000.0).to_string();
@@ -272,8 +272,8 @@ async fn expired_early_and_others_tokens_are_refused() {
     );
 }
 
-/// Who steals a token can do what its viewer can, and nothing else, until it ends: also on a node
-/// that knows it already.
+/// A stolen token allows what its viewer may do and nothing else, until it ends. That also holds on
+/// a node that already knows the token.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stolen_token_is_worth_something_until_it_ends() {
     let node = strict().await;
@@ -288,8 +288,7 @@ async fn a_stolen_token_is_worth_something_until_it_ends() {
     .await;
 }
 
-/// Neither a token nor a key is in what the process logs, in its metrics, or in an answer, at
-/// whatever level.
+/// Tokens and keys appear in no log line, metric or answer, at any log level.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_is_never_shown() {
     let folder = tempfile::tempdir().unwrap();
@@ -356,7 +355,7 @@ async fn the_command_makes_tokens() {
         let (_, made, heartbeat) =
             run(&[&by[..], &["--ttl", "1h", "--stage-prefix", "match-"]].concat());
         assert_eq!(beat(&node, Some(made.trim()), "match-1", "ann").0, 200, "{heartbeat}");
-        // A star is a character of the id.
+        // A star is an ordinary character of an id.
         let (_, made, _) = run(&[&by[..], &["--stage", "match-*"]].concat());
         assert_eq!(
             refused(&beat(&node, Some(made.trim()), "match-1", "ann")),

@@ -1,4 +1,4 @@
-//! Tokens of WebSockets: looked at once at the upgrade, with each message, and when they end.
+//! Tokens of WebSockets. They are checked at the upgrade, with each message, and when they end.
 
 use std::time::Duration;
 
@@ -23,8 +23,8 @@ pub(super) async fn connect(
     connect_offering(node, query, "").await.map(|(socket, _)| socket)
 }
 
-/// A WebSocket whose client offers subprotocols, as a browser writes them, and the one that it is
-/// answered.
+/// Opens a WebSocket and offers subprotocols, as a browser writes them. Returns the WebSocket and
+/// the subprotocol that the node answers.
 async fn connect_offering(
     node: &Node,
     query: &str,
@@ -63,7 +63,7 @@ async fn a_websocket_needs_a_token_and_stays_within_it() {
         ("?token=".to_string(), 401),
         (format!("?token={ann}x"), 401),
         (format!("?token={ann}&token={ann}"), 401),
-        (format!("?Token={ann}"), 400), // no parameter of it
+        (format!("?Token={ann}"), 400), // an unknown parameter
     ] {
         assert_eq!(
             connect(&node, &query).await.err().map(|refused| refused.0),
@@ -85,7 +85,7 @@ async fn a_websocket_needs_a_token_and_stays_within_it() {
     assert_eq!(ask(&mut socket, json!({})).await["stage"], "match-1", "the connection stays");
 }
 
-/// Browsers can send no header with a WebSocket, and an address gets into logs.
+/// Browsers can't send headers with a WebSocket, and its address gets into logs.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_websockets_token_may_be_a_subprotocol_that_is_never_answered() {
     let node = strict().await;
@@ -112,7 +112,7 @@ async fn a_websockets_token_may_be_a_subprotocol_that_is_never_answered() {
     }
 }
 
-/// What a player is told in the end: the last message, and the close.
+/// The last message to the player, and the code and reason of the close.
 async fn ending(socket: &mut WebSocketStream<TcpStream>) -> (Value, CloseCode, String) {
     let mut last = Value::Null;
     loop {
@@ -143,7 +143,7 @@ async fn a_websocket_ends_with_its_token() {
     assert_eq!((again.0, again.1["code"].as_str()), (401, Some("token_expired")));
 }
 
-/// It says something all the time, so that there is always something to read.
+/// The player sends without a pause, so there is always a message to read.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_player_that_never_pauses_does_not_outlive_its_token() {
     let node = strict().await;
@@ -161,7 +161,7 @@ async fn a_player_that_never_pauses_does_not_outlive_its_token() {
         }
         last
     };
-    // The bound is for tests that hang, not for speed.
+    // The bound catches a test that hangs; it doesn't measure speed.
     let last = tokio::time::timeout(Duration::from_secs(30), answers).await.expect("it goes on");
     assert_eq!(last["code"], "token_expired");
     talking.await.unwrap();

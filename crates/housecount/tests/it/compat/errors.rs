@@ -1,4 +1,4 @@
-//! Every error in this API's shape, whoever has made it.
+//! Every error in the shape of the drop-in API, whichever part of the node made it.
 
 use housecount::auth::Scope;
 use housecount::auth::operators::new_key;
@@ -111,7 +111,8 @@ async fn wrong_questions_are_refused() {
     bad(node.call(Method::GET, &longest, Value::Null).await, 501, "NOT_IMPLEMENTED");
 }
 
-/// What no handler of this API has made: unknown paths, other methods, large bodies, other types.
+/// Errors that no handler of this API makes: unknown paths, other methods, large bodies, other
+/// types.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_no_handler_has_made_has_the_shape_too() {
     let node = plain().await;
@@ -150,7 +151,7 @@ async fn what_no_handler_has_made_has_the_shape_too() {
     let (head, answer) = ask(&node, "GET /ws", &[], "");
     bad(answer, 426, "UPGRADE_REQUIRED");
     assert!(head.to_lowercase().contains("upgrade: websocket"), "{head}");
-    // Other APIs keep theirs.
+    // Other APIs keep their own shape.
     let (_, problem) = node.call(Method::GET, "/v1/none", Value::Null).await;
     assert_eq!((&problem["code"], &problem["success"]), (&json!("not_found"), &Value::Null));
 }
@@ -192,7 +193,7 @@ async fn keys_and_scopes() {
     }
 }
 
-/// Without keys the operator's calls are for this machine, and health is for all.
+/// Without keys, operators' calls are for this machine only, and health is for all.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_keys_only_players_calls_and_health_are_open() {
     let node = plain().await;
@@ -215,8 +216,8 @@ async fn without_keys_only_players_calls_and_health_are_open() {
     }
 }
 
-/// An address that sends too much: also where it is refused before any route is asked. Whether the
-/// node is ready may always be asked.
+/// An address that sends too much gets this shape, also when it is refused before any route. Health
+/// may always be asked.
 #[tokio::test(flavor = "multi_thread")]
 async fn too_much_is_answered_in_the_shape() {
     let node = Node::ready(&[
@@ -242,7 +243,7 @@ async fn too_much_is_answered_in_the_shape() {
     let node = Node::ready(&["log=memory:", "cold=none", "limits.session_beats=1"]).await;
     let ann = json!({ "userId": "ann", "stageArn": "s", "participantId": "p" });
     good(post(&node, "rejoin", ann.clone()).await);
-    // Heartbeats are answered whatever their number, leaves are not.
+    // Every heartbeat is answered, whatever their number; leaves are not.
     let mut last = post(&node, "leave", ann.clone()).await;
     for _ in 0..100 {
         if last.0 != 200 {
@@ -267,7 +268,7 @@ async fn a_node_that_is_ready_is_healthy() {
     }
 }
 
-/// Nothing is at this Redis.
+/// No Redis listens at the address of this node's log.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_waits_for_its_log_is_not() {
     let node = Node::start(&[&format!("log=redis://127.0.0.1:{}", free_port()), "cold=none"]);
@@ -280,7 +281,7 @@ async fn a_node_that_waits_for_its_log_is_not() {
     bad(post(&node, "rejoin", ann).await, 503, "SERVICE_UNAVAILABLE");
 }
 
-/// A stage that is not open.
+/// A stage that is not open is answered as not found.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stage_that_is_not_open_is_not_found() {
     let node = Node::ready(&["stages.auto=false"]).await;

@@ -1,4 +1,4 @@
-//! Duration, history and stats: from the ledger, and what is proven since.
+//! Duration, history and stats. They come from the ledger, and from what was proven since.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ fn body(viewer: &str, stage: &str, session: &str) -> Value {
     json!({ "userId": viewer, "stageArn": stage, "participantId": session })
 }
 
-/// Beats until the viewer has at least so many proven seconds on the stage.
+/// Beats until the viewer has at least `seconds` more proven seconds on the stage.
 async fn watch(node: &Node, viewer: &str, stage: &str, seconds: u64) {
     let path = format!("/api/viewer/duration?userId={viewer}&stageArn={stage}");
     let before = get(node, &path).await["watchDurationSeconds"].as_u64().unwrap();
@@ -31,7 +31,7 @@ async fn as_of(node: &Node) -> u64 {
     node.stats().await["asOf"].as_u64().unwrap()
 }
 
-/// Waits until the log's clock is more than a ttl on.
+/// Waits until the log's clock has advanced by more than a ttl.
 async fn more_than_a_ttl(node: &Node) {
     let until = as_of(node).await + 3_500;
     eventually("a ttl passes", async || as_of(node).await > until).await;
@@ -58,8 +58,8 @@ async fn how_long_a_viewer_watched() {
     assert_eq!(answer["watchDurationFormatted"], format!("{seconds}s"));
 }
 
-/// Ann watches twice, with more than a ttl between, and leaves for less than one in the middle of
-/// the second time; bob watches once.
+/// Ann watches twice, with more than a ttl between. In the middle of the second time she leaves for
+/// less than a ttl. Bob watches once.
 #[tokio::test(flavor = "multi_thread")]
 async fn views_are_watch_spans_and_viewers_are_distinct() {
     let node = Node::ready(&QUICK).await;
@@ -81,7 +81,7 @@ async fn views_are_watch_spans_and_viewers_are_distinct() {
     watch(&node, "bob", "s", 1).await;
     watch(&node, "ann", "t", 1).await;
 
-    // What the ledger says span by span is what is counted here.
+    // The stats count what the ledger holds span by span.
     let spans = node.get("/v1/stages/s/watch?intervals=true").await;
     let ms = |row: usize| spans["watch"][row]["watchMs"].as_u64().unwrap();
     let found = get(&node, "/api/viewer/stats/s?days=1").await;
@@ -122,7 +122,7 @@ async fn views_are_watch_spans_and_viewers_are_distinct() {
     assert_eq!(one["history"][0]["stageArn"], "t");
 }
 
-/// The same once it is written for good, by a node that was started anew.
+/// The same figures from a restarted node, once they are committed.
 #[tokio::test(flavor = "multi_thread")]
 async fn views_outlive_the_node() {
     let mut node = Node::ready(&QUICK).await;

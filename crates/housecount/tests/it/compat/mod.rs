@@ -1,5 +1,5 @@
-//! The drop-in API, field by field and error by error, against the real binary: front-ends that
-//! already speak it must see nothing new.
+//! The drop-in API, field by field and error by error, against the real binary. Front-ends that
+//! already speak it must see no difference.
 
 mod errors;
 mod ledger;
@@ -15,11 +15,11 @@ use crate::support::eventually;
 use crate::support::node::Node;
 
 const ARN: &str = "arn:aws:ivs:us-east-1:123456789012:stage/AbCd";
-/// Small times, so that a ttl passes within a test.
+/// Short times, so that a ttl passes within a test.
 const QUICK: [&str; 5] =
     ["interval=1s", "ttl=3s", "window=1s", "leave_grace=50ms", "limits.session_beats=0"];
 
-/// The id as it stands in a path.
+/// The id as it is written in a path.
 fn encoded(id: &str) -> String {
     id.replace('/', "%2F").replace(':', "%3A")
 }
@@ -32,8 +32,8 @@ async fn get(node: &Node, path: &str) -> Value {
     good(node.call(Method::GET, path, Value::Null).await)
 }
 
-/// The same, once all viewers are counted for sure: a busy machine may keep a node waiting for a
-/// while.
+/// The data of an answer, once all viewers are surely counted. A busy machine may keep a node
+/// waiting for a while.
 async fn get_complete(node: &Node, path: &str) -> Value {
     let mut found = Value::Null;
     eventually("counts are complete", async || {
@@ -58,7 +58,7 @@ fn check_timestamp(body: &Value) {
     assert!(at.starts_with("20") && at.ends_with('Z'), "{body}");
 }
 
-/// That an answer is good, and its data.
+/// Asserts that an answer is good; returns its data.
 fn good((status, body): (u16, Value)) -> Value {
     assert_eq!((status, &body["success"]), (200, &json!(true)), "{body}");
     let has_message = body["message"].as_str().is_some_and(|message| !message.is_empty());
@@ -69,7 +69,7 @@ fn good((status, body): (u16, Value)) -> Value {
     body["data"].clone()
 }
 
-/// That an answer is an error of this status and code; its message and details.
+/// Asserts that an answer is an error of this status and code; returns its message and details.
 fn bad((status, body): (u16, Value), expected: u16, code: &str) -> (String, Value) {
     assert_eq!((status, body["error"]["code"].as_str()), (expected, Some(code)), "{body}");
     assert_eq!(

@@ -1,4 +1,4 @@
-//! What players say: rejoin, heartbeat, leave, and who is then listed.
+//! Players' calls rejoin, heartbeat and leave, and the viewers who are listed after them.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::support::node::Node;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_viewer_comes_stays_and_goes() {
-    // Its log is a file: counts of one in memory are not complete for a ttl.
+    // The log is a file, since counts from a log in memory are not complete for a ttl.
     let node = Node::ready(&["leave_grace=50ms"]).await;
     let ann = json!({ "userId": "ann", "stageArn": ARN });
     bad(post(&node, "heartbeat", ann.clone()).await, 404, "NOT_FOUND");
@@ -61,7 +61,7 @@ async fn a_viewer_comes_stays_and_goes() {
     assert_eq!(good(post(&node, "leave", bob).await)["viewerLeft"], true);
 }
 
-/// With a participant that session leaves, and the others stay.
+/// A leave with a participant ends that session only.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leave_of_a_participant_is_of_that_session_only() {
     let node = Node::ready(&["log=memory:", "cold=none", "leave_grace=50ms"]).await;
@@ -76,7 +76,7 @@ async fn a_leave_of_a_participant_is_of_that_session_only() {
     good(post(&node, "leave", with("phone")).await);
     eventually("the phone has left", async || participants().await == json!(["laptop", "tablet"]))
         .await;
-    // As a missing one.
+    // An empty participant counts as a missing one.
     good(post(&node, "leave", with("")).await);
     eventually("all have left", async || {
         get(&node, "/api/viewer/list/s").await["viewers"] == json!([])
@@ -84,7 +84,7 @@ async fn a_leave_of_a_participant_is_of_that_session_only() {
     .await;
 }
 
-/// JSON integers are their decimal text, whichever id they stand for.
+/// JSON integers count as their decimal text, for each kind of id.
 #[tokio::test(flavor = "multi_thread")]
 async fn ids_may_be_integers() {
     let node = Node::ready(&["log=memory:", "cold=none"]).await;
@@ -104,7 +104,7 @@ async fn ids_may_be_integers() {
     );
 }
 
-/// Of a viewer's sessions the one that was heard last is refreshed, and the others run out.
+/// A heartbeat without a participant refreshes the viewer's newest session, and the others expire.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_heartbeat_without_a_participant_is_the_newest_sessions() {
     let node = Node::ready(&[
@@ -117,7 +117,7 @@ async fn a_heartbeat_without_a_participant_is_the_newest_sessions() {
     .await;
     let ann = |session: &str| json!({ "userId": "ann", "stageArn": "s", "participantId": session });
     good(post(&node, "rejoin", ann("old")).await);
-    // The clock goes on by itself; what is waited for is another millisecond.
+    // The clock advances by itself; the test waits for another millisecond.
     let before = node.stats().await["asOf"].as_u64();
     eventually("time goes on", async || node.stats().await["asOf"].as_u64() > before).await;
     good(post(&node, "rejoin", ann("new")).await);

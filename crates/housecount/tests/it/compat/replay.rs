@@ -1,4 +1,4 @@
-//! A front-end of the seed system makes its calls in its order, and finds each field that it reads.
+//! The calls of a front-end of the seed system, in its order, with each field that it reads.
 
 use std::time::Duration;
 
@@ -60,9 +60,9 @@ async fn the_seed_systems_calls_in_their_order() {
     assert_eq!((&rejected["totalStages"], &rejected["stages"]), (&json!(0), &json!([])));
 }
 
-/// The stress test of the seed system: 50 heartbeats a second for one viewer for 30 s. All are
-/// answered 200, on its own call and on the one of `/v1`. `paced`: so far apart; without it, as
-/// fast as they come.
+/// The stress test of the seed system: 50 heartbeats per second for one viewer for 30 s. All are
+/// answered 200, on the drop-in call and on the one of `/v1`. `paced` is the time between two of
+/// them; without it they follow each other as fast as they are answered.
 async fn fifty_a_second_for_one_viewer(paced: Option<Duration>) {
     let node = Node::ready(&["log=memory:", "cold=none"]).await;
     let player = json!({ "userId": "user-1", "stageArn": ARN, "participantId": "participant-1" });
@@ -95,7 +95,7 @@ async fn fifty_heartbeats_a_second_are_all_answered() {
     fifty_a_second_for_one_viewer(None).await;
 }
 
-/// The same at its real pace.
+/// The same stress test at its real pace.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes 30 s"]
 async fn fifty_heartbeats_a_second_for_30_s_are_all_answered() {

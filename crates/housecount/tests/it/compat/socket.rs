@@ -1,4 +1,4 @@
-//! The WebSocket `/ws`: what an operator's page is told, and how it ends.
+//! The WebSocket `/ws`: the messages that an operator's page gets, and how it ends.
 
 use futures_util::{SinkExt, StreamExt};
 use housecount::auth::Scope;
@@ -35,7 +35,7 @@ async fn connect(node: &Node, headers: &[(&'static str, &str)]) -> Result<Socket
     }
 }
 
-/// The next message of this type; pings and others are passed over.
+/// Returns the next message of this type; skips pings and other messages.
 async fn hear(socket: &mut Socket, kind: &str) -> Value {
     loop {
         if let Message::Text(text) = socket.next().await.expect("a message").expect("a message") {
@@ -110,7 +110,7 @@ async fn bad_messages_are_answered_and_end_the_socket_at_last() {
         assert_eq!(fields(&answer), ["error", "timestamp", "type"]);
         assert_eq!(answer["error"]["code"], "VALIDATION_ERROR", "{answer}");
     }
-    // One that is understood begins the count anew.
+    // A message that is understood resets the count of bad ones.
     socket.send(Message::text(r#"{"type":"subscribe","channel":"c"}"#)).await.unwrap();
     hear(&mut socket, "subscribed").await;
     for _ in 0..WS_BAD_MESSAGES_MAX {
@@ -140,7 +140,7 @@ async fn it_is_the_operators() {
     let mut socket = connect(&node, &[("x-api-key", &read)]).await.unwrap();
     socket.send(Message::text(r#"{"type":"subscribe","channel":"c"}"#)).await.unwrap();
     hear(&mut socket, "subscribed").await;
-    // It ends with its key.
+    // The WebSocket ends when its key is revoked.
     std::fs::write(file.path(), beats_entry).unwrap();
     let last = hear(&mut socket, "error").await;
     assert_eq!(last["error"]["code"], "UNAUTHORIZED", "{last}");

@@ -1,4 +1,4 @@
-//! Counts of now: in all, stage by stage, and of one stage.
+//! Current counts: in all, stage by stage, and of one stage.
 
 use hyper::Method;
 use serde_json::{Value, json};
@@ -63,7 +63,7 @@ async fn counts_of_all_of_each_and_of_one() {
     }
 }
 
-/// Nothing is kept for good, and counts are all the same.
+/// Without a cold tier no data is kept for good, and the counts are the same.
 #[tokio::test(flavor = "multi_thread")]
 async fn counts_need_no_cold_tier() {
     let node = Node::ready(&["log=memory:", "cold=none"]).await;

@@ -1,4 +1,4 @@
-//! What every cold tier must do.
+//! The contract of every cold tier.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -67,7 +67,7 @@ async fn every_type_comes_back(cold: &dyn Cold) {
     assert_eq!(cold.get(&key).await.unwrap(), Some(item));
 }
 
-/// As large as any item that housecount writes.
+/// Stores an item as large as any that housecount writes.
 async fn item_bytes_max_fits(cold: &dyn Cold) {
     let key = Key::Config { stage: "large".to_string() };
     let item = Item::from([("b".to_string(), Attr::B(vec![0xa5; ITEM_BYTES_MAX - 100]))]);
@@ -85,7 +85,7 @@ async fn many_are_put_and_deleted(cold: &dyn Cold) {
     assert_eq!(cold.query(&range, &Page::first(10_000)).await.unwrap(), []);
 }
 
-/// DynamoDB itself would refuse the batch.
+/// A batch may name a key twice, although DynamoDB itself would refuse the batch.
 async fn a_key_may_come_twice(cold: &dyn Cold) {
     let range = KeyRange::snapshots("twice", UnixMs::ZERO, UnixMs::MAX);
     let records = [1, 2, 3, 2, 1]
@@ -218,7 +218,7 @@ async fn embedded_in_a_folder() {
     assert_eq!(again.get(&record.key).await.unwrap(), Some(record.item));
 }
 
-/// What a table would have cost is known before there is one.
+/// The embedded store meters the units that a table would have consumed, before there is a table.
 #[tokio::test(flavor = "multi_thread")]
 async fn embedded_counts_the_units_of_a_table() {
     let dynamo = Dynamo::start().await;
@@ -236,7 +236,7 @@ async fn embedded_counts_the_units_of_a_table() {
     assert_eq!(embedded.meter().put_bytes(), table.meter().put_bytes());
 }
 
-/// DynamoDB ends a page of a query after 1 MB, and rounds each page up.
+/// DynamoDB ends a page of a query after 1 MB, and rounds up the units of each page.
 async fn several_pages_are_read(cold: &dyn Cold) {
     let large = |n: u64| {
         Item::from([("b".to_string(), Attr::B(vec![0xa5; (n % 7) as usize * 40_000 + 13]))])
@@ -250,7 +250,7 @@ async fn several_pages_are_read(cold: &dyn Cold) {
     }
 }
 
-/// DynamoDB deletes what has expired by itself.
+/// DynamoDB deletes expired items by itself; the embedded store sweeps them.
 #[tokio::test(flavor = "multi_thread")]
 async fn sweep_rows_max_bounds_a_step_of_the_sweep() {
     let folder = tempfile::tempdir().unwrap();
@@ -269,7 +269,7 @@ async fn sweep_rows_max_bounds_a_step_of_the_sweep() {
     assert_eq!(left().await, 3 + 3);
     assert!(!cold.sweep(now).await.unwrap());
     assert_eq!(left().await, 3);
-    // Damage to the index deletes nothing.
+    // Damage to the index of ttls deletes no row.
     let database = rusqlite::Connection::open(folder.path().join("items.sqlite")).unwrap();
     database.execute("UPDATE item SET ttl = 1", []).unwrap();
     assert!(!cold.sweep(now).await.unwrap());
@@ -281,13 +281,13 @@ async fn sweep_rows_max_bounds_a_step_of_the_sweep() {
     );
 }
 
-/// The simulated one is a cold tier as well, or what is proven over it would prove little.
+/// The simulated cold tier keeps the contract too, or proofs over it would prove little.
 #[tokio::test(start_paused = true)]
 async fn simulated() {
     housecount::sim::begin(9);
     let world = World::new(SimPlan::of(9), 1_000, false);
-    // As somebody outside sees it: what a node reads may be of a second ago, as DynamoDB's cheaper
-    // reads are.
+    // The test reads as an outside observer. A node's reads may be a second old, as DynamoDB's
+    // cheaper reads are.
     keeps_the_contract(&housecount_sim::world::cold::SimCold::observing(world.clone())).await;
     assert_eq!(world.violation(), None, "no item was too large");
     housecount::sim::end();
@@ -321,12 +321,12 @@ async fn dynamodb() {
     assert_eq!(cold.table_state().await.unwrap(), None);
 }
 
-/// An engine that shares no code with ours keeps the contract, but for the parts that it lacks.
+/// An engine that shares no code with ours keeps the contract, except for the parts that it lacks.
 /// `tools/dynamodb/others` runs it.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs an engine at DYNAMODB_ENDPOINT"]
 async fn dynamodb_of_another_engine() {
-    #[allow(clippy::disallowed_methods)] // which engine, and no setting
+    #[allow(clippy::disallowed_methods)] // names the engine, not a setting
     let variable = |name| std::env::var(name).unwrap_or_default();
     let table = cold_at(&variable("DYNAMODB_ENDPOINT"), "table").await;
     let created = table.create_table(&TableOptions::default(), |step| println!("{step}")).await;
@@ -415,7 +415,7 @@ async fn a_conditional_put_whose_answer_was_lost_is_done() {
     assert_eq!(dynamo.faults.lying.load(Ordering::SeqCst), 0, "the fault was met");
 }
 
-/// Two transactions that meet at an item: DynamoDB cancels one of them, and refuses a put on it.
+/// Two transactions that meet at an item. DynamoDB cancels one of them, and refuses a put on it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_that_meets_a_transaction_is_sent_again() {
     let dynamo = Dynamo::start().await;
@@ -435,7 +435,7 @@ async fn a_write_that_meets_a_transaction_is_sent_again() {
         "the faults were met"
     );
     assert_eq!(cold.get(&Key::Fence).await.unwrap(), Some(item(2)));
-    // What a cancelled transaction took is counted: twice the units of its items.
+    // A cancelled transaction is metered too, at twice the units of its items.
     let before = cold.meter().units(Purpose::Leases);
     assert_eq!(
         cold.transact(write(3, Some(Condition::Absent))).await.unwrap(),

@@ -1,4 +1,4 @@
-//! What every log must do.
+//! The contract of every log.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
@@ -26,10 +26,10 @@ use crate::support::redis::{Cluster, Flavour, Server};
 
 type Opening = Pin<Box<dyn Future<Output = Arc<dyn Log>>>>;
 
-/// How to open a fresh log, and how to open it again as another node would.
+/// A kind of log: how to open a fresh one, and how to open it again as another node would.
 pub(super) struct Backend {
     open: Box<dyn Fn(usize) -> Opening>,
-    /// Whether what one handle appends is there for another one opened later.
+    /// Whether a handle that is opened later finds what another one appended.
     survives: bool,
     /// Whether two handles may be open at once.
     shared: bool,
@@ -160,7 +160,7 @@ async fn tending_forgets_only_what_is_old(log: &dyn Log) {
         log.append(0, record(n)).await.unwrap();
     }
     let middle = log.append(0, record(300)).await.unwrap();
-    // Nothing is that old.
+    // No record is that old.
     log.maintain(0, UnixMs(1), UnixMs::ZERO).await.unwrap();
     assert_eq!(
         log.read(0, middle, HandleKey::default()).await.unwrap().origin.last_tended_at,
@@ -168,7 +168,7 @@ async fn tending_forgets_only_what_is_old(log: &dyn Log) {
         "nobody said so"
     );
     assert_eq!(read_all(log, 0, Position::START).await.len(), 301);
-    // Records of later milliseconds stay whatever happens.
+    // Records of later milliseconds stay in every case.
     let mut last = middle;
     while last.at == middle.at {
         last = log.append(0, record(301)).await.unwrap();
@@ -290,11 +290,11 @@ async fn file() {
     keeps_the_contract(Backend { shared: false, ..Backend::at(target) }).await;
 }
 
-/// The simulated one is a log as well, or what is proven over it would prove little.
+/// The simulated log keeps the contract too, or proofs over it would prove little.
 #[tokio::test(start_paused = true)]
 async fn simulated() {
     housecount::sim::begin(9);
-    // Two partitions, so that they can be told apart.
+    // Two partitions, so that a mix-up of partitions shows.
     let plan = || SimPlan { partitions: 2, ..SimPlan::of(9) };
     let worlds: Vec<Arc<World>> = (0..30).map(|_| World::new(plan(), 1_000, false)).collect();
     let open = move |n: usize| -> Opening {
@@ -331,8 +331,8 @@ async fn redis_cluster() {
     keeps_the_contract(at(cluster.url())).await;
 }
 
-/// A DynamoDB log without what it put once more: a put that came too late lies in the log as well,
-/// which is harmless, and which a busy machine brings about.
+/// A DynamoDB log without the records that it put a second time. A put that came too late is in the
+/// log as well. That is harmless, and a busy machine brings it about.
 #[derive(Debug)]
 struct Acknowledged {
     log: DynamoLog,
@@ -381,7 +381,7 @@ impl Log for Acknowledged {
     }
 }
 
-/// The tables that the parts of the contract use, each one of its own.
+/// The tables of the contract's parts, one for each part.
 fn dynamodb_tables() -> impl Iterator<Item = String> {
     (0..=10).chain([20, 21]).map(|n| format!("log-{n:03}"))
 }
@@ -407,14 +407,14 @@ async fn dynamodb_at(endpoint: String, partitions: u16) {
     keeps_the_contract(Backend { open: Box::new(open), survives: true, shared: true }).await;
 }
 
-/// As the cold tier's.
+/// The counterpart of the cold tier's test for another engine.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs an engine at DYNAMODB_ENDPOINT"]
 async fn dynamodb_of_another_engine() {
-    #[allow(clippy::disallowed_methods)] // which engine, and no setting
+    #[allow(clippy::disallowed_methods)] // names the engine, not a setting
     let endpoint = std::env::var("DYNAMODB_ENDPOINT").unwrap();
     for table in dynamodb_tables() {
-        // Where there is no TTL, records stay for longer.
+        // On an engine without TTL, records stay for longer.
         let _ =
             cold_at(&endpoint, &table).await.create_table(&TableOptions::default(), |_| ()).await;
     }
@@ -462,7 +462,7 @@ async fn redis_over_tls() {
     let more = ["--tls-ca-cert-file", &cert, "--tls-auth-clients", "no"];
     let _server = Server::start(Flavour::Redis, &[&arguments[..], &more[..]].concat()).await;
     keeps_the_contract(at(format!("rediss://localhost:{tls_port}/0?ca={cert}"))).await;
-    // Without the authority nobody is trusted.
+    // A client without the authority trusts no server.
     let target = LogTarget::parse(&format!("rediss://localhost:{tls_port}/0")).unwrap();
     assert!(
         target
@@ -525,7 +525,7 @@ async fn publish_sets_and_removes_plain_keys() {
     }
 }
 
-/// The driver may lose all its nodes while a master is away; it must find them again.
+/// The driver may lose all its nodes while a master is unavailable; it must find them again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_whose_master_comes_back_is_used_again() {
     let mut cluster = Cluster::start().await;
@@ -562,8 +562,8 @@ async fn a_cluster_whose_master_comes_back_is_used_again() {
     busy.join_all().await;
 }
 
-/// A disk that stands still: what is ordered meanwhile is bounded, and what was taken is written
-/// when it goes on.
+/// A stalled disk. The number of waiting orders is bounded, and accepted orders are written when
+/// the disk works again.
 #[tokio::test(flavor = "multi_thread")]
 async fn file_log_orders_max_refuses_what_a_stalled_disk_would_pile_up() {
     let folder = tempfile::tempdir().unwrap();
@@ -571,7 +571,7 @@ async fn file_log_orders_max_refuses_what_a_stalled_disk_would_pile_up() {
     log.append(0, record(0)).await.unwrap();
     let other = rusqlite::Connection::open(folder.path().join("log.sqlite")).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    // The writer waits for the disk with those that it has taken already.
+    // The writer waits for the disk with the orders that it has accepted already.
     let mut waiting = Vec::new();
     let refused = loop {
         let mut append = Box::pin(log.append(0, record(waiting.len())));
@@ -594,7 +594,8 @@ async fn file_log_orders_max_refuses_what_a_stalled_disk_would_pile_up() {
     assert_eq!(read_all(&*log, 0, Position::START).await.len(), 1 + count);
 }
 
-/// More at once than a connection has room for: they wait for their turn, and none is lost.
+/// More commands at once than a connection has room for. They wait for their turn, and all are
+/// answered.
 #[tokio::test(flavor = "multi_thread")]
 async fn redis_commands_max_and_redis_pipeline_max_let_others_wait() {
     let server = Server::start(Flavour::Redis, &[]).await;

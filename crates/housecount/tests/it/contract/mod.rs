@@ -1,4 +1,4 @@
-//! One suite for every backend of a trait: no backend has tests of its own for what the trait says.
+//! One suite for every backend of a trait. No backend has its own tests for what the trait demands.
 
 mod cold;
 mod log;

@@ -1,4 +1,4 @@
-//! The contract on each way to a Redis, and what is said where a way is closed.
+//! The contract on each way to a Redis, and the error where a way is closed.
 
 use std::sync::Arc;
 
@@ -41,7 +41,7 @@ async fn redis_by_its_socket() {
     );
 }
 
-/// Arguments with other ones.
+/// Arguments, followed by more.
 fn with(arguments: &[String], more: &[&str]) -> Vec<String> {
     arguments.iter().cloned().chain(more.iter().map(ToString::to_string)).collect()
 }
@@ -56,7 +56,8 @@ async fn redis_that_asks_for_a_certificate() {
     let _server = start(&ours.arguments(port)).await;
     let place = format!("rediss://housecount:p%40ss@localhost:{port}/0?{}", ours.trusted());
     keeps_the_contract(at(format!("{place}&{}", ours.presented()))).await;
-    // Without a certificate, and with another authority's, whatever the server is trusted for.
+    // Without a certificate, and with one of another authority, although the client trusts the
+    // server.
     for url in [place.clone(), format!("{place}&{}", theirs.presented())] {
         let error = refusal(&url).await;
         assert!(error.contains(&format!("localhost:{port}")), "{error}");
@@ -124,7 +125,7 @@ async fn redis_behind_sentinels() {
     assert!(setup.servers[0].command("INFO keyspace").contains("db2:"));
 }
 
-/// Each sentinel with what it said, and the name that it was asked for.
+/// The error names each sentinel with its answer, and the name of the master asked for.
 #[tokio::test(flavor = "multi_thread")]
 async fn sentinels_without_an_answer_are_named() {
     let mut setup = SentinelSetup::start().await;
@@ -143,7 +144,7 @@ async fn sentinels_without_an_answer_are_named() {
         error.contains(&format!("{}: ", hosts[0])) && error.contains("authentication failed"),
         "{error}"
     );
-    // One that isn't a sentinel at all.
+    // A server that isn't a sentinel at all.
     let server = &setup.servers[0];
     let error = refusal(&format!("redis+sentinel://127.0.0.1:{}/m", server.port)).await;
     assert!(
@@ -151,7 +152,7 @@ async fn sentinels_without_an_answer_are_named() {
             && error.contains("unknown command"),
         "{error}"
     );
-    // The master away, and still named.
+    // The master is unavailable, but the sentinels still name it.
     let log = open(&setup.url()).await;
     log.append(0, record(0)).await.unwrap();
     setup.servers[0].kill();
@@ -178,7 +179,7 @@ async fn a_log_follows_the_failovers_of_its_sentinels() {
         (read.first(), read.last().map(|last| &last.1)),
         (Some(&(before, record(0))), Some(&record(2)))
     );
-    // The old master comes back, and is made a replica. It is what the next failover falls back to.
+    // The old master comes back as a replica. The next failover makes it the master again.
     setup.servers[0].run().await;
     eventually("the old master follows", async || {
         setup.servers[0].command("INFO replication").contains("master_link_status:up")
@@ -191,7 +192,7 @@ async fn a_log_follows_the_failovers_of_its_sentinels() {
     })
     .await;
     setup.until_the_master_is(0).await;
-    // Both servers are there, and only the new master has this.
+    // Both servers are up, and only the new master has this record.
     eventually("appends go to the new master", async || {
         log.append(0, record(3)).await.is_ok()
             && log.read(0, Position::START, HandleKey::default()).await.is_ok()
@@ -203,21 +204,21 @@ async fn a_log_follows_the_failovers_of_its_sentinels() {
     );
 }
 
-/// Sentinels say different things: what the latest failover has brought counts, whichever is listed
-/// first and whoever answers.
+/// Sentinels give different answers. The result of the latest failover counts, whichever sentinel
+/// is listed first and whichever answers.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sentinel_that_was_cut_off_is_not_believed() {
     let mut setup = SentinelSetup::start().await;
     let stray = Server::start(Flavour::Redis, &[]).await;
     let stale = StaleSentinel::naming(stray.port).await;
     let url = setup.url().replace("@127.0.0.1", &format!("@127.0.0.1:{},127.0.0.1", stale.port));
-    // Before any failover all are equal, and the first in the list counts.
+    // Before any failover all sentinels are equal, and the first in the list counts.
     let log = open(&url).await;
     log.append(0, record(0)).await.unwrap();
     assert_eq!(stray.command("XLEN hc:{0}:log"), ":1");
     setup.servers[0].kill();
     setup.until_the_master_is(1).await;
-    // Nothing is wrong with the stray one: the sentinels are asked all the same.
+    // The stray server has no fault, but the node asks the sentinels all the same.
     let housekeeping = async || {
         let _ = log
             .maintain(0, housecount_core::time::UnixMs(1), housecount_core::time::UnixMs::ZERO)
@@ -227,20 +228,21 @@ async fn a_sentinel_that_was_cut_off_is_not_believed() {
     eventually("the new master is heard of", housekeeping).await;
     log.append(0, record(1)).await.unwrap();
     assert_eq!(setup.servers[1].command("XLEN hc:{0}:log"), ":1");
-    // When only the stale one is left, the master that is known stays.
+    // When only the stale sentinel is left, the known master stays.
     setup.sentinels.iter_mut().for_each(Sentinel::kill);
     for _ in 0..3 {
         assert_eq!(setup.servers[1].command("CLIENT KILL TYPE normal").get(..1), Some(":"));
         eventually("it is used on", async || log.append(0, record(2)).await.is_ok()).await;
     }
     assert_eq!(stray.command("XLEN hc:{0}:log"), ":1");
-    // And with no sentinel at all.
+    // The same holds with no sentinel at all.
     drop(stale);
     assert_eq!(setup.servers[1].command("CLIENT KILL TYPE normal").get(..1), Some(":"));
     eventually("it is used on", async || log.append(0, record(3)).await.is_ok()).await;
 }
 
-/// A read must not be answered by a replica: it may lack what was appended, and says nothing of it.
+/// A read must not be answered by a replica. A replica may lack the latest appends, without a sign
+/// of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_is_not_read() {
     let server = Server::start(Flavour::Redis, &[]).await;
@@ -262,7 +264,7 @@ fn figure(server: &Server, name: &str) -> usize {
         .unwrap()
 }
 
-/// A node polls 20 times a second: what it has read must not come again each time.
+/// A node polls 20 times per second, so a poll must not fetch known records again.
 #[tokio::test(flavor = "multi_thread")]
 async fn idle_polls_do_not_fetch_the_last_record_again() {
     const POLLS: usize = 200;
@@ -283,7 +285,7 @@ async fn idle_polls_do_not_fetch_the_last_record_again() {
     let bytes = figure(&server, "total_net_output_bytes") - before;
     assert!(bytes < POLLS * 400, "{bytes} bytes in {POLLS} polls");
 
-    // New records, on top of what is known, don't bring it either.
+    // Reads of newer records, after the known position, don't fetch the large record either.
     let before = figure(&server, "total_net_output_bytes");
     let newer = log.append(0, record(1)).await.unwrap();
     let tail = log.read(0, last, key).await.unwrap();
@@ -292,7 +294,7 @@ async fn idle_polls_do_not_fetch_the_last_record_again() {
     assert!(figure(&server, "total_net_output_bytes") - before < 5_000);
 }
 
-/// However the records before went, and whatever came in their stead.
+/// A lost record is noticed however it was lost, and whatever was appended after it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_record_is_missed_at_the_next_poll() {
     let server = Server::start(Flavour::Redis, &[]).await;

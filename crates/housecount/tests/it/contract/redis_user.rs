@@ -1,5 +1,5 @@
-//! What docs/DEPLOY.md allows the user of a node: all that it needs, and nothing else. That it is
-//! enough is shown by every test, since nodes under test are that user (`support/redis.rs`).
+//! The Redis permissions of a node's user in docs/DEPLOY.md: sufficient, and none too many. Every
+//! test shows that they suffice, since nodes under test are that user (`support/redis.rs`).
 
 use std::sync::Arc;
 
@@ -18,10 +18,10 @@ async fn read(log: &dyn Log) -> Result<(), StoreError> {
     log.read(0, Position::START, HandleKey(7)).await.map(drop)
 }
 
-/// All that a node ever asks of Redis, repairs included. The failures.
+/// Sends every command that a node ever sends to Redis, repairs included. Returns the failures.
 async fn asks_everything(server: &Server, log: &dyn Log) -> Vec<StoreError> {
     let mut outcomes = vec![read(log).await, log.append(0, record(1)).await.map(drop)];
-    // A past that holds no number is begun again, and an entry of the far future is cut off.
+    // A `born` that isn't a number is reset, and an entry of the far future is cut off.
     server.command(&format!("HSET {META} born x"));
     outcomes.push(read(log).await);
     server.command(&format!("XADD {STREAM} 9999999999999-0 a 1"));
@@ -32,7 +32,7 @@ async fn asks_everything(server: &Server, log: &dyn Log) -> Vec<StoreError> {
     outcomes.push(log.mark_complete(0, UnixMs(1)).await);
     outcomes.push(log.note_committed(0, UnixMs(3)).await);
     outcomes.push(log.publish_counts(&[("s".to_string(), 1), ("t".to_string(), 0)]).await);
-    // Without room for a transaction, a script reads.
+    // Without memory for a transaction, a script reads.
     server.command("CONFIG SET maxmemory 1");
     outcomes.push(read(log).await);
     outcomes.push(log.note_committed(0, UnixMs(4)).await);
@@ -61,7 +61,7 @@ async fn redis_as_the_user_of_the_document() {
         let failures = asks_everything(server, &*log).await;
         assert!(failures.is_empty(), "{failures:?}");
         assert_eq!(list(server.port, "ACL LOG"), Some(Vec::new()));
-        // Nor anybody else's keys.
+        // The user has no access to other programs' keys.
         let other = LogTarget::parse(&server.url()).unwrap().open("other:").await.unwrap();
         let error = other.append(0, record(1)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Denied);
@@ -70,14 +70,14 @@ async fn redis_as_the_user_of_the_document() {
     }
 }
 
-/// Each permission taken away in turn: something is denied, and where a node fails for it, it says
-/// which and where it is written down.
+/// Each permission is removed in turn, and Redis denies a command. If the node fails for it, the
+/// error names the permission and the document that lists it.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_permission_of_the_document_is_needless() {
     let [line, ..] = documented_acl();
     let permissions: Vec<&str> = line.split(' ').filter(|word| word.starts_with('+')).collect();
     assert!(permissions.len() > 15, "{line}");
-    // Without these a node goes on: it reads in another way, or knows less.
+    // Without these a node continues, since it reads in another way or knows less.
     let done_without = ["+multi", "+exec", "+role", "+info"];
     for permission in permissions {
         let less = line.split(' ').filter(|word| *word != permission).collect::<Vec<_>>().join(" ");

@@ -1,6 +1,6 @@
-//! The model against what the emulator counts:
+//! The cost model against the consumption that the emulator counts. Run with:
 //! `cargo test --release -p housecount --test it -- --ignored --nocapture --test-threads 1 cost::figures`.
-//! What they print is in docs/COST.md, by cmd/cost/measured.md.
+//! docs/COST.md shows what the tests print, by way of cmd/cost/measured.md.
 
 use housecount::archive::ArchiveFormat;
 use housecount::cold::{Cold, Purpose};
@@ -14,10 +14,10 @@ use super::hour::{Hour, SLOT_MS};
 use crate::ledger::stage::HOUR_MS;
 use crate::support::crowd::{Shape, USUAL};
 
-/// An audience from a seed, whose players beat when they are told to; 10,000 of them, on 100
-/// stages, who stay for 30 min.
+/// An audience of 10,000 players on 100 stages, from a seed. The players stay for 30 min, and beat
+/// when the answers ask them to.
 const CROWD: Shape = Shape { is_scheduled: true, ..USUAL };
-/// The audience grows to its size.
+/// Time in which the audience grows to its size.
 const WARM_MS: u64 = 4 * HOUR_MS;
 
 fn consumed(hour: &Hour) -> [Units; Purpose::ALL.len()] {
@@ -25,9 +25,9 @@ fn consumed(hour: &Hour) -> [Units; Purpose::ALL.len()] {
 }
 
 struct Measured {
-    /// In a month like it, by purpose.
+    /// Units of a month at this rate, by purpose.
     month: [Units; Purpose::ALL.len()],
-    /// On average.
+    /// Averages during the measurement.
     of: AudienceProfile,
 }
 
@@ -41,7 +41,7 @@ fn a_month(units: Units, ms: u64) -> Units {
     housecount_core::cost::bill::per_month(units, ms)
 }
 
-/// Runs for `ms`, and takes it for what goes on all month.
+/// Runs for `ms`, and extrapolates the consumption to a month.
 async fn measure(hour: &mut Hour, ms: u64) -> Measured {
     let (before, mut viewers) = (consumed(hour), 0);
     for _ in 0..ms / SLOT_MS {
@@ -62,7 +62,8 @@ fn prices() -> Prices {
     toml::from_str(DEFAULT_PRICES).unwrap()
 }
 
-/// Within 3 %, in units written and in money.
+/// Asserts that the model is within 3 % of the measurement, in write units and in money. Returns
+/// the measured cost.
 fn agree(what: &str, measured: Units, model: Units) -> Usd {
     let usd = |units| prices().units(units, PriceList::Now);
     let off = |measured: u64, model: u64| model as f64 / measured as f64 * 100.0 - 100.0;
@@ -81,7 +82,7 @@ fn agree(what: &str, measured: Units, model: Units) -> Usd {
     usd(measured)
 }
 
-/// A day: a period of the ledger's keyframes, and six of the archive's.
+/// Measures a day, which is one period of the ledger's keyframes and six of the archive's.
 #[tokio::test]
 #[ignore = "a figure, and takes minutes"]
 async fn our_own() {
@@ -101,22 +102,22 @@ async fn our_own() {
     assert!(ledger <= Usd(170_000) && archive <= Usd(350_000) && all <= Usd(1_200_000));
 }
 
-/// An hour of the plans that people know, by the code that there is for them: counts only, and an
-/// item a heartbeat.
+/// Measures an hour of the well-known plans, with the code that exists for them. One plan has
+/// counts only, and one has an item per heartbeat.
 #[tokio::test]
 #[ignore = "a figure, and takes minutes"]
 async fn the_plans_that_people_know() {
     let mut hour = Hour::new(CROWD, false).await;
     measure(&mut hour, WARM_MS).await;
     let counts = measure(&mut hour, HOUR_MS).await;
-    // The roster and the lease are ours; the plan has a count a stage.
+    // The roster and the lease are ours; the plan has one count per stage.
     let model = plans::hybrid(&counts.of).units();
     let roster = own_usage::snapshots(&counts.of, &Deployment::default()).writes - model.writes;
     let measured = counts.of(Purpose::Snapshots);
     agree("hybrid: counts", Units::writes(measured.writes - roster), model);
 
     hour.archive(ArchiveFormat::Items);
-    // It begins with what the log still has.
+    // The archive begins with the records that the log still has.
     measure(&mut hour, HOUR_MS / 4).await;
     let items = measure(&mut hour, HOUR_MS).await;
     println!("{} viewers at once on average", items.of.viewers);
@@ -124,8 +125,8 @@ async fn the_plans_that_people_know() {
     let batched = plans::batched(&items.of).units();
     agree("batched heartbeats", Units::writes(heartbeats.writes), batched);
 
-    // The other half of pure DynamoDB: a consistent read for each heartbeat, here for those of half
-    // a minute.
+    // The other half of pure DynamoDB is a consistent read for each heartbeat. Here the heartbeats
+    // of half a minute are read.
     let before = hour.cold.meter().units(Purpose::Archive);
     let last = std::mem::take(&mut hour.last);
     for (at, stage, viewer) in &last {

@@ -1,5 +1,5 @@
-//! An audience on a clock of the test's, a log that holds what it says, and the program's own
-//! writers over the embedded store: so that hours of consumed capacity are measured in minutes.
+//! An audience on the test's own clock, with a log of its events and the program's own writers. The
+//! writers use the embedded store, so hours of consumed capacity are measured in minutes.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -29,13 +29,13 @@ use crate::ledger::stage::{BASE, LATENESS_MS, TTL_MS, WINDOW_MS, settings};
 use crate::support::cold::FaultyCold;
 use crate::support::crowd::{Crowd, Shape};
 
-/// How long heartbeats gather for the archive: the setting's default.
+/// Time for which heartbeats gather for the archive: the setting's default.
 pub const SLOT_MS: u64 = 30_000;
 
-/// A log on the test's clock. It keeps what was said within the last minutes.
+/// A log on the test's clock that keeps the events of the last minutes.
 #[derive(Debug, Default)]
 pub struct Tape {
-    /// How often it was read.
+    /// Number of reads.
     reads: AtomicU64,
     inner: Mutex<(UnixMs, VecDeque<(Position, Bytes)>)>,
 }
@@ -94,12 +94,12 @@ impl Log for Tape {
     }
 }
 
-/// A node's writers, its log and its cold tier, and the audience. Counts and leases are written at
-/// every window, the ledger where it is wanted, and the archive from when it is.
+/// A node's writers, its log, its cold tier, and the audience. Counts and leases are written at
+/// every window. The ledger is written where it is wanted, and the archive once it is switched on.
 pub struct Hour {
     pub cold: Arc<FaultyCold>,
     pub now: UnixMs,
-    /// Beats said so far, and those of the last slot: when, on which stage, by whom.
+    /// Number of beats so far, and the beats of the last slot with their time, stage and viewer.
     pub beats: u64,
     pub last: Vec<(UnixMs, String, String)>,
     keeps_ledger: bool,
@@ -160,7 +160,7 @@ impl Hour {
         }
     }
 
-    /// From now on every heartbeat is kept.
+    /// Archives every heartbeat from now on.
     pub fn archive(&mut self, form: ArchiveFormat) {
         let kept = ArchiveSettings { form, flush_ms: SLOT_MS, retention_ms: 90 * 86_400_000 };
         self.archive = Some(ArchiveTask::new(
@@ -175,7 +175,7 @@ impl Hour {
         ));
     }
 
-    /// A slot of it: the audience speaks, and who is to write writes.
+    /// Runs one slot: the audience sends its events, and the due writers write.
     pub async fn slot(&mut self) {
         let to = self.now.plus(SLOT_MS);
         let mut sent: Vec<(UnixMs, EventKind, String, String)> = Vec::new();
@@ -183,7 +183,7 @@ impl Hour {
         self.crowd.play(to.since(base), |e| {
             sent.push((e.at, e.kind, e.stage.to_string(), e.viewer.to_string()));
         });
-        // A record a second, more where they are many.
+        // One record per second, or several where the second has too many events.
         for second in sent.chunk_by(|a, b| a.0.0 / 1_000 == b.0.0 / 1_000) {
             for some in second.chunks(RECORD_EVENTS_MAX) {
                 let events = some.iter().map(|(at, kind, stage, viewer)| EventRef {
@@ -209,8 +209,8 @@ impl Hour {
         self.write().await;
     }
 
-    /// What the archive does between slots, too: the task looks thirty times a slot. How often it
-    /// has read the log meanwhile.
+    /// Runs the archive's task between slots, and returns how often it then read the log. The task
+    /// ticks thirty times per slot.
     pub async fn look(&mut self) -> u64 {
         let before = self.tape.reads.load(Ordering::SeqCst);
         if let Some(archive) = &mut self.archive {
@@ -225,7 +225,7 @@ impl Hour {
             archive.tick().await.unwrap();
         }
         if now == now.aligned(WINDOW_MS) {
-            // Writing may have taken longer than a log may be silent, on the real clock.
+            // Writing may have taken longer, on the real clock, than a log may be silent.
             self.hub.advance(now);
             self.snapshots.once().await.unwrap();
         }
@@ -235,7 +235,7 @@ impl Hour {
         }
     }
 
-    /// How many watch now.
+    /// Number of viewers at present.
     pub fn viewers(&self) -> u64 {
         self.hub.totals().value.0.viewers
     }

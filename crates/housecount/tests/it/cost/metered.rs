@@ -1,5 +1,4 @@
-//! What a node says that it has consumed is what the emulator says that it has, unit by unit; and
-//! what it does about it.
+//! A node's metered consumption against the emulator's, unit by unit, and the guard's reaction.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -34,8 +33,8 @@ fn of<'a>(cost: &'a Value, purpose: &str) -> &'a Value {
     cost["purposes"].as_array().unwrap().iter().find(|of| of["purpose"] == purpose).unwrap()
 }
 
-/// Exactly: halves of units, of every answer that was sent, and one for each small write that was
-/// refused.
+/// Whether the node's figures equal the emulator's exactly. They count half units for every answer
+/// that was sent, and one unit for each small write that was refused.
 fn agrees(cost: &Value, dynamo: &Dynamo) -> bool {
     let billed = &dynamo.faults.billed;
     let now = |count: &AtomicU32| f64::from(count.load(Ordering::SeqCst));
@@ -69,8 +68,7 @@ async fn the_meter_is_the_emulators_own_whatever_fails() {
     for round in 0..4 {
         node.beat_many("s", round * 15, 15).await;
         node.beat_many("t", round * 15, 15).await;
-        // What is refused outright consumes nothing; what is left over is counted when it is sent
-        // again.
+        // A refused call consumes nothing. Unprocessed items are metered when they are sent again.
         dynamo.faults.throttled.store(2, Ordering::SeqCst);
         dynamo.faults.unprocessed.store(1, Ordering::SeqCst);
         dynamo.faults.lying.store(1, Ordering::SeqCst);
@@ -107,7 +105,7 @@ async fn the_meter_is_the_emulators_own_whatever_fails() {
         assert!(of(&cost, purpose)["writeUnits"].as_u64() > Some(0), "{purpose}: {cost:#}");
     }
     assert!(of(&cost, "reads")["readUnits"].as_f64() > Some(0.0), "{cost:#}");
-    // And so is the money, to the micro-dollar.
+    // The money agrees as well, to the micro-dollar.
     let micros = |units: f64, price: f64| units * price;
     let usd = micros(sum(&cost, "writeUnits"), 0.625) + micros(sum(&cost, "readUnits"), 0.125);
     assert!((cost["total"]["usd"].as_f64().unwrap() * 1e6 - usd).abs() <= 0.5, "{cost:#}");
@@ -149,7 +147,7 @@ async fn redis_is_counted_and_asked_for_its_memory() {
     );
     assert_eq!((&cost["total"]["usd"], &cost["total"]["monthUsd"]), (&json!(0.0), &json!(9.344)));
     assert_eq!(cost["audience"], json!({ "viewers": 500, "stages": 1 }));
-    // A quarter of an hour must go by before it is judged.
+    // The guard judges the cost only after a quarter of an hour.
     let limit =
         json!({ "monthUsd": 5.0, "guard": "warn", "isExceeded": false, "isStretched": false });
     assert_eq!(cost["limit"], limit);
@@ -166,7 +164,7 @@ fn snapshots(from: u64, count: u64) -> Vec<KeyedItem> {
     (from..from + count).map(snapshot).collect()
 }
 
-/// Minutes of the test's, an hour and more of them.
+/// Passes more than an hour to the guard, in the test's own minutes.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_guard_stretches_what_it_may_and_comes_back() {
     let set = [("cost.monthly_limit_usd", "0.10"), ("cost.guard", "stretch")];
@@ -181,7 +179,7 @@ async fn the_guard_stretches_what_it_may_and_comes_back() {
         let decided = costs.figures().decided;
         (decided.is_exceeded, decided.stretch, costs.stretch().get())
     };
-    // Ten writes a minute are $0.27 a month.
+    // Ten writes per minute cost $0.27 a month.
     for minute in 1..=3 * held {
         cold.put(snapshots(minute * 10, 10)).await.unwrap();
         costs.sample(at(minute));
@@ -189,7 +187,7 @@ async fn the_guard_stretches_what_it_may_and_comes_back() {
         let stretch = if minute >= held { SNAPSHOT_STRETCH_MAX } else { 1 };
         assert_eq!(decided(), (is_exceeded, stretch, stretch), "minute {minute}");
     }
-    // Nothing more is written: it is below by less and less, and then all is as before.
+    // Without further writes the rate falls step by step, and then the guard stretches nothing.
     let mut changes = vec![decided()];
     for minute in 3 * held + 1..=5 * held {
         costs.sample(at(minute));
@@ -202,7 +200,7 @@ async fn the_guard_stretches_what_it_may_and_comes_back() {
     assert!(changes.len() <= 1 + SNAPSHOT_STRETCH_MAX as usize, "it swings: {changes:?}");
 }
 
-/// Where the log is in DynamoDB each read costs something.
+/// A log in DynamoDB charges for each read.
 #[tokio::test]
 async fn a_packed_archive_reads_the_log_once_a_slot() {
     let mut hour = Hour::new(Shape { viewers: 20, ..USUAL }, false).await;

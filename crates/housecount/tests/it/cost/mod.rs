@@ -1,4 +1,4 @@
-//! What it costs: the model against the emulator's own figures, and the meter against them.
+//! Costs: the model against the emulator's own figures, and the meter against them.
 
 mod figures;
 mod hour;

@@ -1,5 +1,4 @@
-//! `housecount cost`: what it prints is what is in docs/COST.md, and what is wrong with prices is
-//! named.
+//! `housecount cost`: it prints what docs/COST.md shows, and names the errors in prices.
 
 use std::path::Path;
 use std::process::Output;

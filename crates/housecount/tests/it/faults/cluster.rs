@@ -1,5 +1,5 @@
-//! Redis Cluster under load: a master dies and its replica takes over, a slot moves. And a plain
-//! primary whose replica is promoted by hand.
+//! Redis Cluster under load: a master dies and its replica takes over, and a slot moves. Also a
+//! plain primary, whose replica is promoted by hand.
 
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ async fn a_cluster_whose_master_dies_and_whose_slots_move_loses_nothing() {
     all_are_counted(&nodes, &crowd, "the start").await;
     refusals_are_in_order(&crowd, false);
 
-    // A partition's slot goes to another master while it is written to and read from.
+    // A partition's slot moves to another master while nodes write to it and read from it.
     crowd.during(Some("a slot moves"));
     for partition in 0..2 {
         let slot: u16 = cluster.masters[0]
@@ -75,8 +75,8 @@ async fn a_cluster_whose_master_dies_and_whose_slots_move_loses_nothing() {
     the_ledger_is_exact(&nodes[0].client, &dynamo, &tap, &crowd, BEHIND_REDIS_MS).await;
 }
 
-/// The primary dies, and its replica, which lacks the last seconds, is promoted by hand: nodes find
-/// it where the primary was.
+/// The primary dies, and its replica, which lacks the last seconds, is promoted by hand. Nodes find
+/// the replica at the primary's address.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_that_is_promoted_by_hand_loses_nothing() {
     let mut primary = Server::start(Flavour::Redis, &[]).await;
@@ -95,7 +95,7 @@ async fn a_replica_that_is_promoted_by_hand_loses_nothing() {
 
     crowd.during(Some("a failover by hand"));
     between.set(Mode::Cut);
-    // Everybody has beaten since, which the replica lacks.
+    // By now every viewer has sent a beat that the replica lacks.
     tokio::time::sleep(EVERY + Duration::from_secs(1)).await;
     primary.kill();
     between.set(Mode::Refusing);

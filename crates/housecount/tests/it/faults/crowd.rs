@@ -1,5 +1,5 @@
-//! An audience on several nodes that goes on whatever happens, as players do, and knows what was
-//! answered.
+//! An audience on several nodes that continues through all faults, as players do. It records the
+//! answers that it gets.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,33 +12,33 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-/// How often each of them beats: the nodes' `interval`.
+/// Time between two beats of a viewer: the nodes' `interval`.
 pub const EVERY: Duration = Duration::from_secs(3);
-/// What all of them watch.
+/// The stage that all of them watch.
 pub const STAGE: &str = "arena";
 
-/// An answer other than that all were taken.
+/// An answer other than that all beats were taken.
 #[derive(Clone, Debug)]
 pub struct Refusal {
-    /// The status; zero if there was no answer.
+    /// Status of the answer; zero if there was none.
     pub status: u16,
-    /// What was broken then; nothing for `None`.
+    /// The fault at that time; `None` if there was none.
     pub during: Option<&'static str>,
 }
 
-/// What everybody shares.
+/// State that all tasks of the crowd share.
 pub struct Crowd {
     nodes: Mutex<Vec<Client>>,
     groups: Mutex<Vec<Group>>,
     during: Mutex<Option<&'static str>>,
     refusals: Mutex<Vec<Refusal>>,
-    /// By viewer, when each acknowledged beat was sent and when that was answered, in Unix ms.
+    /// By viewer, when each acknowledged beat was sent and when it was answered, in Unix ms.
     acknowledged: Mutex<BTreeMap<String, Vec<(u64, u64)>>>,
     low: Mutex<Vec<String>>,
     is_over: AtomicBool,
 }
 
-/// Those who have the same node.
+/// Viewers that use the same node.
 #[derive(Clone, Debug, Default)]
 struct Group {
     viewers: Vec<String>,
@@ -50,7 +50,7 @@ fn unix_ms() -> u64 {
 }
 
 impl Crowd {
-    /// So many viewers, a group of them at each node.
+    /// Creates a crowd of `viewers`, with a group of them at each node.
     pub fn new(nodes: &[Client], viewers: usize) -> Arc<Crowd> {
         let mut groups: Vec<Group> =
             (0..nodes.len()).map(|node| Group { viewers: Vec::new(), node }).collect();
@@ -68,41 +68,41 @@ impl Crowd {
         })
     }
 
-    /// How many watch.
+    /// Number of viewers.
     pub fn len(&self) -> u64 {
         self.groups.lock().iter().map(|group| group.viewers.len() as u64).sum()
     }
 
-    /// From now on this is broken, or nothing.
+    /// Sets the present fault, or none.
     pub fn during(&self, what: Option<&'static str>) {
         *self.during.lock() = what;
         if what.is_none() {
-            // Players whose node is back go there again.
+            // Players whose node is back return to it.
             self.groups.lock().iter_mut().enumerate().for_each(|(home, group)| group.node = home);
         }
     }
 
-    /// A node has another address.
+    /// Sets a node's new address.
     pub fn moved(&self, node: usize, client: Client) {
         self.nodes.lock()[node] = client;
     }
 
-    /// What was refused so far, since last asked.
+    /// Refusals since the last call.
     pub fn refusals(&self) -> Vec<Refusal> {
         std::mem::take(&mut self.refusals.lock())
     }
 
-    /// Counts that were called complete and were low, or high.
+    /// Counts that were called complete but were too low or too high.
     pub fn wrong_counts(&self) -> Vec<String> {
         std::mem::take(&mut self.low.lock())
     }
 
-    /// See the field.
+    /// By viewer, when each acknowledged beat was sent and when it was answered, in Unix ms.
     pub fn acknowledged(&self) -> BTreeMap<String, Vec<(u64, u64)>> {
         self.acknowledged.lock().clone()
     }
 
-    /// Nobody says anything any more.
+    /// Ends all beats.
     pub fn end(&self) {
         self.is_over.store(true, Ordering::SeqCst);
     }
@@ -111,7 +111,8 @@ impl Crowd {
         self.is_over.load(Ordering::SeqCst)
     }
 
-    /// Everybody beats, and all nodes are asked how many there are, until the end.
+    /// Starts the tasks that beat for all viewers and ask all nodes for their counts, until the
+    /// end.
     pub fn go(self: &Arc<Crowd>) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
         for group in 0..self.groups.lock().len() {
@@ -132,7 +133,7 @@ impl Crowd {
                 if self.beat_at(node, &group.viewers).await {
                     break;
                 }
-                // As a player does: elsewhere, and soon.
+                // Players do the same: they beat at another node, and soon.
                 let nodes = self.nodes.lock().len();
                 self.groups.lock()[number].node = (node + 1) % nodes;
                 tokio::time::sleep(Duration::from_millis(100)).await;
@@ -149,7 +150,7 @@ impl Crowd {
             client.call(Method::POST, "/v1/heartbeats", Value::from(beats).to_string()).await;
         let status = answer.map_or(0, |(status, _)| status);
         if status != 200 {
-            // A request that began before a fault, or ended after it, has met it as well.
+            // A fault also affects a request that began before it or ended after it.
             let during = during.or(*self.during.lock());
             self.refusals.lock().push(Refusal { status, during });
             return false;
@@ -161,7 +162,7 @@ impl Crowd {
         true
     }
 
-    /// A count that is called complete is the number of those who watch, always.
+    /// Checks that a count is always the number of viewers if the node calls it complete.
     async fn watch(self: Arc<Crowd>, node: usize) {
         let mut is_first = true;
         while !self.is_over() {
@@ -171,7 +172,7 @@ impl Crowd {
             let body = body.and_then(|(_, body)| serde_json::from_slice::<Value>(&body).ok());
             if let Some(body) = body.filter(|body| body["complete"] == true) {
                 let viewers = body["viewers"].as_u64().unwrap_or(0);
-                // They come one group after the other.
+                // The groups arrive one after the other.
                 is_first &= viewers < self.len();
                 if !is_first && viewers != self.len() && !self.is_over() {
                     self.low.lock().push(format!("node {node}, {:?}: {body}", *self.during.lock()));

@@ -1,5 +1,5 @@
-//! Real faults against real servers: three nodes and 5,000 viewers go on, and nothing acknowledged
-//! is lost.
+//! Real faults against real servers. Three nodes and 5,000 viewers continue, and no acknowledged
+//! beat is lost.
 
 mod cluster;
 mod crowd;
@@ -25,18 +25,19 @@ use crate::support::dynamo::Dynamo;
 use crate::support::eventually;
 use crate::support::node::Node;
 
-/// `ttl`: three intervals, as ever. An outage of more than this stands for one of more than two
-/// minutes.
+/// The `ttl`: three intervals, as by default. An outage longer than this stands for one of more
+/// than two minutes.
 const TTL_MS: u64 = 9_000;
 
-/// The settings of every node but for its stores: a tenth of the defaults.
+/// Settings of every node except for its stores: a tenth of the defaults.
 const SETTINGS: [&str; 5] =
     ["interval=3s", "ttl=9s", "window=4s", "snapshot_interval=4s", "leave_grace=100ms"];
 
-/// Redis's clock is this machine's; a node's reading of it is behind by a network's delay.
+/// Largest lag of stamps. Redis's clock is this machine's, and a node reads it with a network's
+/// delay.
 const BEHIND_REDIS_MS: u64 = 50;
 
-/// Every node counts everybody, and says that it does.
+/// Waits until every node counts all viewers and calls its counts complete.
 async fn all_are_counted(nodes: &[Node], crowd: &Crowd, after: &str) {
     for (number, node) in nodes.iter().enumerate() {
         eventually(&format!("after {after} node {number} counts all"), async || {
@@ -52,8 +53,8 @@ async fn all_are_counted(nodes: &[Node], crowd: &Crowd, after: &str) {
     }
 }
 
-/// What was refused was refused by a fault, and as it should be: not at all, or 503 by a node that
-/// could not take it.
+/// Asserts that every refusal was due to a fault and had the right status. This is 0 without an
+/// answer, or 503 from a node that could not take the beats.
 fn refusals_are_in_order(crowd: &Crowd, may: bool) {
     for refusal in crowd.refusals() {
         let is_in_order = may && refusal.during.is_some() && [0, 503].contains(&refusal.status);
@@ -63,8 +64,9 @@ fn refusals_are_in_order(crowd: &Crowd, may: bool) {
     assert!(wrong.is_empty(), "called complete, and not {}: {wrong:?}", crowd.len());
 }
 
-/// Everybody has gone. The ledger must have all that was proven, to the millisecond, and every
-/// acknowledged beat with it. Stamps are behind this machine's clock by `behind_ms` at most.
+/// Checks the ledger after all viewers have gone. It must have all proven time, to the millisecond,
+/// and every acknowledged beat with it. Stamps are behind this machine's clock by `behind_ms` at
+/// most.
 async fn the_ledger_is_exact(
     any: &Client,
     dynamo: &Dynamo,
@@ -73,7 +75,7 @@ async fn the_ledger_is_exact(
     behind_ms: u64,
 ) {
     let cold: Arc<dyn Cold> = Arc::new(dynamo.cold("table").await);
-    // Two windows after the last beat: what came late is in the second one.
+    // Two windows after the last beat, since late events are in the second one.
     let to = tap.last_ms() + TTL_MS + 2 * 4_000;
     eventually("all is written", async || {
         let answer = any.call(Method::GET, &format!("/v1/stages/{STAGE}/watch?limit=1"), "").await;
@@ -89,7 +91,7 @@ async fn the_ledger_is_exact(
     every_beat_is_credited(&crowd.acknowledged(), &proven, behind_ms);
 }
 
-/// A beat that was acknowledged between two moments lies in the viewer's proven time, unless it
+/// Checks that a beat acknowledged between two moments is in the viewer's proven time, unless it
 /// stands alone.
 fn every_beat_is_credited(
     acknowledged: &BTreeMap<String, Vec<(u64, u64)>>,

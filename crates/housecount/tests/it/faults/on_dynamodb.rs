@@ -1,5 +1,5 @@
-//! Two nodes with nothing but a DynamoDB table, log and cold tier in one: it fails in every way, a
-//! node is killed, and the ledger is exact.
+//! Two nodes with only a DynamoDB table, which is log and cold tier in one. The table fails in
+//! every way, a node is killed, and the ledger is exact.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,15 +15,15 @@ use crate::support::eventually;
 use crate::support::node::Node;
 use crate::support::proxy::{Mode, Proxy};
 
-/// How the log is set up: `interval` is thirty of its flushes.
+/// Settings of the log: `interval` is thirty of its flushes.
 const LOG: &str = "flush=100ms";
-/// Its clock is two flushes and a tenth behind, and known to a quarter of one; a node that hasn't
-/// heard from it is behind by more.
+/// Largest lag of stamps. The log's clock is two flushes and a tenth behind, and known to a quarter
+/// of a flush. A node without recent news from it is behind by more.
 const BEHIND_MS: u64 = 500;
-/// Longer than an interval, and than a request waits: how long a fault lasts is part of it.
+/// Longer than an interval, and longer than a request waits. The duration is part of the fault.
 const LONG: Duration = Duration::from_secs(6);
 
-/// Two nodes, each with a network of its own to the table.
+/// Two nodes, each with its own network to the table.
 struct House {
     dynamo: Dynamo,
     networks: Vec<Proxy>,
@@ -55,14 +55,14 @@ impl House {
         House { dynamo, networks, nodes, crowd, tap }
     }
 
-    /// A fault has been mended: all is right again, and what was refused was refused because of it.
+    /// Checks after a fault that all viewers are counted, and that only the fault caused refusals.
     async fn is_whole_after(&self, what: &str, may_refuse: bool) {
         all_are_counted(&self.nodes, &self.crowd, what).await;
         self.crowd.during(None);
         refusals_are_in_order(&self.crowd, may_refuse);
     }
 
-    /// All networks are like this for a while.
+    /// Puts all networks into this mode for a while.
     async fn are_all(&self, what: &'static str, mode: Mode) {
         self.crowd.during(Some(what));
         self.networks.iter().for_each(|network| network.set(mode));

@@ -1,5 +1,5 @@
-//! Redis behind sentinels, under load: the master dies while its replica lags, and a failover is
-//! ordered while all are there.
+//! Redis behind sentinels, under load. The master dies while its replica lags, and a failover is
+//! ordered while all servers are up.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::support::node::signal;
 use crate::support::redis::{Server, command_at};
 use crate::support::sentinel::{MASTER, SentinelSetup};
 
-/// Entries of the log on a server.
+/// Number of the log's entries on a server.
 fn entries(server: &Server) -> u64 {
     server.command("XLEN hc:{0}:log").trim_start_matches(':').parse().unwrap()
 }
@@ -31,9 +31,9 @@ async fn a_failover_to_a_replica_that_lacks_the_last_records_loses_nothing() {
     refusals_are_in_order(&crowd, false);
 
     crowd.during(Some("the master dies"));
-    // Sentinels leave that as it is for the failover's timeout, 10 s.
+    // Sentinels leave this as it is for the failover's timeout, 10 s.
     assert_eq!(setup.servers[1].command("REPLICAOF 127.0.0.1 1"), "+OK");
-    // Everybody has beaten since, which the replica lacks.
+    // By now every viewer has sent a beat that the replica lacks.
     tokio::time::sleep(EVERY + Duration::from_secs(1)).await;
     assert!(entries(&setup.servers[0]) > entries(&setup.servers[1]), "nothing would be lost");
     setup.servers[0].kill();
@@ -51,8 +51,8 @@ async fn a_failover_to_a_replica_that_lacks_the_last_records_loses_nothing() {
     the_ledger_is_exact(&nodes[0].client, &dynamo, &tap, &crowd, BEHIND_REDIS_MS).await;
 }
 
-/// A machine that stands still for longer than Sentinel waits: when it goes on, its Redis still
-/// takes itself for the master, and executes what lay in its sockets.
+/// A machine that stalls for longer than Sentinel waits. When it continues, its Redis still
+/// believes that it is the master, and executes the commands left in its sockets.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_master_that_stood_still_and_goes_on_loses_nothing() {
     let setup = SentinelSetup::start().await;
@@ -80,7 +80,8 @@ async fn a_master_that_stood_still_and_goes_on_loses_nothing() {
     the_ledger_is_exact(&nodes[0].client, &dynamo, &tap, &crowd, BEHIND_REDIS_MS).await;
 }
 
-/// There and back. Each time the server before is still there, and answers reads as a replica.
+/// Fails over, and back again. Each time the former master is still up, and answers reads as a
+/// replica.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failover_that_is_ordered_loses_nothing() {
     let setup = SentinelSetup::start().await;

@@ -1,5 +1,5 @@
-//! The cost guard makes two flushes of a DynamoDB log one, and goes back: nothing is lost, and the
-//! ledger is exact throughout.
+//! The cost guard merges two flushes of a DynamoDB log into one, and later goes back. No event is
+//! lost, and the ledger is exact throughout.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ use crate::support::eventually;
 const FLUSH_MS: u64 = 150;
 const BEHIND_MS: u64 = 700;
 
-/// A node in this process, so that the guard can be told that minutes go by.
+/// A node in this process, so that the test can make minutes pass for the guard.
 struct Inside {
     node: Arc<Node>,
     client: Client,
@@ -56,7 +56,7 @@ impl Inside {
         Inside { node, client, _stop: stop }
     }
 
-    /// `/metrics` says that flushes, and snapshots, are so much stretched.
+    /// Whether `/metrics` shows flushes and snapshots stretched by these factors.
     fn shows(&self, flushes: u64, snapshots: u64) -> bool {
         self.node.costs.update_metrics(&self.node.metrics);
         let text = self.node.metrics.encode(self.node.hub.gauge_values(), MetricsFormat::Text);
@@ -66,8 +66,7 @@ impl Inside {
     }
 }
 
-/// Somebody who beats again as soon as the last beat was acknowledged: there is always something to
-/// put.
+/// Beats again as soon as the last beat was acknowledged, so there is always an item to put.
 async fn beat_on(client: Client, viewer: String) {
     let body = json!({ "stage": "restless", "viewer": viewer }).to_string();
     loop {
@@ -75,7 +74,7 @@ async fn beat_on(client: Client, viewer: String) {
     }
 }
 
-/// When the items of the log lie, in order.
+/// Times of the log's items, in order.
 fn positions(dynamo: &Dynamo) -> Vec<u64> {
     let answer = dynamo.call(
         "Query",
@@ -88,7 +87,7 @@ fn positions(dynamo: &Dynamo) -> Vec<u64> {
     answer["Items"].as_array().unwrap().iter().filter_map(sk).map(|(at, ..)| at.0).collect()
 }
 
-/// How far apart the items after the first `before` of them are; waits until there are twenty of
+/// Gaps in ms between the items after the first `before` ones. Waits until there are twenty of
 /// those.
 async fn gaps_after(dynamo: &Dynamo, before: usize) -> Vec<u64> {
     eventually("twenty more are put", async || positions(dynamo).len() > before + 20).await;
@@ -108,7 +107,7 @@ async fn flushes_are_stretched_above_the_limit_and_go_back() {
         restless.spawn(beat_on(inside.client.clone(), format!("restless-{n}")));
     }
     assert!(inside.shows(1, 1));
-    // What was put by then is more than a cent a month if it takes an hour.
+    // Even spread over an hour, the puts so far cost more than a cent a month.
     gaps_after(&dynamo, 10).await;
     let (costs, started_ms, hour) = (&inside.node.costs, mono_ms(), COST_GUARD_HOLD_MS / 60_000);
     let pass = |minutes: std::ops::RangeInclusive<u64>| {
@@ -121,7 +120,7 @@ async fn flushes_are_stretched_above_the_limit_and_go_back() {
     let mean = gaps.iter().sum::<u64>() / gaps.len() as u64;
     assert!(mean >= FLUSH_MS * FLUSH_STRETCH_MAX * 9 / 10, "{gaps:?}");
 
-    // Hours in which nearly nothing is put.
+    // Hours with almost no puts.
     pass(hour + 1..=5 * hour);
     assert!(inside.shows(1, 1));
     let before = positions(&dynamo).len();

@@ -1,5 +1,5 @@
-//! Listens to the log throughout a test, and so knows all that was ever said: what the ledger must
-//! come to.
+//! A listener that reads the log throughout a test. It knows every event, and so what the ledger
+//! must come to.
 
 use std::sync::Arc;
 
@@ -22,20 +22,20 @@ impl Tap {
         Tap::over(LogTarget::parse(url).unwrap().open("hc:").await.unwrap(), HandleKey::default())
     }
 
-    /// Listens to a log by a handle of its own, and brings the key if it has none: a DynamoDB log
-    /// tells of what others brought only after a while.
+    /// Listens to a log by its own handle, and brings the key if the log has none. A DynamoDB log
+    /// shows what other handles brought only after a while.
     pub fn over(log: Arc<dyn Log>, key: HandleKey) -> Tap {
         let truth = Arc::new(Mutex::new(Oracle::new(log.partitions())));
         let task = tokio::spawn(listen(log, key, truth.clone()));
         Tap { truth, task }
     }
 
-    /// What all that was said proves.
+    /// Watch time that all events together prove.
     pub fn proven(&self, ttl_ms: u64) -> Proven {
         self.truth.lock().least(ttl_ms)
     }
 
-    /// The latest time that anything was said at, in Unix ms.
+    /// Time of the latest event, in Unix ms.
     pub fn last_ms(&self) -> u64 {
         self.truth.lock().events().iter().map(|event| event.at.0).max().unwrap_or_default()
     }
@@ -54,18 +54,20 @@ async fn listen(log: Arc<dyn Log>, key: HandleKey, truth: Arc<Mutex<Oracle>>) {
             let place = &mut after[usize::from(partition)];
             let Ok(tail) = log.read(partition, *place, key).await else { continue };
             if !tail.start_exists && *place != Position::START {
-                // It was lost, or trimmed: what is there is heard again, which changes nothing.
+                // The last record was lost or trimmed. The listener starts over, which changes
+                // nothing.
                 *place = Position::START;
                 continue;
             }
             for (position, record) in &tail.records {
                 *place = *position;
-                // A beat by a handle whose ids are nowhere any more is told again by whoever knows
+                // A beat whose handle has no ids left in the log is rewritten by a node that knows
                 // them.
                 let _ = truth.lock().observe_record(record, tail.origin.key);
             }
         }
-        // Often, so that little is lost unheard; nodes tell it again, whoever did.
+        // The interval is short, so that few records are lost unread. Nodes rewrite those,
+        // whichever node appended them.
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
 }

@@ -1,5 +1,5 @@
-//! One fault after the other, to the same three nodes, which thousands of viewers never leave
-//! alone.
+//! One fault after the other on the same three nodes, under a constant load of thousands of
+//! viewers.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,7 +19,7 @@ use crate::support::redis::{Flavour, Server, log_at};
 /// Longer than `ttl` by a third, as two and a half minutes would be.
 const LONG: Duration = Duration::from_secs(12);
 
-/// Three nodes, each with a network of its own to both stores.
+/// Three nodes, each with its own network to both stores.
 struct House {
     redis: Server,
     dynamo: Dynamo,
@@ -59,7 +59,7 @@ impl House {
         House { redis, dynamo, to_redis, to_dynamo, nodes, crowd, tap }
     }
 
-    /// A fault has been mended: all is right again, and what was refused was refused because of it.
+    /// Checks after a fault that all viewers are counted, and that only the fault caused refusals.
     async fn is_whole_after(&self, what: &'static str, may_refuse: bool) {
         all_are_counted(&self.nodes, &self.crowd, what).await;
         self.crowd.during(None);
@@ -77,7 +77,8 @@ impl House {
     }
 }
 
-/// How long a fault lasts is part of it: there is no event to wait for.
+/// Waits while a fault lasts. The duration is part of the fault, so the test can't wait for an
+/// event.
 async fn lasts(long: Duration) {
     tokio::time::sleep(long).await;
 }
@@ -118,7 +119,7 @@ async fn redis_stands_still(house: &House) {
     house.is_whole_after("Redis stood still", true).await;
 }
 
-/// Nobody notices: nodes tell it all again.
+/// Players don't notice the flush, since nodes rewrite the whole log.
 async fn redis_is_flushed(house: &House) {
     house.crowd.during(Some("FLUSHALL"));
     assert_eq!(house.redis.command("FLUSHALL"), "+OK");
@@ -129,7 +130,7 @@ async fn redis_is_flushed(house: &House) {
     house.is_whole_after("FLUSHALL", false).await;
 }
 
-/// No player ever needs the cold tier.
+/// Players' calls never need the cold tier.
 async fn dynamodb_fails_in_every_way(house: &House) {
     let faults = &house.dynamo.faults;
     house.crowd.during(Some("DynamoDB refuses"));
@@ -157,8 +158,8 @@ async fn dynamodb_fails_in_every_way(house: &House) {
     house.is_whole_after("DynamoDB lied", false).await;
 }
 
-/// Whoever holds the lease dies while its chunk is on the way: the others go on, once the lease
-/// runs out.
+/// Kills the node that holds the lease while its chunk is on the way. The other nodes continue once
+/// the lease expires.
 async fn the_committing_node_is_killed(house: &mut House) {
     let faults = house.dynamo.faults.clone();
     faults.hold_chunk.store(true, Ordering::SeqCst);
@@ -173,8 +174,8 @@ async fn the_committing_node_is_killed(house: &mut House) {
     house.is_whole_after("the committing node died", true).await;
 }
 
-/// Its players are told that it can't take what they say, and go elsewhere; what it had taken comes
-/// later.
+/// Cuts off a node, which then refuses its players' beats. The players go elsewhere, and beats that
+/// the node had accepted arrive later.
 async fn a_node_is_cut_off(house: &House) {
     house.crowd.during(Some("a node is cut off"));
     house.to_redis[1].set(Mode::Cut);

@@ -1,4 +1,4 @@
-//! The archive: the viewer's heartbeats are gone, everybody else's are there, whenever it ends.
+//! The archive: the viewer's heartbeats are gone and all others are there, wherever the run ends.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -24,8 +24,8 @@ const TERMS: ArchiveParams =
     ArchiveParams { interval_ms: 30_000, slot_ms: 30_000, ttl_ms: 120_000 };
 const DAY_MS: u64 = 24 * HOUR_MS;
 
-/// A few minutes with ann, not from the beginning and not to the end; and on the day after without
-/// her.
+/// Events of a few minutes with ann, neither from the beginning nor to the end. The day after has
+/// events without her.
 fn audience() -> Vec<LoggedEvent> {
     let at = |ms| BASE.plus(ms);
     let mut sent = watches("s/1", "ann", "Ann's telephone", at(90_000), 3 * MINUTE_MS);
@@ -51,7 +51,7 @@ async fn put(cold: &FaultyCold, key: Key, item: Item) {
     cold.put(vec![KeyedItem { key, item }]).await.unwrap();
 }
 
-/// What was said until `until`, packed as a node would.
+/// Packs the events that were logged before `until`, as a node would.
 async fn pack(stage: &Stage, until: UnixMs) {
     let key = Key::Series { series: Series::Archive, partitions: 1 };
     put(&stage.cold, key, Item::new()).await;
@@ -121,13 +121,13 @@ async fn a_packed_archive_loses_one_viewer_only() {
     assert!(!is_anywhere(&stage.cold, "ann").await && !is_anywhere(&stage.cold, "telephone").await);
     assert_eq!(intervals(&stage.cold).await.len(), watched.len());
     let now = items(&stage.cold).await;
-    // One more keyframe at most: the rest is joined again.
+    // There is one more keyframe at most, since the rest is joined again.
     let (now_bytes, stored_bytes) = (bytes(&now), bytes(&stored));
     assert!(4 * now_bytes < 5 * stored_bytes, "{now_bytes} of {stored_bytes}");
     assert!(now.iter().filter(|of| of.key.pk() == ARCHIVE.pk()).all(|of| {
         number(&of.item, "ttl").is_ok() || matches!(of.key, Key::ItemArchiveCursor { .. })
     }));
-    // The day after lies in another generation, which says nothing of her.
+    // The day after is in another generation, which holds nothing of hers.
     let tomorrow = |record: &&KeyedItem| {
         record.key.pk() == ARCHIVE.pk() && record.key.sk() > format!("{}", BASE.plus(DAY_MS / 2))
     };
@@ -135,7 +135,7 @@ async fn a_packed_archive_loses_one_viewer_only() {
     assert!(ask(&stage.cold, &request("ann")).await.unwrap().is_nothing());
 }
 
-/// Held at once or chunk by chunk: the same is written.
+/// Holding all chunks at once or one after the other writes the same.
 #[tokio::test]
 async fn forget_held_bytes_max() {
     let stage = committed(BASE.plus(DAY_MS + HOUR_MS)).await;
@@ -187,7 +187,7 @@ async fn a_crash_anywhere_leaves_an_archive_and_the_next_run_ends_it() {
     assert!(in_the_middle >= 10, "{n} calls, {in_the_middle} in the middle");
 }
 
-/// What a node may still go on with is left alone, and so is all the rest.
+/// A generation that a node may still continue is refused, and all items stay as they were.
 #[tokio::test]
 async fn a_generation_that_goes_on_is_refused() {
     let (from, ends) = (BASE.aligned(30_000), BASE.aligned(KEYFRAME_MS).plus(KEYFRAME_MS));
@@ -218,8 +218,8 @@ async fn a_generation_that_goes_on_is_refused() {
     }
 }
 
-/// Heartbeats as items, as a node writes them; with the days of their stages, if these are to be
-/// found.
+/// Heartbeats as items, as a node writes them. Entries for the days of their stages are included if
+/// the heartbeats are to be found.
 fn archived(sent: &[LoggedEvent], is_listed: bool) -> Vec<KeyedItem> {
     let beats = sent.iter().filter(|event| event.kind == EventKind::Beat);
     let pairs = beats.flat_map(|event| {
@@ -236,7 +236,7 @@ fn archived(sent: &[LoggedEvent], is_listed: bool) -> Vec<KeyedItem> {
 async fn heartbeats_that_are_items_are_deleted() {
     let stage = committed(BASE.plus(DAY_MS + HOUR_MS)).await;
     let mut records = archived(&stage.events, true);
-    // Stages on which nobody has proven anything, and ids that look like parts of keys.
+    // Stages without any proven time, and ids that look like parts of keys.
     for viewer in ["ann", "ann#", "ann%23", "%"] {
         records.extend(archived(&watches("quiet", viewer, "#1", BASE, 1)[..1], true));
     }
@@ -259,8 +259,8 @@ async fn heartbeats_that_are_items_are_deleted() {
     assert!(ask(&stage.cold, &request("ann")).await.unwrap().is_nothing());
 }
 
-/// What this version didn't list may be on stages that nobody can name: that is said, and all that
-/// is found is deleted.
+/// Heartbeats that this version didn't list may be on stages of unknown name. The report says so,
+/// and all that is found is deleted.
 #[tokio::test]
 async fn parts_that_were_not_searched_are_reported() {
     let stage = committed(BASE.plus(DAY_MS + HOUR_MS)).await;

@@ -1,4 +1,4 @@
-//! A customer who is a person, forgotten in past versions of configuration: exports differ in the
+//! A customer who is a person, forgotten in past versions of configuration. Exports differ in the
 //! name only.
 
 use std::sync::Arc;
@@ -71,7 +71,7 @@ async fn forget(
 #[tokio::test]
 async fn a_customer_is_forgotten_and_sums_stay() {
     let stage = an_hour(6).await;
-    // As they would have been made before the hour was watched.
+    // The configurations are to look as if they had been made before the watched hour.
     stage.cold.delete(vec![housecount_core::keys::Key::Fence]).await.unwrap();
     stage.cold.put(vec![fence(UnixMs::ZERO)]).await.unwrap();
     let node = StageStore::new(Some(stage.cold()), true, WINDOW_MS);
@@ -118,7 +118,7 @@ async fn a_customer_is_forgotten_and_sums_stay() {
     assert!(of(&after, "stage-0").contains("Jane Doe's"), "part of a longer text stays");
     let again = forget(&stage.cold(), Some("stage-0"), false).await.unwrap();
     assert_eq!((again.versions, again.pseudonym), (0, None), "there is nothing left");
-    // The stages of the ledger and of the list; what is in neither must be named.
+    // The stages are those of the ledger and of the list; a stage in neither must be named.
     let rest = forget(&stage.cold(), None, false).await.unwrap();
     assert_eq!((rest.versions, rest.stages), (1, 1), "the tag of stage-1");
     let unlisted = forget(&stage.cold(), Some("never-watched"), false).await.unwrap();

@@ -1,4 +1,4 @@
-//! The ledger: another name, and the same time to the millisecond.
+//! The ledger: it holds another name, and the same time to the millisecond.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -21,11 +21,12 @@ use crate::ledger::stage::{
 use crate::support::cold::FaultyCold;
 
 const KEPT_MS: u64 = LATENESS_MS + TTL_MS + WINDOW_MS;
-/// When ann is last heard.
+/// Time of ann's last event.
 const LAST: UnixMs = UnixMs(BASE.0 + 25 * HOUR_MS + 7 * MINUTE_MS);
 
-/// Over a day, and so over a keyframe at its end: ann on two stages, with two tabs, at the
-/// beginning, as that keyframe comes, and half an hour late once; others all the time.
+/// Events of more than a day, and so over the keyframe at its end. Ann is on two stages, with two
+/// tabs. She watches at the beginning and as that keyframe comes, and is half an hour late once.
+/// The others watch all the time.
 fn audience() -> Vec<LoggedEvent> {
     let mut events = Vec::new();
     for n in 0..12u64 {
@@ -67,7 +68,7 @@ async fn committed(until: UnixMs) -> Stage {
     stage
 }
 
-/// `verify` over all that is committed.
+/// Runs `verify` over all that is committed; asserts that it finds no fault.
 async fn verified(cold: &Arc<FaultyCold>) -> VerifyReport {
     let cold: Arc<dyn Cold> = cold.clone();
     let to = housecount::export::committed_to(&cold).await.unwrap();
@@ -114,14 +115,14 @@ async fn a_viewer_goes_on_under_a_pseudonym_and_all_totals_stay() {
 
     let nothing = ask(cold, &request("ann")).await.unwrap();
     assert!(nothing.is_nothing() && nothing.pseudonym.is_none(), "{nothing:?}");
-    // Whoever was forgotten once can be forgotten again: the chunks keep their first names.
+    // A pseudonym can be forgotten in turn, since chunks keep the checksum of their first form.
     let twice = ask(cold, &request(&pseudonym)).await.unwrap();
     assert_eq!(intervals(cold).await, renamed(&before, "ann", None, &twice.pseudonym.unwrap()));
-    // Its bytes are as many as the names' letters take.
+    // The number of bytes depends on the length of the names.
     assert_eq!(VerifyReport { bytes: again.bytes, ..verified(cold).await }, again);
 }
 
-/// The nodes of before, with their memories, and one that starts only now.
+/// Nodes that ran before, with their memory, and a node that starts only now.
 #[tokio::test]
 async fn the_ledger_goes_on_from_rewritten_chunks() {
     for is_new in [false, true] {
@@ -135,7 +136,7 @@ async fn the_ledger_goes_on_from_rewritten_chunks() {
         let whole = committed(LAST.plus(2 * KEPT_MS + HOUR_MS)).await;
         let (mut expected, pseudonym) =
             (intervals(&whole.cold).await, forgotten.pseudonym.unwrap());
-        // What came before is the pseudonym's, what came after is ann's.
+        // Earlier time is the pseudonym's, and later time is ann's.
         for on in ["s/1", "s/2"] {
             let all = expected.remove(&(on.to_string(), "ann".to_string())).unwrap();
             let (old, new): (Vec<Span>, Vec<Span>) =
@@ -155,7 +156,7 @@ async fn a_viewer_seen_too_recently_is_refused_and_nothing_is_changed() {
     let stage = committed(LAST.plus(MINUTE_MS)).await;
     let mut node = stage.node().await;
     let mut was_refused = 0;
-    // Still there; just gone; and long enough ago.
+    // Ann is still there, then just gone, and then gone for long enough.
     let mut now = LAST.plus(MINUTE_MS);
     loop {
         let stored = items(&stage.cold).await;
@@ -186,7 +187,7 @@ async fn a_viewer_seen_too_recently_is_refused_and_nothing_is_changed() {
         now = now.plus(WINDOW_MS);
     }
     assert!(!is_anywhere(&stage.cold, "ann").await);
-    // What was refused was for one stage: on the other one ann was hours ago.
+    // The refusal was about one stage; on the other stage ann was hours ago.
     let stage = committed(LAST.plus(MINUTE_MS)).await;
     let before = intervals(&stage.cold).await;
     let request = ForgetRequest { stage: Some("s/2".to_string()), ..request("ann") };
@@ -195,8 +196,8 @@ async fn a_viewer_seen_too_recently_is_refused_and_nothing_is_changed() {
     verified(&stage.cold).await;
 }
 
-/// It ends after any call, done or not: what is there can be read, and running it again does what
-/// is left.
+/// The run ends after any call, whether or not the call took effect. The ledger stays readable, and
+/// the next run does what is left.
 #[tokio::test]
 async fn a_crash_anywhere_leaves_a_ledger_and_the_next_run_ends_it() {
     let stage = committed(LAST.plus(2 * KEPT_MS + HOUR_MS)).await;
@@ -235,7 +236,8 @@ async fn a_crash_anywhere_leaves_a_ledger_and_the_next_run_ends_it() {
     assert!(in_the_middle > 0 && n - reading >= 8, "{n} calls, {reading} of them to read");
 }
 
-/// A chunk that can't be read may name the viewer: it is told, and all others are done.
+/// An unreadable chunk may name the viewer. The report names it, and all other chunks are
+/// rewritten.
 #[tokio::test]
 async fn damage_is_reported_and_the_rest_is_done() {
     let stage = committed(LAST.plus(2 * KEPT_MS + HOUR_MS)).await;
@@ -266,7 +268,7 @@ async fn damage_is_reported_and_the_rest_is_done() {
     assert_eq!(named, forgotten.chunks);
 }
 
-/// Frozen: how a chunk lies there that was rewritten. docs/FORMATS.md.
+/// The frozen form of a rewritten chunk (docs/FORMATS.md).
 #[tokio::test]
 async fn rewritten_chunks_are_frozen() {
     let stage = committed(BASE.plus(9 * HOUR_MS)).await;
@@ -289,8 +291,8 @@ async fn rewritten_chunks_are_frozen() {
     assert!(changed > 0);
 }
 
-/// A chunk of many parts is never there in part: the new ones come first, and the old ones are for
-/// whoever deletes them.
+/// A chunk of many parts is never there in part. The new parts come first, and the caller deletes
+/// the old ones.
 #[tokio::test]
 async fn a_chunk_of_many_items_is_rewritten_whole() {
     let cold = Arc::new(FaultyCold::new().await);
@@ -319,7 +321,7 @@ async fn a_chunk_of_many_items_is_rewritten_whole() {
     assert!(cold.get(&stale[0]).await.unwrap().is_some() && stale.len() == 2);
     cold.delete(stale).await.unwrap();
     assert_eq!((read().await.bytes, read().await.orphans), (new.clone(), Vec::<String>::new()));
-    // Whoever read it before can't overwrite what another has written.
+    // A caller that read the chunk earlier can't overwrite what another caller has written.
     let error = chunks::rewrite(&*cold, LEDGER, &stored, &old, None).await.unwrap_err();
     assert!(
         error.kind() == ErrorKind::Unavailable && error.to_string().contains("by somebody else"),
@@ -328,7 +330,8 @@ async fn a_chunk_of_many_items_is_rewritten_whole() {
     assert_eq!(read().await.bytes, new);
 }
 
-/// What belongs to no chunk may name anybody: it goes, once no writer can be about to name it.
+/// A part that belongs to no chunk may name any viewer. It is deleted once no writer can be about
+/// to name it.
 #[tokio::test]
 async fn what_belongs_to_no_chunk_goes() {
     let stage = committed(LAST.plus(2 * KEPT_MS + HOUR_MS)).await;

@@ -1,4 +1,4 @@
-//! Forgetting one person: nobody finds them any more, and all the rest is as it was.
+//! Forgetting one person: no reader finds the person any more, and all other data is as it was.
 
 mod archive;
 mod configuration;
@@ -39,7 +39,7 @@ async fn ask(cold: &Arc<FaultyCold>, request: &ForgetRequest) -> Result<ForgetRe
     forget(&cold, request, |_, part| assert!((0.0..=1.0).contains(&part), "{part}")).await
 }
 
-/// One session's beats from `from` on, so many ms long, and its leave.
+/// One session's beats from `from` on, for `for_ms`, and its leave.
 fn watches(
     stage: &str,
     viewer: &str,
@@ -58,7 +58,7 @@ fn watches(
         .collect()
 }
 
-/// All items of both chains, of some stages' heartbeats, and what says that they are there.
+/// All items of both chains and of some stages' heartbeats, and the entries that lead to them.
 async fn items(cold: &Arc<FaultyCold>) -> Vec<KeyedItem> {
     let mut records = Vec::new();
     for chain in [LEDGER, ARCHIVE] {
@@ -84,14 +84,14 @@ async fn items(cold: &Arc<FaultyCold>) -> Vec<KeyedItem> {
     records
 }
 
-/// Another cold tier with the same in it.
+/// Another cold tier with the same items.
 async fn copy(records: &[KeyedItem]) -> Arc<FaultyCold> {
     let cold = Arc::new(FaultyCold::new().await);
     cold.put(records.to_vec()).await.unwrap();
     cold
 }
 
-/// When each viewer watched, by stage and viewer.
+/// Watched intervals, by stage and viewer.
 async fn intervals(cold: &Arc<FaultyCold>) -> BTreeMap<(String, String), Vec<Span>> {
     let cold: Arc<dyn Cold> = cold.clone();
     let wanted = WatchFilter { intervals: true, ..WatchFilter::default() };
@@ -105,7 +105,7 @@ async fn intervals(cold: &Arc<FaultyCold>) -> BTreeMap<(String, String), Vec<Spa
     page.unwrap().rows.into_iter().map(row).collect()
 }
 
-/// The same with another name for one viewer, on one stage or on all.
+/// The same intervals with another name for one viewer, on one stage or on all.
 fn renamed(
     of: &BTreeMap<(String, String), Vec<Span>>,
     viewer: &str,
@@ -119,8 +119,8 @@ fn renamed(
     of.iter().map(|(who, spans)| (name(who), spans.clone())).collect()
 }
 
-/// Whether an id is anywhere: in the bytes of any item as they lie there, in a chunk of the ledger,
-/// in the archive.
+/// Whether an id is anywhere. It may be in the stored bytes of any item, in a chunk of the ledger,
+/// or in the archive.
 async fn is_anywhere(cold: &Arc<FaultyCold>, id: &str) -> bool {
     let records = items(cold).await;
     let is_plain =
@@ -141,7 +141,7 @@ async fn is_anywhere(cold: &Arc<FaultyCold>, id: &str) -> bool {
     is_plain || is_named
 }
 
-/// Commits all that is due from the audience's first word to `until`, one window after the other.
+/// Commits all that is due from the audience's first event to `until`, one window after the other.
 async fn commit(stage: &Stage, node: &mut crate::ledger::stage::Node, from: UnixMs, until: UnixMs) {
     use crate::ledger::stage::{TTL_MS, WINDOW_MS};
     let mut now = from.aligned(WINDOW_MS).plus(WINDOW_MS + TTL_MS + 1_000);

@@ -1,4 +1,4 @@
-//! The command, over both cold tiers, on what a node has written, which goes on afterwards.
+//! The `forget` command over both cold tiers, on the data of a node that continues afterwards.
 
 use std::path::Path;
 
@@ -19,7 +19,7 @@ const QUICK: [&str; 6] = [
     "limits.session_beats=0",
 ];
 
-/// What a command says: its exit code, and what it printed.
+/// Runs a command; returns its exit code and its output.
 fn ran(arguments: &[&str]) -> (i32, String) {
     let output = housecount().args(arguments).output().unwrap();
     let printed = [output.stdout, output.stderr].concat();
@@ -30,7 +30,7 @@ fn forget(cold: &str, more: &[&str]) -> (i32, String) {
     ran(&[&["forget", "--cold", cold], more].concat())
 }
 
-/// Who watched how long up to `to`, and that all of it agrees.
+/// Watch times up to `to`, and the report of `verify`, which must find no fault.
 fn watched(cold: &str, to: &str) -> (Vec<(String, String, String)>, Value) {
     let range = ["--cold", cold, "--from", "2020-01-01", "--to", to];
     let (code, csv) = ran(&[&["export", "--out", "-"], &range[..]].concat());
@@ -52,13 +52,13 @@ async fn beat(node: &Node, viewers: &[&str]) {
     }
 }
 
-/// Up to when it is written for good.
+/// End of the viewer's committed time.
 async fn committed_to(node: &Node, viewer: &str) -> u64 {
     let body = node.get(&format!("/v1/viewers/{viewer}/watch")).await;
     body["committedTo"].as_u64().unwrap_or_default()
 }
 
-/// Beats of some until the ledger has gone on by so many ms.
+/// Beats for these viewers until the ledger has advanced by `ms`.
 async fn goes_on(node: &Node, viewers: &[&str], ms: u64) -> u64 {
     let from = node.stats().await["asOf"].as_u64().unwrap();
     eventually("the ledger goes on", async || {
@@ -69,14 +69,14 @@ async fn goes_on(node: &Node, viewers: &[&str], ms: u64) -> u64 {
     committed_to(node, viewers[0]).await
 }
 
-/// Forgets ann in what a node has written, with `down` while the node is down.
+/// Forgets ann in the data of a node, while the node is down.
 async fn is_forgotten(mut node: Node, cold: &str, ann: &str, asked: &[&str]) {
     goes_on(&node, &["ann@example.org", "bob"], 2_000).await;
     let (code, printed) = forget(cold, &[asked, &["--dry-run"]].concat());
     assert!(code == 2 && printed.contains("Nothing was changed. Try again"), "{code} {printed}");
     assert_eq!(printed.trim().lines().count(), 1, "{printed}");
     goes_on(&node, &["bob"], 2 * 7_000 + 2_000).await;
-    // Another writer begins the archive anew.
+    // A restarted node is another writer, which begins the archive again.
     assert!(node.stop().success());
     node.restart();
     node.until_ready().await;

@@ -1,5 +1,5 @@
-//! Changes of configuration by several nodes, slow ones and refused ones: none is lost, none
-//! touches what is committed.
+//! Changes of configuration by several nodes, some of them slow or refused. No change is lost, and
+//! no change touches a committed window.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -28,7 +28,7 @@ fn config(customer: &str) -> StageConfig {
     StageConfig { stage: "s".into(), customer: Some(customer.into()), ..StageConfig::default() }
 }
 
-/// What a node knows of stages.
+/// A node's store of stages.
 fn node(cold: &Arc<FaultyCold>) -> Arc<StageStore> {
     Arc::new(StageStore::new(Some(cold.clone()), true, WINDOW_MS))
 }
@@ -41,7 +41,7 @@ async fn customer(
     node.edit(&stage(), now, |config| config.customer = Some(customer.to_string())).await
 }
 
-/// The stage's versions, which are without a fault, and agree with its configuration.
+/// Versions of the stage. They must have no fault, and agree with its configuration.
 async fn versions(cold: &FaultyCold) -> Vec<ConfigVersion> {
     let (history, damage) = history::read_past_damage(&*cold.cold, "s").await.unwrap();
     assert_eq!(damage, Vec::<String>::new());
@@ -77,8 +77,8 @@ async fn changes_apply_to_whole_windows() {
     assert_eq!(customers, expected);
 }
 
-/// Two nodes change one stage at once, many times: no change is lost, and the configuration is what
-/// the last one made.
+/// Two nodes change one stage at once, many times. No change is lost, and the configuration is the
+/// one that the last change made.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_change_of_two_nodes_is_lost() {
     const CHANGES: usize = 20;
@@ -112,8 +112,7 @@ async fn no_change_of_two_nodes_is_lost() {
     assert_eq!(Some(&listed[0]), versions.last().unwrap().config.as_ref());
 }
 
-/// A node stands still between what it has read and what it writes, while another one commits the
-/// window.
+/// A node stalls between its read and its write, while another node commits the window.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_that_comes_late_applies_to_later_time() {
     let cold = Arc::new(FaultyCold::new().await);
@@ -138,7 +137,7 @@ async fn a_change_that_comes_late_applies_to_later_time() {
     assert!(versions(&cold).await.is_sorted_by_key(|version| version.changed_at));
 }
 
-/// The fence only rises, whoever raises it.
+/// The fence only rises, whichever node raises it.
 #[tokio::test]
 async fn the_fence_only_rises() {
     let cold = FaultyCold::new().await;
@@ -240,8 +239,7 @@ async fn stage_versions_max_is_refused_and_deletion_still_possible() {
     assert_eq!(versions(&cold).await.len(), STAGE_VERSIONS_MAX as usize);
 }
 
-/// A table from before there were versions: what is configured applies to all time until it is
-/// changed.
+/// A table from before versions existed. Its configuration applies to all time until it is changed.
 #[tokio::test]
 async fn a_configuration_without_versions_keeps_the_time_before_a_change() {
     let cold = Arc::new(FaultyCold::new().await);
@@ -280,7 +278,7 @@ async fn nothing_changes_while_the_cold_tier_is_away() {
             };
             assert_eq!(error.kind(), ErrorKind::Unavailable);
             let after = versions(&cold).await;
-            // All of it or nothing; and the same again is made once.
+            // A change is made as a whole or not at all, and repeating it makes it once.
             assert!(
                 after == before || lies && n + 1 == a_change && after.len() == before.len() + 1,
                 "{name}"

@@ -1,5 +1,5 @@
-//! CSV files as spreadsheets open them: what players and operators sent is text there, and never a
-//! formula.
+//! CSV files as spreadsheets open them. All that players and operators sent is text there, and
+//! never a formula.
 
 use crate::support::node::{Node, housecount};
 
@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::served::{QUICK, ms, watch_until};
 
-/// An export of the node's, as bytes.
+/// Exports from the node's data; returns the bytes, or the error's text.
 fn export(node: &Node, (from, to): (u64, u64), more: &[&str]) -> Result<Vec<u8>, String> {
     let (from, to, data) = (from.to_string(), to.to_string(), node.data().display().to_string());
     let common = ["export", "--from", &from, "--to", &to, "--data", &data, "--out", "-"];

@@ -1,4 +1,4 @@
-//! What `verify` finds, and what an export does, when versions are not what was written.
+//! Damaged versions: what `verify` finds, and what an export does.
 
 use housecount::cold::{Cold, KeyedItem};
 use housecount::error::ErrorKind;
@@ -12,8 +12,7 @@ use housecount_core::stage::StageConfig;
 use crate::ledger::damage::{an_hour, range};
 use crate::ledger::stage::{BASE, Stage, WINDOW_MS};
 
-/// An hour that is committed, and a stage with three versions: made, changed, deleted and made
-/// again.
+/// A committed hour, and a stage with four versions: created, changed, deleted, and created again.
 async fn stage() -> Stage {
     let stage = an_hour(6).await;
     let node = StageStore::new(Some(stage.cold()), true, WINDOW_MS);
@@ -38,7 +37,7 @@ async fn problems(stage: &Stage) -> Vec<String> {
     verify(&stage.cold(), range(), None, |_| ()).await.unwrap().problems
 }
 
-/// Why an export can't be made; none if it can.
+/// Error of an export that can't be made; `None` if it can.
 async fn refusal(stage: &Stage) -> Option<String> {
     let error = history::read(&*stage.cold, "stage-1").await.err()?;
     assert_eq!(error.kind(), ErrorKind::Corrupt);
@@ -76,7 +75,7 @@ async fn a_version_that_cannot_be_read_is_found() {
         "STAGE#stage-1 / VERSION#0002: attribute `effectiveFrom` is missing or of another type";
     assert!(problems(&stage).await.contains(&expected.to_string()));
     assert!(refusal(&stage).await.unwrap().starts_with(expected));
-    // One that says that it is another.
+    // An item that claims to be another version.
     let item = stage.cold.get(&version(1)).await.unwrap().unwrap();
     stage.cold.put(vec![KeyedItem { key: version(2), item }]).await.unwrap();
     let expected = "STAGE#stage-1 / VERSION#0002: it holds another version";
@@ -94,7 +93,7 @@ async fn versions_out_of_order_are_found() {
     assert_eq!(problems(&stage).await, [expected]);
 }
 
-/// Another program has changed what is configured, or its copy in the list; or the last version is
+/// Another program has changed the configuration, or its copy in the list. Or the last version is
 /// gone.
 #[tokio::test]
 async fn a_configuration_that_no_version_made_is_found() {
@@ -117,7 +116,7 @@ async fn a_configuration_that_no_version_made_is_found() {
     stage.cold.put(records.to_vec()).await.unwrap();
     let there = |what: &str| format!("{what}: it is there; the last version deleted it");
     assert_eq!(problems(&stage).await, ["STAGE#stage-1 / CONFIG", "STAGES / stage-1"].map(there));
-    // With all of them gone nobody knows what applied when.
+    // Without any version, no reader knows which configuration applied when.
     stage.cold.delete((1..=4).map(version).collect()).await.unwrap();
     assert!(
         refusal(&stage).await.unwrap().contains("the versions that CONFIG speaks of are missing")

@@ -1,4 +1,4 @@
-//! History does not change: configuration is kept in versions, and committed watch time keeps the
+//! History never changes. Configuration is kept in versions, and committed watch time keeps the
 //! version of its time.
 
 mod changes;

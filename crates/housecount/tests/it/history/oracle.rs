@@ -1,5 +1,5 @@
-//! Real commits, real changes of configuration by two nodes, real exports: a committed window is
-//! exported the same for good, and as the rule has it.
+//! Real commits, changes of configuration by two nodes, and real exports. The export of a committed
+//! window never changes, and follows the rule.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -23,7 +23,7 @@ use crate::support::crowd::Rng;
 const WINDOWS: u64 = 12;
 const STAGES: [&str; 3] = ["stage-a", "stage-b", "stage-c"];
 
-/// What is written stays here.
+/// A writer that keeps what is written to it.
 #[derive(Clone, Default)]
 struct Out(Arc<Mutex<Vec<u8>>>);
 
@@ -77,7 +77,7 @@ fn audience(rng: &mut Rng) -> Vec<LoggedEvent> {
     events
 }
 
-/// A stage's changes, by when they were made: to a customer, or a deletion.
+/// Changes of each stage with their times: to a customer, or a deletion.
 type Changes = BTreeMap<&'static str, Vec<(UnixMs, Option<String>)>>;
 
 struct World {
@@ -86,7 +86,7 @@ struct World {
     nodes: [StageStore; 2],
     committer: Node,
     changes: Changes,
-    /// By window: what was exported when it was committed, by viewer and by customer.
+    /// By window, its exports when it was committed: by viewer and by customer.
     exported: Vec<[String; 2]>,
 }
 
@@ -99,7 +99,7 @@ impl World {
         World { rng, stage, nodes, committer, changes: Changes::new(), exported: Vec::new() }
     }
 
-    /// A change by either node, whose clock may be behind.
+    /// Makes a change on either node, whose clock may be behind.
     async fn change(&mut self, now: UnixMs, lag_ms: u64) {
         let stage = STAGES[self.rng.below(3) as usize];
         let (id, node) = (StageId::parse(stage).unwrap(), &self.nodes[self.rng.below(2) as usize]);
@@ -146,7 +146,7 @@ impl World {
         [by_viewer, exported(&self.stage, window(n), true, EXPORT_ROWS_MAX).await]
     }
 
-    /// The rule, word for word.
+    /// The customer of a stage in a window, by the rule word for word.
     fn by_the_rule(&self, stage: &str, window: Span) -> String {
         let changes = self.changes.get(stage).map_or(&[][..], Vec::as_slice);
         let until_end = &changes[..changes.partition_point(|(at, _)| *at < window.to)];
@@ -169,7 +169,7 @@ fn text<'a>(row: &'a Value, name: &str) -> &'a str {
     row[name].as_str().unwrap()
 }
 
-/// By stage, viewer and customer: how long.
+/// Watched time in ms, by stage, viewer and customer.
 fn sums(rows: &[Value]) -> BTreeMap<(String, String, String), u64> {
     let mut sums = BTreeMap::new();
     for row in rows {
@@ -185,7 +185,7 @@ async fn history_stays(seed: u64, has_lag: bool) {
         let mut times: Vec<u64> =
             (0..world.rng.below(4)).map(|_| world.rng.below(WINDOW_MS)).collect();
         times.sort_unstable();
-        // The window before is committed somewhere between the changes of this one.
+        // The previous window is committed somewhere between the changes of this one.
         let commit_at = TTL_MS + 1_000;
         let mut is_committed = n == 0;
         for ms in times {
@@ -222,7 +222,7 @@ async fn history_stays(seed: u64, has_lag: bool) {
             );
         }
     }
-    // All at once it is the sum of its windows, however few rows are held at once.
+    // An export of the whole range is the sum of its windows, however few rows are held at once.
     let whole = Span::new(window(0).from, window(WINDOWS).from);
     let all = exported(&world.stage, whole, false, EXPORT_ROWS_MAX).await;
     let by_window: Vec<Value> = world.exported.iter().flat_map(|of| rows(&of[0])).collect();

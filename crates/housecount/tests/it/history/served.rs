@@ -1,4 +1,4 @@
-//! History as operators meet it: a real node, the API and the commands.
+//! History as operators use it, by a real node, the API and the commands.
 
 use std::path::Path;
 use std::time::Duration;
@@ -24,7 +24,7 @@ pub fn ms(body: &Value, field: &str) -> u64 {
     body[field].as_u64().unwrap_or_else(|| panic!("{field} of {body}"))
 }
 
-/// These watch, each a stage and a viewer, until the ledger has it up to `to`.
+/// Beats for these viewers, each on a stage, until the ledger is committed up to `to`.
 pub async fn watch_until(node: &Node, who: &[(&str, &str)], to: u64) {
     let mut ticks = tokio::time::interval(Duration::from_millis(150));
     for _ in 0..400 {
@@ -52,7 +52,7 @@ fn customers(csv: &str) -> Vec<String> {
     csv.lines().skip(1).map(|line| line.split(',').next().unwrap().to_string()).collect()
 }
 
-/// The issue's own input: a committed month says ACME, whatever the stage becomes after it.
+/// The issue's own example: a committed month names ACME, whatever the stage becomes afterwards.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_committed_range_is_exported_the_same_after_patch_and_delete() {
     let node = Node::ready(&QUICK).await;
@@ -71,7 +71,7 @@ async fn a_committed_range_is_exported_the_same_after_patch_and_delete() {
         assert_eq!(export(node.data(), range, &[]), by_viewer, "{when}");
     };
 
-    // What there is, of a range that goes on: up to where the ledger has all of it.
+    // `--partial` exports what there is of an unfinished range, up to where the ledger is complete.
     let (data, start) = (node.data().display().to_string(), from.to_string());
     let partial = [
         "export",
@@ -113,7 +113,7 @@ async fn a_committed_range_is_exported_the_same_after_patch_and_delete() {
     watch_until(&node, &ANN, deleted_from + 4_000).await;
     same("after DELETE, and more commits");
 
-    // All of it: each customer up to the moment that was answered.
+    // The whole range: each customer up to the moment that the API answered.
     let all = export(node.data(), (from, deleted_from + 4_000), &["--format", "ndjson"]);
     let rows: Vec<Value> = all.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let shown: Vec<_> = rows
@@ -174,8 +174,8 @@ async fn a_stage_that_was_changed_too_often_says_so() {
     assert!(body["detail"].as_str().unwrap().contains("use another stage id"), "{body}");
 }
 
-/// Ids that look alike, composed and decomposed, in another case, with a space: each is a viewer,
-/// live and in the export.
+/// Ids that look alike: composed and decomposed, in another case, with a space. Each is a viewer of
+/// its own, live and in the export.
 #[tokio::test(flavor = "multi_thread")]
 async fn ids_are_bytes() {
     const ALIKE: [&str; 5] = ["Ann", "Zoe\u{308}", "Zo\u{eb}", "ann", "ann "];

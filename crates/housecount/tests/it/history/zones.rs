@@ -1,4 +1,4 @@
-//! Exports by days and months of a time zone: what is watched on a day of 25 hours is on that day.
+//! Exports by days and months of a time zone. Time watched on a day of 25 hours is on that day.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ const FROM: UnixMs = UnixMs(1_792_875_600_000);
 /// An hour of the 24th, 25 of the 25th, and an hour of the 26th.
 const HOURS: u64 = 27;
 
-/// A viewer who watches through all of it, in a store in this folder.
+/// Stores a viewer who watches through all of it, in this folder.
 async fn watched(folder: &Path) {
     let events = (0..=HOURS * HOUR_MS).step_by(MINUTE_MS as usize).map(|ms| LoggedEvent {
         at: FROM.plus(ms),
@@ -66,7 +66,7 @@ async fn days_and_months_of_a_zone() {
     ];
     assert_eq!(days.lines().collect::<Vec<_>>(), expected, "a day of 25 hours");
 
-    // In UTC, as ever: other days, and no column more.
+    // UTC has other days, as always, and no extra column.
     let utc = ["--from", "2026-10-25", "--to", "2026-10-26", "--group", "customer"];
     let expected =
         ["customer,month,stages,viewer_stages,watch_ms", &format!(",2026-10,1,1,{}", hour(24))];
@@ -76,7 +76,8 @@ async fn days_and_months_of_a_zone() {
         expected
     );
 
-    // Rows of viewers say their times in the zone too; a moment with a time of day is what it says.
+    // Rows of viewers have their times in the zone, too. A moment with a time of day is taken as it
+    // is.
     let range = ["--tz", "europe/berlin", "--from", "2026-10-25", "--to", "2026-10-25T01:30:00Z"];
     let rows = exported(&range);
     let row = format!(
@@ -89,7 +90,8 @@ async fn days_and_months_of_a_zone() {
     assert_eq!(rows.lines().nth(1), Some(format!("{row}{times}").as_str()));
 }
 
-/// No zone's database on the machine, and none of its variables: the binary has its own.
+/// A machine without a database of zones, and with wrong variables. The binary has its own
+/// database.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bare_machine_knows_the_zones_and_names_those_it_does_not() {
     let folder = tempfile::tempdir().unwrap();

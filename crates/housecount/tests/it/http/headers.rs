@@ -1,5 +1,5 @@
-//! `Cache-Control`: no cache keeps an answer, but for the dashboard's and the documentation's
-//! files.
+//! `Cache-Control`: no cache keeps an answer, except for the files of the dashboard and the
+//! documentation.
 
 use serde_json::json;
 
@@ -58,7 +58,7 @@ async fn no_cache_keeps_an_answer() {
     assert_eq!(events.headers["cache-control"], "no-store");
 }
 
-/// An address that is held back, and a node that is not ready.
+/// The refusal of an address over its limit has `no-store`, too.
 #[tokio::test(flavor = "multi_thread")]
 async fn nor_a_refusal() {
     let limits = ["limits.address_per_second=1", "limits.address_burst=40"];
@@ -66,13 +66,13 @@ async fn nor_a_refusal() {
     let refused =
         (0..60).map(|_| get(&node, "/v1/stats")).find(|answer| answer.status == 429).unwrap();
     assert_eq!(refused.header("cache-control"), Some("no-store"));
-    // A balancer's check is answered all the same, as the other probes are.
+    // A balancer's check is still answered, and so are the other probes.
     assert_eq!(get(&node, "/healthz").status, 200);
     assert_eq!(ask(&node, "OPTIONS", "/", &[], "").status, 204);
     assert_eq!(exchange(&node, "OPTIONS * HTTP/1.0\r\n\r\n").status, 204);
 }
 
-/// They are asked for each time, and answered 304 while they are the same.
+/// Assets are requested each time, and answered 304 while they are the same.
 #[tokio::test(flavor = "multi_thread")]
 async fn assets_are_checked_by_their_tag() {
     let node = Node::ready(&FAST).await;

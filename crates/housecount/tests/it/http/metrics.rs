@@ -4,7 +4,7 @@ use super::{FAST, ask};
 use crate::operate::promtool;
 use crate::support::node::Node;
 
-/// What Prometheus 2.55 sends (its configuration reference, `scrape_protocols`).
+/// The `Accept` header of Prometheus 2.55 (its configuration reference, `scrape_protocols`).
 const PROMETHEUS: &str = "application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,\
                           text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
 
@@ -50,6 +50,6 @@ async fn open_metrics_is_for_clients_that_ask_for_it() {
     // In two headers, as a proxy may send it.
     let two = [("accept", "text/html"), ("accept", "application/openmetrics-text;q=0.5")];
     assert_eq!(ask(&node, "GET", "/metrics", &two, "").header("content-type"), Some(open_metrics));
-    // As `curl | promtool check metrics` has it.
+    // As `curl | promtool check metrics` asks for it.
     promtool(&["check", "metrics"], &ask(&node, "GET", "/metrics", &[("accept", "*/*")], "").body);
 }

@@ -1,4 +1,4 @@
-//! HTTP as clients and proxies send it: queries, paths, headers and versions, each input with its
+//! HTTP as clients and proxies send it: queries, paths, headers and versions. Each input has its
 //! right answer.
 
 mod headers;
@@ -17,13 +17,13 @@ use serde_json::Value;
 use crate::support::node::Node;
 
 const FAST: [&str; 4] = ["log=memory:", "interval=1s", "ttl=3s", "leave_grace=200ms"];
-/// An id with a slash in it, which proxies decode.
+/// An id with a slash, which proxies decode.
 const ARN: &str = "arn:aws:ivs:eu-west-1:123456789012:stage/AbCdEf";
 
 /// An answer to one request.
 struct Answer {
     status: u16,
-    /// Names in small letters.
+    /// Names are in lower case.
     headers: Vec<(String, String)>,
     body: String,
 }
@@ -49,7 +49,7 @@ fn connect(node: &Node) -> TcpStream {
     TcpStream::connect(node.address.trim_start_matches("http://")).unwrap()
 }
 
-/// Sends these bytes and reads until the node closes.
+/// Sends these bytes, and reads until the node closes the connection.
 fn exchange(node: &Node, bytes: &str) -> Answer {
     let mut stream = connect(node);
     stream.write_all(bytes.as_bytes()).unwrap();
@@ -84,8 +84,8 @@ fn get(node: &Node, path: &str) -> Answer {
     ask(node, "GET", path, &[], "")
 }
 
-/// Every operation of `/v1` in the node's document: method, path with ids put in, and the names of
-/// its query parameters.
+/// Every operation of `/v1` in the node's document: method, path with ids filled in, and the names
+/// of its query parameters.
 async fn operations(node: &Node) -> Vec<(String, String, Vec<String>)> {
     let api = node.get("/openapi.json").await;
     let mut found = Vec::new();

@@ -1,4 +1,4 @@
-//! Which pages may read answers: patterns of origins, and what a preflight allows.
+//! Pages that may read answers: patterns of origins, and what a preflight allows.
 
 use housecount::auth::Scope;
 use housecount::auth::operators::new_key;
@@ -47,8 +47,8 @@ async fn pages_of_apps_and_of_all_hosts_below_a_domain_may_call() {
     }
 }
 
-/// `null` is any site's sandboxed frame: it may read an operator's answers, but is nobody to a node
-/// without keys.
+/// `null` is the origin of any site's sandboxed frame. It may be allowed to read an operator's
+/// answers, but a node without keys doesn't answer it.
 #[tokio::test(flavor = "multi_thread")]
 async fn null_is_no_site_that_a_node_without_keys_knows() {
     let origins = "cors.operator_origins=null,https://*.ops.example";
@@ -78,8 +78,8 @@ async fn a_preflight_allows_tracing_headers() {
     }
 }
 
-/// The table of docs/IVS.md, with keys: preflight and answer are for the front-end's origin, and
-/// the key opens what it is for.
+/// The table of docs/IVS.md, on a node with keys. Preflight and answer allow the front-end's
+/// origin, and the key opens the calls of its scopes.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_drop_in_front_end_on_another_origin_has_what_it_needs() {
     let file = tempfile::NamedTempFile::new().unwrap();

@@ -1,5 +1,5 @@
-//! Paths with ids in them, and the same calls with the ids in the query, for clients behind proxies
-//! that decode `%2F`.
+//! Paths with ids in them, and the same calls with the ids in the query. The second form is for
+//! clients behind proxies that decode `%2F`.
 
 use hyper::Method;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ fn encoded(id: &str) -> String {
     id.replace('/', "%2F")
 }
 
-/// Without what differs from one moment to the next.
+/// Removes the fields that differ from one moment to the next.
 fn steady(mut body: Value) -> Value {
     for field in ["asOf", "to", "from", "committedTo", "complete", "recovering"] {
         if let Some(fields) = body.as_object_mut() {
@@ -53,7 +53,7 @@ async fn both_forms_of_a_call_answer_alike() {
         ),
     ] {
         let expected = steady(node.get(&path).await);
-        // In a query a slash needs no encoding, and may have it.
+        // A slash in a query needs no encoding, but may be encoded.
         for (stage, viewer) in [(&stage, &viewer), (&ARN.to_string(), &"a/b".to_string())] {
             let by_query = by_query.replace("STAGE", stage).replace("VIEWER", viewer);
             assert_eq!(steady(node.get(&by_query).await), expected, "{by_query}");
@@ -97,7 +97,7 @@ async fn an_id_that_is_missing_or_bad_is_named() {
         ("/v1/stage?stage=%ff", "invalid_query", "UTF-8"),
         ("/v1/viewer", "invalid_viewer", "viewer is missing; send it as /v1/viewer?viewer="),
         ("/v1/viewer?viewer=%0a", "invalid_viewer", "no control characters"),
-        // What is in the path is not in the query as well.
+        // An id in the path must not be in the query as well.
         ("/v1/stages/s?stage=t", "invalid_query", "`stage`"),
         ("/v1/stages/s/viewers?stage=t", "invalid_query", "`stage`"),
     ] {
@@ -106,12 +106,12 @@ async fn an_id_that_is_missing_or_bad_is_named() {
         assert_eq!((answer.status, &*found), (400, code), "{path}: {detail}");
         assert!(detail.contains(part), "{path}: {detail}");
     }
-    // Plus signs and ids of other letters come through.
+    // Plus signs and ids in other alphabets arrive unchanged.
     let body = node.get("/v1/viewer?viewer=a%2Bb%20%C3%A9").await;
     assert_eq!(body["viewer"], "a+b é");
 }
 
-/// As a proxy sends it that decodes what it forwards (nginx: `proxy_pass http://node/;`).
+/// The path as a proxy sends it that decodes what it forwards (nginx: `proxy_pass http://node/;`).
 #[tokio::test(flavor = "multi_thread")]
 async fn a_decoded_slash_is_404_that_says_the_way_out() {
     let node = Node::ready(&FAST).await;

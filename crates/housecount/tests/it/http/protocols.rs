@@ -23,7 +23,7 @@ const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
 
 type Client = SendRequest<Full<Bytes>>;
 
-/// A client of HTTP/2 by prior knowledge, and its connection until it ends.
+/// An HTTP/2 client by prior knowledge, and the task of its connection.
 async fn h2c(node: &Node) -> (Client, JoinHandle<hyper::Result<()>>) {
     let stream = TcpStream::connect(node.address.trim_start_matches("http://")).await.unwrap();
     let (client, connection) =
@@ -39,7 +39,7 @@ fn request(node: &Node, method: &str, path: &str, body: &Value) -> Request<Full<
     request.header("content-type", "application/json").body(Full::from(body)).unwrap()
 }
 
-/// What the node answers over HTTP/2: the status, and the body as JSON.
+/// The node's answer over HTTP/2: its status, and its body as JSON.
 async fn call(client: &mut Client, request: Request<Full<Bytes>>) -> (u16, Value) {
     let answer = client.send_request(request).await.unwrap();
     assert_eq!(answer.version(), hyper::Version::HTTP_2);
@@ -49,7 +49,8 @@ async fn call(client: &mut Client, request: Request<Full<Bytes>>) -> (u16, Value
     (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
 }
 
-/// As balancers do that speak HTTP/2 to their servers: many players' requests on one connection.
+/// Many players' requests on one connection, as balancers send them that speak HTTP/2 to their
+/// servers.
 #[tokio::test(flavor = "multi_thread")]
 async fn http_2_by_prior_knowledge_is_spoken_on_the_plain_port() {
     let node = Node::ready(&FAST).await;
@@ -81,8 +82,8 @@ async fn http_2_by_prior_knowledge_is_spoken_on_the_plain_port() {
     }
 }
 
-/// The bounds of HTTP/2 are the same as over TLS: the first frame says how many requests may be
-/// open.
+/// The bounds of HTTP/2 are the same as over TLS. The first frame announces how many requests may
+/// be open.
 #[tokio::test(flavor = "multi_thread")]
 async fn h2_streams_max_is_announced_on_the_plain_port() {
     let node = Node::ready(&FAST).await;
@@ -97,7 +98,7 @@ async fn h2_streams_max_is_announced_on_the_plain_port() {
     assert_eq!(streams[2..], H2_STREAMS_MAX.to_be_bytes());
 }
 
-/// Bytes that come one by one are the same request, in both versions.
+/// Bytes that arrive one by one form the same request, in both versions.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_beginning_in_pieces_is_understood() {
     let node = Node::ready(&FAST).await;
@@ -123,7 +124,8 @@ async fn a_beginning_in_pieces_is_understood() {
             "{text} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 2\r\n\r\n[]"
         );
         for piece in request.as_bytes().chunks(1) {
-            // The last one of these has been answered, and the connection closed.
+            // A write may fail: the node answers the last of these early, and closes the
+            // connection.
             let _ = stream.write_all(piece);
         }
         let mut answer = Vec::new();
@@ -136,7 +138,7 @@ async fn a_beginning_in_pieces_is_understood() {
     }
 }
 
-/// Half a preface holds a connection no longer than half a request does; a whole one of HTTP/1 is
+/// Half a preface holds a connection no longer than half a request does. A whole HTTP/1 request is
 /// served meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn header_read_ms_max_ends_half_a_preface() {
@@ -171,8 +173,8 @@ async fn an_idle_connection_of_either_kind_ends_with_the_node() {
     }
 }
 
-/// RFC 9113 has no upgrade from HTTP/1.1 any more: a client that offers one (`curl --http2`) goes
-/// on in HTTP/1.1.
+/// RFC 9113 has no upgrade from HTTP/1.1 any more. A client that offers one (`curl --http2`)
+/// continues in HTTP/1.1.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upgrade_to_http_2_is_passed_over() {
     let node = Node::ready(&FAST).await;
@@ -189,7 +191,7 @@ async fn an_upgrade_to_http_2_is_passed_over() {
     );
 }
 
-/// HAProxy's default check is `OPTIONS / HTTP/1.0`; `OPTIONS *` is older ones'.
+/// HAProxy's default check is `OPTIONS / HTTP/1.0`; older checks send `OPTIONS *`.
 #[tokio::test(flavor = "multi_thread")]
 async fn options_of_the_server_is_204_with_allow() {
     let node = Node::ready(&FAST).await;
@@ -210,7 +212,7 @@ async fn options_of_the_server_is_204_with_allow() {
     );
 }
 
-/// The subprotocol that a WebSocket at this path is answered with, if its client offers these.
+/// The subprotocol in the answer to a WebSocket at this path, if its client offers these.
 fn subprotocol(node: &Node, path: &str, offered: &[&str]) -> Option<String> {
     let offered: String =
         offered.iter().map(|line| format!("sec-websocket-protocol: {line}\r\n")).collect();
@@ -251,7 +253,7 @@ async fn a_websocket_is_answered_with_its_subprotocol() {
     ] {
         assert_eq!(subprotocol(&node, "/v1/ws", offered), *expected, "{offered:?}");
     }
-    // The drop-in socket takes whatever its front-end calls it, as the server that it is used to
+    // The drop-in socket accepts any subprotocol of its front-end, as the front-end's usual server
     // does.
     for (offered, expected) in [
         (&["stats, other"][..], Some("stats")),

@@ -1,4 +1,4 @@
-//! Query parameters of `/v1`: unknown ones and repeated ones are refused by name.
+//! Query parameters of `/v1`. Unknown and repeated ones are refused by name.
 
 use serde_json::json;
 
@@ -36,7 +36,7 @@ async fn every_call_refuses_what_its_document_does_not_name() {
     }
 }
 
-/// Each of these was answered 200 before, with something else than was meant.
+/// Each of these was answered 200 before, with another result than the caller meant.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_misspelt_parameter_is_named_with_the_nearest_one() {
     let node = Node::ready(&FAST).await;
@@ -93,7 +93,7 @@ async fn a_parameter_that_is_given_twice_is_refused() {
     }
 }
 
-/// The drop-in API, pages and probes are called by what was not made for housecount.
+/// The drop-in API, pages and probes are called by programs that were not made for housecount.
 #[tokio::test(flavor = "multi_thread")]
 async fn outside_v1_unknown_parameters_are_ignored() {
     let node = Node::ready(&FAST).await;
@@ -117,7 +117,7 @@ async fn outside_v1_unknown_parameters_are_ignored() {
     }
 }
 
-/// A call without a key learns nothing, and a page that a player is on can read what is wrong.
+/// A call without a key learns nothing, and a player's page can read the error.
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_are_asked_for_first_and_players_pages_read_the_error() {
     let folder = tempfile::tempdir().unwrap();

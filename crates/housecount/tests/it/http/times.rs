@@ -1,4 +1,4 @@
-//! Times in queries and commands: seconds in place of milliseconds are an error, never an empty
+//! Times in queries and commands. Seconds in place of milliseconds are an error, never an empty
 //! answer.
 
 use super::{FAST, get};
@@ -18,7 +18,7 @@ const CALLS: [&str; 10] = [
     "/v1/watch?",
 ];
 
-/// Texts that are not moments, and what is said of them.
+/// Texts that are not moments, each with a part of its error.
 const BAD: [(&str, &str); 8] = [
     ("1795948578", "looks like seconds; send milliseconds, not seconds: 1795948578000"),
     ("0", "is before 2001-01-01; send Unix milliseconds, not seconds"),
@@ -57,13 +57,13 @@ async fn a_time_in_seconds_is_an_error_in_every_call() {
             assert_eq!(answer.status, 200, "{call}{range}: {}", answer.body);
         }
     }
-    // The drop-in API reads times as everything does; its errors have its own shape.
+    // The drop-in API reads times in the same way; its errors have their own shape.
     let answer = get(&node, "/api/viewer/duration?userId=v&stageArn=s&from=1795948578");
     let message = answer.json()["error"]["message"].as_str().unwrap_or_default().to_string();
     assert!(answer.status == 400 && message.contains("seconds"), "{}", answer.body);
 }
 
-/// Eight digits are a day (UTC), as both of its other forms.
+/// Eight digits are a day (UTC), and so are its other forms.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_date_has_two_forms() {
     let node = Node::ready(&FAST).await;
@@ -73,7 +73,7 @@ async fn a_date_has_two_forms() {
     }
 }
 
-/// Of snapshots both ends are part of the range; before, a range the wrong way round was empty.
+/// Both ends of a range of snapshots belong to it. Before, a reversed range was empty.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_range_the_wrong_way_round_is_an_error() {
     let node = Node::ready(&FAST).await;
@@ -86,7 +86,8 @@ async fn a_range_the_wrong_way_round_is_an_error() {
     assert_eq!(get(&node, "/v1/stages/s/snapshots?from=2026-11-01&to=2026-11-01").status, 200);
 }
 
-/// Exit 2 with one message that names the flag and the way out, and no file.
+/// Each command exits with 2 and one message that names the flag and the right form. It writes no
+/// file.
 #[test]
 fn commands_read_times_in_the_same_way() {
     let folder = tempfile::tempdir().unwrap();

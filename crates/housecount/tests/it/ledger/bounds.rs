@@ -1,4 +1,4 @@
-//! The ledger's bounds, each reached.
+//! The ledger's bounds, each reached by a test.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -31,7 +31,8 @@ use super::stage::{HOUR_MS, LATENESS_MS, TTL_MS, WINDOW_MS, settings};
 use crate::support::cold::FaultyCold;
 use crate::support::eventually;
 
-/// The log is trimmed behind what is committed; what is not is kept, but for so long only.
+/// The log is trimmed behind committed time. Uncommitted records are kept, but only for a limited
+/// time.
 #[tokio::test]
 async fn uncommitted_ms_max() {
     let log = Arc::new(MemoryLog::default());
@@ -39,7 +40,7 @@ async fn uncommitted_ms_max() {
     let hub = Arc::new(Hub::new(settings(&[]).rules, 1, true));
     let proofs = Arc::new(Proofs::new(hub.fold(), LATENESS_MS, WINDOW_MS));
     let kept_ms = settings(&[]).log_kept_ms();
-    // The same log at another time, with so much committed: is the record still there?
+    // Whether the record is still in the log at a later time, with this much committed.
     let is_kept = async |later_ms: u64, committed: UnixMs| {
         let clock = Arc::new(SharedClock::default());
         clock.observe(mono_ms(), appended.plus(later_ms));
@@ -58,7 +59,7 @@ async fn uncommitted_ms_max() {
         };
         tend.tick().await.unwrap();
         let left = log.read(0, Position::START, HandleKey::default()).await.unwrap().records;
-        // Not the records without events that the task itself appends.
+        // Excludes the records without events that the task itself appends.
         left.iter()
             .any(|(_, record)| record.as_ref() == b"a record" || record.as_ref() == b"another")
     };
@@ -78,7 +79,7 @@ async fn uncommitted_ms_max() {
     assert!(!is_kept(position.since(appended) + kept_ms + 1_000, position.plus(HOUR_MS)).await);
 }
 
-/// An export in passes of a few rows is the same as in one.
+/// An export in passes of a few rows equals an export in one pass.
 #[tokio::test]
 async fn export_rows_max() {
     let stage = damage::an_hour(30).await;
@@ -115,7 +116,7 @@ async fn export_rows_max() {
     }
 }
 
-/// So many scans at once; another one waits until one is done.
+/// At most `SCANS_MAX` scans run at once; another scan waits until one is done.
 #[tokio::test(flavor = "multi_thread")]
 async fn scans_max() {
     let cold = Arc::new(FaultyCold::new().await);

@@ -1,4 +1,4 @@
-//! What `verify` finds, and what readers do, when the ledger isn't what was written.
+//! A damaged ledger: what `verify` finds, and what readers do.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ fn window(n: u64) -> UnixMs {
     range().from.plus(n * WINDOW_MS)
 }
 
-/// An hour of `viewers` who all stay, committed.
+/// A committed hour of `viewers` who all stay.
 pub async fn an_hour(viewers: usize) -> Stage {
     let beats = |viewer: usize| {
         (0..HOUR_MS + 2 * MINUTE_MS).step_by(30_000).map(move |ms| LoggedEvent {
@@ -57,7 +57,7 @@ async fn found(stage: &Stage) -> VerifyReport {
     verify(&stage.cold(), range(), None, |_| ()).await.unwrap()
 }
 
-/// What a reader of watch times is told.
+/// Result of a reader of watch times.
 async fn read(stage: &Stage) -> Result<u64, ErrorKind> {
     let page =
         scan::committed_watch(&stage.cold(), range(), WatchFilter::default(), 1_000, &mut |_| ())
@@ -120,7 +120,7 @@ async fn a_removed_window_is_found() {
         let found = found(&stage).await;
         assert!(!found.is_good(), "window {n}");
         if n == 11 {
-            // Nothing follows that could miss it; but the ledger now ends before the range does.
+            // No later chunk could miss it, but the ledger now ends before the range does.
             assert!(found.problems[0].contains("ends at"), "{:?}", found.problems);
         } else {
             assert!(
@@ -145,13 +145,13 @@ async fn a_doubled_window_is_harmless_and_reported() {
     assert!(doubled.is_good(), "{:?}", doubled.problems);
     assert!(doubled.notes[0].contains("harmless"), "{:?}", doubled.notes);
     assert_eq!(read(&stage).await, before);
-    // Under the key of another window it is none of this.
+    // Under the key of another window the chunk is not harmless.
     cold.put(vec![KeyedItem { key: key(6), item }]).await.unwrap();
     let replaced = found(&stage).await;
     assert!(!replaced.is_good() && names(&replaced, 6), "{:?}", replaced.problems);
 }
 
-/// So many viewers that a chunk is several items.
+/// An hour of 30,000 viewers, whose chunks are several items each.
 #[tokio::test]
 async fn a_missing_part_is_found() {
     let stage = an_hour(30_000).await;
@@ -175,7 +175,7 @@ async fn a_missing_part_is_found() {
     );
     assert_eq!(read(&stage).await, Err(ErrorKind::Corrupt));
 
-    // A writer that came second has left its own parts beside: nobody takes them for these.
+    // A slower writer has left its own parts beside. Readers don't confuse them with these.
     cold.put(vec![KeyedItem { key: part, item: item.clone() }]).await.unwrap();
     let other = Key::ChunkPart { chain: CHAIN, window: window(0), crc: crc ^ 1, part: 1 };
     cold.put(vec![KeyedItem { key: other, item }]).await.unwrap();
@@ -213,7 +213,7 @@ async fn a_snapshot_that_is_too_low_is_found() {
     }
 }
 
-/// A number of partitions that has changed: both ledgers are read.
+/// The number of partitions has changed, and readers read both ledgers.
 #[tokio::test]
 async fn two_ledgers_are_one_history() {
     let stage = an_hour(30).await;
@@ -229,7 +229,7 @@ async fn two_ledgers_are_one_history() {
     assert!(found(&stage).await.is_good());
 }
 
-/// A writer that died between a chunk's parts and the item that names them.
+/// A writer died between a chunk's parts and the item that names them.
 #[tokio::test]
 async fn parts_without_their_chunk_are_passed_over() {
     let stage = an_hour(30).await;
@@ -241,7 +241,7 @@ async fn parts_without_their_chunk_are_passed_over() {
     assert_eq!(housecount::export::committed_to(&cold).await.unwrap(), window(12));
     assert_eq!(read(&stage).await, sum);
     assert!(found(&stage).await.is_good());
-    // A node that starts now goes on, in the very window.
+    // A node that starts now continues with that very window.
     let mut node = stage.node().await;
     let now = window(13).plus(TTL_MS + 1_000);
     stage.hear(&mut node, now).await;
@@ -249,15 +249,15 @@ async fn parts_without_their_chunk_are_passed_over() {
     assert_eq!(housecount::export::committed_to(&cold).await.unwrap(), window(13));
 }
 
-/// A chunk that can't be read any more stays an error for whoever reads it; what comes after is
-/// written all the same.
+/// A chunk that can't be read stays an error for its readers. Later chunks are written all the
+/// same.
 #[tokio::test]
 async fn after_a_chunk_that_cant_be_read_the_ledger_goes_on() {
     let stage = an_hour(30).await;
     let cold = stage.cold();
     flip_a_bit(&cold, 4).await;
     for n in 13..=14 {
-        // Each time a node that has to read the chain first.
+        // A new node each time, which has to read the chain first.
         let mut node = stage.node().await;
         let now = window(n).plus(TTL_MS + 1_000);
         stage.hear(&mut node, now).await;
@@ -279,7 +279,7 @@ async fn after_a_chunk_that_cant_be_read_the_ledger_goes_on() {
     );
 }
 
-/// Chunks before a keyframe that were removed: the keyframe says that there were some.
+/// Chunks before a keyframe were removed. The keyframe shows that there were some.
 #[tokio::test]
 async fn a_removed_beginning_is_found() {
     let stage = an_hour(30).await;

@@ -1,6 +1,6 @@
-//! The ledger's figures, measured. Not checks of every day:
+//! Measured figures of the ledger, which aren't everyday checks. Run with:
 //! `cargo test --release -p housecount --test it -- --ignored --nocapture --test-threads 1 figures`.
-//! What they print is in docs/PROOFS.md.
+//! docs/PROOFS.md has the figures that they print.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,7 +33,7 @@ const MONTH_WINDOWS: u64 = 30 * 24 * 12;
 /// DynamoDB on-demand write, us-east-1, 2026-10.
 const DOLLARS_PER_MILLION: f64 = 0.625;
 
-/// A node that commits over a cold tier, on a clock of the test's.
+/// The committer of a node over a cold tier, on the test's clock.
 fn writer(cold: Arc<dyn Cold>) -> (Arc<Hub>, Arc<Proofs>, LedgerCommitter) {
     let (log, metrics) = (Arc::new(MemoryLog::default()), Arc::new(Metrics::default()));
     let hub = Arc::new(Hub::new(settings(&[]).rules, 1, true));
@@ -54,7 +54,7 @@ async fn commit_all(commit: &mut LedgerCommitter, now: UnixMs) {
     while commit.step(0, now).await.unwrap() == Progress::More {}
 }
 
-/// Applies events a record at a time, as the follower does.
+/// Applies events one record at a time, as the follower does.
 fn hear(hub: &Hub, sent: &[(UnixMs, EventKind, String, String)]) {
     for record in sent.chunks(RECORD_EVENTS_MAX) {
         let events = record.iter().map(|(at, kind, stage, viewer)| EventRef {
@@ -69,7 +69,7 @@ fn hear(hub: &Hub, sent: &[(UnixMs, EventKind, String, String)]) {
     hub.advance(sent.iter().map(|(at, ..)| *at).max().unwrap_or_default());
 }
 
-/// Plays a crowd window by window and commits each.
+/// Plays a crowd window by window, and commits each window.
 async fn play(
     crowd: &mut Crowd,
     hub: &Hub,
@@ -87,7 +87,7 @@ async fn play(
     }
 }
 
-/// Four hours to warm up, then a day, one of whose windows is a keyframe.
+/// Measures a day after four hours of warm-up. One of the day's windows is a keyframe.
 #[tokio::test]
 #[ignore = "a figure, and takes minutes"]
 async fn bytes_and_dollars() {
@@ -129,7 +129,7 @@ async fn bytes_and_dollars() {
     }
 }
 
-/// A million viewers' window, while events go on coming in.
+/// Commits a window of a million viewers while events keep coming in.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a figure, and takes a gigabyte"]
 async fn a_million_viewers() {
@@ -137,7 +137,7 @@ async fn a_million_viewers() {
     let (hub, proofs, mut commit) = writer(cold.clone());
     let shape = Shape { viewers: 1_130_000, stages: 100, stay_ms: 1_800_000.0, ..USUAL };
     let mut crowd = Crowd::new(shape, BASE.aligned(WINDOW_MS));
-    // By then a million of them are there in a window.
+    // By then, a window has a million of them.
     play(&mut crowd, &hub, &mut commit, 0..14).await;
     println!(
         "{} viewers on stages are remembered; {} MB resident, all in all",
@@ -149,7 +149,8 @@ async fn a_million_viewers() {
     let is_committing = committing.clone();
     let at = BASE.aligned(WINDOW_MS).plus(15 * WINDOW_MS + TTL_MS);
     let worst = std::thread::spawn(move || {
-        // As the follower does: a small record every so often. The wait is for the lock.
+        // The thread applies a small record every so often, as the follower does. Any wait is for
+        // the lock.
         let (mut worst_us, mut n) = (0, 0u64);
         while !stopped.load(Ordering::Relaxed) {
             let viewer = format!("busy-{}", n % 1_000);
@@ -201,10 +202,9 @@ fn resident_kb(what: &str) -> u64 {
     line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0)
 }
 
-/// Memory a viewer with the ledger: at a first commit, from then on, at a commit without changes,
-/// and once all have left.
-/// `cargo test -p housecount --test it -- --ignored --nocapture memory_of_a_million_viewers`, each
-/// in a process of its own.
+/// Memory per viewer with the ledger, at four times. They are a first commit, the time after it, a
+/// commit without changes, and the time once all have left. Each test runs in its own process, by
+/// `cargo test -p housecount --test it -- --ignored --nocapture memory_of_a_million_viewers`.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a figure, and takes a minute"]
 async fn memory_of_100_000_viewers() {
@@ -222,7 +222,7 @@ async fn memory(viewers: u64) {
     let cold = SqliteCold::open(folder.path()).unwrap();
     let (hub, proofs, mut commit) = writer(Arc::new(cold));
     let base = BASE.aligned(WINDOW_MS);
-    // From here on the peak is counted again.
+    // The kernel starts to count the peak again from here.
     let forget_peak = || std::fs::write("/proc/self/clear_refs", "5").unwrap();
     let start_kb = resident_kb("VmRSS:");
     let show = |what: &str| {
@@ -274,8 +274,8 @@ async fn housecount_open(cold: &Arc<FaultyCold>) -> usize {
     reading.book.open()
 }
 
-/// One stage's day from the embedded store on disk, over HTTP: with 10,000 viewers in the day, and
-/// with 10,000 at once.
+/// Reads one stage's day from the embedded store on disk, over HTTP. It has 10,000 viewers in the
+/// day, then 10,000 at once.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a figure, and takes a minute"]
 async fn a_stage_day() {
@@ -287,7 +287,7 @@ async fn a_stage_day() {
         let base = BASE.aligned(24 * HOUR_MS).plus(24 * HOUR_MS);
         let warm_ms = base.since(BASE.aligned(WINDOW_MS));
         let mut crowd = Crowd::new(Shape { viewers, stages: 1, ..USUAL }, BASE.aligned(WINDOW_MS));
-        // The day, and what is read beyond it for late spans.
+        // The day, and the time beyond it that is read for late spans.
         let windows = (warm_ms + 24 * HOUR_MS + LATENESS_MS + TTL_MS) / WINDOW_MS + 2;
         play(&mut crowd, &hub, &mut commit, 0..windows).await;
         let mut stage = String::new();
@@ -322,7 +322,7 @@ async fn a_stage_day() {
     }
 }
 
-/// Thirty days of one stage, 1,000 viewers at once: how much memory reading them takes.
+/// Measures the memory for reading thirty days of one stage with 1,000 viewers at once.
 #[tokio::test]
 #[ignore = "a figure, and takes minutes"]
 async fn thirty_days() {
@@ -338,7 +338,7 @@ async fn thirty_days() {
     }
     let from = BASE.aligned(WINDOW_MS);
     let range = Span::new(from, from.plus(MONTH_WINDOWS * WINDOW_MS));
-    // From here on the peak is counted again.
+    // The kernel starts to count the peak again from here.
     std::fs::write("/proc/self/clear_refs", "5").unwrap();
     let before_mb = resident_mb();
     let started_ms = mono_ms();

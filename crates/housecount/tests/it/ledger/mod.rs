@@ -1,4 +1,4 @@
-//! The ledger: what was proven is written for good, to the millisecond, whatever fails.
+//! The ledger: all proven time is committed, to the millisecond, whatever fails.
 
 mod bounds;
 pub mod damage;

@@ -15,13 +15,13 @@ use crate::support::crowd::Rng;
 
 const ALWAYS: Span = Span { from: UnixMs::ZERO, to: UnixMs::MAX };
 
-/// Viewers on stages for some hours: churn, tabs, reloads, beats that are lost, come twice, or come
-/// late because their node was cut off.
+/// Viewers on stages for some hours, with churn, tabs and reloads. Their beats are lost, come
+/// twice, or come late because their node was cut off.
 fn audience(viewers: u64, stages: u64, ms: u64, seed: u64) -> Vec<LoggedEvent> {
     let (mut rng, mut sent) = (Rng(seed), Vec::new());
     for n in 0..viewers {
         let mut at = BASE.plus(rng.below(ms * 2 / 3));
-        // Now and then a viewer comes back, often to another stage.
+        // Some viewers come back, often to another stage.
         for _ in 0..=rng.below(3) {
             let stage = format!("stage-{}", rng.below(stages));
             let tabs = 1 + u64::from(rng.below(4) == 0);
@@ -76,7 +76,7 @@ fn visit(
     mut session: String,
     span: Span,
 ) {
-    // One in eight is behind a node that is cut off for a while.
+    // One viewer in eight is behind a node that is cut off for a while.
     let cut_from = span.from.plus(rng.below(span.ms().max(1)));
     let cut_ms = if rng.below(8) == 0 { rng.below(50 * MINUTE_MS) } else { 0 };
     let cut = Span::new(cut_from, cut_from.plus(cut_ms));
@@ -90,7 +90,7 @@ fn visit(
     let (mut at, mut last_beat) = (span.from, None);
     while at < span.to {
         if rng.below(40) != 0 {
-            // A node that was cut off also repeats the beats that what it held goes on from.
+            // A node that was cut off also repeats the last beat before the events that it held.
             if let Some(last) =
                 last_beat.filter(|last| *last < cut.from && cut.from <= at && at < cut.to)
             {
@@ -109,7 +109,7 @@ fn visit(
                 }
                 at = at.plus(1 + rng.below(4_000));
             }
-            // Silence, often longer than a ttl.
+            // A pause, often longer than a ttl.
             1 => at = at.plus(rng.below(6 * MINUTE_MS)),
             // A hidden tab beats once a minute.
             2..=5 => at = at.plus(59_000 + rng.below(2_000)),
@@ -136,7 +136,7 @@ fn visit(
     }
 }
 
-/// When windows are due: a while after each.
+/// Times at which windows are due, which is a while after each.
 fn dues(ms: u64) -> impl Iterator<Item = UnixMs> {
     let windows = (ms + LATENESS_MS + TTL_MS).div_ceil(WINDOW_MS) + 2;
     (1..=windows).map(|n| BASE.aligned(WINDOW_MS).plus(n * WINDOW_MS + TTL_MS + 1_500))
@@ -149,7 +149,7 @@ async fn equals_the_oracle(stage: &Stage) {
     let who: Vec<_> = expected.keys().chain(found.keys()).filter(differs).take(3).collect();
     let shown = |of: &Totals| who.iter().map(|who| of.get(*who).copied()).collect::<Vec<_>>();
     assert!(who.is_empty(), "{who:?}: {:?}, and not {:?}", shown(&found), shown(&expected));
-    // Conservation, on the other path.
+    // Conservation of watched time, by the other path.
     let mut by_stage: BTreeMap<&str, u64> = BTreeMap::new();
     for ((stage, _), ms) in &expected {
         *by_stage.entry(stage).or_default() += ms;
@@ -180,7 +180,8 @@ async fn every_viewers_time_is_exact() {
     equals_the_oracle(&stage).await;
 }
 
-/// Two nodes that hear the same take turns, or both commit at once, neither knowing of the other.
+/// Two nodes that read the same log take turns. Or both commit at once without knowing of each
+/// other.
 #[tokio::test]
 async fn two_that_commit_at_once_change_nothing() {
     let ms = 3 * HOUR_MS;
@@ -197,7 +198,7 @@ async fn two_that_commit_at_once_change_nothing() {
     equals_the_oracle(&stage).await;
 }
 
-/// The node that commits dies at every call it makes, before the call is carried out or after.
+/// The committing node dies at every call that it makes, before or after the call takes effect.
 #[tokio::test]
 async fn a_committer_may_die_at_every_step() {
     let ms = 3 * HOUR_MS;
@@ -214,19 +215,19 @@ async fn a_committer_may_die_at_every_step() {
         stage.cold.fail(-1, false);
         if died {
             deaths += 1;
-            // What it held in memory is gone; the log has what isn't committed.
+            // The dead node's memory is lost; the log has the uncommitted events.
             dies = stage.node().await;
         }
-        // A commit makes fewer calls than this, however it begins.
+        // A commit makes fewer calls than this, whichever way it begins.
         step = (step + 1) % 16;
-        // By then the lease has run out.
+        // By then the lease has expired.
         survivor.commit(now.plus(WINDOW_MS / 2)).await.unwrap();
     }
     assert!(deaths >= 8, "{deaths}");
     equals_the_oracle(&stage).await;
 }
 
-/// The cold tier is away for longer than an hour: windows wait, and are committed.
+/// The cold tier is unavailable for over an hour. Windows wait, and are committed later.
 #[tokio::test]
 async fn windows_wait_for_the_cold_tier() {
     let ms = 2 * HOUR_MS;
@@ -237,15 +238,15 @@ async fn windows_wait_for_the_cold_tier() {
         stage.hear(&mut node, now).await;
         assert_eq!(node.commit(now).await.is_err(), (3..18).contains(&n));
         if n == 10 {
-            // Another node starts meanwhile, and is the one to commit later.
+            // Another node starts meanwhile, and commits later.
             node = stage.node().await;
         }
     }
     equals_the_oracle(&stage).await;
 }
 
-/// Nobody watches for hours, and nodes that know different things come back to it: the chain
-/// doesn't fork, and what came late before the gap isn't lost in it.
+/// For hours there are no viewers, and nodes with different knowledge return to the chain. The
+/// chain doesn't fork, and late events from before the gap aren't lost in it.
 #[tokio::test]
 async fn a_gap_is_one_chunk() {
     let mut sent = audience(50, 3, HOUR_MS, 5);
@@ -258,8 +259,8 @@ async fn a_gap_is_one_chunk() {
     let stage = Stage::new(sent).await;
     stage.cold.lease_for_all.store(true, Ordering::SeqCst);
     let (mut a, mut b) = (stage.node().await, stage.node().await);
-    // What was said last before the night waits until after it: the cold tier was away in the
-    // evening.
+    // The last events before the night wait until after it, since the cold tier was unavailable in
+    // the evening.
     let evening = BASE.plus(40 * MINUTE_MS);
     for now in dues(night_ms + HOUR_MS) {
         let is_night = now > evening && now < BASE.plus(night_ms);
@@ -315,8 +316,7 @@ async fn what_comes_too_late_is_refused_and_counted() {
     assert_eq!(totals[&("s".to_string(), "ann".to_string())], 30_000 + 30_000);
 }
 
-/// Everything hot is lost a moment after a commit: proof goes on where the ledger says it had come
-/// to.
+/// All hot data is lost a moment after a commit. Proof continues where the ledger had it end.
 #[tokio::test]
 async fn after_a_total_loss_proof_goes_on_where_it_ended() {
     let window = BASE.aligned(WINDOW_MS).plus(WINDOW_MS);
@@ -341,7 +341,7 @@ async fn after_a_total_loss_proof_goes_on_where_it_ended() {
     node.commit(commit_at).await.unwrap();
     drop(node);
 
-    // Nothing is left but the cold tier. Both come back after 40 s.
+    // Only the cold tier is left. Both viewers come back after 40 s.
     let lost = Stage { events: Vec::new(), cold: stage.cold.clone(), log: Default::default() };
     let mut node = lost.node().await;
     let carried = housecount::ledger::restore::restore_open_spans(&*lost.cold, &node.proofs, &[0])
@@ -356,7 +356,7 @@ async fn after_a_total_loss_proof_goes_on_where_it_ended() {
     let totals = lost.totals(ALWAYS).await;
     let of = |viewer: &str| totals[&("s".to_string(), viewer.to_string())];
     assert_eq!(of("stays"), back.plus(60_000).since(window.plus(20_000)), "without a gap");
-    // What this one did after the window's end died with the log, and nothing is made up for it.
+    // Events of this viewer after the window's end are lost with the log, and none are invented.
     let proven = window.plus(WINDOW_MS).since(window.plus(20_000));
     assert_eq!(of("went"), proven + 60_000);
 }

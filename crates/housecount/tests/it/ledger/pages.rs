@@ -1,4 +1,4 @@
-//! Lists of watch times page by page, from rows that are made once and kept.
+//! Lists of watch times, page by page, from rows that are computed once and kept.
 
 use std::sync::atomic::Ordering;
 
@@ -15,14 +15,14 @@ use housecount_core::time::UnixMs;
 use super::stage::{BASE, LoggedEvent, MINUTE_MS, Node, Stage, TTL_MS, WINDOW_MS};
 use crate::support::crowd::Rng;
 
-/// What a drawn audience says: viewers come, fall silent and come back, on three stages.
+/// Events of a drawn audience: viewers come, fall silent and come back, on three stages.
 fn audience(rng: &mut Rng, viewers: u64, windows: u64) -> Vec<LoggedEvent> {
     let mut sent = Vec::new();
     for viewer in 0..viewers {
         let mut ms = rng.below(windows * WINDOW_MS);
         for _ in 0..rng.below(60) {
             let at = BASE.aligned(WINDOW_MS).plus(ms);
-            // Some come late.
+            // Some events are late, and some are on another stage.
             let stage = if rng.below(6) == 0 { rng.below(3) } else { viewer % 3 };
             let late_ms = if rng.below(9) == 0 { rng.below(20 * MINUTE_MS) } else { 0 };
             sent.push(LoggedEvent {
@@ -39,7 +39,7 @@ fn audience(rng: &mut Rng, viewers: u64, windows: u64) -> Vec<LoggedEvent> {
     sent
 }
 
-/// A node that has committed some windows, and knows what came after them.
+/// A node that has committed some windows, and has read the events after them.
 async fn drawn(rng: &mut Rng) -> (Stage, Node, u64) {
     let windows = 2 + rng.below(4);
     let (viewers, committed) = (rng.below(24), rng.below(windows + 1));
@@ -73,7 +73,7 @@ async fn all<R: LedgerRow, K>(
     }
 }
 
-/// Pages from kept rows are those of one scan over all, of drawn audiences and lists.
+/// Pages from kept rows equal one scan over all rows, for drawn audiences and lists.
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_are_parts_of_a_scan() {
     let mut rng = Rng(24);
@@ -123,7 +123,7 @@ async fn pages_are_parts_of_a_scan() {
     assert!(rows > 100 && pages > 60, "{rows} rows on {pages} pages");
 }
 
-/// The pages after the first read nothing again: neither the cold tier nor the fold.
+/// Pages after the first read nothing again, neither from the cold tier nor from the fold.
 #[tokio::test(flavor = "multi_thread")]
 async fn next_pages_cost_their_rows() {
     let mut rng = Rng(7);
@@ -179,8 +179,8 @@ async fn next_pages_cost_their_rows() {
     );
 }
 
-/// One step of reading is computed at once; a scan whose caller has gone ends, and gives its turn
-/// back.
+/// One step of reading is computed at a time. A scan whose caller has gone ends, and releases its
+/// turn.
 #[tokio::test(flavor = "multi_thread")]
 async fn ledger_steps_max() {
     let mut rng = Rng(3);

@@ -1,4 +1,5 @@
-//! `ledger_retention`: what expires goes together, and what stays can be read without it.
+//! `ledger_retention`: chunks of a generation expire together, and later ones can be read without
+//! them.
 
 use std::sync::Arc;
 
@@ -30,7 +31,7 @@ fn watches(viewer: &str, from: UnixMs, for_ms: u64) -> impl Iterator<Item = Logg
     (0..for_ms).step_by(30_000).map(beat)
 }
 
-/// All of the ledger's items, and when they expire.
+/// All items of the ledger, with their expiry.
 async fn expiries(cold: &Arc<dyn Cold>) -> Vec<(String, Option<u64>)> {
     let rows =
         cold.query(&KeyRange::chunks(CHAIN, UnixMs::ZERO, UnixMs::MAX), &Page::first(10_000)).await;
@@ -40,7 +41,7 @@ async fn expiries(cold: &Arc<dyn Cold>) -> Vec<(String, Option<u64>)> {
 
 #[tokio::test]
 async fn a_generation_expires_at_once_and_the_rest_is_read_without_it() {
-    // Fifty days ago, twenty hours of it over two generations' border; and yesterday.
+    // Twenty hours fifty days ago, over the border of two generations; and one hour yesterday.
     let long_ago = wall_clock().aligned(WINDOW_MS).minus(50 * DAY_MS);
     let yesterday = long_ago.plus(49 * DAY_MS);
     let late = watches("new", yesterday, HOUR_MS);
@@ -57,7 +58,8 @@ async fn a_generation_expires_at_once_and_the_rest_is_read_without_it() {
     let cold = stage.cold();
     let whole = Span::new(long_ago, yesterday.plus(HOUR_MS));
 
-    // All chunks of a generation at one moment: a retention after the last that it could have.
+    // All chunks of a generation expire at one moment, a retention after the generation's latest
+    // end.
     let mut reader = ChunkReader::at(CHAIN, UnixMs::ZERO, UnixMs::MAX);
     let (mut generations, mut chunks) = (std::collections::BTreeSet::new(), 0);
     let all = expiries(&cold).await;
@@ -80,7 +82,7 @@ async fn a_generation_expires_at_once_and_the_rest_is_read_without_it() {
         generations.len()
     );
 
-    // Readers see what hasn't expired, before anything is deleted, with some of it deleted, and
+    // Readers see the unexpired part: before anything is deleted, with some of it deleted, and
     // after.
     let expired = all.iter().filter(|(_, ttl)| ttl.unwrap() * 1_000 <= wall_clock().0).count();
     assert!(expired > 250 && expired < all.len(), "{expired} of {}", all.len());
@@ -96,7 +98,7 @@ async fn a_generation_expires_at_once_and_the_rest_is_read_without_it() {
     }
     assert_eq!(expiries(&cold).await.len(), all.len() - expired);
 
-    // And whoever writes goes on.
+    // A writer continues, too.
     let now = yesterday.plus(2 * HOUR_MS + 3 * WINDOW_MS + TTL_MS);
     let mut other = stage.node_with(&[("ledger_retention", "30d")]).await;
     stage.hear(&mut other, now).await;

@@ -1,4 +1,4 @@
-//! The ledger as users meet it: real nodes, real heartbeats, the API and the commands.
+//! The ledger as users see it: real nodes, real heartbeats, the API and the commands.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -19,7 +19,7 @@ const QUICK: [&str; 6] = [
     "leave_grace=50ms",
     "limits.session_beats=0",
 ];
-/// Well below the ttl, so that a busy machine tears no proof.
+/// Well below the ttl, so that a busy machine leaves no gap in a proof.
 const BEAT_EVERY: Duration = Duration::from_millis(150);
 
 fn ms(body: &Value, field: &str) -> u64 {
@@ -33,7 +33,8 @@ async fn say(node: &Node, stage: &str, viewer: &str, session: &str) -> u64 {
     ms(&body, "asOf")
 }
 
-/// Everybody beats, at one node after the other, until the ledger of `node` has it up to `to`.
+/// Beats for all of `who`, alternating between the nodes, until the ledger of `node` is committed
+/// up to `to`.
 async fn party(nodes: &[&Node], who: &[(&str, &str, &str)], node: &Node, to: u64) {
     let mut turns = nodes.iter().cycle();
     let mut ticks = tokio::time::interval(BEAT_EVERY);
@@ -82,7 +83,7 @@ async fn watch_time_by_viewer() {
     let names: Vec<&str> = rows(&stage).iter().map(|row| row["viewer"].as_str().unwrap()).collect();
     assert_eq!(names, ["ann", "bob"], "one heartbeat proves nothing");
     for row in rows(&stage) {
-        // Without a pause, and two tabs are one viewer.
+        // There is one interval without a gap, and two tabs are one viewer.
         let whole = json!([{ "from": row["firstAt"], "to": row["lastAt"] }]);
         assert_eq!(row["intervals"], whole);
         assert_eq!(ms(row, "watchMs"), ms(row, "lastAt") - ms(row, "firstAt"));
@@ -96,7 +97,7 @@ async fn watch_time_by_viewer() {
     );
     assert_eq!(rows(&bob)[0]["watchMs"], rows(&stage)[1]["watchMs"]);
 
-    // Conservation: the integral of how many watched is the sum of how long they did.
+    // Conservation: the integral of the number of viewers is the sum of their watch times.
     let history = node.get(&format!("/v1/stages/s/history?{range}&step=1s")).await;
     assert_eq!(ms(&history, "ttlMs"), 3_000);
     let mut integral = 0.0;
@@ -108,7 +109,7 @@ async fn watch_time_by_viewer() {
     }
     assert_eq!(integral.round() as u64, sum(&stage));
 
-    // The same stage by stage, and of all together.
+    // The same figures stage by stage, and for all stages together.
     let all = node.get(&format!("/v1/watch?{range}&step=1s")).await;
     assert_eq!(ms(&all, "ttlMs"), 3_000);
     let of = |n: usize| (rows(&all)[n]["stage"].as_str().unwrap(), ms(&rows(&all)[n], "watchMs"));
@@ -126,7 +127,7 @@ async fn watch_time_by_viewer() {
     assert_eq!((&rows(&second)[0]["stage"], &second["cursor"]), (&json!("t"), &Value::Null));
     assert_eq!(node.get(&format!("/v1/watch?{range}&limit=1")).await["cursor"], "s");
 
-    // Page by page it is the same.
+    // Page by page the rows are the same.
     let first = node.get(&format!("/v1/stages/s/watch?{range}&intervals=true&limit=1")).await;
     assert_eq!((rows(&first).len(), &first["cursor"]), (1, &json!("ann")));
     let second =
@@ -199,7 +200,7 @@ async fn export_and_verify_beside_a_running_node() {
     let bytes = std::fs::read(&parquet).unwrap();
     assert!(bytes.starts_with(b"PAR1") && bytes.ends_with(b"PAR1"));
 
-    // Beyond what is committed it is refused; nothing half is left anywhere.
+    // An export beyond committed time is refused, and leaves no partial file.
     let late = folder.path().join("late.csv").display().to_string();
     let (code, printed) =
         run(&["export", "--out", &late, "--from", &from, "--to", "2100-01-01", "--data", &data]);
@@ -226,7 +227,7 @@ async fn export_and_verify_beside_a_running_node() {
     assert!(code == 2 && printed.contains("there is no cold tier in"), "{printed}");
 }
 
-/// One interval without a gap, from the first beat until `to`.
+/// Asserts one interval without a gap, from the first beat until `to`.
 async fn is_unbroken(node: &Node, viewer: &str, from: u64, to: u64) {
     let path = format!("/v1/viewers/{viewer}/watch?from={}&to={to}&intervals=true", from - 1_000);
     let body = node.get(&path).await;
@@ -251,8 +252,8 @@ async fn two_nodes(partitions: u16) -> (Server, Dynamo, [Node; 2], Vec<String>) 
     (redis, dynamo, [a, b], settings)
 }
 
-/// Redis loses everything; a node starts after that; then those that knew die. What was proven
-/// before is written.
+/// Redis loses everything, and a node starts after that. Then the nodes with the old knowledge die.
+/// The time that was proven before is still committed.
 #[tokio::test(flavor = "multi_thread")]
 async fn proof_outlives_redis_and_the_nodes_that_made_it() {
     let (redis, dynamo, [mut a, mut b], settings) = two_nodes(1).await;
@@ -262,7 +263,7 @@ async fn proof_outlives_redis_and_the_nodes_that_made_it() {
     let path = format!("/v1/stages/s/watch?from={start}&to={}&intervals=true", start + 1_500);
     assert_eq!(a.get(&path).await, b.get(&path).await, "both read the same");
 
-    // From here on nothing can be committed, until those that know what was are gone.
+    // From here on no window can be committed, until the nodes with the old knowledge are gone.
     dynamo.faults.throttled.store(u32::MAX, Ordering::SeqCst);
     let mut ticks = tokio::time::interval(BEAT_EVERY);
     for turn in 0..20 {
@@ -274,7 +275,7 @@ async fn proof_outlives_redis_and_the_nodes_that_made_it() {
             say(if turn % 2 == 0 { &a } else { &b }, stage, viewer, session).await;
         }
     }
-    // Until both have told it to the log again.
+    // Until both nodes have rewritten their part of the log.
     let is_marked = || redis.command("HGET hc:{0}:meta whole").contains('1');
     crate::support::eventually("the log is whole", async || {
         say(&a, "s", "ann", "").await;
@@ -290,7 +291,7 @@ async fn proof_outlives_redis_and_the_nodes_that_made_it() {
     c.until_ready().await;
     let now = say(&c, "s", "ann", "").await;
     say(&c, "s", "bob", "tab").await;
-    // The new node took a moment to start, which may have been longer than a ttl: proof goes on
+    // The new node took a moment to start, which may have been longer than a ttl. Proof continues
     // after it.
     party(&[&c], &who, &c, now + 2_000).await;
     let body = c
@@ -314,8 +315,7 @@ async fn proof_outlives_redis_and_the_nodes_that_made_it() {
     assert_eq!(code, 0, "{printed}");
 }
 
-/// The cold tier is away, and says so each time: windows wait in the log and in memory, and then
-/// all are written.
+/// The cold tier is unavailable. Windows wait in the log and in memory, and then all are committed.
 #[tokio::test(flavor = "multi_thread")]
 async fn windows_wait_while_dynamodb_is_away() {
     let (_redis, dynamo, [mut a, b], settings) = two_nodes(2).await;
@@ -331,7 +331,7 @@ async fn windows_wait_while_dynamodb_is_away() {
     }
     a.kill();
     dynamo.faults.throttled.store(0, Ordering::SeqCst);
-    // Another one, which finds in the log what has waited, commits some of it.
+    // Another node reads the waiting events from the log, and commits some of them.
     let set: Vec<&str> = settings.iter().map(String::as_str).collect();
     let c = Node::start(&set);
     let to = say(&b, "s", "ann", "").await;
@@ -369,7 +369,7 @@ async fn bad_questions_are_named() {
     ] {
         assert_eq!(status(path).await.0, 200, "{path}");
     }
-    // As many steps as are allowed, and one more.
+    // The largest number of steps that is allowed, and one more.
     let to = 1_790_000_000_000 + HISTORY_STEPS_MAX * 1_000;
     let path = |from: u64| format!("/v1/stages/s/history?from={from}&to={to}&step=1s");
     assert_eq!(status(&path(1_790_000_001_000)).await.0, 200);
@@ -377,8 +377,8 @@ async fn bad_questions_are_named() {
     let to = 1_790_000_000_000 + PAGE_STEPS_MAX / 1_000 * 1_000;
     let path = |limit: u64| format!("/v1/watch?from=1790000000000&to={to}&step=1s&limit={limit}");
     assert_eq!(status(&path(1_000)).await.0, 200);
-    // A day of minutes is 1,441 steps, of seconds 86,401: pages are smaller then. Two days of
-    // seconds are too many for one stage.
+    // A day has 1,441 steps of a minute, or 86,401 of a second, and pages are smaller then. Two
+    // days of seconds are too many for one stage.
     for path in ["/v1/watch?step=1m", "/v1/watch?step=1s"] {
         assert_eq!(status(path).await.0, 200, "{path}");
     }

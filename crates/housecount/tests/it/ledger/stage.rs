@@ -1,4 +1,4 @@
-//! Nodes that prove and commit over one log and one cold tier, on a clock of the test's.
+//! Nodes that prove and commit over one log and one cold tier, on the test's own clock.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ pub fn settings(set: &[(&str, &str)]) -> Settings {
     Settings::from_layers(&Layers::of(None, Vec::new(), flags).unwrap()).unwrap()
 }
 
-/// Something that a player said, and when the log had it.
+/// A player's event, and the time at which the log had it.
 #[derive(Clone, Debug)]
 pub struct LoggedEvent {
     pub at: UnixMs,
@@ -51,10 +51,10 @@ impl LoggedEvent {
     }
 }
 
-/// By stage and viewer.
+/// Watched time in ms, by stage and viewer.
 pub type Totals = BTreeMap<(String, String), u64>;
 
-/// A node, from the log's records on that it has read.
+/// A node, with its position in the list of events.
 #[derive(Debug)]
 pub struct Node {
     pub hub: Arc<Hub>,
@@ -63,7 +63,7 @@ pub struct Node {
     folded: usize,
 }
 
-/// The log as a list in the order of `logged`, and what all nodes share.
+/// The log, as a list ordered by `logged`, and the stores that all nodes share.
 pub struct Stage {
     pub events: Vec<LoggedEvent>,
     pub cold: Arc<FaultyCold>,
@@ -84,12 +84,12 @@ impl Stage {
         self.cold.clone()
     }
 
-    /// A node that finds in the log what has been left there.
+    /// Creates a node that reads the events left in the log.
     pub async fn node(&self) -> Node {
         self.node_with(&[]).await
     }
 
-    /// The same with settings.
+    /// Creates such a node with settings.
     pub async fn node_with(&self, set: &[(&str, &str)]) -> Node {
         let (log, hub) = (self.log.clone(), Arc::new(Hub::new(settings(&[]).rules, 1, true)));
         let proofs = Arc::new(Proofs::new(hub.fold(), LATENESS_MS, WINDOW_MS));
@@ -106,7 +106,7 @@ impl Stage {
         let committed =
             self.log.read(0, Position::START, HandleKey::default()).await.unwrap().origin.committed;
         proofs.note_committed(0, committed);
-        // As `tend` trims it.
+        // The log is trimmed as `LogMaintenance` does it.
         let kept = committed.minus(2 * TTL_MS);
         let folded = self.events.partition_point(|said| said.logged < kept);
         Node { hub, proofs, commit, folded }
@@ -124,7 +124,7 @@ impl Stage {
         node.proofs.prune(0);
     }
 
-    /// Who watched how long, by the ledger alone.
+    /// Watch time of each viewer, by the ledger alone.
     pub async fn totals(&self, range: Span) -> Totals {
         let page = scan::committed_watch(
             &self.cold(),
@@ -142,7 +142,7 @@ impl Stage {
             .collect()
     }
 
-    /// The integral of how many watched at once, by the ledger alone.
+    /// Integral of the number of viewers, by the ledger alone.
     pub async fn integral(&self, range: Span, stage: &str) -> u64 {
         let empty = Hub::new(settings(&[]).rules, 1, true);
         let empty = Arc::new(Proofs::new(empty.fold(), LATENESS_MS, WINDOW_MS));
@@ -160,8 +160,8 @@ impl Node {
     }
 }
 
-/// The billing rule, word for word: a beat and a later beat or leave of its session at most a ttl
-/// apart prove the time between them. The measure of the union, by stage and viewer.
+/// The billing rule, word for word. A beat and a later beat or leave of its session, at most a ttl
+/// apart, prove the time between them. The result is the measure of the union, by stage and viewer.
 pub fn oracle(said: &[LoggedEvent]) -> Totals {
     let mut by_session: BTreeMap<(&str, &str, &str), Vec<&LoggedEvent>> = BTreeMap::new();
     let mut leaves_of_all: BTreeMap<(&str, &str), Vec<UnixMs>> = BTreeMap::new();

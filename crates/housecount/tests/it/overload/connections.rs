@@ -1,5 +1,5 @@
-//! More connections than there are file descriptors, as many idle ones as the system lets a process
-//! have, and clients that read nothing.
+//! More connections than file descriptors, as many idle ones as the system allows a process, and
+//! clients that read nothing.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -16,7 +16,7 @@ pub fn connect(node: &Node) -> TcpStream {
     TcpStream::connect(node.address.trim_start_matches("http://")).unwrap()
 }
 
-/// Asks on a connection that stays open. False if nobody answers.
+/// Asks on a connection that stays open; returns false without an answer.
 fn is_answered(stream: &mut TcpStream) -> bool {
     stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
     let mut answer = [0; 12];
@@ -25,7 +25,7 @@ fn is_answered(stream: &mut TcpStream) -> bool {
         && answer == *b"HTTP/1.1 200"
 }
 
-/// The rest of an answer, so that the next one can be told.
+/// Reads the rest of an answer, so that the next answer can be recognized.
 fn drain(stream: &mut TcpStream) {
     stream.set_nonblocking(true).unwrap();
     let mut rest = [0; 4_096];
@@ -36,7 +36,7 @@ fn drain(stream: &mut TcpStream) {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_file_descriptors_open_connections_stay_and_others_wait() {
     let node = Node::ready_with_files(96, &["log=memory:", "cold=none", "workers=2"]).await;
-    // A connection of long standing; the test's own client may lose its place.
+    // An old connection, since the test's own client may lose its place.
     let mut old = connect(&node);
     assert!(is_answered(&mut old));
     drain(&mut old);
@@ -55,10 +55,10 @@ async fn without_file_descriptors_open_connections_stay_and_others_wait() {
     assert_eq!(node.viewers("s").await, 1);
 }
 
-/// A figure of `/metrics`, asked on a connection that is open: a new one may not be had.
+/// A figure of `/metrics`, over an open connection, since a new one may be impossible.
 fn node_metric(stream: &mut TcpStream, name: &str) -> u64 {
     stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
-    // In the format that says where it ends.
+    // The OpenMetrics format marks its end.
     let request =
         b"GET /metrics HTTP/1.1\r\nhost: localhost\r\naccept: application/openmetrics-text\r\n\r\n";
     stream.write_all(request).unwrap();
@@ -73,7 +73,7 @@ fn node_metric(stream: &mut TcpStream, name: &str) -> u64 {
     text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok()).unwrap_or(0)
 }
 
-/// As many as the system lets one process have, up to 20,000.
+/// Number of connections that the system allows one process, up to 20,000.
 pub fn connections() -> usize {
     let result = Command::new("sh").args(["-c", "ulimit -Hn"]).output().unwrap();
     let limit = String::from_utf8_lossy(&result.stdout).trim().parse().unwrap_or(1_000_000_usize);
@@ -85,7 +85,8 @@ async fn twenty_thousand_idle_connections_cost_little() {
     let (count, all) = (connections(), connections() + 400);
     let node = Node::ready_with_files(all, &["log=memory:", "cold=none"]).await;
     let before = node.own_bytes();
-    // Players over WebSockets, which beat once in half a minute: nothing else is idle for longer.
+    // Players over WebSockets, which beat once in half a minute. No other connection idles for
+    // longer.
     let load = [
         "load",
         "--url",
@@ -113,8 +114,8 @@ async fn twenty_thousand_idle_connections_cost_little() {
     .await;
     let grown = node.own_bytes().saturating_sub(before);
     let a_connection = grown / count as u64;
-    // 5 KiB in a release build (docs/PERFORMANCE.md), and the viewer; a build for tests has larger
-    // futures.
+    // A connection takes 5 KiB in a release build (docs/PERFORMANCE.md), and the viewer. A build
+    // for tests has larger futures.
     assert!(a_connection < 24 * 1024, "{a_connection} bytes each for {count}");
     println!("{count} idle connections, {a_connection} bytes each, the viewers included");
     node.beat("s", "one-more").await;
@@ -124,32 +125,32 @@ async fn twenty_thousand_idle_connections_cost_little() {
         .await;
 }
 
-/// It asks and asks, and reads nothing: others are served meanwhile, and it is let go after
-/// `ANSWER_READ_MS_MAX`.
+/// A client sends requests without a pause and reads nothing. Others are served meanwhile, and the
+/// client is disconnected after `ANSWER_READ_MS_MAX`.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_reads_nothing_is_closed() {
     const { assert!(ANSWER_READ_MS_MAX < 60_000, "or this takes too long") };
     let node = Node::ready(&["log=memory:", "cold=none"]).await;
     let mut deaf = connect(&node);
-    // A busy machine pauses for a second, too: then what is asked would still find room, and nobody
-    // be deaf.
+    // A busy machine also pauses for a second. A shorter timeout could end the writes while the
+    // buffers still have room.
     deaf.set_write_timeout(Some(Duration::from_secs(10))).unwrap();
     let asks = "GET /openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(64);
-    // Until neither side's buffers take any more.
+    // Writes until neither side's buffers accept any more.
     while deaf.write_all(asks.as_bytes()).is_ok() {}
     assert_eq!(node.client.call(Method::GET, "/healthz", "").await.unwrap().0, 200);
-    // Asked of its own connection: the others of this test may be more than one.
+    // The client's own connection is checked, since this test may have several others.
     deaf.set_nonblocking(true).unwrap();
     let is_let_go =
         |result: std::io::Result<usize>| result.is_err_and(|e| e.kind() != ErrorKind::WouldBlock);
     eventually("it is let go", async || is_let_go(deaf.write(b"G"))).await;
 }
 
-/// One address has two connections: a third is closed at once, until one of them ends.
+/// One address may have two connections. A third is closed at once, until one of them ends.
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_of_an_address_are_limited() {
     let node = Node::ready(&["log=memory:", "cold=none", "limits.address_connections=2"]).await;
-    // The node's own client of this test has one.
+    // The node's own client in this test has one connection.
     let mut second = connect(&node);
     assert!(is_answered(&mut second));
     drain(&mut second);
@@ -158,7 +159,7 @@ async fn connections_of_an_address_are_limited() {
     let mut answer = Vec::new();
     assert!(matches!(third.read_to_end(&mut answer), Ok(0) | Err(_)) && answer.is_empty());
     assert_eq!(node_metric(&mut second, "housecount_connections_refused_total"), 1);
-    // Freed with the connection, a WebSocket's too.
+    // The place is free once the connection ends, also for a WebSocket.
     drop(second);
     let upgrade = "GET /v1/ws HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
@@ -181,8 +182,8 @@ async fn connections_of_an_address_are_limited() {
     node.beat("s", "v").await;
 }
 
-/// Connections of a proxy are not limited, but what lasts on them is, by the client that the proxy
-/// names.
+/// A proxy's connections are not limited. Its WebSockets and streams are, by the client that the
+/// proxy names.
 #[tokio::test(flavor = "multi_thread")]
 async fn websockets_and_streams_behind_a_proxy_are_limited() {
     let node = Node::ready(&[

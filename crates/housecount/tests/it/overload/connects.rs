@@ -1,4 +1,4 @@
-//! Connections that come one after the other, as fast as one client can open them.
+//! Connections that follow each other as fast as one client can open them.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::support::node::Node;
 const UPGRADE: &str = "GET /v1/ws HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
     sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
-/// SYNs that the machine's listeners have dropped since it was started.
+/// SYNs that the machine's listeners have dropped since the machine started.
 fn dropped_syns() -> u64 {
     let text = std::fs::read_to_string("/proc/net/netstat").unwrap();
     let mut rows =
@@ -23,12 +23,12 @@ fn dropped_syns() -> u64 {
     names.zip(values).find(|(name, _)| *name == "ListenDrops").unwrap().1.parse().unwrap()
 }
 
-/// Connections that one client address opens: with half of the system's 28,000 ports, looking for a
-/// free one takes longer than all else.
+/// Connections that one client address opens. With half of the system's 28,000 ports in use, the
+/// search for a free port takes longer than all else.
 const PER_ADDRESS: usize = 10_000;
 
-/// Opens so many connections one after the other and returns them with the longest that one took.
-/// `round`: no two have an address in common.
+/// Opens `count` connections one after the other; returns them with the longest time that one took.
+/// No two rounds share an address.
 async fn open(node: &Node, count: usize, round: usize) -> (Vec<TcpStream>, Duration) {
     let to: SocketAddr = node.address.trim_start_matches("http://").parse().unwrap();
     let (mut slowest, mut open) = (Duration::ZERO, Vec::with_capacity(count));
@@ -89,8 +89,8 @@ async fn ten_thousand_websockets_one_after_the_other() {
     );
 }
 
-/// Memory of subscribers while they are there, once they are gone, and after others have come and
-/// gone.
+/// Measures the memory of subscribers: while they are there, once they are gone, and after others
+/// have come and gone.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a figure: cargo test -p housecount --test it -- --ignored --nocapture overload::connects"]
 async fn memory_of_ten_thousand_streams_that_are_gone() {

@@ -1,4 +1,4 @@
-//! Heartbeats of players beside clients that do their worst, on one node and in one run.
+//! Heartbeats of players beside hostile clients, on one node and in one run. Run with:
 //! `cargo test --release -p housecount --test it -- --ignored --nocapture freeze`
 
 use std::time::Duration;
@@ -12,20 +12,20 @@ use tokio::time::Instant;
 
 use crate::support::node::Node;
 
-/// Players, each over a connection of its own, and how often each beats.
+/// Number of players, each on its own connection, and the time between a player's beats.
 const PLAYERS: u32 = 100;
 const EVERY: Duration = Duration::from_millis(200);
-/// How long each load is measured, after as much time to begin.
+/// Time for which each load is measured, after [`BEGINS`] to begin.
 const MEASURED: Duration = Duration::from_secs(15);
 const BEGINS: Duration = Duration::from_secs(3);
-/// Clients whose leaves each speak of a viewer with as many sessions as a node keeps.
+/// Clients whose leaves each name a viewer with as many sessions as a node keeps.
 const LEAVERS: usize = 8;
-/// Clients whose batches are refused but for their first thousand.
+/// Clients whose batches are refused except for their first thousand heartbeats.
 const REFUSED: usize = 3;
-/// How many times later than on a quiet node 99 of 100 heartbeats may be answered.
+/// Factor by which 99 of 100 heartbeats may be answered later than on a quiet node.
 const TIMES_MAX: f64 = 4.0;
 
-/// Latencies, from when a heartbeat was due.
+/// Latencies, counted from the time at which a heartbeat was due.
 struct Latencies(Vec<Duration>);
 
 impl Latencies {
@@ -39,7 +39,7 @@ impl Latencies {
     }
 }
 
-/// Players that beat at fixed times, whatever becomes of the beats before.
+/// Runs players that beat at fixed times, whether or not earlier beats are answered.
 async fn players(address: &str) -> Latencies {
     let began = Instant::now();
     let mut all = JoinSet::new();
@@ -70,7 +70,7 @@ fn seat(n: usize, viewer: &str) -> Value {
     json!({ "stage": format!("z{n}"), "viewer": viewer })
 }
 
-/// Puts its viewer on so many stages, in one batch.
+/// Puts its viewer on `stages` stages, in one batch.
 async fn join(client: &Client, viewer: &str, stages: usize) -> u64 {
     let seats = Value::from_iter((0..stages).map(|n| seat(n, viewer)));
     let (status, body) =
@@ -79,7 +79,7 @@ async fn join(client: &Client, viewer: &str, stages: usize) -> u64 {
     serde_json::from_slice::<Value>(&body).unwrap()["accepted"].as_u64().unwrap()
 }
 
-/// Joins, leaves every stage, and begins again.
+/// Joins, leaves every stage, and starts over.
 async fn leaves(client: Client, viewer: String) {
     loop {
         let joined = join(&client, &viewer, VIEWER_SESSIONS_KEPT_MAX).await;
@@ -97,7 +97,7 @@ async fn is_refused(client: Client, viewer: String) {
     }
 }
 
-/// The players of a node beside so many clients. These end with it.
+/// Runs the players of a node beside `clients` hostile clients, which end with it.
 async fn beside<F>(node: &Node, clients: usize, run: impl Fn(Client, String) -> F) -> Latencies
 where
     F: Future<Output = ()> + Send + 'static,

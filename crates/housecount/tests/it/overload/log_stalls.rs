@@ -1,6 +1,6 @@
-//! A slow log, while many times as much is said as it takes: players are slowed down, then refused,
-//! memory stays within what `WAITING_EVENTS_MAX` allows, and what was taken comes into the log when
-//! it can; also if it stands still in between.
+//! A log that takes far fewer events than players send. The node slows players down, then refuses
+//! them, and memory stays within the bound of `WAITING_EVENTS_MAX`. Accepted events reach the log
+//! when it can take them, even if it stalls in between.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::support::node::Node;
 use crate::support::proxy::{Mode, Proxy};
 use crate::support::redis::{Flavour, Server, log_at};
 
-/// A waiting beat with ids of 10 bytes, in batches that grow by doubling: less than this.
+/// Upper bound for a waiting beat with ids of 10 bytes, in batches that grow by doubling.
 const BYTES_A_BEAT: u64 = 160;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -21,8 +21,8 @@ async fn a_node_slows_players_down_then_refuses_and_comes_back() {
     let redis = Server::start(Flavour::Redis, &[]).await;
     let network = Proxy::before(redis.port).await;
     let log = format!("log={}", log_at(network.port));
-    // Acknowledged at once, so that the test need not wait for each: what waits for the log is the
-    // same.
+    // Beats are acknowledged at once, so that the test doesn't wait for each. The events that wait
+    // for the log are the same.
     let node = Node::ready(&[&log, "ack=memory", "limits.session_beats=0"]).await;
     let beats: Vec<Value> = (0..BATCH_BEATS_MAX)
         .map(|n| json!({ "stage": "s", "viewer": format!("viewer-{n}") }))
@@ -35,10 +35,10 @@ async fn a_node_slows_players_down_then_refuses_and_comes_back() {
     eventually("the log has them", async || node.metric("housecount_waiting_events ").await == 0.0)
         .await;
     let before = node.own_bytes();
-    // About 10,000 beats a second, which even a build for tests can be told more of.
+    // The log takes about 10,000 beats per second, and even a test build can send more.
     network.set(Mode::Slow(Duration::from_millis(100)));
     let (mut accepted, mut refused, mut slowed_ms) = (0, 0, Vec::new());
-    // Twice what may wait.
+    // Twice the number of events that may wait.
     for _ in 0..2 * WAITING_EVENTS_MAX / BATCH_BEATS_MAX {
         let (status, body) = say().await;
         match status {
@@ -47,7 +47,7 @@ async fn a_node_slows_players_down_then_refuses_and_comes_back() {
                 let problem: Value = serde_json::from_slice(&body).unwrap();
                 match problem["code"].as_str() {
                     Some("overloaded") => refused += BATCH_BEATS_MAX,
-                    // The log has not been heard for a while: kept all the same, but not
+                    // The log hasn't answered for a while. The beats are kept, but not
                     // acknowledged.
                     Some("log_unavailable") => accepted += BATCH_BEATS_MAX,
                     _ => panic!("{problem}"),
@@ -63,12 +63,11 @@ async fn a_node_slows_players_down_then_refuses_and_comes_back() {
                 accepted += 1;
                 slowed_ms.push(body["nextMs"].as_u64().unwrap());
             }
-            // Whole batches again.
+            // Only whole batches count again.
             accepted -= accepted % BATCH_BEATS_MAX;
         }
     }
-    // First a third of the ttl, then no more: the default interval is 30 s, and a tenth more or
-    // less.
+    // First a third of the ttl, then no more. The default interval is 30 s, give or take a tenth.
     let (first, last) = (slowed_ms[0], *slowed_ms.last().unwrap());
     assert!(first <= 33_000 && last > 33_000 && last <= 40_000, "{slowed_ms:?}");
     assert!(accepted >= WAITING_EVENTS_MAX - 2 * BATCH_BEATS_MAX, "{accepted}");
@@ -76,8 +75,8 @@ async fn a_node_slows_players_down_then_refuses_and_comes_back() {
     assert_eq!(node.metric("housecount_shed_total").await as usize, refused);
     let grown = node.own_bytes().saturating_sub(before);
     assert!(grown < WAITING_EVENTS_MAX as u64 * BYTES_A_BEAT, "{grown} bytes");
-    // Now it takes nothing any more. The node is up, says that it isn't ready, and that its counts
-    // may be wrong.
+    // Now the log accepts nothing. The node is up, but reports that it isn't ready and that its
+    // counts may be wrong.
     network.set(Mode::Cut);
     eventually("it isn't ready", async || node.status("/readyz").await == 503).await;
     assert_eq!(node.status("/healthz").await, 200);

@@ -1,4 +1,5 @@
-//! More than a node can take: it stays up, within its bounds, says so, and comes back by itself.
+//! More load than a node can take. It stays up within its bounds, reports this, and recovers by
+//! itself.
 
 mod connections;
 mod connects;

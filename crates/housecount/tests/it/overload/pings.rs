@@ -1,5 +1,5 @@
-//! Clients of WebSockets that ping and never read: what a node holds for them, and when it lets
-//! them go.
+//! WebSocket clients that ping and never read. The tests cover the node's memory for them, and when
+//! it disconnects them.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 use crate::support::eventually;
 use crate::support::node::Node;
 
-/// What a node may grow by, whatever clients that never read send.
+/// Memory that a node may gain, whatever clients that never read send to it.
 const GROWTH_BYTES_MAX: u64 = 20 * 1024 * 1024;
 /// The longest payload of a ping (RFC 6455, 5.5).
 const PING_BYTES: usize = 125;
@@ -26,8 +26,8 @@ fn pings() -> Vec<u8> {
     [&[0x89, 0x80 | PING_BYTES as u8, 0, 0, 0, 0][..], &[b'p'; PING_BYTES]].concat().repeat(PINGS)
 }
 
-/// A WebSocket whose own system takes as little as it can of what it doesn't read: so that it waits
-/// at the node.
+/// Opens a WebSocket with the smallest receive buffer of its system. Unread answers then wait at
+/// the node.
 async fn upgraded(address: &str) -> std::io::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
     socket.set_recv_buffer_size(4_096)?;
@@ -47,7 +47,7 @@ async fn upgraded(address: &str) -> std::io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// What the clients have sent, and how often one was let go.
+/// Bytes that the clients have sent, and how often one was disconnected.
 #[derive(Default)]
 struct Flood {
     has_ended: AtomicBool,
@@ -56,7 +56,7 @@ struct Flood {
 }
 
 impl Flood {
-    /// Begins with so many clients, each of which sends `bytes_max`.
+    /// Starts `clients` clients, each of which sends `bytes_max`.
     fn begin(node: &Node, clients: usize, bytes_max: u64) -> (Arc<Flood>, Vec<JoinHandle<()>>) {
         let flood = Arc::new(Flood::default());
         let threads = (0..clients).map(|_| {
@@ -81,14 +81,14 @@ impl Flood {
         clients.into_iter().for_each(|client| client.join().unwrap());
     }
 
-    /// Pings on one connection, and on another one when it is let go, until the flood has ended or
-    /// it has sent `bytes_max`.
+    /// Pings on one connection, and on a new one after a disconnect. It ends with the flood or
+    /// after `bytes_max`.
     fn send(&self, runtime: &Handle, address: &str, bytes_max: u64) {
         let (pings, mut sent) = (pings(), 0);
         let goes_on = |sent: u64| !self.has_ended.load(Ordering::Relaxed) && sent < bytes_max;
         while goes_on(sent) {
             let Ok(mut stream) = runtime.block_on(upgraded(address)) else { continue };
-            // So that it hears of the end of the flood.
+            // The timeout lets it notice the end of the flood.
             stream.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
             let mut at = 0;
             while goes_on(sent) {
@@ -109,7 +109,7 @@ impl Flood {
     }
 }
 
-/// Far more pongs than the system's own buffers take.
+/// Causes far more pongs than the system's own buffers take.
 #[tokio::test(flavor = "multi_thread")]
 async fn ws_write_buffer_bytes_max_bounds_what_clients_that_never_read_cost() {
     const CLIENTS: usize = 4;
@@ -125,7 +125,8 @@ async fn ws_write_buffer_bytes_max_bounds_what_clients_that_never_read_cost() {
     node.beat("s", "still-there").await;
 }
 
-/// It pings and reads nothing, so that its pongs wait. It is let go though it goes on sending.
+/// The client pings and reads nothing, so that its pongs wait. It is disconnected although it still
+/// sends.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_websocket_whose_client_takes_nothing_is_closed() {
     const { assert!(ANSWER_READ_MS_MAX < 45_000, "or this takes too long") };
@@ -136,14 +137,14 @@ async fn a_websocket_whose_client_takes_nothing_is_closed() {
     flood.end(clients);
     eventually("the idle one is left", async || node.metric("housecount_websockets ").await == 1.0)
         .await;
-    // It has said nothing for as long.
+    // This client has been silent for as long.
     idle.write_all(&[0x89, 0x80, 0, 0, 0, 0]).unwrap();
     let mut pong = [0; 2];
     idle.read_exact(&mut pong).unwrap();
     assert_eq!(pong, [0x8a, 0]);
 }
 
-/// A proof of its own: docs/PROOFS.md has its command.
+/// Runs a hundred clients for a minute. docs/PROOFS.md has the command.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes a minute and all cores"]
 async fn a_hundred_clients_that_ping_and_never_read() {

@@ -1,5 +1,5 @@
-//! The folder under a node: for its owner only, and its loss is a failed store and not a surprise
-//! at the next start.
+//! The folder of a node is for its owner only. Its loss is a failed store, and not a surprise at
+//! the next start.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use serde_json::json;
 use crate::support::eventually;
 use crate::support::node::Node;
 
-/// What can be lost of a store, and whether a copy is put in its place.
+/// Parts of a store that can be lost, and whether a copy takes the part's place.
 fn losses(folder: &Path, database: &str) -> Vec<(PathBuf, bool)> {
     let files =
         [folder.to_path_buf(), folder.join(database), folder.join(format!("{database}-wal"))];
@@ -69,7 +69,7 @@ async fn a_file_log_that_is_gone_or_replaced_takes_and_answers_nothing() {
                 "{message}"
             );
         }
-        // Put back, it is the same log, and what was said meanwhile may be in it.
+        // Once restored it is the same log, and may hold the appends made meanwhile.
         if is_replaced {
             remove(&path);
         }
@@ -104,7 +104,7 @@ async fn an_embedded_cold_tier_that_is_gone_or_replaced_takes_and_answers_nothin
     }
 }
 
-/// `rm -rf data` under a running node.
+/// The equivalent of `rm -rf data` under a running node.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_whose_folder_is_deleted_says_so() {
     let node = Node::ready(&[]).await;
@@ -122,7 +122,7 @@ fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).unwrap().permissions().mode() & 0o7777
 }
 
-/// All that is in a folder, with what is in its folders.
+/// All paths in a folder and in its subfolders.
 fn all_in(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     entries

@@ -1,4 +1,5 @@
-//! What a kill, flipped bits, a read-only folder and an older store do to the embedded cold tier.
+//! The embedded cold tier after a kill, flipped bits, in a read-only folder, and with an older
+//! store.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
@@ -19,7 +20,7 @@ use crate::support::node::{Node, housecount, housecount_by};
 
 const DATABASE: &str = "items.sqlite";
 
-/// Every acknowledged configuration is there after kill -9.
+/// Every acknowledged configuration is still there after kill -9.
 #[tokio::test(flavor = "multi_thread")]
 async fn kill_9_loses_nothing_that_was_acknowledged() {
     let mut node = Node::ready(&["log=memory:"]).await;
@@ -60,8 +61,8 @@ fn record(n: u64) -> KeyedItem {
     KeyedItem { key: Key::Snapshot { stage, at: UnixMs(1_790_000_000_000 + n) }, item }
 }
 
-/// A flipped bit of the file changes no answer, or is an error that names the file and what to do.
-/// It never makes an item up.
+/// A flipped bit of the file changes no answer, or causes an error. The error names the file and
+/// the remedy. A flip never invents an item.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flipped_bit_makes_no_item_up() {
     const ROWS: u64 = 60;
@@ -117,12 +118,13 @@ async fn a_flipped_bit_makes_no_item_up() {
         }
     }
     println!("{refused} flips are refused, {hidden} hide rows, {unchanged} change no answer");
-    // Free space is most of what changes nothing. A key that reads otherwise hides its row; in a
-    // ledger `verify` misses it.
+    // Most flips without an effect are in free space. A flip in a key hides its row, which `verify`
+    // notices in a ledger.
     assert!(refused > unchanged / 4 && hidden < refused / 2, "{refused}, {hidden}, {unchanged}");
 }
 
-/// Runs the program as an unprivileged user. Root may write anywhere, so it becomes `nobody` first.
+/// Runs the program as an unprivileged user. Root may write anywhere, so the program runs as user
+/// 65534 then.
 fn run_as_other_user(folder: &Path, args: &[&str]) -> Output {
     const OTHER_USER: u32 = 65_534;
     let is_root = std::fs::metadata("/proc/self").unwrap().uid() == 0;
@@ -168,7 +170,7 @@ async fn a_read_only_folder_is_read_and_named() {
     set_mode(&folder, 0o700);
 }
 
-/// The store of versions that kept it in an emulator is never passed over for an empty one.
+/// The store of a version that used an emulator is refused, and never taken for an empty one.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_earlier_versions_store_is_refused_in_one_line() {
     let folder = tempfile::tempdir().unwrap();
@@ -201,8 +203,8 @@ async fn an_earlier_versions_store_is_refused_in_one_line() {
     assert_eq!(names(), before);
 }
 
-/// How long puts take alone, beside 1,000 readings of a copy, and beside 1,000 of the store itself:
-/// all that differs is its locks.
+/// Measures puts alone, beside 1,000 reads of a copy, and beside 1,000 reads of the store itself.
+/// The last two differ only in the store's locks. Run with:
 /// `cargo test -p housecount --test it -- --ignored --nocapture readers_hold_no_writer`
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a figure"]
@@ -240,7 +242,7 @@ async fn readers_hold_no_writer() {
         let readers = tokio::task::spawn_blocking({
             let (read, stop) = (read.to_path_buf(), stop.clone());
             move || {
-                // In a process of its own, as a command is.
+                // The reader is its own process, as a command is.
                 let mut reader = std::process::Command::new(std::env::current_exe().unwrap());
                 reader.args(["--ignored", "--exact", "stores::embedded::a_reader_of_all_rows"]);
                 let output = reader.env("STORE_TO_READ", read).output().unwrap();
@@ -257,7 +259,7 @@ async fn readers_hold_no_writer() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a process of the figure above"]
 async fn a_reader_of_all_rows() {
-    #[allow(clippy::disallowed_methods)] // from its parent, and no setting
+    #[allow(clippy::disallowed_methods)] // from its parent, not a setting
     let Ok(folder) = std::env::var("STORE_TO_READ") else { return };
     for _ in 0..1_000 {
         let reader = SqliteCold::open_to_read(Path::new(&folder)).unwrap();

@@ -1,4 +1,4 @@
-//! A disk that takes nothing more: one line in the process's log when it begins, one when it ends.
+//! A full disk: one line in the process's log when it begins, and one when it ends.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::support::eventually;
 use crate::support::node::Node;
 
-/// Lets a process write files up to this length only: the same as a full disk, without being root.
+/// Lets a process write files up to this length only. That equals a full disk, but needs no root.
 fn bound_files(pid: u32, bytes: &str) {
     let status = Command::new("prlimit")
         .args(["--pid", &pid.to_string(), &format!("--fsize={bytes}:")])
@@ -21,7 +21,7 @@ fn bound_files(pid: u32, bytes: &str) {
     assert!(status.unwrap().success());
 }
 
-/// A pipe for a node's log lines, which go on where no file does.
+/// Creates a pipe for a node's log lines, which works without a file.
 fn lines() -> (File, Arc<Mutex<Vec<String>>>) {
     let (reader, writer) = std::io::pipe().unwrap();
     let lines = Arc::new(Mutex::new(Vec::new()));

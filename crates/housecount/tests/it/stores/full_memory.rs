@@ -1,5 +1,5 @@
-//! Redis over its `maxmemory`: reads, trims and the ledger's note go on, appends and the note that
-//! somebody is there are refused. And a Redis that may evict the log instead.
+//! Redis over its `maxmemory`. Reads, trims and the committed position still work; appends and the
+//! `attended` time are refused. Also a Redis that may evict the log instead.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ async fn a_full_log_is_read_and_trimmed(url: &str, set: impl Fn(&str)) {
     let log = log_at(url).await;
     let born = log.read(0, Position::START, HandleKey(7)).await.unwrap().origin.created_at;
     let mut positions = Vec::new();
-    // More than the hundred that a node of a stream holds: only whole ones are trimmed.
+    // More than the hundred entries in one node of a stream, since only whole nodes are trimmed.
     for _ in 0..300 {
         positions.push(log.append(0, Bytes::from_static(b"ours")).await.unwrap());
     }
@@ -36,7 +36,7 @@ async fn a_full_log_is_read_and_trimmed(url: &str, set: impl Fn(&str)) {
         (tail.origin.created_at, tail.origin.last_tended_at, tail.origin.key),
         (born, UnixMs(5), HandleKey(7))
     );
-    // A node with nothing to append learns of it all the same, and what may go is gone.
+    // A node with nothing to append learns of it too, and old records are trimmed.
     let error = log.maintain(0, last.at, UnixMs(9)).await.unwrap_err().to_string();
     assert!(error.contains("OOM") && error.contains("tending the log redis"), "{error}");
     let left = log.read(0, Position::START, HandleKey(7)).await.unwrap();
@@ -73,7 +73,7 @@ async fn over_its_maxmemory_a_cluster_is_read_and_trimmed() {
     a_full_log_is_read_and_trimmed(&format!("{}?partitions=1", cluster.url()), set).await;
 }
 
-/// What the node says: also one without a player, which only notes that it is there.
+/// Nodes report the fault. So does a node without players, which only writes its `attended` time.
 #[tokio::test(flavor = "multi_thread")]
 async fn over_redis_maxmemory_no_node_calls_its_counts_complete() {
     let redis = Server::start(Flavour::Redis, &["--maxmemory-policy", "noeviction"]).await;

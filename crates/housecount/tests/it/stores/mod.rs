@@ -1,5 +1,5 @@
-//! What other programs, a full memory, a full disk and a vanished folder do to the stores, and to a
-//! node over them.
+//! The stores, and a node over them, after other programs, a full memory, a full disk or a vanished
+//! folder.
 
 mod data_folder;
 mod embedded;

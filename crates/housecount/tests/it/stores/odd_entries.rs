@@ -1,4 +1,4 @@
-//! An entry that isn't exactly housecount's is counted, named and passed over, whoever reads it.
+//! An entry that isn't exactly housecount's is counted, named and skipped by every reader.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ const STREAM: &str = "hc:{0}:log";
 const META: &str = "hc:{0}:meta";
 const CORRUPT: &str = "housecount_records_corrupt_total";
 
-/// Entries of every shape that isn't ours.
+/// Entries in every shape that isn't housecount's.
 const ODD: [&str; 6] = ["a 1 b 2", "a 1", "R x", "r x", "r x r y", "r  x  b 2"];
 
 async fn log_at(url: &str, prefix: &str) -> Arc<dyn Log> {
@@ -54,7 +54,7 @@ async fn odd_entries_stop_no_node_and_no_restart() {
     }
 }
 
-/// More of them than one read takes, and nothing else after them.
+/// More odd entries than one read takes, with nothing after them.
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_of_odd_entries_are_passed_over() {
     let redis = Server::start(Flavour::Valkey, &[]).await;
@@ -95,8 +95,8 @@ async fn odd_entries_stop_no_archive() {
     assert_eq!(node.metric("housecount_archive_failures_total").await, 0.0);
 }
 
-/// Fields of the past that hold no numbers: those without which there is none are made anew, and
-/// the others are written over.
+/// Fields of the log's origin that hold no numbers. Required ones are created again, and the others
+/// are overwritten.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_odd_past_stops_no_node_and_no_restart() {
     let redis = Server::start(Flavour::Redis, &[]).await;
@@ -106,7 +106,7 @@ async fn an_odd_past_stops_no_node_and_no_restart() {
     node.beat("s", "ann").await;
     let field = |name: &str| redis.command(&format!("HGET {META} {name}")).parse::<u64>().ok();
     for (viewers, odd) in (2..).zip(["x", "-1", "1e999", "99999999999999999999999"]) {
-        // All at once: a partition that is begun anew is called whole only once.
+        // All fields at once, since a partition that begins again is called whole only once.
         let fields = ["born", "whole", "attended", "partitions", "committed", "key"]
             .map(|name| format!("{name} {odd}"));
         redis.command(&format!("HSET {META} {}", fields.join(" ")));
@@ -135,8 +135,8 @@ async fn an_odd_past_stops_no_node_and_no_restart() {
     assert_eq!(field("committed"), Some(1_790_000_000_000));
 }
 
-/// After an entry with an id far ahead of Redis's clock every append would get one too, and time
-/// would be that.
+/// After an entry with an id far ahead of Redis's clock, every append would get such an id. Time
+/// would jump there.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_odd_entry_of_the_far_future_moves_no_reader_there() {
     for flavour in [Flavour::Redis, Flavour::Valkey] {
@@ -169,8 +169,7 @@ async fn an_odd_entry_of_the_far_future_moves_no_reader_there() {
     }
 }
 
-/// The same where the entry was deleted before a node could read it: the stream goes on after its
-/// id all the same.
+/// The same entry, deleted before a node could read it. The stream still continues after its id.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_entry_of_the_far_future_moves_no_reader_there() {
     for flavour in [Flavour::Redis, Flavour::Valkey] {
@@ -194,7 +193,7 @@ async fn a_deleted_entry_of_the_far_future_moves_no_reader_there() {
             for (node, name) in nodes.iter().zip(["viewer", "other"]) {
                 let body =
                     serde_json::json!({ "stage": "s", "viewer": format!("{name}-{viewers}") });
-                // Refused until the stream has ids again.
+                // Appends are refused until the stream has free ids again.
                 eventually("it is taken", async || {
                     node.call(hyper::Method::POST, "/v1/heartbeat", body.clone()).await.0 == 200
                 })
@@ -214,8 +213,8 @@ async fn a_deleted_entry_of_the_far_future_moves_no_reader_there() {
     }
 }
 
-/// Nobody may delete another program's key; but what is wrong is said, and once it is gone the log
-/// begins anew.
+/// A node may not delete another program's key. The error names the key, and once the key is gone
+/// the log begins again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_of_another_type_is_named_and_nothing_more() {
     let redis = Server::start(Flavour::Redis, &[]).await;
@@ -241,7 +240,7 @@ async fn a_cluster_passes_odd_entries_over_too() {
     let cluster = Cluster::start().await;
     let log = log_at(&format!("{}?partitions=1", cluster.url()), "hc:").await;
     let first = log.append(0, Bytes::from_static(b"ours")).await.unwrap();
-    // Whichever master has the slot takes it; the others say where it is.
+    // The master that has the slot takes the entry; the others answer where the slot is.
     let odd = ["a 1 b 2", "a 1"].map(|odd| {
         let ids =
             cluster.masters.iter().map(|master| master.command(&format!("XADD {STREAM} * {odd}")));
@@ -253,7 +252,7 @@ async fn a_cluster_passes_odd_entries_over_too() {
     assert_eq!((tail.records[0].0, bodies), (first, vec![&b"ours"[..], b"", b""]));
 }
 
-/// SQLite keeps values of any type.
+/// SQLite stores values of any type.
 #[tokio::test(flavor = "multi_thread")]
 async fn odd_rows_stop_no_file_log() {
     let folder = tempfile::tempdir().unwrap();
@@ -268,7 +267,7 @@ async fn odd_rows_stop_no_file_log() {
     sql(&format!(
         "INSERT INTO record VALUES ({at}, 0, 'text'), ({at}, 1, 5), ({at}, 2, x'00'), ('x', 0, x'00'), ({at}, 'x', x'00')"
     ));
-    // The log appends nothing in a millisecond that has rows of others.
+    // The log never appends in a millisecond that has foreign rows.
     eventually("time is beyond them", async || {
         log.read_once(0, Position::START).await.unwrap().clock > UnixMs(at)
     })
@@ -286,7 +285,7 @@ async fn odd_rows_stop_no_file_log() {
         drop(log);
         log = target.open("").await.unwrap();
     }
-    // A past that holds no numbers, or is gone: what is needed is made anew.
+    // An origin that holds no numbers, or is gone. The required fields are created again.
     let past =
         async |log: &Arc<dyn Log>| log.read(0, Position::START, HandleKey(7)).await.unwrap().origin;
     let born = past(&log).await.created_at;

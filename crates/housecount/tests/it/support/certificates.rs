@@ -1,9 +1,9 @@
-//! An authority of a test's own, and what it has signed, as files.
+//! A test's own certificate authority, and the certificates that it has signed, as files.
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use tempfile::TempDir;
 
-/// An authority, and a certificate that serves `localhost` and 127.0.0.1, and clients as well.
+/// An authority, and a certificate for `localhost` and 127.0.0.1 that also serves clients.
 pub struct Authority {
     folder: TempDir,
 }
@@ -13,7 +13,8 @@ impl Authority {
         let authority = Authority { folder: tempfile::tempdir().unwrap() };
         let write = |name: &str, text: String| std::fs::write(authority.file(name), text).unwrap();
         let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
-        // Another name than what it signs has, or that would be taken for self-signed.
+        // The name must differ from the signed certificate's, which would otherwise look
+        // self-signed.
         params.distinguished_name.push(DnType::CommonName, "the test's authority");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
@@ -30,8 +31,8 @@ impl Authority {
         self.folder.path().join(name).display().to_string()
     }
 
-    /// Arguments of a server, or lines of a sentinel's file without the `--`, that ask clients for
-    /// a certificate of this authority.
+    /// Arguments that make a server ask clients for a certificate of this authority. Without the
+    /// `--` they are lines of a sentinel's file.
     pub fn arguments(&self, tls_port: u16) -> Vec<String> {
         let files = [("cert", "cert.pem"), ("key", "key.pem"), ("ca-cert", "ca.pem")];
         let files = files

@@ -1,4 +1,4 @@
-//! A cold tier with faults to order, around the real embedded one.
+//! A cold tier with faults on demand, around the real embedded one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicUsize, Ordering};
@@ -17,23 +17,23 @@ use housecount_core::time::UnixMs;
 #[derive(Debug)]
 pub struct FaultyCold {
     pub cold: Arc<dyn Cold>,
-    /// Calls until the one that fails; negative for none.
+    /// Number of calls until the one that fails; negative for none.
     pub fails_in: AtomicI64,
-    /// Whether the call that fails is carried out first, its answer being lost.
+    /// Whether the failing call is carried out first, and only its answer is lost.
     pub lies: AtomicBool,
     /// Whether a call has failed.
     pub has_failed: AtomicBool,
-    /// Whether it is away altogether.
+    /// Whether it is unavailable altogether.
     pub away: AtomicBool,
-    /// Whether everybody gets every lease.
+    /// Whether every node gets every lease.
     pub lease_for_all: AtomicBool,
-    /// Calls so far.
+    /// Number of calls so far.
     pub calls: AtomicUsize,
-    /// Transactions wait here before they are sent; `held` says how many have come so far.
+    /// Lock at which transactions wait before they are sent. `held` counts the arrivals so far.
     pub gate: tokio::sync::RwLock<()>,
     pub held: AtomicUsize,
-    /// Transactions that are answered as refused from now on: not carried out, or carried out all
-    /// the same.
+    /// Transactions that are answered as refused from now on. `refused` ones are not carried out;
+    /// `belied` ones are.
     pub refused: AtomicU32,
     pub belied: AtomicU32,
 }
@@ -63,7 +63,7 @@ impl FaultyCold {
         }
     }
 
-    /// Orders that the `n`-th call from now on fails, after it was carried out if it `lies`.
+    /// Makes the `n`-th call from now on fail, after the call was carried out if it `lies`.
     pub fn fail(&self, n: i64, lies: bool) {
         self.fails_in.store(n, Ordering::SeqCst);
         self.lies.store(lies, Ordering::SeqCst);

@@ -1,4 +1,4 @@
-//! DynamoDB's API on a loopback port, over the emulator, with faults to order.
+//! DynamoDB's API on a loopback port, over the emulator, with faults on demand.
 
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering};
@@ -18,40 +18,40 @@ use tokio::task::JoinHandle;
 
 use super::emulator::Emulator;
 
-/// How many of the coming calls go wrong, and how.
+/// Number of coming calls that go wrong, by kind.
 #[derive(Debug, Default)]
 pub struct Faults {
-    /// Answered as throttled.
+    /// Calls that are answered as throttled.
     pub throttled: AtomicU32,
-    /// Batches of which all but one item is left unprocessed.
+    /// Batches that leave all but one item unprocessed.
     pub unprocessed: AtomicU32,
-    /// Applied, and then answered 500.
+    /// Calls that are applied, and then answered with 500.
     pub lying: AtomicU32,
     /// Transactions and puts that are answered as if another transaction held their items.
     pub conflicts: AtomicU32,
-    /// UpdateContinuousBackups that come too early; the emulator doesn't know the call, so all are
-    /// answered here.
+    /// UpdateContinuousBackups calls that come too early. The emulator doesn't know the call, so
+    /// all of them are answered here.
     pub too_early: AtomicU32,
     /// Calls that were answered by the emulator.
     pub answered: AtomicU32,
-    /// What the answers that were sent say was consumed, and those that were not.
+    /// Consumption according to the answers that were sent, and to those that were lost.
     pub billed: Capacity,
     pub untold: Capacity,
-    /// BatchWriteItems whose body holds this text are refused as invalid; empty for none.
+    /// Text whose BatchWriteItems are refused as invalid; empty for none.
     pub refuses: Mutex<String>,
-    /// Whether the next chunk of a ledger that is to be put lies there for ever, and whose it is
-    /// then: the port by which it came.
+    /// Whether the next put of a ledger chunk hangs for ever. Its sender is then known by the port
+    /// that it used.
     pub hold_chunk: AtomicBool,
-    /// See above; zero before.
+    /// Port of the sender whose chunk hangs; zero before.
     pub held_from: AtomicU16,
 }
 
-/// Consumed capacity as the emulator itself has it, in halves of units.
+/// Consumed capacity by the emulator's own account, in half units.
 #[derive(Debug, Default)]
 pub struct Capacity {
     pub writes: AtomicU32,
     pub reads: AtomicU32,
-    /// Conditional writes that were refused: their answers don't say what they consumed.
+    /// Conditional writes that were refused, whose answers don't name their consumption.
     pub refused: AtomicU32,
 }
 
@@ -71,12 +71,12 @@ impl Capacity {
     }
 }
 
-/// Takes one fault if there is one left.
+/// Uses up one fault if there is one left.
 fn take(fault: &AtomicU32) -> bool {
     fault.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
 }
 
-/// A DynamoDB of our own.
+/// A DynamoDB for one test.
 pub struct Dynamo {
     pub emulator: Arc<Emulator>,
     pub faults: Arc<Faults>,
@@ -93,37 +93,37 @@ impl Dynamo {
         Dynamo { emulator, faults, port, server }
     }
 
-    /// Where it listens.
+    /// Address on which it listens.
     pub fn endpoint(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// A cold tier's address on it.
+    /// URL of a cold tier on it.
     pub fn url(&self, table: &str) -> String {
         url_at(&self.endpoint(), table)
     }
 
-    /// A cold tier in a table on it.
+    /// Opens a cold tier in a table on it.
     pub async fn cold(&self, table: &str) -> DynamoCold {
         cold_at(&self.endpoint(), table).await
     }
 
-    /// A log in a table on it; `more` as in `flush=40ms`.
+    /// Opens a log in a table on it; `more` is a parameter such as `flush=40ms`.
     pub async fn log(&self, table: &str, more: &str) -> DynamoLog {
         log_at(&self.endpoint(), table, more).await
     }
 
-    /// Makes a table with the keys that housecount needs.
+    /// Creates a table with the keys that housecount needs.
     pub fn make_table(&self, table: &str) {
         self.emulator.make_table(table);
     }
 
-    /// One call past the faults: what any other program would see.
+    /// Makes one call that bypasses the faults, as other programs see the table.
     pub fn call(&self, operation: &str, body: Value) -> Value {
         self.emulator.done(operation, body)
     }
 
-    /// What other programs ask: the snapshots of a stage.
+    /// Snapshots of a stage, as other programs query them.
     pub fn snapshots(&self, table: &str, stage: &str) -> Vec<Value> {
         let answer = self.call(
             "Query",
@@ -143,7 +143,7 @@ fn url_at(endpoint: &str, table: &str) -> String {
     format!("dynamodb://{table}?region=eu-west-1&endpoint={endpoint}")
 }
 
-/// A cold tier in a table behind an endpoint.
+/// Opens a cold tier in a table behind an endpoint.
 pub async fn cold_at(endpoint: &str, table: &str) -> DynamoCold {
     match ColdTarget::parse(&url_at(endpoint, table), "unused") {
         Ok(Some(ColdTarget::Dynamo(address))) => {
@@ -153,7 +153,7 @@ pub async fn cold_at(endpoint: &str, table: &str) -> DynamoCold {
     }
 }
 
-/// A log in a table behind an endpoint; `more` as in `flush=40ms`.
+/// Opens a log in a table behind an endpoint; `more` is a parameter such as `flush=40ms`.
 pub async fn log_at(endpoint: &str, table: &str, more: &str) -> DynamoLog {
     let url = format!("{}&{more}", url_at(endpoint, table));
     let target = DynamoTarget::parse(url.trim_start_matches("dynamodb:")).unwrap();
@@ -238,7 +238,7 @@ async fn answer(
     Ok(response(status, text))
 }
 
-/// What DynamoDB answers to a write on an item that a transaction holds.
+/// DynamoDB's answer to a write on an item that a transaction holds.
 fn conflict(operation: &str) -> Value {
     let text = "Transaction is ongoing for the item";
     if operation == "PutItem" {
@@ -250,7 +250,7 @@ fn conflict(operation: &str) -> Value {
     json!({ "__type": kind, "Message": "Transaction cancelled", "CancellationReasons": reasons })
 }
 
-/// Writes one item of a batch, and gives the others back.
+/// Writes one item of a batch, and returns the others as unprocessed.
 fn partly(emulator: &Emulator, body: &[u8], faults: &Faults) -> Response<Full<Bytes>> {
     let mut asked: Value = serde_json::from_slice(body).unwrap();
     let mut left = json!({});

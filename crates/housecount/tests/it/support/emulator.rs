@@ -1,5 +1,5 @@
-//! DynamoDB's API by an emulator in a process of its own (`tools/dynamodb`), which ends with the
-//! test that started it.
+//! DynamoDB's API by an emulator in its own process (`tools/dynamodb`), which ends with the test
+//! that started it.
 
 use std::fmt;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -19,11 +19,11 @@ use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::date_time::Format;
 use serde_json::{Value, json};
 
-/// An emulator that runs. It keeps everything in memory.
+/// A running emulator, which keeps everything in memory.
 pub struct Emulator {
     process: Child,
     address: String,
-    /// Connections that wait for a call.
+    /// Connections without a call at present.
     idle: Mutex<Vec<TcpStream>>,
 }
 
@@ -42,8 +42,8 @@ impl Emulator {
         Arc::new(Emulator { process, address, idle: Mutex::default() })
     }
 
-    /// One call of DynamoDB's JSON protocol: the operation's name and the request's body to the
-    /// answer's status and body. Blocks.
+    /// Makes one call of DynamoDB's JSON protocol, and blocks until the answer. Takes the
+    /// operation's name and the request's body; returns the answer's status and body.
     pub fn call(&self, operation: &str, body: &[u8]) -> (u16, String) {
         let idle = self.idle.lock().unwrap().pop();
         let mut stream = idle.unwrap_or_else(|| TcpStream::connect(&self.address).unwrap());
@@ -72,14 +72,14 @@ impl Emulator {
         (status, String::from_utf8(answer).unwrap())
     }
 
-    /// A call that succeeds.
+    /// Makes a call that must succeed.
     pub fn done(&self, operation: &str, body: Value) -> Value {
         let (status, answer) = self.call(operation, body.to_string().as_bytes());
         assert_eq!(status, 200, "{operation}: {answer}");
         serde_json::from_str(&answer).unwrap()
     }
 
-    /// Makes a table with the keys that housecount needs.
+    /// Creates a table with the keys that housecount needs.
     pub fn make_table(&self, table: &str) {
         let attribute = |name| json!({ "AttributeName": name, "AttributeType": "S" });
         let key = |name, kind| json!({ "AttributeName": name, "KeyType": kind });
@@ -93,7 +93,8 @@ impl Emulator {
         );
     }
 
-    /// The SDK's way to it where time is simulated: a call is answered before any time passes.
+    /// An HTTP client for the SDK where time is simulated. A call is answered before any time
+    /// passes.
     pub fn inline(self: &Arc<Self>) -> SharedHttpClient {
         let connector = SharedHttpConnector::new(Inline(self.clone()));
         http_client_fn(move |_, _| connector.clone())
@@ -123,7 +124,7 @@ impl HttpConnector for Inline {
         let (status, body) = self.0.call(&operation, request.body().bytes().unwrap_or_default());
         let mut response =
             HttpResponse::new(StatusCode::try_from(status).unwrap(), SdkBody::from(body));
-        // As DynamoDB has it: the log takes its time from there.
+        // A `date` header as DynamoDB sends it, since the log takes its time from there.
         let seconds = housecount::clock::wall_clock().0 / 1_000;
         let date = DateTime::from_secs(seconds as i64).fmt(Format::HttpDate).unwrap();
         response.headers_mut().insert("date", date);
@@ -131,7 +132,7 @@ impl HttpConnector for Inline {
     }
 }
 
-/// It never outlives the test, however the test ends.
+/// The emulator never outlives the test, however the test ends.
 #[test]
 fn an_emulator_ends_with_its_input() {
     let emulator = Emulator::start();

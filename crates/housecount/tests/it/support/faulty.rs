@@ -1,4 +1,4 @@
-//! A log with faults to order, around a real one.
+//! A log with faults on demand, around a real one.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
@@ -14,25 +14,26 @@ use housecount_core::time::UnixMs;
 #[derive(Debug, Default)]
 pub struct FaultyLog {
     pub log: MemoryLog,
-    /// Appends that fail from now on.
+    /// Number of appends that fail from now on.
     pub refused: AtomicU32,
-    /// Appends that are applied from now on, and then answered with a failure.
+    /// Number of appends that are applied from now on, and then answered with a failure.
     pub lying: AtomicU32,
-    /// Whether it is away altogether.
+    /// Whether it is unavailable altogether.
     pub away: AtomicBool,
-    /// Whether it refuses all writes, and can be read.
+    /// Whether it refuses all writes but can be read.
     pub read_only: AtomicBool,
-    /// Whether it refuses appends, and takes all else.
+    /// Whether it refuses appends but accepts all else.
     pub append_denied: AtomicBool,
     /// Whether appends are never answered.
     pub append_hangs: AtomicBool,
-    /// Appends of events that were applied.
+    /// Number of appends of events that were applied.
     pub appended: AtomicUsize,
-    /// Records without events that were applied: probes of a node that has nothing to append.
+    /// Number of records without events that were applied. These are probes of a node with nothing
+    /// to append.
     pub probed: AtomicUsize,
-    /// By how much its clock has been set back since the log was opened.
+    /// Time by which its clock has been set back since the log was opened.
     pub behind_ms: AtomicU64,
-    /// How often another server has taken its place.
+    /// Number of times that another server has taken its place.
     pub moves: AtomicU64,
 }
 
@@ -64,7 +65,7 @@ impl Log for FaultyLog {
         }
         if record::decode(&record).is_ok_and(|events| events.is_empty()) {
             self.probed.fetch_add(1, Ordering::SeqCst);
-            // Positions go on by the real clock, and would hide that this one was set back.
+            // Positions follow the real clock, and would hide that this clock was set back.
             let is_set_back = self.behind_ms.load(Ordering::SeqCst) > 0;
             return if is_set_back {
                 Ok(Position::START)

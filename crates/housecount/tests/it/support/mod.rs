@@ -17,17 +17,17 @@ use std::net::TcpListener;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-/// What Redis Cluster adds to a server's port for the port of its bus.
+/// Redis Cluster's offset from a server's port to the port of its bus.
 const BUS_PORT_OFFSET: u16 = 10_000;
 
-/// A port that nobody has, whose bus port nobody has either. Each test gets another one, and all
-/// lie below those that systems give to connections (32768 and up on Linux): so nobody takes it
-/// between this call and the server's start.
+/// Returns a free port whose bus port is free as well. Each test gets another one. All are below
+/// the ports that systems give to connections (32768 and up on Linux). So no other program takes it
+/// before the server starts.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
     loop {
-        // Other processes begin elsewhere.
+        // Other processes start at other numbers.
         let n =
             std::process::id().wrapping_mul(37).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
         let port = 10_000 + (n % u32::from(BUS_PORT_OFFSET)) as u16;
@@ -37,7 +37,8 @@ pub fn free_port() -> u16 {
     }
 }
 
-/// Asks until the answer is yes. The bound is for tests that hang, not for speed.
+/// Repeats the question until the answer is yes. The bound catches tests that hang; it doesn't
+/// measure speed.
 pub async fn eventually(what: &str, mut ask: impl AsyncFnMut() -> bool) {
     for _ in 0..3_000 {
         if ask().await {

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::eventually;
 
-/// The binary, with an environment that holds nothing of the developer's.
+/// The binary, in an environment without the developer's settings.
 pub fn housecount() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_housecount"));
     for (name, _) in std::env::vars_os() {
@@ -27,7 +27,8 @@ pub fn housecount() -> Command {
     command
 }
 
-/// The binary as another program starts it, which gets its path and then its arguments.
+/// The binary as another program starts it. That program gets the binary's path, then its
+/// arguments.
 pub fn housecount_by(program: &[&str]) -> Command {
     let plain = housecount();
     let mut command = Command::new(program[0]);
@@ -48,30 +49,31 @@ pub struct Node {
     pub address: String,
     flags: Vec<String>,
     settings: Vec<String>,
-    /// What the shell is told before it becomes the node; there is none if it is told nothing.
+    /// Command that the shell runs before it becomes the node; `None` starts the node without a
+    /// shell.
     shell: Option<String>,
-    /// Where its embedded stores live, if it has any.
+    /// Folder of its embedded stores, if it has any.
     data: Option<TempDir>,
 }
 
 impl Node {
-    /// Starts a node with settings like `ttl=6s`, on a port of the system's choosing.
+    /// Starts a node with settings like `ttl=6s`, on a port that the system chooses.
     pub fn start(settings: &[&str]) -> Node {
         Node::start_with(&[], settings)
     }
 
-    /// The same with simulated viewers.
+    /// Starts a node with simulated viewers.
     pub fn demo(viewers: u32, settings: &[&str]) -> Node {
         Node::start_with(&["--demo", &viewers.to_string()], settings)
     }
 
-    /// Starts a node that may have so many files and connections open.
+    /// Starts a node that may have `files` files and connections open.
     pub async fn ready_with_files(files: usize, settings: &[&str]) -> Node {
         Node::ready_after(&format!("ulimit -n {files}"), settings).await
     }
 
-    /// Starts a node by a shell that is told something first, like `export NAME=value`, and waits
-    /// until it is ready.
+    /// Starts a node by a shell that first runs a command, like `export NAME=value`. Waits until
+    /// the node is ready.
     pub async fn ready_after(shell: &str, settings: &[&str]) -> Node {
         let node = Node::start_after(Some(shell.to_string()), &[], settings);
         node.until_ready().await;
@@ -97,7 +99,7 @@ impl Node {
         Node::start_logging_after("true", log, settings)
     }
 
-    /// The same by a shell that is told something first.
+    /// Starts such a node by a shell that first runs a command.
     pub fn start_logging_after(shell: &str, log: std::fs::File, settings: &[&str]) -> Node {
         let settings: Vec<String> = settings.iter().map(ToString::to_string).collect();
         let mut command = housecount_by(&["sh", "-c", &format!("{shell} && exec \"$0\" \"$@\"")]);
@@ -107,8 +109,8 @@ impl Node {
         Node { child, client, address, flags: Vec::new(), settings, shell: None, data: None }
     }
 
-    /// What it has in memory of its own: its code, of which more comes in as it is used, doesn't
-    /// count, nor do files.
+    /// The process's own memory. Its code, which is loaded as it is used, doesn't count, and files
+    /// don't either.
     pub fn own_bytes(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
@@ -131,7 +133,7 @@ impl Node {
         node
     }
 
-    /// Starts it again, over the same data.
+    /// Starts the node again, over the same data.
     pub fn restart(&mut self) {
         let (child, address) = spawn(self.shell.as_deref(), &self.flags, &self.settings);
         self.client = client(&address);
@@ -169,7 +171,7 @@ impl Node {
         body
     }
 
-    /// Beats of many viewers in one call; their names count up from `from`.
+    /// Sends beats of many viewers in one call; their names count up from `from`.
     pub async fn beat_many(&self, stage: &str, from: usize, count: usize) {
         let beats: Vec<Value> = (from..from + count)
             .map(|n| json!({ "stage": stage, "viewer": format!("viewer-{n}") }))
@@ -191,13 +193,13 @@ impl Node {
         self.child.id()
     }
 
-    /// kill -9.
+    /// Kills the node with SIGKILL.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// SIGTERM, and how it ended.
+    /// Sends SIGTERM; returns the exit status.
     pub fn stop(&mut self) -> ExitStatus {
         signal(self.pid(), "TERM");
         self.child.wait().unwrap()
@@ -211,14 +213,14 @@ impl Drop for Node {
     }
 }
 
-/// Its own client, which speaks no TLS: tests of that bring theirs.
+/// A client for the node without TLS; tests of TLS bring their own.
 fn client(address: &str) -> Client {
     Client::new(&address.replace("https://", "http://")).unwrap()
 }
 
 /// Sends a signal to a process that the test started.
 pub fn signal(pid: u32, name: &str) {
-    // The shell's own kill: the program is missing on small systems.
+    // The shell's own `kill`, since small systems lack the program.
     let sent = Command::new("sh").args(["-c", &format!("kill -{name} {pid}")]).status().unwrap();
     assert!(sent.success());
 }

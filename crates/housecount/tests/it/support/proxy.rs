@@ -1,4 +1,4 @@
-//! A TCP proxy on loopback that can be told to misbehave.
+//! A TCP proxy on loopback that can misbehave on demand.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -10,17 +10,17 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-/// How it behaves.
+/// Behaviour of a proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// As if it weren't there.
+    /// Passes all bytes on.
     Open,
-    /// Nothing comes through either way; nothing is closed. What lies there comes when it is open
+    /// Passes no bytes on and closes no connection. Waiting bytes are sent when the proxy is open
     /// again.
     Cut,
-    /// Connections are closed, and new ones at once.
+    /// Closes its connections, and new ones at once.
     Refusing,
-    /// Everything comes this much later.
+    /// Delays all bytes by this time.
     Slow(Duration),
 }
 
@@ -33,7 +33,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// A proxy before a port of this machine.
+    /// Starts a proxy before a port of this machine.
     pub async fn before(target: u16) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -43,7 +43,7 @@ impl Proxy {
         Proxy { port, target, mode, task }
     }
 
-    /// New connections go to another port.
+    /// Sends new connections to another port.
     pub fn aim(&self, target: u16) {
         self.target.store(target, Ordering::SeqCst);
     }
@@ -73,7 +73,7 @@ async fn accept(listener: TcpListener, target: Arc<AtomicU16>, mode: watch::Rece
             let target = target.load(Ordering::SeqCst);
             let Ok(far) = TcpStream::connect(("127.0.0.1", target)).await else { return };
             let ((from_near, to_near), (from_far, to_far)) = (near.into_split(), far.into_split());
-            // When one way ends, so does the other: that is what closing looks like.
+            // When one direction ends, so does the other, as when a connection is closed.
             tokio::select! {
                 () = pump(from_near, to_far, mode.clone()) => {}
                 () = pump(from_far, to_near, mode) => {}

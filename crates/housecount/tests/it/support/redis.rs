@@ -1,5 +1,5 @@
 //! redis-server, valkey-server, and clusters of them. Nodes under test are their user `housecount`,
-//! who may do what docs/DEPLOY.md says that a node needs: what was denied fails the test.
+//! with the permissions that docs/DEPLOY.md lists. A denied command fails the test.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -14,18 +14,18 @@ use super::{eventually, free_port};
 /// The password of `housecount`.
 const PASSWORD: &str = "p%40ss";
 
-/// The commands of docs/DEPLOY.md that make the user `housecount`: on a server, what a cluster
-/// adds, and on a sentinel.
+/// The commands of docs/DEPLOY.md that create the user `housecount`. They are the one for a server,
+/// the addition for a cluster, and the one for a sentinel.
 pub fn documented_acl() -> [String; 3] {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/DEPLOY.md");
     let text = std::fs::read_to_string(path).unwrap();
     let lines = text.lines().filter(|line| line.starts_with("ACL SETUSER housecount "));
-    // As it is behind `log`'s percent-encoding.
+    // The password as it is once `log`'s percent-encoding is decoded.
     let lines: Vec<String> = lines.map(|line| line.replace(">PASSWORD", ">p@ss")).collect();
     lines.try_into().unwrap()
 }
 
-/// The arguments that make the user `housecount`, who is there from the start. Tests have logs with
+/// Arguments that create the user `housecount`, who exists from the start. Tests have logs with
 /// other prefixes beside the usual one.
 fn user(is_of_cluster: bool) -> Vec<String> {
     let [server, cluster, _] = documented_acl();
@@ -39,7 +39,7 @@ fn user(is_of_cluster: bool) -> Vec<String> {
         .collect()
 }
 
-/// Which server.
+/// The program of a server.
 #[derive(Clone, Copy, Debug)]
 pub enum Flavour {
     Redis,
@@ -63,14 +63,14 @@ impl Flavour {
     }
 }
 
-/// A server, without persistence.
+/// A server without persistence.
 pub struct Server {
     child: Option<Child>,
     pub port: u16,
     flavour: Flavour,
     arguments: Vec<String>,
     folder: TempDir,
-    /// Whether the test itself has its user denied something.
+    /// Whether the test itself causes denied commands for its user.
     pub may_deny: bool,
 }
 
@@ -92,7 +92,7 @@ impl Server {
         server
     }
 
-    /// Starts it, empty, on its port.
+    /// Starts the server, empty, on its port.
     pub async fn run(&mut self) {
         let port = self.port.to_string();
         let mut command = Command::new(self.flavour.program());
@@ -111,12 +111,12 @@ impl Server {
         .await;
     }
 
-    /// The log on this server, as the user `housecount`.
+    /// URL of the log on this server, as the user `housecount`.
     pub fn url(&self) -> String {
         log_at(self.port)
     }
 
-    /// Commands that were denied to a user since the server was started.
+    /// Commands that the server has denied to a user since it started.
     fn denied(&self) -> Vec<String> {
         let log = list(self.port, "ACL LOG").unwrap_or_default();
         log.chunks(2).filter(|pair| pair[0] == "object").map(|pair| pair[1].clone()).collect()
@@ -133,7 +133,7 @@ impl Server {
         }
     }
 
-    /// Until it has all that its master has.
+    /// Waits until the replica has all of its master's data.
     pub async fn until_it_follows(&self) {
         eventually("the replica follows", async || {
             self.command("INFO replication").contains("master_link_status:up")
@@ -141,7 +141,7 @@ impl Server {
         .await;
     }
 
-    /// Sends a command and returns the first line of the answer, or an error's.
+    /// Sends a command; returns the first line of the answer, or of an error.
     pub fn command(&self, command: &str) -> String {
         command_at(self.port, command)
     }
@@ -156,19 +156,19 @@ impl Drop for Server {
     }
 }
 
-/// The log of the server, or of what stands before it, on a port; as the user `housecount`.
+/// URL of the log of a server, or of the proxy before it, as the user `housecount`.
 pub fn log_at(port: u16) -> String {
     format!("redis://housecount:{PASSWORD}@127.0.0.1:{port}/0")
 }
 
-/// The inline protocol: enough for a test's own commands.
+/// Sends a command by the inline protocol, which suffices for a test's own commands.
 pub fn command_at(port: u16, command: &str) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     stream.write_all(format!("{command}\r\n").as_bytes()).unwrap();
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
-    // A sentinel that changes a server's role ends the connections of its clients.
+    // A sentinel that changes a server's role closes the connections of the server's clients.
     if let Err(error) = reader.read_line(&mut line) {
         return format!("-{error}");
     }
@@ -192,7 +192,7 @@ impl Cluster {
         Cluster::start_with(0).await
     }
 
-    /// With a replica of each master.
+    /// Starts a cluster with a replica of each master.
     pub async fn start_replicated() -> Cluster {
         Cluster::start_with(3).await
     }
@@ -247,20 +247,20 @@ impl Cluster {
             let moved = from.command(&migrate);
             assert!(moved == "+OK" || moved == "+NOKEY", "{moved}");
         }
-        // The new owner first, so that nobody is sent in a circle.
+        // The new owner comes first, so that no client is redirected in a circle.
         for server in [to, from].into_iter().chain(self.masters.iter()) {
             assert_eq!(server.command(&format!("CLUSTER SETSLOT {slot} NODE {to_id}")), "+OK");
         }
     }
 }
 
-/// The first item of an answer that is a list.
+/// First item of an answer that is a list.
 fn first_of(port: u16, command: &str) -> Option<String> {
     list(port, command).unwrap().into_iter().next()
 }
 
-/// All texts of an answer that is a list, those of lists in it as well. None where there is no
-/// answer, or an error.
+/// All texts of an answer that is a list, and of the lists in it. `None` stands for no answer, or
+/// for an error.
 pub fn list(port: u16, command: &str) -> Option<Vec<String>> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(2))).unwrap();

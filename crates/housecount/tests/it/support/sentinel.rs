@@ -1,4 +1,4 @@
-//! Sentinels: redis-server --sentinel, real ones, and one that never learns anything.
+//! Sentinels: real ones by `redis-server --sentinel`, and one that never learns of a failover.
 
 use std::process::{Child, Command, Stdio};
 
@@ -21,7 +21,7 @@ pub struct Sentinel {
 }
 
 impl Sentinel {
-    /// Starts one that watches the master on a port; `more` are lines of its file.
+    /// Starts a sentinel that watches the master on a port; `more` are lines of its file.
     pub async fn start(master_port: u16, quorum: usize, more: &[String]) -> Sentinel {
         let (port, folder) = (free_port(), tempfile::tempdir().unwrap());
         let mut lines = vec![
@@ -41,7 +41,7 @@ impl Sentinel {
         sentinel
     }
 
-    /// Starts it, on its port, with what it knew.
+    /// Starts the sentinel on its port, with its former knowledge.
     pub async fn run(&mut self) {
         let child = Command::new("redis-server")
             .arg(self.folder.path().join("sentinel.conf"))
@@ -64,7 +64,7 @@ impl Sentinel {
         }
     }
 
-    /// A field of what it says about the master.
+    /// A field of the sentinel's data about the master.
     pub fn says(&self, field: &str) -> String {
         let reply = list(self.port, &format!("SENTINEL MASTER {MASTER}")).unwrap_or_default();
         reply
@@ -81,8 +81,8 @@ impl Drop for Sentinel {
     }
 }
 
-/// A master, its replica, and three sentinels who know each other and both. Whoever logs in at a
-/// sentinel is its user `housecount`.
+/// A master, its replica, and three sentinels that know each other and both servers. A client that
+/// logs in at a sentinel is its user `housecount`.
 pub struct SentinelSetup {
     pub servers: [Server; 2],
     pub sentinels: Vec<Sentinel>,
@@ -106,7 +106,7 @@ impl SentinelSetup {
         setup
     }
 
-    /// A failover is possible: all sentinels know each other, and the replica.
+    /// Waits until a failover is possible, since all sentinels know each other and the replica.
     pub async fn until_all_know_all(&self) {
         eventually("the sentinels know all", async || {
             self.sentinels.iter().filter(|sentinel| sentinel.child.is_some()).all(|sentinel| {
@@ -119,7 +119,7 @@ impl SentinelSetup {
         .await;
     }
 
-    /// The log, by all sentinels.
+    /// URL of the log, by all sentinels.
     pub fn url(&self) -> String {
         let hosts: Vec<String> =
             self.sentinels.iter().map(|s| format!("127.0.0.1:{}", s.port)).collect();
@@ -129,7 +129,7 @@ impl SentinelSetup {
         )
     }
 
-    /// Waits until all sentinels that run name the server.
+    /// Waits until all running sentinels name the server.
     pub async fn until_the_master_is(&self, server: usize) {
         let port = self.servers[server].port.to_string();
         eventually("the sentinels name the new master", async || {
@@ -140,7 +140,8 @@ impl SentinelSetup {
     }
 }
 
-/// A sentinel that was cut off before any failover, reduced to its answer: always the same master.
+/// A sentinel that was cut off before any failover, reduced to its answer. It always names the same
+/// master.
 pub struct StaleSentinel {
     pub port: u16,
     task: JoinHandle<()>,
@@ -159,7 +160,7 @@ impl StaleSentinel {
                 tokio::spawn(async move {
                     let mut asked = [0; 4_096];
                     while let Ok(bytes @ 1..) = stream.read(&mut asked).await {
-                        // A login comes alone, and both questions at once.
+                        // A login comes alone, and both questions come at once.
                         let is_login = asked[..bytes].windows(4).any(|word| word == b"AUTH");
                         let answer = if is_login { "+OK\r\n" } else { &answer };
                         let _ = stream.write_all(answer.as_bytes()).await;

@@ -1,4 +1,4 @@
-//! A reader of Server-Sent Events, as a browser reads them.
+//! A reader of Server-Sent Events that works as browsers do.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// An event.
+/// One event.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
     pub id: String,
@@ -27,7 +27,7 @@ pub struct Events {
 }
 
 impl Events {
-    /// Opens a stream; with the id of the last event that was heard, if any.
+    /// Opens a stream, with the id of the last received event if there is one.
     pub async fn open(address: &str, path: &str, last: Option<&str>) -> Events {
         let last = last.map(|last| ("last-event-id", last.to_string()));
         Events::open_with(address, path, last.as_slice()).await
@@ -53,7 +53,7 @@ impl Events {
         Events { body: response.into_body(), text: BytesMut::new(), headers }
     }
 
-    /// The next event; none once the stream has ended.
+    /// Returns the next event; `None` once the stream has ended.
     pub async fn next(&mut self) -> Option<Event> {
         loop {
             if let Some(end) = self.text.windows(2).position(|two| two == b"\n\n") {
@@ -64,7 +64,7 @@ impl Events {
                     None => continue, // a comment
                 }
             }
-            // The bound is for tests that hang, not for speed.
+            // The bound catches tests that hang; it doesn't measure speed.
             let frame =
                 timeout(Duration::from_secs(60), self.body.frame()).await.expect("nothing is told");
             let frame = frame?.ok()?;

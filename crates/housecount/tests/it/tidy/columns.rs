@@ -1,22 +1,22 @@
 //! Width of a line: at most 100 columns, so that two files fit beside each other.
 //!
-//! rustfmt holds it for most code. It does not break strings, and it does not look into macros.
+//! rustfmt enforces this for most code. It doesn't break strings, and it doesn't look into macros.
 
 use super::sources;
 
 /// Columns of a line of code or of a comment.
 const COLUMNS_MAX: usize = 100;
-/// Lines of macros, such as `proptest!`, that are longer. Lower it when one is broken; never raise
+/// Number of longer lines in macros, such as `proptest!`. Lower it when you break one; never raise
 /// it.
 const LONG_LINES_MAX: usize = 85;
 
-/// Whether a line has a string that would change if it were broken.
+/// Whether a line has a string that would change if the line were broken.
 fn has_text(line: &str) -> bool {
     line.contains('"') || line.contains("://")
 }
 
-/// Long lines of a file, each with its number. Strings over several lines and drawn comments are
-/// left out.
+/// Long lines of a file, each with its number. Strings over several lines and code blocks in
+/// comments are left out.
 fn long_lines(text: &str) -> Vec<(usize, &str)> {
     let (mut found, mut is_drawn, mut is_string) = (Vec::new(), false, false);
     for (number, line) in (1..).zip(text.lines()) {

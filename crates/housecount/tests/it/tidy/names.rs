@@ -1,12 +1,12 @@
-//! Names of files and types: every file is part of its crate, and a public type's name is defined
-//! once.
+//! Names of files and types. Every file is part of its crate, and the name of a public type is
+//! defined once.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::sources;
 
-/// Files of `src`, but for tests that are files of their own.
+/// Files below a crate's `src`, including tests in files of their own.
 fn of_src() -> Vec<(std::path::PathBuf, String)> {
     let is_src = |path: &Path| path.iter().any(|part| part == "src");
     sources().into_iter().filter(|(path, _)| is_src(path)).collect()
@@ -21,7 +21,7 @@ fn no_file_is_dead() {
             continue;
         }
         let folder = path.parent().unwrap();
-        // A module's parent is `mod.rs` or the crate's root beside it, or the file that has the
+        // A module's parent is `mod.rs` or the crate's root beside it, or the file with the
         // folder's name.
         let (name, folder) = match &*stem {
             "mod" => (
@@ -51,7 +51,7 @@ fn no_file_is_dead() {
 fn a_public_type_is_defined_once() {
     let mut defined: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (path, text) in of_src() {
-        // Its types stand in for those of the same name.
+        // These types stand in for types of the same name.
         if path.iter().any(|part| part == "without") {
             continue;
         }
@@ -62,7 +62,7 @@ fn a_public_type_is_defined_once() {
                 continue;
             };
             let name = rest.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
-            // A macro's `$name` is none.
+            // The `$name` of a macro is not a name.
             if !name.is_empty() {
                 defined.entry(name.to_string()).or_default().push(path.display().to_string());
             }

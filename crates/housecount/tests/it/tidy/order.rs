@@ -1,6 +1,6 @@
-//! The order of rooms: no room uses one that comes after it, so no circle of rooms can exist.
+//! The order of rooms. No room uses one that comes after it, so no cycle of rooms can exist.
 //!
-//! A room is a folder of a crate's `src`, or a file beside them.
+//! A room is a folder of a crate's `src`, or a file beside these folders.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -40,7 +40,7 @@ fn room(path: &Path) -> Option<(String, String)> {
     Some((parts.get(src.checked_sub(1)?)?.clone(), room))
 }
 
-/// Rooms that a text names after `crate::`, without its own tests and comments.
+/// Rooms that a text names after `crate::`, outside its tests and comments.
 fn uses(text: &str) -> BTreeSet<String> {
     let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
     let code: Vec<&str> =
@@ -59,7 +59,7 @@ fn uses(text: &str) -> BTreeSet<String> {
     found
 }
 
-/// The text of `crate::{one, two::{three, four}}` behind its first brace, up to its end and without
+/// The text of `crate::{one, two::{three, four}}` after its first brace, up to its end and without
 /// inner braces.
 fn outer(group: &str) -> String {
     let mut depth = 0;
@@ -76,7 +76,7 @@ fn outer(group: &str) -> String {
     outer
 }
 
-/// What breaks the order: a room that is not in it, or one that uses a room after it.
+/// Violations of the order: a room that is not in it, or one that uses a room after it.
 fn broken(order: &[&str], room: &str, text: &str) -> Vec<String> {
     let place = |room: &str| order.iter().position(|known| *known == room);
     let Some(here) = place(room) else {

@@ -1,15 +1,15 @@
-//! Words that only we understand, and comments that name nothing: how often each may still occur.
+//! Ceilings for private words, and for comments that name nothing.
 //!
-//! Each ceiling is today's count. A change may lower it and never raise it; a count below its
-//! ceiling fails too, so that the ceiling follows. This file is left out, since it names them.
+//! Each ceiling is today's count. A change may lower a ceiling but never raise it. A count below
+//! its ceiling fails too, so that the ceiling follows. This file isn't counted, since it names the
+//! words.
 
 use std::collections::HashMap;
 
 use super::sources;
 
-/// Words in identifiers, comments and strings, as parts of identifiers too: `told_ms`, `isTold`.
-/// With a star, any word that begins so. Phrases, of `so` or `is`, count in comments and strings
-/// only.
+/// Words in identifiers, comments and strings, also as parts of identifiers: `told_ms`, `isTold`. A
+/// star stands for any ending. Phrases with `so` or `is` count in comments and strings only.
 const WORDS_MAX: [(&str, usize); 21] = [
     ("whence", 85),
     ("comer", 47),
@@ -33,18 +33,18 @@ const WORDS_MAX: [(&str, usize); 21] = [
     ("so many", 66),
     ("is none", 84),
 ];
-/// Doc comments that open with a clause instead of a noun or a verb: "What a player said".
+/// Doc comments that open with a clause instead of a noun or a verb: "What a player sends".
 const CLAUSE_DOCS_MAX: usize = 628;
-/// Doc comments that send the reader elsewhere: "See the module's text."
+/// Doc comments that refer the reader to the module's text instead of describing the item.
 const SEE_MODULE_MAX: usize = 2;
 /// Sentences in comments of more than [`SENTENCE_WORDS_MAX`] words.
 const LONG_SENTENCES_MAX: usize = 288;
 /// Doc comments of one word and a full stop: "Where."
 const ONE_WORD_DOCS_MAX: usize = 0;
 
-/// Words of a sentence that is read once.
+/// Most words in a sentence that readers understand at once.
 const SENTENCE_WORDS_MAX: usize = 25;
-/// First words of a clause.
+/// Words that open a clause.
 #[rustfmt::skip]
 const CLAUSES: [&str; 9] =
     ["What", "Who", "Whoever", "Whom", "Whose", "That", "So many", "So much", "So often"];
@@ -123,7 +123,7 @@ fn parts(text: &str) -> Vec<Part<'_>> {
     parts
 }
 
-/// The words of a text in small letters; names are split as `snake_case` and `camelCase` are.
+/// Words of a text in lower case. Names are split as `snake_case` and `camelCase` are.
 fn words(text: &str) -> Vec<String> {
     let (mut words, mut word) = (Vec::new(), String::new());
     let mut was_small = false;
@@ -224,7 +224,7 @@ fn sentences(paragraph: &str) -> Vec<String> {
     found
 }
 
-/// What was counted, each with its name.
+/// All counts, each with its name.
 #[derive(Debug, Default)]
 struct Counts {
     words: HashMap<String, usize>,
@@ -264,7 +264,7 @@ impl Counts {
         }
     }
 
-    /// How often a word of [`WORDS_MAX`] occurs.
+    /// Number of occurrences of a word of [`WORDS_MAX`].
     fn of(&self, word: &str) -> usize {
         match word.strip_suffix('*') {
             Some(start) => {
