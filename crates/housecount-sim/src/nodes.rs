@@ -111,7 +111,7 @@ impl Nodes {
         running
             .iter()
             .flatten()
-            .map(|running| (running.run, running.node.metrics.retold.get()))
+            .map(|running| (running.run, running.node.metrics.log_rebuilds.get()))
             .collect()
     }
 
@@ -137,7 +137,7 @@ impl Nodes {
         let _ = (&mut stopping.task).await;
         self.world.happened(&format!("run {} has stopped", stopping.run));
         let mut rebuilt_partitions = self.rebuilt_partitions();
-        rebuilt_partitions.insert(stopping.run, stopping.node.metrics.retold.get());
+        rebuilt_partitions.insert(stopping.run, stopping.node.metrics.log_rebuilds.get());
         self.world.truth.lock().end_runs(&[stopping.run], &rebuilt_partitions, self.world.now_ms());
     }
 }

@@ -40,7 +40,7 @@ impl Standstill {
         let is_started = node.readiness.not_ready_reason().is_none();
         let started_ms =
             is_started.then(|| before.and_then(|before| before.started_ms).unwrap_or(now_ms));
-        let (waiting, taken) = (node.metrics.waiting.get().max(0) as u64, taken(node));
+        let (waiting, taken) = (node.metrics.append_queue.get().max(0) as u64, taken(node));
         let done_while_waiting = (waiting > 0).then(|| taken.saturating_sub(waiting));
         let refused_since_ms = |call| world.trouble.lock().refused_since_ms(number, call);
         let learns = refused_since_ms(CallKind::Append)

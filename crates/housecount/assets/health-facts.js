@@ -150,7 +150,7 @@ export const factGroups = [
         title: "Append queue",
         hint: "Accepted heartbeats that this node has not appended to the log yet",
         read: ({ metrics }) => {
-          const waiting = metrics.sum("waiting_events");
+          const waiting = metrics.sum("append_queue_events");
           if (waiting === undefined) return UNAVAILABLE;
           return {
             value: format.count(waiting),
@@ -173,7 +173,7 @@ export const factGroups = [
       ),
       errorCounter(
         "Log rebuilds",
-        "log_retold_total",
+        "log_rebuilds_total",
         "Partitions whose lost data was rewritten to the log",
         "the log lost data, and has it again",
       ),
@@ -299,7 +299,7 @@ export const factGroups = [
       },
       errorCounter(
         "Shed",
-        "shed_total",
+        "events_shed_total",
         "Heartbeats rejected because the append queue was full",
         "the append queue is full; players retry later",
       ),

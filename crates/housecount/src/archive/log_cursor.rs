@@ -152,7 +152,7 @@ impl LogCursor {
         });
         if nameless > 0 {
             tracing::warn!(beats = nameless, %position, "beats of sessions that nobody knows any more are not archived");
-            self.metrics.archive_nameless.inc_by(nameless);
+            self.metrics.archive_unresolved.inc_by(nameless);
         }
     }
 }

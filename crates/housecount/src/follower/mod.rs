@@ -401,7 +401,7 @@ impl Follower {
                         self.lost_ms.is_none_or(|at| round_ms.saturating_sub(at) >= REWRITTEN_MS);
                     if stall.is_none()
                         && is_rewritten
-                        && !outage.is_settling(self.metrics.waiting.get())
+                        && !outage.is_settling(self.metrics.append_queue.get())
                     {
                         self.hub.advance(now);
                         self.mark_rebuilt().await;

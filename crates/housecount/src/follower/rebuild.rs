@@ -32,7 +32,7 @@ impl Follower {
                     if knows_all {
                         self.rebuilt_unmarked.insert(partition);
                     }
-                    self.metrics.retold.inc();
+                    self.metrics.log_rebuilds.inc();
                     if let Some(proofs) = &self.proofs {
                         proofs.mark_unwritten(partition);
                     }

@@ -30,7 +30,7 @@ use crate::node::Node;
 
 /// Status of a count: how far it can be trusted.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
-#[schema(as = Standing)]
+#[schema(as = CountStatus)]
 #[serde(rename_all = "camelCase")]
 pub struct CountStatusBody {
     /// Time of the count, Unix ms on the log's clock.

@@ -76,7 +76,7 @@ impl WatchTimeBody {
 
 /// Part of an answer that the ledger already has for good.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Cover)]
+#[schema(as = Coverage)]
 #[serde(rename_all = "camelCase")]
 pub struct CoverageBody {
     /// Start of the range, Unix ms.

@@ -73,7 +73,7 @@ impl Appender {
                 self.shared.hub.relog_ids_from(self.shared.clock.now().unwrap_or_default());
             }
             if is_taken {
-                self.shared.metrics.acknowledge.observe(waited.as_secs_f64());
+                self.shared.metrics.ack_latency.observe(waited.as_secs_f64());
             }
         }
     }
@@ -197,7 +197,7 @@ impl Appender {
 
     /// Counts events that the committer gave up. The first of an outage are also logged.
     fn give_up(&mut self, events: usize) {
-        self.shared.metrics.late.inc_by(events as u64);
+        self.shared.metrics.events_expired.inc_by(events as u64);
         if self.outage.given_up == 0 && events > 0 {
             let partition = self.partition;
             tracing::error!(

@@ -75,18 +75,18 @@ struct IngestShared {
 impl IngestShared {
     /// Reserves room for events, which count as waiting from here on.
     fn admit(&self, events: usize) -> Result<(), IngestError> {
-        let before = self.metrics.waiting.inc_by(events as i64);
+        let before = self.metrics.append_queue.inc_by(events as i64);
         if before + events as i64 <= WAITING_EVENTS_MAX as i64 {
             return Ok(());
         }
         self.release_waiting(events);
-        self.metrics.shed.inc_by(events as u64);
+        self.metrics.events_shed.inc_by(events as u64);
         Err(IngestError::QueueFull)
     }
 
     /// Releases the room of events that wait no longer.
     fn release_waiting(&self, events: usize) {
-        self.metrics.waiting.dec_by(events as i64);
+        self.metrics.append_queue.dec_by(events as i64);
     }
 }
 
@@ -372,7 +372,7 @@ impl Ingest {
     /// Returns how full the queue for the log is, from 0 to 1.
     #[must_use]
     pub fn queue_utilization(&self) -> f64 {
-        self.shared.metrics.waiting.get() as f64 / WAITING_EVENTS_MAX as f64
+        self.shared.metrics.append_queue.get() as f64 / WAITING_EVENTS_MAX as f64
     }
 
     /// Closes all lanes to new events. The committers end when their batches are done.

@@ -58,18 +58,18 @@ metrics! {
         /// Heartbeats and requests refused, by reason
         rejected: "rejected" => Family<CodeLabel, Counter>,
         /// Events refused because too many wait for the log
-        shed: "shed" => Counter,
+        events_shed: "events_shed" => Counter,
         /// Events given up because the log was unavailable for too long
-        late: "late" => Counter,
+        events_expired: "events_expired" => Counter,
         /// Events waiting for the log
-        waiting: "waiting_events" => Gauge,
+        append_queue: "append_queue_events" => Gauge,
         /// Events in one append
         batch_events: "batch_events" => Histogram = Histogram::new(exponential_buckets(1.0, 2.0, 12)),
         /// Time of an append
         append: "append" in Seconds => Histogram = times(),
         /// Time from the first event of a batch to its acknowledgement, once per batch. No event in
         /// the batch waits longer
-        acknowledge: "acknowledge" in Seconds => Histogram = times(),
+        ack_latency: "ack_latency" in Seconds => Histogram = times(),
         /// Appends that failed and were retried
         append_failures: "append_failures" => Counter,
 
@@ -79,7 +79,7 @@ metrics! {
         /// Records that could not be decoded
         records_corrupt: "records_corrupt" => Counter,
         /// Partitions rebuilt in the log after a loss
-        retold: "log_retold" => Counter,
+        log_rebuilds: "log_rebuilds" => Counter,
         /// Events read that were too old to count
         too_old: "events_too_old" => Counter,
         /// Reads of the log that failed and were retried
@@ -103,7 +103,7 @@ metrics! {
         /// Items of the archive that the cold tier refuses as invalid and that are left out
         archive_refused: "archive_refused" => Counter,
         /// Beats not archived because their session is unknown
-        archive_nameless: "archive_nameless" => Counter,
+        archive_unresolved: "archive_unresolved" => Counter,
         /// Writes to the archive that failed and were retried
         archive_failures: "archive_failures" => Counter,
         /// Time up to which the archive has the log's events, Unix time; 0 before the first

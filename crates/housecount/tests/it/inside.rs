@@ -164,7 +164,7 @@ async fn waiting_events_max_sheds_what_is_too_much() {
         assert!(inside.node.ingest.enqueue_all(some).is_ok());
     }
     assert_eq!(inside.node.ingest.submit(vec![test_event(2)]).await, Err(IngestError::QueueFull));
-    assert!(inside.metric("housecount_shed_total 1"));
+    assert!(inside.metric("housecount_events_shed_total 1"));
     let slowed_ms = inside.node.next_beat_ms(&receipt);
     assert!(slowed_ms > 33_000 && slowed_ms <= 40_000, "players are slowed down: {slowed_ms}");
     inside.log.away.store(false, Ordering::SeqCst);
@@ -215,8 +215,10 @@ async fn lateness_max_gives_up_what_is_too_old() {
         inside.node.ingest.submit(vec![test_event(1)]).await,
         Err(IngestError::AppendPending)
     );
-    eventually("it is given up and counted", async || inside.metric("housecount_late_total 1"))
-        .await;
+    eventually("it is given up and counted", async || {
+        inside.metric("housecount_events_expired_total 1")
+    })
+    .await;
     inside.log.away.store(false, Ordering::SeqCst);
     assert_eq!(inside.node.ingest.submit(vec![test_event(2)]).await, Ok(()));
     assert_eq!(inside.viewers(), 1);

@@ -135,10 +135,10 @@ async fn acknowledgements_are_counted_by_transport() {
         assert_eq!(node.metric(figure).await, expected, "{figure}");
     }
     let appends = node.metric("housecount_append_seconds_count").await;
-    assert!(appends >= 1.0 && node.metric("housecount_acknowledge_seconds_count").await == appends);
+    assert!(appends >= 1.0 && node.metric("housecount_ack_latency_seconds_count").await == appends);
     // The first heartbeat of a batch waits for its append, and for the appends before it.
     let (waited, took) = (
-        node.metric("housecount_acknowledge_seconds_sum").await,
+        node.metric("housecount_ack_latency_seconds_sum").await,
         node.metric("housecount_append_seconds_sum").await,
     );
     assert!(waited >= took && took > 0.0, "{waited} {took}");

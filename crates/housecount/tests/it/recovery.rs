@@ -314,7 +314,7 @@ async fn a_node_can_be_stopped_while_the_log_is_away() {
         calls.spawn(async move { client.call(Method::POST, "/v1/heartbeats", body).await });
     }
     eventually("15 records wait", async || {
-        node.metric("housecount_waiting_events ").await >= 30_000.0
+        node.metric("housecount_append_queue_events ").await >= 30_000.0
     })
     .await;
     let started = tokio::time::Instant::now();

@@ -144,7 +144,7 @@ async fn an_outage_far_beyond_lateness_max_is_survived() {
             .ingest
             .enqueue(housecount::ingest::UnstampedEvent::of(EventKind::Beat, &seat), false)
             .unwrap();
-        let given_up = format!("housecount_late_total {}", n + 1);
+        let given_up = format!("housecount_events_expired_total {}", n + 1);
         eventually("it is given up", async || inside.metric(&given_up)).await;
     }
     inside.log.append_denied.store(false, Ordering::SeqCst);

@@ -233,7 +233,7 @@ async fn answers_are_shared() {
     for n in 1..100 {
         player.say(json!({ "stage": "s", "viewer": format!("viewer-{n}") })).await;
     }
-    eventually("all are taken", async || inside.metric("housecount_waiting_events 100")).await;
+    eventually("all are taken", async || inside.metric("housecount_append_queue_events 100")).await;
     inside.log.away.store(false, Ordering::SeqCst);
     let mut answers = 1;
     while player.hear().await["viewers"] != 100 {

@@ -104,7 +104,7 @@ async fn a_replica_that_is_promoted_by_hand_loses_nothing() {
     all_are_counted(&nodes, &crowd, "the failover").await;
     let has_lost = async || {
         let (_, metrics) = nodes[0].client.call(Method::GET, "/metrics", "").await.unwrap();
-        !String::from_utf8_lossy(&metrics).contains("housecount_log_retold_total 0")
+        !String::from_utf8_lossy(&metrics).contains("housecount_log_rebuilds_total 0")
     };
     eventually("the log is told again what it had lost", has_lost).await;
     crowd.during(None);

@@ -40,7 +40,7 @@ async fn a_failover_to_a_replica_that_lacks_the_last_records_loses_nothing() {
     setup.until_the_master_is(1).await;
     all_are_counted(&nodes, &crowd, "the failover").await;
     for node in &nodes {
-        let is_rewritten = async || node.metric("housecount_log_retold_total ").await > 0.0;
+        let is_rewritten = async || node.metric("housecount_log_rebuilds_total ").await > 0.0;
         eventually("the node writes again what it knows", is_rewritten).await;
     }
     crowd.during(None);

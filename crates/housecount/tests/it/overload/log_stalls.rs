@@ -32,8 +32,10 @@ async fn a_node_slows_players_down_then_refuses_and_comes_back() {
         async || node.client.call(Method::POST, "/v1/heartbeats", body.clone()).await.unwrap();
 
     assert_eq!(say().await.0, 200);
-    eventually("the log has them", async || node.metric("housecount_waiting_events ").await == 0.0)
-        .await;
+    eventually("the log has them", async || {
+        node.metric("housecount_append_queue_events ").await == 0.0
+    })
+    .await;
     let before = node.own_bytes();
     // The log takes about 10,000 beats per second, and even a test build can send more.
     network.set(Mode::Slow(Duration::from_millis(100)));
@@ -72,7 +74,7 @@ async fn a_node_slows_players_down_then_refuses_and_comes_back() {
     assert!(first <= 33_000 && last > 33_000 && last <= 40_000, "{slowed_ms:?}");
     assert!(accepted >= WAITING_EVENTS_MAX - 2 * BATCH_BEATS_MAX, "{accepted}");
     assert!(refused >= WAITING_EVENTS_MAX / 2, "{refused}");
-    assert_eq!(node.metric("housecount_shed_total").await as usize, refused);
+    assert_eq!(node.metric("housecount_events_shed_total").await as usize, refused);
     let grown = node.own_bytes().saturating_sub(before);
     assert!(grown < WAITING_EVENTS_MAX as u64 * BYTES_A_BEAT, "{grown} bytes");
     // Now the log accepts nothing. The node is up, but reports that it isn't ready and that its
@@ -84,7 +86,7 @@ async fn a_node_slows_players_down_then_refuses_and_comes_back() {
 
     network.set(Mode::Open);
     eventually("all is in the log", async || {
-        node.metric("housecount_waiting_events ").await == 0.0
+        node.metric("housecount_append_queue_events ").await == 0.0
     })
     .await;
     eventually("players are taken again", async || say().await.0 == 200).await;
@@ -93,7 +95,7 @@ async fn a_node_slows_players_down_then_refuses_and_comes_back() {
         stats["complete"] == true && stats["viewers"] == BATCH_BEATS_MAX + 1
     })
     .await;
-    assert_eq!(node.metric("housecount_late_total").await, 0.0, "nothing was given up");
+    assert_eq!(node.metric("housecount_events_expired_total").await, 0.0, "nothing was given up");
     let other = Node::ready(&[&log]).await;
     assert_eq!(
         other.stats().await["viewers"],
