@@ -286,7 +286,10 @@ impl App {
 fn keep_data_private(settings: &Settings) -> StoreResult<()> {
     let is_log_in =
         matches!(&settings.log, LogTarget::File(folder) if folder.starts_with(&settings.data));
-    let is_cold_in = matches!(&settings.cold, Some(ColdTarget::Embedded(folder)) if folder.starts_with(&settings.data));
+    let is_cold_in = match &settings.cold {
+        Some(ColdTarget::Embedded(folder)) => folder.starts_with(&settings.data),
+        _ => false,
+    };
     if !is_log_in && !is_cold_in {
         return Ok(());
     }
@@ -317,7 +320,9 @@ async fn run_background(
     let started = tokio::select! {
         biased;
         _ = stop.wait_for(|stop| *stop) => return,
-        started = bootstrap(follower, &node.hub, cold, node.proofs.as_deref(), &node.settings, &node.readiness) => started,
+        started = bootstrap(
+            follower, &node.hub, cold, node.proofs.as_deref(), &node.settings, &node.readiness,
+        ) => started,
     };
     if let Err(error) = started {
         let _ = failed.send(error).await;

@@ -1,8 +1,8 @@
 //! The only HTTP client, over http and https, through `hyper-util` and `hyper-rustls`.
 //!
 //! [`Client`] is for our own commands, which call a node. The JWKS and the trace exporter send
-//! through the same [`HttpPool`]. Certificates are checked against the system's roots, or against the
-//! file that the environment variable `SSL_CERT_FILE` names.
+//! through the same [`HttpPool`]. Certificates are checked against the system's roots, or against
+//! the file that the environment variable `SSL_CERT_FILE` names.
 
 use std::time::Duration;
 

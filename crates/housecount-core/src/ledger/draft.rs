@@ -41,8 +41,8 @@ pub struct Draft<'a> {
     places: Vec<EntrySlot>,
     open: EntryChanges,
     closed: EntryChanges,
-    /// Whether the draft has received proof of an open entry, by rank. The [`DraftScope`] decides what
-    /// the others did.
+    /// Whether the draft has received proof of an open entry, by rank. The [`DraftScope`] decides
+    /// what the others did.
     is_covered: Vec<bool>,
     stages: HashMap<Box<str>, u32, RandomState>,
     /// Entries that aren't in the book.

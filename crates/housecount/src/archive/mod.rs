@@ -28,9 +28,9 @@ pub enum ArchiveFormat {
 pub struct ArchiveSettings {
     /// `archive`, unless it is off.
     pub form: ArchiveFormat,
-    /// `archive_flush`.
+    /// Setting `archive_flush`.
     pub flush_ms: u64,
-    /// `archive_retention`.
+    /// Setting `archive_retention`.
     pub retention_ms: u64,
 }
 

@@ -61,15 +61,15 @@ pub struct TokenRules {
 /// Settings of authentication.
 #[derive(Clone, Debug, Default)]
 pub struct AuthSettings {
-    /// `auth.viewer`.
+    /// Setting `auth.viewer`.
     pub viewer: Policy,
     /// `auth.viewer_keys`: a file's name, or the keys themselves.
     pub viewer_keys: Option<Secret>,
-    /// `auth.viewer_jwks_url`.
+    /// Setting `auth.viewer_jwks_url`.
     pub viewer_jwks_url: Option<ServiceUrl>,
     /// `auth.audience` and `auth.leeway`.
     pub rules: TokenRules,
-    /// `auth.operator_keys`.
+    /// Setting `auth.operator_keys`.
     pub operator_keys: Option<PathBuf>,
 }
 

@@ -33,7 +33,11 @@ pub(super) struct LoadArgs {
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7400")]
     url: Vec<String>,
     /// Concurrent viewers
-    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(
+        long,
+        default_value_t = 1_000,
+        value_parser = clap::value_parser!(u32).range(1..=1_000_000)
+    )]
     viewers: u32,
     /// Number of stages
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100_000))]

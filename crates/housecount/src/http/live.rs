@@ -204,7 +204,9 @@ pub async fn live(State(node): State<Arc<Node>>, request: Request) -> Result<Res
         tokio::select! {
             biased;
             why = end_of(&mut ended) => Some((Ok::<_, Infallible>(end(why)), None)),
-            text = subscription.next() => text.map(|text| (Ok(text), Some((subscription, ended, connection)))),
+            text = subscription.next() => {
+                text.map(|text| (Ok(text), Some((subscription, ended, connection))))
+            }
         }
     });
     let headers = [

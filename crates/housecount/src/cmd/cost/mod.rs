@@ -32,10 +32,18 @@ Units are counted as AWS counts them: a batch item by item, each rounded up to a
 file of prices. What a running node consumes, read off every reply, is at its /v1/cost.")]
 pub(super) struct CostArgs {
     /// Concurrent viewers, all month
-    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    #[arg(
+        long,
+        default_value_t = 10_000,
+        value_parser = clap::value_parser!(u64).range(1..=100_000_000)
+    )]
     viewers: u64,
     /// Number of stages
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    #[arg(
+        long,
+        default_value_t = 100,
+        value_parser = clap::value_parser!(u64).range(1..=10_000_000)
+    )]
     stages: u64,
     /// Average stay of a viewer
     #[arg(long, default_value = "30m", value_parser = time)]

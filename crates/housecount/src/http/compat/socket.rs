@@ -43,7 +43,8 @@ const CLOSE_WAIT: Duration = Duration::from_secs(2);
 /// `{"type":"error","error":{"code","message"},"timestamp"}`.
 #[utoipa::path(get, path = "/ws", operation_id = "openDropInWebSocket", tag = "drop-in",
     responses((status = 101, description = "from here on WebSocket messages"),
-        (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 429, body = ErrorBody),
+        (status = 401, body = ErrorBody), (status = 403, body = ErrorBody),
+        (status = 429, body = ErrorBody),
         (status = 426, description = "`UPGRADE_REQUIRED`: it is for WebSockets only", body = ErrorBody)))]
 pub async fn upgrade_required() -> RouterResponse {
     ws::upgrade_required().await

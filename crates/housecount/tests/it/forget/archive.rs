@@ -242,7 +242,10 @@ async fn heartbeats_that_are_items_are_deleted() {
     }
     stage.cold.put(records).await.unwrap();
     let is_heartbeat = |record: &&KeyedItem| matches!(record.key, Key::Heartbeat { .. });
-    let of = |who: &str, record: &KeyedItem| matches!(&record.key, Key::Heartbeat { viewer, .. } if viewer == who);
+    let of = |who: &str, record: &KeyedItem| match &record.key {
+        Key::Heartbeat { viewer, .. } => viewer == who,
+        _ => false,
+    };
     let stored = items(&stage.cold).await;
     let only = ForgetRequest { stage: Some("s/2".to_string()), is_dry_run: true, ..request("ann") };
     assert_eq!(ask(&stage.cold, &only).await.unwrap().items, 2);

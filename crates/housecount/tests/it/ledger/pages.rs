@@ -199,7 +199,10 @@ async fn ledger_steps_max() {
     let stores = Stores { cold: stage.cold(), proofs: node.proofs.clone() };
     let read = {
         let (scans, list, stores) = (scans.clone(), list.clone(), stores.clone());
-        async move { scans.stages(stores, list, range, None, 10).await.map(|page| page.rows().len()) }
+        async move {
+            let page = scans.stages(stores, list, range, None, 10).await;
+            page.map(|page| page.rows().len())
+        }
     };
     let waits = tokio::spawn(read);
     crate::support::eventually("the scan has begun", async || {
