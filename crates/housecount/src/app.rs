@@ -8,37 +8,37 @@ use tokio::task::JoinSet;
 
 use crate::admission::AdmissionControl;
 use crate::archive::ArchiveProgress;
+use crate::archive::task::ArchiveTask;
 use crate::auth::Auth;
 use crate::bootstrap::bootstrap;
 use crate::clock::SharedClock;
+use crate::cold::sweep::Sweep;
 use crate::cold::{Cold, ColdTarget, WatchedCold};
 use crate::config::Settings;
 use crate::cost::CostTracker;
+use crate::cost::sampler::CostSampler;
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::folder::make_private;
 use crate::follower::Follower;
+use crate::follower::maintenance::LogMaintenance;
 use crate::http::{self, BoundListener};
 use crate::hub::Hub;
+use crate::hub::publish::PublishCounts;
 use crate::ingest::{Appenders, Ingest, OwnAppends};
+use crate::ledger::commit::LedgerCommitter;
 use crate::ledger::{Proofs, Scans};
 use crate::live::Live;
+use crate::live::refresh::LiveRefresh;
 use crate::log::{Log, LogTarget, LogUsage, WatchedLog};
 use crate::metrics::Metrics;
 use crate::node::Node;
 use crate::node::Readiness;
 use crate::rng;
+use crate::snapshots::service::SnapshotService;
 use crate::stages::StageStore;
-use crate::tasks::archive::ArchiveTask;
-use crate::tasks::commit::LedgerCommitter;
-use crate::tasks::cost::CostSampler;
-use crate::tasks::live_refresh::LiveRefresh;
-use crate::tasks::log_maintenance::LogMaintenance;
-use crate::tasks::publish::PublishCounts;
 use crate::tasks::run_every;
-use crate::tasks::snapshot::SnapshotService;
-use crate::tasks::sweep::Sweep;
-use crate::wake_coalescing::WakeCoalescer;
 use crate::workers::Workers;
+use crate::workers::wake_coalescing::WakeCoalescer;
 
 /// Time limit for the tasks to end once they are asked to stop.
 const STOP_WAIT: Duration = Duration::from_secs(2);
@@ -119,7 +119,7 @@ impl App {
             metrics.clone(),
             acknowledged,
             proofs.clone(),
-            &settings,
+            settings.follower(),
         );
         let costs = Arc::new(CostTracker::new(
             &settings,
@@ -138,7 +138,7 @@ impl App {
                 clock,
                 metrics,
                 name.clone(),
-                &settings,
+                settings.snapshots(),
                 stretch,
             ))
         });
@@ -151,7 +151,7 @@ impl App {
                 proofs,
                 metrics,
                 name.clone(),
-                &settings,
+                settings.commit(),
             )
         });
         let archived = settings.archive.map(|_| Arc::new(ArchiveProgress::new(log.partitions())));
@@ -166,7 +166,7 @@ impl App {
                     archived,
                     name,
                     kept,
-                    &settings,
+                    settings.archive_params(kept),
                 )
             },
         );

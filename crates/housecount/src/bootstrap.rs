@@ -15,12 +15,12 @@ use housecount_core::time::UnixMs;
 use crate::cold::Cold;
 use crate::config::Settings;
 use crate::error::{ErrorKind, StoreError, StoreResult};
+use crate::follower::progress::StartStep;
 use crate::follower::{Follower, LogContinuity};
 use crate::hub::Hub;
 use crate::ledger::{self, Proofs};
 use crate::node::Readiness;
-use crate::progress::StartStep;
-use crate::tasks::restore::{LastRoster, last_roster};
+use crate::snapshots::roster::{LastRoster, last_roster};
 
 /// Pause between two tries to reach a store.
 const RETRY: Duration = Duration::from_millis(500);

@@ -7,6 +7,7 @@
 mod answer;
 mod lists;
 mod past;
+pub mod publish;
 mod shared;
 #[cfg(test)]
 mod tests;
@@ -31,7 +32,7 @@ pub use self::answer::{CountStatus, WithStatus};
 use self::past::PriorCounts;
 pub use self::shared::{FoldGuard, Hold, HoldTimes, SharedFold};
 use crate::clock::mono_ms;
-use crate::health::WriteHealth;
+use crate::log::health::WriteHealth;
 use crate::metrics::GaugeValues;
 
 /// Events that are applied under one lock. That takes some microseconds, so that no waiting thread

@@ -11,14 +11,14 @@ use crate::clock::SharedClock;
 use crate::cold::Cold;
 use crate::config::Settings;
 use crate::cost::CostTracker;
+use crate::follower::progress::{ReadProgress, StartStep};
 use crate::hub::Hub;
 use crate::ingest::{Ingest, PendingAck};
 use crate::ledger::{Proofs, Scans};
 use crate::live::Live;
 use crate::metrics::{GaugeValues, Metrics};
-use crate::progress::{ReadProgress, StartStep};
+use crate::snapshots::service::SnapshotService;
 use crate::stages::StageStore;
-use crate::tasks::snapshot::SnapshotService;
 
 /// State that a request needs.
 #[derive(Debug)]

@@ -29,8 +29,8 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::client;
-use crate::service_url::ServiceUrl;
+use crate::net::client;
+use crate::net::service_url::ServiceUrl;
 use crate::traced::{REQUEST, TARGET};
 
 /// Duration from which a request gets a span.

@@ -9,6 +9,7 @@ pub mod items;
 pub mod log_cursor;
 pub mod packed;
 pub mod read;
+pub mod task;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

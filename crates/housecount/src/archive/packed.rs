@@ -10,8 +10,8 @@ use housecount_core::time::UnixMs;
 use super::WriteProgress;
 use super::log_cursor::LogCursor;
 use crate::cold::Cold;
-use crate::cold::chunks::{self, ChunkWrite};
 use crate::error::StoreResult;
+use crate::ledger::chunks::{self, ChunkWrite};
 use crate::log::Position;
 use crate::metrics::Metrics;
 

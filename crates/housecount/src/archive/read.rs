@@ -11,9 +11,9 @@ use housecount_core::limits::PAGE_ROWS_MAX;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 
-use crate::cold::chunks::{self, corrupt};
 use crate::cold::{Cold, Page};
 use crate::error::StoreResult;
+use crate::ledger::chunks::{self, corrupt};
 
 /// Lists all chains of packed archives.
 ///

@@ -10,8 +10,8 @@ use hyper::header::ACCEPT;
 use hyper::{Request, StatusCode, Uri};
 use parking_lot::Mutex;
 
-use crate::client;
-use crate::service_url::ServiceUrl;
+use crate::net::client;
+use crate::net::service_url::ServiceUrl;
 
 /// Source of verification keys: a JWKS URL, and the hash of its last answer.
 #[derive(Debug)]

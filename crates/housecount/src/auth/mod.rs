@@ -25,7 +25,7 @@ pub use self::credential::{Credential, CredentialEnd, KeyId, end_of};
 pub use self::operators::{OperatorKeys, Scope};
 pub use self::verified::TokenHash;
 pub use self::viewers::ViewerAuth;
-use crate::service_url::ServiceUrl;
+use crate::net::service_url::ServiceUrl;
 
 /// Policy that decides whether players need tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

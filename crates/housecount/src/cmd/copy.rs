@@ -9,7 +9,7 @@ use super::{CommandError, SettingArgs, print_line, progress_bar, runtime};
 use crate::clock::wall_clock;
 use crate::cold::ColdTarget;
 use crate::cold::bulk::Bulk;
-use crate::copy::{Copied, CopyEnd, copy};
+use crate::cold::copy::{Copied, CopyEnd, copy};
 use crate::folder::{self, FolderHold};
 
 /// Copy a whole cold tier into another one, and compare the written rows.

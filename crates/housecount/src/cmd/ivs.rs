@@ -10,7 +10,7 @@ use crate::ivs::{
     self, CloudWatchSource, ReconcileReport, ReconcileRequest, StageArn, StageComparison,
     StepComparison,
 };
-use crate::service_url::ServiceUrl;
+use crate::net::service_url::ServiceUrl;
 use crate::{calendar, clock};
 
 /// Number of steps of a stage that are printed: those with the largest difference.

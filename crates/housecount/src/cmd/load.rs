@@ -8,9 +8,9 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{CommandError, print_line, read_key_file, runtime};
-use crate::audience::AudienceConfig;
-use crate::client::Client;
+use crate::load::audience::AudienceConfig;
 use crate::load::{self, LoadPlan, Report, Tokens, Transport};
+use crate::net::client::Client;
 use crate::rng;
 
 /// Shortest `--interval` that is accepted, since real players do not beat more often.

@@ -8,7 +8,7 @@ use hyper::Method;
 use serde_json::Value;
 
 use super::{CommandError, print_line, read_key_file, runtime};
-use crate::client::Client;
+use crate::net::client::Client;
 
 /// The node to call.
 #[derive(Debug, Args)]

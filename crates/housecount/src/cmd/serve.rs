@@ -12,8 +12,8 @@ use tracing_subscriber::{EnvFilter, Layer};
 use super::{CommandError, SettingArgs, print_line, runtime};
 use crate::app::App;
 use crate::config::{LogFormat, Settings};
-use crate::demo;
 use crate::http::BoundListener;
+use crate::load::demo;
 use crate::otlp::{self, Traces};
 
 /// Receive heartbeats and answer counts.

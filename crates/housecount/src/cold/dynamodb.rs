@@ -22,11 +22,11 @@ use super::transact::{Expression, is_conflict};
 use super::{
     Cold, Condition, KeyedItem, KeyedRow, Page, PutOutcome, TransactOutcome, Write, by_stored_key,
 };
-use crate::backoff::Backoff;
 use crate::dynamo::attr::{self, from_sdk, key_attributes, sort_key};
 use crate::dynamo::{Address, connect, failure};
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::meter::{Meter, Purpose};
+use crate::retry::backoff::Backoff;
 
 /// Number of batches in flight at once.
 const BATCHES_MAX: usize = 8;

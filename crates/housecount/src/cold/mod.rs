@@ -5,14 +5,16 @@
 //! (tests/it/contract/cold.rs). Both backends count the same units for the same calls.
 
 pub mod bulk;
-pub mod chunks;
+pub mod copy;
 #[cfg_attr(not(feature = "dynamodb"), path = "../without/dynamo_cold.rs")]
 mod dynamodb;
+pub mod lease;
 mod outage;
 #[cfg(feature = "dynamodb")]
 mod scan;
 #[cfg_attr(not(feature = "sqlite"), path = "../without/sqlite.rs")]
 mod sqlite;
+pub mod sweep;
 #[cfg(feature = "dynamodb")]
 mod table;
 mod target;

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::clock::mono_ms;
 use crate::error::{ErrorKind, StoreResult};
-use crate::streak::{Change, FailureStreak};
+use crate::retry::streak::{Change, FailureStreak};
 
 /// Time without a failed call after which an outage is over. A cold tier that throttles alternates
 /// between failing and working.

@@ -2,8 +2,8 @@
 
 use super::origin::OriginPattern;
 use super::{ConfigError, Layers};
-use crate::service_url::ServiceUrl;
-use crate::tls::TlsFiles;
+use crate::net::service_url::ServiceUrl;
+use crate::net::tls::TlsFiles;
 
 /// Reads the TLS files; both are set or neither.
 pub(super) fn tls(layers: &Layers) -> Result<Option<TlsFiles>, ConfigError> {

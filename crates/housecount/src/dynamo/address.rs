@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::service_url::ServiceUrl;
+use crate::net::service_url::ServiceUrl;
 
 /// A table in AWS, or behind `endpoint`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -52,7 +52,7 @@ pub(crate) async fn configuration(
     endpoint: Option<&str>,
     keys: Option<(&str, &str)>,
 ) -> SdkConfig {
-    crate::tls::install_provider();
+    crate::net::tls::install_provider();
     let http = aws_smithy_http_client::Builder::new()
         .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
@@ -149,7 +149,10 @@ mod tests {
         let once =
             aws_sdk_dynamodb::config::Builder::from(&sdk).retry_config(RetryConfig::disabled());
         let error = Client::from_conf(once.build()).list_tables().send().await.unwrap_err();
-        assert!(crate::client::with_cause(&error).contains("length limit exceeded"), "{error:?}");
+        assert!(
+            crate::net::client::with_cause(&error).contains("length limit exceeded"),
+            "{error:?}"
+        );
         assert!(sent.load(Ordering::Relaxed) < 2 * AWS_ANSWER_BYTES_MAX);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Only the follower advances time. It moves the hub's clock to the log's only after everything
 //! appended before has been read. The log must also accept this node's appends
-//! ([`WriteHealth`](crate::health::WriteHealth)). So while the log can't be read or written, time
+//! ([`WriteHealth`](crate::log::health::WriteHealth)). So while the log can't be read or written, time
 //! stands still, and no viewer times out because of it.
 //!
 //! # After an outage
@@ -16,7 +16,9 @@
 //! everything rewrites it to the log, as ordinary events with their old times. So a node that
 //! starts later finds it there.
 
+pub mod maintenance;
 mod outage;
+pub mod progress;
 mod rebuild;
 mod unreadable;
 
@@ -34,14 +36,13 @@ use tokio::sync::watch;
 use self::outage::ReadOutage;
 use self::unreadable::UnreadableLines;
 use crate::clock::{SharedClock, mono_ms};
-use crate::config::Settings;
 use crate::error::{ErrorKind, StoreError, StoreResult};
+use crate::follower::progress::ReadProgress;
 use crate::hub::Hub;
 use crate::ingest::OwnAppends;
 use crate::ledger::Proofs;
 use crate::log::{Log, PartitionMeta, Position, ReadResult};
 use crate::metrics::Metrics;
-use crate::progress::ReadProgress;
 use crate::rng;
 
 /// Wait after a failed read.
@@ -97,6 +98,19 @@ pub struct Follower {
     slowest_read_ms: u64,
 }
 
+/// Settings of the follower.
+#[derive(Clone, Copy, Debug)]
+pub struct FollowerSettings {
+    /// `interval`
+    pub interval_ms: u64,
+    /// `ttl`
+    pub ttl_ms: u64,
+    /// Time for which the log is kept.
+    pub kept_ms: u64,
+    /// Interval between two reads of the log.
+    pub poll_ms: u64,
+}
+
 /// Continuity of the log, as a node sees it that has just read all of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogContinuity {
@@ -124,13 +138,12 @@ impl Follower {
         metrics: Arc<Metrics>,
         acknowledged: Arc<OwnAppends>,
         proofs: Option<Arc<Proofs>>,
-        settings: &Settings,
+        settings: FollowerSettings,
     ) -> Follower {
         let places = vec![PartitionCursor::default(); usize::from(log.partitions())];
         // Never zero, which stands for no key.
         let keys = places.iter().map(|_| HandleKey(rng::random::<u64>() | 1)).collect();
-        let (interval_ms, ttl_ms, kept_ms) =
-            (settings.interval_ms, settings.rules.ttl_ms, settings.log_kept_ms());
+        let FollowerSettings { interval_ms, ttl_ms, kept_ms, poll_ms } = settings;
         Follower {
             log,
             hub,
@@ -139,7 +152,7 @@ impl Follower {
             acknowledged,
             proofs,
             keys,
-            poll: Duration::from_millis(settings.poll_ms),
+            poll: Duration::from_millis(poll_ms),
             interval_ms,
             ttl_ms,
             kept_ms,

@@ -16,10 +16,10 @@ use housecount_core::version::{ConfigVersion, VERSION};
 
 use crate::admission::pseudonyms;
 use crate::clock::wall_clock;
-use crate::cold::chunks::ChunkReader;
 use crate::cold::{Cold, Condition, KeyedItem};
 use crate::error::{ErrorKind, StoreError};
 use crate::ledger::chain;
+use crate::ledger::chunks::ChunkReader;
 use crate::stages::history;
 
 /// Number of stages that an error names.

@@ -13,8 +13,8 @@ use housecount_core::time::UnixMs;
 use super::{Findings, ForgetRequest};
 use crate::clock::wall_clock;
 use crate::cold::Cold;
-use crate::cold::chunks::{self, ChunkReader, StoredChunk, corrupt};
 use crate::error::{ErrorKind, StoreError, StoreResult};
+use crate::ledger::chunks::{self, ChunkReader, StoredChunk, corrupt};
 use crate::ledger::{chain, scan};
 
 /// A chunk that names the viewer, and the places of the name.

@@ -24,8 +24,8 @@ use super::{Findings, ForgetRequest};
 use crate::archive::read;
 use crate::clock::wall_clock;
 use crate::cold::Cold;
-use crate::cold::chunks::{self, corrupt};
 use crate::error::{StoreError, StoreResult};
+use crate::ledger::chunks::{self, corrupt};
 
 /// A keyframe and the chunks that depend on it, some of which name the viewer.
 #[derive(Debug)]

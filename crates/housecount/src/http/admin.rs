@@ -9,10 +9,10 @@ use tokio::runtime::Handle;
 use utoipa::ToSchema;
 
 use super::error::{Problem, ProblemBody};
-use crate::blocking::run_blocking_future;
 use crate::node::Node;
-use crate::tasks::restore::{LastRoster, last_roster};
-use crate::tasks::snapshot::SnapshotOutcome;
+use crate::snapshots::roster::{LastRoster, last_roster};
+use crate::snapshots::service::SnapshotOutcome;
+use crate::workers::blocking::run_blocking_future;
 
 /// Result of a snapshot.
 #[derive(Debug, Serialize, ToSchema)]

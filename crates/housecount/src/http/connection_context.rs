@@ -6,8 +6,8 @@ use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::admission::AddressConnection;
-use crate::balancer::ConnectionSlot;
 use crate::metrics::Metrics;
+use crate::workers::balancer::ConnectionSlot;
 
 /// State that a connection holds for as long as it is open, also once it has left HTTP.
 #[derive(Debug)]

@@ -27,11 +27,11 @@ use super::h2;
 use super::preface::{self, Version};
 use super::stream::MaybeTlsStream;
 use crate::admission::connections::AddressConnections;
-use crate::balancer::ConnectionBalancer;
 use crate::metrics::Metrics;
+use crate::net::tls::{Tls, TlsFiles};
 use crate::node::Node;
-use crate::tls::{Tls, TlsFiles};
 use crate::workers::Workers;
+use crate::workers::balancer::ConnectionBalancer;
 
 /// Time for open requests to finish when the node stops.
 const DRAIN: Duration = Duration::from_secs(6);

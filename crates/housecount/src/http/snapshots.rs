@@ -11,6 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::error::{Problem, ProblemBody};
 use super::extract::{StageParam, ValidQuery, closed_range};
 use crate::node::Node;
+use crate::snapshots::read;
 
 /// Parameters of a range of time.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -66,7 +67,8 @@ pub async fn of_stage(
 ) -> Result<Json<SnapshotsBody>, Problem> {
     let now = node.clock.now().ok_or(crate::ingest::IngestError::Starting)?;
     let (from, to) = closed_range(&node, range.from.as_deref(), range.to.as_deref())?;
-    let found = node.stages.snapshots(&stage, from, to, PAGE_ROWS_MAX + 1, now).await?;
+    let cold = node.reads.as_deref().ok_or_else(Problem::no_cold)?;
+    let found = read::list(cold, &stage, from, to, PAGE_ROWS_MAX + 1, now).await?;
     let next_from = found.get(PAGE_ROWS_MAX).map(|next| next.at.0);
     let snapshots = found.into_iter().take(PAGE_ROWS_MAX).map(|snapshot| SnapshotBody {
         timestamp: snapshot.at.0,

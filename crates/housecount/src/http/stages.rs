@@ -23,6 +23,7 @@ use super::extract::{PageQuery, StageParam, ValidQuery};
 use super::live::CountStatusBody;
 use crate::hub::WithStatus;
 use crate::node::Node;
+use crate::snapshots::read;
 use crate::stages::change::{ChangeError, ChangedStage};
 
 /// A stage, with its configuration and its count.
@@ -334,7 +335,11 @@ pub async fn show(
     }
     // The stage had no viewers for a while, so its last snapshot has the peak.
     let now = node.clock.now().unwrap_or_default();
-    match node.stages.last_snapshot(&stage, now).await? {
+    let last = match &node.reads {
+        Some(cold) => read::last(&**cold, &stage, now).await?,
+        None => None,
+    };
+    match last {
         Some(last) => found.stage.peak = last.peak,
         None if found.stage.configured || !node.hub.totals().standing.complete => {}
         None => return Err(Problem::no_stage(stage.as_str())),

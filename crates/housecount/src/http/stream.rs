@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::preface::BegunSocket;
-use crate::tls::TlsStream;
+use crate::net::tls::TlsStream;
 
 /// Byte stream of a connection, plain or through TLS.
 #[derive(Debug)]

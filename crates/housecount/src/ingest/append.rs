@@ -19,11 +19,11 @@ use tracing::Instrument;
 
 use super::lane::Lane;
 use super::{IngestError, IngestShared};
-use crate::backoff::Backoff;
-use crate::blocking::run_blocking;
 use crate::clock::mono_ms;
 use crate::hub::Hub;
+use crate::retry::backoff::Backoff;
 use crate::traced::TARGET;
+use crate::workers::blocking::run_blocking;
 
 /// Longest wait before the first retry of an append. Later waits are up to [`RETRY_MAX`].
 const RETRY_FIRST: Duration = Duration::from_millis(20);

@@ -22,7 +22,7 @@ use super::IngestError;
 use super::completion::BatchCompletion;
 use super::lane_state::{LaneState, WorkerCompletions};
 use crate::clock::mono_ms;
-use crate::wake_coalescing::{LaneDemand, WakeCoalescer};
+use crate::workers::wake_coalescing::{LaneDemand, WakeCoalescer};
 use crate::workers::{MAIN_THREAD, WorkerRuntime, current_worker};
 
 /// Interval at which a lane checks for overdue requests during one long append. A check also

@@ -7,11 +7,11 @@ use housecount_core::ledger::{Book, Chunk, ChunkError, Link, SpanVisitor};
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 
-use crate::blocking::ledger_step;
 use crate::clock::wall_clock;
-use crate::cold::chunks::{self, ChunkReader, StoredChunk, corrupt, last_before, window_of};
 use crate::cold::{Cold, Page};
 use crate::error::{ErrorKind, StoreError, StoreResult};
+use crate::ledger::chunks::{self, ChunkReader, StoredChunk, corrupt, last_before, window_of};
+use crate::workers::blocking::ledger_step;
 
 /// Decodes a chunk, and the link by which the next chunk refers to it.
 ///

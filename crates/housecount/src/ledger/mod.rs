@@ -12,6 +12,8 @@
 //! `tasks/commit` writes it.
 
 pub mod chain;
+pub mod chunks;
+pub mod commit;
 pub mod drafting;
 pub mod fence;
 pub mod proofs;

@@ -8,6 +8,7 @@
 mod latest;
 mod message;
 mod pending;
+pub mod refresh;
 mod subscription;
 
 use std::sync::Arc;

@@ -10,8 +10,8 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 use super::LoadShared;
-use crate::client::Client;
 use crate::clock::mono_ms;
+use crate::net::client::Client;
 
 /// Interval between two polls of the totals.
 const POLL: Duration = Duration::from_millis(100);

@@ -6,7 +6,9 @@
 //! the online viewers of every stage on every node, by name. Other traffic on the same nodes can
 //! only increase counts, and is not an error.
 
+pub mod audience;
 mod check;
+pub mod demo;
 mod expected;
 mod tokens;
 mod turns;
@@ -30,8 +32,8 @@ use self::check::PollStats;
 use self::expected::ExpectedViewers;
 pub use self::tokens::Tokens;
 use self::turns::CallOrder;
-use crate::audience::{AudienceConfig, SimulatedAudience, ViewerAction};
-use crate::client::Client;
+use crate::load::audience::{AudienceConfig, SimulatedAudience, ViewerAction};
+use crate::net::client::Client;
 
 /// Maximum number of open requests. At the limit the audience waits, as players' own queues would.
 const REQUESTS_MAX: usize = 512;

@@ -21,7 +21,7 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use super::{LoadShared, PlannedCall, REQUESTS_MAX, note};
-use crate::client::{Client, Connection};
+use crate::net::client::{Client, Connection};
 
 /// Time limit of an answer, and of opening a connection.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);

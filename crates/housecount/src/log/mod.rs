@@ -10,6 +10,7 @@ mod consumed;
 pub mod dynamodb;
 #[cfg_attr(not(feature = "file"), path = "../without/file.rs")]
 mod file;
+pub mod health;
 mod memory;
 #[cfg_attr(not(feature = "redis"), path = "../without/redis.rs")]
 mod redis;

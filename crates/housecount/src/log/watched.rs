@@ -9,7 +9,7 @@ use housecount_core::time::UnixMs;
 
 use super::{Log, LogUsage, Position, ReadResult};
 use crate::error::StoreResult;
-use crate::health::WriteHealth;
+use crate::log::health::WriteHealth;
 
 /// Log that records whether appends succeed. Every node wraps its log in one, so that no append can
 /// be missed.

@@ -1,5 +1,4 @@
-//! Store of stages: their configuration and snapshots in the cold tier, and whether a stage is
-//! open.
+//! Store of stages: their configuration in the cold tier, and whether a stage is open.
 //!
 //! - [`change`]: a change of configuration, as a version that affects no committed window.
 //! - [`history`]: reads of the versions.
@@ -13,9 +12,7 @@ use std::time::Duration;
 
 use housecount_core::ids::StageId;
 use housecount_core::keys::{Key, KeyRange};
-use housecount_core::snapshot::Snapshot;
 use housecount_core::stage::StageConfig;
-use housecount_core::time::UnixMs;
 use parking_lot::Mutex;
 
 use self::history::parse;
@@ -40,12 +37,10 @@ pub enum StageClosed {
     Unknown(String),
 }
 
-/// Stages' configurations and snapshots in the cold tier, with a cache of open stages.
+/// Stages' configurations in the cold tier, with a cache of open stages.
 #[derive(Debug)]
 pub struct StageStore {
     cold: Option<Arc<dyn Cold>>,
-    /// The same tier, metered for reads of API callers.
-    reads: Option<Arc<dyn Cold>>,
     auto: bool,
     window_ms: u64,
     /// Lock for changes of configurations.
@@ -75,9 +70,8 @@ impl StageStore {
     /// apply to whole windows.
     #[must_use]
     pub fn new(cold: Option<Arc<dyn Cold>>, auto: bool, window_ms: u64) -> StageStore {
-        let reads = cold.clone().map(Cold::metered_as_reads);
         let (turn, remembered) = (tokio::sync::Mutex::default(), Mutex::default());
-        StageStore { cold, reads, auto, window_ms, turn, remembered }
+        StageStore { cold, auto, window_ms, turn, remembered }
     }
 
     /// Whether every stage is open, so that no stage needs a check.
@@ -155,41 +149,6 @@ impl StageStore {
         let Some(cold) = &self.cold else { return Ok(Vec::new()) };
         let rows = in_time(cold.query(&KeyRange::listed(after), &Page::first(limit))).await?;
         rows.iter().map(|(_, item)| parse(item)).collect()
-    }
-
-    /// Returns at most `limit` snapshots of a stage, without expired ones.
-    pub async fn snapshots(
-        &self,
-        stage: &StageId,
-        from: UnixMs,
-        to: UnixMs,
-        limit: usize,
-        now: UnixMs,
-    ) -> StoreResult<Vec<Snapshot>> {
-        if from > to {
-            return Ok(Vec::new());
-        }
-        let range = KeyRange::snapshots(stage.as_str(), from, to);
-        let reads = self.reads.as_ref().ok_or_else(unsupported)?;
-        let rows = reads.query(&range, &Page::first(limit)).await?;
-        let read = |(sk, item): &(String, _)| {
-            Snapshot::from_item(item, now)
-                .map_err(|e| corrupt(&format!("snapshot {sk} of {stage}"), e))
-        };
-        rows.iter().filter_map(|row| read(row).transpose()).collect()
-    }
-
-    /// Returns a stage's last snapshot, unless it has expired.
-    pub async fn last_snapshot(
-        &self,
-        stage: &StageId,
-        now: UnixMs,
-    ) -> StoreResult<Option<Snapshot>> {
-        let Some(reads) = &self.reads else { return Ok(None) };
-        let range = KeyRange::snapshots(stage.as_str(), UnixMs::ZERO, UnixMs::MAX);
-        let rows = reads.query(&range, &Page::last(1)).await?;
-        let Some((sk, item)) = rows.first() else { return Ok(None) };
-        Snapshot::from_item(item, now).map_err(|e| corrupt(&format!("snapshot {sk} of {stage}"), e))
     }
 }
 

@@ -23,10 +23,10 @@ use housecount_core::span::{Span, measure, normalize};
 use housecount_core::time::UnixMs;
 
 use crate::clock::wall_clock;
-use crate::cold::chunks::{self, ChunkReader, corrupt};
 use crate::cold::{Cold, Page};
 use crate::error::{ErrorKind, StoreResult};
 use crate::ledger::chain;
+use crate::ledger::chunks::{self, ChunkReader, corrupt};
 
 /// Span that is held in memory at once.
 const SLICE_MS: u64 = 24 * 60 * 60 * 1000;

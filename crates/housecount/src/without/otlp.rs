@@ -3,7 +3,7 @@
 use tracing_subscriber::layer::Identity;
 
 use crate::features;
-use crate::service_url::ServiceUrl;
+use crate::net::service_url::ServiceUrl;
 
 /// A running export of traces. This binary has none.
 #[derive(Debug)]

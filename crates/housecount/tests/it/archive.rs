@@ -7,9 +7,10 @@ use std::sync::atomic::Ordering;
 
 use housecount::app::App;
 use housecount::archive::read;
-use housecount::cold::{Cold, Page, chunks};
+use housecount::cold::{Cold, Page};
 use housecount::config::{Layers, Settings};
 use housecount::ingest::UnstampedEvent;
+use housecount::ledger::chunks;
 use housecount::log::MemoryLog;
 use housecount::metrics::MetricsFormat;
 use housecount::node::Node as Inner;

@@ -5,10 +5,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use housecount::audience::AudienceConfig;
-use housecount::client::Client;
 use housecount::ingest::{IngestError, UnstampedEvent};
+use housecount::load::audience::AudienceConfig;
 use housecount::load::{self, LoadPlan, Transport};
+use housecount::net::client::Client;
 use housecount_core::event::{EventKind, EventRef};
 use housecount_core::limits::{COALESCE_MS_MAX, SESSION_BURST, SESSION_LEAVES_SPARE};
 use hyper::Method;

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use housecount::audience::AudienceConfig;
-use housecount::client::Client;
+use housecount::load::audience::AudienceConfig;
 use housecount::load::{self, LoadPlan, Report, Transport};
+use housecount::net::client::Client;
 use serde_json::Value;
 
 use crate::support::dynamo::Dynamo;

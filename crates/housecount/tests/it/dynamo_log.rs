@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use housecount::archive::task::ArchiveTask;
 use housecount::archive::{ArchiveFormat, ArchiveProgress, ArchiveSettings};
 use housecount::cold::{Cold, Purpose, SqliteCold};
 use housecount::config::{Layers, Settings};
@@ -11,7 +12,6 @@ use housecount::hub::Hub;
 use housecount::log::dynamodb::{DynamoLog, DynamoTarget};
 use housecount::log::{Log, Position};
 use housecount::tasks::PeriodicTask;
-use housecount::tasks::archive::ArchiveTask;
 use housecount_core::event::{EventKind, EventRef};
 use housecount_core::fold::{HandleKey, Rules};
 use housecount_core::limits::FLUSH_STRETCH_MAX;
@@ -201,8 +201,16 @@ async fn archive(log: Arc<DynamoLog>, cold: Arc<dyn Cold>, hub: Arc<Hub>) {
     let (metrics, archived) = (Arc::default(), Arc::new(ArchiveProgress::new(1)));
     let settings =
         Settings::from_layers(&Layers::of(None, Vec::new(), Vec::new()).unwrap()).unwrap();
-    let mut task =
-        ArchiveTask::new(log, cold, hub, metrics, archived, "test".to_string(), kept, &settings);
+    let mut task = ArchiveTask::new(
+        log,
+        cold,
+        hub,
+        metrics,
+        archived,
+        "test".to_string(),
+        kept,
+        settings.archive_params(kept),
+    );
     loop {
         tokio::time::sleep(task.period()).await;
         task.tick().await.unwrap();

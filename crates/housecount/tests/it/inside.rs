@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use housecount::app::App;
-use housecount::client::Client;
 use housecount::config::{Layers, Settings};
 use housecount::http::BoundListener;
 use housecount::ingest::{IngestError, UnstampedEvent};
 use housecount::log::{Log, Position};
 use housecount::metrics::MetricsFormat;
+use housecount::net::client::Client;
 use housecount::node::Node;
 use housecount_core::event::{EventKind, EventRef, Seat};
 use housecount_core::fold::HandleKey;

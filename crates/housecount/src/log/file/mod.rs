@@ -28,10 +28,10 @@ use tokio::sync::oneshot;
 
 use self::writer::{WriteCommand, WriterThread};
 use super::{Log, Position, ReadResult};
-use crate::blocking::run_blocking;
 use crate::clock::MonotonicClock;
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::folder::DataFolder;
+use crate::workers::blocking::run_blocking;
 
 /// Name of the database's file.
 const DATABASE: &str = "log.sqlite";

@@ -8,7 +8,7 @@ use redis::{ClientTlsConfig, TlsCertificates};
 
 use super::query::Query;
 use crate::error::{ErrorKind, StoreError, StoreResult};
-use crate::tls;
+use crate::net::tls;
 
 /// Paths of PEM files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -48,7 +48,7 @@ use super::consumed::RedisCounter;
 use super::{Log, LogUsage, Position, ReadResult};
 use crate::clock::mono_ms;
 use crate::error::{ErrorKind, StoreError, StoreResult};
-use crate::streak::{Change, FailureStreak};
+use crate::retry::streak::{Change, FailureStreak};
 
 /// Lifetime of a published count that no node publishes any more, so that no count outlives the
 /// last node.

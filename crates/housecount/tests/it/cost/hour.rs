@@ -7,16 +7,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use housecount::archive::task::ArchiveTask;
 use housecount::archive::{ArchiveFormat, ArchiveProgress, ArchiveSettings};
 use housecount::clock::SharedClock;
 use housecount::error::{ErrorKind, StoreError, StoreResult};
 use housecount::hub::Hub;
 use housecount::ledger::Proofs;
+use housecount::ledger::commit::LedgerCommitter;
 use housecount::log::{Log, PartitionMeta, Position, ReadResult};
 use housecount::metrics::Metrics;
-use housecount::tasks::archive::ArchiveTask;
-use housecount::tasks::commit::LedgerCommitter;
-use housecount::tasks::snapshot::SnapshotService;
+use housecount::snapshots::service::SnapshotService;
 use housecount::tasks::{PeriodicTask, Progress};
 use housecount_core::event::{EventKind, EventRef};
 use housecount_core::fold::HandleKey;
@@ -128,7 +128,7 @@ impl Hour {
             proofs,
             metrics.clone(),
             name.clone(),
-            &settings,
+            settings.commit(),
         );
         let clock = Arc::new(SharedClock::default());
         let (stretch, of) = (Arc::default(), hub.clone());
@@ -138,7 +138,7 @@ impl Hour {
             clock,
             metrics.clone(),
             name,
-            &settings,
+            settings.snapshots(),
             stretch,
         );
         let now = BASE.aligned(WINDOW_MS);
@@ -171,7 +171,7 @@ impl Hour {
             Arc::new(ArchiveProgress::new(1)),
             "test".to_string(),
             kept,
-            &settings(&[]),
+            settings(&[]).archive_params(kept),
         ));
     }
 

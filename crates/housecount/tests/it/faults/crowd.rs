@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use housecount::client::Client;
+use housecount::net::client::Client;
 use hyper::Method;
 use parking_lot::Mutex;
 use serde_json::{Value, json};

@@ -4,12 +4,12 @@
 use std::sync::Arc;
 
 use housecount::app::App;
-use housecount::client::Client;
 use housecount::clock::mono_ms;
 use housecount::config::{Layers, Settings};
 use housecount::http::BoundListener;
 use housecount::log::Log;
 use housecount::metrics::MetricsFormat;
+use housecount::net::client::Client;
 use housecount::node::Node;
 use housecount_core::fold::HandleKey;
 use housecount_core::keys::{log_pk, parse_log_sk};

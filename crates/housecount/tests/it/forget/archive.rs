@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use housecount::archive::read;
-use housecount::cold::{Cold, KeyedItem, chunks};
+use housecount::cold::{Cold, KeyedItem};
 use housecount::forget::{ForgetError, ForgetRequest};
+use housecount::ledger::chunks;
 use housecount_core::archive::{ArchiveEncoder, ArchiveParams, KEYFRAME_MS};
 use housecount_core::event::{EventKind, EventRef};
 use housecount_core::heartbeat;

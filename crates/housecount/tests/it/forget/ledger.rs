@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use housecount::admission::pseudonyms::is_pseudonym;
-use housecount::cold::chunks::{self, ChunkReader};
 use housecount::cold::{Cold, KeyedItem};
 use housecount::error::ErrorKind;
 use housecount::forget::{ForgetError, ForgetRequest};
+use housecount::ledger::chunks::{self, ChunkReader};
 use housecount::verify::{VerifyReport, verify};
 use housecount_core::item::{Attr, Item};
 use housecount_core::keys::Key;

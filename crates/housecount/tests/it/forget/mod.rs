@@ -125,7 +125,7 @@ async fn is_anywhere(cold: &Arc<FaultyCold>, id: &str) -> bool {
     let records = items(cold).await;
     let is_plain =
         records.iter().any(|record| format!("{:?} {:?}", record.key, record.item).contains(id));
-    let mut chunks = housecount::cold::chunks::ChunkReader::at(LEDGER, UnixMs::ZERO, UnixMs::MAX);
+    let mut chunks = housecount::ledger::chunks::ChunkReader::at(LEDGER, UnixMs::ZERO, UnixMs::MAX);
     let mut is_named = false;
     while let Some(stored) = chunks.next(&**cold).await.unwrap() {
         is_named |= format!("{:?}", chain::decode(&stored, LEDGER).unwrap().0).contains(id);

@@ -5,19 +5,19 @@ use std::sync::atomic::Ordering;
 
 use housecount::app::App;
 use housecount::calendar::PeriodUnit;
-use housecount::client::Client;
 use housecount::clock::{SharedClock, mono_ms};
 use housecount::cold::Cold;
-use housecount::cold::chunks::{self, ChunkWrite};
 use housecount::export::{
     self, BillingRounding, CsvStyle, ExportFormat, ExportRequest, atomic_file,
 };
+use housecount::follower::maintenance::LogMaintenance;
 use housecount::http::BoundListener;
 use housecount::hub::Hub;
 use housecount::ledger::Proofs;
+use housecount::ledger::chunks::{self, ChunkWrite};
 use housecount::log::{Log, MemoryLog, Position};
+use housecount::net::client::Client;
 use housecount::tasks::PeriodicTask;
-use housecount::tasks::log_maintenance::LogMaintenance;
 use housecount_core::fold::HandleKey;
 use housecount_core::keys::{Chain, Series};
 use housecount_core::limits::{

@@ -6,16 +6,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use housecount::app::App;
-use housecount::client::Client;
 use housecount::clock::mono_ms;
 use housecount::cold::{Cold, Purpose, SqliteCold};
 use housecount::http::BoundListener;
 use housecount::hub::Hub;
+use housecount::ledger::commit::LedgerCommitter;
 use housecount::ledger::{Proofs, scan};
 use housecount::log::MemoryLog;
 use housecount::metrics::Metrics;
+use housecount::net::client::Client;
 use housecount::tasks::Progress;
-use housecount::tasks::commit::LedgerCommitter;
 use housecount_core::event::{EventKind, EventRef};
 use housecount_core::keys::{Chain, Series};
 use housecount_core::ledger::watch::WatchFilter;
@@ -45,7 +45,7 @@ fn writer(cold: Arc<dyn Cold>) -> (Arc<Hub>, Arc<Proofs>, LedgerCommitter) {
         proofs.clone(),
         metrics,
         "test".to_string(),
-        &settings(&[]),
+        settings(&[]).commit(),
     );
     (hub, proofs, commit)
 }

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use housecount::clock::wall_clock;
-use housecount::cold::chunks::ChunkReader;
 use housecount::cold::{Cold, Page};
 use housecount::ledger::chain::decode;
+use housecount::ledger::chunks::ChunkReader;
 use housecount::verify::verify;
 use housecount_core::event::EventKind;
 use housecount_core::keys::{Chain, KeyRange, Series};

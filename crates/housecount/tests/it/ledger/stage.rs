@@ -7,11 +7,11 @@ use housecount::cold::Cold;
 use housecount::config::{Layers, Settings};
 use housecount::error::StoreResult;
 use housecount::hub::Hub;
+use housecount::ledger::commit::LedgerCommitter;
 use housecount::ledger::{Proofs, scan};
 use housecount::log::{Log, MemoryLog, Position};
 use housecount::metrics::Metrics;
 use housecount::tasks::Progress;
-use housecount::tasks::commit::LedgerCommitter;
 use housecount_core::event::{EventKind, EventRef};
 use housecount_core::fold::HandleKey;
 use housecount_core::ledger::watch::WatchFilter;
@@ -101,7 +101,7 @@ impl Stage {
             proofs.clone(),
             metrics,
             "test".to_string(),
-            &settings(set),
+            settings(set).commit(),
         );
         let committed =
             self.log.read(0, Position::START, HandleKey::default()).await.unwrap().origin.committed;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use housecount::client::Client;
+use housecount::net::client::Client;
 use housecount_core::limits::{BATCH_BEATS_MAX, VIEWER_SESSIONS_KEPT_MAX};
 use hyper::Method;
 use serde_json::{Value, json};

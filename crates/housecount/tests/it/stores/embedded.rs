@@ -27,7 +27,7 @@ async fn kill_9_loses_nothing_that_was_acknowledged() {
     for round in 0..3u64 {
         let done = Arc::new(AtomicU64::new(0));
         let (client, counted) =
-            (housecount::client::Client::new(&node.address).unwrap(), done.clone());
+            (housecount::net::client::Client::new(&node.address).unwrap(), done.clone());
         let writes = tokio::spawn(async move {
             for n in 0u64.. {
                 let body = json!({ "stage": format!("stage-{round}-{n:05}") }).to_string();

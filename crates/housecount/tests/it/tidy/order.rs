@@ -17,13 +17,12 @@ const CORE: [&str; 32] = [
 ];
 /// Rooms of the program, lowest first.
 #[rustfmt::skip]
-const PROGRAM: [&str; 56] = [
-    "features", "traced", "sim", "clock", "rng", "backoff", "streak", "metrics", "meter", "service_url",
-    "balancer", "wake_coalescing", "blocking", "workers", "error", "tls", "folder", "dynamo", "without", "health",
-    "log", "hub", "cold", "archive", "cache_table", "client", "otlp", "ingest", "auth", "nearest",
-    "admission", "config", "cost", "calendar",
-    "ledger", "stages", "live", "tasks", "progress", "node", "http", "follower", "bootstrap", "app",
-    "audience", "ivs", "forget", "verify", "copy", "load", "export", "demo", "cmd", "fuzz_targets", "lib", "main",
+const PROGRAM: [&str; 45] = [
+    "features", "traced", "sim", "clock", "rng", "cache_table", "error", "metrics", "meter",
+    "retry", "workers", "folder", "net", "dynamo", "without", "log", "tasks", "hub", "cold",
+    "ledger", "archive", "ingest", "auth", "admission", "follower", "snapshots", "config", "cost",
+    "calendar", "stages", "live", "node", "otlp", "http", "bootstrap", "app", "ivs", "forget",
+    "verify", "load", "export", "cmd", "fuzz_targets", "lib", "main",
 ];
 /// Rooms of the simulation, lowest first.
 #[rustfmt::skip]

@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 
 use super::*;
 use crate::auth::claims::Payload;
-use crate::service_url::ServiceUrl;
+use crate::net::service_url::ServiceUrl;
 
 const ED: &str = include_str!("../../../../tests/it/auth/keys/ed.pem");
 const OTHER: &str = include_str!("../../../../tests/it/auth/keys/other.pem");

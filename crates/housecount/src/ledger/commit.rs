@@ -19,21 +19,22 @@ use housecount_core::time::UnixMs;
 
 use tracing::Instrument;
 
-use super::{PeriodicTask, Progress, lease};
-use crate::blocking::run_blocking;
 use crate::clock::mono_ms;
-use crate::cold::chunks::{self, ChunkWrite};
+use crate::cold::lease;
 use crate::cold::{Cold, Condition, KeyedItem, PutOutcome};
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::hub::Hub;
 use crate::ledger::Proofs;
 use crate::ledger::chain::{self, ChainReader};
+use crate::ledger::chunks::{self, ChunkWrite};
 use crate::ledger::drafting::{self, DraftedChunk};
 use crate::ledger::fence::Fence;
 use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::rng;
+use crate::tasks::{PeriodicTask, Progress};
 use crate::traced::TARGET;
+use crate::workers::blocking::run_blocking;
 
 /// Longest window that is written, where nothing was proven for longer. It is the longest that its
 /// toggles can encode (24 days).
@@ -64,6 +65,19 @@ pub struct LedgerCommitter {
     writers: Vec<PartitionWriter>,
 }
 
+/// Settings of the task that commits the ledger.
+#[derive(Clone, Copy, Debug)]
+pub struct CommitSettings {
+    /// `window`
+    pub window_ms: u64,
+    /// `ttl`
+    pub ttl_ms: u64,
+    /// `interval`
+    pub interval_ms: u64,
+    /// `ledger_retention`; `None` keeps the ledger for good.
+    pub retention_ms: Option<u64>,
+}
+
 /// Ledger of a partition, as this node would write it.
 #[derive(Debug)]
 struct PartitionWriter {
@@ -88,7 +102,7 @@ impl LedgerCommitter {
         proofs: Arc<Proofs>,
         metrics: Arc<Metrics>,
         node: String,
-        settings: &crate::config::Settings,
+        settings: CommitSettings,
     ) -> LedgerCommitter {
         let writer = |chain| PartitionWriter {
             chain,
@@ -98,9 +112,7 @@ impl LedgerCommitter {
             settled: UnixMs::ZERO,
         };
         let writers = Series::Ledger.chains(proofs.partitions()).map(writer).collect();
-        let (window_ms, ttl_ms) = (settings.window_ms, settings.rules.ttl_ms);
-        let interval_ms = settings.interval_ms;
-        let retention_ms = settings.ledger_retention_ms;
+        let CommitSettings { window_ms, ttl_ms, interval_ms, retention_ms } = settings;
         LedgerCommitter {
             log,
             cold,

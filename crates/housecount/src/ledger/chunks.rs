@@ -12,7 +12,7 @@ use housecount_core::limits::{CHUNK_PARTS_PUT_MAX, ITEM_BYTES_MAX};
 use housecount_core::snapshot::is_expired;
 use housecount_core::time::UnixMs;
 
-use super::{Cold, Condition, KeyedItem, KeyedRow, Page, PutOutcome};
+use crate::cold::{Cold, Condition, KeyedItem, KeyedRow, Page, PutOutcome};
 use crate::error::{ErrorKind, StoreError, StoreResult};
 
 /// Attribute with a chunk's bytes, or a part of them.

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{PeriodicTask, Progress};
 use crate::error::StoreResult;
 use crate::hub::Hub;
 use crate::log::Log;
+use crate::tasks::{PeriodicTask, Progress};
 
 /// Task that publishes counts as plain keys beside the log.
 #[derive(Debug)]

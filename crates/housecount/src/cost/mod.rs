@@ -6,8 +6,9 @@
 //! Figures are of this node alone. Each node pays for its own calls, so the figures of several
 //! nodes add up.
 
+pub mod sampler;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use housecount_core::cost::bill::{Usage, UsageSample, UsageWindow, per_month};
 use housecount_core::cost::guard::{self, BudgetLimit, GuardState, Projection, decide};
@@ -29,28 +30,10 @@ use crate::hub::Hub;
 use crate::log::{Log, LogTarget, LogUsage, RedisUsage};
 use crate::meter::{Meter, Purpose};
 use crate::metrics::{CostLabel, KindLabel, Metrics};
+use crate::snapshots::SnapshotSpacing;
 
 /// Number of purposes.
 const N: usize = Purpose::ALL.len();
-
-/// Factor by which the cost guard currently spaces snapshots. The log gets the factor of its
-/// flushes directly.
-#[derive(Debug)]
-pub struct SnapshotSpacing(AtomicU64);
-
-impl Default for SnapshotSpacing {
-    fn default() -> SnapshotSpacing {
-        SnapshotSpacing(AtomicU64::new(1))
-    }
-}
-
-impl SnapshotSpacing {
-    /// Current factor.
-    #[must_use]
-    pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
 
 /// Consumption and cost of a purpose.
 #[derive(Clone, Copy, Debug)]
@@ -229,7 +212,7 @@ impl CostTracker {
         let before = figures.decided;
         let decided = decide(before, projected, limit, now_ms);
         self.state.lock().decided = decided;
-        self.stretch.0.store(decided.stretch, Ordering::Relaxed);
+        self.stretch.set(decided.stretch);
         self.hub.set_extra_delay(self.log.set_append_spacing(guard::flushes(decided.stretch)));
         log_guard_change(before, decided, figures.month, limit);
     }

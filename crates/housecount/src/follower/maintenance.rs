@@ -1,7 +1,7 @@
 //! Maintains the log: trims records that no node needs, and records that a node is tending it.
 //!
 //! A node without players also learns here, within 5 s, that the log refuses appends, and when it
-//! accepts them again ([`WriteHealth`](crate::health::WriteHealth)). If nothing was appended just
+//! accepts them again ([`WriteHealth`](crate::log::health::WriteHealth)). If nothing was appended just
 //! before, a tick appends a record without events. The probe is needed because a node that isn't
 //! ready gets no players whose beats would show it. On a DynamoDB log it costs one write unit per
 //! tick and such a node. That is $0.54 a month by default ($0.625 a million, us-east-1, 2026-10).
@@ -17,14 +17,14 @@ use housecount_core::mutants::{Mutant, is_on};
 use housecount_core::record;
 use housecount_core::time::UnixMs;
 
-use super::{PeriodicTask, Progress};
 use crate::archive::ArchiveProgress;
-use crate::blocking::run_blocking;
 use crate::clock::SharedClock;
 use crate::error::StoreResult;
 use crate::hub::Hub;
 use crate::ledger::Proofs;
 use crate::log::Log;
+use crate::tasks::{PeriodicTask, Progress};
+use crate::workers::blocking::run_blocking;
 
 /// Interval between two probes of a log that refuses writes.
 const PROBE_EVERY_MS: u64 = 500;

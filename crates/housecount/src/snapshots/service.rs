@@ -20,15 +20,15 @@ use housecount_core::time::UnixMs;
 use tokio::sync::{Mutex, watch};
 use tracing::Instrument;
 
-use super::lease;
-use super::restore::{RECOVERING, last_taken};
-use crate::backoff::Backoff;
+use super::{SnapshotSettings, SnapshotSpacing};
 use crate::clock::{SharedClock, mono_ms};
+use crate::cold::lease;
 use crate::cold::{Cold, KeyedItem};
-use crate::cost::SnapshotSpacing;
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::hub::{Hub, WithStatus};
 use crate::metrics::Metrics;
+use crate::retry::backoff::Backoff;
+use crate::snapshots::roster::{RECOVERING, last_taken};
 use crate::traced::TARGET;
 
 /// Name of the lease.
@@ -104,7 +104,7 @@ impl SnapshotService {
         clock: Arc<SharedClock>,
         metrics: Arc<Metrics>,
         node: String,
-        settings: &crate::config::Settings,
+        settings: SnapshotSettings,
         stretch: Arc<SnapshotSpacing>,
     ) -> SnapshotService {
         SnapshotService {
@@ -113,9 +113,9 @@ impl SnapshotService {
             clock,
             metrics,
             node,
-            interval_ms: settings.snapshot_interval_ms,
+            interval_ms: settings.interval_ms,
             stretch,
-            retention_ms: settings.snapshot_retention_ms,
+            retention_ms: settings.retention_ms,
             last_was_empty: Mutex::new(None),
             is_failing: AtomicBool::new(false),
         }

@@ -1,17 +1,6 @@
 //! Tasks that a node runs beside following the log: one per file, and one runner for periodic
 //! tasks.
 
-pub mod archive;
-pub mod commit;
-pub mod cost;
-pub mod lease;
-pub mod live_refresh;
-pub mod log_maintenance;
-pub mod publish;
-pub mod restore;
-pub mod snapshot;
-pub mod sweep;
-
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -19,8 +8,8 @@ use tokio::sync::watch;
 
 use crate::clock::mono_ms;
 use crate::error::StoreResult;
+use crate::retry::streak::{Change, FailureStreak};
 use crate::rng;
-use crate::streak::{Change, FailureStreak};
 
 /// Time without a failed tick after which a task counts as working again. Most ticks find nothing
 /// to do.

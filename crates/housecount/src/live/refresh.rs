@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{PeriodicTask, Progress};
 use crate::clock::mono_ms;
 use crate::error::StoreResult;
 use crate::live::Live;
 use crate::metrics::Metrics;
+use crate::tasks::{PeriodicTask, Progress};
 
 /// Greatest delay of a change's message, if the stage's last message is old enough.
 const PERIOD: Duration = Duration::from_millis(100);

@@ -19,7 +19,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpStream;
 
-use crate::service_url::ServiceUrl;
+use crate::net::service_url::ServiceUrl;
 
 /// Time limit of an answer, which is longer than a node lets a heartbeat wait for its log.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);

@@ -4,6 +4,10 @@
 //! threads are woken once per batch. All other work (following the log, tasks, the cold tier) runs
 //! on the main runtime.
 
+pub mod balancer;
+pub mod blocking;
+pub mod wake_coalescing;
+
 use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -12,9 +16,9 @@ use std::thread::JoinHandle;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
-use crate::balancer::ConnectionBalancer;
-use crate::blocking::run_blocking;
-use crate::wake_coalescing::WakeCoalescer;
+use crate::workers::balancer::ConnectionBalancer;
+use crate::workers::blocking::run_blocking;
+use crate::workers::wake_coalescing::WakeCoalescer;
 
 thread_local! {
     /// Number of this thread, as in [`current_worker`].
@@ -150,7 +154,7 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
-    use crate::wake_coalescing::LaneDemand;
+    use crate::workers::wake_coalescing::LaneDemand;
 
     /// A timer fires at the next tick, within a millisecond, unless the worker sleeps longer.
     #[tokio::test]

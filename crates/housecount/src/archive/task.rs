@@ -14,17 +14,17 @@ use housecount_core::item::Item;
 use housecount_core::keys::{Chain, Key, Series};
 use housecount_core::time::UnixMs;
 
-use super::lease::{self, LeaseState};
-use super::{PeriodicTask, Progress};
 use crate::archive::items::{self, ItemArchiveWriter};
 use crate::archive::log_cursor::LogCursor;
 use crate::archive::packed::{self, PackedArchiveWriter};
 use crate::archive::{ArchiveFormat, ArchiveProgress, ArchiveSettings, WriteProgress};
+use crate::cold::lease::{self, LeaseState};
 use crate::cold::{Cold, Condition, KeyedItem};
 use crate::error::StoreResult;
 use crate::hub::Hub;
 use crate::log::Log;
 use crate::metrics::Metrics;
+use crate::tasks::{PeriodicTask, Progress};
 
 /// Longest duration of the lease. It is renewed after half of it.
 const LEASE_MS_MAX: u64 = 5 * 60 * 1000;
@@ -82,7 +82,7 @@ impl ArchiveTask {
         archived: Arc<ArchiveProgress>,
         node: String,
         kept: ArchiveSettings,
-        settings: &crate::config::Settings,
+        terms: ArchiveParams,
     ) -> ArchiveTask {
         let lane = |chain| PartitionArchive {
             chain,
@@ -92,11 +92,6 @@ impl ArchiveTask {
             watched: UnixMs::ZERO,
         };
         let lanes = Series::Archive.chains(log.partitions()).map(lane).collect();
-        let terms = ArchiveParams {
-            interval_ms: settings.interval_ms,
-            slot_ms: kept.flush_ms,
-            ttl_ms: settings.rules.ttl_ms,
-        };
         let lease_ms = LEASE_MS_MAX.min(10 * kept.flush_ms);
         ArchiveTask { log, cold, hub, metrics, archived, node, kept, terms, lease_ms, lanes }
     }

@@ -7,7 +7,7 @@ use housecount_core::event::{EventKind, Seat};
 use housecount_core::ids::{SessionId, StageId, ViewerId};
 use tokio::time::Instant;
 
-use crate::audience::{AudienceConfig, SimulatedAudience};
+use crate::load::audience::{AudienceConfig, SimulatedAudience};
 use crate::node::Node;
 use crate::rng;
 

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{PeriodicTask, Progress};
 use crate::cold::Cold;
 use crate::error::StoreResult;
 use crate::hub::Hub;
+use crate::tasks::{PeriodicTask, Progress};
 
 /// Task that sweeps the cold tier, by the log's clock.
 #[derive(Debug)]

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{PeriodicTask, Progress};
 use crate::clock::mono_ms;
 use crate::cost::CostTracker;
 use crate::error::StoreResult;
+use crate::tasks::{PeriodicTask, Progress};
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// DynamoDB counts a table's bytes every six hours.
