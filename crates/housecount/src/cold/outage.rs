@@ -74,7 +74,7 @@ impl WatchedCold {
         let change = self.outage.lock().note(access, failure.is_some(), mono_ms());
         match (change, failure) {
             (Change::Begins, Some(error)) => {
-                tracing::warn!(%error, "the cold tier fails; its work waits")
+                tracing::warn!(%error, "the cold tier fails; its work waits and is retried")
             }
             (Change::Ends { away_ms, failures }, _) => {
                 tracing::info!(away_ms, failures, "the cold tier works again");

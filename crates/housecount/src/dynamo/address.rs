@@ -29,7 +29,7 @@ impl Address {
         // The rule of CreateTable (DynamoDB API reference, 2026-10).
         let is_name = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
         if !(3..=255).contains(&table.len()) || !table.chars().all(is_name) {
-            return Err(format!("`{table}` is no table name: 3-255 of a-z A-Z 0-9 _ . -"));
+            return Err(format!("`{table}` is not a table name; use 3-255 of a-z A-Z 0-9 _ . -"));
         }
         let (mut region, mut endpoint, mut others) = (None, None, Vec::new());
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {

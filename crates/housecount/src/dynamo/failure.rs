@@ -44,7 +44,7 @@ where
 /// Builds the error for a table that doesn't exist.
 pub(crate) fn missing(shown: &str) -> StoreError {
     let text = format!(
-        "there is no table {shown}; make it with: housecount table create --cold '{shown}'"
+        "there is no table {shown}; create it with: housecount table create --cold '{shown}'"
     );
     StoreError::new(ErrorKind::Missing, text)
 }
@@ -65,9 +65,9 @@ pub(crate) fn unusable_profile(error: &(dyn std::error::Error + 'static)) -> Opt
         other => other,
     };
     Some(format!(
-        "the AWS profile signs in by {sign_in}, which housecount can't; set AWS_PROFILE to a profile with \
+        "the AWS profile signs in with {sign_in}, which housecount doesn't support; set AWS_PROFILE to a profile with \
          credential_process = aws configure export-credentials --profile NAME --format process (NAME is the one that signs in), \
-         or export the keys for once: eval \"$(aws configure export-credentials --profile NAME --format env)\""
+         or export the keys once: eval \"$(aws configure export-credentials --profile NAME --format env)\""
     ))
 }
 

@@ -86,7 +86,10 @@ pub async fn write(
             let mut reader = ChunkReader::at(chain, window, window);
             let there = reader.next(cold).await?;
             let there = there.ok_or_else(|| {
-                StoreError::new(ErrorKind::Unavailable, "a chunk was there and is gone")
+                StoreError::new(
+                    ErrorKind::Unavailable,
+                    "an existing chunk disappeared before it was read",
+                )
             })?;
             if there.bytes == chunk {
                 return Ok(ChunkWrite::Done);
@@ -171,10 +174,8 @@ pub async fn rewrite(
     match cold.put_if(record, Condition::Equals { attr: CHUNK, value: Attr::B(was) }).await? {
         PutOutcome::Done => Ok(stale),
         PutOutcome::ConditionFailed(_) => {
-            let what = format!(
-                "the item {} / {window} was rewritten by somebody else meanwhile",
-                chain.pk()
-            );
+            let what =
+                format!("another process rewrote the item {} / {window} meanwhile", chain.pk());
             Err(StoreError::new(ErrorKind::Unavailable, what))
         }
     }
@@ -304,7 +305,7 @@ impl ChunkReader {
 /// Returns `Corrupt` if it is not a key of housecount's.
 pub fn window_of(chain: Chain, sk: &str) -> StoreResult<UnixMs> {
     let window = sk.split('#').next().and_then(|ms| ms.parse().ok()).map(UnixMs);
-    window.ok_or_else(|| corrupt(chain, sk, "its sort key is no time"))
+    window.ok_or_else(|| corrupt(chain, sk, "its sort key is not a time"))
 }
 
 /// Returns the start of a chain's first window that hasn't expired by `now`, by its key alone.

@@ -76,7 +76,7 @@ async fn run(mut command: Command) -> Output {
 }
 
 pub fn says_what_to_use_instead(complaint: &str, sign_in: &str) {
-    assert!(complaint.contains(&format!("the AWS profile signs in by {sign_in}")), "{complaint}");
+    assert!(complaint.contains(&format!("the AWS profile signs in with {sign_in}")), "{complaint}");
     for way_out in ["credential_process", "aws configure export-credentials", "AWS_PROFILE"] {
         assert!(complaint.contains(way_out), "{way_out} is missing in {complaint}");
     }

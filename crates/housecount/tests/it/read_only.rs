@@ -206,7 +206,7 @@ async fn a_store_that_a_node_begins_to_write_to_is_not_read_on() {
     drop(writer);
     let error = reader.get(&key).await.unwrap_err();
     assert!(
-        error.kind() == ErrorKind::Refused && error.to_string().contains("has begun to write"),
+        error.kind() == ErrorKind::Refused && error.to_string().contains("began to write"),
         "{error}"
     );
     let again = SqliteCold::open_to_read(folder.path()).unwrap();

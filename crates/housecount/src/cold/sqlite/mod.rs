@@ -82,7 +82,7 @@ impl WriterGuard {
             WriterGuard::Reader(Some(unchanged)) if !unchanged.is_so() => Err(StoreError::new(
                 // Not a kind that callers retry, since the file stays changed.
                 ErrorKind::Refused,
-                "a node has begun to write to the store while it was read; run this again",
+                "a node began to write to the store during this read; run the command again",
             )),
             WriterGuard::Reader(_) | WriterGuard::Nothing => Ok(()),
         }
@@ -230,7 +230,7 @@ fn stored_bytes<'a>(records: impl IntoIterator<Item = &'a KeyedItem>) -> StoreRe
         let bytes = units::item_bytes(&pk, &sk, item);
         if bytes > STORED_ITEM_BYTES_MAX {
             let text = format!(
-                "the item {pk} / {sk} has {bytes} bytes; {STORED_ITEM_BYTES_MAX} is the most"
+                "the item {pk} / {sk} has {bytes} bytes; the limit is {STORED_ITEM_BYTES_MAX}"
             );
             return Err(StoreError::new(ErrorKind::Refused, text));
         }

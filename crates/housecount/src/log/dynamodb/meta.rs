@@ -102,7 +102,7 @@ impl DynamoLog {
             if there != here {
                 let unit = if name == "flush" { "ms" } else { "" };
                 let text = format!(
-                    "the log in {} has {name}={there}{unit}, and this node was told {here}{unit}: set &{name}={there}{unit}",
+                    "the log in {} has {name}={there}{unit}, but this node is configured with {here}{unit}; set &{name}={there}{unit}",
                     self.shown
                 );
                 return Err(StoreError::new(ErrorKind::Schema, text));
@@ -134,7 +134,7 @@ impl DynamoLog {
                     error.as_service_error(),
                     Some(PutItemError::ConditionalCheckFailedException(_))
                 ) => {}
-            Err(error) => return Err(self.failed("making the log in", error)),
+            Err(error) => return Err(self.failed("creating the log in", error)),
         }
         Box::pin(self.meta(partition, true)).await
     }
@@ -180,7 +180,7 @@ impl DynamoLog {
             {
                 Ok(())
             }
-            Err(error) => Err(self.failed("noting in the log in", error)),
+            Err(error) => Err(self.failed("updating the log in", error)),
         }
     }
 }

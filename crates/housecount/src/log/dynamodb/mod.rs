@@ -227,7 +227,7 @@ impl DynamoLog {
             self.probe_clock(partition).await?;
             if self.pace.clock.bounds().is_none() {
                 let text = format!(
-                    "{} answers without a Date, which the log takes its time from",
+                    "{} sends no Date header, which is the log's clock; let it through, or use another endpoint",
                     self.shown
                 );
                 return Err(StoreError::new(ErrorKind::Unsupported, text));
@@ -284,7 +284,7 @@ impl DynamoLog {
             sleep(next).await;
             return Ok(Position { at, seq: u64::from(self.writer) });
         }
-        let text = format!("{} took too long to take what was appended to the log", self.shown);
+        let text = format!("{} took too long to store an append to the log", self.shown);
         Err(StoreError::new(ErrorKind::Unavailable, text))
     }
 

@@ -117,7 +117,7 @@ impl DynamoLog {
         Ok(match read {
             Ok(flushed) => (flushed.attended, flushed.record.into()),
             Err(error) => {
-                tracing::error!(%error, partition, position = %stored.position, "an item of the log can't be read");
+                tracing::error!(%error, partition, position = %stored.position, "can't decode an item of the log");
                 (UnixMs::ZERO, stored.bytes.clone().into())
             }
         })

@@ -126,7 +126,7 @@ impl FileLog {
             TrySendError::Disconnected(_) => gone(),
             TrySendError::Full(_) => StoreError::new(
                 ErrorKind::Unavailable,
-                "too many orders wait for the file log's writer",
+                "too many writes wait for the file log's writer",
             ),
         })?;
         answer.await.map_err(|_| gone())?
@@ -166,7 +166,7 @@ impl Log for FileLog {
         after: Position,
         key: HandleKey,
     ) -> StoreResult<ReadResult> {
-        let lost = || StoreError::new(ErrorKind::Unavailable, "the file log was lost");
+        let lost = || StoreError::new(ErrorKind::Unavailable, "the file log lost its records");
         let mut found = self.find(after).await?;
         if found.is_none() {
             self.order(WriteCommand::Begin).await?;

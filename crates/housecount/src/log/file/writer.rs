@@ -161,13 +161,13 @@ pub(super) fn sync_behind(wal: &Path, dirty: &Receiver<()>) {
         match (file.as_ref().map(File::sync_data), is_failing) {
             (Some(Err(error)), _) => {
                 if !std::mem::replace(&mut is_failing, true) {
-                    tracing::error!(%error, wal = %wal.display(), "the file log can't be forced to the disk");
+                    tracing::error!(%error, wal = %wal.display(), "the file log can't be synced to disk");
                 }
                 file = None;
             }
             (Some(Ok(())), true) => {
                 is_failing = false;
-                tracing::info!(wal = %wal.display(), "the file log is forced to the disk again");
+                tracing::info!(wal = %wal.display(), "the file log is synced to disk again");
             }
             _ => {}
         }

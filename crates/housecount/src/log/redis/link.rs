@@ -168,7 +168,7 @@ impl ConnectionPool {
             {
                 tracing::warn!(
                     error = %denied,
-                    "Redis denies the transaction of a read; a script reads instead, at four times the cost; {}",
+                    "Redis denies the transaction of a read; using a script instead, at four times the cost; {}",
                     super::GRANT
                 );
             }

@@ -192,11 +192,11 @@ impl RedisLog {
                 partition,
                 field = name,
                 held,
-                "the log's past holds no number there; begun again"
+                "a field of the log's metadata was not a number; replaced it"
             );
             script.arg(name).arg(value);
         }
-        self.run("beginning", &RedisCommand::Script(&self.begin, &script)).await
+        self.run("creating", &RedisCommand::Script(&self.begin, &script)).await
     }
 
     /// Deletes a partition's entries from `from` on.
@@ -206,7 +206,7 @@ impl RedisLog {
         tracing::error!(
             partition,
             position = %from,
-            "the log was led far ahead of Redis's clock by an entry that isn't housecount's; what lies there is deleted"
+            "another program's entry is far ahead of Redis's clock; deleting the log's entries from this position on"
         );
         let stream = redis_stream(&self.prefix, partition);
         let mut script = self.cut.prepare();
@@ -240,7 +240,7 @@ impl RedisLog {
         if known != UnixMs::ZERO {
             let from = Position { at: known.plus(CLOCK_AHEAD_MS_MAX), seq: 0 };
             if let Err(error) = self.cut(partition, from, true).await {
-                tracing::error!(%error, partition, "the log can't be given ids again");
+                tracing::error!(%error, partition, "can't restart the ids of the log's stream; will retry");
             }
         }
     }
@@ -284,7 +284,7 @@ impl RedisLog {
                 let is_new = error.kind() == ErrorKind::Denied
                     && !self.is_memory_denied.swap(true, Ordering::Relaxed);
                 if is_new {
-                    tracing::warn!(%error, "Redis's memory isn't known, nor whether it may evict the log");
+                    tracing::warn!(%error, "can't read Redis's memory use and eviction policy; Redis may evict the log unnoticed");
                 }
                 return;
             }
@@ -298,7 +298,7 @@ impl RedisLog {
                 "Redis may evict the log: its maxmemory-policy is {policy}; set it to noeviction"
             ),
             None if was_evicting => {
-                tracing::info!(log = self.shown, "Redis no longer may evict the log")
+                tracing::info!(log = self.shown, "Redis can no longer evict the log")
             }
             _ => {}
         }
@@ -361,7 +361,7 @@ impl Log for RedisLog {
             found = self.find(partition, after, key.0 != 0).await?;
         }
         let Found::Tail(tail) = found else {
-            let text = format!("the log {} was lost", self.shown);
+            let text = format!("the log {} lost its records", self.shown);
             return Err(StoreError::new(ErrorKind::Unavailable, text));
         };
         self.clock_ahead_ms.store(tail.clock.0.saturating_sub(mono_ms()), Ordering::Relaxed);
@@ -378,7 +378,7 @@ impl Log for RedisLog {
         // The trim runs first, and doesn't depend on the update: it frees memory when memory is
         // short.
         let trimmed = self.run::<()>("trimming", &RedisCommand::Command(&trim)).await;
-        let noted = self.run::<()>("tending", &RedisCommand::Script(&self.tend, &note)).await;
+        let noted = self.run::<()>("updating", &RedisCommand::Script(&self.tend, &note)).await;
         if partition == 0 {
             self.confirm_master().await;
             self.look_at_memory().await;
@@ -389,13 +389,13 @@ impl Log for RedisLog {
     async fn mark_complete(&self, partition: u16, born: UnixMs) -> StoreResult<()> {
         let mut script = self.mark_whole.prepare();
         script.key(redis_meta(&self.prefix, partition)).arg(born.0.to_string());
-        self.run("marking", &RedisCommand::Script(&self.mark_whole, &script)).await
+        self.run("updating", &RedisCommand::Script(&self.mark_whole, &script)).await
     }
 
     async fn note_committed(&self, partition: u16, to: UnixMs) -> StoreResult<()> {
         let mut script = self.note_committed.prepare();
         script.key(redis_meta(&self.prefix, partition)).arg(to.0);
-        self.run("noting in", &RedisCommand::Script(&self.note_committed, &script)).await
+        self.run("updating", &RedisCommand::Script(&self.note_committed, &script)).await
     }
 
     async fn publish_counts(&self, counts: &[(String, u64)]) -> StoreResult<()> {
@@ -408,7 +408,7 @@ impl Log for RedisLog {
             for (stage, viewers) in batch {
                 pipeline.add_command(command(stage, *viewers)).ignore();
             }
-            self.run::<()>("publishing counts beside", &RedisCommand::Pipeline(&pipeline)).await?;
+            self.run::<()>("publishing counts next to", &RedisCommand::Pipeline(&pipeline)).await?;
         }
         Ok(())
     }

@@ -176,7 +176,7 @@ pub(super) fn parse(
     };
     if found != u64::from(partitions) {
         return Err(format!(
-            "it has {found} partitions, and this node was told {partitions}: set ?partitions={found}"
+            "it has {found} partitions, but this node is configured with {partitions}; set ?partitions={found}"
         ));
     }
     // The next update of such a field overwrites a value that isn't a number.
@@ -188,7 +188,7 @@ pub(super) fn parse(
         committed: UnixMs(noted(4)),
         key: HandleKey(key),
     };
-    let records = records(read).ok_or("XREAD answered something else than records")?;
+    let records = records(read).ok_or("XREAD returned something other than records")?;
     let clock = UnixMs(seconds.saturating_mul(1_000).saturating_add(microseconds / 1_000));
     let latest = clock.plus(CLOCK_AHEAD_MS_MAX);
     // If Redis's clock was set back, housecount's own entries are ahead of it, but not ahead of the

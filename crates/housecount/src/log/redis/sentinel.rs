@@ -118,7 +118,7 @@ impl Sentinels {
         match (&known.master, &known.failure) {
             (Some(master), _) => Ok(master.client.clone()),
             (None, Some(failure)) => Err(failure.clone()),
-            (None, None) => Err(io::Error::other("the sentinels have yet to be asked").into()),
+            (None, None) => Err(io::Error::other("no sentinel was asked yet").into()),
         }
     }
 
@@ -297,7 +297,7 @@ fn parse(address: Value, details: Value) -> Result<NamedMaster, String> {
     let address = address.extract_error().map_err(|e| e.to_string())?;
     let address: Option<(String, u16)> = FromRedisValue::from_redis_value(address)
         .map_err(|e| format!("not the address of a master: {e}"))?;
-    let (host, port) = address.ok_or("it knows no such master")?;
+    let (host, port) = address.ok_or("this sentinel doesn't know the master")?;
     let details = HashMap::<String, String>::from_redis_value(details).unwrap_or_default();
     let epoch = details.get("config-epoch").and_then(|epoch| epoch.parse().ok()).unwrap_or(0);
     Ok(NamedMaster { host, port, epoch })
@@ -339,7 +339,10 @@ mod tests {
         {
             assert_eq!(of(refused), named("10.0.0.5", 0));
         }
-        assert_eq!(parse(Value::Nil, Value::Nil), Err("it knows no such master".to_string()));
+        assert_eq!(
+            parse(Value::Nil, Value::Nil),
+            Err("this sentinel doesn't know the master".to_string())
+        );
         let odd = parse(Value::Array(vec![text("h"), text("port")]), Value::Nil).unwrap_err();
         assert!(odd.contains("not the address of a master"), "{odd}");
     }

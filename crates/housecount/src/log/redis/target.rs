@@ -208,7 +208,7 @@ impl SentinelTarget {
     fn parse(rest: &str, is_tls: bool, query: &mut Query) -> Result<SentinelTarget, String> {
         const FORM: &str =
             "redis+sentinel://[USER:PASSWORD@]HOST[:PORT][,HOST[:PORT]...]/MASTER[/DB]";
-        let wrong = |why: String| format!("{why}: sentinels are {FORM}");
+        let wrong = |why: String| format!("{why}; write sentinels as {FORM}");
         let (login, place) = split_login(rest.strip_prefix("//").unwrap_or_default());
         let mut parts = place.splitn(3, '/');
         let (hosts, master, db) = (parts.next().unwrap_or_default(), parts.next(), parts.next());
@@ -216,8 +216,7 @@ impl SentinelTarget {
             hosts.split(',').map(sentinel_address).collect();
         let sentinels = sentinels.map_err(wrong)?;
         let master = master.and_then(decode).filter(|master| !master.is_empty());
-        let master =
-            master.ok_or_else(|| wrong(format!("`{hosts}` is followed by no master's name")))?;
+        let master = master.ok_or_else(|| wrong(format!("no master's name after `{hosts}`")))?;
         let db = db.filter(|db| !db.is_empty()).map(number_of_db).transpose()?.unwrap_or(0);
         let (user, password) = login.map_or((None, None), |login| match login.split_once(':') {
             Some((user, password)) => (Some(user), Some(password)),

@@ -483,7 +483,8 @@ async fn a_log_with_other_partitions_is_refused() {
     let other = open(format!("{}?partitions=4", server.url())).await;
     let error = other.read(0, Position::START, HandleKey::default()).await.unwrap_err().to_string();
     assert!(
-        error.contains("it has 1 partitions, and this node was told 4: set ?partitions=1"),
+        error
+            .contains("it has 1 partitions, but this node is configured with 4; set ?partitions=1"),
         "{error}"
     );
 }
@@ -580,7 +581,7 @@ async fn file_log_orders_max_refuses_what_a_stalled_disk_would_pile_up() {
             Poll::Ready(done) => break done.unwrap_err(),
         }
     };
-    assert!(refused.to_string().contains("too many orders"), "{refused}");
+    assert!(refused.to_string().contains("too many writes"), "{refused}");
     assert!(
         (FILE_LOG_ORDERS_MAX..=3 * FILE_LOG_ORDERS_MAX + 1).contains(&waiting.len()),
         "{}",

@@ -134,7 +134,10 @@ async fn sentinels_without_an_answer_are_named() {
     let error = refusal(&setup.url().replace(MASTER, "other")).await;
     assert!(error.contains("no sentinel names a master `other`: "), "{error}");
     for host in &hosts {
-        assert!(error.contains(&format!("{host}: it knows no such master")), "{error}");
+        assert!(
+            error.contains(&format!("{host}: this sentinel doesn't know the master")),
+            "{error}"
+        );
     }
     setup.sentinels[1].kill();
     let error = refusal(&setup.url().replace(MASTER, "other")).await;

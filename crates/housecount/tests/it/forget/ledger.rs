@@ -324,7 +324,8 @@ async fn a_chunk_of_many_items_is_rewritten_whole() {
     // A caller that read the chunk earlier can't overwrite what another caller has written.
     let error = chunks::rewrite(&*cold, LEDGER, &stored, &old, None).await.unwrap_err();
     assert!(
-        error.kind() == ErrorKind::Unavailable && error.to_string().contains("by somebody else"),
+        error.kind() == ErrorKind::Unavailable
+            && error.to_string().contains("another process rewrote"),
         "{error}"
     );
     assert_eq!(read().await.bytes, new);

@@ -38,7 +38,7 @@ async fn a_full_log_is_read_and_trimmed(url: &str, set: impl Fn(&str)) {
     );
     // A node with nothing to append learns of it too, and old records are trimmed.
     let error = log.maintain(0, last.at, UnixMs(9)).await.unwrap_err().to_string();
-    assert!(error.contains("OOM") && error.contains("tending the log redis"), "{error}");
+    assert!(error.contains("OOM") && error.contains("updating the log redis"), "{error}");
     let left = log.read(0, Position::START, HandleKey(7)).await.unwrap();
     assert!(left.records.first().unwrap().0 > positions[99], "the log was not trimmed");
     log.note_committed(0, UnixMs(8)).await.unwrap();
