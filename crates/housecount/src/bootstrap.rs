@@ -78,7 +78,7 @@ pub async fn bootstrap(
                 Err(error) => wait.retry("the cold tier", error).await?,
             }
         };
-        tracing::info!(viewers = carried, "proof goes on where the ledger ended");
+        tracing::info!(viewers = carried, "proof continues from the end of the ledger");
     }
     bridge(past, now, remembered, hub, settings.rules.ttl_ms).await;
     hub.advance(now);
@@ -110,7 +110,7 @@ async fn bridge(past: LogContinuity, now: UnixMs, remembered: LastRoster, hub: &
             }
             _ => {
                 tracing::warn!(
-                    "the log is new and there is no recent snapshot; counts are not whole for one ttl"
+                    "the log is new and there is no recent snapshot; counts are incomplete for one ttl"
                 );
                 hub.open_bridge(Roster::default(), until);
             }
@@ -120,7 +120,7 @@ async fn bridge(past: LogContinuity, now: UnixMs, remembered: LastRoster, hub: &
             let is_fresh = now.since(since) <= BRIDGE_AGE_MS_MAX;
             let roster = if is_fresh { hub.roster().await.value } else { Roster::default() };
             let viewers = roster.total.viewers;
-            tracing::warn!(viewers, %since, "nobody has listened for a while; bridging the counts from then");
+            tracing::warn!(viewers, %since, "no node has read the log since then; bridging the counts from that time");
             hub.open_bridge(roster, now.plus(ttl_ms));
         }
     }

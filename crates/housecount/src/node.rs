@@ -64,8 +64,7 @@ impl Node {
         let stalled =
             || self.hub.writes().stall().map(|stall| format!("waiting for the log: {stall}"));
         let silence = || {
-            let why =
-                "waiting for the log: it is not heard, or nodes append what they held meanwhile";
+            let why = "waiting for the log: it can't be read, or nodes are appending events held during an outage";
             self.hub.is_log_stale().then(|| why.to_string())
         };
         self.readiness.not_ready_reason().or_else(stalled).or_else(silence)

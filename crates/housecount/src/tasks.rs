@@ -54,14 +54,14 @@ pub async fn run_every<T: PeriodicTask>(mut task: T, mut stop: watch::Receiver<b
                 Ok(Progress::More) if !*stop.borrow() => {}
                 Ok(_) => {
                     if let Change::Ends { failures, .. } = streak.worked(mono_ms(), CALM_MS) {
-                        tracing::info!(task = T::NAME, failures, "the task works again");
+                        tracing::info!(task = T::NAME, failures, "task succeeds again");
                     }
                     break;
                 }
                 Err(error) => {
                     // One line per outage is enough.
                     if streak.failed(mono_ms()) == Change::Begins {
-                        tracing::warn!(task = T::NAME, %error, "a task failed; it will be tried again");
+                        tracing::warn!(task = T::NAME, %error, "task failed; will retry");
                     }
                     break;
                 }
@@ -75,6 +75,6 @@ pub async fn run_every<T: PeriodicTask>(mut task: T, mut stop: watch::Receiver<b
         }
     }
     if let Err(error) = task.on_shutdown().await {
-        tracing::warn!(task = T::NAME, %error, "a task could not finish its work");
+        tracing::warn!(task = T::NAME, %error, "task could not finish its work before the stop");
     }
 }

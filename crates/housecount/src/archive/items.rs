@@ -164,7 +164,7 @@ impl ItemArchiveWriter {
         };
         tracing::error!(
             items = refused.len(), first = name, %error,
-            "the cold tier refuses items of the archive as invalid; they are left out"
+            "the cold tier refused items of the archive as invalid; skipped them"
         );
     }
 

@@ -79,7 +79,7 @@ impl LogCursor {
             // All records were lost and rewritten. Positions may begin before the last one.
             tracing::warn!(
                 partition = self.partition,
-                "the log has been born again; the archive reads all of it"
+                "the log was recreated; the archive reads all of it"
             );
             self.read = Position::START;
             self.born = tail.origin.created_at;
@@ -151,7 +151,7 @@ impl LogCursor {
             None => nameless += 1,
         });
         if nameless > 0 {
-            tracing::warn!(beats = nameless, %position, "beats of sessions that nobody knows any more are not archived");
+            tracing::warn!(beats = nameless, %position, "beats of unknown sessions are not archived");
             self.metrics.archive_unresolved.inc_by(nameless);
         }
     }

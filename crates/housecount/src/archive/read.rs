@@ -56,8 +56,10 @@ pub async fn packed(
             && !std::mem::replace(&mut is_lost, read.is_err())
         {
             let sk = Key::Chunk { chain, window: chunk.window }.sk();
-            problems
-                .push(format!("{}; what follows on it is left out", corrupt(chain, &sk, error)));
+            problems.push(format!(
+                "{}; chunks that depend on it are skipped",
+                corrupt(chain, &sk, error)
+            ));
         }
         is_lost = read.is_err();
         progress(chunk.window);
@@ -123,7 +125,7 @@ pub async fn items(
         }
         if rows.len() < PAGE_ROWS_MAX {
             return Ok(first.map(|first| {
-                format!("{first} ({unreadable} such items of the stage are left out)")
+                format!("{first} ({unreadable} such items of the stage are skipped)")
             }));
         }
         page.after = rows.into_iter().next_back().map(|(sk, _)| sk);

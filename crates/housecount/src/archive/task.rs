@@ -123,7 +123,7 @@ impl ArchiveTask {
             Ok(WriteProgress::Overtaken) => {
                 tracing::warn!(
                     partition,
-                    "another node writes the archive as well; this one begins anew"
+                    "another node also writes the archive; restarting this writer"
                 );
                 self.lanes[partition].held_until = UnixMs::ZERO;
                 return Ok(());

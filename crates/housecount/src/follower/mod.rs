@@ -199,7 +199,7 @@ impl Follower {
             None => Err(StoreError::new(
                 ErrorKind::Unavailable,
                 format!(
-                    "the log's clock went back from {before} to {clock}; waiting until it is there again"
+                    "the log's clock went back from {before} to {clock}; waiting until it has caught up"
                 ),
             )),
         }
@@ -312,11 +312,11 @@ impl Follower {
                 if let Some(left_out) = line.left_out_before {
                     tracing::error!(
                         left_out,
-                        "more log records couldn't be read; they were passed over without a line"
+                        "skipped more unreadable log records without a log line"
                     );
                 }
                 if line.is_named {
-                    tracing::error!(error, partition, %position, "a log record can't be read; it is passed over");
+                    tracing::error!(error, partition, %position, "skipped an unreadable log record");
                 }
             }
         }
@@ -389,10 +389,10 @@ impl Follower {
                     let stall = self.hub.writes().stall();
                     if let Some(stall) = stall {
                         if outage.begin() {
-                            tracing::warn!(%stall, "the log can be read and not written; counts stand still until it can");
+                            tracing::warn!(%stall, "the log can be read but not written; counts stand still until writes succeed");
                         }
                     } else if let Some(away_ms) = outage.end() {
-                        tracing::info!(away_ms, "the log is back");
+                        tracing::info!(away_ms, "the log is available again");
                         if let Some(proofs) = &self.proofs {
                             (0..self.log.partitions())
                                 .for_each(|partition| proofs.mark_unwritten(partition));
@@ -423,7 +423,7 @@ impl Follower {
                 }
                 Err(error) => {
                     if outage.begin() {
-                        tracing::warn!(%error, "the log can't be read; counts stand still until it can");
+                        tracing::warn!(%error, "the log can't be read; counts stand still until reads succeed");
                     }
                     RETRY.max(self.poll)
                 }
@@ -456,7 +456,7 @@ impl Follower {
         let viewers = roster.total.viewers;
         tracing::warn!(
             viewers,
-            "this node was asleep, or its clock jumped; bridging its counts for one ttl"
+            "this node was suspended, or its clock jumped; bridging its counts for one ttl"
         );
         self.hub.open_bridge(roster, now.plus(self.ttl_ms));
     }

@@ -20,7 +20,7 @@ impl Follower {
             if !knows_all {
                 tracing::warn!(
                     partition,
-                    "the log has lost something, and this node doesn't know all of it"
+                    "log partition lost records, and this node doesn't have all of them"
                 );
                 self.hub
                     .mark_incomplete_until(self.clock.now().unwrap_or_default().plus(self.ttl_ms));
@@ -36,10 +36,14 @@ impl Follower {
                     if let Some(proofs) = &self.proofs {
                         proofs.mark_unwritten(partition);
                     }
-                    tracing::warn!(partition, events, "the log had lost something; told it again");
+                    tracing::warn!(
+                        partition,
+                        events,
+                        "log partition lost records; rebuilt it from memory"
+                    );
                 }
                 Err(error) => {
-                    tracing::warn!(%error, partition, "the log has lost something; telling it again failed");
+                    tracing::warn!(%error, partition, "log partition lost records; rebuild failed, will retry");
                     self.partitions_to_rebuild.insert(partition);
                 }
             }
@@ -54,7 +58,7 @@ impl Follower {
         for partition in std::mem::take(&mut self.rebuilt_unmarked) {
             let born = self.places[usize::from(partition)].origin.created_at;
             if let Err(error) = self.log.mark_complete(partition, born).await {
-                tracing::warn!(%error, partition, "the log can't be told that it is whole again; trying again");
+                tracing::warn!(%error, partition, "can't mark the rebuilt log partition as complete; will retry");
                 self.rebuilt_unmarked.insert(partition);
             }
         }

@@ -89,7 +89,7 @@ impl Drop for FoldGuard<'_> {
             let touched = touched::so_far() - self.touched;
             assert!(
                 touched <= SEATS_PER_HOLD_MAX,
-                "{touched} seats under one hold ({:?})",
+                "{touched} seats in one hold of the lock ({:?})",
                 self.hold
             );
         }

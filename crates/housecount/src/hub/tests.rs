@@ -166,7 +166,7 @@ async fn seats_per_hold_max_bounds_all_that_is_done_with_a_large_audience() {
 
 #[cfg(debug_assertions)]
 #[test]
-#[should_panic(expected = "seats under one hold (List)")]
+#[should_panic(expected = "seats in one hold of the lock (List)")]
 fn a_hold_of_too_many_seats_is_found() {
     let hub = crowded(SEATS_PER_HOLD_MAX / 2);
     let _ = hub.viewers_of("s", None, usize::MAX);

@@ -147,7 +147,7 @@ impl Appender {
                     entries = refs.iter().copied().map(RecordEntry::Full).collect();
                     record = Bytes::from(record::encode(&entries));
                     if !std::mem::replace(&mut self.outage.is_failing, true) {
-                        tracing::warn!(%error, partition = self.partition, "the log refused a batch; will retry until it takes it");
+                        tracing::warn!(%error, partition = self.partition, "append to the log failed; will retry");
                     }
                 }
             }
@@ -202,13 +202,13 @@ impl Appender {
             let partition = self.partition;
             tracing::error!(
                 partition,
-                "events given up: the log has not taken them within lateness_max, or before the stop"
+                "events discarded: the log accepted no append within lateness_max, or before the stop"
             );
         }
         self.outage.given_up += events;
     }
 
-    /// Ends an outage, if there was one: the log takes batches again.
+    /// Ends an outage, if there was one: the log accepts appends again.
     fn recover(&mut self) {
         if std::mem::take(&mut self.outage.is_failing) {
             let given_up = std::mem::take(&mut self.outage.given_up);

@@ -24,7 +24,7 @@ pub fn decode(stored: &StoredChunk, chain: Chain) -> StoreResult<(Chunk, Link)> 
     let (chunk, mut link) = Chunk::decode(&stored.bytes).map_err(|e| corrupt(chain, &sk, e))?;
     link.crc = stored.original_crc.unwrap_or(link.crc);
     if link.from != stored.window {
-        return Err(corrupt(chain, &sk, format!("it holds the window of {}", link.from)));
+        return Err(corrupt(chain, &sk, format!("it contains the window of {}", link.from)));
     }
     Ok((chunk, link))
 }

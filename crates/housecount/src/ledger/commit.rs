@@ -268,7 +268,7 @@ impl LedgerCommitter {
         let cold = &*self.cold;
         let mut reading = match ChainReader::open_at_end(cold, chain, UnixMs::MAX).await {
             Err(error) if error.kind() == ErrorKind::Corrupt => {
-                tracing::error!(%error, partition, "the ledger can't be read; it goes on with a keyframe");
+                tracing::error!(%error, partition, "the ledger can't be read; continuing with a keyframe");
                 return ChainReader::after_damage(cold, chain).await;
             }
             reading => reading?,

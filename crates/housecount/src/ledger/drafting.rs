@@ -83,7 +83,7 @@ fn draft_changes(
             partition,
             stayed,
             unheard,
-            "viewers who stayed are not those of the ledger; going through all"
+            "the count of viewers who stayed differs from the ledger's; scanning all viewers"
         );
         return None;
     }

@@ -30,7 +30,7 @@ pub async fn restore_open_spans(
                 proofs.note_committed(chain.partition, reading.book.edge());
             }
             Err(error) if error.kind() == ErrorKind::Corrupt => {
-                tracing::error!(%error, "the ledger can't be read; proof begins anew");
+                tracing::error!(%error, "the ledger can't be read; proof restarts from here");
             }
             Err(error) => return Err(error),
         }

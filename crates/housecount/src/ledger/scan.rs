@@ -136,7 +136,9 @@ async fn add_tail<T: Send + 'static>(
         let committed_to = chain_ends(&proofs, &ends, range, viewer.as_deref(), with);
         (to, committed_to)
     });
-    added.await.map_err(|e| StoreError::caused(ErrorKind::Unavailable, "reading what is proven", e))
+    added
+        .await
+        .map_err(|e| StoreError::caused(ErrorKind::Unavailable, "reading proven watch time", e))
 }
 
 /// Calls `with` for the spans that were proven since the ends of a ledger's chains.

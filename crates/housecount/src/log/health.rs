@@ -33,7 +33,7 @@ impl fmt::Display for Stall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Stall::Refused { ms } => {
-                write!(f, "the log has taken no writes for {} s", ms.div_ceil(1_000))
+                write!(f, "the log has accepted no writes for {} s", ms.div_ceil(1_000))
             }
             Stall::Late { ms } => {
                 write!(f, "a heartbeat has waited {} s for the log", ms.div_ceil(1_000))

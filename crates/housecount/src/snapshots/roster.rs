@@ -61,9 +61,9 @@ pub async fn last_roster(cold: &dyn Cold, now: UnixMs) -> StoreResult<LastRoster
                 Ok(roster) if rows.len() as u64 == parts => {
                     return Ok(LastRoster::Last(at, roster));
                 }
-                Ok(_) => tracing::warn!(%at, "a roster lacks parts; looking at the one before"),
+                Ok(_) => tracing::warn!(%at, "a roster lacks parts; trying the previous one"),
                 Err(error) => {
-                    tracing::error!(%error, %at, "a roster can't be read; looking at the one before")
+                    tracing::error!(%error, %at, "a roster can't be read; trying the previous one")
                 }
             }
         }

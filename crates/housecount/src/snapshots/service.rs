@@ -181,7 +181,7 @@ impl SnapshotService {
                 Ok(SnapshotOutcome::BusyElsewhere) => tokio::time::sleep(ELSEWHERE).await,
                 Ok(_) => {
                     if self.is_failing.swap(false, Ordering::Relaxed) {
-                        tracing::info!("snapshots are taken again");
+                        tracing::info!("snapshots succeed again");
                     }
                     return;
                 }
@@ -189,7 +189,7 @@ impl SnapshotService {
                     self.metrics.snapshot_failures.inc();
                     // One line per outage is enough.
                     if !self.is_failing.swap(true, Ordering::Relaxed) {
-                        tracing::warn!(%error, "the snapshot failed; trying again");
+                        tracing::warn!(%error, "snapshot failed; will retry");
                     }
                     backoff.wait().await;
                 }
@@ -223,10 +223,7 @@ impl SnapshotService {
     async fn capture(&self, slot: Option<UnixMs>) -> StoreResult<CapturedCounts> {
         let answer = self.hub.roster().await;
         if !answer.standing.complete && !answer.standing.recovering {
-            return Err(StoreError::new(
-                ErrorKind::Unavailable,
-                "the counts are not known just now",
-            ));
+            return Err(StoreError::new(ErrorKind::Unavailable, "the counts are incomplete"));
         }
         let as_of = answer.standing.as_of;
         // Time may have stood still past the slot. The counts of now are then not the counts of the
@@ -253,7 +250,7 @@ impl SnapshotService {
         let (stages, viewers) = (answer.value.stages.len() as u64, answer.value.total.viewers);
         // The first empty roster records that all viewers have left. More would add nothing.
         if stages == 0 && *last_was_empty == Some(true) {
-            tracing::debug!("no stage is active; no snapshot");
+            tracing::debug!("no stage is active; snapshot skipped");
             return Ok(SnapshotOutcome::NothingActive);
         }
         self.cold.put(snapshot_records(answer, at, self.retention_ms)).await?;

@@ -340,7 +340,7 @@ async fn an_item_that_is_refused_is_named() {
     })
     .await;
     let sent = std::fs::read_to_string(&sent).unwrap();
-    let line = sent.lines().find(|line| line.contains("refuses items of the archive")).unwrap();
+    let line = sent.lines().find(|line| line.contains("refused items of the archive")).unwrap();
     assert!(
         line.contains("STAGE#stage-1 / HEARTBEAT#1") && line.contains("parameter values"),
         "{line}"

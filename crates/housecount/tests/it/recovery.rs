@@ -160,7 +160,7 @@ async fn a_frozen_redis_times_out_no_viewer() {
     let (status, _) = node.call(Method::POST, "/v1/heartbeats", Value::from(beats)).await;
     assert_eq!(status, 503);
     signal(redis.pid(), "CONT");
-    eventually("the log is back", async || node.status("/readyz").await == 200).await;
+    eventually("the log is available again", async || node.status("/readyz").await == 200).await;
     eventually("who has gone times out", async || figures(&node.stats().await) == (0, true, false))
         .await;
 }

@@ -24,7 +24,7 @@ fn is_complete(node: &Inner) -> bool {
 
 fn is_flagged(node: &Inner) -> bool {
     !is_complete(node)
-        && node.not_ready_reason().is_some_and(|why| why.contains("the log has taken no writes"))
+        && node.not_ready_reason().is_some_and(|why| why.contains("the log has accepted no writes"))
 }
 
 /// Waits for two ttl of the log's clock, and asserts that the counts' time stands. Otherwise every
@@ -186,7 +186,7 @@ async fn a_redis_that_refuses_writes_stops_time_on_every_node() {
         let body = serde_json::json!({ "stage": "s", "viewer": "viewer-0" });
         let beat = busy.call(hyper::Method::POST, "/v1/heartbeat", body);
         for node in [&busy, &idle] {
-            eventually("it is said", async || waits_for(node).await.contains("taken no writes"))
+            eventually("it is said", async || waits_for(node).await.contains("accepted no writes"))
                 .await;
         }
         assert_eq!(beat.await.0, 503);
