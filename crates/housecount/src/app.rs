@@ -275,7 +275,7 @@ impl App {
         let _ = stop.send(true);
         let ended = async { while tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(STOP_WAIT, ended).await.is_err() {
-            tracing::warn!("some tasks did not end in time");
+            tracing::warn!("some background tasks did not stop in time");
         }
         tracing::info!("stopped");
         outcome

@@ -128,12 +128,12 @@ impl KnownFile {
             Ok(_) => "was replaced",
             Err(e) if e.kind() == io::ErrorKind::NotFound => "was deleted or moved",
             Err(e) => {
-                let text = format!("{} can't be looked at", self.path.display());
+                let text = format!("can't read the metadata of {}", self.path.display());
                 return Err(StoreError::caused(ErrorKind::Unavailable, text, e));
             }
         };
         let text = format!(
-            "{} {what} under the running node; put it back, or stop the node and start it again",
+            "{} {what} while the node runs; put it back, or restart the node",
             self.path.display()
         );
         Err(StoreError::new(ErrorKind::Unavailable, text))
@@ -205,7 +205,7 @@ pub fn make_private(path: &Path, ours: &[&str]) -> io::Result<()> {
     if is_ours && !is_shared {
         close_to_others(path, FOLDER_MODE);
     } else if is_open_to_others(path) {
-        tracing::warn!(folder = %path.display(), "others can enter the folder of a store; choose one of its own");
+        tracing::warn!(folder = %path.display(), "other users can enter the folder of a store; choose a folder for housecount alone");
     }
     Ok(())
 }
@@ -220,7 +220,7 @@ fn close_to_others(path: &Path, mode: u32) {
     if is_open_to_others(path)
         && let Err(error) = std::fs::set_permissions(path, Permissions::from_mode(mode))
     {
-        tracing::warn!(%error, path = %path.display(), "others can read a store's file; chmod {mode:o}");
+        tracing::warn!(%error, path = %path.display(), "other users can read a store's file; run chmod {mode:o} on it");
     }
 }
 

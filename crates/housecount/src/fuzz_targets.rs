@@ -55,7 +55,7 @@ pub fn archive(bytes: &[u8]) -> bool {
     let Some(bytes) = unsealed(bytes) else { return false };
     let (mut reader, mut entries) = (ArchiveDecoder::default(), 0);
     let is_read = reader.read(&bytes, |_| entries += 1).is_ok();
-    assert!(is_read || entries == 0, "half of a chunk was told");
+    assert!(is_read || entries == 0, "half of a chunk was decoded");
     let _ = reader.read(&bytes, |_| ());
     is_read
 }

@@ -86,7 +86,7 @@ impl Traces {
         let stopped =
             tokio::task::spawn_blocking(move || self.0.shutdown_with_timeout(STOP_WAIT)).await;
         if !matches!(stopped, Ok(Ok(()))) {
-            tracing::warn!("some traces could not be sent");
+            tracing::warn!("some traces were not sent before the stop");
         }
     }
 }
@@ -144,7 +144,7 @@ impl OtlpClient {
     fn note(&self, failure: Option<&str>) {
         match (failure, self.is_away.swap(failure.is_some(), Ordering::Relaxed)) {
             (Some(why), false) => {
-                tracing::warn!(url = %self.url, why, "traces can't be sent; they are dropped")
+                tracing::warn!(url = %self.url, why, "can't send traces; dropping them")
             }
             (None, true) => tracing::info!(url = %self.url, "traces are sent again"),
             _ => {}

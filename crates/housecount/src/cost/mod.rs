@@ -375,7 +375,7 @@ fn log_guard_change(before: GuardState, now: GuardState, month: Usd, limit: Budg
     if now.stretch != before.stretch {
         tracing::info!(
             stretch = now.stretch,
-            "the cost guard has changed how far apart snapshots, and flushes to a log in DynamoDB, are"
+            "the cost guard changed the interval of snapshots and of flushes to a DynamoDB log"
         );
     }
 }

@@ -93,7 +93,7 @@ pub struct LockHolds(pub Vec<(Hold, HoldTimes)>);
 
 impl Collector for LockHolds {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
-        let help = "Time for which the lock that heartbeats wait for was held at once";
+        let help = "Time of one hold of the lock that heartbeats wait for";
         let mut metric = encoder.encode_descriptor(
             "housecount_lock_hold",
             help,

@@ -227,7 +227,7 @@ impl Default for Metrics {
         let cost = CostMetrics::default();
         cost.register_all(&mut ours);
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
-        ours.register("build", "What runs here", build);
+        ours.register("build", "Version of this node", build);
         let (acknowledged, coalesced) =
             (Transports::of(&counted.acknowledged), Transports::of(&counted.coalesced));
         Metrics { ours, counted, live, cost, acknowledged, coalesced }
@@ -279,7 +279,7 @@ impl Metrics {
 
     /// Registers the counters of a store's consumed units.
     pub fn register_units(&mut self, name: &'static str, units: UnitCounters) {
-        let help = "DynamoDB capacity units consumed, as its replies say";
+        let help = "DynamoDB capacity units consumed, as its replies report";
         self.ours.register(name, help, units);
     }
 

@@ -66,9 +66,9 @@ impl Collector for ProcessCollector {
         gauge("process_resident_memory", "Memory in use", bytes, figures.resident_bytes)?;
         gauge("process_virtual_memory", "Memory mapped", bytes, figures.virtual_bytes)?;
         gauge("process_threads", "Threads", None, figures.threads)?;
-        gauge("process_start_time", "When it was started, Unix time", seconds, figures.started_s)?;
+        gauge("process_start_time", "Start of the process, Unix time", seconds, figures.started_s)?;
         gauge("process_open_fds", "Open file descriptors", None, figures.open_fds)?;
-        gauge("process_max_fds", "File descriptors it may have open", None, figures.max_fds)?;
+        gauge("process_max_fds", "Limit of open file descriptors", None, figures.max_fds)?;
         let cpu = ConstCounter::new(figures.cpu_s);
         let help = "CPU time, user and system";
         cpu.encode(encoder.encode_descriptor("process_cpu", help, seconds, cpu.metric_type())?)

@@ -23,7 +23,7 @@ static BACKGROUND: LazyLock<Option<Runtime>> = LazyLock::new(|| {
         .thread_name("background")
         .on_thread_start(lower_priority)
         .build();
-    built.inspect_err(|error| tracing::error!(%error, "background threads cannot be started; using the runtime's own")).ok()
+    built.inspect_err(|error| tracing::error!(%error, "can't start the background threads; using the runtime's own")).ok()
 });
 
 #[cfg(target_os = "linux")]

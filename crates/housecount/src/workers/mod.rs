@@ -78,7 +78,7 @@ impl Workers {
         let started = (1..=count).map_while(|number| match start(number, wake_coalescer.clone()) {
             Ok(worker) => Some(worker),
             Err(error) => {
-                tracing::error!(%error, number, "a worker can't be started; going on without it");
+                tracing::error!(%error, number, "can't start a worker; continuing with fewer");
                 None
             }
         });

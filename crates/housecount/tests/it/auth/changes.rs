@@ -155,7 +155,7 @@ async fn an_address_is_logged_without_its_secrets() {
     eventually("both are away", async || {
         node.beat("s", "bob").await; // an append has a span
         printed().contains("viewers' keys can't be fetched")
-            && printed().contains("traces can't be sent")
+            && printed().contains("can't send traces")
     })
     .await;
     let metrics = ask(&node, "GET /metrics", &[], "");
