@@ -118,7 +118,7 @@ pub async fn archive_in_the_end(
     if let Some(first) = missing.first() {
         let count = missing.len();
         return Err(format!(
-            "{count} of {} are not in the archive: {first:?} and so on",
+            "{count} of {} events are missing in the archive; the first is {first:?}",
             must.len()
         ));
     }
@@ -128,7 +128,7 @@ pub async fn archive_in_the_end(
         .collect();
     match rows.difference(&may).find(|(at, _, seat)| !truth.may_be_rebuilt(seat, *at, world.ttl_ms))
     {
-        Some(unsaid) => Err(format!("in the archive, and nobody said it: {unsaid:?}")),
+        Some(unsaid) => Err(format!("the archive has an event that no player sent: {unsaid:?}")),
         None => Ok(must.len() as u64),
     }
 }

@@ -88,8 +88,8 @@ fn count(
     if !holds(|online| online.viewers, viewers) || !holds(|online| online.sessions, sessions) {
         let stage = stage.unwrap_or("all");
         world.violated(format!(
-            "run {run} counts {viewers} viewers and {sessions} sessions on {stage} as of {}, complete {}, and there \
-             are from {:?} to {:?}",
+            "run {run} counts {viewers} viewers and {sessions} sessions on {stage} as of {}, complete {}; expected \
+             from {:?} to {:?}",
             standing.as_of, standing.complete, may.least, may.most
         ));
     }
@@ -112,7 +112,7 @@ pub async fn ledger(cold: &Arc<dyn Cold>) -> Result<Proven, String> {
     for ((stage, viewer), watched) in page.rows {
         if measure(&watched.intervals) != watched.watch_ms {
             return Err(format!(
-                "{viewer} on {stage}: {} ms are not {:?}",
+                "{viewer} on {stage}: {} ms are not the sum of {:?}",
                 watched.watch_ms, watched.intervals
             ));
         }
@@ -134,7 +134,7 @@ pub fn is_within(what: &str, of: &Proven, within: &Proven) -> Result<(), String>
             let near: Vec<String> =
                 near.map(|other| format!("{} to {}", other.from, other.to)).collect();
             return Err(format!(
-                "{what}: {viewer} on {stage}, from {} to {}, but {near:?}",
+                "{what}: {viewer} on {stage}, from {} to {}; found {near:?}",
                 span.from, span.to
             ));
         }
@@ -159,8 +159,8 @@ pub async fn ledger_in_the_end(
         (truth.least(ttl_ms), truth.most(ttl_ms))
     };
     let rows = ledger(cold).await?;
-    is_within("proven and not credited", &least, &rows)?;
-    is_within("credited and not proven", &rows, &most)?;
+    is_within("proven but not credited", &least, &rows)?;
+    is_within("credited but not proven", &rows, &most)?;
     figures.rows = rows.len() as u64;
     figures.rows_exact = rows.keys().filter(|who| least.get(*who) == most.get(*who)).count() as u64;
     figures.watch_ms = rows.values().map(|spans| measure(spans)).sum();

@@ -30,10 +30,10 @@ struct Args {
     /// First seed
     #[arg(long, default_value_t = 0)]
     from: u64,
-    /// Run only this seed, and print its plan
+    /// Seed to run alone; prints its plan
     #[arg(long, conflicts_with_all = ["seeds", "from"])]
     seed: Option<u64>,
-    /// Print all that happens, and the nodes' log lines
+    /// Print all events and the nodes' log lines
     #[arg(long, requires = "seed")]
     trace: bool,
     /// Run each seed twice, and check that both runs are equal to the last message
@@ -48,7 +48,7 @@ struct Args {
     /// Switch on a known bug, which the checks must find
     #[arg(long, value_enum)]
     mutant: Option<Bug>,
-    /// Simulate this number of days without faults, and print what a node keeps
+    /// Number of days to simulate without faults; prints what a node keeps
     #[arg(long, value_name = "DAYS", conflicts_with_all = ["seeds", "from", "mutant", "twice"])]
     days: Option<u64>,
     /// Number of viewers in these days
@@ -61,11 +61,11 @@ struct Args {
 
 const EXAMPLES: &str = "Examples:
   housecount-sim                          1,000 seeds
-  housecount-sim --seeds 10000 --twice    10,000, each twice
+  housecount-sim --seeds 10000 --twice    10,000 seeds, each twice
   housecount-sim --seeds 250 --hashes     a hash per seed: the same before and after a rename
-  housecount-sim --seed 42 --trace        one, and all that happens in it
-  housecount-sim --mutant leave-all       see a known bug found
-  housecount-sim --days 7                 a week in which nothing goes wrong: what a node keeps";
+  housecount-sim --seed 42 --trace        one seed, with all its events
+  housecount-sim --mutant leave-all       test that the checks find a known bug
+  housecount-sim --days 7                 a week without faults: what a node keeps";
 
 /// A known bug.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -82,6 +82,7 @@ enum Bug {
     LeaveAll,
     /// Advances time, and calls counts complete, while the log refuses writes
     AdvanceUnwritten,
+    /// Applies a configuration change to committed windows
     IgnoreFence,
 }
 
@@ -142,7 +143,7 @@ fn pass_days(seed: u64, days: u64, viewers: usize) -> ExitCode {
     match passed {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            say(&format!("it could not be simulated: {error}"));
+            say(&format!("simulation failed: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -221,7 +222,7 @@ impl<'a> SeedSweep<'a> {
             if is_seen { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(end - first), target);
         if let Ok(style) =
-            ProgressStyle::with_template("{bar:30} {pos}/{len} seeds  {per_sec}  {eta} to go")
+            ProgressStyle::with_template("{bar:30} {pos}/{len} seeds  {per_sec}  {eta} left")
         {
             bar.set_style(style);
         }
@@ -276,7 +277,7 @@ impl<'a> SeedSweep<'a> {
             (Ok(outcome), again) => {
                 sum.add(&outcome);
                 let differs = again.is_some_and(|again| again.is_ok_and(|again| again != outcome));
-                outcome.violation.or(differs.then(|| "a second run was another one".to_string()))
+                outcome.violation.or(differs.then(|| "the second run differs".to_string()))
             }
         };
         let Some(why) = why else { return };
@@ -285,7 +286,7 @@ impl<'a> SeedSweep<'a> {
         self.bar.suspend(|| {
             say(&format!("seed {seed} failed {why}"));
             say(&format!(
-                "  see it again: cargo run --release -p housecount-sim -- --seed {seed} --trace{flag}"
+                "  replay: cargo run --release -p housecount-sim -- --seed {seed} --trace{flag}"
             ));
             if self.args.mutant.is_some() {
                 say(&format!("  found after {} seeds", seed - self.first + 1));
@@ -319,7 +320,7 @@ fn report(sum: &SweepTotals, args: &Args, took_ms: u64) {
         clock(sum.lasted_ms)
     ));
     say(&format!(
-        "{} faults, {} events; {} counts looked at, {:.1} % of them called complete, {:.1} % of these with only one \
+        "{} faults, {} events; {} counts checked, {:.1} % of them reported complete, {:.1} % of these with only one \
          right answer",
         sum.faults,
         sum.events,
@@ -335,7 +336,7 @@ fn report(sum: &SweepTotals, args: &Args, took_ms: u64) {
         percent(sum.rows_exact, sum.rows),
         sum.with_losses
     ));
-    say(&format!("{} heartbeats and leaves that had to be in an archive", sum.archived));
+    say(&format!("{} heartbeats and leaves required in an archive", sum.archived));
     if args.twice {
         say("each seed ran twice");
     }

@@ -130,7 +130,7 @@ impl Nodes {
     /// Stops a node as SIGTERM does, and waits until it has ended.
     pub async fn stop(&self, number: usize) {
         let Some(mut stopping) = self.running.lock()[number].take() else { return };
-        self.world.happened(&format!("run {} is told to stop", stopping.run));
+        self.world.happened(&format!("run {} begins to stop", stopping.run));
         if let Some(stop) = stopping.stop.take() {
             let _ = stop.send(());
         }

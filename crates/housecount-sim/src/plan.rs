@@ -215,7 +215,7 @@ impl fmt::Display for SimPlan {
         writeln!(
             f,
             "seed {seed}: {nodes} nodes, {partitions} partitions, {viewers} viewers, {stages} stages, ack = {ack}, a \
-             window of {} s, snapshots every {} s, archive {}; mended at {}",
+             window of {} s, snapshots every {} s, archive {}; faults end at {}",
             window_ms / 1000,
             snapshot_interval_ms / 1000,
             archive_name(*archive),

@@ -160,7 +160,7 @@ async fn simulate(
 async fn run_fault(world: Arc<World>, nodes: Arc<Nodes>, fault: Fault) {
     let Fault { from_ms, to_ms, kind } = fault;
     advance(from_ms.saturating_sub(world.now_ms())).await;
-    world.happened(&format!("{kind:?} comes"));
+    world.happened(&format!("{kind:?} begins"));
     let lasts = world.trouble.lock().change(kind, true, world.now_ms());
     if !lasts {
         apply_fault(&world, &nodes, kind).await;
@@ -237,9 +237,9 @@ impl Simulation {
     async fn read(&mut self) -> Result<(), String> {
         let rows = checks::ledger(&self.cold).await?;
         self.world.digest(|hasher, now_ms| hasher.ledger(now_ms, &rows));
-        checks::is_within("written and gone", &self.read.1, &rows)?;
+        checks::is_within("committed but missing later", &self.read.1, &rows)?;
         checks::is_within(
-            "credited and not proven",
+            "credited but not proven",
             &rows,
             &self.world.truth.lock().most(self.rules.ttl_ms),
         )?;
@@ -254,13 +254,17 @@ impl Simulation {
             running += 1;
             if !node.hub.totals().standing.complete {
                 return Err(format!(
-                    "run {run} doesn't know all a ttl after everything was mended: {:?}, waits for {:?}",
+                    "run {run} has incomplete counts one ttl after the end of all faults: {:?}, waits for {:?}",
                     node.hub.totals().standing,
                     node.readiness.not_ready_reason()
                 ));
             }
         }
-        if running < self.world.plan.nodes { Err(format!("{running} nodes run")) } else { Ok(()) }
+        if running < self.world.plan.nodes {
+            Err(format!("only {running} nodes run"))
+        } else {
+            Ok(())
+        }
     }
 
     /// Runs the last checks after all viewers have left. The ledger must then have all watch time,
@@ -279,12 +283,12 @@ impl Simulation {
         let kept_ms = settings.log_kept_ms() + 2 * settings.window_ms + TEND_MS;
         let old = self.world.log.lock().records_before(self.world.committed_to().minus(kept_ms));
         if old > 0 {
-            return Err(format!("the log still has {old} records that nobody needs"));
+            return Err(format!("the log still has {old} records that no node needs"));
         }
         for (node, run) in self.running() {
             let totals = node.hub.totals();
             if totals.value.0.viewers != 0 || !totals.standing.complete {
-                return Err(format!("run {run} counts {totals:?} when everybody has gone"));
+                return Err(format!("run {run} counts {totals:?} after all viewers have left"));
             }
         }
         if let Some(form) = self.world.plan.archive {
@@ -306,7 +310,7 @@ impl Simulation {
         let within_ms = behind_ms + 3 * settings.window_ms + self.rules.ttl_ms + COMMIT_MS;
         self.commit_to(target, within_ms, figures).await?;
         if checks::ledger(&self.cold).await? != rows {
-            return Err("committing again has changed the ledger".to_string());
+            return Err("another commit changed the ledger".to_string());
         }
         Ok(())
     }
@@ -327,7 +331,7 @@ impl Simulation {
                 return Ok(());
             }
             if self.world.now_ms() > until_ms {
-                return Err(format!("the archive has come to {reached} s only, and not to {last}"));
+                return Err(format!("the archive has reached {reached} s only, not {last}"));
             }
             self.look_until(self.world.now_ms() + 5_000, figures).await?;
         }
@@ -343,7 +347,7 @@ impl Simulation {
         while self.world.committed_to() < target {
             if self.world.now_ms() > until_ms {
                 let edge = self.world.committed_to();
-                return Err(format!("the ledger has come to {edge} only, and not to {target}"));
+                return Err(format!("the ledger has reached {edge} only, not {target}"));
             }
             self.look_until(self.world.now_ms() + 5_000, figures).await?;
         }

@@ -64,15 +64,15 @@ impl Standstill {
         let (now, standing) = (node.hub.now(), node.hub.totals().standing);
         if standing.complete {
             world.violated(format!(
-                "run {run} calls its counts complete, and the log takes none of its writes"
+                "run {run} reports complete counts while the log accepts none of its writes"
             ));
         }
         if node.not_ready_reason().is_none() {
-            world.violated(format!("run {run} is ready, and the log takes none of its writes"));
+            world.violated(format!("run {run} is ready while the log accepts none of its writes"));
         }
         if stood_at.is_some_and(|stood_at| now > stood_at) {
             world.violated(format!(
-                "run {run} lets time advance to {now}, and the log takes none of its writes"
+                "run {run} advances time to {now} while the log accepts none of its writes"
             ));
         }
     }

@@ -135,7 +135,7 @@ impl World {
         let edge = self.edges.lock().get(&partition).copied().unwrap_or_default();
         let log_now = self.log.lock().clock(self.now_ms());
         if last >= edge && log_now.since(last) < UNCOMMITTED_RETENTION_MS_MAX {
-            self.violated(format!("the log was trimmed to {last}, and the ledger ends at {edge}"));
+            self.violated(format!("the log was trimmed to {last}, but the ledger ends at {edge}"));
         }
         self.happened(&format!("log {partition}: {gone} records trimmed to {last}"));
     }

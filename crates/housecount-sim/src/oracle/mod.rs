@@ -200,7 +200,7 @@ impl Oracle {
         match event.is_logged {
             true => Ok(()),
             false => Err(format!(
-                "acknowledged, and not in the log: {:?} of {seat:?} at {}",
+                "acknowledged but not in the log: {:?} of {seat:?} at {}",
                 event.kind, event.at
             )),
         }
@@ -222,16 +222,16 @@ impl Oracle {
             self.keys.push(key);
             (0..self.seats.len()).for_each(|seat| self.learn(key, seat));
         }
-        let entries =
-            record::decode(record).map_err(|e| format!("a record that can't be read: {e}"))?;
+        let entries = record::decode(record).map_err(|e| format!("unreadable record: {e}"))?;
         for entry in &entries {
-            let (seat, kind) =
-                self.find(entry).ok_or_else(|| format!("nobody was ever there: {entry:?}"))?;
+            let (seat, kind) = self
+                .find(entry)
+                .ok_or_else(|| format!("the log has an entry of an unknown seat: {entry:?}"))?;
             let Some(event) = self.by_what.get(&(seat, kind, entry.at())) else {
                 if kind == EventKind::Beat && self.is_between(seat, entry.at(), ttl_ms) {
                     continue;
                 }
-                return Err(format!("nobody said what the log was told: {entry:?}"));
+                return Err(format!("the log has an entry that no player sent: {entry:?}"));
             };
             let event = &mut self.events[*event];
             event.is_logged = true;
@@ -251,8 +251,7 @@ impl Oracle {
     /// Returns a text if the record can't be decoded, or if the oracle doesn't know a handle's
     /// seat.
     pub fn observe_record(&mut self, record: &[u8], key: HandleKey) -> Result<(), String> {
-        let entries =
-            record::decode(record).map_err(|e| format!("a record that can't be read: {e}"))?;
+        let entries = record::decode(record).map_err(|e| format!("unreadable record: {e}"))?;
         for entry in &entries {
             if let RecordEntry::Full(event) = entry {
                 let (stage, viewer) = (event.stage.to_string(), event.viewer.to_string());
@@ -264,8 +263,9 @@ impl Oracle {
             (0..self.seats.len()).for_each(|seat| self.learn(key, seat));
         }
         for entry in &entries {
-            let (seat, kind) =
-                self.find(entry).ok_or_else(|| format!("nobody knows who it is: {entry:?}"))?;
+            let (seat, kind) = self
+                .find(entry)
+                .ok_or_else(|| format!("the log has an entry of an unknown seat: {entry:?}"))?;
             let event = self.record_event(seat, kind, entry.at(), 0);
             self.events[event].applied_ms = Some(0);
         }

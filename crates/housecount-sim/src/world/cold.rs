@@ -220,7 +220,7 @@ impl SimCold {
         if is_final
             && self.world.cold.lock().get(key).is_some_and(|there| Some(there) != item.as_ref())
         {
-            self.world.violated(format!("what is written is final: {} / {}", key.pk(), key.sk()));
+            self.world.violated(format!("a final item was rewritten: {} / {}", key.pk(), key.sk()));
         }
         if let (Key::Version { .. }, Some(item)) = (key, &item) {
             self.applies_to_no_committed_time(key, item);
@@ -233,8 +233,9 @@ impl SimCold {
         let committed_to = self.world.committed_by_any();
         if from < committed_to {
             let name = format!("{} / {}", key.pk(), key.sk());
-            self.world
-                .violated(format!("{name} applies from {from}, and {committed_to} is committed"));
+            self.world.violated(format!(
+                "{name} applies from {from}, but the ledger is committed to {committed_to}"
+            ));
         }
     }
 
@@ -249,14 +250,12 @@ impl SimCold {
             Some((chunk, _)) => {
                 let fence = self.world.cold.lock().get(&Key::Fence).cloned().unwrap_or_default();
                 if number_or_zero(&fence, CommitFence::COMMITTED_TO) < chunk.window.to.0 {
-                    self.world.violated(format!(
-                        "the fence is raised before a commit: {}",
-                        chunk.window.to
-                    ));
+                    self.world
+                        .violated(format!("a commit without a raised fence: {}", chunk.window.to));
                 }
                 self.world.committed(chain.partition, chunk.window.to);
             }
-            None => self.world.violated("a chunk that can't be read was written".to_string()),
+            None => self.world.violated("an unreadable chunk was written".to_string()),
         }
     }
 }

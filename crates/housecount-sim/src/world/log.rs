@@ -366,7 +366,7 @@ impl Log for SimLog {
     }
 
     async fn publish_counts(&self, _counts: &[(String, u64)]) -> StoreResult<()> {
-        Err(StoreError::new(ErrorKind::Unsupported, "the simulated log has no place for counts"))
+        Err(StoreError::new(ErrorKind::Unsupported, "the simulated log stores no counts"))
     }
 }
 

@@ -85,8 +85,8 @@ async fn the_ledger_is_exact(
     })
     .await;
     let (proven, written) = (tap.proven(TTL_MS), checks::ledger(&cold).await.unwrap());
-    is_within("proven and not credited", &proven, &written).unwrap();
-    is_within("credited and not proven", &written, &proven).unwrap();
+    is_within("proven but not credited", &proven, &written).unwrap();
+    is_within("credited but not proven", &written, &proven).unwrap();
     assert!(proven.len() as u64 >= crowd.len(), "{} viewers have watched", proven.len());
     every_beat_is_credited(&crowd.acknowledged(), &proven, behind_ms);
 }
