@@ -1,9 +1,11 @@
--- Begins a partition that is new, or whose past was lost: it is born now. What is there stays, but for what isn't housecount's.
+-- Creates the metadata of a partition that is new or has lost it, with the current time as `born`.
+-- Valid fields stay.
 --
 -- KEYS[1]  the partition's meta hash: born, whole, attended, partitions, committed, key
--- ARGV[1]  how many partitions this node believes the log has
--- ARGV[2]  the key of handles, should the partition have none; 0 for none
--- ARGV[3]… fields that hold something else than a number, each followed by what it holds: they go, if they still hold it
+-- ARGV[1]  number of partitions in this node's configuration
+-- ARGV[2]  the key of handles if the partition has none; 0 to set none
+-- ARGV[3]… fields that are not numbers, each followed by its value; a field is deleted if it still
+--          has that value
 for i = 3, #ARGV, 2 do
   if redis.call('HGET', KEYS[1], ARGV[i]) == ARGV[i + 1] then
     redis.call('HDEL', KEYS[1], ARGV[i])

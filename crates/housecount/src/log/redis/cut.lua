@@ -1,12 +1,15 @@
--- Cuts a partition's stream off before an entry that isn't housecount's and whose id is far ahead of Redis's clock: every later
--- append would get an id beyond it. Nodes append again what they had there meanwhile.
+-- Cuts a partition's stream off before another program's entry whose id is far ahead of Redis's
+-- clock. Otherwise every later append would get an id beyond it. Nodes append again the records
+-- that they had appended after that entry.
 --
 -- KEYS[1]  the partition's stream
--- KEYS[2]  where it is while what stays is copied
--- ARGV[1]  the first id to go
--- ARGV[2]  1 where the stream has no such entry any more, but its last id is one: no append gets an id then
+-- KEYS[2]  temporary name of the stream while the remaining entries are copied
+-- ARGV[1]  the first id to delete
+-- ARGV[2]  1 if the entry was deleted, but its id is still the stream's last id, so that appends
+--          get no id
 --
--- The last id of a stream can't be set back once entries with later ones were in it (Valkey 9 refuses it), so it is made anew.
+-- Valkey 9 refuses to set a stream's last id back once it has had later entries. So the script
+-- creates the stream again.
 if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
 if ARGV[2] ~= '1' and #redis.call('XRANGE', KEYS[1], ARGV[1], '+', 'COUNT', 1) == 0 then return 0 end
 redis.call('RENAME', KEYS[1], KEYS[2])

@@ -1,13 +1,15 @@
--- Notes up to when the ledger has what a partition's records prove.
+-- Records the time up to which the ledger has a partition's proven watch time.
 --
 -- KEYS[1]  the partition's meta hash
--- ARGV[1]  up to when (ms)
+-- ARGV[1]  end of that time (ms)
 --
--- Redis over its maxmemory refuses a script's first write if it may take memory, and none after that. The log is trimmed by this
--- note, which is what frees memory: so it begins with a deletion, of a field that is never there.
--- A partition without meta is left alone: the next read makes it, and only reads notice that it was lost.
+-- Redis over its maxmemory refuses a script's first write if it may take memory, but no later
+-- write. The log is trimmed up to this time, and trimming frees memory. So the script first
+-- deletes a field that never exists.
+-- A partition without meta stays as it is: only reads detect that it was lost, and the next read
+-- creates it.
 
--- A time as housecount writes it. Anything else counts as none, as in tail.rs.
+-- Parses a time as housecount writes it; 0 for any other text, as in read.rs.
 local function time(text)
   if text and #text <= 15 and string.match(text, '^%d+$') then return tonumber(text) end
   return 0

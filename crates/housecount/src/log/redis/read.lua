@@ -1,10 +1,11 @@
--- Reads a partition at one moment, where a transaction is refused: Redis over its maxmemory takes none, and on a cluster the
--- driver follows a partition to its new master for a single command only.
+-- Reads a partition at one moment, where a transaction fails: Redis over its maxmemory refuses
+-- transactions, and on a cluster the driver follows a partition to its new master only for a
+-- single command.
 --
 -- KEYS[1]  the partition's stream
 -- KEYS[2]  the partition's meta hash
--- ARGV[1]  the position to read on from
--- ARGV[2]  how many records at most
+-- ARGV[1]  the position to continue from
+-- ARGV[2]  maximum number of records
 -- ARGV[3]… the fields of the meta hash
 return {
   redis.call('TIME'),

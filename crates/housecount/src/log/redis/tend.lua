@@ -1,13 +1,15 @@
--- Notes that a node was there.
+-- Records that a node was reading the log.
 --
 -- KEYS[1]  the partition's meta hash
--- ARGV[1]  when a node that knows all was there (ms); 0 for never
+-- ARGV[1]  last time at which a node with complete counts was reading (ms); 0 for never
 --
--- It writes also where nothing changes: Redis refuses it when it refuses appends (maxmemory, min-replicas-to-write, a full disk),
--- so a node with nothing to append learns of that.
--- A partition without meta is left alone: the next read makes it, and only reads notice that it was lost.
+-- It always writes, even if nothing changes. Redis refuses this write whenever it refuses appends
+-- (maxmemory, min-replicas-to-write, a full disk). So a node without events to append detects the
+-- refusal too.
+-- A partition without meta stays as it is: only reads detect that it was lost, and the next read
+-- creates it.
 
--- A time as housecount writes it. Anything else counts as none, as in tail.rs.
+-- Parses a time as housecount writes it; 0 for any other text, as in read.rs.
 local function time(text)
   if text and #text <= 15 and string.match(text, '^%d+$') then return tonumber(text) end
   return 0
