@@ -88,7 +88,7 @@ async fn run(requests: usize) {
     // keeps the peak of memory in use, and the embedded stores keep pages.
     let ((early, early_stages), (late, late_stages)) = (resident[1], resident[9]);
     let named = late_stages.saturating_sub(early_stages) * STAGE_KIB_MAX / 1_024;
-    assert!(late <= early + named + RESIDENT_MIB_SLACK, "it grows: {resident:?}");
+    assert!(late <= early + named + RESIDENT_MIB_SLACK, "memory grows: {resident:?}");
     assert_eq!(node.status("/readyz").await, 200);
     node.beat("s", "still-there").await;
 }
@@ -433,7 +433,7 @@ impl Sender {
         let _ = stream.shutdown().await;
         let mut rest = Vec::new();
         let ended = tokio::time::timeout(ANSWER_WITHIN, stream.read_to_end(&mut rest)).await;
-        assert!(ended.is_ok(), "a WebSocket whose client has gone stays open");
+        assert!(ended.is_ok(), "a WebSocket stays open after its client has gone");
         status
     }
 }

@@ -44,7 +44,7 @@ fn check(answer: (u16, Value), status: u16, code: &str, named: &str) {
     let (found, body) = answer;
     assert_eq!((found, body["code"].as_str()), (status, Some(code)), "{body}");
     let detail = body["detail"].as_str().unwrap_or_default();
-    assert!(detail.contains(named), "{detail:?} does not say {named:?}");
+    assert!(detail.contains(named), "{detail:?} does not name {named:?}");
     assert_eq!(body["status"], status);
     assert!(body["title"].is_string() && body["type"].is_string(), "RFC 9457: {body}");
 }
@@ -56,7 +56,7 @@ async fn a_heartbeat_is_answered_with_its_own_count() {
     assert_eq!((body["viewers"].as_u64(), body["sessions"].as_u64()), (Some(1), Some(1)));
     assert!(body["asOf"].as_u64() > Some(1_700_000_000_000) && body["recovering"].is_boolean());
     let next_ms = body["nextMs"].as_u64().unwrap();
-    assert!((900..=1_000).contains(&next_ms), "{next_ms} is not within the interval and ttl/3");
+    assert!((900..=1_000).contains(&next_ms), "{next_ms} is not between the interval and ttl/3");
     // `sendBeacon`'s content type, a charset, another session, unknown fields, nulls.
     let beat = r#"{"stage":"s","viewer":"bob","session":null,"extra":{"a":[1]}}"#;
     assert_eq!(post(&node, "/v1/heartbeat", "text/plain;charset=UTF-8", beat).0, 200);
@@ -131,9 +131,10 @@ async fn leaves_and_expiry() {
     let unknown = json!({ "stage": "nowhere", "viewer": "nobody" });
     assert_eq!(node.call(Method::POST, "/v1/leave", unknown).await.0, 204);
     crate::support::eventually("ann has left", async || node.viewers("s").await == 2).await;
-    crate::support::eventually("the others time out", async || node.viewers("s").await == 0).await;
+    crate::support::eventually("the other viewers time out", async || node.viewers("s").await == 0)
+        .await;
     assert_eq!(node.get("/v1/stages/s").await["peak"], 3);
-    assert_eq!(node.status("/v1/stages/nowhere").await, 404, "a leave opens no stage");
+    assert_eq!(node.status("/v1/stages/nowhere").await, 404, "a leave creates no stage");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -194,7 +195,7 @@ async fn bad_heartbeats_are_refused_by_name() {
     );
     let truncated = "POST /v1/heartbeat HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 90\r\n\r\n{\"sta";
     check(say(&node, truncated, true), 400, "body_truncated", "breaks off");
-    assert_eq!(node.stats().await["viewers"], 0, "nothing of it was counted");
+    assert_eq!(node.stats().await["viewers"], 0, "a truncated body counts no viewer");
     let metrics = node.client.call(Method::GET, "/metrics", "").await.unwrap().1;
     let metrics = String::from_utf8(metrics.to_vec()).unwrap();
     assert!(metrics.contains("housecount_rejected_total{code=\"invalid_stage\"} 7"), "{metrics}");
@@ -228,9 +229,9 @@ async fn wrong_paths_methods_and_queries() {
         &node,
         &format!("GET / HTTP/1.1\r\nhost: localhost\r\nx: {long}\r\nconnection: close\r\n\r\n"),
     );
-    assert_eq!(status, 431, "headers are bounded");
+    assert_eq!(status, 431, "headers are limited");
     assert_eq!(raw(&node, "NONSENSE\r\n\r\n").0, 400);
-    assert_eq!(node.status("/healthz").await, 200, "it is alive after all that");
+    assert_eq!(node.status("/healthz").await, 200, "the node still answers");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -302,10 +303,7 @@ async fn stages_are_configured_listed_and_forgotten() {
     let changed_from = body["effectiveFrom"].as_u64().unwrap();
     assert!(status == 200 && changed_from >= made_from, "{body}");
     let again = node.call(Method::PATCH, path, change).await.1;
-    assert_eq!(
-        again["effectiveFrom"], changed_from,
-        "nothing changes: the version that is in force"
-    );
+    assert_eq!(again["effectiveFrom"], changed_from, "an equal change keeps the version in force");
     let body = node.get(path).await;
     assert_eq!(
         (&body["customer"], &body["tags"], &body["viewers"]),
@@ -340,7 +338,7 @@ async fn stages_are_configured_listed_and_forgotten() {
     assert_eq!((status, &body["stage"]), (200, &json!(arn)));
     assert!(
         body["effectiveFrom"].as_u64().unwrap() > changed_from,
-        "the end of the window: {body}"
+        "the change applies from the end of the window: {body}"
     );
     check(
         node.call(Method::DELETE, path, Value::Null).await,
@@ -348,7 +346,7 @@ async fn stages_are_configured_listed_and_forgotten() {
         "stage_not_found",
         "not configured",
     );
-    assert_eq!(node.get(path).await["configured"], false, "it is still watched");
+    assert_eq!(node.get(path).await["configured"], false, "the stage still has viewers");
     check(
         node.call(Method::PATCH, path, json!({})).await,
         404,
@@ -441,7 +439,7 @@ async fn without_a_cold_tier() {
     // The log is new and no snapshot says more, so the node reports that its counts are incomplete.
     let stats = node.stats().await;
     assert_eq!((&stats["complete"], &stats["recovering"]), (&json!(false), &json!(true)));
-    crate::support::eventually("it is sure after one ttl", async || {
+    crate::support::eventually("counts are complete after one ttl", async || {
         node.stats().await["complete"] == true
     })
     .await;
@@ -472,7 +470,7 @@ async fn openapi_describes_every_route() {
     ] {
         for method in methods {
             let name = api["paths"][path][method]["operationId"].as_str().unwrap();
-            assert!(names.insert(name.to_string()), "two operations are called {name}");
+            assert!(names.insert(name.to_string()), "two operations have the id {name}");
             let responses = api["paths"][path][method]["responses"].as_object().unwrap();
             let is_described =
                 |response: &Value| response["description"].as_str().is_some_and(|d| !d.is_empty());

@@ -108,7 +108,7 @@ async fn packed(cold: &Arc<FaultyCold>) -> BTreeSet<Row> {
         let problems = read::packed(&*cold, chain, all, 0, with, |_| ()).await.unwrap();
         assert_eq!(problems, [""; 0]);
     }
-    assert_eq!(found.len(), count, "something is there twice");
+    assert_eq!(found.len(), count, "the archive has a row twice");
     found
 }
 
@@ -134,7 +134,7 @@ async fn remote(dynamo: &Dynamo) -> Arc<FaultyCold> {
 /// Waits until the archive holds all events sent so far.
 async fn archived(node: &Inside, sent: &BTreeSet<Row>) {
     let last = UnixMs(sent.iter().map(|row| row.0).max().unwrap());
-    eventually("all of it is archived", async || node.archived_to() > last).await;
+    eventually("all events are archived", async || node.archived_to() > last).await;
 }
 
 /// Sends events for a while, alternating between the nodes, until the archive has them all.
@@ -154,7 +154,7 @@ async fn party(nodes: &[&Inside], rounds: usize) -> BTreeSet<Row> {
         sent.insert(node.say(EventKind::Leave, "s", &guest, "").await);
     }
     let last = UnixMs(sent.iter().map(|row| row.0).max().unwrap());
-    eventually("all of it is archived", async || {
+    eventually("all events are archived", async || {
         nodes.iter().any(|node| node.archived_to() > last)
     })
     .await;
@@ -170,7 +170,7 @@ async fn each_event_is_packed_once_by_any_writer_and_through_failures() {
     assert_eq!(
         packed(&cold).await,
         sent.iter().cloned().map(to_the_tick).collect(),
-        "nothing failed yet"
+        "the archive has every event before the fault"
     );
     // Calls fail, some of them after they took effect.
     for (n, lies) in [(0, false), (3, true), (1, true), (2, false)] {
@@ -186,7 +186,7 @@ async fn each_event_is_packed_once_by_any_writer_and_through_failures() {
         ticks.tick().await;
         sent.insert(second.say(EventKind::Beat, "s", "ann", "tab-1").await);
     }
-    assert!(first.archived_to().since(before) <= 1_000, "nothing can be written");
+    assert!(first.archived_to().since(before) <= 1_000, "the archive advances without its store");
     cold.away.store(false, Ordering::SeqCst);
     sent.extend(party(&[&second], 5).await);
     // The node that writes is stopped; the other continues.
@@ -209,7 +209,7 @@ async fn each_heartbeat_becomes_an_item() {
     let beats = |sent: &BTreeSet<Row>| -> BTreeSet<Row> {
         sent.iter().filter(|row| row.1 == EventKind::Beat).cloned().collect()
     };
-    assert_eq!(items(&cold).await, beats(&sent), "leaves are none");
+    assert_eq!(items(&cold).await, beats(&sent), "the archive as items has no leaves");
     // A full batch doesn't wait for the flush.
     let written = || first.node.metrics.archive_items.get();
     let before = written();
@@ -251,7 +251,7 @@ async fn ids_with_the_signs_of_keys_stop_nothing() {
         if is_one_moment {
             break;
         }
-        assert!(round < 1_000, "no two heartbeats came in one millisecond");
+        assert!(round < 1_000, "no two heartbeats arrived in one millisecond");
     }
     sent.insert(node.say(EventKind::Beat, "t", "bob", "").await);
     archived(&node, &sent).await;
@@ -312,7 +312,10 @@ async fn a_table_that_refuses_everything_loses_nothing() {
     for n in 0..2 * WRITE_BATCH_ITEMS {
         sent.insert(node.say(EventKind::Beat, "s", &format!("crowd-{n}"), "").await);
     }
-    eventually("it was refused", async || node.node.metrics.archive_failures.get() > 2).await;
+    eventually("the store has refused writes", async || {
+        node.node.metrics.archive_failures.get() > 2
+    })
+    .await;
     assert_eq!(node.node.metrics.archive_refused.get(), 0);
     dynamo.faults.refuses.lock().unwrap().clear();
     archived(&node, &sent).await;
@@ -335,7 +338,7 @@ async fn an_item_that_is_refused_is_named() {
     node.until_ready().await;
     let beat = node.beat("stage-1", "cursed").await;
     assert!(beat["nextMs"].is_u64());
-    eventually("it is left out", async || {
+    eventually("the refused item is counted", async || {
         node.metric("housecount_archive_refused_total ").await == 1.0
     })
     .await;
@@ -362,7 +365,7 @@ async fn what_has_expired_is_swept_where_the_store_does_not() {
     let to = node.archived_to();
     node.stop().await;
     sweep(to).await;
-    assert!(!packed(&cold).await.is_empty(), "nothing has expired yet");
+    assert!(!packed(&cold).await.is_empty(), "no chunk has expired yet");
     sweep(to.plus(RETENTION_MS + KEYFRAME_MS)).await;
     assert!(packed(&cold).await.is_empty());
 
@@ -469,7 +472,7 @@ async fn the_archive_is_exported_as_rows() {
         assert_eq!(node.call(Method::POST, "/v1/heartbeat", body.clone()).await.0, 200);
         assert_eq!(node.call(Method::POST, "/v1/leave", body).await.0, 204);
         let last = node.stats().await["asOf"].as_u64().unwrap() as f64 / 1_000.0;
-        eventually("all is archived", async || {
+        eventually("all events are archived", async || {
             node.metric("housecount_archived_timestamp_seconds ").await > last
         })
         .await;

@@ -153,12 +153,16 @@ async fn every_json_body_may_be_packed_and_marked() {
                 "{line} {headers:?}: {got} {body}"
             );
         }
-        assert_eq!(ask(&[], &[BOM, &marked].concat()).0, 400, "{line}: one mark is skipped");
-        assert_eq!(ask(&[GZIP], text.as_bytes()).0, 400, "{line}: it is not packed");
+        assert_eq!(
+            ask(&[], &[BOM, &marked].concat()).0,
+            400,
+            "{line}: only one byte order mark is skipped"
+        );
+        assert_eq!(ask(&[GZIP], text.as_bytes()).0, 400, "{line}: the body is not compressed");
         assert_eq!(
             ask(&[], &pack(text.as_bytes())).0,
             400,
-            "{line}: nothing says that it is packed"
+            "{line}: the header of a compressed body is missing"
         );
         for coding in ["br", "deflate", "gzip, gzip"] {
             let (got, accepted, body) =
@@ -169,7 +173,7 @@ async fn every_json_body_may_be_packed_and_marked() {
             let answer = connection.ask(line, &["content-type: text/xml"], text.as_bytes());
             (answer.status, answer.header("accept-encoding").map(str::to_string), ())
         };
-        assert_eq!((got, accepted), (415, None), "{line}: the coding is not what is wrong");
+        assert_eq!((got, accepted), (415, None), "{line}: the error is not about the coding");
     }
 }
 
@@ -274,7 +278,7 @@ async fn a_batch_of_which_nothing_can_be_taken_is_400() {
     assert_eq!(limited.body["rejected"][1]["code"], "stage_full");
     assert_eq!(send(json!([])).body, json!({ "accepted": 0, "rejected": [] }));
     let rejected = node.metric("housecount_rejected_total{code=\"invalid_viewer\"}").await;
-    assert_eq!(rejected, 6.0, "each is counted once");
+    assert_eq!(rejected, 6.0, "each rejection is counted once");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -438,6 +442,6 @@ async fn operator_calls_without_a_body_work_with_any_length_header() {
     assert_eq!(
         (answer.status, answer.code()),
         (400, "invalid_body"),
-        "it is as if nothing were sent"
+        "an empty chunked body is an empty body"
     );
 }

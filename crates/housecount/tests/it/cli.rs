@@ -26,7 +26,7 @@ fn refuses(arguments: &[&str], named: &str) {
         printed.starts_with("housecount: ") && printed.trim_end().lines().count() == 1,
         "{printed}"
     );
-    assert!(printed.contains(named), "{arguments:?}: {printed:?} does not say {named:?}");
+    assert!(printed.contains(named), "{arguments:?}: {printed:?} does not name {named:?}");
 }
 
 #[test]
@@ -107,7 +107,7 @@ async fn waits_for(node: &Node) -> String {
 async fn a_redis_that_is_away_is_waited_for() {
     let port = free_port();
     let node = Node::start(&[&format!("log=redis://:secret@127.0.0.1:{port}/0"), "cold=none"]);
-    eventually("it says what it waits for", async || {
+    eventually("/readyz names the log", async || {
         waits_for(&node).await.contains("waiting for the log")
     })
     .await;
@@ -127,7 +127,7 @@ async fn a_table_that_is_missing_is_waited_for() {
     let dynamo = Dynamo::start().await;
     let cold = dynamo.url("table");
     let node = Node::start(&["log=memory:", &format!("cold={cold}")]);
-    eventually("it says how to make it", async || {
+    eventually("/readyz names the command that creates the table", async || {
         waits_for(&node).await.contains("housecount table create --cold 'dynamodb://table?")
     })
     .await;
@@ -153,7 +153,7 @@ async fn a_dynamodb_that_is_away_is_waited_for() {
     let port = free_port();
     let cold = format!("cold=dynamodb://table?region=eu-west-1&endpoint=http://127.0.0.1:{port}");
     let node = Node::start(&["log=memory:", &cold]);
-    eventually("it says what it waits for", async || {
+    eventually("/readyz names the cold tier", async || {
         waits_for(&node).await.contains("waiting for the cold tier")
     })
     .await;

@@ -60,7 +60,10 @@ async fn beats_beyond_session_burst_are_answered_and_not_logged() {
     let most = logged_max(began);
     let surplus = answers.iter().filter(|answer| answer["coalesced"] == true).count() as u64;
     let logged = beats_logged(&node).await;
-    assert!((u64::from(SESSION_BURST)..=most).contains(&logged), "{logged} of at most {most}");
+    assert!(
+        (u64::from(SESSION_BURST)..=most).contains(&logged),
+        "{logged} beats logged, at most {most} allowed"
+    );
     assert_eq!((logged + surplus, coalesced(&node, "http").await), (300, surplus));
     for answer in &answers {
         assert_eq!((&answer["viewers"], &answer["sessions"]), (&json!(1), &json!(1)), "{answer}");
@@ -86,18 +89,18 @@ async fn a_session_that_beats_without_end_can_still_leave() {
     assert_eq!(leave().await.0, 204);
     // The leave is the last event in the log, so a coalesced beat would leave the viewer offline.
     let mut refused = None;
-    eventually("the debt is not paid yet", async || {
+    eventually("a beat is refused while the debt lasts", async || {
         let (status, body) = node.call(Method::POST, "/v1/heartbeat", ann()).await;
         assert!(body.get("coalesced").is_none(), "{body}");
         if status == 200 {
-            assert_eq!(leave().await.0, 204, "a slow machine gave it time");
+            assert_eq!(leave().await.0, 204, "a slow machine has paid the debt");
         }
         refused = (status == 429).then_some(body);
         refused.is_some()
     })
     .await;
     assert_eq!(refused.unwrap()["code"], "too_many_beats");
-    eventually("nobody is there", async || node.viewers("s").await == 0).await;
+    eventually("no viewer is online", async || node.viewers("s").await == 0).await;
     // Leaves have their own limit.
     let left = async {
         let mut taken = 0;
@@ -129,7 +132,7 @@ async fn in_a_batch_they_are_accepted_and_counted() {
     );
     let (_, body) =
         node.call(Method::POST, "/v1/heartbeats", json!([{ "stage": "s", "viewer": "bob" }])).await;
-    assert_eq!(body, json!({ "accepted": 1, "rejected": [] }), "absent where there are none");
+    assert_eq!(body, json!({ "accepted": 1, "rejected": [] }), "`coalesced` is absent if it is 0");
 }
 
 /// `housecount load` at an interval that is beyond the limit.
@@ -176,7 +179,7 @@ async fn they_wait_for_the_beat_that_they_rely_on() {
             let answer =
                 client.call(Method::POST, "/v1/heartbeat", ann().to_string()).await.unwrap();
             let is_logged = inside.log.appended.load(Ordering::SeqCst) > 0;
-            assert!(is_logged || ack == "memory", "it was answered before the log had anything");
+            assert!(is_logged || ack == "memory", "the node answered before the log had the beat");
             answer
         }));
         let answers = answers.await;
@@ -215,7 +218,7 @@ async fn they_are_not_answered_while_the_log_refuses_events() {
             assert_eq!((status, &body["code"]), (503, &json!("log_unavailable")));
         }
         inside.log.append_denied.store(false, Ordering::SeqCst);
-        eventually("the log takes events", async || post(ann()).await.0 == 200).await;
+        eventually("the log accepts events", async || post(ann()).await.0 == 200).await;
     }
 }
 
@@ -246,7 +249,7 @@ async fn a_leave_that_another_node_took_has_the_last_word() {
     // Each beat comes after a leave of all, which is read from the log. The loop ends when a beat
     // is beyond the limit.
     let mut refused = Vec::new();
-    eventually("one is refused", async || {
+    eventually("a beat is refused", async || {
         post.spawn(beat(client.clone()));
         let (status, body) = post.join_next().await.unwrap().unwrap();
         let body: Value = serde_json::from_slice(&body).unwrap();
@@ -273,15 +276,15 @@ async fn coalesce_ms_max_is_how_old_a_logged_beat_may_be() {
         let at = inside.node.clock.now().unwrap().minus(ago_ms);
         inside.node.hub.apply([EventRef { at, kind, stage: "s", viewer: "ann", session }]);
     };
-    assert_eq!(coalesced(), Ok(false), "nothing is logged");
+    assert_eq!(coalesced(), Ok(false), "no beat is logged");
     logged(EventKind::Beat, "tab", COALESCE_MS_MAX);
-    assert_eq!(coalesced(), Ok(false), "it is a second old");
+    assert_eq!(coalesced(), Ok(false), "the logged beat is too old");
     // The result stays the same if a machine takes a second for this line.
     logged(EventKind::Beat, "tab", 0);
     assert_eq!(coalesced(), Ok(true));
     logged(EventKind::Beat, "other tab", 0);
     logged(EventKind::Leave, "other tab", 0);
-    assert_eq!(coalesced(), Ok(true), "another session has left");
+    assert_eq!(coalesced(), Ok(true), "only another session has left");
     inside.node.hub.writes().refuse(0);
     assert_eq!(coalesced(), Err(IngestError::NotTaken));
     inside.node.hub.writes().accept(0);
@@ -290,7 +293,7 @@ async fn coalesce_ms_max_is_how_old_a_logged_beat_may_be() {
     assert_eq!(coalesced(), Ok(false), "all of the viewer's sessions have left");
     logged(EventKind::Beat, "tab", 0);
     logged(EventKind::Leave, "tab", 0);
-    assert_eq!(coalesced(), Ok(false), "it has left");
+    assert_eq!(coalesced(), Ok(false), "the session has left");
 }
 
 /// On a busy node, events of others always wait for the log. Such an event says nothing about a
@@ -306,7 +309,7 @@ async fn coalesce_ms_max_is_also_how_long_ago_a_leave_must_be() {
         assert_eq!(
             coalesced().is_some(),
             ack == "memory",
-            "nothing waits, so nothing is in the log"
+            "without a waiting append only `ack = memory` coalesces"
         );
         let taken =
             inside.node.ingest.enqueue(UnstampedEvent { viewer: "bob", ..beat }, false).unwrap();
@@ -316,7 +319,7 @@ async fn coalesce_ms_max_is_also_how_long_ago_a_leave_must_be() {
         let leave =
             |at| EventRef { at, kind: EventKind::Leave, stage: "s", viewer: "ann", session: "" };
         inside.node.hub.apply([leave(now.minus(COALESCE_MS_MAX))]);
-        assert!(coalesced().is_some(), "a beat of the last second is later");
+        assert!(coalesced().is_some(), "the beat is later than the leave");
         inside.node.hub.apply([leave(now.plus(COALESCE_MS_MAX))]);
         assert!(coalesced().is_none());
         drop(taken);

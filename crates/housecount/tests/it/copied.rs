@@ -92,7 +92,7 @@ async fn all_rows_arrive_in_a_table_and_back_and_an_interrupted_copy_goes_on() {
     let before = rows(&SqliteCold::open_to_read(&first).unwrap()).await;
     let dynamo = Dynamo::start().await;
     let (first, table) = (embedded(&first), dynamo.url("audience"));
-    assert!(refused(&first, &table).contains("housecount table create"), "there is no table yet");
+    assert!(refused(&first, &table).contains("housecount table create"), "the table is missing");
     dynamo.make_table("audience");
 
     // The last page is refused, as if the copy were killed halfway.
@@ -102,7 +102,7 @@ async fn all_rows_arrive_in_a_table_and_back_and_an_interrupted_copy_goes_on() {
     dynamo.faults.refuses.lock().unwrap().clear();
     let done = copied(&first, &table);
     let all = SNAPSHOTS + STAGES;
-    assert!((1..all).contains(&there), "{there} of {all}");
+    assert!((1..all).contains(&there), "{there} of {all} rows were copied");
     assert_eq!(
         (done["written"].as_u64(), done["there"].as_u64()),
         (Some(all - there), Some(there))
@@ -121,7 +121,7 @@ async fn all_rows_arrive_in_a_table_and_back_and_an_interrupted_copy_goes_on() {
     assert_eq!(
         copied(&table, &embedded(&second))["there"].as_u64(),
         Some(all),
-        "nothing is left to do"
+        "every row is already there"
     );
     assert!(refused(&first, &table).contains("has other data than the source, such as OTHER / x"));
 }

@@ -107,7 +107,7 @@ async fn two_nodes_answer_alike(audience: (AudienceConfig, Duration)) {
     equals_the_truth(&one, &report).await;
     equals_the_truth(&other, &report).await;
     let hottest = one.viewers("load-0000").await;
-    eventually("the plain key shows the count", async || {
+    eventually("the plain key has the count", async || {
         redis.command("GET hc:viewers:load-0000").trim() == hottest.to_string()
     })
     .await;
@@ -142,10 +142,13 @@ async fn what_one_node_takes_the_other_shows() {
     let mut slowest = Duration::ZERO;
     for n in 1..=20u64 {
         let answer = one.beat("s", &format!("viewer-{n}")).await;
-        assert_eq!(answer["viewers"], n, "the reply counts the beat it answers");
+        assert_eq!(answer["viewers"], n, "the reply counts its own beat");
         let taken = tokio::time::Instant::now();
         while other.viewers("s").await != n {
-            assert!(taken.elapsed() < Duration::from_secs(30), "the other node never shows it");
+            assert!(
+                taken.elapsed() < Duration::from_secs(30),
+                "the other node has the count within 30 s"
+            );
             tokio::task::yield_now().await;
         }
         slowest = slowest.max(taken.elapsed());
@@ -217,6 +220,6 @@ async fn forgetful() -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_demo_has_something_to_see() {
     let node = Node::demo(50, &["log=memory:"]);
-    eventually("viewers come", async || node.stats().await["viewers"].as_u64() > Some(20)).await;
+    eventually("viewers arrive", async || node.stats().await["viewers"].as_u64() > Some(20)).await;
     assert!(node.stats().await["stages"].as_u64() > Some(1));
 }

@@ -57,10 +57,10 @@ async fn operation_ids_are_verbs_in_camel_case_and_unique() {
     let mut ids = BTreeSet::new();
     for (call, operation) in operations(&api) {
         let id = operation["operationId"].as_str().unwrap();
-        assert!(is_camel(id), "{call} is called {id}");
+        assert!(is_camel(id), "{call} has the operation id {id}");
         let verb = id.split(|c: char| c.is_ascii_uppercase()).next().unwrap();
-        assert!(VERBS.contains(&verb) && verb != id, "{call} is called {id}");
-        assert!(ids.insert(id), "{call} is called {id}, and so is another call");
+        assert!(VERBS.contains(&verb) && verb != id, "{call} has the operation id {id}");
+        assert!(ids.insert(id), "{call} shares the operation id {id}");
     }
     assert!(ids.len() >= 38, "{ids:?}");
     for (call, id) in [
@@ -91,7 +91,7 @@ async fn schema_names_are_nouns_in_pascal_case() {
             .is_none_or(|name| !schemas.contains_key(name))
     });
     assert_eq!(unresolved, None);
-    assert_eq!(found.len(), schemas.len(), "each schema is referred to by its name");
+    assert_eq!(found.len(), schemas.len(), "every schema is referenced by its name");
 
     let json_of =
         |content: &Value| content["content"]["application/json"]["schema"]["$ref"].clone();

@@ -112,7 +112,7 @@ async fn an_embedded_ledger_is_restored_from_a_copy() {
     let later = end(&cold);
     assert!(later > to, "{later} {to}");
     verify(&cold, &later);
-    assert_eq!(export(&cold, &to), before, "what was restored stays");
+    assert_eq!(export(&cold, &to), before, "the restored range is unchanged");
 }
 
 /// Copies a table into another one, as a restore to a point in time does. It copies the items, but
@@ -170,7 +170,7 @@ async fn a_table_is_restored_as_another_one() {
     one.kill();
     // The restore.
     let (code, printed) = run(&["table", "create", "--cold", &second]);
-    assert_eq!(code, Some(0), "TTL is switched on again: {printed}");
+    assert_eq!(code, Some(0), "`table create` switches TTL on again: {printed}");
     verify(&second, &to);
     let other = node(&second);
     other.until_ready().await;
@@ -178,5 +178,5 @@ async fn a_table_is_restored_as_another_one() {
     let later = end(&second);
     assert!(later > to, "{later} {to}");
     verify(&second, &later);
-    assert_eq!(export(&second, &to), before, "what was restored stays");
+    assert_eq!(export(&second, &to), before, "the restored range is unchanged");
 }

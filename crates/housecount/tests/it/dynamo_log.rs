@@ -57,8 +57,10 @@ async fn two_nodes_are_one_and_kill_9_loses_nothing() {
         nodes[n % 2].beat("t", &format!("single-{n}")).await;
     }
     for node in &nodes {
-        eventually("both know all", async || figures(&node.stats().await) == (3_505, true, false))
-            .await;
+        eventually("both nodes have all viewers", async || {
+            figures(&node.stats().await) == (3_505, true, false)
+        })
+        .await;
     }
     nodes[0].beat_many("s", 0, 3_100).await;
     nodes[0].kill();
@@ -67,8 +69,10 @@ async fn two_nodes_are_one_and_kill_9_loses_nothing() {
     nodes[0].until_ready().await;
     let third = node(&settings).await;
     for node in [&nodes[0], &nodes[1], &third] {
-        eventually("all know all", async || figures(&node.stats().await) == (3_515, true, false))
-            .await;
+        eventually("all nodes have all viewers", async || {
+            figures(&node.stats().await) == (3_515, true, false)
+        })
+        .await;
         assert_eq!((node.viewers("s").await, node.viewers("t").await), (3_510, 5));
     }
 }
@@ -86,9 +90,12 @@ async fn a_table_that_throttles_and_lies_loses_nothing() {
     nodes[1].beat_many("s", 100, 100).await;
     let third = node(&settings).await;
     for node in [&nodes[0], &nodes[1], &third] {
-        eventually("all know all", async || figures(&node.stats().await).0 == 200).await;
-        eventually("and are sure", async || figures(&node.stats().await) == (200, true, false))
+        eventually("all nodes have all viewers", async || figures(&node.stats().await).0 == 200)
             .await;
+        eventually("all counts are complete", async || {
+            figures(&node.stats().await) == (200, true, false)
+        })
+        .await;
     }
 }
 

@@ -91,7 +91,7 @@ async fn a_viewer_may_have_twenty_sessions_on_a_stage() {
     assert_eq!(
         (refused.code(), refused.retry_after_s()),
         ("too_many_sessions", 3),
-        "the grace of a leave"
+        "the retry time is the grace of a leave"
     );
     let there = beat(&node, "s", "guest", "7");
     assert_eq!((&there.body["viewers"], &there.body["sessions"]), (&json!(1), &json!(20)));
@@ -109,7 +109,7 @@ async fn a_viewer_may_have_a_thousand_sessions_kept() {
     for round in 0..3 {
         let batch = Value::from([&sessions[..], std::slice::from_ref(&of_another)].concat());
         let (_, body) = node.call(Method::POST, "/v1/heartbeats", batch).await;
-        assert_eq!(body["accepted"], VIEWER_SESSIONS_KEPT_MAX + 1, "in round {round}");
+        assert_eq!(body["accepted"], VIEWER_SESSIONS_KEPT_MAX + 1, "round {round}");
         let rejected = body["rejected"].as_array().unwrap();
         let first = (&json!(VIEWER_SESSIONS_KEPT_MAX), &json!("too_many_sessions"));
         assert_eq!((&rejected[0]["index"], &rejected[0]["code"]), first);
@@ -129,7 +129,11 @@ async fn a_refused_viewer_takes_no_room() {
     let log = format!("log={}", redis.url());
     let node = Node::start(&[&log, "cold=none", "limits.viewers_per_stage=1"]);
     let of = |viewer: &str| json!([{ "stage": "s", "viewer": viewer }]);
-    assert_eq!(beat(&node, "s", "ann", "").status, 503, "nobody knows what time it is");
+    assert_eq!(
+        beat(&node, "s", "ann", "").status,
+        503,
+        "the node does not know the log's time yet"
+    );
     assert_eq!(node.call(Method::POST, "/v1/heartbeats", of("bob")).await.0, 503);
     redis.run().await;
     node.until_ready().await;
@@ -193,7 +197,7 @@ async fn an_address_may_send_so_much() {
     assert_eq!(refused.code(), "too_many_requests");
     assert!((1..=2).contains(&refused.retry_after_s()));
     let lives = ask(&node, "GET", "/healthz", &[("x-forwarded-for", "198.51.100.7")], "");
-    assert_eq!(lives.status, 200, "or its balancer would take it out of service");
+    assert_eq!(lives.status, 200, "health checks are not limited");
     // Each of the heartbeats in one request counts.
     let many = Value::from(
         (0..39).map(|n| json!({ "stage": "s", "viewer": n.to_string() })).collect::<Vec<_>>(),
@@ -263,7 +267,7 @@ async fn the_sites_can_be_named() {
     .await;
     let allowed = |path: &str, origin: &str| {
         let answer = ask(&node, "GET", path, &[("origin", origin)], "");
-        assert_eq!(answer.header("vary"), Some("origin"), "or a cache would tell others");
+        assert_eq!(answer.header("vary"), Some("origin"), "caches keep answers apart by origin");
         answer.header("access-control-allow-origin").map(str::to_string)
     };
     assert_eq!(allowed("/v1/ws", "https://b.example").as_deref(), Some("https://b.example"));

@@ -44,9 +44,13 @@ fn whatever_the_bytes_they_are_read_or_refused() {
         let corpus = corpus(name);
         let read = corpus.iter().filter(|bytes| target(bytes)).count();
         // A corpus of only good, or only bad, inputs reaches little code.
-        assert!(read >= 2 && read < corpus.len(), "{name}: {read} of {} are read", corpus.len());
+        assert!(
+            read >= 2 && read < corpus.len(),
+            "{name}: {read} of {} inputs are read",
+            corpus.len()
+        );
         let mut chance = SmallRng::seed_from_u64(7);
         let read = (0..CHANGED).filter(|_| target(&changed(&mut chance, &corpus))).count();
-        assert!(read > 0 && read < CHANGED, "{name}: {read} of {CHANGED} changed ones are read");
+        assert!(read > 0 && read < CHANGED, "{name}: {read} of {CHANGED} changed inputs are read");
     }
 }

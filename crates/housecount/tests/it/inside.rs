@@ -99,7 +99,7 @@ async fn heartbeats_of_a_moment_share_an_append() {
     }
     assert!(submitted.join_all().await.iter().all(|s| *s == Ok(())));
     assert_eq!(inside.viewers(), 100);
-    assert!(inside.log.appended.load(Ordering::SeqCst) <= 2, "they did not share");
+    assert!(inside.log.appended.load(Ordering::SeqCst) <= 2, "the requests share appends");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -147,7 +147,7 @@ async fn ack_wait_ms_max_ends_a_request_but_not_the_beat() {
     );
     assert_eq!(inside.viewers(), 0);
     inside.log.away.store(false, Ordering::SeqCst);
-    eventually("it is counted all the same", async || inside.viewers() == 1).await;
+    eventually("the event is counted", async || inside.viewers() == 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -166,9 +166,9 @@ async fn waiting_events_max_sheds_what_is_too_much() {
     assert_eq!(inside.node.ingest.submit(vec![test_event(2)]).await, Err(IngestError::QueueFull));
     assert!(inside.metric("housecount_events_shed_total 1"));
     let slowed_ms = inside.node.next_beat_ms(&receipt);
-    assert!(slowed_ms > 33_000 && slowed_ms <= 40_000, "players are slowed down: {slowed_ms}");
+    assert!(slowed_ms > 33_000 && slowed_ms <= 40_000, "players slow down: {slowed_ms}");
     inside.log.away.store(false, Ordering::SeqCst);
-    eventually("there is room again", async || {
+    eventually("the queue has room again", async || {
         inside.node.ingest.submit(vec![test_event(2)]).await == Ok(())
     })
     .await;
@@ -203,7 +203,7 @@ async fn acknowledged_from_memory_a_viewer_is_counted_at_once() {
     }
     assert_eq!(last_beat(), Some(first));
     inside.log.away.store(false, Ordering::SeqCst);
-    eventually("it is folded", async || last_beat() == Some(second)).await;
+    eventually("the beat is folded", async || last_beat() == Some(second)).await;
     assert_eq!(inside.viewers(), 1);
 }
 
@@ -215,7 +215,7 @@ async fn lateness_max_gives_up_what_is_too_old() {
         inside.node.ingest.submit(vec![test_event(1)]).await,
         Err(IngestError::AppendPending)
     );
-    eventually("it is given up and counted", async || {
+    eventually("the event is discarded and counted", async || {
         inside.metric("housecount_events_expired_total 1")
     })
     .await;
@@ -240,8 +240,8 @@ async fn stamp_ahead_ms_max_corrects_a_broken_clock() {
     };
     inside.log.append(0, beat("far", 3_600_000)).await.unwrap();
     inside.log.append(0, beat("near", CLOCK_AHEAD_MS_MAX / 2)).await.unwrap();
-    eventually("both are counted", async || inside.viewers() == 2).await;
-    eventually("neither stays for an hour", async || inside.viewers() == 0).await;
+    eventually("both viewers are counted", async || inside.viewers() == 2).await;
+    eventually("both viewers time out", async || inside.viewers() == 0).await;
 }
 
 /// Nodes continue with the time that they had.
@@ -251,8 +251,8 @@ async fn a_log_whose_clock_is_set_back_stops_nothing() {
     let complete = || inside.node.hub.totals().standing.complete;
     assert_eq!(inside.node.ingest.submit(vec![test_event(1)]).await, Ok(()));
     inside.log.behind_ms.store(CLOCK_AHEAD_MS_MAX / 2, Ordering::SeqCst);
-    eventually("who is gone is not counted for as long", async || inside.viewers() == 0).await;
-    eventually("the counts are whole", async || complete()).await;
+    eventually("the viewer times out", async || inside.viewers() == 0).await;
+    eventually("counts are complete", async || complete()).await;
 }
 
 /// If the log's clock is set back too far, time stands still until the clock is there again. The
@@ -261,11 +261,11 @@ async fn a_log_whose_clock_is_set_back_stops_nothing() {
 async fn a_log_whose_clock_is_set_back_too_far_is_waited_for() {
     let inside = Inside::ready(FaultyLog::default(), &[("interval", "500ms"), ("ttl", "2s")]).await;
     let complete = || inside.node.hub.totals().standing.complete;
-    eventually("the counts are whole", async || complete()).await;
+    eventually("counts are complete", async || complete()).await;
     inside.log.behind_ms.store(2 * CLOCK_AHEAD_MS_MAX, Ordering::SeqCst);
-    eventually("they are flagged", async || !complete()).await;
+    eventually("counts are incomplete", async || !complete()).await;
     inside.log.behind_ms.store(0, Ordering::SeqCst);
-    eventually("they are whole again", async || complete()).await;
+    eventually("counts are complete again", async || complete()).await;
 }
 
 /// Another node that goes by such a clock stamps its events far ahead. They count, but the counts
@@ -274,7 +274,7 @@ async fn a_log_whose_clock_is_set_back_too_far_is_waited_for() {
 async fn counts_are_flagged_while_stamps_are_more_than_stamp_ahead_ms_max_ahead() {
     let inside = Inside::ready(FaultyLog::default(), &[("interval", "500ms"), ("ttl", "2s")]).await;
     let complete = || inside.node.hub.totals().standing.complete;
-    eventually("the counts are whole", async || complete()).await;
+    eventually("counts are complete", async || complete()).await;
     let now = inside.node.clock.now().unwrap();
     let record = |ahead_ms| {
         let event = EventRef {
@@ -287,9 +287,9 @@ async fn counts_are_flagged_while_stamps_are_more_than_stamp_ahead_ms_max_ahead(
         Bytes::from(record::encode(&[RecordEntry::Full(event)]))
     };
     inside.log.append(0, record(2 * CLOCK_AHEAD_MS_MAX)).await.unwrap();
-    eventually("they are flagged", async || !complete()).await;
-    assert_eq!(inside.viewers(), 1, "it counts all the same");
-    eventually("they are whole again after a ttl", async || complete()).await;
+    eventually("counts are incomplete", async || !complete()).await;
+    assert_eq!(inside.viewers(), 1, "the event is counted");
+    eventually("counts are complete again after a ttl", async || complete()).await;
 }
 
 /// A server that takes another's place may lack records that other nodes had appended there. They
@@ -299,7 +299,7 @@ async fn time_is_held_back_when_another_server_answers() {
     let inside = Inside::ready(FaultyLog::default(), &[]).await;
     let now = || inside.node.hub.now();
     let began = now();
-    eventually("time goes on", async || now() > began).await;
+    eventually("time advances", async || now() > began).await;
     inside.log.moves.fetch_add(1, Ordering::SeqCst);
     let mut before = now();
     let leaps = async || {
@@ -317,7 +317,10 @@ async fn a_damaged_record_is_counted_and_passed_over() {
     let inside = Inside::ready(FaultyLog::default(), &[]).await;
     inside.log.append(0, Bytes::from_static(b"not a record at all")).await.unwrap();
     assert_eq!(inside.node.ingest.submit(vec![test_event(1)]).await, Ok(()));
-    eventually("it is counted", async || inside.metric("housecount_records_corrupt_total 1")).await;
+    eventually("the record is counted", async || {
+        inside.metric("housecount_records_corrupt_total 1")
+    })
+    .await;
     assert_eq!(inside.viewers(), 1);
 }
 
@@ -327,13 +330,13 @@ async fn a_damaged_record_is_counted_and_passed_over() {
 async fn log_stale_ms_flags_the_counts() {
     let inside = Inside::ready(FaultyLog::default(), &[("interval", "500ms"), ("ttl", "2s")]).await;
     let complete = || inside.node.hub.totals().standing.complete;
-    eventually("the counts are whole", async || complete()).await;
+    eventually("counts are complete", async || complete()).await;
     inside.log.away.store(true, Ordering::SeqCst);
-    eventually("they are flagged", async || !complete()).await;
+    eventually("counts are incomplete", async || !complete()).await;
     let (status, _) = inside.client.call(hyper::Method::GET, "/readyz", "").await.unwrap();
     assert_eq!(status, 503);
     inside.log.away.store(false, Ordering::SeqCst);
-    eventually("they are whole again", async || complete()).await;
+    eventually("counts are complete again", async || complete()).await;
 }
 
 #[tokio::test]

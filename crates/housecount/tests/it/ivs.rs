@@ -282,7 +282,7 @@ async fn stages_that_drift_are_found() {
         "{found}"
     );
     let hours = of(FORGOTTEN)["subscriberHours"].as_f64().unwrap();
-    assert!((hours - 8.0).abs() < 1e-9, "both pages were read: {found}");
+    assert!((hours - 8.0).abs() < 1e-9, "the node reads both pages: {found}");
     assert_eq!(of(FORGOTTEN)["drift"], -0.5, "{found}");
     let steps = of(FORGOTTEN)["steps"].as_array().unwrap();
     assert_eq!(steps.len(), 12, "{found}");
@@ -300,8 +300,12 @@ async fn stages_that_drift_are_found() {
         region: "eu-central-1".to_string(),
     };
     let asked = ivs.asked.lock().clone();
-    assert!(asked.contains(&of_forgotten), "in the stage's own region: {asked:?}");
-    assert_eq!(asked.len(), 8, "two metrics of two stages, two pages each: {asked:?}");
+    assert!(asked.contains(&of_forgotten), "the node asks the stage's own region: {asked:?}");
+    assert_eq!(
+        asked.len(),
+        8,
+        "the node asks for two metrics of two stages, in two pages each: {asked:?}"
+    );
 
     // The table for people begins with the stage that drifts.
     let (code, out, _) = reconcile(folder.path(), range, &ivs.url, &[]).await;

@@ -34,7 +34,7 @@ async fn a_stage_is_sent_at_once_and_when_it_changes() {
     assert_eq!(
         (first.name.as_str(), viewers(&first)),
         ("count", 0),
-        "a stage that nobody has come to"
+        "an unwatched stage has the count 0"
     );
     let fields: Vec<&str> = first.data.as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(fields, ["asOf", "complete", "recovering", "sessions", "stage", "viewers"]);
@@ -45,7 +45,7 @@ async fn a_stage_is_sent_at_once_and_when_it_changes() {
     assert_eq!(
         (viewers(&joined), joined.data["stage"].as_str()),
         (1, Some("s/1")),
-        "no other stage is told"
+        "a subscriber gets its own stage only"
     );
     let stats = node.stats().await;
     for standing in ["complete", "recovering"] {
@@ -56,7 +56,7 @@ async fn a_stage_is_sent_at_once_and_when_it_changes() {
     assert_eq!(viewers(&events.next().await.unwrap()), 0);
     assert!(node.metric("housecount_subscribers ").await >= 1.0);
     drop(events);
-    eventually("who is gone is not told", async || {
+    eventually("the subscription ends", async || {
         node.metric("housecount_subscribers ").await == 0.0
     })
     .await;
@@ -117,7 +117,7 @@ async fn a_returning_subscriber_gets_what_has_changed_since() {
     assert_eq!(
         (event.data["stage"].as_str(), viewers(&event)),
         (Some("b"), 2),
-        "the others haven't changed"
+        "only changed stages are sent"
     );
     // One stage, in the same way.
     let mut events = Events::open(&node.address, "/v1/live?stage=a", Some(&event.id)).await;
@@ -247,7 +247,9 @@ async fn a_stream_ends_when_its_client_closes_and_makes_room_for_another() {
         // Either the end of the connection or its reset.
         let _ = client.read_to_end(&mut received).await;
         assert!(!String::from_utf8_lossy(&received).contains("still here"));
-        eventually("it is gone", async || node.metric("housecount_subscribers ").await == 0.0)
-            .await;
+        eventually("the subscription ends", async || {
+            node.metric("housecount_subscribers ").await == 0.0
+        })
+        .await;
     }
 }

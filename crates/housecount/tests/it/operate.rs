@@ -39,12 +39,12 @@ async fn metrics() -> String {
     node.until_ready().await;
     eventually("a window is written", async || node.metric("housecount_commits_total").await > 0.0)
         .await;
-    eventually("so is the archive", async || {
+    eventually("the archive is written", async || {
         node.metric("housecount_archive_bytes_total").await > 0.0
     })
     .await;
     let (status, _) = node.call(Method::POST, "/v1/heartbeat", serde_json::json!({})).await;
-    assert_eq!(status, 400, "refusals are counted too");
+    assert_eq!(status, 400, "refused heartbeats are counted too");
     let (status, body) = node.client.call(Method::GET, "/metrics", "").await.unwrap();
     assert_eq!(status, 200);
     String::from_utf8(body.to_vec()).unwrap()
@@ -99,7 +99,7 @@ async fn what_dashboard_and_alerts_ask_for_is_there() {
         asked.iter().flat_map(|expression| asked_for(expression)).collect();
     assert!(asked.len() > 40, "{asked:?}");
     let missing: Vec<_> = asked.difference(&there).collect();
-    assert!(missing.is_empty(), "{missing:?} is asked for, and not among {there:?}");
+    assert!(missing.is_empty(), "queries ask for {missing:?}, which is not among {there:?}");
     // The reverse holds as well: each of our series is used.
     let base = |name: &String| {
         ["_bucket", "_sum", "_count"]
@@ -111,7 +111,7 @@ async fn what_dashboard_and_alerts_ask_for_is_there() {
     let looked_at: BTreeSet<String> = asked.iter().map(base).collect();
     let unseen: Vec<String> =
         there.iter().map(base).filter(|name| !looked_at.contains(name)).collect();
-    assert!(unseen.iter().all(|name| name.starts_with("process_")), "nobody looks at {unseen:?}");
+    assert!(unseen.iter().all(|name| name.starts_with("process_")), "no query uses {unseen:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -150,7 +150,9 @@ pub fn promtool(arguments: &[&str], input: &str) {
     let mut command = Command::new(tool);
     command.args(arguments).current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy"));
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap_or_else(|e| panic!("{tool}: {e}; ./test fetches it"));
+    let mut child = command
+        .spawn()
+        .unwrap_or_else(|e| panic!("{tool}: {e}; run ./test once, which fetches it"));
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
     let printed = [output.stdout, output.stderr].concat();
@@ -257,7 +259,7 @@ async fn nodes_are_replaced_under_load_and_no_request_fails() {
     let mut nodes = [Node::ready(&settings).await, Node::ready(&settings).await];
     let balancer = Balancer::start(nodes.iter().map(|node| node.address.clone()).collect()).await;
     let both = || balancer.ready.lock().len() == 2;
-    eventually("both nodes are seen", async || both()).await;
+    eventually("the balancer uses both nodes", async || both()).await;
     let (over, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let players: Vec<_> = (0..8)
         .map(|player| {
@@ -280,13 +282,15 @@ async fn nodes_are_replaced_under_load_and_no_request_fails() {
     for (n, node) in nodes.iter_mut().enumerate() {
         let before = answered.load(Ordering::Relaxed);
         assert!(tokio::task::block_in_place(|| node.stop()).success());
-        assert!(answered.load(Ordering::Relaxed) > before, "nobody was there to be refused");
+        assert!(answered.load(Ordering::Relaxed) > before, "no call was answered during the stop");
         node.restart();
         node.until_ready().await;
         balancer.nodes.lock()[n] = node.address.clone();
         let address = node.address.clone();
-        eventually("it is seen again", async || both() && balancer.ready.lock().contains(&address))
-            .await;
+        eventually("the balancer uses the node again", async || {
+            both() && balancer.ready.lock().contains(&address)
+        })
+        .await;
     }
     over.store(true, Ordering::Relaxed);
     for player in players {

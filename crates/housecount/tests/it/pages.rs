@@ -72,7 +72,7 @@ async fn assert_whole(node: &Node, page: &str) {
     assert_eq!(headers["x-content-type-options"], "nosniff");
     let mut assets = 0;
     for path in named(std::str::from_utf8(&page).unwrap()) {
-        assert!(path.starts_with('/') && !path.starts_with("//"), "{path} is elsewhere");
+        assert!(path.starts_with('/') && !path.starts_with("//"), "{path} is on another host");
         let (status, headers, plain) = get(node, &path).await;
         if path == "/docs" {
             assert_eq!((status, headers["location"].to_str().unwrap()), (308, "/docs/"));
@@ -94,7 +94,7 @@ async fn assert_whole(node: &Node, page: &str) {
             assert_eq!(headers["content-type"], "text/javascript; charset=utf-8");
         }
     }
-    assert_eq!(assets, 4, "one script for the theme, one for the rest, a style sheet and an icon");
+    assert_eq!(assets, 4, "the page has two scripts, a style sheet and an icon");
 }
 
 /// A page of another version names this version's file with another hash. The node answers the
@@ -151,6 +151,6 @@ async fn assert_client(node: &Node, name: &str) -> String {
         assert_eq!(headers["etag"], tag);
         bodies.insert(body);
     }
-    assert_eq!(bodies.len(), 1, "both names are of the same script");
+    assert_eq!(bodies.len(), 1, "both names serve the same script");
     String::from_utf8(bodies.pop_first().unwrap()).unwrap()
 }

@@ -45,7 +45,7 @@ async fn hashed_ids_are_kept_nowhere_and_can_be_asked_for() {
     let (mut socket, _) =
         tokio_tungstenite::client_async(format!("ws://{address}/v1/ws"), stream).await.unwrap();
     socket.send(Message::text(ids.to_string())).await.unwrap();
-    eventually("some of it is written for good", async || {
+    eventually("a window is written", async || {
         // All three transports send the same session of the same viewer.
         let (status, body) = node.call(Method::POST, "/v1/heartbeat", ids.clone()).await;
         assert!(
@@ -76,14 +76,14 @@ async fn hashed_ids_are_kept_nowhere_and_can_be_asked_for() {
     let watch = node.get("/v1/stages/s%2F1/watch").await;
     assert_eq!(watch["watch"][0]["viewer"], pseudonym.as_str());
 
-    eventually("it may speak again, and leaves", async || {
+    eventually("the viewer can beat again and leave", async || {
         node.call(Method::POST, "/v1/leave", ids.clone()).await.0 == 204
     })
     .await;
     assert!(node.stop().success());
-    assert!(is_written(node.data(), &pseudonym), "or nothing is looked for");
+    assert!(is_written(node.data(), &pseudonym), "the pseudonym is in the stores");
     for id in [viewer, session, "example.org", "telephone"] {
-        assert!(!is_written(node.data(), id), "{id} is written");
+        assert!(!is_written(node.data(), id), "{id} is in the stores");
     }
     node.restart();
     node.until_ready().await;

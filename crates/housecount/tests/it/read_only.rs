@@ -70,7 +70,7 @@ fn all_read(folder: &Path, heartbeats: &[&str], what: &str) {
             assert_eq!(printed.lines().count(), 1 + heartbeats.len(), "{what}: {printed}");
             assert!(heartbeats.iter().all(|viewer| printed.contains(viewer)), "{what}: {printed}");
         }
-        assert!(files(folder) == before, "{what}: {command:?} has written");
+        assert!(files(folder) == before, "{what}: {command:?} has changed the folder");
     }
 }
 
@@ -84,13 +84,13 @@ async fn reading_changes_no_file() {
         let body = json!({ "stage": "s", "viewer": viewer });
         let before = node.metric("housecount_archive_items_total ").await;
         assert_eq!(node.call(Method::POST, "/v1/heartbeat", body).await.0, 200);
-        eventually("it is archived", async || {
+        eventually("the heartbeat is archived", async || {
             node.metric("housecount_archive_items_total ").await > before
         })
         .await;
         // The archive's progress is the last thing that is written for it.
         let now = node.stats().await["asOf"].as_u64().unwrap() as f64 / 1_000.0;
-        eventually("it is noted", async || {
+        eventually("the archive's progress is written", async || {
             node.metric("housecount_archived_timestamp_seconds ").await >= now
         })
         .await;
@@ -128,7 +128,7 @@ async fn reading_changes_no_file() {
     node.until_ready().await;
     beat(&node, "viewer-3").await;
     assert!(node.stop().success());
-    assert!(!folder.join("items.sqlite-wal").exists(), "a node that stops leaves one file");
+    assert!(!folder.join("items.sqlite-wal").exists(), "a stopped node leaves one file");
     all_read(&folder, &["viewer-1", "viewer-2", "viewer-3"], "after a node was stopped");
     // A name with characters that have a meaning in a URI.
     let odd = copy.path().join("a b?c#d%20é&mode=rwc");

@@ -69,7 +69,7 @@ async fn after_a_long_stop_the_counts_from_before_stand_in() {
     node.until_ready().await;
     let (viewers, complete, recovering) = figures(&node.stats().await);
     assert!(viewers >= 100 && !complete && recovering, "{viewers}");
-    eventually("the count is real again", async || !figures(&node.stats().await).2).await;
+    eventually("counts are exact again", async || !figures(&node.stats().await).2).await;
     assert!(node.viewers("s").await <= 1);
 }
 
@@ -99,19 +99,18 @@ async fn a_flushed_redis_lowers_no_count() {
     nodes[0].beat_many("s", 0, 2_000).await;
     nodes[1].beat_many("s", 2_000, 1_000).await;
     for node in &nodes {
-        eventually("both know all", async || node.viewers("s").await == 3_000).await;
+        eventually("both nodes have all viewers", async || node.viewers("s").await == 3_000).await;
     }
     let watched = nodes.each_ref().map(|node| watch(node, "s"));
     assert_eq!(redis.command("FLUSHALL"), "+OK");
     nodes[0].beat_many("s", 3_000, 10).await;
     for node in &nodes {
-        eventually("new ones are counted", async || node.viewers("s").await == 3_010).await;
+        eventually("new viewers are counted", async || node.viewers("s").await == 3_010).await;
     }
-    eventually("the log is told again", async || redis.command("HGET hc:{0}:meta whole") == "1")
-        .await;
+    eventually("the log is rebuilt", async || redis.command("HGET hc:{0}:meta whole") == "1").await;
     for (stop, polling) in watched {
         stop.store(true, Ordering::SeqCst);
-        assert_eq!(polling.await.unwrap().min(3_000), 3_000, "a count was low");
+        assert_eq!(polling.await.unwrap().min(3_000), 3_000, "a count was too low");
     }
     // A node that starts only now finds everything in the log.
     let third = Node::ready(&[&log, &cold]).await;
@@ -126,18 +125,19 @@ async fn a_killed_redis_that_comes_back_empty_lowers_no_count() {
     node.beat_many("s", 0, 500).await;
     let (stop, polling) = watch(&node, "s");
     redis.kill();
-    eventually("the node says that it may be wrong", async || !figures(&node.stats().await).1)
-        .await;
+    eventually("counts are incomplete", async || !figures(&node.stats().await).1).await;
     assert_eq!(node.status("/readyz").await, 503);
     // The beat is not acknowledged but kept. It counts as soon as the log is back.
     let late =
         node.call(Method::POST, "/v1/heartbeat", json!({ "stage": "s", "viewer": "late" })).await;
     assert_eq!((late.0, late.1["code"].as_str()), (503, Some("log_unavailable")), "{}", late.1);
     redis.run().await;
-    eventually("everybody is counted", async || figures(&node.stats().await) == (501, true, false))
-        .await;
+    eventually("all viewers are counted", async || {
+        figures(&node.stats().await) == (501, true, false)
+    })
+    .await;
     stop.store(true, Ordering::SeqCst);
-    assert_eq!(polling.await.unwrap(), 500, "a count was low");
+    assert_eq!(polling.await.unwrap(), 500, "a count was too low");
     let second = Node::ready(&[&log]).await;
     assert_eq!(figures(&second.stats().await), (501, true, false));
 }
@@ -149,8 +149,7 @@ async fn a_frozen_redis_times_out_no_viewer() {
     let node = Node::ready(&[&format!("log={}", redis.url()), "interval=500ms", "ttl=2s"]).await;
     node.beat_many("s", 0, 100).await;
     signal(redis.pid(), "STOP");
-    eventually("the node says that it may be wrong", async || !figures(&node.stats().await).1)
-        .await;
+    eventually("counts are incomplete", async || !figures(&node.stats().await).1).await;
     // The outage must be longer than ttl, so the test waits.
     tokio::time::sleep(std::time::Duration::from_millis(2_500)).await;
     assert_eq!(node.viewers("s").await, 100);
@@ -160,9 +159,11 @@ async fn a_frozen_redis_times_out_no_viewer() {
     let (status, _) = node.call(Method::POST, "/v1/heartbeats", Value::from(beats)).await;
     assert_eq!(status, 503);
     signal(redis.pid(), "CONT");
-    eventually("the log is available again", async || node.status("/readyz").await == 200).await;
-    eventually("who has gone times out", async || figures(&node.stats().await) == (0, true, false))
-        .await;
+    eventually("the node is ready again", async || node.status("/readyz").await == 200).await;
+    eventually("silent viewers time out", async || {
+        figures(&node.stats().await) == (0, true, false)
+    })
+    .await;
 }
 
 /// Redis restarts from an old dump, so it is not empty, but lacks records.
@@ -177,14 +178,14 @@ async fn a_redis_that_goes_back_to_a_dump_is_rebuilt() {
     let (stop, polling) = watch(&node, "s");
     redis.kill();
     redis.run().await;
-    assert_eq!(redis.command("EXISTS hc:{0}:log"), ":1", "it has loaded its dump");
-    eventually("the node is sure again", async || {
+    assert_eq!(redis.command("EXISTS hc:{0}:log"), ":1", "Redis has loaded its dump");
+    eventually("counts are complete again", async || {
         figures(&node.stats().await) == (300, true, false)
     })
     .await;
     stop.store(true, Ordering::SeqCst);
-    assert_eq!(polling.await.unwrap(), 300, "a count was low");
-    eventually("a node that starts now knows all", async || {
+    assert_eq!(polling.await.unwrap(), 300, "a count was too low");
+    eventually("a new node has all viewers", async || {
         let second = Node::ready(&[&log]).await;
         figures(&second.stats().await) == (300, true, false)
     })
@@ -202,7 +203,7 @@ async fn a_redis_demoted_to_a_replica_is_left() {
         node.call(Method::POST, "/v1/heartbeat", json!({ "stage": "s", "viewer": "bob" })).await;
     assert_eq!(refused.0, 503);
     assert_eq!(redis.command("REPLICAOF NO ONE"), "+OK");
-    eventually("what was said is counted", async || node.viewers("s").await == 2).await;
+    eventually("the held beat is counted", async || node.viewers("s").await == 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -220,7 +221,7 @@ async fn after_a_total_loss_counts_are_bridged_from_snapshots() {
     let mut nodes = [Node::ready(&settings).await, Node::ready(&settings).await];
     nodes[0].beat_many("s", 0, 300).await;
     nodes[1].beat_many("t", 300, 40).await;
-    eventually("all of them are saved", async || {
+    eventually("snapshots of both stages are saved", async || {
         let (status, saved) = nodes[0].call(Method::POST, "/v1/admin/snapshot", Value::Null).await;
         status == 200 && saved["viewers"] == 340
     })
@@ -235,7 +236,7 @@ async fn after_a_total_loss_counts_are_bridged_from_snapshots() {
         assert_eq!((node.viewers("s").await, node.viewers("t").await), (300, 40));
     }
     // All but ten of the audience beat until the end.
-    eventually("the counts are real again", async || {
+    eventually("counts are exact again", async || {
         nodes[0].beat_many("s", 0, 290).await;
         nodes[1].beat_many("t", 300, 40).await;
         figures(&nodes[0].stats().await).1 && figures(&nodes[1].stats().await).1
@@ -253,7 +254,7 @@ async fn snapshots_are_as_other_programs_read_them() {
     let node = Node::ready(&["log=memory:", &cold, "snapshot_interval=1s"]).await;
     let arn = "arn:aws:ivs:eu-west-1:1:stage/AbC";
     node.beat_many(arn, 0, 7).await;
-    eventually("it is saved", async || dynamo.snapshots("table", arn).len() >= 2).await;
+    eventually("two snapshots are saved", async || dynamo.snapshots("table", arn).len() >= 2).await;
     let items = dynamo.snapshots("table", arn);
     let item = &items[1];
     let number = |name: &str| item[name]["N"].as_str().unwrap().parse::<u64>().unwrap();
@@ -262,7 +263,7 @@ async fn snapshots_are_as_other_programs_read_them() {
     assert_eq!(item["sk"]["S"], format!("SNAPSHOT#{at}"));
     assert_eq!(item["stageArn"]["S"], arn);
     assert_eq!(number("viewerCount"), 7);
-    assert_eq!(at % 1_000, 0, "aligned");
+    assert_eq!(at % 1_000, 0, "snapshots are aligned");
     assert_eq!(number("ttl"), at / 1_000 + 30 * 24 * 3_600);
     let ttl = dynamo.call("DescribeTimeToLive", json!({ "TableName": "table" }));
     assert_eq!(ttl["TimeToLiveDescription"]["TimeToLiveStatus"], "ENABLED");
@@ -313,7 +314,7 @@ async fn a_node_can_be_stopped_while_the_log_is_away() {
         // The time of arrival decides whether a call is answered at once or waits for the log.
         calls.spawn(async move { client.call(Method::POST, "/v1/heartbeats", body).await });
     }
-    eventually("15 records wait", async || {
+    eventually("15 records are waiting", async || {
         node.metric("housecount_append_queue_events ").await >= 30_000.0
     })
     .await;
@@ -341,7 +342,7 @@ async fn a_throttled_cold_tier_delays_snapshots_only() {
     .await;
     assert_eq!(node.beat("s", "viewer-0").await["viewers"], 7);
     dynamo.faults.throttled.store(0, Ordering::SeqCst);
-    eventually("it is saved after all", async || !dynamo.snapshots("table", "s").is_empty()).await;
+    eventually("the snapshot is saved", async || !dynamo.snapshots("table", "s").is_empty()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -373,9 +374,9 @@ async fn expired_snapshots_are_swept_from_the_embedded_store() {
     node.beat_many("s", 0, 7).await;
     let listed =
         async || node.get("/v1/stages/s/snapshots").await["snapshots"].as_array().unwrap().clone();
-    eventually("some are saved", async || listed().await.len() >= 2).await;
+    eventually("two snapshots are saved", async || listed().await.len() >= 2).await;
     let first = listed().await[0]["timestamp"].clone();
-    eventually("the first one goes", async || {
+    eventually("the first snapshot expires", async || {
         listed().await.iter().all(|s| s["timestamp"] != first)
     })
     .await;
@@ -390,8 +391,8 @@ async fn a_cluster_counts_on_all_its_masters() {
     one.beat_many("s", 0, 1_000).await;
     other.beat_many("s", 1_000, 500).await;
     for node in [&one, &other] {
-        eventually("both know all", async || node.viewers("s").await == 1_500).await;
+        eventually("both nodes have all viewers", async || node.viewers("s").await == 1_500).await;
     }
     let used = cluster.masters.iter().filter(|master| master.command("DBSIZE") != ":0").count();
-    assert_eq!(used, 3, "the partitions lie on all masters");
+    assert_eq!(used, 3, "every master has partitions");
 }

@@ -98,7 +98,7 @@ async fn a_start_says_how_much_of_the_log_is_read() {
     let client = Client::new(&format!("http://{}", bound.address)).unwrap();
     let node = tokio::spawn(app.run(Some(bound), std::future::pending()));
 
-    eventually("it has begun to read", async || readyz(&client).await.2.is_some()).await;
+    eventually("the node has begun to read", async || readyz(&client).await.2.is_some()).await;
     let (status, body, percent) = readyz(&client).await;
     assert_eq!(
         (status, body["code"].as_str(), percent),
@@ -112,7 +112,10 @@ async fn a_start_says_how_much_of_the_log_is_read() {
     let mut before = 0;
     for page in 1..PAGES {
         log.reads.add_permits(1);
-        eventually("another page is read", async || readyz(&client).await.2 > Some(before)).await;
+        eventually("the node has read another page", async || {
+            readyz(&client).await.2 > Some(before)
+        })
+        .await;
         let (_, body, percent) = readyz(&client).await;
         before = percent.unwrap();
         // The percentage is by time. It is lower than by number once the test itself has taken some
@@ -121,6 +124,6 @@ async fn a_start_says_how_much_of_the_log_is_read() {
         assert_eq!(body["detail"], format!("reading the log: {before} %"));
     }
     log.reads.add_permits(Semaphore::MAX_PERMITS / 2);
-    eventually("it is ready", async || readyz(&client).await.0 == 200).await;
+    eventually("the node is ready", async || readyz(&client).await.0 == 200).await;
     node.abort();
 }

@@ -98,5 +98,5 @@ fn every_bound_is_hit_by_a_test() {
         .collect();
     let is_silent = |name: &&str| !tests.contains(*name) && !tests.contains(&name.to_lowercase());
     let silent: Vec<&str> = names.filter(is_silent).collect();
-    assert!(silent.is_empty(), "no test speaks of {silent:?}");
+    assert!(silent.is_empty(), "no test names {silent:?}");
 }

@@ -213,7 +213,7 @@ async fn a_new_certificate_is_used_without_a_restart() {
     std::fs::write(folder.path().join("cert.pem"), "nonsense").unwrap();
     signal(node.pid(), "HUP");
     let new = certify(folder.path());
-    eventually("the new one is used", async || {
+    eventually("the new certificate is served", async || {
         signal(node.pid(), "HUP");
         connect(&node, &new, b"h2").await.is_ok()
     })

@@ -35,11 +35,11 @@ async fn stands_for_two_ttl(node: &Inner) {
     eventually("two ttl pass", async || node.clock.now().is_some_and(|now| now > until)).await;
     // The read that was under way may still have advanced the time.
     let advanced_ms = node.hub.now().since(stands_at);
-    assert!(advanced_ms < TTL_MS / 2, "time went on by {advanced_ms} ms");
+    assert!(advanced_ms < TTL_MS / 2, "time advanced by {advanced_ms} ms");
     assert!(is_flagged(node), "{:?}", node.hub.totals());
     assert!(
         node.hub.gauge_values().log_lag_ms >= TTL_MS,
-        "no alert could fire: {:?}",
+        "no alert would fire: {:?}",
         node.hub.gauge_values()
     );
 }
@@ -59,18 +59,18 @@ async fn while_appends_are_refused_time_stands_still_and_no_viewer_times_out() {
             .ingest
             .enqueue(housecount::ingest::UnstampedEvent::of(EventKind::Beat, &seat), false)
             .unwrap();
-        eventually("it is said", async || is_flagged(node)).await;
+        eventually("counts are flagged", async || is_flagged(node)).await;
         stands_for_two_ttl(node).await;
         assert_eq!(node.hub.count("s").value.viewers, 1);
         fault.store(false, Ordering::SeqCst);
         eventually("counts are complete again", async || is_complete(node)).await;
         assert_eq!(node.not_ready_reason(), None);
-        assert!(receipt.is_resolved(), "its event was appended");
+        assert!(receipt.is_resolved(), "the event was appended");
         assert_eq!(node.ingest.submit(vec![test_event(3)]).await, Ok(()));
         assert_eq!(
             node.hub.count("s").value.viewers,
             1,
-            "the others have gone by their own last beats"
+            "only the viewer with a new beat is online"
         );
     }
 }
@@ -84,13 +84,13 @@ async fn a_node_without_players_learns_that_writes_are_refused_and_that_they_wor
     eventually("counts are complete", async || is_complete(node)).await;
     for fault in [&inside.log.read_only, &inside.log.append_denied] {
         fault.store(true, Ordering::SeqCst);
-        eventually("it is said", async || is_flagged(node)).await;
+        eventually("counts are flagged", async || is_flagged(node)).await;
         stands_for_two_ttl(node).await;
         fault.store(false, Ordering::SeqCst);
         eventually("counts are complete again", async || is_complete(node)).await;
     }
     assert!(inside.log.probed.load(Ordering::SeqCst) > 0);
-    assert_eq!(inside.log.appended.load(Ordering::SeqCst), 0, "there was no event");
+    assert_eq!(inside.log.appended.load(Ordering::SeqCst), 0, "the node appended no event");
 }
 
 /// An append that is neither refused nor done for longer than `ACK_TIMEOUT_MS`.
@@ -102,7 +102,7 @@ async fn ack_wait_ms_max_flags_an_append_that_hangs() {
     inside.log.append_hangs.store(true, Ordering::SeqCst);
     let began = node.clock.now().unwrap();
     assert_eq!(node.ingest.submit(vec![test_event(1)]).await, Err(IngestError::AppendPending));
-    eventually("it is said", async || !is_complete(node)).await;
+    eventually("counts are incomplete", async || !is_complete(node)).await;
     assert!(node.clock.now().unwrap().since(began) >= ACK_TIMEOUT_MS);
     assert!(
         node.not_ready_reason().unwrap().contains("a heartbeat has waited"),
@@ -123,7 +123,7 @@ async fn no_heartbeat_is_acknowledged_from_memory_while_the_log_refuses_writes()
         .ingest
         .enqueue(housecount::ingest::UnstampedEvent::of(EventKind::Beat, &seat), false)
         .unwrap();
-    eventually("it is said", async || is_flagged(&inside.node)).await;
+    eventually("counts are flagged", async || is_flagged(&inside.node)).await;
     assert_eq!(
         inside.node.ingest.submit(vec![test_event(3)]).await,
         Err(IngestError::AppendPending)
@@ -145,7 +145,7 @@ async fn an_outage_far_beyond_lateness_max_is_survived() {
             .enqueue(housecount::ingest::UnstampedEvent::of(EventKind::Beat, &seat), false)
             .unwrap();
         let given_up = format!("housecount_events_expired_total {}", n + 1);
-        eventually("it is given up", async || inside.metric(&given_up)).await;
+        eventually("the event is discarded", async || inside.metric(&given_up)).await;
     }
     inside.log.append_denied.store(false, Ordering::SeqCst);
     eventually("counts are complete again", async || is_complete(node)).await;
@@ -173,33 +173,37 @@ async fn a_redis_that_refuses_writes_stops_time_on_every_node() {
     let (busy, idle) = (Node::ready(&settings).await, Node::ready(&settings).await);
     for node in [&busy, &idle] {
         // A new log counts for one ttl as one that has lost everything.
-        eventually("its counts are complete", async || figures(&node.stats().await).1).await;
+        eventually("counts are complete", async || figures(&node.stats().await).1).await;
     }
     for (refuse, allow) in [
         ("CONFIG SET min-replicas-to-write 1", "CONFIG SET min-replicas-to-write 0"),
         ("CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0"),
     ] {
         busy.beat_many("s", 0, 10).await;
-        eventually("both know", async || figures(&idle.stats().await) == (10, true)).await;
+        eventually("both nodes have all viewers", async || {
+            figures(&idle.stats().await) == (10, true)
+        })
+        .await;
         assert_eq!(server.command(refuse), "+OK");
         // Players continue, and are answered when to come back.
         let body = serde_json::json!({ "stage": "s", "viewer": "viewer-0" });
         let beat = busy.call(hyper::Method::POST, "/v1/heartbeat", body);
         for node in [&busy, &idle] {
-            eventually("it is said", async || waits_for(node).await.contains("accepted no writes"))
-                .await;
+            eventually("/readyz names the stall", async || {
+                waits_for(node).await.contains("accepted no writes")
+            })
+            .await;
         }
         assert_eq!(beat.await.0, 503);
         for node in [&busy, &idle] {
             let lag = async || node.metric("housecount_log_lag_seconds").await;
-            eventually("a ttl passes in which no viewer can be heard", async || lag().await > 10.0)
-                .await;
+            eventually("a ttl without beats passes", async || lag().await > 10.0).await;
             assert_eq!(figures(&node.stats().await), (10, false), "{refuse}, {}", node.address);
             assert_eq!(node.metric("housecount_ready").await, 0.0);
         }
         assert_eq!(server.command(allow), "+OK");
         for node in [&busy, &idle] {
-            eventually("it is ready again", async || {
+            eventually("the node is ready again", async || {
                 node.status("/readyz").await == 200 && figures(&node.stats().await).1
             })
             .await;
@@ -215,7 +219,7 @@ async fn as_of_is_never_later_than_what_a_node_has_read() {
     let log = format!("log={}", server.url());
     let settings = [log.as_str(), "cold=none", "interval=1s", "ttl=3s"];
     let (one, other) = (Node::ready(&settings).await, Node::ready(&settings).await);
-    eventually("both are complete", async || {
+    eventually("both nodes have complete counts", async || {
         figures(&one.stats().await).1 && figures(&other.stats().await).1
     })
     .await;

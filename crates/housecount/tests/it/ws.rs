@@ -75,16 +75,22 @@ async fn sessions_sent_together_take_their_places_together() {
         player.0.feed(Message::text(beat.to_string())).await.unwrap();
     }
     player.0.flush().await.unwrap();
-    assert_eq!(player.hear().await["code"], "too_many_sessions", "the others wait for the log");
+    assert_eq!(
+        player.hear().await["code"],
+        "too_many_sessions",
+        "the other beats wait for the log"
+    );
     let figures = async || {
         let refused = node.metric("housecount_rejected_total{code=\"too_many_sessions\"}").await;
         (node.metric("housecount_events_total{kind=\"beat\"}").await, refused)
     };
-    eventually("each was taken or refused", async || figures().await.0 + figures().await.1 == 60.0)
-        .await;
+    eventually("each beat is accepted or refused", async || {
+        figures().await.0 + figures().await.1 == 60.0
+    })
+    .await;
     // A session that arrives while others are being counted may be asked to try again.
     assert!((1.0..=5.0).contains(&figures().await.0), "{:?}", figures().await);
-    eventually("they are online", async || {
+    eventually("the accepted sessions are online", async || {
         node.stats().await["sessions"].as_f64() == Some(figures().await.0)
     })
     .await;
@@ -125,7 +131,7 @@ async fn a_player_beats_repeats_and_leaves() {
     assert_eq!(bob.ask(r#"{"leave":true}"#).await, json!({ "stage": "s", "left": true }));
     eventually("bob has left", async || node.viewers("s").await == 1).await;
     let by_name = json!({ "stage": "s", "viewer": "ann", "leave": true });
-    assert_eq!(bob.ask(by_name).await["left"], true, "a leave may name somebody else");
+    assert_eq!(bob.ask(by_name).await["left"], true, "a leave may name another viewer");
     eventually("ann has left", async || node.viewers("s").await == 0).await;
     // A close isn't a leave, so the session stays for its ttl.
     ann.beat("s", "ann").await;
@@ -154,7 +160,7 @@ async fn bad_messages_are_answered_and_ws_bad_messages_max_ends_them() {
         assert!(answer["detail"].as_str().unwrap().contains(named), "{message}: {answer}");
         assert!(answer.get("retryAfterMs").is_none(), "{message}: {answer}");
     }
-    assert_eq!(player.beat("s", "ann").await["viewers"], 1, "the connection stays");
+    assert_eq!(player.beat("s", "ann").await["viewers"], 1, "the connection stays open");
     player.0.send(Message::binary(Bytes::from_static(b"{}"))).await.unwrap();
     assert!(player.hear().await["detail"].as_str().unwrap().contains("binary"));
     player.0.send(Message::Ping(Bytes::from_static(b"hello"))).await.unwrap();
@@ -193,7 +199,7 @@ async fn a_stage_that_is_not_open_is_named() {
         assert_eq!(
             player.beat("s", "ann").await["code"],
             "stage_not_found",
-            "and that is no nonsense"
+            "a refused beat is not a bad message"
         );
     }
     assert_eq!(node.call(Method::POST, "/v1/stages", json!({ "stage": "t" })).await.0, 201);
@@ -219,7 +225,7 @@ async fn beats_beyond_session_burst_are_answered_from_memory() {
     assert_eq!(figure("housecount_acknowledged_events_total{transport=\"ws\"}").await, logged);
     assert_eq!((surplus > 0, logged + surplus), (true, 200));
     assert_eq!(player.ask(r#"{"leave":true}"#).await["left"], true);
-    eventually("nobody is there", async || node.viewers("s").await == 0).await;
+    eventually("no viewer is online", async || node.viewers("s").await == 0).await;
 }
 
 /// Beats that wait for the log share one answer per stage, which has the latest count.
@@ -233,13 +239,16 @@ async fn answers_are_shared() {
     for n in 1..100 {
         player.say(json!({ "stage": "s", "viewer": format!("viewer-{n}") })).await;
     }
-    eventually("all are taken", async || inside.metric("housecount_append_queue_events 100")).await;
+    eventually("all beats are accepted", async || {
+        inside.metric("housecount_append_queue_events 100")
+    })
+    .await;
     inside.log.away.store(false, Ordering::SeqCst);
     let mut answers = 1;
     while player.hear().await["viewers"] != 100 {
         answers += 1;
     }
-    assert!(answers <= 3, "{answers} answers");
+    assert!(answers <= 3, "{answers} answers to 100 beats");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -253,10 +262,7 @@ async fn ack_timeout_ms_is_answered_with_when_to_retry() {
         (&json!("log_unavailable"), &json!(5_000))
     );
     inside.log.away.store(false, Ordering::SeqCst);
-    eventually("it is counted all the same", async || {
-        inside.node.hub.count("s").value.viewers == 1
-    })
-    .await;
+    eventually("the beat is counted", async || inside.node.hub.count("s").value.viewers == 1).await;
     assert_eq!(player.ask("{}").await["viewers"], 1);
 }
 
@@ -340,7 +346,7 @@ async fn pings_count_for_their_address() {
         assert_eq!(
             (status, &problem["code"]),
             (429, &json!("too_many_requests")),
-            "it is the same bucket"
+            "both protocols share a bucket"
         );
     }
 }

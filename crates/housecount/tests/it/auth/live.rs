@@ -73,8 +73,10 @@ async fn a_stream_ends_with_its_token() {
             Events::open(&node.address, &format!("/v1/live?{query}&token={short}"), None).await;
         assert_eq!(ending(events).await, "token_expired", "{query}");
     }
-    eventually("nobody is left", async || node.metric("housecount_subscribers ").await == 0.0)
-        .await;
+    eventually("no subscriber is left", async || {
+        node.metric("housecount_subscribers ").await == 0.0
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -99,7 +99,7 @@ async fn every_route_needs_the_scope_it_says_and_none_is_forgotten() {
             "GET /v1/live",
             "GET /v1/ws"
         ],
-        "everything else needs a key"
+        "every other call needs a key"
     );
     assert!(guarded >= 16, "{guarded}");
     for page in ["/", "/assets/app.js", "/docs/", "/openapi.json", "/healthz", "/readyz"] {
@@ -173,8 +173,7 @@ async fn keys_change_without_a_restart_and_a_broken_file_changes_nothing() {
     // The node reads the next file after this one, or instead of it. Either way the old key works
     // until the new one does.
     std::fs::write(file.path(), &entry).unwrap();
-    eventually("the new key is known", async || with_key(&node, "GET /v1/stats", &new).0 == 200)
-        .await;
+    eventually("the new key works", async || with_key(&node, "GET /v1/stats", &new).0 == 200).await;
     assert_eq!(refused(&with_key(&node, "GET /v1/stats", old)), (401, "unauthorized"));
     std::fs::remove_file(file.path()).unwrap();
     assert_eq!(with_key(&node, "GET /v1/stages", &new).0, 200);

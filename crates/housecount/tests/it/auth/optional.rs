@@ -65,7 +65,7 @@ async fn no_event_is_taken_without_the_token_of_a_viewer_that_has_one() {
     assert_eq!(refusals(&node, "s", "bob").await, [false; 8]);
     assert_eq!(refused(&beat(&node, None, "s", "ann")), (401, "token_missing"));
     assert_eq!(beat(&node, Some(&ann), "s", "ann").0, 200);
-    assert_eq!(node.viewers("s").await, 3, "with bob and the other one");
+    assert_eq!(node.viewers("s").await, 3, "all three viewers are counted");
     // A bad token binds no viewer.
     assert_eq!(refused(&beat(&node, Some("x.y.z"), "s", "cid")), (401, "token_invalid"));
     assert_eq!(refused(&beat(&node, Some(&ann), "s", "cid")), (403, "token_mismatch"));
@@ -88,7 +88,7 @@ async fn a_websocket_or_a_stream_shows_a_token_too_and_none_outlives_it() {
     for message in [json!({}), json!({ "leave": true })] {
         assert_eq!(ask(&mut early, message).await["code"], "token_missing");
     }
-    eventually("the token has ended", async || beat(&node, None, "s", "bob").0 == 200).await;
+    eventually("the token has expired", async || beat(&node, None, "s", "bob").0 == 200).await;
     assert_eq!(ask(&mut early, json!({})).await["stage"], "s");
     early.send(Message::Close(None)).await.unwrap();
     while let Some(Ok(_)) = early.next().await {}

@@ -27,7 +27,7 @@ async fn two_credentials_are_refused_even_if_both_are_good() {
         let headers = [good.replace("Bearer", scheme)];
         assert_eq!(refused(&ask(&headers)), (401, "unauthorized"), "{scheme}");
     }
-    assert_eq!(ask(&[good.replace("Bearer", "bearer")]).0, 200, "schemes have no case");
+    assert_eq!(ask(&[good.replace("Bearer", "bearer")]).0, 200, "schemes are case-insensitive");
 }
 
 /// A second request never hides in the body of the first, however the length is given.

@@ -77,7 +77,7 @@ async fn a_token_of_each_algorithm_lets_its_viewer_beat_and_leave() {
     let token = jwt::sign(&payload("ann", "s"), ED, Some("ed".to_string())).unwrap();
     assert_eq!(beat(&node, Some(&token), "s", "ann").0, 200);
     std::fs::write(file.path(), public_keys().replace("kid: ed\n", "kid: old\n")).unwrap();
-    eventually("the key is gone", async || beat(&node, Some(&token), "s", "ann").0 == 401).await;
+    eventually("the key is revoked", async || beat(&node, Some(&token), "s", "ann").0 == 401).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -282,7 +282,7 @@ async fn a_stolen_token_is_worth_something_until_it_ends() {
         assert_eq!(beat(&node, Some(&stolen), "s", "ann").0, 200);
     }
     assert_eq!(refused(&beat(&node, Some(&stolen), "s", "eve")), (403, "token_mismatch"));
-    eventually("it has ended", async || {
+    eventually("the token has expired", async || {
         refused(&beat(&node, Some(&stolen), "s", "ann")) == (401, "token_expired")
     })
     .await;

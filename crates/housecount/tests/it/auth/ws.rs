@@ -82,7 +82,7 @@ async fn a_websocket_needs_a_token_and_stays_within_it() {
         let leave = json!({ "stage": stage, "viewer": viewer, "leave": true });
         assert_eq!(ask(&mut socket, leave).await["code"], "token_mismatch");
     }
-    assert_eq!(ask(&mut socket, json!({})).await["stage"], "match-1", "the connection stays");
+    assert_eq!(ask(&mut socket, json!({})).await["stage"], "match-1", "the connection stays open");
 }
 
 /// Browsers can't send headers with a WebSocket, and its address gets into logs.
@@ -162,7 +162,8 @@ async fn a_player_that_never_pauses_does_not_outlive_its_token() {
         last
     };
     // The bound catches a test that hangs; it doesn't measure speed.
-    let last = tokio::time::timeout(Duration::from_secs(30), answers).await.expect("it goes on");
+    let last =
+        tokio::time::timeout(Duration::from_secs(30), answers).await.expect("answers continue");
     assert_eq!(last["code"], "token_expired");
     talking.await.unwrap();
 }
@@ -188,8 +189,8 @@ async fn a_websocket_ends_with_the_key_that_signed_its_token() {
         (&last["code"], code, reason.as_str()),
         (&json!("key_removed"), CloseCode::Policy, "key_removed")
     );
-    assert_eq!(ask(&mut bob, json!({})).await["stage"], "s", "his key is still there");
-    eventually("both are counted right", async || {
+    assert_eq!(ask(&mut bob, json!({})).await["stage"], "s", "bob's key still works");
+    eventually("both connections are counted", async || {
         node.metric("housecount_websockets ").await == 1.0
     })
     .await;

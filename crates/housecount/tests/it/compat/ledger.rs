@@ -76,7 +76,7 @@ async fn views_are_watch_spans_and_viewers_are_distinct() {
     more_than_a_ttl(&node).await;
     watch(&node, "ann", "s", 1).await;
     good(post(&node, "leave", body("ann", "s", "p")).await);
-    eventually("she is gone", async || node.viewers("s").await == 0).await;
+    eventually("ann has left", async || node.viewers("s").await == 0).await;
     watch(&node, "ann", "s", 1).await;
     watch(&node, "bob", "s", 1).await;
     watch(&node, "ann", "t", 1).await;
@@ -100,7 +100,7 @@ async fn views_are_watch_spans_and_viewers_are_distinct() {
     let records = found["history"].as_array().unwrap();
     let stages: Vec<&str> =
         records.iter().map(|record| record["stageArn"].as_str().unwrap()).collect();
-    assert_eq!(stages, ["t", "s", "s"], "newest first: {found}");
+    assert_eq!(stages, ["t", "s", "s"], "the list is newest first: {found}");
     for record in records {
         assert_eq!(
             fields(record),
@@ -129,7 +129,7 @@ async fn views_outlive_the_node() {
     watch(&node, "ann", "s", 2).await;
     good(post(&node, "leave", body("ann", "s", "p")).await);
     let until = as_of(&node).await;
-    eventually("it is committed", async || {
+    eventually("the window is committed", async || {
         node.get("/v1/stages/s/watch").await["committedTo"].as_u64() > Some(until)
     })
     .await;

@@ -47,7 +47,7 @@ async fn get_complete(node: &Node, path: &str) -> Value {
 /// The fields of an object, sorted.
 fn fields(body: &Value) -> Vec<&str> {
     body.as_object()
-        .unwrap_or_else(|| panic!("no object: {body}"))
+        .unwrap_or_else(|| panic!("not an object: {body}"))
         .keys()
         .map(String::as_str)
         .collect()

@@ -35,7 +35,7 @@ async fn a_viewer_comes_stays_and_goes() {
     });
     assert_eq!(answer, expected);
     let sessions = node.get("/v1/viewers/ann").await["stages"][0]["sessions"].clone();
-    assert_eq!(sessions, json!(["laptop", "phone"]), "no third session");
+    assert_eq!(sessions, json!(["laptop", "phone"]), "ann has two sessions");
 
     let list = get_complete(&node, &format!("/api/viewer/list/{}", encoded(ARN))).await;
     let names =
@@ -78,7 +78,7 @@ async fn a_leave_of_a_participant_is_of_that_session_only() {
         .await;
     // An empty participant counts as a missing one.
     good(post(&node, "leave", with("")).await);
-    eventually("all have left", async || {
+    eventually("all sessions have left", async || {
         get(&node, "/api/viewer/list/s").await["viewers"] == json!([])
     })
     .await;
@@ -119,7 +119,7 @@ async fn a_heartbeat_without_a_participant_is_the_newest_sessions() {
     good(post(&node, "rejoin", ann("old")).await);
     // The clock advances by itself; the test waits for another millisecond.
     let before = node.stats().await["asOf"].as_u64();
-    eventually("time goes on", async || node.stats().await["asOf"].as_u64() > before).await;
+    eventually("time advances", async || node.stats().await["asOf"].as_u64() > before).await;
     good(post(&node, "rejoin", ann("new")).await);
     let mut ticks = tokio::time::interval(Duration::from_millis(200));
     loop {

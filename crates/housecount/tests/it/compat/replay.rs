@@ -39,7 +39,7 @@ async fn the_seed_systems_calls_in_their_order() {
     );
 
     assert_eq!(good(post(&node, "leave", user.clone()).await)["viewerLeft"], true);
-    eventually("nobody is there", async || {
+    eventually("no viewer is online", async || {
         get(&node, "/api/stats/viewers").await["totalViewers"] == 0
     })
     .await;

@@ -90,7 +90,10 @@ async fn a_page_subscribes_and_gets_counts() {
     check_timestamp(data);
     hear(&mut socket, "stats_update").await;
     socket.close(None).await.unwrap();
-    eventually("it is gone", async || node.metric("housecount_websockets ").await == 0.0).await;
+    eventually("the WebSocket is closed", async || {
+        node.metric("housecount_websockets ").await == 0.0
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

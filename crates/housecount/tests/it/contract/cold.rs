@@ -95,7 +95,7 @@ async fn a_key_may_come_twice(cold: &dyn Cold) {
     cold.put(records.collect()).await.unwrap();
     let rows = cold.query(&range, &Page::first(10)).await.unwrap();
     let found: Vec<Item> = rows.into_iter().map(|(_, item)| item).collect();
-    assert_eq!(found, [item(4), item(3), item(2)], "the last one stays");
+    assert_eq!(found, [item(4), item(3), item(2)], "the last write stays");
     cold.delete([1, 2, 3, 2, 1].map(|at| snapshot("twice", at)).to_vec()).await.unwrap();
     assert_eq!(cold.query(&range, &Page::first(10)).await.unwrap(), []);
 }
@@ -111,7 +111,7 @@ async fn a_range_is_read_in_order(cold: &dyn Cold) {
         let n = |item: &Item| housecount_core::item::number(item, "n").unwrap();
         rows.iter().map(|(_, item)| n(item)).collect()
     };
-    assert_eq!(numbers(5, 8, Page::first(100)).await, [5, 6, 7, 8], "both ends belong to it");
+    assert_eq!(numbers(5, 8, Page::first(100)).await, [5, 6, 7, 8], "both ends are in the range");
     assert_eq!(numbers(0, 100, Page::first(3)).await, [0, 1, 2]);
     assert_eq!(numbers(0, 100, Page::last(3)).await, [19, 18, 17]);
     let behind = Page { after: Some(snapshot("range", 4).sk()), ..Page::first(2) };
@@ -130,7 +130,7 @@ async fn conditions_hold(cold: &dyn Cold) {
     assert_eq!(
         put(10, Condition::Absent).await,
         PutOutcome::Done,
-        "the very same item: an answer was lost"
+        "a repeated write of the same item succeeds"
     );
     assert_eq!(put(20, at_most(9)).await, PutOutcome::ConditionFailed(item(10)));
     assert_eq!(put(20, at_most(10)).await, PutOutcome::Done);
@@ -139,7 +139,11 @@ async fn conditions_hold(cold: &dyn Cold) {
     let is = |n| Condition::Equals { attr: "n", value: Attr::N(n) };
     assert_eq!(put(40, is(29)).await, PutOutcome::ConditionFailed(item(30)));
     assert_eq!(put(40, is(30)).await, PutOutcome::Done);
-    assert_eq!(put(40, is(30)).await, PutOutcome::Done, "the very same item: an answer was lost");
+    assert_eq!(
+        put(40, is(30)).await,
+        PutOutcome::Done,
+        "a repeated write of the same item succeeds"
+    );
     let of_bytes = |value: &[u8]| Item::from([("b".to_string(), Attr::B(value.to_vec()))]);
     let replace = async |from: &[u8], to: &[u8]| {
         let condition = Condition::Equals { attr: "b", value: Attr::B(from.to_vec()) };
@@ -150,7 +154,11 @@ async fn conditions_hold(cold: &dyn Cold) {
     assert_eq!(replace(b"old", b"new").await, PutOutcome::Done);
     assert_eq!(replace(b"old", b"other").await, PutOutcome::ConditionFailed(of_bytes(b"new")));
     cold.delete(vec![key.clone()]).await.unwrap();
-    assert_eq!(put(50, is(30)).await, PutOutcome::ConditionFailed(Item::new()), "nothing is there");
+    assert_eq!(
+        put(50, is(30)).await,
+        PutOutcome::ConditionFailed(Item::new()),
+        "the item is missing"
+    );
 }
 
 async fn a_transaction_is_all_or_nothing(cold: &dyn Cold) {
@@ -173,16 +181,16 @@ async fn a_transaction_is_all_or_nothing(cold: &dyn Cold) {
     assert_eq!(
         cold.transact(both()).await.unwrap(),
         TransactOutcome::ConditionFailed,
-        "also of the very same items"
+        "also for equal items"
     );
     let one_is_refused = vec![write(1, 11, is(10)), write(3, 30, None), write(2, 21, is(19))];
     assert_eq!(cold.transact(one_is_refused).await.unwrap(), TransactOutcome::ConditionFailed);
-    assert_eq!(there().await, [10, 20], "nothing is written");
+    assert_eq!(there().await, [10, 20], "a refused transaction writes nothing");
     let absent = vec![write(3, 30, is(30)), Write::Delete(key(1))];
     assert_eq!(
         cold.transact(absent).await.unwrap(),
         TransactOutcome::ConditionFailed,
-        "nothing is there to be as it was"
+        "a condition on a missing item fails"
     );
     let at_most = Some(Condition::AbsentOrAtMost { attr: "n", value: 10 });
     let all =
@@ -193,7 +201,7 @@ async fn a_transaction_is_all_or_nothing(cold: &dyn Cold) {
     assert_eq!(
         cold.transact(nothing_there).await.unwrap(),
         TransactOutcome::Done,
-        "nothing where nothing is"
+        "a delete of a missing item succeeds"
     );
     assert_eq!(cold.transact(Vec::new()).await.unwrap(), TransactOutcome::Done);
     cold.delete(vec![key(1), key(3)]).await.unwrap();
@@ -265,7 +273,7 @@ async fn sweep_rows_max_bounds_a_step_of_the_sweep() {
     cold.put(expired.chain(stays).collect()).await.unwrap();
     let range = KeyRange::snapshots("swept", UnixMs::ZERO, UnixMs::MAX);
     let left = async || cold.query(&range, &Page::first(10_000)).await.unwrap().len();
-    assert!(cold.sweep(now).await.unwrap(), "there is more");
+    assert!(cold.sweep(now).await.unwrap(), "more rows have expired");
     assert_eq!(left().await, 3 + 3);
     assert!(!cold.sweep(now).await.unwrap());
     assert_eq!(left().await, 3);
@@ -289,7 +297,7 @@ async fn simulated() {
     // The test reads as an outside observer. A node's reads may be a second old, as DynamoDB's
     // cheaper reads are.
     keeps_the_contract(&housecount_sim::world::cold::SimCold::observing(world.clone())).await;
-    assert_eq!(world.violation(), None, "no item was too large");
+    assert_eq!(world.violation(), None, "no item is too large");
     housecount::sim::end();
 }
 
@@ -369,7 +377,7 @@ async fn point_in_time_recovery_is_waited_for() {
     let mut steps = Vec::new();
     cold.create_table(&options, |step| steps.push(step.to_string())).await.unwrap();
     assert_eq!(steps.last().map(String::as_str), Some("Point-in-time recovery is on."));
-    assert_eq!(dynamo.faults.too_early.load(Ordering::SeqCst), 0, "the faults were met");
+    assert_eq!(dynamo.faults.too_early.load(Ordering::SeqCst), 0, "every injected fault occurred");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -399,8 +407,12 @@ async fn throttling_drops_nothing() {
     dynamo.faults.unprocessed.store(6, Ordering::SeqCst);
     let records = (0..100).map(|n| KeyedItem { key: snapshot("throttled", n), item: item(n) });
     cold.put(records.collect()).await.unwrap();
-    assert_eq!(dynamo.faults.throttled.load(Ordering::SeqCst), 0, "the faults were met");
-    assert_eq!(dynamo.faults.unprocessed.load(Ordering::SeqCst), 0, "the faults were met");
+    assert_eq!(dynamo.faults.throttled.load(Ordering::SeqCst), 0, "every injected fault occurred");
+    assert_eq!(
+        dynamo.faults.unprocessed.load(Ordering::SeqCst),
+        0,
+        "every injected fault occurred"
+    );
     assert_eq!(dynamo.snapshots("table", "throttled").len(), 100);
 }
 
@@ -412,7 +424,7 @@ async fn a_conditional_put_whose_answer_was_lost_is_done() {
     dynamo.faults.lying.store(1, Ordering::SeqCst);
     let record = KeyedItem { key: Key::Config { stage: "s".to_string() }, item: item(1) };
     assert_eq!(cold.put_if(record, Condition::Absent).await.unwrap(), PutOutcome::Done);
-    assert_eq!(dynamo.faults.lying.load(Ordering::SeqCst), 0, "the fault was met");
+    assert_eq!(dynamo.faults.lying.load(Ordering::SeqCst), 0, "the injected fault occurred");
 }
 
 /// Two transactions that meet at an item. DynamoDB cancels one of them, and refuses a put on it.
@@ -432,7 +444,7 @@ async fn a_write_that_meets_a_transaction_is_sent_again() {
     assert_eq!(
         (raised, dynamo.faults.conflicts.load(Ordering::SeqCst)),
         (PutOutcome::Done, 0),
-        "the faults were met"
+        "every injected fault occurred"
     );
     assert_eq!(cold.get(&Key::Fence).await.unwrap(), Some(item(2)));
     // A cancelled transaction is metered too, at twice the units of its items.

@@ -103,7 +103,7 @@ async fn appended_is_read_in_order(log: &dyn Log) {
     let never = Position { seq: positions[19].0.seq + 1, ..positions[19].0 };
     assert!(
         !log.read(0, never, HandleKey::default()).await.unwrap().start_exists,
-        "there is no such record"
+        "the log has no such record"
     );
     assert!(!log.read(0, Position::START, HandleKey::default()).await.unwrap().start_exists);
 }
@@ -116,10 +116,13 @@ async fn an_empty_log_has_a_clock_and_an_origin(log: &dyn Log) {
     assert!(!first.origin.is_complete);
     assert_eq!(first.origin.last_tended_at, UnixMs::ZERO);
     let position = log.append(0, record(0)).await.unwrap();
-    assert!(position.at >= first.clock, "a record lies before a clock that was read earlier");
+    assert!(
+        position.at >= first.clock,
+        "a record has a position before a clock that was read earlier"
+    );
     let second = log.read(0, Position::START, HandleKey::default()).await.unwrap();
     assert!(second.clock >= position.at);
-    assert_eq!(second.origin.created_at, first.origin.created_at, "born twice");
+    assert_eq!(second.origin.created_at, first.origin.created_at, "the log was created twice");
 }
 
 async fn reading_twice_is_the_same(log: &dyn Log) {
@@ -165,7 +168,7 @@ async fn tending_forgets_only_what_is_old(log: &dyn Log) {
     assert_eq!(
         log.read(0, middle, HandleKey::default()).await.unwrap().origin.last_tended_at,
         UnixMs::ZERO,
-        "nobody said so"
+        "no node was attending"
     );
     assert_eq!(read_all(log, 0, Position::START).await.len(), 301);
     // Records of later milliseconds stay in every case.
@@ -176,7 +179,7 @@ async fn tending_forgets_only_what_is_old(log: &dyn Log) {
     for _ in 0..2 {
         log.maintain(0, last.at, last.at).await.unwrap();
         let left = read_all(log, 0, Position::START).await;
-        assert!(left.len() < 301, "nearly all of them should have gone: {} are left", left.len());
+        assert!(left.len() < 301, "{} records are left after the trim", left.len());
         assert_eq!(left.last(), Some(&(last, record(301))));
     }
     let tail = log.read(0, last, HandleKey::default()).await.unwrap();
@@ -186,7 +189,7 @@ async fn tending_forgets_only_what_is_old(log: &dyn Log) {
     let tail = log.read(0, last, HandleKey::default()).await.unwrap();
     assert_eq!(
         tail.origin.last_tended_at, last.at,
-        "it was said later that somebody was there earlier"
+        "an earlier attended time overwrote a later one"
     );
     let next = log.append(0, record(302)).await.unwrap();
     assert!(next > last);
@@ -204,7 +207,7 @@ async fn whole_is_remembered_for_this_birth_only(log: &dyn Log) {
 async fn the_first_key_is_kept(log: &dyn Log) {
     let key =
         async |offered| log.read(0, Position::START, HandleKey(offered)).await.unwrap().origin.key;
-    assert_eq!(key(0).await, HandleKey::default(), "nobody has brought one");
+    assert_eq!(key(0).await, HandleKey::default(), "the log has no key yet");
     assert_eq!(key(u64::MAX - 6).await, HandleKey(u64::MAX - 6));
     assert_eq!(key(8).await, HandleKey(u64::MAX - 6));
     assert_eq!(key(0).await, HandleKey(u64::MAX - 6));
@@ -255,7 +258,7 @@ async fn a_later_handle_finds_it_all(backend: &Backend) {
     let after = second.read(0, Position::START, HandleKey::default()).await.unwrap();
     assert_eq!(after.records, [(position, record(1))]);
     assert_eq!(after.origin, before.origin);
-    assert!(after.clock >= before.clock, "the clock went backwards");
+    assert!(after.clock >= before.clock, "the log's clock went back");
     assert!(second.append(0, record(2)).await.unwrap() > position);
 }
 
@@ -435,7 +438,7 @@ async fn dynamodb_with_partitions() {
 async fn redis_with_a_password_and_a_database() {
     let server = Server::start(Flavour::Redis, &["--requirepass", "secret"]).await;
     keeps_the_contract(at(format!("redis://:secret@127.0.0.1:{}/3", server.port))).await;
-    assert!(server.command("DBSIZE").starts_with("-NOAUTH"), "the server does ask for it");
+    assert!(server.command("DBSIZE").starts_with("-NOAUTH"), "the server requires a password");
     let wrong = LogTarget::parse(&format!("redis://:wrong@127.0.0.1:{}/3", server.port)).unwrap();
     let error = wrong
         .open("hc:")
@@ -498,10 +501,12 @@ async fn redis_that_comes_back_is_used_again() {
     let error = log.append(0, record(1)).await.unwrap_err();
     assert!(error.is_temporary(), "{error}");
     server.run().await;
-    crate::support::eventually("it is used again", async || log.append(0, record(1)).await.is_ok())
-        .await;
+    crate::support::eventually("the log works again", async || {
+        log.append(0, record(1)).await.is_ok()
+    })
+    .await;
     let origin = log.read(0, Position::START, HandleKey::default()).await.unwrap().origin;
-    assert!(origin.created_at > born && !origin.is_complete, "the loss must be noticed");
+    assert!(origin.created_at > born && !origin.is_complete, "the log reports the loss");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -549,7 +554,7 @@ async fn a_cluster_whose_master_comes_back_is_used_again() {
         }
         failed > 0
     };
-    crate::support::eventually("some partitions are away", some_fail).await;
+    crate::support::eventually("some partitions fail", some_fail).await;
     cluster.masters[1].run().await;
     let all_work = async || {
         let mut worked = 0;
@@ -558,7 +563,7 @@ async fn a_cluster_whose_master_comes_back_is_used_again() {
         }
         worked == log.partitions()
     };
-    crate::support::eventually("all partitions are used again", all_work).await;
+    crate::support::eventually("all partitions work again", all_work).await;
     stop.store(true, std::sync::atomic::Ordering::SeqCst);
     busy.join_all().await;
 }

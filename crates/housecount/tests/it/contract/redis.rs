@@ -74,7 +74,7 @@ async fn a_cluster_that_asks_for_a_certificate() {
     let more = ["--cluster-enabled", "yes", "--tls-cluster", "yes"];
     let server = start(&with(&authority.arguments(port), &more)).await;
     assert_eq!(server.command("CLUSTER ADDSLOTSRANGE 0 16383"), "+OK");
-    eventually("it is formed", async || {
+    eventually("the cluster is formed", async || {
         server.command("CLUSTER INFO").contains("cluster_state:ok")
     })
     .await;
@@ -170,12 +170,14 @@ async fn a_log_follows_the_failovers_of_its_sentinels() {
     let log = open(&setup.url()).await;
     let before = log.append(0, record(0)).await.unwrap();
     assert_eq!(log.moves(), 0);
-    eventually("the replica has it", async || setup.servers[1].command("XLEN hc:{0}:log") == ":1")
-        .await;
+    eventually("the replica has the record", async || {
+        setup.servers[1].command("XLEN hc:{0}:log") == ":1"
+    })
+    .await;
     setup.servers[0].kill();
     assert!(log.append(0, record(1)).await.unwrap_err().is_temporary());
     eventually("appends work again", async || log.append(0, record(2)).await.is_ok()).await;
-    assert!(log.moves() > 0, "readers must know that another server answers");
+    assert!(log.moves() > 0, "the log reports the move to another server");
     assert_eq!(setup.servers[1].command("INFO replication").lines().nth(1), Some("role:master"));
     let read = read_all(&*log, 0, Position::START).await;
     assert_eq!(
@@ -184,13 +186,13 @@ async fn a_log_follows_the_failovers_of_its_sentinels() {
     );
     // The old master comes back as a replica. The next failover makes it the master again.
     setup.servers[0].run().await;
-    eventually("the old master follows", async || {
+    eventually("the old master is a replica", async || {
         setup.servers[0].command("INFO replication").contains("master_link_status:up")
     })
     .await;
     setup.until_all_know_all().await;
     let failover = format!("SENTINEL FAILOVER {MASTER}");
-    eventually("a failover begins", async || {
+    eventually("the failover begins", async || {
         crate::support::redis::command_at(setup.sentinels[0].port, &failover) == "+OK"
     })
     .await;
@@ -228,20 +230,26 @@ async fn a_sentinel_that_was_cut_off_is_not_believed() {
             .await;
         log.moves() > 0
     };
-    eventually("the new master is heard of", housekeeping).await;
+    eventually("the log reports the new master", housekeeping).await;
     log.append(0, record(1)).await.unwrap();
     assert_eq!(setup.servers[1].command("XLEN hc:{0}:log"), ":1");
     // When only the stale sentinel is left, the known master stays.
     setup.sentinels.iter_mut().for_each(Sentinel::kill);
     for _ in 0..3 {
         assert_eq!(setup.servers[1].command("CLIENT KILL TYPE normal").get(..1), Some(":"));
-        eventually("it is used on", async || log.append(0, record(2)).await.is_ok()).await;
+        eventually("the log keeps using the known master", async || {
+            log.append(0, record(2)).await.is_ok()
+        })
+        .await;
     }
     assert_eq!(stray.command("XLEN hc:{0}:log"), ":1");
     // The same holds with no sentinel at all.
     drop(stale);
     assert_eq!(setup.servers[1].command("CLIENT KILL TYPE normal").get(..1), Some(":"));
-    eventually("it is used on", async || log.append(0, record(3)).await.is_ok()).await;
+    eventually("the log keeps using the known master", async || {
+        log.append(0, record(3)).await.is_ok()
+    })
+    .await;
 }
 
 /// A read must not be answered by a replica. A replica may lack the latest appends, without a sign

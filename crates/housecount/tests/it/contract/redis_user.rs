@@ -87,7 +87,7 @@ async fn no_permission_of_the_document_is_needless() {
         let command = permission.trim_start_matches('+');
         assert!(
             denied.iter().any(|word| word == command),
-            "nobody asked for {command}: {denied:?}"
+            "the node did not call {command}: {denied:?}"
         );
         let name = command.to_uppercase().replace('|', " ");
         let says = |error: &&StoreError| {

@@ -62,7 +62,7 @@ async fn the_meter_is_the_emulators_own_whatever_fails() {
     assert_eq!(
         node.call(Method::POST, "/v1/stages", body).await.0,
         409,
-        "refused, and counted all the same"
+        "a refused write is counted too"
     );
     let committed = async || node.metric("housecount_commits_total ").await;
     for round in 0..4 {
@@ -90,12 +90,15 @@ async fn the_meter_is_the_emulators_own_whatever_fails() {
         );
     }
     let mut cost = Value::Null;
-    eventually("the meter says what the emulator does", async || {
+    eventually("the meter agrees with the emulator", async || {
         cost = node.get("/v1/cost").await;
         agrees(&cost, &dynamo)
     })
     .await;
-    assert!(dynamo.faults.billed.refused.load(Ordering::SeqCst) > 0, "something was refused");
+    assert!(
+        dynamo.faults.billed.refused.load(Ordering::SeqCst) > 0,
+        "the emulator billed a refused write"
+    );
     assert!(
         dynamo.faults.untold.writes.load(Ordering::SeqCst)
             + dynamo.faults.untold.reads.load(Ordering::SeqCst)
@@ -133,7 +136,7 @@ async fn redis_is_counted_and_asked_for_its_memory() {
     let node = Node::ready(&[&log, "cold=none", "cost.monthly_limit_usd=5"]).await;
     let before = node.get("/v1/cost").await;
     node.beat_many("s", 0, 500).await;
-    eventually("memory is known", async || {
+    eventually("Redis's memory is known", async || {
         node.get("/v1/cost").await["redis"]["memoryBytes"].as_u64() > Some(100_000)
     })
     .await;
@@ -197,7 +200,10 @@ async fn the_guard_stretches_what_it_may_and_comes_back() {
     }
     assert_eq!(changes.first(), Some(&(true, SNAPSHOT_STRETCH_MAX, SNAPSHOT_STRETCH_MAX)));
     assert_eq!(changes.last(), Some(&(false, 1, 1)), "{changes:?}");
-    assert!(changes.len() <= 1 + SNAPSHOT_STRETCH_MAX as usize, "it swings: {changes:?}");
+    assert!(
+        changes.len() <= 1 + SNAPSHOT_STRETCH_MAX as usize,
+        "the guard oscillates: {changes:?}"
+    );
 }
 
 /// A log in DynamoDB charges for each read.
@@ -207,7 +213,11 @@ async fn a_packed_archive_reads_the_log_once_a_slot() {
     hour.archive(ArchiveFormat::Packed);
     for _ in 0..3 {
         hour.slot().await;
-        assert_eq!((hour.look().await, hour.look().await), (0, 0), "nothing is due");
+        assert_eq!(
+            (hour.look().await, hour.look().await),
+            (0, 0),
+            "the archive reads nothing between slots"
+        );
     }
-    assert!(hour.cold.meter().units(Purpose::Archive).writes >= 2, "and it is written");
+    assert!(hour.cold.meter().units(Purpose::Archive).writes >= 2, "the archive has been written");
 }

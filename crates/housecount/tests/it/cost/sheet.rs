@@ -24,7 +24,7 @@ fn docs_are_what_it_prints() {
     let printed = printed(&cost(&["--markdown"]));
     assert!(
         written == printed,
-        "docs/COST.md is not what the program prints; make it anew with\n  cargo run -q -p housecount -- cost --markdown > docs/COST.md"
+        "docs/COST.md differs from the program's output; update it with\n  cargo run -q -p housecount -- cost --markdown > docs/COST.md"
     );
 }
 
@@ -79,7 +79,7 @@ fn prices_can_be_replaced_and_what_is_wrong_with_them_is_named() {
             "{shown}"
         );
         for named in named {
-            assert!(shown.contains(named), "{shown:?} does not say {named:?}");
+            assert!(shown.contains(named), "{shown:?} does not name {named:?}");
         }
         let output = housecount()
             .args(["serve", "--listen", "127.0.0.1:0", "--set", &setting])

@@ -62,7 +62,7 @@ async fn a_cluster_whose_master_dies_and_whose_slots_move_loses_nothing() {
     crowd.during(Some("a master dies"));
     cluster.masters[1].kill();
     let replica = &cluster.replicas[1];
-    eventually("its replica takes over", async || {
+    eventually("the replica takes over", async || {
         replica.command("INFO replication").contains("role:master")
     })
     .await;
@@ -106,7 +106,7 @@ async fn a_replica_that_is_promoted_by_hand_loses_nothing() {
         let (_, metrics) = nodes[0].client.call(Method::GET, "/metrics", "").await.unwrap();
         !String::from_utf8_lossy(&metrics).contains("housecount_log_rebuilds_total 0")
     };
-    eventually("the log is told again what it had lost", has_lost).await;
+    eventually("the log is rebuilt", has_lost).await;
     crowd.during(None);
     refusals_are_in_order(&crowd, true);
 

@@ -61,7 +61,7 @@ fn refusals_are_in_order(crowd: &Crowd, may: bool) {
         assert!(is_in_order, "{refusal:?}");
     }
     let wrong = crowd.wrong_counts();
-    assert!(wrong.is_empty(), "called complete, and not {}: {wrong:?}", crowd.len());
+    assert!(wrong.is_empty(), "complete counts differ from {}: {wrong:?}", crowd.len());
 }
 
 /// Checks the ledger after all viewers have gone. It must have all proven time, to the millisecond,
@@ -77,7 +77,7 @@ async fn the_ledger_is_exact(
     let cold: Arc<dyn Cold> = Arc::new(dynamo.cold("table").await);
     // Two windows after the last beat, since late events are in the second one.
     let to = tap.last_ms() + TTL_MS + 2 * 4_000;
-    eventually("all is written", async || {
+    eventually("the ledger is written", async || {
         let answer = any.call(Method::GET, &format!("/v1/stages/{STAGE}/watch?limit=1"), "").await;
         let body: Value = answer
             .map_or(Value::Null, |(_, body)| serde_json::from_slice(&body).unwrap_or_default());
@@ -87,7 +87,7 @@ async fn the_ledger_is_exact(
     let (proven, written) = (tap.proven(TTL_MS), checks::ledger(&cold).await.unwrap());
     is_within("proven but not credited", &proven, &written).unwrap();
     is_within("credited but not proven", &written, &proven).unwrap();
-    assert!(proven.len() as u64 >= crowd.len(), "{} viewers have watched", proven.len());
+    assert!(proven.len() as u64 >= crowd.len(), "only {} viewers have watch time", proven.len());
     every_beat_is_credited(&crowd.acknowledged(), &proven, behind_ms);
 }
 
@@ -123,5 +123,5 @@ fn every_beat_is_credited(
             }
         }
     }
-    assert!(credited > 20 * alone, "{credited} credited, {alone} stood alone");
+    assert!(credited > 20 * alone, "{credited} beats are credited, {alone} have no neighbor");
 }

@@ -90,7 +90,8 @@ async fn a_table_alone_loses_nothing_and_credits_nothing_twice() {
 
     house.crowd.during(Some("DynamoDB lies"));
     faults.lying.store(60, Ordering::SeqCst);
-    eventually("its lies are told", async || faults.lying.load(Ordering::SeqCst) == 0).await;
+    eventually("all false answers were sent", async || faults.lying.load(Ordering::SeqCst) == 0)
+        .await;
     house.is_whole_after("DynamoDB lied", true).await;
 
     house.crowd.during(Some("a node is killed"));

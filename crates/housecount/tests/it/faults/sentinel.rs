@@ -35,13 +35,13 @@ async fn a_failover_to_a_replica_that_lacks_the_last_records_loses_nothing() {
     assert_eq!(setup.servers[1].command("REPLICAOF 127.0.0.1 1"), "+OK");
     // By now every viewer has sent a beat that the replica lacks.
     tokio::time::sleep(EVERY + Duration::from_secs(1)).await;
-    assert!(entries(&setup.servers[0]) > entries(&setup.servers[1]), "nothing would be lost");
+    assert!(entries(&setup.servers[0]) > entries(&setup.servers[1]), "the replica lacks records");
     setup.servers[0].kill();
     setup.until_the_master_is(1).await;
     all_are_counted(&nodes, &crowd, "the failover").await;
     for node in &nodes {
         let is_rewritten = async || node.metric("housecount_log_rebuilds_total ").await > 0.0;
-        eventually("the node writes again what it knows", is_rewritten).await;
+        eventually("the node rebuilds the log", is_rewritten).await;
     }
     crowd.during(None);
     refusals_are_in_order(&crowd, true);
@@ -98,11 +98,14 @@ async fn a_failover_that_is_ordered_loses_nothing() {
         crowd.during(Some("a failover is ordered"));
         setup.until_all_know_all().await;
         let order = format!("SENTINEL FAILOVER {MASTER}");
-        eventually("it is ordered", async || command_at(setup.sentinels[0].port, &order) == "+OK")
-            .await;
+        eventually("the failover is accepted", async || {
+            command_at(setup.sentinels[0].port, &order) == "+OK"
+        })
+        .await;
         setup.until_the_master_is(to).await;
         let before = entries(&setup.servers[to]);
-        eventually("nodes append there", async || entries(&setup.servers[to]) > before).await;
+        eventually("nodes append to the new master", async || entries(&setup.servers[to]) > before)
+            .await;
         setup.servers[1 - to].until_it_follows().await;
         all_are_counted(&nodes, &crowd, "the failover").await;
         crowd.during(None);

@@ -90,7 +90,8 @@ fn positions(dynamo: &Dynamo) -> Vec<u64> {
 /// Gaps in ms between the items after the first `before` ones. Waits until there are twenty of
 /// those.
 async fn gaps_after(dynamo: &Dynamo, before: usize) -> Vec<u64> {
-    eventually("twenty more are put", async || positions(dynamo).len() > before + 20).await;
+    eventually("twenty more items are written", async || positions(dynamo).len() > before + 20)
+        .await;
     positions(dynamo)[before..].windows(2).map(|two| two[1] - two[0]).collect()
 }
 
@@ -124,7 +125,7 @@ async fn flushes_are_stretched_above_the_limit_and_go_back() {
     pass(hour + 1..=5 * hour);
     assert!(inside.shows(1, 1));
     let before = positions(&dynamo).len();
-    eventually("flushes are as they were", async || {
+    eventually("flushes have their usual interval", async || {
         positions(&dynamo)[before..].windows(2).any(|two| two[1] - two[0] < FLUSH_MS * 3 / 2)
     })
     .await;

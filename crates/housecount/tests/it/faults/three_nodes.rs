@@ -123,10 +123,8 @@ async fn redis_stands_still(house: &House) {
 async fn redis_is_flushed(house: &House) {
     house.crowd.during(Some("FLUSHALL"));
     assert_eq!(house.redis.command("FLUSHALL"), "+OK");
-    eventually("the log is told again", async || {
-        house.redis.command("HGET hc:{0}:meta whole") == "1"
-    })
-    .await;
+    eventually("the log is rebuilt", async || house.redis.command("HGET hc:{0}:meta whole") == "1")
+        .await;
     house.is_whole_after("FLUSHALL", false).await;
 }
 
@@ -154,7 +152,7 @@ async fn dynamodb_fails_in_every_way(house: &House) {
     house.crowd.during(Some("DynamoDB lies"));
     faults.lying.store(40, Ordering::SeqCst);
     let all_met = async || faults.lying.load(Ordering::SeqCst) == 0;
-    eventually("its lies are told", all_met).await;
+    eventually("all false answers were sent", all_met).await;
     house.is_whole_after("DynamoDB lied", false).await;
 }
 
@@ -163,7 +161,7 @@ async fn dynamodb_fails_in_every_way(house: &House) {
 async fn the_committing_node_is_killed(house: &mut House) {
     let faults = house.dynamo.faults.clone();
     faults.hold_chunk.store(true, Ordering::SeqCst);
-    eventually("a chunk is on its way", async || faults.held_from.load(Ordering::SeqCst) != 0)
+    eventually("a chunk is being written", async || faults.held_from.load(Ordering::SeqCst) != 0)
         .await;
     let by = faults.held_from.load(Ordering::SeqCst);
     let committer = house.to_dynamo.iter().position(|proxy| proxy.port == by).unwrap();
@@ -181,7 +179,7 @@ async fn a_node_is_cut_off(house: &House) {
     house.to_redis[1].set(Mode::Cut);
     house.to_dynamo[1].set(Mode::Cut);
     lasts(LONG).await;
-    assert_eq!(house.nodes[1].status("/readyz").await, 503, "it says so");
+    assert_eq!(house.nodes[1].status("/readyz").await, 503, "a node without stores is not ready");
     house.to_redis[1].set(Mode::Open);
     house.to_dynamo[1].set(Mode::Open);
     house.is_whole_after("a node was cut off", true).await;

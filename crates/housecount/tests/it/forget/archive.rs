@@ -107,7 +107,7 @@ async fn a_packed_archive_loses_one_viewer_only() {
     pack(&stage, UnixMs::MAX).await;
     let (stored, before, watched) =
         (items(&stage.cold).await, rows(&stage.cold).await, intervals(&stage.cold).await);
-    assert!(is_anywhere(&stage.cold, "telephone").await, "or nothing is looked for");
+    assert!(is_anywhere(&stage.cold, "telephone").await, "the viewer is in the store before");
     let dry =
         ask(&stage.cold, &ForgetRequest { is_dry_run: true, ..request("ann") }).await.unwrap();
     assert_eq!(items(&stage.cold).await, stored);
@@ -124,7 +124,7 @@ async fn a_packed_archive_loses_one_viewer_only() {
     let now = items(&stage.cold).await;
     // There is one more keyframe at most, since the rest is joined again.
     let (now_bytes, stored_bytes) = (bytes(&now), bytes(&stored));
-    assert!(4 * now_bytes < 5 * stored_bytes, "{now_bytes} of {stored_bytes}");
+    assert!(4 * now_bytes < 5 * stored_bytes, "{now_bytes} of {stored_bytes} bytes");
     assert!(now.iter().filter(|of| of.key.pk() == ARCHIVE.pk()).all(|of| {
         number(&of.item, "ttl").is_ok() || matches!(of.key, Key::ItemArchiveCursor { .. })
     }));
@@ -158,7 +158,7 @@ async fn forget_held_bytes_max() {
     assert!(written.iter().all(|(archive, _)| *archive == written[0].0));
     assert!(
         written[0].1 < written[1].1 && written[1].1 < written[2].1,
-        "it was read again for each part"
+        "each part reads the archive once"
     );
 }
 
@@ -185,7 +185,7 @@ async fn a_crash_anywhere_leaves_an_archive_and_the_next_run_ends_it() {
         assert!(!is_anywhere(&cold, "ann").await, "{n}");
         n += 1;
     }
-    assert!(in_the_middle >= 10, "{n} calls, {in_the_middle} in the middle");
+    assert!(in_the_middle >= 10, "{n} calls, {in_the_middle} of them in the middle");
 }
 
 /// A generation that a node may still continue is refused, and all items stay as they were.
@@ -284,7 +284,10 @@ async fn parts_that_were_not_searched_are_reported() {
         "{forgotten:?}"
     );
     let again = ask(&stage.cold, &request("ann")).await.unwrap();
-    assert!(again.is_nothing() && again.problems.len() == 1, "others' are still there: {again:?}");
+    assert!(
+        again.is_nothing() && again.problems.len() == 1,
+        "other viewers are still there: {again:?}"
+    );
     let only = ForgetRequest { stage: Some("s/2".to_string()), ..request("ann") };
     assert_eq!(ask(&stage.cold, &only).await.unwrap().problems, [""; 0]);
 }

@@ -88,9 +88,9 @@ async fn a_customer_is_forgotten_and_sums_stay() {
 
     let Err(ForgetConfigurationError::InForce(stages)) = forget(&stage.cold(), None, false).await
     else {
-        panic!("it is what is configured now")
+        panic!("a value in force is not forgotten")
     };
-    assert_eq!(stages, ["never-watched", "stage-0", "stage-1"], "the tag is still there");
+    assert_eq!(stages, ["never-watched", "stage-0", "stage-1"], "the tag is still in force");
     node.delete(&id("never-watched"), minute(40)).await.unwrap();
     for stage in ["stage-0", "stage-1"] {
         node.edit(&id(stage), minute(40), |config| drop(config.tags.remove("host"))).await.unwrap();
@@ -101,7 +101,7 @@ async fn a_customer_is_forgotten_and_sums_stay() {
     let before = exported(&stage).await;
     let dry = forget(&stage.cold(), Some("stage-0"), true).await.unwrap();
     assert_eq!((dry.versions, dry.stages, dry.pseudonym), (2, 1, None));
-    assert_eq!(exported(&stage).await, before, "nothing was changed");
+    assert_eq!(exported(&stage).await, before, "a dry run changes nothing");
     let done = forget(&stage.cold(), Some("stage-0"), false).await.unwrap();
     let pseudonym = done.pseudonym.unwrap();
     let after = exported(&stage).await;
@@ -114,13 +114,13 @@ async fn a_customer_is_forgotten_and_sums_stay() {
     let expected =
         of(&before, "stage-0").replace("\"\"Jane Doe\"\"", &format!("\"\"{pseudonym}\"\""));
     assert_eq!(of(&after, "stage-0"), expected.replace(",Jane Doe,", &format!(",{pseudonym},")));
-    assert_eq!(of(&after, "stage-1"), of(&before, "stage-1"), "only this stage's");
-    assert!(of(&after, "stage-0").contains("Jane Doe's"), "part of a longer text stays");
+    assert_eq!(of(&after, "stage-1"), of(&before, "stage-1"), "only stage-0 changes");
+    assert!(of(&after, "stage-0").contains("Jane Doe's"), "a part of a longer text stays");
     let again = forget(&stage.cold(), Some("stage-0"), false).await.unwrap();
-    assert_eq!((again.versions, again.pseudonym), (0, None), "there is nothing left");
+    assert_eq!((again.versions, again.pseudonym), (0, None), "nothing is left to forget");
     // The stages are those of the ledger and of the list; a stage in neither must be named.
     let rest = forget(&stage.cold(), None, false).await.unwrap();
-    assert_eq!((rest.versions, rest.stages), (1, 1), "the tag of stage-1");
+    assert_eq!((rest.versions, rest.stages), (1, 1), "only the tag of stage-1 is left");
     let unlisted = forget(&stage.cold(), Some("never-watched"), false).await.unwrap();
     assert_eq!((unlisted.versions, unlisted.stages), (1, 1));
     assert!(!exported(&stage).await.contains(&format!("{JANE},")));

@@ -84,10 +84,10 @@ async fn a_viewer_goes_on_under_a_pseudonym_and_all_totals_stay() {
     let (before, found) = (intervals(cold).await, verified(cold).await);
     assert_eq!(found.rewritten, 0);
     let stored = items(cold).await;
-    assert!(is_anywhere(cold, "ann").await, "or nothing is looked for");
+    assert!(is_anywhere(cold, "ann").await, "the viewer is in the store before");
 
     let dry = ask(cold, &ForgetRequest { is_dry_run: true, ..request("ann") }).await.unwrap();
-    assert_eq!(items(cold).await, stored, "nothing was changed");
+    assert_eq!(items(cold).await, stored, "a dry run changes nothing");
     let forgotten = ask(cold, &request("ann")).await.unwrap();
     let pseudonym = forgotten.pseudonym.clone().unwrap();
     assert!(is_pseudonym(&pseudonym), "{pseudonym}");
@@ -104,7 +104,7 @@ async fn a_viewer_goes_on_under_a_pseudonym_and_all_totals_stay() {
     assert_eq!(
         (&again.stages, again.chunks),
         (&found.stages, found.chunks),
-        "viewers, watched ms, integrals"
+        "viewers, watch time and integrals are unchanged"
     );
     assert_eq!(again.rewritten, forgotten.chunks);
     let others = stored.len() as u64 - forgotten.chunks;
@@ -233,7 +233,7 @@ async fn a_crash_anywhere_leaves_a_ledger_and_the_next_run_ends_it() {
         );
         n += 1;
     }
-    assert!(in_the_middle > 0 && n - reading >= 8, "{n} calls, {reading} of them to read");
+    assert!(in_the_middle > 0 && n - reading >= 8, "{n} calls, {reading} of them reads");
 }
 
 /// An unreadable chunk may name the viewer. The report names it, and all other chunks are
@@ -245,7 +245,7 @@ async fn damage_is_reported_and_the_rest_is_done() {
     let damaged =
         records.iter().position(|record| record.key.sk() > format!("{}", BASE.plus(5 * HOUR_MS)));
     let Some(Attr::B(bytes)) = records[damaged.unwrap()].item.get_mut("chunk") else {
-        panic!("no bytes")
+        panic!("the chunk has no bytes")
     };
     bytes[20] ^= 4;
     let sk = records[damaged.unwrap()].key.sk();
@@ -285,7 +285,7 @@ async fn rewritten_chunks_are_frozen() {
             other => panic!("{other:?}"),
         };
         assert_eq!(new.item.keys().collect::<Vec<_>>(), ["chunk", "named"]);
-        assert_eq!(new.item["named"], Attr::N(crc(&old.item)), "the name that it had first");
+        assert_eq!(new.item["named"], Attr::N(crc(&old.item)), "the item keeps its first checksum");
         assert_ne!(crc(&new.item), crc(&old.item));
     }
     assert!(changed > 0);
@@ -307,7 +307,7 @@ async fn a_chunk_of_many_items_is_rewritten_whole() {
     cold.fail(1, false);
     assert!(
         chunks::rewrite(&*cold, LEDGER, &stored, &new, Some(9)).await.is_err(),
-        "parts, but not their head"
+        "the parts are written, but not their head"
     );
     let half = read().await;
     assert_eq!((half.bytes, half.original_crc, half.orphans.len()), (old.clone(), None, 3));

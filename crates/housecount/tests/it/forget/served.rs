@@ -61,7 +61,7 @@ async fn committed_to(node: &Node, viewer: &str) -> u64 {
 /// Beats for these viewers until the ledger has advanced by `ms`.
 async fn goes_on(node: &Node, viewers: &[&str], ms: u64) -> u64 {
     let from = node.stats().await["asOf"].as_u64().unwrap();
-    eventually("the ledger goes on", async || {
+    eventually("the ledger advances", async || {
         beat(node, viewers).await;
         committed_to(node, viewers[0]).await > from + ms
     })
@@ -93,7 +93,7 @@ async fn is_forgotten(mut node: Node, cold: &str, ann: &str, asked: &[&str]) {
     assert_eq!(watched(cold, &to), (before.clone(), found.clone()));
     let (code, printed) = forget(cold, &[asked, &["--json"]].concat());
     assert_eq!(code, 0, "{printed}");
-    assert!(!printed.contains("ann"), "it doesn't say whose the pseudonym is: {printed}");
+    assert!(!printed.contains("ann"), "the output does not name the viewer: {printed}");
     let done: Value = serde_json::from_str(&printed).unwrap();
     let pseudonym = done["pseudonym"].as_str().unwrap();
     assert!(
@@ -139,11 +139,7 @@ async fn is_forgotten(mut node: Node, cold: &str, ann: &str, asked: &[&str]) {
     let body = node.get(&format!("/v1/viewers/{pseudonym}/watch")).await;
     let ms: u64 =
         body["watch"].as_array().unwrap().iter().map(|row| row["watchMs"].as_u64().unwrap()).sum();
-    assert_eq!(
-        ms,
-        done["watchMs"].as_u64().unwrap(),
-        "who asks for the pseudonym finds it: {body}"
-    );
+    assert_eq!(ms, done["watchMs"].as_u64().unwrap(), "the pseudonym finds its watch time: {body}");
     assert!(node.stop().success());
     assert_eq!(watched(cold, &to).1["agrees"], true);
 }

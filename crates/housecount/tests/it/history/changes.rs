@@ -61,7 +61,7 @@ async fn changes_apply_to_whole_windows() {
     assert_eq!((made.effective_from, made.config), (at(0), Some(config("ACME"))));
     assert_eq!(customer(&node, "OTHER", at(6)).await.unwrap().effective_from, at(5));
     let same = customer(&node, "OTHER", at(21)).await.unwrap();
-    assert_eq!(same.effective_from, at(5), "a change to what is there makes no version");
+    assert_eq!(same.effective_from, at(5), "an equal change makes no version");
     let deleted = node.delete(&stage(), at(22)).await.unwrap();
     assert_eq!((deleted.effective_from, deleted.config), (at(25), None));
     assert!(matches!(node.delete(&stage(), at(23)).await, Err(ChangeError::NotConfigured)));
@@ -152,7 +152,7 @@ async fn the_fence_only_rises() {
     assert_eq!(housecount::ledger::fence::read(&cold).await.unwrap().committed_to, BASE.plus(5));
     let calls = cold.calls.load(Ordering::SeqCst);
     one.raise(&cold, BASE.plus(4)).await.unwrap();
-    assert_eq!(cold.calls.load(Ordering::SeqCst), calls, "what a node knows costs nothing");
+    assert_eq!(cold.calls.load(Ordering::SeqCst), calls, "a known fence costs no call");
 }
 
 #[tokio::test]
@@ -177,11 +177,11 @@ async fn a_change_is_tried_change_tries_max_times() {
     customer(&node, "OTHER", BASE).await.unwrap();
     cold.refused.store(CHANGE_TRIES_MAX, Ordering::SeqCst);
     let Err(ChangeError::Store(error)) = customer(&node, "THIRD", BASE).await else {
-        panic!("it is made")
+        panic!("the change fails")
     };
     assert_eq!(error.kind(), ErrorKind::Throttled);
     assert!(error.to_string().contains("stage s"), "{error}");
-    assert_eq!(versions(&cold).await.len(), 2, "nothing of it is there");
+    assert_eq!(versions(&cold).await.len(), 2, "a failed change writes no version");
 }
 
 #[tokio::test]
@@ -230,7 +230,11 @@ async fn stage_versions_max_is_refused_and_deletion_still_possible() {
         Err(ChangeError::TooMany(found)) => assert_eq!(found, full(STAGE_VERSIONS_MAX - 1)),
         other => panic!("{other:?}"),
     }
-    assert_eq!(node.get(&stage()).await.unwrap(), Some(config("the last one")), "as it was");
+    assert_eq!(
+        node.get(&stage()).await.unwrap(),
+        Some(config("the last one")),
+        "the configuration is unchanged"
+    );
     node.delete(&stage(), BASE).await.unwrap();
     match node.create(config("again"), BASE).await {
         Err(ChangeError::TooMany(found)) => assert_eq!(found, full(STAGE_VERSIONS_MAX)),

@@ -38,7 +38,7 @@ async fn formulas_are_text_in_every_csv_file() {
     assert_eq!(
         excel.strip_prefix('\u{feff}'),
         Some(guarded.as_str()),
-        "a byte order mark, and the same"
+        "the Excel form only adds a byte order mark"
     );
     let grouped = text(&["--group", "customer"]);
     assert!(grouped.lines().nth(1).unwrap().starts_with("'+ACME,"), "{grouped}");

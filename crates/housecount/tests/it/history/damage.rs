@@ -50,7 +50,7 @@ async fn versions_that_are_as_written_agree() {
     let found = verify(&stage.cold(), range(), None, |_| ()).await.unwrap();
     assert_eq!((found.problems, found.versions), (Vec::new(), 4));
     let one = verify(&stage.cold(), range(), Some("stage-0"), |_| ()).await.unwrap();
-    assert_eq!((one.problems, one.versions), (Vec::new(), 0), "only this stage's");
+    assert_eq!((one.problems, one.versions), (Vec::new(), 0), "other stages are not checked");
     assert_eq!(refusal(&stage).await, None);
 }
 
@@ -107,7 +107,7 @@ async fn a_configuration_that_no_version_made_is_found() {
     let differs =
         |what: &str| format!("{what}: it is not what version 4, the last one, made (it says 4)");
     assert_eq!(problems(&stage).await, [differs("STAGE#stage-1 / CONFIG")]);
-    assert_eq!(refusal(&stage).await, None, "versions are what exports go by");
+    assert_eq!(refusal(&stage).await, None, "exports use the versions only");
     stage.cold.delete(vec![key.clone(), listed.clone()]).await.unwrap();
     let missing = |what: &str| format!("{what}: it is missing; version 4 made it");
     assert_eq!(problems(&stage).await, ["STAGE#stage-1 / CONFIG", "STAGES / stage-1"].map(missing));

@@ -21,7 +21,7 @@ pub const QUICK: [&str; 5] =
 const ANN: [(&str, &str); 1] = [("s", "ann")];
 
 pub fn ms(body: &Value, field: &str) -> u64 {
-    body[field].as_u64().unwrap_or_else(|| panic!("{field} of {body}"))
+    body[field].as_u64().unwrap_or_else(|| panic!("no {field} in {body}"))
 }
 
 /// Beats for these viewers, each on a stage, until the ledger is committed up to `to`.
@@ -36,7 +36,7 @@ pub async fn watch_until(node: &Node, who: &[(&str, &str)], to: u64) {
             return;
         }
     }
-    panic!("the ledger never came to {to}");
+    panic!("the ledger did not reach {to}");
 }
 
 fn export(data: &Path, (from, to): (u64, u64), more: &[&str]) -> String {
@@ -103,7 +103,7 @@ async fn a_committed_range_is_exported_the_same_after_patch_and_delete() {
     assert_eq!(
         again,
         String::from_utf8_lossy(&output.stdout),
-        "what was written of a part is final too"
+        "an export of the committed part is final too"
     );
 
     let (status, deleted) = node.call(Method::DELETE, "/v1/stages/s", Value::Null).await;
@@ -190,5 +190,5 @@ async fn ids_are_bytes() {
     let csv = export(node.data(), (from, from + 2_000), &[]);
     let viewers: Vec<&str> =
         csv.lines().skip(1).map(|line| line.split(',').nth(1).unwrap()).collect();
-    assert_eq!(viewers, ALIKE, "byte for byte, sorted by bytes");
+    assert_eq!(viewers, ALIKE, "rows are sorted by bytes");
 }

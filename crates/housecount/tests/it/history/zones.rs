@@ -64,7 +64,7 @@ async fn days_and_months_of_a_zone() {
         format!(",2026-10-24,2026-10-24T00:00:00.000+02:00,1,1,{}", hour(1)),
         format!(",2026-10-25,2026-10-25T00:00:00.000+02:00,1,1,{}", hour(25)),
     ];
-    assert_eq!(days.lines().collect::<Vec<_>>(), expected, "a day of 25 hours");
+    assert_eq!(days.lines().collect::<Vec<_>>(), expected, "the day has 25 hours");
 
     // UTC has other days, as always, and no extra column.
     let utc = ["--from", "2026-10-25", "--to", "2026-10-26", "--group", "customer"];
@@ -116,5 +116,5 @@ async fn a_bare_machine_knows_the_zones_and_names_those_it_does_not() {
         "{events}"
     );
     let (code, events) = export(folder.path(), &[&range[..], &["--by", "day"]].concat());
-    assert!(code == 2 && events.contains("--group"), "periods are of groups: {events}");
+    assert!(code == 2 && events.contains("--group"), "periods need groups: {events}");
 }

@@ -69,7 +69,7 @@ async fn a_stage_is_changed_and_deleted_by_its_query_form() {
     let node = Node::ready(&FAST).await;
     let path = format!("/v1/stage?stage={ARN}");
     let (status, _) = node.call(Method::PATCH, &path, json!({ "name": "x" })).await;
-    assert_eq!(status, 404, "it is not configured");
+    assert_eq!(status, 404, "the stage is not configured");
     assert_eq!(node.call(Method::POST, "/v1/stages", json!({ "stage": ARN })).await.0, 201);
     let (status, body) = node.call(Method::PATCH, &path, json!({ "name": "The final" })).await;
     assert_eq!((status, &body["name"], &body["stage"]), (200, &json!("The final"), &json!(ARN)));
@@ -147,7 +147,7 @@ async fn the_document_has_both_forms() {
         .flat_map(|path| path.as_object().unwrap().values())
     {
         let name = operation["operationId"].as_str().unwrap();
-        assert!(names.insert(name.to_string()), "two operations are called {name}");
+        assert!(names.insert(name.to_string()), "two operations have the id {name}");
     }
     for (path, by_query, methods, id) in [
         ("/v1/stages/{stage}", "/v1/stage", &["get", "patch", "delete"][..], "stage"),

@@ -91,7 +91,7 @@ async fn h2_streams_max_is_announced_on_the_plain_port() {
     stream.write_all(&[PREFACE, &SETTINGS].concat()).unwrap();
     let mut head = [0; 9];
     stream.read_exact(&mut head).unwrap();
-    assert_eq!(head[3], 4, "SETTINGS comes first: {head:?}");
+    assert_eq!(head[3], 4, "the first frame is SETTINGS: {head:?}");
     let mut settings = vec![0; usize::from(head[1]) << 8 | usize::from(head[2])];
     stream.read_exact(&mut settings).unwrap();
     let streams = settings.chunks(6).find(|setting| setting[..2] == [0, 3]).unwrap();
@@ -142,7 +142,7 @@ async fn a_beginning_in_pieces_is_understood() {
 /// served meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn header_read_ms_max_ends_half_a_preface() {
-    const { assert!(HEADER_READ_MS_MAX < 30_000, "or this takes too long") };
+    const { assert!(HEADER_READ_MS_MAX < 30_000, "the test would take too long") };
     let node = Node::ready(&FAST).await;
     let mut streams: Vec<_> = [&PREFACE[..1], &PREFACE[..23]]
         .map(|part| {
@@ -154,7 +154,11 @@ async fn header_read_ms_max_ends_half_a_preface() {
         .into();
     assert_eq!(get(&node, "/healthz").status, 200);
     for stream in &mut streams {
-        assert_eq!(stream.read(&mut [0; 64]).unwrap(), 0, "closed, without an answer");
+        assert_eq!(
+            stream.read(&mut [0; 64]).unwrap(),
+            0,
+            "the connection is closed without an answer"
+        );
     }
 }
 

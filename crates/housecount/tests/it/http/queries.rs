@@ -10,7 +10,7 @@ fn refused(answer: &super::Answer, named: &str, hint: &str) {
     assert_eq!((answer.status, &*code), (400, "invalid_query"), "{}", answer.body);
     assert!(
         detail.contains(named) && detail.contains(hint),
-        "{detail:?} says {named:?} and {hint:?}"
+        "{detail:?} does not name {named:?} and {hint:?}"
     );
 }
 
@@ -71,7 +71,7 @@ async fn a_misspelt_parameter_is_named_with_the_nearest_one() {
     for path in ["/v1/heartbeat?token=x", "/v1/leave?session=1", "/v1/heartbeats?stage=s"] {
         refused(&ask(&node, "POST", path, &[], &beat), "is not a query parameter", "takes none");
     }
-    assert_eq!(node.stats().await["viewers"], 0, "none of it was counted");
+    assert_eq!(node.stats().await["viewers"], 0, "a refused request counts no viewer");
     for path in ["/v1/stats?", "/v1/stages?&", "/v1/stages?limit=5&"] {
         assert_eq!(get(&node, path).status, 200, "{path}");
     }

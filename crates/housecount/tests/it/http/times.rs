@@ -112,5 +112,5 @@ fn commands_read_times_in_the_same_way() {
             }
         }
     }
-    assert!(!out.exists(), "no header of an empty file");
+    assert!(!out.exists(), "a failed export leaves no file");
 }

@@ -63,18 +63,21 @@ async fn uncommitted_ms_max() {
         left.iter()
             .any(|(_, record)| record.as_ref() == b"a record" || record.as_ref() == b"another")
     };
-    assert!(is_kept(2 * kept_ms, UnixMs::ZERO).await, "nothing is committed");
+    assert!(is_kept(2 * kept_ms, UnixMs::ZERO).await, "uncommitted records are kept");
     assert!(
         is_kept(HOUR_MS, appended.plus(2 * TTL_MS)).await,
-        "what comes before may prove what comes after"
+        "a record before the ledger's end may prove later time"
     );
     assert!(is_kept(UNCOMMITTED_RETENTION_MS_MAX - 1_000, appended).await);
-    assert!(!is_kept(UNCOMMITTED_RETENTION_MS_MAX + 1_000, appended).await, "no longer than this");
+    assert!(
+        !is_kept(UNCOMMITTED_RETENTION_MS_MAX + 1_000, appended).await,
+        "an uncommitted record is kept for a limited time"
+    );
 
     let position = log.append(0, "another".into()).await.unwrap().at;
     assert!(
         is_kept(position.since(appended) + kept_ms - 1_000, position.plus(HOUR_MS)).await,
-        "young"
+        "a new record is kept"
     );
     assert!(!is_kept(position.since(appended) + kept_ms + 1_000, position.plus(HOUR_MS)).await);
 }
@@ -154,7 +157,7 @@ async fn chunk_parts_put_max() {
     assert_eq!(
         cold.calls.load(Ordering::SeqCst) - before,
         3 + 1,
-        "the further items in three puts, then the first"
+        "three puts of parts, then the head"
     );
     let read = chunks::ChunkReader::at(chain, UnixMs::ZERO, UnixMs::MAX).next(&cold).await.unwrap();
     assert!(read.is_some_and(|read| read.bytes == bytes));

@@ -72,7 +72,7 @@ async fn items(cold: &Arc<dyn Cold>, n: u64) -> Vec<(String, Item)> {
 /// Damages a window's chunk.
 async fn flip_a_bit(cold: &Arc<dyn Cold>, n: u64) {
     let (_, mut item) = items(cold, n).await.remove(0);
-    let Some(Attr::B(bytes)) = item.get_mut("chunk") else { panic!("no bytes") };
+    let Some(Attr::B(bytes)) = item.get_mut("chunk") else { panic!("the chunk has no bytes") };
     bytes[20] ^= 4;
     cold.put(vec![KeyedItem { key: key(n), item }]).await.unwrap();
 }

@@ -148,7 +148,7 @@ async fn equals_the_oracle(stage: &Stage) {
     let differs = |who: &&(String, String)| expected.get(*who) != found.get(*who);
     let who: Vec<_> = expected.keys().chain(found.keys()).filter(differs).take(3).collect();
     let shown = |of: &Totals| who.iter().map(|who| of.get(*who).copied()).collect::<Vec<_>>();
-    assert!(who.is_empty(), "{who:?}: {:?}, and not {:?}", shown(&found), shown(&expected));
+    assert!(who.is_empty(), "{who:?}: {:?} instead of {:?}", shown(&found), shown(&expected));
     // Conservation of watched time, by the other path.
     let mut by_stage: BTreeMap<&str, u64> = BTreeMap::new();
     for ((stage, _), ms) in &expected {
@@ -169,7 +169,7 @@ async fn every_viewers_time_is_exact() {
     let late = stage.events.iter().filter(|event| event.logged.since(event.at) > WINDOW_MS).count();
     assert!(
         stage.events.len() > 200_000 && late > 5_000,
-        "{} said, {late} late",
+        "{} events, {late} late",
         stage.events.len()
     );
     let mut node = stage.node().await;
@@ -308,7 +308,7 @@ async fn what_comes_too_late_is_refused_and_counted() {
     assert_eq!(
         node.hub.apply(late.iter().map(LoggedEvent::event)).uncredited,
         1,
-        "one was too late"
+        "one event is too late"
     );
     let next = now.plus(WINDOW_MS);
     node.commit(next).await.unwrap();
@@ -347,7 +347,7 @@ async fn after_a_total_loss_proof_goes_on_where_it_ended() {
     let carried = housecount::ledger::restore::restore_open_spans(&*lost.cold, &node.proofs, &[0])
         .await
         .unwrap();
-    assert_eq!(carried, 1, "only who was known to go on");
+    assert_eq!(carried, 1, "only the open span is restored");
     let back = commit_at.plus(40_000);
     let again: Vec<LoggedEvent> =
         ["stays", "went"].iter().flat_map(|v| beats(v, back, back.plus(60_000))).collect();
@@ -355,7 +355,7 @@ async fn after_a_total_loss_proof_goes_on_where_it_ended() {
     node.commit(commit_at.plus(WINDOW_MS)).await.unwrap();
     let totals = lost.totals(ALWAYS).await;
     let of = |viewer: &str| totals[&("s".to_string(), viewer.to_string())];
-    assert_eq!(of("stays"), back.plus(60_000).since(window.plus(20_000)), "without a gap");
+    assert_eq!(of("stays"), back.plus(60_000).since(window.plus(20_000)), "watch time has no gap");
     // Events of this viewer after the window's end are lost with the log, and none are invented.
     let proven = window.plus(WINDOW_MS).since(window.plus(20_000));
     assert_eq!(of("went"), proven + 60_000);

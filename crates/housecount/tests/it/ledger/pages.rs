@@ -107,7 +107,7 @@ async fn pages_are_parts_of_a_scan() {
         };
         let whole =
             scan::watch(&stores.cold, &stores.proofs, range, wanted, usize::MAX).await.unwrap();
-        assert_eq!(paged, whole.rows, "{list:?}, {limit} a page of {range:?}");
+        assert_eq!(paged, whole.rows, "{list:?}, {limit} rows per page of {range:?}");
         rows += paged.len();
 
         let step_ms = (rng.below(2) == 0).then(|| 1_000 + rng.below(10 * MINUTE_MS));
@@ -118,7 +118,7 @@ async fn pages_are_parts_of_a_scan() {
         let paged = all(page, |(stage, _): &(Box<str>, StageTotal)| stage.clone(), limit).await;
         let totals = StageTotals::new(range, step_ms, None, usize::MAX);
         let whole = scan::stages(&stores.cold, &stores.proofs, range, totals).await.unwrap();
-        assert_eq!(paged, whole.rows, "{list:?}, {limit} a page of {range:?}");
+        assert_eq!(paged, whole.rows, "{list:?}, {limit} rows per page of {range:?}");
     }
     assert!(rows > 100 && pages > 60, "{rows} rows on {pages} pages");
 }
@@ -161,11 +161,11 @@ async fn next_pages_cost_their_rows() {
         assert_eq!(
             (page.range, page.committed_to),
             (range, first.committed_to),
-            "one list as of one moment"
+            "a list is of one moment"
         );
         assert!(
             page.rows().iter().all(|((_, viewer), _)| !viewer.ends_with('x')),
-            "rows were made again"
+            "later pages have the rows of the first scan"
         );
         after = page.rows().last().filter(|_| page.more).map(|(who, _)| who.clone());
         pages += 1;
@@ -175,7 +175,7 @@ async fn next_pages_cost_their_rows() {
     let again = scans.watch(stores, list, range, None, 5).await.unwrap();
     assert!(
         again.rows().iter().any(|((_, viewer), _)| viewer.ends_with('x')),
-        "a first page is of now"
+        "a first page is current"
     );
 }
 
@@ -205,13 +205,13 @@ async fn ledger_steps_max() {
         }
     };
     let waits = tokio::spawn(read);
-    crate::support::eventually("the scan has begun", async || {
+    crate::support::eventually("the scan begins", async || {
         scans.open.available_permits() == SCANS_MAX - 1
     })
     .await;
     waits.abort();
-    assert!(waits.await.is_err_and(|error| error.is_cancelled()), "it waited for its turn");
-    crate::support::eventually("the scan has ended", async || {
+    assert!(waits.await.is_err_and(|error| error.is_cancelled()), "the reader waits for its turn");
+    crate::support::eventually("the scan ends", async || {
         scans.open.available_permits() == SCANS_MAX
     })
     .await;

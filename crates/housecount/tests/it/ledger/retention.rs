@@ -67,7 +67,7 @@ async fn a_generation_expires_at_once_and_the_rest_is_read_without_it() {
         let (chunk, _) = decode(&stored, CHAIN).unwrap();
         assert!(
             chunk.window.to <= chunk.since.plus(GENERATION_MS_MAX),
-            "it would outlive its keyframe"
+            "no chunk outlives its keyframe"
         );
         let expected = chunk.since.plus(GENERATION_MS_MAX + 30 * DAY_MS).0.div_ceil(1_000);
         let (_, ttl) =
@@ -85,7 +85,7 @@ async fn a_generation_expires_at_once_and_the_rest_is_read_without_it() {
     // Readers see the unexpired part: before anything is deleted, with some of it deleted, and
     // after.
     let expired = all.iter().filter(|(_, ttl)| ttl.unwrap() * 1_000 <= wall_clock().0).count();
-    assert!(expired > 250 && expired < all.len(), "{expired} of {}", all.len());
+    assert!(expired > 250 && expired < all.len(), "{expired} of {} items have expired", all.len());
     for round in 0..3 {
         assert_eq!(stage.totals(whole).await, oracle(&recent), "{round}");
         let found = verify(&cold, whole, None, |_| ()).await.unwrap();

@@ -23,7 +23,7 @@ const QUICK: [&str; 6] = [
 const BEAT_EVERY: Duration = Duration::from_millis(150);
 
 fn ms(body: &Value, field: &str) -> u64 {
-    body[field].as_u64().unwrap_or_else(|| panic!("{field} of {body}"))
+    body[field].as_u64().unwrap_or_else(|| panic!("no {field} in {body}"))
 }
 
 async fn say(node: &Node, stage: &str, viewer: &str, session: &str) -> u64 {
@@ -48,7 +48,7 @@ async fn party(nodes: &[&Node], who: &[(&str, &str, &str)], node: &Node, to: u64
             return;
         }
     }
-    panic!("the ledger never came to {to}");
+    panic!("the ledger did not reach {to}");
 }
 
 fn rows(body: &Value) -> &Vec<Value> {
@@ -79,9 +79,9 @@ async fn watch_time_by_viewer() {
         (stage["complete"].clone(), ms(&stage, "from"), ms(&stage, "to")),
         (json!(true), from, to)
     );
-    assert_eq!(ms(&stage, "ttlMs"), 3_000, "the node's, and no default");
+    assert_eq!(ms(&stage, "ttlMs"), 3_000, "the answer has the node's ttl");
     let names: Vec<&str> = rows(&stage).iter().map(|row| row["viewer"].as_str().unwrap()).collect();
-    assert_eq!(names, ["ann", "bob"], "one heartbeat proves nothing");
+    assert_eq!(names, ["ann", "bob"], "a single heartbeat proves nothing");
     for row in rows(&stage) {
         // There is one interval without a gap, and two tabs are one viewer.
         let whole = json!([{ "from": row["firstAt"], "to": row["lastAt"] }]);
@@ -138,7 +138,7 @@ async fn watch_time_by_viewer() {
     node.restart();
     node.until_ready().await;
     let again = node.get(&format!("/v1/stages/s/watch?{range}&intervals=true")).await;
-    assert_eq!(rows(&again), rows(&stage), "after kill -9");
+    assert_eq!(rows(&again), rows(&stage), "watch time is unchanged after kill -9");
 }
 
 /// The commands read what a running node writes.
@@ -261,7 +261,7 @@ async fn proof_outlives_redis_and_the_nodes_that_made_it() {
     let start = say(&a, "s", "ann", "").await;
     party(&[&a, &b], &who, &a, start + 2_000).await;
     let path = format!("/v1/stages/s/watch?from={start}&to={}&intervals=true", start + 1_500);
-    assert_eq!(a.get(&path).await, b.get(&path).await, "both read the same");
+    assert_eq!(a.get(&path).await, b.get(&path).await, "both nodes read the same");
 
     // From here on no window can be committed, until the nodes with the old knowledge are gone.
     dynamo.faults.throttled.store(u32::MAX, Ordering::SeqCst);
@@ -277,7 +277,7 @@ async fn proof_outlives_redis_and_the_nodes_that_made_it() {
     }
     // Until both nodes have rewritten their part of the log.
     let is_marked = || redis.command("HGET hc:{0}:meta whole").contains('1');
-    crate::support::eventually("the log is whole", async || {
+    crate::support::eventually("the log is complete", async || {
         say(&a, "s", "ann", "").await;
         say(&b, "s", "bob", "tab").await;
         is_marked()
@@ -301,7 +301,7 @@ async fn proof_outlives_redis_and_the_nodes_that_made_it() {
     assert!(ms(first, "from") <= start + 1_000, "{body}");
     assert!(
         ms(first, "to") - ms(first, "from") >= 20 * 150,
-        "what was proven before the loss is gone: {body}"
+        "watch time from before the loss is missing: {body}"
     );
     let (code, printed) = run(&[
         "verify",

@@ -41,16 +41,16 @@ async fn without_file_descriptors_open_connections_stay_and_others_wait() {
     assert!(is_answered(&mut old));
     drain(&mut old);
     let others: Vec<TcpStream> = (0..200).map(|_| connect(&node)).collect();
-    eventually("it has run out", async || {
-        assert!(is_answered(&mut old), "whoever is in is served");
+    eventually("accepts fail", async || {
+        assert!(is_answered(&mut old), "an open connection is served");
         drain(&mut old);
         node_metric(&mut old, "housecount_accept_failures_total") > 0
     })
     .await;
     let mut late = connect(&node);
-    assert!(!is_answered(&mut late), "there is no place");
+    assert!(!is_answered(&mut late), "a new connection is not served");
     drop(others);
-    eventually("there is room again", async || is_answered(&mut connect(&node))).await;
+    eventually("new connections are served again", async || is_answered(&mut connect(&node))).await;
     node.beat("s", "v").await;
     assert_eq!(node.viewers("s").await, 1);
 }
@@ -108,7 +108,7 @@ async fn twenty_thousand_idle_connections_cost_little() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    eventually("they are all there", async || {
+    eventually("all players are connected", async || {
         node.metric("housecount_websockets ").await >= count as f64
     })
     .await;
@@ -116,20 +116,22 @@ async fn twenty_thousand_idle_connections_cost_little() {
     let a_connection = grown / count as u64;
     // A connection takes 5 KiB in a release build (docs/PERFORMANCE.md), and the viewer. A build
     // for tests has larger futures.
-    assert!(a_connection < 24 * 1024, "{a_connection} bytes each for {count}");
+    assert!(a_connection < 24 * 1024, "{a_connection} bytes per connection of {count}");
     println!("{count} idle connections, {a_connection} bytes each, the viewers included");
     node.beat("s", "one-more").await;
     players.kill().unwrap();
     players.wait().unwrap();
-    eventually("they are all gone", async || node.metric("housecount_websockets ").await == 0.0)
-        .await;
+    eventually("all players are disconnected", async || {
+        node.metric("housecount_websockets ").await == 0.0
+    })
+    .await;
 }
 
 /// A client sends requests without a pause and reads nothing. Others are served meanwhile, and the
 /// client is disconnected after `ANSWER_READ_MS_MAX`.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_reads_nothing_is_closed() {
-    const { assert!(ANSWER_READ_MS_MAX < 60_000, "or this takes too long") };
+    const { assert!(ANSWER_READ_MS_MAX < 60_000, "the test would take too long") };
     let node = Node::ready(&["log=memory:", "cold=none"]).await;
     let mut deaf = connect(&node);
     // A busy machine also pauses for a second. A shorter timeout could end the writes while the
@@ -143,7 +145,7 @@ async fn a_client_that_reads_nothing_is_closed() {
     deaf.set_nonblocking(true).unwrap();
     let is_let_go =
         |result: std::io::Result<usize>| result.is_err_and(|e| e.kind() != ErrorKind::WouldBlock);
-    eventually("it is let go", async || is_let_go(deaf.write(b"G"))).await;
+    eventually("the client is disconnected", async || is_let_go(deaf.write(b"G"))).await;
 }
 
 /// One address may have two connections. A third is closed at once, until one of them ends.
@@ -172,7 +174,7 @@ async fn connections_of_an_address_are_limited() {
     };
     for _ in 0..3 {
         let mut socket = None;
-        eventually("there is room again", async || {
+        eventually("new connections are accepted again", async || {
             socket = socket.take().or_else(open);
             socket.is_some()
         })
@@ -211,20 +213,20 @@ async fn websockets_and_streams_behind_a_proxy_are_limited() {
         assert_eq!(
             ask(line, "6.6.6.6, 192.0.2.1").0,
             "429",
-            "{line}: what a client writes itself changes nothing"
+            "{line}: a client's own header has no effect"
         );
     }
-    assert_eq!(ask("/healthz", "192.0.2.1").0, "200", "a request holds nothing");
+    assert_eq!(ask("/healthz", "192.0.2.1").0, "200", "a request holds no connection");
     let others: Vec<_> = (2..8).map(|n| ask("/v1/ws", &format!("192.0.2.{n}"))).collect();
     assert!(
         others.iter().all(|(status, _)| status == "101"),
-        "connections of the proxy are not limited"
+        "the proxy's connections are not limited"
     );
     assert_eq!(node.metric("housecount_rejected_total{code=\"too_many_connections\"}").await, 4.0);
     let mut again = Vec::new();
     for gone in [socket.1, stream.1] {
         drop(gone);
-        eventually("there is room again", async || {
+        eventually("new connections are accepted again", async || {
             let (status, stream) = ask("/v1/ws", "192.0.2.1");
             again.push(stream);
             status == "101"

@@ -52,7 +52,7 @@ async fn twenty_thousand_connects_one_after_the_other() {
         let (dropped, began) = (dropped_syns(), Instant::now());
         let (open, slowest) = open(&node, count, round).await;
         let connected = began.elapsed();
-        eventually("all are accepted", async || {
+        eventually("all connections are accepted", async || {
             node.metric("housecount_connections ").await >= count as f64
         })
         .await;
@@ -62,8 +62,10 @@ async fn twenty_thousand_connects_one_after_the_other() {
             "{count} connects in {connected:.2?}, the slowest {slowest:.2?}; accepted in {accepted:.2?}; {dropped} SYNs dropped"
         );
         drop(open);
-        eventually("all are gone", async || node.metric("housecount_connections ").await < 50.0)
-            .await;
+        eventually("all connections are closed", async || {
+            node.metric("housecount_connections ").await < 50.0
+        })
+        .await;
     }
 }
 
@@ -104,11 +106,11 @@ async fn memory_of_ten_thousand_streams_that_are_gone() {
             stream.write_all(STREAM.as_bytes()).await.unwrap();
         }
         let subscribed = async || node.metric("housecount_subscribers ").await;
-        eventually("all are heard", async || subscribed().await >= count as f64).await;
+        eventually("all clients are subscribed", async || subscribed().await >= count as f64).await;
         let there = node.own_bytes();
         let closed = Instant::now();
         drop(open);
-        eventually("all are gone", async || subscribed().await == 0.0).await;
+        eventually("all subscriptions have ended", async || subscribed().await == 0.0).await;
         let took = closed.elapsed();
         println!(
             "{count} streams: {:.1} MB with them, {:.1} MB without; gone in {took:.2?}",
@@ -116,7 +118,9 @@ async fn memory_of_ten_thousand_streams_that_are_gone() {
             node.own_bytes() as f64 / 1e6
         );
     }
-    eventually("connections are gone", async || node.metric("housecount_connections ").await < 5.0)
-        .await;
+    eventually("all connections are closed", async || {
+        node.metric("housecount_connections ").await < 5.0
+    })
+    .await;
     println!("{:.1} MB after", node.own_bytes() as f64 / 1e6);
 }

@@ -107,7 +107,7 @@ where
         attack.spawn(run(Client::new(&node.address).unwrap(), format!("attacker-{n}")));
     }
     let latencies = players(&node.address).await;
-    assert!(attack.try_join_next().is_none(), "a client ended");
+    assert!(attack.try_join_next().is_none(), "an attacker stopped early");
     latencies
 }
 

@@ -32,7 +32,7 @@ async fn a_node_slows_players_down_then_refuses_and_comes_back() {
         async || node.client.call(Method::POST, "/v1/heartbeats", body.clone()).await.unwrap();
 
     assert_eq!(say().await.0, 200);
-    eventually("the log has them", async || {
+    eventually("the log has all beats", async || {
         node.metric("housecount_append_queue_events ").await == 0.0
     })
     .await;
@@ -76,30 +76,30 @@ async fn a_node_slows_players_down_then_refuses_and_comes_back() {
     assert!(refused >= WAITING_EVENTS_MAX / 2, "{refused}");
     assert_eq!(node.metric("housecount_events_shed_total").await as usize, refused);
     let grown = node.own_bytes().saturating_sub(before);
-    assert!(grown < WAITING_EVENTS_MAX as u64 * BYTES_A_BEAT, "{grown} bytes");
+    assert!(grown < WAITING_EVENTS_MAX as u64 * BYTES_A_BEAT, "memory grew by {grown} bytes");
     // Now the log accepts nothing. The node is up, but reports that it isn't ready and that its
     // counts may be wrong.
     network.set(Mode::Cut);
-    eventually("it isn't ready", async || node.status("/readyz").await == 503).await;
+    eventually("the node is not ready", async || node.status("/readyz").await == 503).await;
     assert_eq!(node.status("/healthz").await, 200);
     assert_eq!(node.stats().await["complete"], false);
 
     network.set(Mode::Open);
-    eventually("all is in the log", async || {
+    eventually("the log has all events", async || {
         node.metric("housecount_append_queue_events ").await == 0.0
     })
     .await;
-    eventually("players are taken again", async || say().await.0 == 200).await;
-    eventually("and all are counted", async || {
+    eventually("heartbeats are accepted again", async || say().await.0 == 200).await;
+    eventually("all viewers are counted", async || {
         let stats = node.stats().await;
         stats["complete"] == true && stats["viewers"] == BATCH_BEATS_MAX + 1
     })
     .await;
-    assert_eq!(node.metric("housecount_events_expired_total").await, 0.0, "nothing was given up");
+    assert_eq!(node.metric("housecount_events_expired_total").await, 0.0, "no event was discarded");
     let other = Node::ready(&[&log]).await;
     assert_eq!(
         other.stats().await["viewers"],
         BATCH_BEATS_MAX + 1,
-        "whoever reads the log knows them all"
+        "another node reads all viewers from the log"
     );
 }

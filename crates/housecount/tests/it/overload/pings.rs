@@ -118,10 +118,10 @@ async fn ws_write_buffer_bytes_max_bounds_what_clients_that_never_read_cost() {
     let node = Node::ready(&["log=memory:", "cold=none", "workers=2"]).await;
     let before = node.own_bytes();
     let (flood, clients) = Flood::begin(&node, CLIENTS, BYTES);
-    eventually("all is sent", async || flood.sent() >= CLIENTS as u64 * BYTES).await;
+    eventually("all pings are sent", async || flood.sent() >= CLIENTS as u64 * BYTES).await;
     let grown = node.own_bytes().saturating_sub(before);
     flood.end(clients);
-    assert!(grown < GROWTH_BYTES_MAX, "{grown} bytes");
+    assert!(grown < GROWTH_BYTES_MAX, "memory grew by {grown} bytes");
     node.beat("s", "still-there").await;
 }
 
@@ -129,14 +129,16 @@ async fn ws_write_buffer_bytes_max_bounds_what_clients_that_never_read_cost() {
 /// sends.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_websocket_whose_client_takes_nothing_is_closed() {
-    const { assert!(ANSWER_READ_MS_MAX < 45_000, "or this takes too long") };
+    const { assert!(ANSWER_READ_MS_MAX < 45_000, "the test would take too long") };
     let node = Node::ready(&["log=memory:", "cold=none"]).await;
     let mut idle = upgraded(&node.address).await.unwrap();
     let (flood, clients) = Flood::begin(&node, 1, u64::MAX);
-    eventually("it is let go", async || flood.let_go() > 0).await;
+    eventually("the client is disconnected", async || flood.let_go() > 0).await;
     flood.end(clients);
-    eventually("the idle one is left", async || node.metric("housecount_websockets ").await == 1.0)
-        .await;
+    eventually("only the idle connection is left", async || {
+        node.metric("housecount_websockets ").await == 1.0
+    })
+    .await;
     // This client has been silent for as long.
     idle.write_all(&[0x89, 0x80, 0, 0, 0, 0]).unwrap();
     let mut pong = [0; 2];
@@ -168,7 +170,7 @@ async fn a_hundred_clients_that_ping_and_never_read() {
         mib(most),
         mib(most - before)
     );
-    assert!(most - before < GROWTH_BYTES_MAX, "{} bytes", most - before);
-    assert!(flood.let_go() > 0, "nobody was let go");
+    assert!(most - before < GROWTH_BYTES_MAX, "memory grew by {} bytes", most - before);
+    assert!(flood.let_go() > 0, "some clients were disconnected");
     node.beat("s", "still-there").await;
 }

@@ -113,9 +113,8 @@ async fn a_node_whose_folder_is_deleted_says_so() {
     let (status, body) =
         node.call(Method::POST, "/v1/heartbeat", json!({ "stage": "s", "viewer": "bob" })).await;
     assert_eq!((status, body["code"].as_str()), (503, Some("log_unavailable")), "{body}");
-    eventually("it is not ready", async || node.status("/readyz").await == 503).await;
-    eventually("its counts are not complete", async || node.stats().await["complete"] == false)
-        .await;
+    eventually("the node is not ready", async || node.status("/readyz").await == 503).await;
+    eventually("counts are incomplete", async || node.stats().await["complete"] == false).await;
 }
 
 fn mode(path: &Path) -> u32 {

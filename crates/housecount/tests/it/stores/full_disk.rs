@@ -63,11 +63,14 @@ async fn a_full_disk_is_one_line_when_it_begins_and_one_when_it_ends() {
         assert_eq!((configure().await, beat().await), (503, 503));
     }
     bound_files(node.pid(), "unlimited");
-    eventually("it takes heartbeats again", async || beat().await == 200).await;
-    eventually("so are stages", async || configure().await < 500).await;
+    eventually("heartbeats are accepted again", async || beat().await == 200).await;
+    eventually("stages can be configured again", async || configure().await < 500).await;
     let is_logged = |text: &str| printed.lock().iter().any(|line| line.contains(text));
-    eventually("the end is said", async || is_logged("the cold tier works again")).await;
-    eventually("the end of the log's is said", async || is_logged("the log is available again"))
+    eventually("the cold tier's recovery is logged", async || {
+        is_logged("the cold tier works again")
+    })
+    .await;
+    eventually("the log's recovery is logged", async || is_logged("the log is available again"))
         .await;
     let lines = printed.lock().clone();
     let count = |text: &str| lines.iter().filter(|line| line.contains(text)).count();
@@ -81,5 +84,5 @@ async fn a_full_disk_is_one_line_when_it_begins_and_one_when_it_ends() {
     assert_eq!(count("a request failed"), 0, "{all}");
     let troubles =
         lines.iter().filter(|line| line.contains("WARN") || line.contains("ERROR")).count();
-    assert!(troubles <= 8, "a line a store and a task, and no more: {troubles} in\n{all}");
+    assert!(troubles <= 8, "one line per store and task: {troubles} in\n{all}");
 }

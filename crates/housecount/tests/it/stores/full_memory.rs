@@ -81,15 +81,15 @@ async fn over_redis_maxmemory_no_node_calls_its_counts_complete() {
     let settings = [log.as_str(), "interval=1s", "ttl=3s"];
     let nodes = [Node::ready(&settings).await, Node::ready(&settings).await];
     nodes[0].beat_many("s", 0, 50).await;
-    eventually("both know all", async || nodes[1].viewers("s").await == 50).await;
+    eventually("both nodes have all viewers", async || nodes[1].viewers("s").await == 50).await;
     assert_eq!(redis.command("CONFIG SET maxmemory 1"), "+OK");
     for node in &nodes {
-        eventually("it says so", async || node.stats().await["complete"] == false).await;
-        eventually("it is not ready", async || node.status("/readyz").await == 503).await;
+        eventually("counts are incomplete", async || node.stats().await["complete"] == false).await;
+        eventually("the node is not ready", async || node.status("/readyz").await == 503).await;
     }
     assert_eq!(redis.command("CONFIG SET maxmemory 0"), "+OK");
     for node in &nodes {
-        eventually("it is back", async || {
+        eventually("the node is ready again", async || {
             node.status("/readyz").await == 200 && node.stats().await["complete"] == true
         })
         .await;
@@ -110,7 +110,10 @@ async fn a_redis_that_may_evict_the_log_is_named_once_and_measured() {
         &[&log, "cold=none", "interval=300ms", "log_level=warn"],
     );
     node.until_ready().await;
-    eventually("it is seen", async || node.metric("housecount_redis_evicting").await == 1.0).await;
+    eventually("the node has read the eviction policy", async || {
+        node.metric("housecount_redis_evicting").await == 1.0
+    })
+    .await;
     let share = node.metric("housecount_redis_memory_used_ratio").await;
     assert!(share > 0.0 && share < 0.5, "an empty Redis has a few MB of 100: {share}");
     let printed = std::fs::read_to_string(lines.path()).unwrap();
@@ -127,10 +130,16 @@ async fn a_redis_that_evicts_nothing_of_ours_is_not_named() {
         &[&log, "cold=none", "interval=300ms", "log_level=warn"],
     );
     node.until_ready().await;
-    eventually("it is asked", async || node.metric("housecount_redis_memory_bytes").await > 0.0)
-        .await;
+    eventually("the node has read Redis's memory", async || {
+        node.metric("housecount_redis_memory_bytes").await > 0.0
+    })
+    .await;
     assert_eq!(node.metric("housecount_redis_evicting").await, 0.0);
-    assert_eq!(node.metric("housecount_redis_memory_used_ratio").await, 0.0, "it has no bound");
+    assert_eq!(
+        node.metric("housecount_redis_memory_used_ratio").await,
+        0.0,
+        "without maxmemory the ratio is 0"
+    );
     let printed = std::fs::read_to_string(lines.path()).unwrap();
     assert!(!printed.contains("evict"), "{printed}");
 }

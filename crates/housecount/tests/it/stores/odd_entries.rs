@@ -35,11 +35,14 @@ async fn odd_entries_stop_no_node_and_no_restart() {
     let ids: Vec<String> = ODD.map(|odd| redis.command(&format!("XADD {STREAM} * {odd}"))).into();
     assert!(ids.iter().all(|id| id.contains('-')), "{ids:?}");
     for node in [&first, &other] {
-        eventually("they are counted", async || node.metric(CORRUPT).await == ODD.len() as f64)
-            .await;
+        eventually("the entries are counted as corrupt", async || {
+            node.metric(CORRUPT).await == ODD.len() as f64
+        })
+        .await;
     }
     first.beat("s", "bob").await;
-    eventually("the log is read on", async || other.viewers("s").await == 2).await;
+    eventually("the node reads the records after them", async || other.viewers("s").await == 2)
+        .await;
     other.kill();
     other.restart();
     other.until_ready().await;
@@ -88,7 +91,7 @@ async fn odd_entries_stop_no_archive() {
         redis.command(&format!("XADD {STREAM} * {odd}"));
     }
     node.beat("s", "bob").await;
-    eventually("both are archived", async || {
+    eventually("both viewers are archived", async || {
         node.metric("housecount_archive_items_total").await == 2.0
     })
     .await;
@@ -111,12 +114,12 @@ async fn an_odd_past_stops_no_node_and_no_restart() {
             .map(|name| format!("{name} {odd}"));
         redis.command(&format!("HSET {META} {}", fields.join(" ")));
         node.beat("s", &format!("viewer-{viewers}")).await;
-        eventually("nobody is missing", async || {
+        eventually("all viewers are counted", async || {
             let stats = node.stats().await;
             stats["viewers"] == viewers && stats["complete"] == true
         })
         .await;
-        eventually("the past is a past again", async || {
+        eventually("the metadata is valid again", async || {
             field("born").is_some_and(|born| born > 1_700_000_000_000)
                 && field("attended").is_some_and(|at| at > 1_700_000_000_000)
                 && field("partitions") == Some(1)
@@ -155,7 +158,7 @@ async fn an_odd_entry_of_the_far_future_moves_no_reader_there() {
             nodes[0].beat("s", &format!("viewer-{viewers}")).await;
             nodes[1].beat("s", &format!("other-{viewers}")).await;
             for node in &nodes {
-                eventually("both go on", async || {
+                eventually("both nodes have all viewers", async || {
                     let stats = node.stats().await;
                     stats["viewers"] == viewers && stats["complete"] == true
                 })
@@ -189,18 +192,21 @@ async fn a_deleted_entry_of_the_far_future_moves_no_reader_there() {
                 let place = printed.iter().position(|word| word == "last-generated-id").unwrap();
                 printed[place + 1].clone()
             };
-            eventually("it is there and gone", async || last().await.starts_with(&id[..8])).await;
+            eventually("the stream's last id is the deleted one", async || {
+                last().await.starts_with(&id[..8])
+            })
+            .await;
             for (node, name) in nodes.iter().zip(["viewer", "other"]) {
                 let body =
                     serde_json::json!({ "stage": "s", "viewer": format!("{name}-{viewers}") });
                 // Appends are refused until the stream has free ids again.
-                eventually("it is taken", async || {
+                eventually("the beat is accepted", async || {
                     node.call(hyper::Method::POST, "/v1/heartbeat", body.clone()).await.0 == 200
                 })
                 .await;
             }
             for node in &nodes {
-                eventually("both go on", async || {
+                eventually("both nodes have all viewers", async || {
                     let stats = node.stats().await;
                     stats["viewers"] == viewers && stats["complete"] == true
                 })
@@ -208,7 +214,7 @@ async fn a_deleted_entry_of_the_far_future_moves_no_reader_there() {
                 let as_of = node.stats().await["asOf"].as_u64().unwrap();
                 assert!(as_of < 4_000_000_000_000, "{as_of} is after the year 2096");
             }
-            assert!(!last().await.starts_with(&id[..8]), "appends have ids of today again");
+            assert!(!last().await.starts_with(&id[..8]), "appends have current ids again");
         }
     }
 }
@@ -268,7 +274,7 @@ async fn odd_rows_stop_no_file_log() {
         "INSERT INTO record VALUES ({at}, 0, 'text'), ({at}, 1, 5), ({at}, 2, x'00'), ('x', 0, x'00'), ({at}, 'x', x'00')"
     ));
     // The log never appends in a millisecond that has foreign rows.
-    eventually("time is beyond them", async || {
+    eventually("the log's clock has passed the rows", async || {
         log.read_once(0, Position::START).await.unwrap().clock > UnixMs(at)
     })
     .await;

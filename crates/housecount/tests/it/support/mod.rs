@@ -46,5 +46,5 @@ pub async fn eventually(what: &str, mut ask: impl AsyncFnMut() -> bool) {
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    panic!("it never came to be that {what}");
+    panic!("timed out; never true: {what}");
 }

@@ -123,7 +123,7 @@ impl Node {
         assert_eq!(status, 200);
         let text = String::from_utf8_lossy(&body).into_owned();
         let value = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
-        value.unwrap_or_else(|| panic!("there is no {name} in {text}"))
+        value.unwrap_or_else(|| panic!("no {name} in {text}"))
     }
 
     /// Starts a node and waits until it is ready.
@@ -244,6 +244,6 @@ fn spawn_by(mut command: Command, flags: &[String], settings: &[String]) -> (Chi
     let mut line = String::new();
     out.read_line(&mut line).unwrap();
     let address = line.split_whitespace().last().unwrap_or_default().to_string();
-    assert!(address.starts_with("http"), "serve did not say where it listens: {line:?}");
+    assert!(address.starts_with("http"), "serve did not print its address: {line:?}");
     (child, address)
 }

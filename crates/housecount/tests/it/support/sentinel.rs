@@ -108,7 +108,7 @@ impl SentinelSetup {
 
     /// Waits until a failover is possible, since all sentinels know each other and the replica.
     pub async fn until_all_know_all(&self) {
-        eventually("the sentinels know all", async || {
+        eventually("the sentinels know each other and the replica", async || {
             self.sentinels.iter().filter(|sentinel| sentinel.child.is_some()).all(|sentinel| {
                 let others = (self.sentinels.len() - 1).to_string();
                 sentinel.says("num-other-sentinels") == others

@@ -65,8 +65,9 @@ impl Events {
                 }
             }
             // The bound catches tests that hang; it doesn't measure speed.
-            let frame =
-                timeout(Duration::from_secs(60), self.body.frame()).await.expect("nothing is told");
+            let frame = timeout(Duration::from_secs(60), self.body.frame())
+                .await
+                .expect("an event or the end of the stream");
             let frame = frame?.ok()?;
             self.text.extend_from_slice(&frame.into_data().unwrap());
         }
