@@ -178,7 +178,7 @@ mod tests {
         let moved = decode("STAGE#t", "CONFIG", &body);
         assert!(
             matches!(moved, Err(DecodeError::Checksum { .. })),
-            "a body belongs to its key: {moved:?}"
+            "a body is valid for its own key only: {moved:?}"
         );
     }
 

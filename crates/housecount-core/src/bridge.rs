@@ -123,7 +123,7 @@ mod tests {
         assert_eq!(bridge.count("s", count(41), UnixMs(99)), count(41));
         assert_eq!(bridge.count("other", count(3), UnixMs(99)), count(3));
         assert_eq!(bridge.total(count(3), UnixMs(99)), count(40));
-        assert_eq!(bridge.count("s", count(3), UnixMs(100)), count(3), "over");
+        assert_eq!(bridge.count("s", count(3), UnixMs(100)), count(3), "the bridge has ended");
         assert_eq!(bridge.total(count(3), UnixMs(100)), count(3));
         assert_eq!((bridge.stages(UnixMs(99)).count(), bridge.stages(UnixMs(100)).count()), (1, 0));
     }

@@ -105,15 +105,18 @@ mod tests {
     fn all_nodes_go_by_the_one_that_is_ahead() {
         let mut clock = LogClock::default();
         clock.advance_to(0, UnixMs(7));
-        assert_eq!(clock.now(0), None, "it knows no log yet");
+        assert_eq!(clock.now(0), None, "the clock is unset before the first observation");
         clock.observe(0, 0, UnixMs(400_000));
         clock.advance_to(100, UnixMs(400_100));
-        assert_eq!(clock.now(100), Some(UnixMs(400_100)), "as it should be");
+        assert_eq!(clock.now(100), Some(UnixMs(400_100)), "the clock follows the observed time");
         clock.advance_to(100, UnixMs(1_000_000));
         assert_eq!(clock.now(100), Some(UnixMs(1_000_000)));
         clock.observe(200, 200, UnixMs(400_200));
         let now = clock.now(200).unwrap();
-        assert!(UnixMs(1_000_000) < now && now < UnixMs(1_000_100), "slowed: {now}");
+        assert!(
+            UnixMs(1_000_000) < now && now < UnixMs(1_000_100),
+            "the clock runs slower than real time: {now}"
+        );
     }
 
     #[test]
@@ -127,7 +130,7 @@ mod tests {
             let mono = tick * 100;
             clock.observe(mono, mono, UnixMs(400_000 + mono));
             let now = clock.now(mono).unwrap();
-            assert!(now > last, "time stood still at {mono}");
+            assert!(now > last, "time did not advance at {mono}");
             last = now;
         }
         assert_eq!(last, UnixMs(1_099_000));

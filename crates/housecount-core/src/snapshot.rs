@@ -94,7 +94,11 @@ mod tests {
     #[test]
     fn round_trip_and_expiry() {
         let item = snapshot().to_item(1_000);
-        assert_eq!(item["ttl"], Attr::N(1_790_000_002), "rounded up: never early");
+        assert_eq!(
+            item["ttl"],
+            Attr::N(1_790_000_002),
+            "the ttl is rounded up, so that no item expires early"
+        );
         assert_eq!(
             Snapshot::from_item(&item, UnixMs(1_790_000_001_999)).unwrap(),
             Some(snapshot())

@@ -33,8 +33,8 @@ fn a_seed_has_one_hash_in_this_and_in_two_other_processes() {
         hashes.iter().map(|(seed, hash)| format!("{seed} {hash}\n")).collect();
     lines.push(format!("{} seeds {}\n", hashes.len(), RunHash::combined(hashes)));
     let lines = lines.concat();
-    assert_eq!(printed(), lines, "a process");
-    assert_eq!(printed(), lines, "another process");
+    assert_eq!(printed(), lines, "output of the first process");
+    assert_eq!(printed(), lines, "output of the second process");
 }
 
 #[test]

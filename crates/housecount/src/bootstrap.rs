@@ -182,7 +182,7 @@ mod tests {
         assert_eq!(
             answer_after_a_loss(BRIDGE_AGE_MS_MAX + 1).await,
             (0, false, true),
-            "still flagged"
+            "counts are still flagged"
         );
     }
 }

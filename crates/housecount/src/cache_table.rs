@@ -126,7 +126,7 @@ mod tests {
             assert!(
                 table.same_line(5, 5 + lines as u64) && !table.same_line(5, 5 + lines as u64 / 2)
             );
-            assert!(found.is_superset(&before), "lines stay where they are");
+            assert!(found.is_superset(&before), "growth keeps every line in its place");
             // Twice in the lower half: added by the last doubling, or by an earlier one.
             let had_others = (0..lines as u64)
                 .filter(|hash| table.previous_lines(*hash).next().is_some())

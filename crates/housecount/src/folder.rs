@@ -256,7 +256,7 @@ mod tests {
             (mode(&path), mode(&path.join("lock")), mode(&path.join("db"))),
             (0o700, 0o600, 0o600)
         );
-        assert_eq!(mode(above.path()), 0o755, "what is above isn't ours");
+        assert_eq!(mode(above.path()), 0o755, "the parent folder keeps its mode");
     }
 
     #[test]

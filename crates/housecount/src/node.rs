@@ -204,7 +204,7 @@ mod tests {
         assert_eq!(says(), "waiting for the log: away");
         let at = |s: u64| UnixMs(1_790_000_000_000 + s * 1_000);
         read.record(0, Some((at(0), at(43))), at(100), false);
-        assert_eq!(says(), "reading the log: 43 %", "it goes on");
+        assert_eq!(says(), "reading the log: 43 %", "a step that advances hides the old hindrance");
         assert_eq!(readiness.start().map(|start| start.percent), Some(Some(43)));
         readiness.begin(StartStep::ReadingRoster);
         assert_eq!(says(), "reading the roster of the last snapshot");

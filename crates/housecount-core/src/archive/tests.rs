@@ -156,7 +156,7 @@ proptest! {
         for n in from..chunks.len() {
             let mut joined = reader.copy(&chunks[n], writer.take(), |_| true).unwrap();
             let bytes = joined.finish_slot_forced(joined.slot().plus(TERMS.slot_ms));
-            prop_assert!(n > from || bytes == chunks[n], "the first is a keyframe already");
+            prop_assert!(n > from || bytes == chunks[n], "the first chunk is already a keyframe");
             chunks[n] = bytes;
             prop_assert_eq!(&others(&chunks), &all);
             writer = Some(joined);
@@ -223,11 +223,14 @@ fn a_chunk_is_only_read_behind_the_one_that_it_follows() {
     let mut reader = ArchiveDecoder::default();
     assert!(
         matches!(reader.read(&chunks[1], |_| ()), Err(DecodeError::Invalid { .. })),
-        "its keyframe is missing"
+        "the chunk's keyframe is missing"
     );
     reader.read(&chunks[0], |_| ()).unwrap();
-    assert!(reader.read(&chunks[2], |_| ()).is_err(), "one is missing");
-    assert!(reader.read(&chunks[1], |_| ()).is_ok(), "what it follows on is still known");
+    assert!(reader.read(&chunks[2], |_| ()).is_err(), "a chunk between them is missing");
+    assert!(
+        reader.read(&chunks[1], |_| ()).is_ok(),
+        "the decoder still has the chunk's predecessor"
+    );
     assert_eq!(read_all(&chunks).len(), 3);
     let mut damaged = chunks[0].clone();
     damaged[9] ^= 4;
@@ -291,6 +294,6 @@ fn what_is_expected_takes_nearly_nothing() {
     // Measured: 0.14, 1.21, 2.67, 1.92, 7.09. Of the last, 5.9 are the entropy of the times
     // themselves.
     for (bits, bits_max) in bits.zip([0.2, 1.3, 2.8, 2.0, 7.2]) {
-        assert!(bits <= bits_max, "{bits} bits a beat");
+        assert!(bits <= bits_max, "{bits} bits per beat");
     }
 }

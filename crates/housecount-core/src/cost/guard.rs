@@ -222,7 +222,7 @@ mod tests {
                 changes += u64::from(next.stretch != decided.stretch);
                 decided = next;
             }
-            prop_assert!(changes <= 1, "{} changes", changes);
+            prop_assert!(changes <= 1, "the stretch changed {} times", changes);
             prop_assert!(fixed + part > 1_000 || decided.stretch == 1);
         }
 

@@ -82,11 +82,15 @@ fn an_item_is_not_read_without_those_before() {
     let lacks = Err(FlushError::MissingEarlier { begun: AT });
     assert_eq!(books.read(3, AT.plus(1_000), &two), lacks);
     assert_eq!(books.read(3, AT, &one).unwrap().record, say("ann"));
-    assert_eq!(books.read(3, AT.plus(2_000), &three), lacks, "there is one between them");
-    assert_eq!(books.read(4, AT.plus(1_000), &two), lacks, "another writer's");
+    assert_eq!(books.read(3, AT.plus(2_000), &three), lacks, "the flush between them is missing");
+    assert_eq!(books.read(4, AT.plus(1_000), &two), lacks, "the table belongs to another writer");
     assert_eq!(books.read(3, AT.plus(1_000), &two).unwrap().record, say("bob"));
     assert_eq!(books.read(3, AT.plus(2_000), &three).unwrap().record, say("ann"));
-    assert_eq!(books.read(3, AT, &one).unwrap().record, say("ann"), "again");
+    assert_eq!(
+        books.read(3, AT, &one).unwrap().record,
+        say("ann"),
+        "an earlier flush can be read again"
+    );
 }
 
 #[test]
@@ -129,7 +133,7 @@ fn epochs_max_books_are_kept() {
     assert_eq!(books.len(), EPOCHS_MAX);
     assert!(
         matches!(books.read(0, AT.plus(1), &items[0][1]), Err(FlushError::MissingEarlier { .. })),
-        "the oldest went"
+        "the oldest epoch was evicted"
     );
     assert!(books.read(1, AT.plus(1), &items[1][1]).is_ok());
 }

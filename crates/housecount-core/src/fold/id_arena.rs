@@ -284,7 +284,7 @@ mod tests {
         }
         let bytes =
             |names: &IdArena| names.classes.iter().map(|class| class.chunks.len()).sum::<usize>();
-        assert_eq!(bytes(&names), 0, "memory was not given back");
+        assert_eq!(bytes(&names), 0, "freed memory was kept");
         let kept: Vec<IdRef> = ids.iter().map(|id| names.insert(id)).collect();
         for name in &kept[1..] {
             let id = names.id(*name).to_string();
@@ -292,7 +292,7 @@ mod tests {
             names.insert(&id);
         }
         let used: usize = names.classes.iter().map(|class| class.used).sum();
-        assert!(used < ids.len() + 2, "slots were not used again");
+        assert!(used < ids.len() + 2, "free slots were not reused");
         assert_eq!((&*names.id(IdRef::UNKNOWN), &*names.id(IdRef::EMPTY)), ("", ""));
     }
 

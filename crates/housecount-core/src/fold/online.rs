@@ -126,7 +126,7 @@ mod tests {
         for (n, run) in list.runs.iter().enumerate() {
             assert!(run.entries.is_sorted() && run.entries.len() <= RUN_MAX);
             assert!(run.entries.first().is_none_or(|first| run.from <= *first));
-            assert!(n == 0 || !run.entries.is_empty(), "an empty run");
+            assert!(n == 0 || !run.entries.is_empty(), "no run is empty");
             let next = list.runs.get(n + 1).map(|run| run.from);
             assert!(next.is_none_or(|next| run.entries.last().is_none_or(|last| *last < next)));
         }
@@ -159,7 +159,7 @@ mod tests {
     /// A run never grows beyond its bound, and the memory of removed seats is freed.
     #[test]
     fn online_run_max_is_kept_and_memory_given_back() {
-        assert_eq!(RUN_MAX, ONLINE_RUN_MAX.min(4), "tests have short runs");
+        assert_eq!(RUN_MAX, ONLINE_RUN_MAX.min(4), "tests use short runs");
         let mut list = OnlineSeats::default();
         (0..10_000u32).for_each(|seat| list.insert(seat.wrapping_mul(0x9e37_79b9), seat));
         check(&list);

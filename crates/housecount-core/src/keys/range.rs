@@ -102,7 +102,7 @@ mod tests {
         let range = KeyRange::snapshots("s", UnixMs(1_790_000_000_000), UnixMs::MAX);
         let sk = Key::Snapshot { stage: "s".into(), at: UnixMs(1_790_000_000_000) }.sk();
         assert!(range.first <= sk && sk <= range.last);
-        assert!(range.last.as_str() < "SNAPSHOT$", "nothing else lies in the range");
+        assert!(range.last.as_str() < "SNAPSHOT$", "the range has no other keys");
         let chain = Chain { series: Series::Ledger, partitions: 1, partition: 0 };
         let range = KeyRange::chunks(chain, UnixMs(1_790_000_000_000), UnixMs(1_790_000_300_000));
         let part =

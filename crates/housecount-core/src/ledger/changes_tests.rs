@@ -86,11 +86,7 @@ impl Node {
             self.fold
                 .for_each_changed_since(&walk, 0..self.fold.places(), |proven| draft.add(proven));
         if draft.scope() == DraftScope::Changes {
-            assert_eq!(
-                passed_over,
-                draft.uncovered(),
-                "each viewer who was passed over is an open entry"
-            );
+            assert_eq!(passed_over, draft.uncovered(), "each skipped viewer is an open entry");
         }
         draft.finish().encode()
     }
@@ -98,7 +94,7 @@ impl Node {
     fn commit(&mut self, window: Span, reach: UnixMs) {
         let whole = self.draft(Draft::new(&self.book, window, KEPT_MS, reach), reach);
         let changes = self.draft(Draft::of_changes(&self.book, window, KEPT_MS, reach), reach);
-        assert_eq!(changes, whole, "of {window:?}");
+        assert_eq!(changes, whole, "drafts of window {window:?}");
         let (chunk, link) = Chunk::decode(&whole).unwrap();
         self.book.apply(&chunk, link, &mut ()).unwrap();
         self.settled = window.to;

@@ -73,7 +73,7 @@ fn read_named(chunks: &[(Vec<u8>, Link)]) -> Spans {
     let (mut book, mut read_spans) = (Book::default(), ReadSpans::default());
     for (bytes, link) in chunks {
         let (chunk, link) = (Chunk::decode(bytes).unwrap().0, *link);
-        assert_eq!(chunk.encode(), *bytes, "the same bytes again");
+        assert_eq!(chunk.encode(), *bytes, "encoding again gives the same bytes");
         book.apply(&chunk, link, &mut read_spans).unwrap();
     }
     book.close_all(&mut read_spans);
@@ -244,7 +244,7 @@ proptest! {
             let link = Chunk::decode(&written).unwrap().1;
             chunks.push((written, link));
         }
-        prop_assert!(was.is_some(), "or nothing was tried");
+        prop_assert!(was.is_some(), "the test has renamed a viewer");
         let events: Vec<TestEvent> = sent.iter().map(|(event, _)| *event).collect();
         let mut expected = Spans::new();
         for ((stage, of), spans) in proven(&events, UnixMs::MAX) {
@@ -396,12 +396,18 @@ fn a_removed_or_replaced_chunk_is_noticed() {
         let (chunk, link) = Chunk::decode(&chunks[n]).unwrap();
         book.apply(&chunk, link, &mut ())
     };
-    assert!(matches!(apply(1), Err(ChunkError::BrokenLink { found: None, .. })), "not a keyframe");
+    assert!(
+        matches!(apply(1), Err(ChunkError::BrokenLink { found: None, .. })),
+        "the first chunk must be a keyframe"
+    );
     apply(0).unwrap();
     apply(1).unwrap();
-    assert!(matches!(apply(1), Err(ChunkError::BrokenLink { .. })), "twice");
+    assert!(
+        matches!(apply(1), Err(ChunkError::BrokenLink { .. })),
+        "a chunk can't be applied twice"
+    );
     let error = apply(3).unwrap_err();
-    assert!(matches!(error, ChunkError::BrokenLink { .. }), "one is missing");
+    assert!(matches!(error, ChunkError::BrokenLink { .. }), "the chunk between them is missing");
     assert!(error.to_string().contains("one is missing or was replaced"), "{error}");
     apply(2).unwrap();
     assert_eq!(book.open(), 1);

@@ -156,7 +156,7 @@ mod tests {
         views.add("other", "ann", Span::new(UnixMs(300), UnixMs(310)));
         assert_eq!(all(&views), [(100, 110, 10), (200, 240, 30), (251, 260, 9), (890, 900, 10)]);
         views.add("s", "ann", Span::new(UnixMs(245), UnixMs(246)));
-        assert_eq!(all(&views)[1], (200, 260, 40), "one that is near two makes them one");
+        assert_eq!(all(&views)[1], (200, 260, 40), "a view near two others joins them");
         views.add("s", "bob", Span::new(UnixMs(200), UnixMs(220)));
         assert_eq!((views.count(), views.rows().count()), (4, 2));
     }
@@ -185,7 +185,7 @@ mod tests {
         }
         assert_eq!(add(VIEWS_HELD_MAX - 1), (VIEWS_HELD_MAX, false));
         assert_eq!(add(VIEWS_HELD_MAX), (0, true));
-        assert_eq!(add(VIEWS_HELD_MAX + 1), (0, true), "nor does it begin again");
+        assert_eq!(add(VIEWS_HELD_MAX + 1), (0, true), "a full list of views stays empty");
     }
 
     proptest! {

@@ -131,7 +131,7 @@ proptest! {
             }
         }
         for window in (0..=world.now + 2 * WINDOW_MS).step_by(WINDOW_MS as usize) {
-            prop_assert_eq!(world.of_window(window), by_the_rule(&changes, window), "{} of {:?}", window, changes);
+            prop_assert_eq!(world.of_window(window), by_the_rule(&changes, window), "window {} of {:?}", window, changes);
         }
         prop_assert_eq!(ConfigHistory::new(world.versions).faults(), []);
     }
@@ -272,7 +272,7 @@ fn faults_are_named() {
     assert_eq!(
         faults(&good),
         Vec::<String>::new(),
-        "configured again in the window of the deletion"
+        "a stage may be configured again in the window of its deletion"
     );
     assert_eq!(
         faults(&good[1..]),

@@ -199,12 +199,12 @@ mod tests {
                 oracle.go_on(now);
                 match bucket.spend(rate, kind, now) {
                     Ok(spent) => {
-                        prop_assert!(oracle.event(kind), "logged");
+                        prop_assert!(oracle.event(kind), "the oracle refuses an admitted event");
                         bucket = spent;
                         logged.push(now_ms);
                     }
                     Err(OverLimit { retry_ms }) => {
-                        prop_assert!(!oracle.event(kind), "refused");
+                        prop_assert!(!oracle.event(kind), "the oracle admits a refused event");
                         // Counted from the tick's own start, since `retry_ms` is in ms of whole
                         // ticks.
                         let wait = retry_ms * TICKS_PER_S / 1_000;

@@ -145,7 +145,7 @@ mod tests {
         let third = open("192.0.2.1").unwrap();
         assert!(open("192.0.2.1").is_err());
         drop((second, third));
-        assert_eq!(connections.open.lock().len(), 1, "only the other is there");
+        assert_eq!(connections.open.lock().len(), 1, "only the other address is left");
         // A /64 is one household.
         let _v6 = (open("2001:db8:1:2::1").unwrap(), open("2001:db8:1:2:ffff::1").unwrap());
         assert!(open("2001:db8:1:2::3").is_err() && open("2001:db8:1:3::1").is_ok());
@@ -164,7 +164,7 @@ mod tests {
         assert_eq!([hold(&unset, "10.1.2.3"), hold(&set, "10.1.2.3")], [false; 2]);
         assert_eq!([hold(&unset, "127.0.0.1"), hold(&set, "127.0.0.1")], [false, true]);
         assert_eq!([hold(&unset, "::1"), hold(&set, "::ffff:127.0.0.1")], [false, true]);
-        assert!(!hold(&connections(0, true), "192.0.2.1"), "0 is no limit");
+        assert!(!hold(&connections(0, true), "192.0.2.1"), "a limit of 0 means no limit");
     }
 
     #[test]

@@ -288,7 +288,7 @@ mod tests {
             viewer: "ann",
             session: "tab",
         }]);
-        assert_eq!(admit(&control, &taken, tab, 1), Ok(()), "it is");
+        assert_eq!(admit(&control, &taken, tab, 1), Ok(()), "the session is already admitted");
         assert_eq!(admit(&control, &empty, event(EventKind::Leave, "ann"), 2), Ok(()));
         assert_eq!(admit(&control, &taken, tab, 3), Err(AdmissionError::StageFull { max: 1 }));
     }

@@ -245,7 +245,7 @@ mod tests {
         drop(second); // it was refused
         fold(&hub, &event("s", "ann", "1"));
         drop(first);
-        assert!(room("1").unwrap().is_none(), "it is online already");
+        assert!(room("1").unwrap().is_none(), "the session is already online");
         let third = room("3").unwrap();
         assert!(third.is_some());
         assert_eq!(room("4").map(drop), Err(full));

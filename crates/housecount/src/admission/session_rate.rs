@@ -276,7 +276,7 @@ mod tests {
         );
         assert!(!has_recent_beat(7_000 + COALESCE_MS_MAX));
         pace.event(ann, EventKind::Leave, 7_100).unwrap();
-        assert!(!has_recent_beat(7_100), "a leave came since");
+        assert!(!has_recent_beat(7_100), "the session has left since");
     }
 
     #[test]
@@ -295,7 +295,7 @@ mod tests {
         pace.forget_beat(ann, 4);
         assert!(!pace.is_admitted(ann, 4) && !pace.find(ann, 4).has_recent_beat());
         (4..SESSION_BURST).for_each(|_| assert_eq!(pace.beat(ann, 5), Ok(())));
-        assert!(pace.beat(ann, 5).is_err(), "its token stays spent");
+        assert!(pace.beat(ann, 5).is_err(), "a forgotten beat's token stays spent");
         assert!(pace.is_admitted(ann, 6), "a refused beat changes nothing");
     }
 
@@ -353,7 +353,10 @@ mod tests {
             for sessions in [1_024, 10_000, 100_000] {
                 (0..9).for_each(|interval| crowd(&pace, sessions, interval * 30_000));
                 let bytes = pace.lines.bytes();
-                assert!((8 * sessions..=64 * sessions).contains(&bytes), "{bytes} for {sessions}");
+                assert!(
+                    (8 * sessions..=64 * sessions).contains(&bytes),
+                    "{bytes} bytes for {sessions} sessions"
+                );
             }
         }
     }

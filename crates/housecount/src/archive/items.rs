@@ -238,10 +238,10 @@ mod tests {
         assert_eq!(
             listed.unlisted(&beats(0..2, at.plus(DAY_MS)), 1).len(),
             2,
-            "another day is listed anew"
+            "another day is listed again"
         );
         listed.note(listed.unlisted(&beats(LISTED_DAYS_MAX..LISTED_DAYS_MAX + 1, at), 1));
-        assert_eq!(listed.0.len(), 1, "all were forgotten but the last");
+        assert_eq!(listed.0.len(), 1, "only the last entry is left");
         listed.note(listed.unlisted(&beats(0..2 * LISTED_DAYS_MAX, at), 1));
         assert_eq!(listed.0.len(), LISTED_DAYS_MAX);
     }

@@ -51,7 +51,7 @@ mod tests {
         }
         assert!(holders.has("ann", soon) && !holders.has("ann", late) && !holders.has("bob", now));
         holders.note("bob", now, now);
-        assert!(!holders.has("bob", now), "it has ended");
+        assert!(!holders.has("bob", now), "the token has expired");
         holders.forget();
         assert!(!holders.has("ann", soon));
     }

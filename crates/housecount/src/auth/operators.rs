@@ -334,7 +334,7 @@ mod tests {
             assert_eq!(operators.check(&key, Scope::Read), Ok(()));
             assert_eq!(load(empty), Ok(KeyChanges::Keys(0)));
             assert_eq!(operators.check(&key, Scope::Read), Err(KeyError::Unknown));
-            assert!(operators.is_on(), "nobody is let in without one");
+            assert!(operators.is_on(), "an empty file still requires a key");
         }
     }
 

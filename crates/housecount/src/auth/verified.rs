@@ -273,7 +273,10 @@ mod tests {
         assert!(proven.is_current(ann));
         proven.clear();
         assert!(!proven.is_current(ann));
-        assert!(!proven.contains(mark("token", "s", "ann", "tab"), NOW), "it is marked anew");
+        assert!(
+            !proven.contains(mark("token", "s", "ann", "tab"), NOW),
+            "a cleared token must be verified again"
+        );
         assert!(!format!("{proven:?}").contains(&format!("{:?}", proven.key.0)));
     }
 

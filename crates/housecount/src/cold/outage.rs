@@ -146,7 +146,11 @@ mod tests {
         assert_eq!(outage.note(Access::Read, false, 2_000), Change::None);
         assert_eq!(outage.note(Access::Read, false, 2_000 + CALM_MS), Change::None);
         assert_eq!(outage.note(Access::Write, true, 2_001 + CALM_MS), Change::None);
-        assert_eq!(outage.note(Access::Write, false, 2_002 + CALM_MS), Change::None, "by turns");
+        assert_eq!(
+            outage.note(Access::Write, false, 2_002 + CALM_MS),
+            Change::None,
+            "alternating results begin no outage"
+        );
         let ends = Change::Ends { away_ms: 1_001 + 2 * CALM_MS, failures: 2 };
         assert_eq!(outage.note(Access::Read, false, 2_001 + 2 * CALM_MS), ends);
     }

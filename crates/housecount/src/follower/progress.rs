@@ -111,11 +111,15 @@ mod tests {
         progress.record(0, Some((at(0), at(50))), at(200), false);
         assert_eq!(progress.percent(2), 12);
         progress.record(0, Some((at(51), at(100))), at(200), false);
-        assert_eq!(progress.percent(2), 25, "since the first record of all");
+        assert_eq!(progress.percent(2), 25, "progress counts from the first record");
         progress.record(0, Some((at(101), at(180))), at(200), true);
         assert_eq!(progress.percent(2), 50);
         progress.record(1, None, at(200), true);
-        assert_eq!(progress.percent(2), 99, "an empty one is read, and nothing is said to be over");
+        assert_eq!(
+            progress.percent(2),
+            99,
+            "an empty partition counts as read, but the start is not over"
+        );
         progress.finish();
         progress.record(0, Some((at(0), at(50))), at(200), false);
         assert!(progress.partitions.lock().is_empty());

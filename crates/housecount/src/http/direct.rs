@@ -237,7 +237,7 @@ mod tests {
             let request = request(line, hosts);
             Sender::of(&request).is_asked_by_its_own_name()
         };
-        assert!(!of("/v1/stats", &[]), "nobody was asked for");
+        assert!(!of("/v1/stats", &[]), "the request names no host");
         // HTTP/2 has the host before the path, and so has HTTP/1 to a proxy.
         assert!(of("http://127.0.0.1/v1/stats", &[]) && !of("http://evil.example/v1/stats", &[]));
         assert!(!of("http://127.0.0.1/v1/stats", &[("host", "evil.example")]));

@@ -282,7 +282,7 @@ mod tests {
     fn only_an_object_is_a_good_beat() {
         let is_good = |text: &str| serde_json::from_str::<ValidHeartbeat<'_>>(text).is_ok();
         assert!(is_good(r#"{"stage":"s","viewer":"v"}"#) && is_good("{}"));
-        assert!(is_good(r#"{"stage":1}"#), "its ids are looked at later");
+        assert!(is_good(r#"{"stage":1}"#), "ids are checked later");
         for bad in [r#"["s","v"]"#, r#"{"stage":"\ud800"}"#, "{", "7", "{} x"] {
             assert!(!is_good(bad), "{bad}");
         }

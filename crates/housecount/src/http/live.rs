@@ -250,7 +250,7 @@ mod tests {
         ] {
             assert!(
                 parse_filter(bad).is_err() && names_stages(bad),
-                "{bad}: players hear what is wrong"
+                "{bad}: players get the error"
             );
         }
         let named =

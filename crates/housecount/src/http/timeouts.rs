@@ -328,7 +328,7 @@ mod tests {
             server.flush().await.unwrap();
             let mut rest = Vec::new();
             server.read_to_end(&mut rest).await.unwrap();
-            assert_eq!(rest, b"GET", "what came meanwhile is read");
+            assert_eq!(rest, b"GET", "bytes received meanwhile are read");
         }
     }
 
@@ -345,7 +345,7 @@ mod tests {
         assert_eq!(server.ahead.len(), READ_AHEAD_BYTES_MAX);
         let mut read = Vec::new();
         server.read_to_end(&mut read).await.unwrap();
-        assert_eq!(read, sent, "nothing is lost, and nothing changes its place");
+        assert_eq!(read, sent, "no byte is lost or reordered");
         assert!(server.into_parts().1.is_empty());
     }
 

@@ -225,10 +225,10 @@ mod tests {
             assert_eq!(ends(post(body(&pieces), &[]), 0, 415).await, expected, "{pieces:?}");
         }
         let announced = Pieces { is_announced: true, ..body(&[max + 1]) };
-        assert!(ends(post(announced, &[]), 0, 404).await, "it is not even begun");
+        assert!(ends(post(announced, &[]), 0, 404).await, "the body is not read at all");
         assert!(
             !ends(post(body(&[max, max]), &[]), 1, 413).await,
-            "what a handler has read is gone"
+            "the handler has read a part of the body"
         );
     }
 
@@ -239,14 +239,18 @@ mod tests {
         assert!(ends(post(hangs(), &[]), 0, 415).await);
         assert_eq!(began.elapsed().as_millis() as u64, UNREAD_BODY_MS_MAX);
         assert!(ends(post(hangs(), &[]), 1, 408).await);
-        assert_eq!(began.elapsed().as_millis() as u64, UNREAD_BODY_MS_MAX, "it has had its time");
+        assert_eq!(
+            began.elapsed().as_millis() as u64,
+            UNREAD_BODY_MS_MAX,
+            "the body's time is used up"
+        );
     }
 
     #[tokio::test]
     async fn a_client_that_expects_100_continue_gets_the_answer_only() {
         let post = || post(body(&[1, 2]), &[("expect", "100-continue")]);
         assert!(ends(post(), 0, 401).await);
-        assert!(!ends(post(), 1, 413).await, "it has been told");
+        assert!(!ends(post(), 1, 413).await, "the client has received 100 Continue");
     }
 
     #[tokio::test]

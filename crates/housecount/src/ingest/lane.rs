@@ -291,7 +291,10 @@ mod tests {
         let (one, first) = push(0, &[BEAT]).await;
         let (other, second) = push(1, &[BEAT]).await;
         assert!(one != other && one != MAIN_THREAD && other != MAIN_THREAD);
-        assert!(!lane.state.lock().is_due(lane.connections()), "a third may come");
+        assert!(
+            !lane.state.lock().is_due(lane.connections()),
+            "the lane still waits for a third event"
+        );
         let (third_at, third) = push(2, &[BEAT; 5]).await;
         let batch = lane.next(LINGER).await.unwrap();
         assert_eq!(batch.len(), 7);
@@ -300,7 +303,7 @@ mod tests {
             assert_eq!(round.wait().await, Ok(()));
         }
         let shared = if third_at == one { &first } else { &second };
-        assert!(Arc::ptr_eq(shared, &third), "one a worker and batch");
+        assert!(Arc::ptr_eq(shared, &third), "a worker has one round per batch");
         drop(places);
         workers.stop().await;
     }
@@ -312,22 +315,26 @@ mod tests {
             let sleeps = || !lane.moderation.sleep_duration().is_zero();
             let next = || timeout(TICK, lane.next(LINGER));
             assert!(lane.push(&[BEAT], true, drop) && next().await.is_err());
-            assert!(!sleeps(), "it isn't known yet that they linger");
+            assert!(!sleeps(), "workers don't sleep before the first batch has lingered");
             for _ in 0..2 {
                 let batch = lane.next(LINGER).await.unwrap();
-                assert!(!sleeps(), "its append is under way");
+                assert!(!sleeps(), "workers don't sleep during an append");
                 lane.finish_batch(batch, Ok(()));
                 assert!(next().await.is_err());
-                assert!(!sleeps(), "the next one's first event is not to wait");
+                assert!(!sleeps(), "workers don't sleep before the next batch's first event");
                 assert!(lane.push(&[BEAT], true, drop) && next().await.is_err());
-                assert_eq!(sleeps(), is_waited_on, "answers don't wait for it with `ack = memory`");
+                assert_eq!(
+                    sleeps(),
+                    is_waited_on,
+                    "with `ack = memory` no answer waits for the batch"
+                );
             }
             assert!(lane.push(&[BEAT; RECORD_EVENTS_MAX], true, drop));
             let batch = lane.next(LINGER).await.unwrap();
             assert!(!sleeps());
             lane.finish_batch(batch, Ok(()));
             assert!(next().await.is_err());
-            assert!(!sleeps(), "that one was due sooner");
+            assert!(!sleeps(), "the batch was already due");
         }
     }
 
@@ -336,7 +343,7 @@ mod tests {
         let lane = lane(main_only());
         let mut rounds = Vec::new();
         assert!(lane.push(&[BEAT; RECORD_EVENTS_MAX + 1], true, |round| rounds.push(round)));
-        assert_eq!(rounds.len(), 2, "one a batch");
+        assert_eq!(rounds.len(), 2, "one round per batch");
         for (expected, round) in [RECORD_EVENTS_MAX, 1].into_iter().zip(&rounds) {
             let batch = lane.next(LINGER).await.unwrap();
             assert_eq!(batch.len(), expected);
@@ -346,7 +353,7 @@ mod tests {
         assert!(lane.push(&[BEAT], true, |round| rounds.push(round)));
         lane.close();
         assert!(!lane.push(&[BEAT], true, drop));
-        assert_eq!(lane.next(LINGER).await.unwrap().len(), 1, "what was taken is still appended");
+        assert_eq!(lane.next(LINGER).await.unwrap().len(), 1, "accepted events are still appended");
         assert!(lane.next(LINGER).await.is_none());
     }
 
@@ -355,7 +362,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_request_without_an_event_waits_for_the_last_batch() {
         let lane = lane(main_only());
-        assert!(lane.join().is_none(), "nothing was pushed");
+        assert!(lane.join().is_none(), "there is no batch yet");
         let mut rounds = Vec::new();
         assert!(lane.push(&[BEAT; RECORD_EVENTS_MAX], true, |round| rounds.push(round)));
         assert!(Arc::ptr_eq(&lane.join().unwrap(), &rounds[0]));
@@ -367,13 +374,13 @@ mod tests {
             lane.finish_batch(batch, Ok(()));
             assert_eq!(round.wait().await, Ok(()));
         }
-        assert!(lane.join().is_none(), "all of it is appended");
+        assert!(lane.join().is_none(), "every event is appended");
         assert!(lane.push(&[BEAT], true, drop));
         let batch = lane.next(Duration::ZERO).await.unwrap();
         tokio::time::advance(Duration::from_millis(ACK_TIMEOUT_MS)).await;
         lane.fail_overdue();
         let joined = lane.join().unwrap();
-        assert!(!joined.is_complete(), "it has just come");
+        assert!(!joined.is_complete(), "a new request is not overdue");
         lane.finish_batch(batch, Err(IngestError::AppendPending));
         assert_eq!(joined.wait().await, Err(IngestError::AppendPending));
     }
@@ -395,7 +402,11 @@ mod tests {
         }
         stuck.abort();
         lane.finish_batch(batch, Ok(()));
-        assert_eq!(lane.next(Duration::ZERO).await.unwrap().len(), 1, "its event waits on");
+        assert_eq!(
+            lane.next(Duration::ZERO).await.unwrap().len(),
+            1,
+            "the event of an overdue request stays queued"
+        );
     }
 
     /// ack_wait_ms_max also bounds requests where each append is quick, but many come before.

@@ -97,19 +97,31 @@ mod tests {
         acknowledged.record_append(1, at(7));
         acknowledged.record_append(1, at(3));
         assert_eq!((acknowledged.last(0), acknowledged.last(1)), (Position::START, at(7)));
-        assert_eq!(acknowledged.check_record(0, at(3)), found(false, false), "another partition's");
-        assert_eq!(acknowledged.check_record(1, at(2)), found(false, false), "another node's");
+        assert_eq!(
+            acknowledged.check_record(0, at(3)),
+            found(false, false),
+            "the record is in another partition"
+        );
+        assert_eq!(
+            acknowledged.check_record(1, at(2)),
+            found(false, false),
+            "the record is of another node"
+        );
         assert_eq!(acknowledged.check_record(1, at(3)), found(true, false));
         assert_eq!(acknowledged.check_record(1, at(4)), found(false, false));
         acknowledged.record_append(1, at(4)); // the follower was faster than the append's answer
-        assert_eq!(acknowledged.check_record(1, at(9)), found(false, true), "the one at 7 is gone");
+        assert_eq!(
+            acknowledged.check_record(1, at(9)),
+            found(false, true),
+            "the record at 7 is missing"
+        );
         acknowledged.record_append(1, at(10));
         acknowledged.reset(1);
         assert_eq!(acknowledged.last(1), Position::START);
         assert_eq!(
             acknowledged.check_record(1, at(10)),
             found(false, false),
-            "the log may have begun anew"
+            "the log may have been created again"
         );
     }
 }

@@ -242,7 +242,11 @@ mod tests {
             [1, 100, PAGE_ROWS_MAX].map(|limit| viewer_rows(true, false, limit)),
             [16, 1_600, 16_000]
         );
-        assert_eq!(viewer_rows(false, false, 1), SCAN_ROWS_MAX, "who goes on reads more");
+        assert_eq!(
+            viewer_rows(false, false, 1),
+            SCAN_ROWS_MAX,
+            "a reader that will continue gets more rows"
+        );
         assert_eq!(
             [0, 1, 31, 1_000].map(|steps| stage_rows(steps, 100)),
             [SCAN_ROWS_MAX, SCAN_ROWS_MAX, SCAN_ROWS_MAX, 1_000]

@@ -289,7 +289,7 @@ mod tests {
         board.update("s", shown(4), 5_000 + LIVE_EVERY_MS_MIN);
         assert_eq!(receiver.borrow_and_update().number, 2);
         board.update("s", shown(4), 5_000 + 9 * LIVE_EVERY_MS_MIN);
-        assert!(!receiver.has_changed().unwrap(), "nothing has changed");
+        assert!(!receiver.has_changed().unwrap(), "an equal count sends nothing");
     }
 
     #[test]
@@ -307,10 +307,14 @@ mod tests {
         assert!(board.follow("emptied").is_none() && board.number_of("00000001-2") == Some(2));
         drop(receiver);
         board.evict_idle(6_001 + LIVE_FORGET_MS);
-        assert_eq!(board.number_of("00000001-2"), Some(2), "who was cut off may come back");
+        assert_eq!(
+            board.number_of("00000001-2"),
+            Some(2),
+            "a disconnected subscriber can still resume"
+        );
         board.evict_idle(6_002 + 2 * LIVE_FORGET_MS);
         assert!(board.follow("s").is_none() && board.by_number.is_empty());
-        assert_eq!(board.number_of("00000001-2"), None, "who comes back must begin anew");
+        assert_eq!(board.number_of("00000001-2"), None, "a late subscriber can't resume");
         assert_eq!([board.number_of("00000002-2"), board.number_of("00000002-5")], [Some(2), None]);
         assert_eq!([board.number_of(""), board.number_of("x-1"), board.number_of("1-")], [None; 3]);
     }
@@ -338,7 +342,11 @@ mod tests {
         assert!(board.has_room_for("another", &shown(0)));
         drop(followed);
         board.evict_idle(LIVE_EVERY_MS_MIN);
-        assert_eq!((board.unwatched, board.entries.len()), (0, 1), "the watched one is left");
+        assert_eq!(
+            (board.unwatched, board.entries.len()),
+            (0, 1),
+            "only the watched entry is left"
+        );
     }
 
     #[test]
@@ -379,7 +387,7 @@ mod tests {
         board.mark("b".into());
         assert_eq!(looked_at(&mut board, 1_000), ["a"], "no subscriber follows b");
         board.note_pending(&"a".into(), shown(2), LIVE_EVERY_MS_MIN - 1);
-        assert_eq!(looked_at(&mut board, 1_001), ["a"], "its last message is too young");
+        assert_eq!(looked_at(&mut board, 1_001), ["a"], "the last message is too recent");
         board.note_pending(&"a".into(), shown(2), LIVE_EVERY_MS_MIN);
         assert!(looked_at(&mut board, 2_000).is_empty());
         assert_eq!(receiver.borrow().number, 2);
@@ -390,7 +398,10 @@ mod tests {
         stages.iter().for_each(|stage| board.mark(stage.as_str().into()));
         assert!(!board.note_trust(standing));
         assert_eq!(looked_at(&mut board, 9_000), stages);
-        assert!(looked_at(&mut board, 9_000 + LOOK_EVERY_MS - 1).is_empty(), "not so soon again");
+        assert!(
+            looked_at(&mut board, 9_000 + LOOK_EVERY_MS - 1).is_empty(),
+            "the next look is not due yet"
+        );
         for stage in looked_at(&mut board, 9_000 + LOOK_EVERY_MS) {
             board.note_pending(&stage.as_str().into(), shown(1), 9_500);
         }
@@ -403,7 +414,7 @@ mod tests {
         for stage in looked_at(&mut board, 40_000) {
             board.note_pending(&stage.as_str().into(), shown(9), 40_000);
         }
-        assert!(board.pending.is_empty(), "no subscriber is left");
+        assert!(board.pending.is_empty(), "no pending message without a subscriber");
     }
 
     proptest! {

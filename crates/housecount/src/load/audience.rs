@@ -188,8 +188,12 @@ mod tests {
             if let Some((at_ms, is_leave)) =
                 last.insert(action.viewer, (action.at_ms, action.is_leave))
             {
-                assert!(!is_leave, "viewer {} goes on after leaving", action.viewer);
-                assert!(action.at_ms - at_ms <= 1_000, "viewer {} missed a beat", action.viewer);
+                assert!(!is_leave, "viewer {} continues after a leave", action.viewer);
+                assert!(
+                    action.at_ms - at_ms <= 1_000,
+                    "viewer {} is late with a beat",
+                    action.viewer
+                );
             }
         }
         let online = last.values().filter(|(_, is_leave)| !is_leave).count();

@@ -66,7 +66,7 @@ mod tests {
         assert_eq!(goodbye.await.unwrap().len(), 1);
         assert!(
             turns.take(&call(true)).wait().await.is_empty(),
-            "who never came has nothing to wait for"
+            "a viewer without calls has nothing to wait for"
         );
     }
 }

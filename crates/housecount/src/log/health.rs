@@ -172,14 +172,14 @@ mod tests {
         health.refuse(1);
         assert!(health.is_refused() && matches!(health.stall(), Some(Stall::Refused { .. })));
         health.accept(0);
-        assert!(health.is_refused(), "another partition's append shows nothing");
+        assert!(health.is_refused(), "an append to another partition does not end the stall");
         assert!(health.refuses(1) && !health.refuses(0) && !health.refuses(2));
         assert!(
             health.needs_probe(1, 0) && !health.needs_probe(1, 3_600_000),
-            "it was tried just now"
+            "the last append is too recent for a probe"
         );
         health.set_waiting(1, Some(mono_ms()));
-        assert!(!health.needs_probe(1, 0), "the append of what waits will show it");
+        assert!(!health.needs_probe(1, 0), "the waiting event's append is the probe");
         health.accept(1);
         assert_eq!((health.is_refused(), health.stall()), (false, None));
     }
@@ -191,7 +191,11 @@ mod tests {
         assert_eq!(health.stall_at(7_000 + 3_000), None);
         assert_eq!(health.stall_at(7_000 + 3_001), Some(Stall::Late { ms: 3_001 }));
         health.expect(4_000);
-        assert_eq!(health.stall_at(7_000 + 4_000), None, "where an append takes as long");
+        assert_eq!(
+            health.stall_at(7_000 + 4_000),
+            None,
+            "no stall while an append usually takes this long"
+        );
         let health = WriteHealth::new(2, 120_000);
         health.set_waiting(0, Some(7_000));
         health.set_waiting(1, Some(5_000));

@@ -75,7 +75,7 @@ mod tests {
         slots.truncate(1);
         let _next = balancer.assign();
         assert_eq!(open().iter().sum::<usize>(), 2);
-        assert_eq!(open().iter().max(), Some(&1), "beside the one that is left");
+        assert_eq!(open().iter().max(), Some(&1), "each connection gets its own worker");
         drop((slots, _next));
         assert_eq!(open(), [0, 0, 0]);
     }

@@ -102,18 +102,22 @@ mod tests {
     async fn workers_sleep_while_all_that_is_waited_for_is_that_batches_linger() {
         let ms = Duration::from_millis;
         let coalescer = WakeCoalescer::new(2, ms(10));
-        assert_eq!(coalescer.sleep_duration(), ms(0), "nothing is known yet");
+        assert_eq!(coalescer.sleep_duration(), ms(0), "no lane has set a demand");
         coalescer.set_demand(0, LaneDemand::Nothing);
         coalescer.set_demand(1, LaneDemand::Nothing);
-        assert_eq!(coalescer.sleep_duration(), ms(0), "the first one is not to wait");
+        assert_eq!(coalescer.sleep_duration(), ms(0), "the first event does not wait");
         coalescer.set_demand(1, LaneDemand::CoalesceUntil(Instant::now() + ms(9)));
         assert_eq!(coalescer.sleep_duration(), ms(2));
         coalescer.set_demand(0, LaneDemand::CoalesceUntil(Instant::now() + ms(1)));
-        assert_eq!(coalescer.sleep_duration(), ms(1) - WAKE_MARGIN, "not until any batch ends");
+        assert_eq!(
+            coalescer.sleep_duration(),
+            ms(1) - WAKE_MARGIN,
+            "workers sleep until the first batch ends"
+        );
         tokio::time::advance(ms(5)).await;
-        assert_eq!(coalescer.sleep_duration(), ms(0), "one has lingered");
+        assert_eq!(coalescer.sleep_duration(), ms(0), "one batch is due");
         coalescer.set_demand(0, LaneDemand::Immediate);
-        assert_eq!(coalescer.sleep_duration(), ms(0), "its append is under way");
+        assert_eq!(coalescer.sleep_duration(), ms(0), "an append has begun");
         coalescer.set_demand(0, LaneDemand::Nothing);
         assert_eq!(coalescer.sleep_duration(), ms(2));
     }

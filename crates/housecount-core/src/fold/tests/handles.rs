@@ -109,12 +109,16 @@ fn ids_are_logged_first_and_again_after_a_while() {
     let tell = |fold: &Fold, event: EventRef<'static>, now| {
         fold.record_entries(&[event], UnixMs(now)).remove(0)
     };
-    assert_eq!(tell(&fold, first, 1_000), RecordEntry::Full(first), "never told");
+    assert_eq!(
+        tell(&fold, first, 1_000),
+        RecordEntry::Full(first),
+        "a new session is written in full"
+    );
     fold.apply(&first);
     assert_eq!(
         tell(&fold, first, 1_000),
         RecordEntry::Full(first),
-        "known, but not told in the log"
+        "a known session is written in full until the log has its ids"
     );
     fold_record(&mut fold, RecordEntry::Full(first));
     let next = beat(2_000, "ann");
@@ -126,15 +130,15 @@ fn ids_are_logged_first_and_again_after_a_while() {
     assert_eq!(
         tell(&fold, leave, 2_000),
         RecordEntry::Full(leave),
-        "rare, and it may speak of other sessions"
+        "a leave is written in full: it may cover other sessions"
     );
     assert_eq!(
         tell(&fold, next, 1_000 + RULES.handle_valid_ms()),
         RecordEntry::Full(next),
-        "told too long ago"
+        "the ids in the log are too old"
     );
     fold.relog_ids_from(UnixMs(1_500));
-    assert_eq!(tell(&fold, next, 2_000), RecordEntry::Full(next), "the log may have lost it");
+    assert_eq!(tell(&fold, next, 2_000), RecordEntry::Full(next), "the log may have lost the ids");
 }
 
 #[test]
@@ -154,7 +158,7 @@ fn unresolved_sessions_are_not_counted_and_the_count_is_incomplete() {
     );
     assert!(!fold.is_fully_resolved());
     fold.advance(UnixMs(3_500));
-    assert!(fold.is_fully_resolved(), "whoever it was has gone");
+    assert!(fold.is_fully_resolved(), "the unknown session has timed out");
 }
 
 /// A log as nodes keep it: records with their times, the oldest trimmed.
@@ -232,6 +236,6 @@ proptest! {
         // Most beats are logged by handle.
         let entry: Vec<_> = log.0.iter().flat_map(|(_, record)| record::decode(record).unwrap()).collect();
         let by_handle = entry.iter().filter(|entry| matches!(entry, RecordEntry::ByHandle { .. })).count();
-        prop_assert!(by_handle * 4 > entry.len() * 3, "{} of {}", by_handle, entry.len());
+        prop_assert!(by_handle * 4 > entry.len() * 3, "{} of {} entries are by handle", by_handle, entry.len());
     }
 }

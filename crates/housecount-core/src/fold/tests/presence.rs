@@ -172,7 +172,7 @@ proptest! {
             check_against_oracle(&presence, &events[..applied_events], now);
         }
         prop_assert_eq!(presence.totals(), Totals::default());
-        prop_assert_eq!(presence.len(), 0, "a session was never dropped");
+        prop_assert_eq!(presence.len(), 0, "all sessions are dropped");
     }
 
     /// Each event arrives up to 100 ms late, some twice, in any order, between any two ticks.
@@ -232,7 +232,7 @@ proptest! {
             let (least, most) = (online.intersection(&earlier).count(), online.union(&earlier).count());
             prop_assert!((least..=most).contains(&sessions));
             calls += 1;
-            prop_assert!(calls <= 20 * events.len() + 20, "it comes to an end");
+            prop_assert!(calls <= 20 * events.len() + 20, "the list ends");
         }
         check_against_oracle(&presence, &events, target.0);
     }
@@ -328,7 +328,7 @@ fn a_leave_may_come_before_the_beat_it_covers() {
     let mut presence = fold(&[leave(1_020, "ann", "")], 1_030);
     presence.apply(&beat(1_015, "ann", "a"));
     assert_eq!(viewers(&presence), 0);
-    assert!(presence.stage("stage").is_none(), "a stage that nobody watched was never seen");
+    assert!(presence.stage("stage").is_none(), "a leave alone creates no stage");
 }
 
 /// The leave alone schedules the next check for 1,710. The beat that follows moves it to 1,450, in

@@ -133,7 +133,7 @@ fn what_was_carried_goes_on_with_any_session() {
     assert_eq!(
         proof.proven("s/1", "ann", ALWAYS),
         [Span::new(UnixMs(1_000), UnixMs(1_060))],
-        "too late"
+        "a beat later than a ttl proves nothing"
     );
     proof.apply(&beat(1_100, "tab-2"));
     assert_eq!(proof.proven("s/1", "ann", ALWAYS), [Span::new(UnixMs(1_000), UnixMs(1_100))]);

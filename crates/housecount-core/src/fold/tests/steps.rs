@@ -25,7 +25,7 @@ fn steps<T>(work: impl FnOnce() -> T) -> (usize, T) {
 #[track_caller]
 fn few<T>(work: impl FnOnce() -> T) -> T {
     let (steps, done) = steps(work);
-    assert!(steps <= STEPS_MAX, "{steps} seats were looked at");
+    assert!(steps <= STEPS_MAX, "the call visited {steps} seats");
     done
 }
 
@@ -130,7 +130,7 @@ fn a_leave_of_all_sessions_takes_a_step_for_each_that_it_ends() {
         few(|| fold.apply(&of_all(at)));
         few(|| fold.advance(UnixMs(at + RULES.leave_grace_ms)));
     }
-    assert_eq!(fold.totals().count.sessions, all.len() as u64, "all have beaten since");
+    assert_eq!(fold.totals().count.sessions, all.len() as u64, "every session is online");
     few(|| fold.apply(&of_all(5_000)));
     let (ended, ()) = steps(|| fold.advance(UnixMs(5_000 + RULES.leave_grace_ms)));
     assert_eq!(fold.totals().count.sessions, 0);
@@ -221,7 +221,7 @@ fn a_page_takes_a_step_for_each_row() {
     loop {
         let (looked_at, page) =
             steps(|| fold.viewers_of("s", listed.last().map(String::as_str), 1_000));
-        assert!(looked_at <= 1_000 * 10, "{looked_at} seats looked at");
+        assert!(looked_at <= 1_000 * 10, "the call visited {looked_at} seats");
         if page.is_empty() {
             break;
         }

@@ -201,7 +201,7 @@ mod tests {
             );
         }
         let commented_out = format!("# ours\n#secret:{}\n", "opensesame".repeat(9));
-        assert!(read(&commented_out).unwrap().is_empty(), "without keys, which lets nobody in");
+        assert!(read(&commented_out).unwrap().is_empty(), "a file without keys is valid");
         let two_lines = format!("secret:{}\nmore", "opensesame".repeat(9));
         assert!(read(&two_lines).unwrap_err().contains("one line"));
         for text in [

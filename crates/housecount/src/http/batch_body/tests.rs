@@ -80,7 +80,11 @@ fn a_byte_that_is_not_utf8_spoils_its_own_heartbeat_only() {
         assert_eq!(read(&array, BatchForm::Json), expected, "{bad:?}");
         assert_eq!(read(&beats.join(&b'\n'), BatchForm::Lines), expected, "{bad:?}");
     }
-    assert_eq!(read(b"[{},\xff{}]", BatchForm::Json), Err("invalid_body"), "it is in none of them");
+    assert_eq!(
+        read(b"[{},\xff{}]", BatchForm::Json),
+        Err("invalid_body"),
+        "the bad byte is outside all elements"
+    );
 }
 
 /// Slices of any bounds give the same heartbeats as one pass of serde.

@@ -141,7 +141,7 @@ mod tests {
         assert!(serde_json::to_string(&cut).unwrap().len() < WS_WRITE_BUFFER_BYTES_MAX / 2);
         let split =
             ErrorReply::from(Problem::body(format!("x{}", "é".repeat(WS_DETAIL_BYTES_MAX))));
-        assert_eq!(split.detail.len(), WS_DETAIL_BYTES_MAX - 1, "no character is cut in two");
+        assert_eq!(split.detail.len(), WS_DETAIL_BYTES_MAX - 1, "no character is split");
     }
 
     #[test]

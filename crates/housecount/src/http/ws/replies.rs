@@ -116,7 +116,7 @@ mod tests {
         replies.add("s", EventKind::Leave, PendingAck::default());
         // The first one's answer, one for all that came since, and the leave's.
         for expected in [EventKind::Beat, EventKind::Leave, EventKind::Beat] {
-            assert!(replies.take().is_none(), "not told yet");
+            assert!(replies.take().is_none(), "no answer before the log has the event");
             let outcome = replies.next_ready().await;
             replies.mark_ready(outcome);
             let (due, outcome) = replies.take().unwrap();
@@ -140,7 +140,7 @@ mod tests {
         }
         assert!(!replies.has_room());
         tokio::join!(replies.wait_for_log(), async { tell() });
-        assert!(replies.has_room(), "the log has them");
+        assert!(replies.has_room(), "the log has the events");
     }
     /// An answer for several is coalesced only if all of them are.
     #[tokio::test]

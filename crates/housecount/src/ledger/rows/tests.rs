@@ -56,7 +56,11 @@ impl Client {
         self.seen.extend(page.rows().iter().map(|row| row.0));
         self.cursor = self.seen.last().copied();
         if !page.more {
-            assert!(self.seen.is_sorted_by(|a, b| a < b), "a row came twice: {:?}", self.seen);
+            assert!(
+                self.seen.is_sorted_by(|a, b| a < b),
+                "a row was returned twice: {:?}",
+                self.seen
+            );
             let seen: BTreeSet<u32> = self.seen.iter().copied().collect();
             assert!(self.expected.is_subset(&seen), "rows are missing: {self:?}");
             *self = Client { is_done: true, ..Client::default() };
@@ -145,7 +149,7 @@ fn scan_kept_bytes_max() {
         let page = cache.keep(n, began, set(None, 0..15, false, true), 10, 0);
         assert_eq!((page.rows().len(), page.more), (10, true));
     }
-    assert!(cache.page(&0, None, 10, 0).is_none(), "the oldest went");
+    assert!(cache.page(&0, None, 10, 0).is_none(), "the oldest set was evicted");
     for n in 1..3 {
         assert!(
             cache
@@ -155,7 +159,10 @@ fn scan_kept_bytes_max() {
     }
     let began = cache.begin(3, true, 0);
     assert_eq!(cache.keep(3, began, set(None, 0..41, false, true), 10, 0).rows().len(), 10);
-    assert!(cache.page(&3, Some(&9), 10, 0).is_none(), "more than all may have is not kept");
+    assert!(
+        cache.page(&3, Some(&9), 10, 0).is_none(),
+        "a set above the limit of all sets is not kept"
+    );
     assert!(cache.page(&2, Some(&9), 10, 0).is_some() && cache.bytes() <= SCAN_KEPT_BYTES_MAX);
 }
 
@@ -167,7 +174,7 @@ fn scan_kept_ms_max() {
     assert!(cache.page(&(), Some(&0), 1, 999 + SCAN_KEPT_MS_MAX).is_some());
     assert!(
         cache.page(&(), Some(&0), 1, 1_000 + SCAN_KEPT_MS_MAX).is_none(),
-        "counted from the request on"
+        "a set's age counts from its request"
     );
     cache.expire(999 + SCAN_KEPT_MS_MAX);
     assert!(!cache.is_empty());

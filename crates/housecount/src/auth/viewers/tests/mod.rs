@@ -84,14 +84,14 @@ async fn jwks_refresh_ms_min_and_the_old_keys_stay_while_it_is_away() {
     let (ed, other) = (token("ed", ED), token("other", OTHER));
     let later = async || *viewers.last_refresh.lock().await = None;
     let outcome = async |token: &str| viewers.verify_with_refresh(token).await.map(|_| ());
-    assert_eq!(outcome(&ed).await, Err(TokenError::KeysUnavailable), "it may well be right");
+    assert_eq!(outcome(&ed).await, Err(TokenError::KeysUnavailable), "the token may be valid");
     publisher.say(json!([jwk("ed", ED_X)]));
     later().await;
     assert_eq!((outcome(&ed).await, publisher.asked()), (Ok(()), 2));
     for _ in 0..10 {
         assert_eq!(outcome(&other).await, Err(TokenError::UnknownKey));
     }
-    assert_eq!(publisher.asked(), 2, "it was asked just now");
+    assert_eq!(publisher.asked(), 2, "the last request is too recent");
     // Rotated. Foreign keys are skipped, and so is a published secret.
     let published = json!({ "kty": "oct", "kid": "oct", "k": "YSBzZWNyZXQgdGhhdCBzb21lYm9keSBoYXMgcHVibGlzaGVkIGJ5IG1pc3Rha2U" });
     let foreign = json!({ "kty": "new", "kid": "new" });
@@ -101,7 +101,7 @@ async fn jwks_refresh_ms_min_and_the_old_keys_stay_while_it_is_away() {
     assert_eq!(
         viewers.verify(&ed).map(|_| ()),
         Err(TokenError::UnknownKey),
-        "what was verified is verified anew"
+        "a verified token is verified again"
     );
     assert_eq!(outcome(&token("oct", SECRET)).await, Err(TokenError::UnknownKey));
     // No answer, nonsense, or a text that is too long (KEYS_BYTES_MAX): nothing changes.
@@ -152,7 +152,7 @@ fn public_keys_never_become_a_secret_by_themselves() {
     {
         let error = load(&with_a_secret).unwrap_err();
         assert!(error.contains("restart the node"), "{error}");
-        assert!(is_good(&ed) && !is_good(&oct), "the keys before stay");
+        assert!(is_good(&ed) && !is_good(&oct), "the previous keys stay");
     }
     // Nor in two steps: without keys no caller is admitted, and then only public keys are accepted.
     for no_keys in ["", "\n", r#"{"keys":[]}"#] {
@@ -200,7 +200,7 @@ fn a_viewer_that_has_presented_a_token_needs_one() {
             Policy::Required => (Err(TokenError::Missing), Err(TokenError::Missing)),
         };
         assert_eq!((without("ann"), viewers.verify(&token("ed", OTHER)).is_err()), (before, true));
-        assert_eq!(without("ann"), before, "a forged one binds nobody");
+        assert_eq!(without("ann"), before, "a forged token changes nothing");
         let ed = token("ed", ED);
         let beat = UnstampedEvent { kind: EventKind::Beat, stage: "s", viewer: "ann", session: "" };
         let say = || viewers.authorize(ed.as_bytes(), viewers.presented(ed.as_bytes()), &beat);
@@ -214,7 +214,7 @@ fn a_viewer_that_has_presented_a_token_needs_one() {
         assert_eq!(
             (without("ann"), say(), without("ann")),
             (before, Ok(()), after),
-            "also one that is known"
+            "also for a cached token"
         );
     }
 }
