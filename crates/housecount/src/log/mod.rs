@@ -231,7 +231,7 @@ impl fmt::Display for LogTarget {
     /// Writes the address for people, never with a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            LogTarget::Memory => f.write_str("memory (gone when housecount stops)"),
+            LogTarget::Memory => f.write_str("memory (lost when housecount stops)"),
             LogTarget::File(folder) => write!(f, "file:{}", folder.display()),
             LogTarget::Redis(target) => target.fmt(f),
             LogTarget::Dynamo(target) => target.fmt(f),
