@@ -202,7 +202,7 @@ impl Appender {
             let partition = self.partition;
             tracing::error!(
                 partition,
-                "events discarded: the log accepted no append within lateness_max, or before the stop"
+                "events given up: the log accepted no append within lateness_max, or before the stop"
             );
         }
         self.outage.given_up += events;

@@ -215,7 +215,7 @@ async fn lateness_max_gives_up_what_is_too_old() {
         inside.node.ingest.submit(vec![test_event(1)]).await,
         Err(IngestError::AppendPending)
     );
-    eventually("the event is discarded and counted", async || {
+    eventually("the event is given up and counted", async || {
         inside.metric("housecount_events_expired_total 1")
     })
     .await;

@@ -95,7 +95,7 @@ async fn a_node_slows_players_down_then_refuses_and_comes_back() {
         stats["complete"] == true && stats["viewers"] == BATCH_BEATS_MAX + 1
     })
     .await;
-    assert_eq!(node.metric("housecount_events_expired_total").await, 0.0, "no event was discarded");
+    assert_eq!(node.metric("housecount_events_expired_total").await, 0.0, "no event was given up");
     let other = Node::ready(&[&log]).await;
     assert_eq!(
         other.stats().await["viewers"],
