@@ -212,7 +212,7 @@ impl Appender {
     fn recover(&mut self) {
         if std::mem::take(&mut self.outage.is_failing) {
             let given_up = std::mem::take(&mut self.outage.given_up);
-            tracing::info!(partition = self.partition, given_up, "the log takes batches again");
+            tracing::info!(partition = self.partition, given_up, "the log accepts appends again");
         }
     }
 

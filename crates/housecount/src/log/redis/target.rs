@@ -397,7 +397,7 @@ mod tests {
             ("rediss://h?key=/c", "`key` needs `cert`"),
             ("rediss://h?ca=", "`ca` is empty"),
             ("rediss://h?ca=/a&ca=/b", "`ca` is given twice"),
-            ("redis+sentinel://a:1", "`a:1` is followed by no master's name"),
+            ("redis+sentinel://a:1", "no master's name after `a:1`"),
             ("redis+sentinel:///m", "`` is not HOST:PORT"),
             ("redis+sentinel://a:1,b:x/m", "`b:x` is not HOST:PORT"),
             ("redis+sentinel://a:1/m/x", "`x` is not the number of a database"),
