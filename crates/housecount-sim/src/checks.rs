@@ -51,13 +51,13 @@ pub struct CheckStats {
 pub fn counts(world: &World, node: &Node, run: usize, rules: Rules, figures: &mut CheckStats) {
     let (now_ms, at) = (world.now_ms(), node.hub.now());
     // An incomplete count may be old, and may lack the leaves since.
-    let standing = node.hub.totals().standing;
-    let slack_ms = if standing.complete { SLACK_MS } else { u64::MAX / 2 };
+    let status = node.hub.totals().status;
+    let slack_ms = if status.complete { SLACK_MS } else { u64::MAX / 2 };
     // `as_of` is on the log's clock, which equals the simulation's unless a fault has set it. Beats
     // that are acknowledged early are not in any log yet.
     let is_set = world.plan.faults.iter().any(|fault| matches!(fault.kind, FaultKind::LogClock(_)));
-    let is_promised = standing.complete && !is_set && !world.plan.is_acknowledged_early;
-    let as_of_ms = is_promised.then(|| standing.as_of.since(START_TIME));
+    let is_promised = status.complete && !is_set && !world.plan.is_acknowledged_early;
+    let as_of_ms = is_promised.then(|| status.as_of.since(START_TIME));
     let of = |stage: Option<&str>| {
         let asked = CountQuery { stage, run, at, now_ms, slack_ms, as_of_ms };
         world.truth.lock().online(asked, rules)
@@ -66,8 +66,8 @@ pub fn counts(world: &World, node: &Node, run: usize, rules: Rules, figures: &mu
         let stage = format!("stage-{number}");
         count(world, run, Some(&stage), node.hub.count(&stage), of(Some(&stage)), figures);
     }
-    let WithStatus { value: (total, _), standing } = node.hub.totals();
-    count(world, run, None, WithStatus { value: total, standing }, of(None), figures);
+    let WithStatus { value: (total, _), status } = node.hub.totals();
+    count(world, run, None, WithStatus { value: total, status }, of(None), figures);
 }
 
 fn count(
@@ -78,11 +78,11 @@ fn count(
     may: Bounds,
     figures: &mut CheckStats,
 ) {
-    let WithStatus { value: Count { viewers, sessions }, standing } = answer;
+    let WithStatus { value: Count { viewers, sessions }, status } = answer;
     world.digest(|hasher, now_ms| hasher.count(now_ms, run, stage, answer));
     let holds = |least: fn(Online) -> u64, count: u64| {
-        let is_high = count > least(may.most) && !standing.recovering;
-        let is_low = count < least(may.least) && standing.complete;
+        let is_high = count > least(may.most) && !status.recovering;
+        let is_low = count < least(may.least) && status.complete;
         !is_high && !is_low
     };
     if !holds(|online| online.viewers, viewers) || !holds(|online| online.sessions, sessions) {
@@ -90,12 +90,12 @@ fn count(
         world.violated(format!(
             "run {run} counts {viewers} viewers and {sessions} sessions on {stage} as of {}, complete {}; expected \
              from {:?} to {:?}",
-            standing.as_of, standing.complete, may.least, may.most
+            status.as_of, status.complete, may.least, may.most
         ));
     }
     figures.counts += 1;
-    figures.complete += u64::from(standing.complete);
-    figures.exact += u64::from(standing.complete && may.least == may.most);
+    figures.complete += u64::from(status.complete);
+    figures.exact += u64::from(status.complete && may.least == may.most);
 }
 
 /// Reads the ledger as a set of spans by stage and viewer.

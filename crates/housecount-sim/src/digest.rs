@@ -88,12 +88,12 @@ impl RunHasher {
         stage: Option<&str>,
         count: WithStatus<Count>,
     ) {
-        let WithStatus { value: Count { viewers, sessions }, standing } = count;
+        let WithStatus { value: Count { viewers, sessions }, status } = count;
         self.begin(3, now_ms);
         self.number(run as u64);
         self.bytes(stage.unwrap_or_default().as_bytes());
-        let flags = [standing.complete, standing.recovering].map(u64::from);
-        [viewers, sessions, standing.as_of.0].iter().chain(&flags).for_each(|n| self.number(*n));
+        let flags = [status.complete, status.recovering].map(u64::from);
+        [viewers, sessions, status.as_of.0].iter().chain(&flags).for_each(|n| self.number(*n));
     }
 
     /// Adds a run's answer to an operator's change: the time from which it applies, or an error.
@@ -235,8 +235,8 @@ mod tests {
             viewer: "viewer-0001".to_string(),
             session: String::new(),
         };
-        let standing = CountStatus { as_of: UnixMs(1), complete: true, recovering: false };
-        let count = WithStatus { value: Count { viewers: 2, sessions: 3 }, standing };
+        let status = CountStatus { as_of: UnixMs(1), complete: true, recovering: false };
+        let count = WithStatus { value: Count { viewers: 2, sessions: 3 }, status };
         let hash = hash(|hasher| {
             hasher.event(1, 0, &seat, EventKind::Leave, UnixMs(2));
             hasher.answer(3, 0, Some(30_000));

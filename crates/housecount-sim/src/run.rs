@@ -252,10 +252,10 @@ impl Simulation {
         let mut running = 0;
         for (node, run) in self.running() {
             running += 1;
-            if !node.hub.totals().standing.complete {
+            if !node.hub.totals().status.complete {
                 return Err(format!(
                     "run {run} has incomplete counts one ttl after the end of all faults: {:?}, waits for {:?}",
-                    node.hub.totals().standing,
+                    node.hub.totals().status,
                     node.readiness.not_ready_reason()
                 ));
             }
@@ -287,7 +287,7 @@ impl Simulation {
         }
         for (node, run) in self.running() {
             let totals = node.hub.totals();
-            if totals.value.0.viewers != 0 || !totals.standing.complete {
+            if totals.value.0.viewers != 0 || !totals.status.complete {
                 return Err(format!("run {run} counts {totals:?} after all viewers have left"));
             }
         }

@@ -61,8 +61,8 @@ impl Standstill {
     }
 
     fn check(&self, world: &World, node: &Node, run: usize, stood_at: Option<UnixMs>) {
-        let (now, standing) = (node.hub.now(), node.hub.totals().standing);
-        if standing.complete {
+        let (now, status) = (node.hub.now(), node.hub.totals().status);
+        if status.complete {
             world.violated(format!(
                 "run {run} reports complete counts while the log accepts none of its writes"
             ));

@@ -173,7 +173,7 @@ mod tests {
         hub.advance(NOW);
         hub.go_live();
         let answer = hub.count("s");
-        (answer.value.viewers, answer.standing.complete, answer.standing.recovering)
+        (answer.value.viewers, answer.status.complete, answer.status.recovering)
     }
 
     #[tokio::test]

@@ -92,7 +92,7 @@ impl Hub {
         }
     }
 
-    fn standing(&self, fold: &Fold) -> CountStatus {
+    fn status(&self, fold: &Fold) -> CountStatus {
         let recovering = self.is_bridged(fold.now());
         let is_known = self.is_live() && !recovering && fold.is_fully_resolved();
         CountStatus {
@@ -105,7 +105,7 @@ impl Hub {
     }
 
     fn answer<T>(&self, fold: &Fold, of: T) -> WithStatus<T> {
-        WithStatus { value: of, standing: self.standing(fold) }
+        WithStatus { value: of, status: self.status(fold) }
     }
 
     fn is_live(&self) -> bool {
@@ -392,13 +392,13 @@ impl Hub {
 
     /// Returns the figures of `/metrics`.
     pub fn gauge_values(&self) -> GaugeValues {
-        let WithStatus { value: (count, stages), standing } = self.totals();
+        let WithStatus { value: (count, stages), status } = self.totals();
         GaugeValues {
             viewers: count.viewers,
             sessions: count.sessions,
             stages,
-            complete: standing.complete,
-            as_of_ms: standing.as_of.0,
+            complete: status.complete,
+            as_of_ms: status.as_of.0,
             log_lag_ms: self.log_silence_ms(),
             holds: self.fold.hold_times(),
             ..GaugeValues::default()

@@ -276,7 +276,7 @@ impl CostTracker {
             ..AudienceProfile::default()
         };
         let (storage, redis) = (self.prices.stored(stored_bytes), self.redis(&audience));
-        let standing = storage.plus(redis.as_ref().map_or(Usd(0), |redis| redis.month));
+        let fixed = storage.plus(redis.as_ref().map_or(Usd(0), |redis| redis.month));
         let hour = cost(sum(&spent.units));
         let figures = CostReport {
             since: state.since,
@@ -287,8 +287,8 @@ impl CostTracker {
             storage,
             total: cost(sum(&reading.units)),
             hour,
-            month: cost(per_month(sum(&spent.units), spent.ms)).plus(standing),
-            per_million_viewer_hours: per_million(hour, standing, &spent),
+            month: cost(per_month(sum(&spent.units), spent.ms)).plus(fixed),
+            per_million_viewer_hours: per_million(hour, fixed, &spent),
             redis,
             decided: state.decided,
         };

@@ -44,8 +44,8 @@ pub struct SnapshotResponse {
         (status = 503, body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn snapshot(State(node): State<Arc<Node>>) -> Result<Json<SnapshotResponse>, Problem> {
     let service = node.snapshots.as_ref().ok_or_else(Problem::no_cold)?;
-    let standing = node.hub.totals().standing;
-    if !standing.complete && !standing.recovering {
+    let status = node.hub.totals().status;
+    if !status.complete && !status.recovering {
         return Err(Problem::unavailable(
             "counts_unknown",
             "the log is silent, so the counts are not known just now",

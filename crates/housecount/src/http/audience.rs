@@ -16,7 +16,7 @@ const ORDER_DIGITS: usize = 8;
 
 /// Returns at most `limit` online viewers of a stage, those after `after` in the list's order.
 ///
-/// The standing is the worst of all slices. Later slices have later events as well.
+/// The status is the worst of all slices. Later slices have later events as well.
 pub async fn online_viewers(
     node: &Node,
     stage: &str,
@@ -29,10 +29,10 @@ pub async fn online_viewers(
         yield_now().await;
         let rows = VIEWERS_PER_HOLD_MAX.min(limit - page.value.len());
         let after = page.value.last().map(|view| view.id.as_str());
-        let WithStatus { value: slice, standing } = node.hub.viewers_of(stage, after, rows);
+        let WithStatus { value: slice, status } = node.hub.viewers_of(stage, after, rows);
         is_last = slice.len() < rows;
         page.value.extend(slice);
-        page.standing = page.standing.worse(standing);
+        page.status = page.status.worse(status);
     }
     page
 }

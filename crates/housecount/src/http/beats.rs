@@ -160,11 +160,11 @@ impl HeartbeatResponse {
     /// another field.
     pub fn json_with_prefix(&self, [before, between, after]: [&str; 3]) -> String {
         let HeartbeatResponse {
-            count: CountBody { viewers, sessions, standing },
+            count: CountBody { viewers, sessions, status },
             next_ms,
             coalesced,
         } = self;
-        let CountStatusBody { as_of, complete, recovering } = standing;
+        let CountStatusBody { as_of, complete, recovering } = status;
         let mut digits = [itoa::Buffer::new(); 4];
         let [a, b, c, d] = &mut digits;
         let pieces = [
@@ -225,9 +225,9 @@ mod tests {
     impl HeartbeatResponse {
         /// Returns an answer with different numbers everywhere.
         pub fn example(number: u64, complete: bool, recovering: bool) -> HeartbeatResponse {
-            let standing = CountStatus { as_of: UnixMs(number / 3), complete, recovering };
+            let status = CountStatus { as_of: UnixMs(number / 3), complete, recovering };
             let count =
-                WithStatus { value: Count { viewers: number / 2, sessions: number }, standing }
+                WithStatus { value: Count { viewers: number / 2, sessions: number }, status }
                     .into();
             HeartbeatResponse { count, next_ms: number / 5, coalesced: number == 7 }
         }

@@ -42,11 +42,11 @@ pub struct CountStatusBody {
 }
 
 impl From<CountStatus> for CountStatusBody {
-    fn from(standing: CountStatus) -> CountStatusBody {
+    fn from(status: CountStatus) -> CountStatusBody {
         CountStatusBody {
-            as_of: standing.as_of.0,
-            complete: standing.complete,
-            recovering: standing.recovering,
+            as_of: status.as_of.0,
+            complete: status.complete,
+            recovering: status.recovering,
         }
     }
 }
@@ -60,13 +60,13 @@ pub struct CountBody {
     /// Online sessions.
     pub(super) sessions: u64,
     #[serde(flatten)]
-    pub(super) standing: CountStatusBody,
+    pub(super) status: CountStatusBody,
 }
 
 impl From<WithStatus<Count>> for CountBody {
     fn from(answer: WithStatus<Count>) -> CountBody {
         let Count { viewers, sessions } = answer.value;
-        CountBody { viewers, sessions, standing: answer.standing.into() }
+        CountBody { viewers, sessions, status: answer.status.into() }
     }
 }
 
@@ -81,7 +81,7 @@ pub struct TotalsBody {
     /// Stages with a viewer online.
     stages: u64,
     #[serde(flatten)]
-    standing: CountStatusBody,
+    status: CountStatusBody,
 }
 
 /// Shows how many viewers are online on all stages.
@@ -90,12 +90,12 @@ pub struct TotalsBody {
         (status = 400, description = "an unknown query parameter", body = ProblemBody,
             content_type = "application/problem+json")))]
 pub async fn stats(State(node): State<Arc<Node>>) -> Json<TotalsBody> {
-    let WithStatus { value: (count, stages), standing } = node.hub.totals();
+    let WithStatus { value: (count, stages), status } = node.hub.totals();
     Json(TotalsBody {
         viewers: count.viewers,
         sessions: count.sessions,
         stages,
-        standing: standing.into(),
+        status: status.into(),
     })
 }
 

@@ -86,7 +86,7 @@ pub struct StageResponse {
     /// count is still right.
     configuration_known: bool,
     #[serde(flatten)]
-    standing: CountStatusBody,
+    status: CountStatusBody,
 }
 
 /// A stage after its configuration was created or changed.
@@ -128,7 +128,7 @@ pub struct StagesBody {
     /// so are stages that are only configured.
     configuration_known: bool,
     #[serde(flatten)]
-    standing: CountStatusBody,
+    status: CountStatusBody,
 }
 
 /// Configuration of a new stage.
@@ -247,7 +247,7 @@ pub async fn list(
             (Vec::new(), false)
         }
     };
-    let WithStatus { value: known, standing } = node.hub.stages_page(after, limit + 1).await;
+    let WithStatus { value: known, status } = node.hub.stages_page(after, limit + 1).await;
     let mut merged: BTreeMap<String, (Option<StageConfig>, Option<StageView>)> = BTreeMap::new();
     for view in known {
         merged.insert(view.stage.clone(), (None, Some(view)));
@@ -263,7 +263,7 @@ pub async fn list(
     let more = stages.len() > limit;
     stages.truncate(limit);
     let cursor = stages.last().filter(|_| more).map(|last| last.stage.clone());
-    Ok(Json(StagesBody { stages, cursor, configuration_known, standing: standing.into() }))
+    Ok(Json(StagesBody { stages, cursor, configuration_known, status: status.into() }))
 }
 
 /// Configures a stage. A stage needs no configuration to be watched.
@@ -306,9 +306,9 @@ fn change_answer(
 }
 
 fn answer(node: &Node, stage: &StageId, config: Option<StageConfig>) -> StageResponse {
-    let WithStatus { value: view, standing } = node.hub.stage(stage.as_str());
+    let WithStatus { value: view, status } = node.hub.stage(stage.as_str());
     let stage = StageBody::new(stage.as_str(), config, view);
-    StageResponse { stage, configuration_known: true, standing: standing.into() }
+    StageResponse { stage, configuration_known: true, status: status.into() }
 }
 
 /// Shows a stage's configuration and count.
@@ -341,7 +341,7 @@ pub async fn show(
     };
     match last {
         Some(last) => found.stage.peak = last.peak,
-        None if found.stage.configured || !node.hub.totals().standing.complete => {}
+        None if found.stage.configured || !node.hub.totals().status.complete => {}
         None => return Err(Problem::no_stage(stage.as_str())),
     }
     Ok(Json(found))

@@ -38,7 +38,7 @@ pub struct ViewerPage {
     #[serde(skip_serializing_if = "Option::is_none")]
     cursor: Option<String>,
     #[serde(flatten)]
-    standing: CountStatusBody,
+    status: CountStatusBody,
 }
 
 /// Lists the viewers who watch a stage now.
@@ -53,7 +53,7 @@ pub async fn of_stage(
 ) -> Result<Json<ViewerPage>, Problem> {
     let limit = page.limit()?;
     let after = audience::after(&node, &page)?;
-    let WithStatus { value: mut online, standing } =
+    let WithStatus { value: mut online, status } =
         audience::online_viewers(&node, stage.as_str(), after, limit + 1).await;
     let more = online.len() > limit;
     online.truncate(limit);
@@ -64,7 +64,7 @@ pub async fn of_stage(
         sessions,
         last_beat_at: last_beat.0,
     });
-    Ok(Json(ViewerPage { viewers: viewers.collect(), cursor, standing: standing.into() }))
+    Ok(Json(ViewerPage { viewers: viewers.collect(), cursor, status: status.into() }))
 }
 
 /// A stage that a viewer watches.
@@ -91,7 +91,7 @@ pub struct ViewerStatus {
     /// Stages that the viewer watches, sorted by id.
     stages: Vec<ViewerStage>,
     #[serde(flatten)]
-    standing: CountStatusBody,
+    status: CountStatusBody,
 }
 
 /// Shows which stages a viewer watches now.
@@ -103,7 +103,7 @@ pub async fn show(
     State(node): State<Arc<Node>>,
     ViewerParam(viewer): ViewerParam,
 ) -> Json<ViewerStatus> {
-    let WithStatus { value: watching, standing } = node.hub.viewer(viewer.as_str());
+    let WithStatus { value: watching, status } = node.hub.viewer(viewer.as_str());
     let stages: Vec<ViewerStage> = watching
         .into_iter()
         .map(|PresenceView { id, sessions, last_beat }| ViewerStage {
@@ -113,5 +113,5 @@ pub async fn show(
         })
         .collect();
     let online = !stages.is_empty();
-    Json(ViewerStatus { viewer: viewer.to_string(), online, stages, standing: standing.into() })
+    Json(ViewerStatus { viewer: viewer.to_string(), online, stages, status: status.into() })
 }

@@ -33,5 +33,5 @@ pub struct WithStatus<T> {
     /// The value.
     pub value: T,
     /// Status of the value.
-    pub standing: CountStatus,
+    pub status: CountStatus,
 }

@@ -20,7 +20,7 @@ impl Hub {
     pub fn stages_after(&self, after: Option<&str>, limit: usize) -> WithStatus<StageSlice> {
         let fold = self.fold.lock(Hold::List);
         let (slice, now) = (fold.stages_after(after, limit), fold.now());
-        let WithStatus { value: StageSlice { views, next_after }, standing } =
+        let WithStatus { value: StageSlice { views, next_after }, status } =
             self.answer(&fold, slice);
         drop(fold);
 
@@ -32,7 +32,7 @@ impl Hub {
         let all: BTreeMap<String, Option<StageView>> = bridged.chain(real).collect();
         let views =
             all.into_iter().filter_map(|(stage, real)| past.view(now, real, &stage)).collect();
-        WithStatus { value: StageSlice { views, next_after }, standing }
+        WithStatus { value: StageSlice { views, next_after }, status }
     }
 
     /// Returns all stages known here, sorted by id.
@@ -50,16 +50,17 @@ impl Hub {
         limit: usize,
     ) -> WithStatus<Vec<StageView>> {
         let per_hold = limit.min(STAGES_PER_HOLD_MAX);
-        let WithStatus { value: mut slice, mut standing } = self.stages_after(after, per_hold);
+        let WithStatus { value: mut slice, mut status } =
+            self.stages_after(after, per_hold);
         let mut views = slice.views;
         while let Some(after) = slice.next_after.take().filter(|_| views.len() < limit) {
             yield_now().await;
             let next = self.stages_after(Some(&after), per_hold);
-            (slice, standing) = (next.value, standing.worse(next.standing));
+            (slice, status) = (next.value, status.worse(next.status));
             views.append(&mut slice.views);
         }
         views.truncate(limit);
-        WithStatus { value: views, standing }
+        WithStatus { value: views, status }
     }
 
     /// Takes the stages whose count has changed since the last call, at most
@@ -94,6 +95,6 @@ impl Hub {
         let total = self.totals().value.0;
         let stages = self.stages().await;
         let active = stages.value.into_iter().filter(|view| view.count.viewers > 0).collect();
-        WithStatus { value: Roster { total, stages: active }, standing: stages.standing }
+        WithStatus { value: Roster { total, stages: active }, status: stages.status }
     }
 }

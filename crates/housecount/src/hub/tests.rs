@@ -21,7 +21,7 @@ fn as_of_stays_with_an_append_of_its_own() {
     let beat = EventRef { at, kind: EventKind::Beat, stage: "s", viewer: "bob", session: "" };
     hub.apply_record(0, &[RecordEntry::Full(beat)], at);
     let answer = hub.count("s");
-    assert_eq!((answer.value.viewers, answer.standing.as_of), (1, UnixMs(9_999)));
+    assert_eq!((answer.value.viewers, answer.status.as_of), (1, UnixMs(9_999)));
 }
 
 /// Counts are incomplete immediately, not only after `LOG_STALE_MS`.
@@ -30,11 +30,11 @@ fn counts_are_not_complete_while_the_log_refuses_writes() {
     let hub = Hub::new(Rules { ttl_ms: 9_000, leave_grace_ms: 100 }, 1, false);
     hub.go_live();
     hub.advance(UnixMs(10_000));
-    assert!(hub.count("s").standing.complete);
+    assert!(hub.count("s").status.complete);
     hub.writes().refuse(0);
-    assert!(!hub.count("s").standing.complete && !hub.totals().standing.complete);
+    assert!(!hub.count("s").status.complete && !hub.totals().status.complete);
     hub.writes().accept(0);
-    assert!(hub.count("s").standing.complete);
+    assert!(hub.count("s").status.complete);
 }
 
 #[test]
@@ -44,7 +44,7 @@ fn as_of_is_held_back_by_what_is_late() {
     hub.advance(UnixMs(10_000));
     for (held_back_ms, as_of) in [(0, 9_999), (150, 9_849), (0, 9_999)] {
         hub.set_extra_delay(held_back_ms);
-        assert_eq!(hub.count("s").standing.as_of, UnixMs(as_of));
+        assert_eq!(hub.count("s").status.as_of, UnixMs(as_of));
     }
 }
 

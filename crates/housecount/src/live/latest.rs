@@ -134,8 +134,8 @@ impl LatestCounts {
     ///
     /// Returns whether the board lacks stages for a subscriber of all stages. The caller marks
     /// those stages.
-    pub(super) fn note_trust(&mut self, standing: CountStatus) -> bool {
-        let trust = (standing.complete, standing.recovering);
+    pub(super) fn note_trust(&mut self, status: CountStatus) -> bool {
+        let trust = (status.complete, status.recovering);
         let is_new = std::mem::replace(&mut self.trust, trust) != trust;
         if is_new {
             let entries: Vec<Arc<str>> = self.entries.keys().cloned().collect();
@@ -273,8 +273,8 @@ mod tests {
     use super::*;
 
     fn shown(viewers: u64) -> PublishedCount {
-        let standing = CountStatus { as_of: UnixMs(7), complete: true, recovering: false };
-        PublishedCount { count: Count { viewers, sessions: viewers }, stages: None, standing }
+        let status = CountStatus { as_of: UnixMs(7), complete: true, recovering: false };
+        PublishedCount { count: Count { viewers, sessions: viewers }, stages: None, status }
     }
 
     #[test]
@@ -379,8 +379,8 @@ mod tests {
 
     #[test]
     fn only_changed_stages_that_a_subscriber_follows_are_looked_at() {
-        let (mut board, standing) = (LatestCounts::new(1), shown(0).standing);
-        assert!(!board.note_trust(standing));
+        let (mut board, status) = (LatestCounts::new(1), shown(0).status);
+        assert!(!board.note_trust(status));
         board.update("a", shown(1), 0);
         let receiver = board.follow("a").unwrap();
         board.mark("a".into());
@@ -393,10 +393,10 @@ mod tests {
         assert_eq!(receiver.borrow().number, 2);
         // A subscriber of all stages gets those that the board lacked, once.
         board.count(true, true);
-        assert!(board.note_trust(standing));
+        assert!(board.note_trust(status));
         let stages: Vec<String> = (0..3 * STAGES_PER_HOLD).map(|n| format!("s{n:04}")).collect();
         stages.iter().for_each(|stage| board.mark(stage.as_str().into()));
-        assert!(!board.note_trust(standing));
+        assert!(!board.note_trust(status));
         assert_eq!(looked_at(&mut board, 9_000), stages);
         assert!(
             looked_at(&mut board, 9_000 + LOOK_EVERY_MS - 1).is_empty(),
@@ -407,7 +407,7 @@ mod tests {
         }
         assert!(looked_at(&mut board, 20_000).is_empty());
         // When counts become incomplete, every entry has a change to report.
-        assert!(board.note_trust(CountStatus { complete: false, ..standing }));
+        assert!(board.note_trust(CountStatus { complete: false, ..status }));
         assert_eq!(looked_at(&mut board, 30_000).len(), stages.len() + 1);
         board.count(false, true);
         drop(receiver);

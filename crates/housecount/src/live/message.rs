@@ -14,7 +14,7 @@ pub(super) const ALL: &str = "";
 
 /// Encodes a message as it is sent.
 pub(super) fn text(epoch: u32, number: u64, stage: &str, shown: &PublishedCount) -> Bytes {
-    let CountStatus { as_of, complete, recovering } = shown.standing;
+    let CountStatus { as_of, complete, recovering } = shown.status;
     let Count { viewers, sessions } = shown.count;
     let data = MessageData {
         stage: (stage != ALL).then_some(stage),
@@ -56,8 +56,8 @@ mod tests {
     use super::*;
 
     fn shown(viewers: u64) -> PublishedCount {
-        let standing = CountStatus { as_of: UnixMs(7), complete: true, recovering: false };
-        PublishedCount { count: Count { viewers, sessions: viewers }, stages: None, standing }
+        let status = CountStatus { as_of: UnixMs(7), complete: true, recovering: false };
+        PublishedCount { count: Count { viewers, sessions: viewers }, stages: None, status }
     }
 
     #[test]

@@ -33,18 +33,18 @@ pub struct PublishedCount {
     /// Number of stages with viewers, in the count of all stages together.
     pub stages: Option<u64>,
     /// Status of the count.
-    pub standing: CountStatus,
+    pub status: CountStatus,
 }
 
 impl PublishedCount {
     fn of(answer: WithStatus<Count>) -> PublishedCount {
-        PublishedCount { count: answer.value, stages: None, standing: answer.standing }
+        PublishedCount { count: answer.value, stages: None, status: answer.status }
     }
 
     /// Whether a subscriber would see no difference. A later time alone is not one.
     fn eq_for_subscribers(&self, other: &PublishedCount) -> bool {
         let fields = |shown: &PublishedCount| {
-            (shown.count, shown.stages, shown.standing.complete, shown.standing.recovering)
+            (shown.count, shown.stages, shown.status.complete, shown.status.recovering)
         };
         fields(self) == fields(other)
     }
@@ -116,12 +116,12 @@ impl Live {
 
     /// Marks the stages on the board that may have changed.
     async fn mark_changed(&self) {
-        let standing = self.hub.totals().standing;
+        let status = self.hub.totals().status;
         let lacks_stages = {
             let mut board = self.board.lock();
             // Totals are checked each time, since they also change while counts are bridged.
             board.mark(ALL.into());
-            board.note_trust(standing)
+            board.note_trust(status)
         };
         loop {
             let changed = self.hub.take_changed_stages();
@@ -147,8 +147,8 @@ impl Live {
         if stage != ALL {
             return PublishedCount::of(self.hub.count(stage));
         }
-        let WithStatus { value: (count, stages), standing } = self.hub.totals();
-        PublishedCount { count, stages: Some(stages), standing }
+        let WithStatus { value: (count, stages), status } = self.hub.totals();
+        PublishedCount { count, stages: Some(stages), status }
     }
 
     /// Number of subscribers.

@@ -167,7 +167,7 @@ impl SnapshotService {
     /// stands still, and the wait continues.
     async fn wait_for(&self, slot: UnixMs) {
         tokio::time::sleep(Duration::from_millis(slot.since(self.now()))).await;
-        while self.hub.totals().standing.as_of < slot {
+        while self.hub.totals().status.as_of < slot {
             tokio::time::sleep(CATCH_UP).await;
         }
     }
@@ -222,10 +222,10 @@ impl SnapshotService {
 
     async fn capture(&self, slot: Option<UnixMs>) -> StoreResult<CapturedCounts> {
         let answer = self.hub.roster().await;
-        if !answer.standing.complete && !answer.standing.recovering {
+        if !answer.status.complete && !answer.status.recovering {
             return Err(StoreError::new(ErrorKind::Unavailable, "the counts are incomplete"));
         }
-        let as_of = answer.standing.as_of;
+        let as_of = answer.status.as_of;
         // Time may have stood still past the slot. The counts of now are then not the counts of the
         // slot.
         let is_of = |slot: &UnixMs| as_of.since(*slot) <= SLOT_MISSED_MS;
@@ -275,7 +275,7 @@ fn snapshot_records(answer: &WithStatus<Roster>, at: UnixMs, retention_ms: u64) 
             at,
             count: view.count,
             peak: view.peak,
-            recovering: answer.standing.recovering,
+            recovering: answer.status.recovering,
         };
         let key = Key::Snapshot { stage: view.stage.clone(), at };
         KeyedItem { key, item: snapshot.to_item(retention_ms) }
@@ -292,7 +292,7 @@ fn roster_records(answer: &WithStatus<Roster>, at: UnixMs, retention_ms: u64) ->
             ("parts".to_string(), Attr::N(count)),
             ("ttl".to_string(), Attr::N(expiry_s(at, retention_ms))),
         ]);
-        if answer.standing.recovering {
+        if answer.status.recovering {
             item.insert(RECOVERING.to_string(), Attr::Bool(true));
         }
         KeyedItem { key: Key::Roster { at, part }, item }

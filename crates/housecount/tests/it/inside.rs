@@ -248,7 +248,7 @@ async fn stamp_ahead_ms_max_corrects_a_broken_clock() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_whose_clock_is_set_back_stops_nothing() {
     let inside = Inside::ready(FaultyLog::default(), &[("interval", "500ms"), ("ttl", "2s")]).await;
-    let complete = || inside.node.hub.totals().standing.complete;
+    let complete = || inside.node.hub.totals().status.complete;
     assert_eq!(inside.node.ingest.submit(vec![test_event(1)]).await, Ok(()));
     inside.log.behind_ms.store(CLOCK_AHEAD_MS_MAX / 2, Ordering::SeqCst);
     eventually("the viewer times out", async || inside.viewers() == 0).await;
@@ -260,7 +260,7 @@ async fn a_log_whose_clock_is_set_back_stops_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_whose_clock_is_set_back_too_far_is_waited_for() {
     let inside = Inside::ready(FaultyLog::default(), &[("interval", "500ms"), ("ttl", "2s")]).await;
-    let complete = || inside.node.hub.totals().standing.complete;
+    let complete = || inside.node.hub.totals().status.complete;
     eventually("counts are complete", async || complete()).await;
     inside.log.behind_ms.store(2 * CLOCK_AHEAD_MS_MAX, Ordering::SeqCst);
     eventually("counts are incomplete", async || !complete()).await;
@@ -273,7 +273,7 @@ async fn a_log_whose_clock_is_set_back_too_far_is_waited_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn counts_are_flagged_while_stamps_are_more_than_stamp_ahead_ms_max_ahead() {
     let inside = Inside::ready(FaultyLog::default(), &[("interval", "500ms"), ("ttl", "2s")]).await;
-    let complete = || inside.node.hub.totals().standing.complete;
+    let complete = || inside.node.hub.totals().status.complete;
     eventually("counts are complete", async || complete()).await;
     let now = inside.node.clock.now().unwrap();
     let record = |ahead_ms| {
@@ -329,7 +329,7 @@ async fn a_damaged_record_is_counted_and_passed_over() {
 #[tokio::test(flavor = "multi_thread")]
 async fn log_stale_ms_flags_the_counts() {
     let inside = Inside::ready(FaultyLog::default(), &[("interval", "500ms"), ("ttl", "2s")]).await;
-    let complete = || inside.node.hub.totals().standing.complete;
+    let complete = || inside.node.hub.totals().status.complete;
     eventually("counts are complete", async || complete()).await;
     inside.log.away.store(true, Ordering::SeqCst);
     eventually("counts are incomplete", async || !complete()).await;

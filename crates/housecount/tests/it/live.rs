@@ -48,8 +48,8 @@ async fn a_stage_is_sent_at_once_and_when_it_changes() {
         "a subscriber gets its own stage only"
     );
     let stats = node.stats().await;
-    for standing in ["complete", "recovering"] {
-        assert_eq!(joined.data[standing], stats[standing]);
+    for status in ["complete", "recovering"] {
+        assert_eq!(joined.data[status], stats[status]);
     }
     assert_ne!(joined.id, first.id);
     leave(&node, "s/1", "ann").await;

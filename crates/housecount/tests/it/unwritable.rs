@@ -19,7 +19,7 @@ const FAST: [(&str, &str); 2] = [("interval", "500ms"), ("ttl", "2s")];
 const TTL_MS: u64 = 2_000;
 
 fn is_complete(node: &Inner) -> bool {
-    node.hub.totals().standing.complete
+    node.hub.totals().status.complete
 }
 
 fn is_flagged(node: &Inner) -> bool {

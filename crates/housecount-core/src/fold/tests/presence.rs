@@ -78,9 +78,9 @@ fn check_against_oracle(presence: &Fold, events: &[TestEvent], now: u64) {
                 (online.contains(&(stage, viewer, session)), here.count(), presence.count(stage))
             );
             let is_online = online.contains(&(stage, viewer, session));
-            let standing = oracle_standing(events, stage, viewer, session).filter(|_| is_online);
+            let status = oracle_standing(events, stage, viewer, session).filter(|_| is_online);
             let last = presence.last_events(Ids { stage, viewer, session });
-            assert_eq!((last.standing_beat(), last.is_online), (standing, is_online));
+            assert_eq!((last.standing_beat(), last.is_online), (status, is_online));
         }
     }
     for (viewer, stage) in VIEWERS.iter().flat_map(|viewer| STAGES.map(|stage| (*viewer, stage))) {

@@ -81,7 +81,7 @@ struct ActiveStages {
 
 impl ActiveStages {
     async fn of(node: &Node) -> ActiveStages {
-        let WithStatus { value: roster, standing } = node.hub.roster().await;
+        let WithStatus { value: roster, status } = node.hub.roster().await;
         let count = roster.stages.len() as u64;
         let views: Vec<StageView> = roster.stages.into_iter().take(PAGE_ROWS_MAX).collect();
         let configs = configs_to(node, views.last().map(|last| last.stage.as_str())).await;
@@ -93,7 +93,7 @@ impl ActiveStages {
             total_viewers: roster.total.viewers,
             count,
             stages: stages.collect(),
-            is_complete: standing.complete,
+            is_complete: status.complete,
         }
     }
 }
@@ -148,8 +148,8 @@ pub struct TotalViewers {
 #[utoipa::path(get, path = "/api/stats/viewers", operation_id = "showDropInTotalViewers", tag = "drop-in",
     responses((status = 200, body = Success<TotalViewers>), Errors))]
 pub async fn viewers(State(node): State<Arc<Node>>) -> Json<Success<TotalViewers>> {
-    let WithStatus { value: (count, _), standing } = node.hub.totals();
-    Success::new(&node, TotalViewers { total_viewers: count.viewers, complete: standing.complete })
+    let WithStatus { value: (count, _), status } = node.hub.totals();
+    Success::new(&node, TotalViewers { total_viewers: count.viewers, complete: status.complete })
 }
 
 /// The stage to show.
@@ -249,12 +249,12 @@ pub async fn stages(
         tracing::debug!(%error, "a stage is answered without its configuration");
         None
     });
-    let WithStatus { value: count, standing } = node.hub.count(stage.as_str());
+    let WithStatus { value: count, status } = node.hub.count(stage.as_str());
     let one = StageStats {
         stage_arn: stage.to_string(),
         viewer_count: count.viewers,
         stage_info: config.map(StageInfo::from),
-        complete: standing.complete,
+        complete: status.complete,
     };
     Ok(Success::new(&node, StagesOrStage::One(one)).into_response())
 }
