@@ -150,7 +150,7 @@ impl Quotas {
         if let Some(max) = self.sessions_max.filter(|_| !among.is_known) {
             let max = max.max(VIEWER_SESSIONS_KEPT_MAX);
             if among.sessions as u64 + kept >= max as u64 {
-                let place = "lately, on all stages";
+                let place = "on all stages, including recent ones";
                 return Err(AdmissionError::TooManySessions {
                     max,
                     scope: place,
@@ -284,7 +284,7 @@ mod tests {
     }
 
     fn kept_too_many() -> AdmissionError {
-        let place = "lately, on all stages";
+        let place = "on all stages, including recent ones";
         AdmissionError::TooManySessions {
             max: VIEWER_SESSIONS_KEPT_MAX,
             scope: place,

@@ -119,14 +119,14 @@ impl Claims {
             _ => false,
         };
         if !is_for_us {
-            return Err(TokenError::Invalid("its `aud` is not what auth.audience says"));
+            return Err(TokenError::Invalid("its `aud` differs from the setting auth.audience"));
         }
         let stages = match (payload.stage, payload.stage_prefix) {
             (Some(stage), None) => StageClaim::One(stage),
             (None, Some(prefix)) => StageClaim::BeginningWith(prefix),
             _ => {
                 return Err(TokenError::Invalid(
-                    "it needs one of the claims `stage` and `stagePrefix`",
+                    "it needs exactly one of the claims `stage` and `stagePrefix`",
                 ));
             }
         };

@@ -57,11 +57,11 @@ impl Jwks {
         let response =
             client::pool()?.request(request).await.map_err(|e| client::with_cause(&e))?;
         if response.status() != StatusCode::OK {
-            return Err(format!("it answers {}", response.status()));
+            return Err(format!("the server answered {}", response.status()));
         }
         let body = Limited::new(response.into_body(), KEYS_BYTES_MAX).collect().await;
         let body = body.map_err(|e| e.to_string())?.to_bytes();
-        String::from_utf8(body.to_vec()).map_err(|_| "its answer is not UTF-8".to_string())
+        String::from_utf8(body.to_vec()).map_err(|_| "the response is not UTF-8".to_string())
     }
 }
 
@@ -71,10 +71,10 @@ impl Jwks {
 /// # Errors
 /// Returns a text that says what is wrong, without any part of the URL.
 pub fn parse(url: &str) -> Result<ServiceUrl, &'static str> {
-    let wrong = "it is https://HOST/PATH, or http:// on this machine (127.0.0.1, localhost)";
+    let wrong = "it must be https://HOST/PATH, or http:// on this machine (127.0.0.1, localhost)";
     if url.contains('@') {
         return Err(
-            "it has an @ in it: a user and password can't be sent; write an @ in a path as %40",
+            "it contains an @: a user and a password can't be sent; write an @ in a path as %40",
         );
     }
     let parsed = ServiceUrl::parse(url).map_err(|_| wrong)?;

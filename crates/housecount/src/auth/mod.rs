@@ -116,11 +116,11 @@ impl KeyChanges {
             KeyChanges::Keys(0) => {
                 tracing::warn!(
                     keys = whose,
-                    "there are no keys in the file: nobody is let in by it"
+                    "the key file has no keys: every request that needs one is rejected"
                 )
             }
             KeyChanges::Keys(count) if news => {
-                tracing::info!(keys = whose, count, "keys have changed")
+                tracing::info!(keys = whose, count, "keys reloaded")
             }
             _ => {}
         }
@@ -186,7 +186,7 @@ impl Auth {
                     }
                     // One line per outage is enough.
                     Err(error) if changes[at].as_ref() != Some(&error) => {
-                        tracing::warn!(%error, "keys can't be read; going on with those before");
+                        tracing::warn!(%error, "keys can't be reloaded; keeping the previous ones");
                         changes[at] = Some(error);
                     }
                     Err(_) => {}
@@ -204,7 +204,7 @@ pub(crate) fn read_file(path: &Path) -> Result<String, String> {
     let file = std::fs::File::open(path).map_err(failed)?;
     file.take(KEYS_BYTES_MAX as u64 + 1).read_to_string(&mut text).map_err(failed)?;
     if text.len() > KEYS_BYTES_MAX {
-        return Err(format!("{}: it has more than {KEYS_BYTES_MAX} bytes", path.display()));
+        return Err(format!("{}: the file has more than {KEYS_BYTES_MAX} bytes", path.display()));
     }
     // Some editors write a byte order mark (BOM) at the start.
     Ok(text.strip_prefix('\u{feff}').map_or(text.clone(), str::to_string))

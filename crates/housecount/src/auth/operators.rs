@@ -66,7 +66,7 @@ impl FromStr for Scope {
     fn from_str(text: &str) -> Result<Scope, String> {
         let found = SCOPES.into_iter().find(|scope| scope.name() == text);
         found.ok_or_else(|| {
-            format!("`{text}` is no scope; the scopes are read, stages, admin, beats")
+            format!("`{text}` is not a scope; the scopes are read, stages, admin, beats")
         })
     }
 }
@@ -147,7 +147,7 @@ impl OperatorKeys {
         let Some(path) = &self.file else { return Ok(KeyChanges::Nothing) };
         // A key that was set in the place of the file's name is not repeated in the error.
         if path.to_str().is_some_and(|name| name.starts_with(PREFIX)) && !path.exists() {
-            return Err("a key stands where the name of the file of keys belongs".to_string());
+            return Err("the value is a key; give the name of the key file instead".to_string());
         }
         let text = read_file(path)?;
         let now = Some(digest(text.as_bytes()));
@@ -238,14 +238,14 @@ fn parse(text: &str) -> Result<Vec<Operator>, String> {
         let hash = from_hex(&sha256)
             .ok_or_else(|| format!("key `{name}`: sha256 is not 64 hexadecimal digits"))?;
         if scopes.is_empty() {
-            return Err(format!("key `{name}` has no scope"));
+            return Err(format!("key `{name}` has no scopes"));
         }
         let mut bits = 0;
         for scope in scopes {
             bits |= scope.parse::<Scope>().map_err(|e| format!("key `{name}`: {e}"))?.bit();
         }
         if keys.iter().any(|key| key.hash == hash) {
-            return Err(format!("key `{name}` is there twice"));
+            return Err(format!("key `{name}` appears twice"));
         }
         keys.push(Operator { scopes: bits, hash });
     }
@@ -347,7 +347,7 @@ mod tests {
         let many: String =
             (0..=OPERATOR_KEYS_MAX).map(|n| entry("n", "\"read\"", &format!("{n:064x}"))).collect();
         for (text, named) in [
-            (entry("a", "\"write\"", &hash), "key `a`: `write` is no scope"),
+            (entry("a", "\"write\"", &hash), "key `a`: `write` is not a scope"),
             (entry("a", "", &hash), "key `a` has no scope"),
             (entry("a", "\"read\"", "12"), "key `a`: sha256"),
             (entry("a", "\"read\"", &hash).repeat(2), "twice"),

@@ -114,8 +114,7 @@ impl ViewerAuth {
             && (loaded.are_public
                 || is_published && !self.keys.read().own.iter().any(VerificationKey::is_secret))
         {
-            let why =
-                "it has a secret now, and public keys before; restart the node if that is meant";
+            let why = "a secret has replaced the public keys; restart the node if that is intended";
             return Err(format!("{named}: {why}"));
         }
         self.change(|keys| keys.own = own);
@@ -271,16 +270,16 @@ impl ViewerAuth {
                     self.fetched.fetch_add(1, Ordering::Relaxed);
                     match keys {
                         0 => {
-                            tracing::warn!(url = %jwks.url(), "the JWKS has no key that can be used: no token is taken by it")
+                            tracing::warn!(url = %jwks.url(), "the JWKS has no usable keys: every token that needs one is rejected")
                         }
                         _ => {
-                            tracing::info!(url = %jwks.url(), keys, "viewers' keys have been fetched")
+                            tracing::info!(url = %jwks.url(), keys, "viewers' keys fetched")
                         }
                     }
                 }
             }
             Err(error) => {
-                tracing::warn!(url = %jwks.url(), %error, "viewers' keys can't be fetched; going on with those before");
+                tracing::warn!(url = %jwks.url(), %error, "viewers' keys can't be fetched; keeping the previous ones");
             }
         }
     }
@@ -310,7 +309,7 @@ pub fn key_text(Secret(source): &Secret) -> Result<(String, String), String> {
     let path = Path::new(source);
     // A value that names no file may be a secret without `secret:` before it, so it isn't repeated.
     std::fs::metadata(path).map_err(|e| {
-        format!("it names no file that can be read ({}); write a secret as secret:TEXT", e.kind())
+        format!("not a readable file ({}); write a secret as secret:TEXT", e.kind())
     })?;
     Ok((read_file(path)?, source.clone()))
 }

@@ -30,7 +30,7 @@ pub(super) fn origins(layers: &Layers, name: &str) -> Result<Vec<OriginPattern>,
     let parse = |text: &String| {
         OriginPattern::parse(text).map_err(|why| match text.contains('@') {
             // The text may contain a password.
-            true => layers.invalid(name, "an origin has no user and password"),
+            true => layers.invalid(name, "an origin can't contain a user or a password"),
             false => layers.invalid(name, &format!("`{text}` {why}")),
         })
     };

@@ -18,7 +18,7 @@ use crate::admission::rate_table::{FULL_WITHIN_S_MAX, PER_SECOND_MAX};
 const ADDRESS_PER_SECOND: u32 = 5_000;
 /// Hint for creating a key.
 const KEY_HINT: &str =
-    "make one with `openssl rand -hex 32 > viewer.key`, keep it for good, and name the file here";
+    "make one with `openssl rand -hex 32 > viewer.key`, keep it forever, and name the file here";
 
 /// Reads the edge's settings.
 ///
@@ -49,7 +49,8 @@ fn session_beats(layers: &Layers) -> Result<Option<NonZeroU32>, ConfigError> {
     let name = "limits.session_beats";
     let beats = small(layers, name)?;
     if beats.is_some_and(|beats| beats.get() > SESSION_BEATS_MAX) {
-        let expected = format!("it must be at most {SESSION_BEATS_MAX} a second; 0 is no limit");
+        let expected =
+            format!("it must be at most {SESSION_BEATS_MAX} per second; 0 means no limit");
         return Err(layers.invalid(name, &expected));
     }
     Ok(beats)
@@ -66,7 +67,7 @@ fn address_rate(layers: &Layers) -> Result<Option<AddressRate>, ConfigError> {
         return Err(layers.invalid("limits.address_burst", "it must be at least 1"));
     };
     if per_second.get() > PER_SECOND_MAX {
-        let expected = format!("it must be at most {PER_SECOND_MAX} a second; 0 is no limit");
+        let expected = format!("it must be at most {PER_SECOND_MAX} per second; 0 means no limit");
         return Err(layers.invalid(name, &expected));
     }
     if u64::from(burst.get()) > FULL_WITHIN_S_MAX * u64::from(per_second.get()) {
@@ -83,7 +84,7 @@ fn address_connections(layers: &Layers) -> Result<Option<ConnectionLimit>, Confi
     let max = if is_default { ADDRESS_CONNECTIONS_MAX } else { layers.number(name)? };
     if max > CONNECTIONS_MAX {
         let expected =
-            format!("it must be at most {CONNECTIONS_MAX}, which a node has in all; 0 is no limit");
+            format!("it must be at most {CONNECTIONS_MAX}, the limit of a node; 0 means no limit");
         return Err(layers.invalid(name, &expected));
     }
     Ok(NonZeroUsize::new(max).map(|max| ConnectionLimit { max, is_for_loopback: !is_default }))
@@ -93,7 +94,7 @@ fn proxies(layers: &Layers) -> Result<Vec<IpNet>, ConfigError> {
     let network = |text: &String| {
         let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
         network.map_err(|_| {
-            layers.invalid("proxies", &format!("`{text}` is no network, such as 10.0.0.0/8"))
+            layers.invalid("proxies", &format!("`{text}` is not a network, such as 10.0.0.0/8"))
         })
     };
     layers.list("proxies")?.iter().map(network).collect()
@@ -114,7 +115,7 @@ fn names(layers: &Layers) -> Result<Pseudonymizer, ConfigError> {
         Some(secret) => secret,
         None => {
             let bytes = std::fs::read(Path::new(&given)).map_err(|e| {
-                let expected = "it is neither 64 hexadecimal digits nor a file that can be read";
+                let expected = "it is neither 64 hexadecimal digits nor a readable file";
                 layers.invalid(name, &format!("{expected} ({}); {KEY_HINT}", e.kind()))
             })?;
             let text = bytes.trim_ascii();

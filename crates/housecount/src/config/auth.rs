@@ -30,12 +30,14 @@ pub fn settings(layers: &Layers) -> Result<AuthSettings, ConfigError> {
     let has_keys = settings.viewer_keys.is_some() || settings.viewer_jwks_url.is_some();
     if settings.viewer != Policy::Off && !has_keys {
         let text =
-            "there are no keys to verify tokens by; set auth.viewer_keys or auth.viewer_jwks_url";
+            "tokens can't be verified without keys; set auth.viewer_keys or auth.viewer_jwks_url";
         return Err(layers.invalid("auth.viewer", text));
     }
     if settings.rules.leeway_ms > 10 * 60 * 1_000 {
-        return Err(layers
-            .invalid("auth.leeway", "it must be at most 10m: so long do expired tokens live on"));
+        return Err(layers.invalid(
+            "auth.leeway",
+            "it must be at most 10m: nodes accept expired tokens for that time",
+        ));
     }
     Ok(settings)
 }

@@ -152,7 +152,7 @@ impl Layers {
             return Err(self.invalid(key, &format!("a duration needs a unit, such as {text}s")));
         }
         let duration = humantime::parse_duration(text).map_err(|_| {
-            self.invalid(key, "it is no duration, such as 10ms, 30s, 5m, 1h or 30d")
+            self.invalid(key, "not a duration; use a unit, such as 10ms, 30s, 5m, 1h or 30d")
         })?;
         // Ten years is more than any setting needs, and keeps every sum far from overflow.
         let ms = u64::try_from(duration.as_millis()).ok().filter(|ms| *ms <= 3_660 * 86_400_000);
@@ -161,7 +161,10 @@ impl Layers {
 
     /// Parses a whole number.
     pub fn number(&self, key: &str) -> Result<usize, ConfigError> {
-        self.given(key)?.value.parse().map_err(|_| self.invalid(key, "it is a number"))
+        self.given(key)?
+            .value
+            .parse()
+            .map_err(|_| self.invalid(key, "not a whole number, 0 or more"))
     }
 
     /// Splits a list of texts, which have commas between them outside files.
@@ -172,7 +175,7 @@ impl Layers {
 
     /// Parses `true` or `false`.
     pub fn boolean(&self, key: &str) -> Result<bool, ConfigError> {
-        self.given(key)?.value.parse().map_err(|_| self.invalid(key, "it is true or false"))
+        self.given(key)?.value.parse().map_err(|_| self.invalid(key, "it must be true or false"))
     }
 
     /// Parses one of a few words.
@@ -182,7 +185,7 @@ impl Layers {
         let names = || choices.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
         chosen
             .map(|(_, value)| *value)
-            .ok_or_else(|| self.invalid(key, &format!("it is one of {}", names())))
+            .ok_or_else(|| self.invalid(key, &format!("it must be one of {}", names())))
     }
 }
 
@@ -219,15 +222,15 @@ fn plain(name: &str, key: &str, value: toml::Value) -> Result<String, ConfigErro
         toml::Value::Array(list) => {
             let texts = list.into_iter().map(|value| match value {
                 toml::Value::String(text) => Ok(text),
-                _ => {
-                    Err(ConfigError(format!("`{key}` (from {name}): a list here has texts in it")))
-                }
+                _ => Err(ConfigError(format!(
+                    "`{key}` (from {name}): a list must contain strings only"
+                ))),
             });
             Ok(texts.collect::<Result<Vec<_>, _>>()?.join(","))
         }
-        _ => Err(ConfigError(format!(
-            "`{key}` (from {name}) is a date or a table, and no setting is one"
-        ))),
+        _ => {
+            Err(ConfigError(format!("`{key}` (from {name}): a setting can't be a date or a table")))
+        }
     }
 }
 

@@ -217,7 +217,7 @@ impl Settings {
         }
         if self.drain_ms > DRAIN_MS_MAX {
             return Err(layers
-                .invalid("drain", "it must be at most 1m: whoever stops the node waits for it"));
+                .invalid("drain", "it must be at most 1m: each stop of the node takes that long"));
         }
         at_least("interval", self.interval_ms, 100, "100ms")?;
         at_least("snapshot_interval", self.snapshot_interval_ms, 1_000, "1s")?;
@@ -226,7 +226,7 @@ impl Settings {
         if self.window_ms > WINDOW_MS_MAX {
             return Err(layers.invalid(
                 "window",
-                "it must be at most 1h: so long is everybody's proof kept in memory",
+                "it must be at most 1h: nodes keep every viewer's proof in memory for that time",
             ));
         }
         if self.snapshot_retention_ms < self.snapshot_interval_ms {
@@ -239,7 +239,7 @@ impl Settings {
                 "ledger_retention",
                 ms,
                 self.snapshot_retention_ms,
-                "snapshot_retention, which it explains",
+                "snapshot_retention: the ledger explains the snapshots",
             )?;
             if self.lateness_max_ms > LATENESS_EXPIRING_MS_MAX {
                 return Err(
@@ -249,7 +249,7 @@ impl Settings {
         }
         if self.rules.ttl_ms < 3 * self.interval_ms {
             let text = format!(
-                "it must be at least 3 x interval ({}), or a viewer with one lost beat is taken for gone",
+                "it must be at least 3 x interval ({}), or one lost beat can take a viewer offline",
                 layers.text("interval")?
             );
             return Err(layers.invalid("ttl", &text));
@@ -257,19 +257,17 @@ impl Settings {
         if let LogTarget::Dynamo(log) = &self.log
             && self.interval_ms < 20 * log.flush_ms()
         {
-            let text =
-                "it must be at least 20 x the log's flush: that a node is there is noted so often";
+            let text = "it must be at least 20 x the log's flush: nodes announce themselves in the log that often";
             return Err(layers.invalid("interval", text));
         }
         if self.linger_ms > 1_000 {
-            return Err(
-                layers.invalid("linger", "it must be at most 1s: every heartbeat may wait for it")
-            );
+            return Err(layers
+                .invalid("linger", "it must be at most 1s: every heartbeat may wait that long"));
         }
         if let Some(kept) = self.archive {
             if self.cold.is_none() {
                 return Err(
-                    layers.invalid("archive", "there is nowhere to keep it: `cold` is none")
+                    layers.invalid("archive", "the archive needs a cold tier, but `cold` is none")
                 );
             }
             at_least("archive_flush", kept.flush_ms, 1_000, "1s")?;
@@ -277,14 +275,14 @@ impl Settings {
             if kept.flush_ms > self.window_ms {
                 return Err(layers.invalid(
                     "archive_flush",
-                    "it must be at most `window`, as the log is kept for that",
+                    "it must be at most `window`: the log keeps its records for that time",
                 ));
             }
         }
         if !self.stages_auto && self.cold.is_none() {
             return Err(layers.invalid(
                 "stages.auto",
-                "without a cold tier no stage can be configured, so none opens",
+                "false needs a cold tier: without one, stages can't be configured, so no stage opens",
             ));
         }
         if self.publish_counts && !matches!(self.log, LogTarget::Redis(_)) {
@@ -411,49 +409,52 @@ mod tests {
             (vec![("drain", "61s")], "it must be at most 1m"),
             // WORKERS_MAX
             (vec![("workers", "257")], "`workers` = \"257\" (from --set): it must be at most 256"),
-            (vec![("workers", "many")], "it is a number"),
-            (vec![("ack", "never")], "`ack` = \"never\" (from --set): it is one of log, memory"),
-            (vec![("archive", "all")], "it is one of off, packed, items"),
+            (vec![("workers", "many")], "not a whole number, 0 or more"),
+            (
+                vec![("ack", "never")],
+                "`ack` = \"never\" (from --set): it must be one of log, memory",
+            ),
+            (vec![("archive", "all")], "it must be one of off, packed, items"),
             (vec![("archive", "items"), ("cold", "none")], "`cold` is none"),
             (vec![("archive", "packed"), ("archive_flush", "10m")], "it must be at most `window`"),
             (
                 vec![("limits.session_beats", "101")],
-                "it must be at most 100 a second; 0 is no limit",
+                "it must be at most 100 per second; 0 means no limit",
             ),
             (vec![("limits.address_burst", "0")], "it must be at least 1"),
-            (vec![("limits.address_per_second", "many")], "it is a number"),
+            (vec![("limits.address_per_second", "many")], "not a whole number, 0 or more"),
             (
                 vec![("limits.address_per_second", "1000001")],
-                "it must be at most 1000000 a second; 0 is no limit",
+                "it must be at most 1000000 per second; 0 means no limit",
             ),
             (
                 vec![("limits.address_per_second", "1"), ("limits.address_burst", "549756")],
                 "it must be at most 549755 s of `limits.address_per_second`",
             ),
-            (vec![("proxies", "10.0.0.0/8, all")], "`all` is no network"),
+            (vec![("proxies", "10.0.0.0/8, all")], "`all` is not a network"),
             (vec![("cors.origins", "https://a.example/")], "`https://a.example/` is not an origin"),
             (
                 vec![("cors.origins", "https://a.*.example")],
-                "`https://a.*.example` can match no page",
+                "`https://a.*.example` can't match any page",
             ),
             (vec![("cors.operator_origins", "https://a.example:443")], "browsers leave out :443"),
             (vec![("tls_cert", "cert.pem")], "it needs `tls_key` as well"),
             (vec![("viewer_ids", "hashed")], "needs a key: make one with `openssl rand -hex 32"),
             (vec![("ledger_retention", "1d")], "it must be at least snapshot_retention"),
-            (vec![("publish_counts", "yes")], "it is true or false"),
+            (vec![("publish_counts", "yes")], "it must be true or false"),
             (vec![("publish_counts", "true")], "it needs a Redis log"),
             (vec![("log", "dynamodb://t?flush=5m")], "`log` (from --set)"),
             (vec![("log", "dynamodb://ivs"), ("interval", "19s")], "at least 20 x the log's flush"),
             (vec![("log", "kafka:")], "a log is memory:, file:DIR"),
             (vec![("cold", "s3:")], "a cold tier is embedded:DIR"),
-            (vec![("auth.viewer", "yes")], "it is one of off, optional, required"),
+            (vec![("auth.viewer", "yes")], "it must be one of off, optional, required"),
             (vec![("auth.viewer", "required")], "set auth.viewer_keys or auth.viewer_jwks_url"),
             (vec![("auth.viewer_jwks_url", "http://example.com/")], "it is https://"),
             (
                 vec![("cost.monthly_limit_usd", "ten")],
                 "`cost.monthly_limit_usd` = \"ten\" (from --set): it is no decimal",
             ),
-            (vec![("cost.guard", "stop")], "it is one of warn, stretch"),
+            (vec![("cost.guard", "stop")], "it must be one of warn, stretch"),
             (
                 vec![("prices", "/nowhere.toml")],
                 "`prices` = \"/nowhere.toml\" (from --set): /nowhere.toml: No such file",

@@ -46,7 +46,7 @@ impl OriginPattern {
         };
         if !is_scheme(scheme) || text.bytes().any(|byte| byte.is_ascii_uppercase()) {
             return Err(
-                "is not an origin as browsers send it: the scheme and the host are in small letters",
+                "is not an origin as browsers send it: write the scheme and the host in lower case",
             );
         }
         if let Some(domain) = host.strip_prefix("*.") {
@@ -63,7 +63,7 @@ impl OriginPattern {
         }
         if host.bytes().any(|byte| !byte.is_ascii_graphic() || b"/?#@,\\".contains(&byte)) {
             return Err(
-                "is not an origin: it has a scheme, a host and perhaps a port, and no path, user or space",
+                "is not an origin: write a scheme, a host and optionally a port, without a path, user or space",
             );
         }
         // Other schemes may have hosts of any shape, or none: `app://.`, `file://`.
@@ -104,7 +104,7 @@ impl OriginPattern {
     }
 }
 
-const BAD_WILDCARD: &str = "can match no page: `*` stands alone, or as the first label of a domain, as in https://*.example.org";
+const BAD_WILDCARD: &str = "can't match any page: write `*` alone, or as the first label of a domain, as in https://*.example.org";
 const BAD_PORT: &str = "is not an origin: its port is not a number from 1 to 65535";
 
 /// Whether a text is a scheme by RFC 3986, section 3.1.
@@ -143,8 +143,8 @@ fn split_port(text: &str) -> Option<(&str, Option<u16>)> {
 /// Checks that a port is not the scheme's default, which browsers leave out.
 fn check_port(scheme: &str, host: &str) -> Result<(), &'static str> {
     match (scheme, split_port(host).and_then(|(_, port)| port)) {
-        ("https", Some(443)) => Err("can match no page: browsers leave out :443 of https"),
-        ("http", Some(80)) => Err("can match no page: browsers leave out :80 of http"),
+        ("https", Some(443)) => Err("can't match any page: browsers leave out :443 of https"),
+        ("http", Some(80)) => Err("can't match any page: browsers leave out :80 of http"),
         _ => Ok(()),
     }
 }

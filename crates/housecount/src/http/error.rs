@@ -132,7 +132,7 @@ impl Problem {
         Problem::new(
             StatusCode::NOT_FOUND,
             "not_found",
-            format!("there is nothing at {path}; {way_out}"),
+            format!("no route matches {path}; {way_out}"),
         )
     }
 
@@ -143,19 +143,19 @@ impl Problem {
 
     /// Creates the problem of a valid token for something else.
     pub fn token_mismatch(what: &str) -> Problem {
-        let detail = format!("the token is for another {what} than was sent");
+        let detail = format!("the token is for a different {what} than the one sent");
         Problem::new(StatusCode::FORBIDDEN, "token_mismatch", detail)
     }
 
     /// Creates the problem of a stage that is neither configured nor seen.
     pub fn no_stage(stage: &str) -> Problem {
-        let detail = format!("stage `{stage}` is neither configured nor has it been watched");
+        let detail = format!("stage `{stage}` has neither a configuration nor viewers on record");
         Problem::new(StatusCode::NOT_FOUND, "stage_not_found", detail)
     }
 
     /// Creates the problem of a node with `cold = none`.
     pub fn no_cold() -> Problem {
-        let detail = "this node keeps nothing for good (cold = none); start it with a cold tier";
+        let detail = "this node has no cold tier (cold = none); start it with one";
         Problem::new(StatusCode::NOT_IMPLEMENTED, "no_cold_tier", detail)
     }
 }
@@ -226,25 +226,24 @@ impl From<IdError> for Problem {
 impl From<TokenError> for Problem {
     fn from(error: TokenError) -> Problem {
         let refused = |code, detail: String| Problem::new(StatusCode::UNAUTHORIZED, code, detail);
-        let invalid =
-            |why: &str| refused("token_invalid", format!("the token can't be taken: {why}"));
+        let invalid = |why: &str| refused("token_invalid", format!("token rejected: {why}"));
         let ways = "Authorization: Bearer, \"token\" in the body of a beacon, the subprotocol housecount.token.TOKEN of a WebSocket";
         match error {
             TokenError::Missing => {
                 refused("token_missing", format!("a viewer's token is needed ({ways})"))
             }
             TokenError::Shown => {
-                let why = "this viewer has shown a token that has not ended, so it needs one";
+                let why = "this viewer has sent a token that has not expired, so it needs one";
                 refused("token_missing", format!("{why} ({ways})"))
             }
             TokenError::Invalid(why) => invalid(why),
-            TokenError::UnknownKey => invalid("it is signed by a key that is not known here"),
+            TokenError::UnknownKey => invalid("this node does not know the key that signed it"),
             TokenError::Expired => {
                 refused("token_expired", "the token has expired; get another one".to_string())
             }
             TokenError::KeysUnavailable => Problem::unavailable(
                 "keys_unavailable",
-                "the keys for tokens have not been reached yet",
+                "this node has not fetched the keys for tokens yet",
             ),
             TokenError::Mismatch(mismatch) => mismatch.into(),
         }
@@ -275,7 +274,7 @@ impl From<CredentialEnd> for Problem {
 impl From<KeyError> for Problem {
     fn from(error: KeyError) -> Problem {
         match error {
-            KeyError::Unknown => Problem::unauthorized("the operator key is not known here"),
+            KeyError::Unknown => Problem::unauthorized("this node does not know the operator key"),
             KeyError::MissingScope(scope) => {
                 let detail = format!("the operator key lacks the scope `{scope}`");
                 Problem::new(StatusCode::FORBIDDEN, "forbidden", detail)
@@ -288,21 +287,21 @@ impl From<IngestError> for Problem {
     fn from(refused: IngestError) -> Problem {
         match refused {
             IngestError::Starting => {
-                Problem::unavailable("starting", "the log has not been reached yet")
+                Problem::unavailable("starting", "this node has not reached the log yet")
             }
             IngestError::QueueFull => {
-                Problem::unavailable("overloaded", "too many heartbeats wait for the log")
+                Problem::unavailable("overloaded", "too many heartbeats are waiting for the log")
             }
             IngestError::AppendPending => Problem::unavailable(
                 "log_unavailable",
-                "the log has not taken the heartbeat yet; it is kept and will be counted, but send the next one",
+                "the log has not accepted the heartbeat in time; it may still be counted; send the next one after Retry-After",
             ),
             IngestError::NotTaken => Problem::unavailable(
                 "log_unavailable",
-                "the log takes no heartbeats now; this one was not taken, send the next one after Retry-After",
+                "the log does not accept heartbeats now; this one was dropped; send the next one after Retry-After",
             ),
             IngestError::Stopping => {
-                Problem::unavailable("stopping", "this node is stopping; try another")
+                Problem::unavailable("stopping", "this node is stopping; try another node")
             }
         }
     }
@@ -313,31 +312,31 @@ impl From<AdmissionError> for Problem {
         match error {
             AdmissionError::TooManyRequests { retry_ms } => {
                 let detail =
-                    "this address sends too much; come back after Retry-After seconds".to_string();
+                    "too many requests from this address; wait Retry-After seconds, then retry"
+                        .to_string();
                 Problem::too_many("too_many_requests", retry_ms, detail)
             }
             AdmissionError::TooManyConnections { max } => {
                 let detail =
-                    format!("this address has {max} open connections, and may have no more");
+                    format!("this address has reached its limit of {max} open connections");
                 Problem::too_many("too_many_connections", FULL_RETRY_MS, detail)
             }
             AdmissionError::TooManyBeats { retry_ms, per_second, .. } => {
                 let detail = format!(
-                    "a session may beat or leave {per_second} times a second, and {SESSION_BURST} at once; beat every `nextMs`"
+                    "a session may send {per_second} heartbeats and leaves per second, {SESSION_BURST} at once; send a heartbeat every `nextMs`"
                 );
                 Problem::too_many("too_many_beats", retry_ms, detail)
             }
             AdmissionError::TooManySessions { max, scope: place, retry_ms } => {
-                let detail =
-                    format!("this viewer has {max} sessions {place}, and may have no more");
+                let detail = format!("this viewer has reached the limit of {max} sessions {place}");
                 Problem::too_many("too_many_sessions", retry_ms, detail)
             }
             AdmissionError::StageFull { max } => {
-                let detail = format!("the stage has {max} viewers, and may have no more");
+                let detail = format!("the stage has reached its limit of {max} viewers");
                 Problem::too_many("stage_full", FULL_RETRY_MS, detail)
             }
             AdmissionError::TooManyStages { retry_ms, max } => {
-                let detail = format!("{max} stages were opened in this minute, and no more may be");
+                let detail = format!("the limit of {max} new stages per minute is reached");
                 Problem::too_many("too_many_stages", retry_ms, detail)
             }
         }
@@ -348,7 +347,7 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Problem {
         match error.kind() {
             ErrorKind::Corrupt => {
-                tracing::error!(%error, "stored data can't be read");
+                tracing::error!(%error, "stored data is corrupt");
                 Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "corrupt_data", error.to_string())
             }
             ErrorKind::Unsupported => Problem::no_cold(),
@@ -381,6 +380,6 @@ pub async fn not_found(uri: Uri) -> Problem {
 
 /// Answers a request whose route exists for other methods only.
 pub async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
-    let detail = format!("{method} is not for {}; see /openapi.json", uri.path());
+    let detail = format!("{} does not support {method}; see /openapi.json", uri.path());
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
 }

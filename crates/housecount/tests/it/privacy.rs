@@ -100,7 +100,7 @@ fn without_a_key_nothing_starts() {
     for (key, named) in [
         (String::new(), "needs a key"),
         (short.display().to_string(), "at least 32 bytes"),
-        ("/nowhere/viewer.key".to_string(), "nor a file that can be read"),
+        ("/nowhere/viewer.key".to_string(), "nor a readable file"),
     ] {
         let started = housecount()
             .args(["serve", "--listen", "127.0.0.1:0", "--log", "memory:", "--cold", "none"])

@@ -102,13 +102,13 @@ impl VerificationKey {
         {
             return Ok(VerificationKey::new(kid, Algorithm::RS256, key));
         }
-        Err("a PEM block is no public key of RSA, EC P-256 or Ed25519 (BEGIN PUBLIC KEY)"
+        Err("a PEM block is not a public key of RSA, EC P-256 or Ed25519 (BEGIN PUBLIC KEY)"
             .to_string())
     }
 
     fn of_jwk(jwk: &Value, from: KeySource) -> Result<VerificationKey, String> {
-        let jwk: Jwk = serde_json::from_value(jwk.clone())
-            .map_err(|_| "it is no JWK (RFC 7517)".to_string())?;
+        let jwk: Jwk =
+            serde_json::from_value(jwk.clone()).map_err(|_| "not a JWK (RFC 7517)".to_string())?;
         let kid = jwk.common.key_id.clone();
         let named = kid.as_deref().unwrap_or("without kid");
         if jwk.common.public_key_use.as_ref().is_some_and(|what| *what != PublicKeyUse::Signature) {
@@ -116,7 +116,9 @@ impl VerificationKey {
         }
         let (algorithm, stated) = match &jwk.algorithm {
             AlgorithmParameters::OctetKey(_) if from == KeySource::Published => {
-                return Err(format!("key {named} is a secret, and published"));
+                return Err(format!(
+                    "key {named} is a secret; a published key must be a public key"
+                ));
             }
             AlgorithmParameters::OctetKey(_) => (Algorithm::HS256, KeyAlgorithm::HS256),
             AlgorithmParameters::RSA(_) => (Algorithm::RS256, KeyAlgorithm::RS256),
@@ -126,7 +128,11 @@ impl VerificationKey {
             AlgorithmParameters::OctetKeyPair(p) if p.curve == EllipticCurve::Ed25519 => {
                 (Algorithm::EdDSA, KeyAlgorithm::EdDSA)
             }
-            _ => return Err(format!("key {named} is none of RSA, EC P-256, Ed25519 or oct")),
+            _ => {
+                return Err(format!(
+                    "key {named} has an unsupported type; use RSA, EC P-256, Ed25519 or oct"
+                ));
+            }
         };
         // RFC 9864 names Ed25519's algorithm after its curve, and the library doesn't know that
         // name yet.
@@ -143,7 +149,7 @@ impl VerificationKey {
         {
             return Err(format!("key {named} is for another algorithm than {algorithm:?}"));
         }
-        let key = DecodingKey::from_jwk(&jwk).map_err(|_| format!("key {named} can't be read"))?;
+        let key = DecodingKey::from_jwk(&jwk).map_err(|_| format!("key {named} is malformed"))?;
         match key.try_get_as_bytes() {
             Ok(secret) if algorithm == Algorithm::HS256 => VerificationKey::of_secret(kid, secret),
             _ => Ok(VerificationKey::new(kid, algorithm, key)),
@@ -179,14 +185,13 @@ pub fn verify<'a>(
     if token.len() > TOKEN_BYTES_MAX {
         return Err(TokenError::Invalid("it is too long"));
     }
-    let header =
-        decode_header(token).map_err(|_| TokenError::Invalid("it is no JWT, or not signed"))?;
+    let header = decode_header(token).map_err(|_| TokenError::Invalid("it is not a signed JWT"))?;
     if header.crit.is_some() {
-        return Err(TokenError::Invalid("it has critical headers (crit), and none is understood"));
+        return Err(TokenError::Invalid("it has critical headers (crit), which are not supported"));
     }
     let key = choose(header.kid.as_deref(), keys).ok_or(TokenError::UnknownKey)?;
     if header.alg != key.algorithm {
-        return Err(TokenError::Invalid("its algorithm is not its key's"));
+        return Err(TokenError::Invalid("its algorithm (alg) differs from its key's"));
     }
     // The signature is checked first, so that an error says nothing about claims that no key has
     // signed.
@@ -227,13 +232,12 @@ pub fn sign(payload: &Payload, key: &str, kid: Option<String>) -> Result<String,
     let (algorithm, encoding) = if let Some(secret) = text::secret(key)? {
         let encoding = EncodingKey::from_secret(secret.as_bytes());
         // The library refuses only an empty secret.
-        let too_short =
-            |_| format!("a secret has no bytes; it must have at least {SECRET_BYTES_MIN}");
+        let too_short = |_| format!("a secret is empty; it must have at least {SECRET_BYTES_MIN}");
         (Algorithm::HS256, encoding.map_err(too_short)?)
     } else if key.starts_with('{') {
-        let jwk: Jwk = serde_json::from_str(key).map_err(|_| "the key is no JWK".to_string())?;
+        let jwk: Jwk = serde_json::from_str(key).map_err(|_| "the key is not a JWK".to_string())?;
         let AlgorithmParameters::OctetKey(secret) = &jwk.algorithm else {
-            return Err("the JWK is no secret (oct); give a private key as PEM".to_string());
+            return Err("the JWK is not a secret (oct); give a private key as PEM".to_string());
         };
         kid = kid.or(jwk.common.key_id.clone());
         let encoding = EncodingKey::from_urlsafe_base64_secret(&padded(&secret.value));
@@ -264,7 +268,7 @@ fn of_private_pem(pem: &[u8]) -> Result<(Algorithm, EncodingKey), String> {
     let ec = || EncodingKey::from_ec_pem(pem).map(|key| (Algorithm::ES256, key));
     let rsa = || EncodingKey::from_rsa_pem(pem).map(|key| (Algorithm::RS256, key));
     ed.or_else(|_| ec()).or_else(|_| rsa()).map_err(|_| {
-        "the key is no private key of RSA, EC P-256 or Ed25519 in PEM (BEGIN PRIVATE KEY)"
+        "the key is not a private key of RSA, EC P-256 or Ed25519 in PEM (BEGIN PRIVATE KEY)"
             .to_string()
     })
 }

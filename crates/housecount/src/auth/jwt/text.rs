@@ -26,7 +26,7 @@ pub fn secret(text: &str) -> Result<Option<&str>, String> {
     let Some(secret) = bare(text).strip_prefix(SECRET) else { return Ok(None) };
     let secret = secret.trim();
     if secret.contains(['\n', '\r']) {
-        return Err("a secret is one line; there is text after it".to_string());
+        return Err("a secret must be one line; remove the lines after it".to_string());
     }
     Ok(Some(secret))
 }
@@ -61,17 +61,14 @@ pub fn keys(text: &str, from: KeySource) -> Result<Vec<VerificationKey>, String>
         return Err(EXPECTED.to_string());
     };
     if keys.len() > VIEWER_KEYS_MAX {
-        return Err(format!(
-            "there are {} keys in it; at most {VIEWER_KEYS_MAX} are allowed",
-            keys.len()
-        ));
+        return Err(format!("it has {} keys; at most {VIEWER_KEYS_MAX} are allowed", keys.len()));
     }
     let is_twice =
         |(at, key): (usize, &VerificationKey)| keys[..at].iter().any(|other| other.kid == key.kid);
     if let Some((_, key)) = keys.iter().enumerate().find(|each| is_twice(*each)) {
         let named =
             key.kid.as_deref().map_or("no kid".to_string(), |kid| format!("the kid `{kid}`"));
-        return Err(format!("two keys have {named}; tokens couldn't say which they mean"));
+        return Err(format!("two keys have {named}; give each key a `kid` of its own"));
     }
     Ok(keys)
 }
@@ -103,30 +100,36 @@ fn of_pems(text: &str) -> Result<Vec<VerificationKey>, String> {
                 Some(_) => return wrong("a second `kid:` for one key"),
                 None if line.is_empty() || line.starts_with('#') => {}
                 None => {
-                    return wrong("not a PEM block, `kid: NAME` or a comment (#); is a block cut?");
+                    return wrong(
+                        "not a PEM block, `kid: NAME` or a comment (#); was a block cut off?",
+                    );
                 }
             }
             continue;
         }
         if begins && !block.is_empty() {
-            return wrong("a PEM block begins before the one above has ended; is that cut?");
+            return wrong(
+                "a PEM block begins before the one above has ended; was that one cut off?",
+            );
         }
         block.push_str(line);
         block.push('\n');
         if line.starts_with("-----END ") {
             let begun = block.lines().next().unwrap_or_default();
             if line != begun.replacen("BEGIN", "END", 1) {
-                return wrong("a PEM block does not end as it begins; is it cut?");
+                return wrong(
+                    "the END line of a PEM block differs from its BEGIN line; was it cut off?",
+                );
             }
             keys.push(VerificationKey::of_pem(kid.take(), block.as_bytes())?);
             block.clear();
         }
     }
     if !block.is_empty() {
-        return Err("the last PEM block has no end; is the file cut?".to_string());
+        return Err("the last PEM block has no END line; was the file cut off?".to_string());
     }
     if kid.is_some() {
-        return Err("the last `kid:` has no PEM block after it; is the file cut?".to_string());
+        return Err("the last `kid:` has no PEM block after it; was the file cut off?".to_string());
     }
     Ok(keys)
 }

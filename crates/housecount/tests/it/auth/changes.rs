@@ -44,8 +44,8 @@ async fn public_text_in_the_place_of_public_keys_is_no_secret() {
         (html.clone(), "write a secret as secret:TEXT"),
         (format!("[{ED_JWK}]"), "write a secret as secret:TEXT"),
         (format!("\u{feff}[{ED_JWK}]"), "write a secret as secret:TEXT"),
-        (format!("secret:{html}"), "a secret is one line"),
-        (format!("secret:{}", "opensesame".repeat(4)), "restart the node if that is meant"),
+        (format!("secret:{html}"), "a secret must be one line"),
+        (format!("secret:{}", "opensesame".repeat(4)), "restart the node if that is intended"),
     ] {
         let before = printed().matches(why).count();
         write(&text);

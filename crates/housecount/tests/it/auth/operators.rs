@@ -251,7 +251,7 @@ async fn a_public_address_needs_keys() {
     let file = NamedTempFile::new().unwrap();
     let named = format!("auth.viewer_keys={}", file.path().display());
     std::fs::write(file.path(), "x".repeat(housecount_core::limits::KEYS_BYTES_MAX + 1)).unwrap();
-    refuses(&["--listen", "127.0.0.1:0", "--set", &named], "it has more than 262144 bytes");
+    refuses(&["--listen", "127.0.0.1:0", "--set", &named], "the file has more than 262144 bytes");
     let pems =
         format!("{}\n", super::ED_PUBLIC).repeat(housecount_core::limits::VIEWER_KEYS_MAX + 1);
     std::fs::write(file.path(), pems).unwrap();

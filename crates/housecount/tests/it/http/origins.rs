@@ -129,13 +129,13 @@ async fn a_drop_in_front_end_on_another_origin_has_what_it_needs() {
 #[test]
 fn a_pattern_that_no_page_can_match_stops_the_start() {
     for (origins, part) in [
-        ("https://a.*.example.org", "`https://a.*.example.org` can match no page"),
-        ("https://*", "can match no page"),
+        ("https://a.*.example.org", "`https://a.*.example.org` can't match any page"),
+        ("https://*", "can't match any page"),
         ("*.example.org", "write a scheme and a host"),
-        ("https://a.example, https://*example.org", "`https://*example.org` can match no page"),
-        ("https://a.example/", "no path"),
+        ("https://a.example, https://*example.org", "`https://*example.org` can't match any page"),
+        ("https://a.example/", "without a path"),
         ("https://a.example:443", "browsers leave out :443"),
-        ("https://A.example", "small letters"),
+        ("https://A.example", "lower case"),
     ] {
         for name in ["cors.origins", "cors.operator_origins"] {
             let output = housecount()
