@@ -36,7 +36,8 @@ impl Listener {
     /// # Errors
     /// Returns the system's error for the last address.
     pub fn bind(addresses: &[SocketAddr]) -> io::Result<Listener> {
-        let mut failure = io::Error::new(io::ErrorKind::InvalidInput, "the name has no address");
+        let mut failure =
+            io::Error::new(io::ErrorKind::InvalidInput, "the host name has no address");
         for address in addresses {
             match listen(*address) {
                 Ok(listener) => return Ok(Listener(listener)),

@@ -35,11 +35,11 @@ pub struct SnapshotResponse {
 /// Saves the count of every active stage now.
 #[utoipa::path(post, path = "/v1/admin/snapshot", operation_id = "saveSnapshots", tag = "operations",
     responses((status = 200, body = SnapshotResponse),
-        (status = 400, description = "an unknown query parameter", body = ProblemBody,
+        (status = 400, description = "unknown query parameter", body = ProblemBody,
             content_type = "application/problem+json"),
-        (status = 415, description = "there is a body, and it is not said to be JSON", body = ProblemBody,
+        (status = 415, description = "the body is not declared as JSON", body = ProblemBody,
             content_type = "application/problem+json"),
-        (status = 501, description = "cold = none", body = ProblemBody,
+        (status = 501, description = "no cold tier (cold = none)", body = ProblemBody,
             content_type = "application/problem+json"),
         (status = 503, body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn snapshot(State(node): State<Arc<Node>>) -> Result<Json<SnapshotResponse>, Problem> {
@@ -48,7 +48,7 @@ pub async fn snapshot(State(node): State<Arc<Node>>) -> Result<Json<SnapshotResp
     if !status.complete && !status.recovering {
         return Err(Problem::unavailable(
             "counts_unknown",
-            "the log is silent, so the counts are not known just now",
+            "the counts are unknown, because the log does not answer; try again",
         ));
     }
     let nothing =
@@ -95,11 +95,11 @@ pub struct RestoreResponse {
 /// true`.
 #[utoipa::path(post, path = "/v1/admin/restore", operation_id = "restoreCounts", tag = "operations",
     responses((status = 200, body = RestoreResponse),
-        (status = 400, description = "an unknown query parameter", body = ProblemBody,
+        (status = 400, description = "unknown query parameter", body = ProblemBody,
             content_type = "application/problem+json"),
-        (status = 415, description = "there is a body, and it is not said to be JSON", body = ProblemBody,
+        (status = 415, description = "the body is not declared as JSON", body = ProblemBody,
             content_type = "application/problem+json"),
-        (status = 501, description = "cold = none", body = ProblemBody,
+        (status = 501, description = "no cold tier (cold = none)", body = ProblemBody,
             content_type = "application/problem+json"),
         (status = 503, body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn restore(State(node): State<Arc<Node>>) -> Result<Json<RestoreResponse>, Problem> {
@@ -116,7 +116,7 @@ pub async fn restore(State(node): State<Arc<Node>>) -> Result<Json<RestoreRespon
     };
     let until = now.plus(node.settings.rules.ttl_ms);
     let (stages, viewers) = (roster.stages.len() as u64, roster.total.viewers);
-    tracing::info!(stages, viewers, "restored by hand");
+    tracing::info!(stages, viewers, "counts restored from the last snapshot, by an operator");
     node.hub.open_bridge(roster, until);
     Ok(Json(RestoreResponse {
         restored: true,

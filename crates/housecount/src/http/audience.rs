@@ -50,15 +50,15 @@ pub fn cursor_after(node: &Node, viewer: &str) -> String {
 pub fn after<'a>(node: &Node, page: &'a PageQuery) -> Result<Option<&'a str>, Problem> {
     let Some(cursor) = page.cursor() else { return Ok(None) };
     let Some((order, viewer)) = cursor.split_at_checked(ORDER_DIGITS) else {
-        return Err(bad_query("cursor is not one that an earlier page gave"));
+        return Err(bad_query("unknown cursor; send one that an earlier page returned"));
     };
     let is_hex = order.bytes().all(|byte| byte.is_ascii_hexdigit());
     if !is_hex || ViewerId::check(viewer).is_err() {
-        return Err(bad_query("cursor is not one that an earlier page gave"));
+        return Err(bad_query("unknown cursor; send one that an earlier page returned"));
     }
     if u32::from_str_radix(order, 16) != Ok(node.hub.list_order()) {
         return Err(bad_query(
-            "cursor is from before the log lost data; start again without a cursor",
+            "expired cursor: the log has lost data since; start again without a cursor",
         ));
     }
     Ok(Some(viewer))

@@ -88,8 +88,9 @@ fn check_key(node: &Node, headers: &HeaderMap, scope: Scope) -> Result<(), Probl
 
 /// Returns the key that a call has brought for this scope, not yet checked.
 fn key_for(headers: &HeaderMap, scope: Scope) -> Result<&str, Problem> {
-    let missing =
-        || Problem::unauthorized(format!("this needs an operator key with the scope `{scope}`"));
+    let missing = || {
+        Problem::unauthorized(format!("this call needs an operator key with the scope `{scope}`"))
+    };
     let (_, key) = credential(headers)?.ok_or_else(missing)?;
     text(key)
 }
@@ -357,7 +358,7 @@ pub fn authorize_counts<'a>(
                 Err(Problem::token_mismatch("stage"))
             }
             (None, None) if node.auth.operators.is_on() => Err(Problem::unauthorized(
-                "all stages at once need an operator key with the scope `read`; or name a stage",
+                "counts of all stages need an operator key with the scope `read`; send one, or name a stage",
             )),
             (None, None) => is_direct.map(|()| None).map_err(|why| direct::refuse(node, why)),
             _ => Ok(claims.map(|claims| claims.credential())),

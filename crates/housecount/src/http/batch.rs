@@ -99,7 +99,7 @@ impl BatchOutcome {
         let (all, RejectedHeartbeat { index, detail, .. }) = (body.rejected.len(), first);
         let detail = match all {
             1 => detail.clone(),
-            _ => format!("none of {all} heartbeats was taken; at index {index}: {detail}"),
+            _ => format!("all {all} heartbeats were rejected; at index {index}: {detail}"),
         };
         let problem = Problem::new(StatusCode::BAD_REQUEST, code, detail).json();
         BatchOutcome::Refused(BatchProblemBody { problem, rejected: body.rejected })
@@ -132,7 +132,7 @@ impl IntoResponse for BatchOutcome {
         (status = 403, body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 429, description = "the address sends too much",
+        (status = 429, description = "too many requests from this address",
             body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn heartbeats(

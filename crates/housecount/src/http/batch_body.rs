@@ -84,7 +84,9 @@ impl<'a> BatchParser<'a> {
     pub fn new(bytes: &'a [u8], form: BatchForm) -> Result<BatchParser<'a>, Problem> {
         let form = match (form, bytes.trim_ascii_start().first()) {
             (_, None) => {
-                return Err(Problem::body("no heartbeats; send a JSON array, or one a line"));
+                return Err(Problem::body(
+                    "no heartbeats; send a JSON array, or one heartbeat per line",
+                ));
             }
             (BatchForm::Json | BatchForm::Either, Some(b'[')) => match str::from_utf8(bytes) {
                 Ok(text) => ReadForm::Array(text),
@@ -202,7 +204,7 @@ impl<'a> BatchParser<'a> {
             return if end == text.len() {
                 Ok(Element::End)
             } else {
-                Err(broken_array("more text", end))
+                Err(broken_array("unexpected text after the array", end))
             };
         }
         // Read in one pass where it is a heartbeat in the body's own bytes.
@@ -219,7 +221,7 @@ impl<'a> BatchParser<'a> {
         match raw.next() {
             Some(Ok(_)) => self.at += raw.byte_offset(),
             Some(Err(error)) => return Err(broken_array(&error.to_string(), from)),
-            None => return Err(broken_array("it breaks off", from)),
+            None => return Err(broken_array("unexpected end", from)),
         }
         Ok(Element::Beat(HeartbeatRequest::parse(
             self.bytes.get(from..self.at).unwrap_or_default(),
@@ -228,7 +230,7 @@ impl<'a> BatchParser<'a> {
 }
 
 fn broken_array(why: &str, at: usize) -> Problem {
-    Problem::body(format!("not a JSON array: {why}, from byte {at} on"))
+    Problem::body(format!("not a JSON array: {why} at byte {at}"))
 }
 
 /// Returns the position of the next byte that is not JSON's white space.
@@ -249,7 +251,7 @@ pub fn parse_many(bytes: &[u8], form: BatchForm) -> Result<ParsedBatch<'_>, Prob
 }
 
 /// Hint for lines that are sent as JSON.
-const LINES_HINT: &str = "send a heartbeat a line as application/x-ndjson";
+const LINES_HINT: &str = "send one heartbeat per line as application/x-ndjson";
 
 fn parse_one(bytes: &[u8]) -> Result<HeartbeatRequest<'_>, Problem> {
     let with_hint = |problem: Problem| Problem::body(format!("{}; {LINES_HINT}", problem.detail()));

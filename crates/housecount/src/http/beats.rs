@@ -56,9 +56,9 @@ pub struct HeartbeatResponse {
             body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 429, description = "too much, or no room; come back after Retry-After seconds",
+        (status = 429, description = "a limit is reached; wait Retry-After seconds, then retry",
             body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "not acknowledged; come back after Retry-After seconds",
+        (status = 503, description = "not acknowledged; wait Retry-After seconds, then send the next one",
             body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn heartbeat(
     State(node): State<Arc<Node>>,
@@ -201,7 +201,7 @@ fn status_json(is_complete: bool, is_recovering: bool) -> &'static str {
 /// session ends all of the viewer's sessions on the stage.
 #[utoipa::path(post, path = "/v1/leave", operation_id = "sendLeave", tag = "players", request_body = HeartbeatRequest,
     responses(
-        (status = 204, description = "taken, also for somebody unknown"),
+        (status = 204, description = "accepted, also for an unknown viewer or session"),
         (status = 400, body = ProblemBody, content_type = "application/problem+json"),
         (status = 401, body = ProblemBody, content_type = "application/problem+json"),
         (status = 403, body = ProblemBody, content_type = "application/problem+json"),

@@ -63,7 +63,7 @@ fn too_slow() -> Problem {
 }
 
 fn is_broken<E>(_: E) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, "body_truncated", "the body breaks off")
+    Problem::new(StatusCode::BAD_REQUEST, "body_truncated", "the body is truncated")
 }
 
 /// Joins the pieces of a body.
@@ -102,8 +102,7 @@ pub async fn read_json<T: DeserializeOwned>(
     let coding = Coding::of(request.headers())?;
     let bytes = read(request.into_body(), coding, bytes_max).await?;
     check_object(&bytes)?;
-    serde_json::from_slice(&bytes)
-        .map_err(|e| Problem::body(format!("the body is not as it should be: {e}")))
+    serde_json::from_slice(&bytes).map_err(|e| Problem::body(format!("invalid body: {e}")))
 }
 
 /// Checks that a body is an object. Otherwise serde would also read an array as a struct's fields
@@ -114,7 +113,7 @@ pub async fn read_json<T: DeserializeOwned>(
 pub fn check_object(bytes: &[u8]) -> Result<(), Problem> {
     match bytes.trim_ascii_start().first() {
         Some(b'{') | None => Ok(()), // serde reports an empty one
-        Some(_) => Err(Problem::body("the body is no JSON object")),
+        Some(_) => Err(Problem::body("the body is not a JSON object")),
     }
 }
 
@@ -180,6 +179,9 @@ pub fn content_type(
     let given = given.to_str().unwrap_or("?");
     let essence = given.split(';').next().unwrap_or_default().trim();
     allowed.iter().find(|a| a.eq_ignore_ascii_case(essence)).copied().ok_or_else(|| {
-        unsupported(format!("content-type `{given}` is not one of {}", allowed.join(", ")))
+        unsupported(format!(
+            "content-type `{given}` is not supported; send {}",
+            allowed.join(" or ")
+        ))
     })
 }

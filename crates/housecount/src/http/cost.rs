@@ -154,7 +154,7 @@ pub struct PlanBody {
 /// plans. Each node counts its own calls, so add up the nodes' costs.
 #[utoipa::path(get, path = "/v1/cost", operation_id = "showCost", tag = "operations",
     responses((status = 200, body = CostBody),
-        (status = 400, description = "an unknown query parameter", body = ProblemBody,
+        (status = 400, description = "unknown query parameter", body = ProblemBody,
             content_type = "application/problem+json")))]
 pub async fn cost(State(node): State<Arc<Node>>) -> Json<CostBody> {
     let costs = &node.costs;

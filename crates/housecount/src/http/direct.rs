@@ -181,12 +181,12 @@ pub fn refuse(node: &Node, why: Indirect) -> Problem {
     if node.auth.operators.is_refusal_line_due(mono_ms()) {
         tracing::warn!(
             reason,
-            "an operator's call was refused: this node has no operator keys, so it answers such calls to this machine only, \
-             asked directly; make a key with `housecount key new` and set auth.operator_keys"
+            "operator call rejected: this node has no operator keys, so it accepts such calls only from this machine, \
+             without a proxy; make a key with `housecount key new` and set auth.operator_keys"
         );
     }
     Problem::unauthorized(format!(
-        "{reason}, and this node has no operator keys; make one with `housecount key new` and set auth.operator_keys"
+        "{reason}, and this node has no operator keys; make a key with `housecount key new` and set auth.operator_keys"
     ))
 }
 

@@ -45,7 +45,7 @@ pub fn check_percent_encoding(path: &str) -> Result<(), Problem> {
 }
 
 async fn path_text<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<String, Problem> {
-    text_in_path(parts, state).await?.ok_or_else(|| bad_path("the path names nothing"))
+    text_in_path(parts, state).await?.ok_or_else(|| bad_path("the path has no id"))
 }
 
 /// Returns the decoded parameter of a path; `None` on a route without one.
@@ -55,7 +55,7 @@ async fn text_in_path<S: Send + Sync>(
 ) -> Result<Option<String>, Problem> {
     let parameters = RawPathParams::from_request_parts(parts, state)
         .await
-        .map_err(|_| bad_path("the path is not UTF-8 once it is percent-decoded"))?;
+        .map_err(|_| bad_path("the path is not UTF-8 after percent-decoding"))?;
     Ok(parameters.iter().next().map(|(_, value)| value.to_string()))
 }
 
@@ -145,9 +145,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for ValidQuery<T> 
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<ValidQuery<T>, Problem> {
-        let Query(query) = Query::<T>::from_request_parts(parts, state).await.map_err(|e| {
-            bad_query(format!("the query is not as it should be: {}", e.body_text()))
-        })?;
+        let Query(query) = Query::<T>::from_request_parts(parts, state)
+            .await
+            .map_err(|e| bad_query(format!("invalid query: {}", e.body_text())))?;
         Ok(ValidQuery(query))
     }
 }
@@ -198,7 +198,8 @@ impl PageQuery {
     /// Returns a 400 `Problem` if no page could have ended with it.
     pub fn after(&self, rule: fn(&str) -> Result<(), IdError>) -> Result<Option<&str>, Problem> {
         let Some(cursor) = self.cursor.as_deref() else { return Ok(None) };
-        rule(cursor).map_err(|_| bad_query("cursor is not one that an earlier page gave"))?;
+        rule(cursor)
+            .map_err(|_| bad_query("unknown cursor; send one that an earlier page returned"))?;
         Ok(Some(cursor))
     }
 }
@@ -209,7 +210,7 @@ impl PageQuery {
 /// Returns a 400 `Problem` that names the parameter and what is wrong with it.
 pub fn parse_time(name: &str, text: &str) -> Result<UnixMs, Problem> {
     // Decoding turns a `+` of a query into a space.
-    let hint = if text.contains(' ') { "; in a query + is written %2B" } else { "" };
+    let hint = if text.contains(' ') { "; write + as %2B in a query" } else { "" };
     calendar::parse(text).map_err(|error| bad_query(format!("{name}={text} {error}{hint}")))
 }
 
@@ -296,7 +297,7 @@ mod tests {
             ("yesterday", "from=yesterday is neither RFC 3339"),
             ("1795948578", "seconds; send milliseconds, not seconds: 1795948578000"),
             ("20261301", "from=20261301 is not a date"),
-            ("2026-09-21T16:13:20 02:00", "+ is written %2B"),
+            ("2026-09-21T16:13:20 02:00", "write + as %2B"),
         ] {
             let problem = parse_time("from", text).unwrap_err();
             assert!(problem.detail().contains(part), "{text}: {problem:?}");

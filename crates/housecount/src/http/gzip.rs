@@ -76,13 +76,11 @@ pub async fn decode(packed: &[u8], bytes_max: usize) -> Result<Bytes, Problem> {
             return Ok(whole.into());
         }
         if whole.len() + read > bytes_max {
-            return Err(too_large(format!(
-                "the body is larger than {bytes_max} bytes once it is unpacked"
-            )));
+            return Err(too_large(format!("the unpacked body is larger than {bytes_max} bytes")));
         }
         if whole.len() + read > ratio_bytes_max {
             let detail = format!(
-                "the body unpacks to more than {GZIP_RATIO_MAX} times its size; send it plain"
+                "the body unpacks to more than {GZIP_RATIO_MAX} times its size; send it uncompressed"
             );
             return Err(too_large(detail));
         }
@@ -122,9 +120,9 @@ pub fn is_accepted(headers: &HeaderMap) -> bool {
 fn broken(error: &std::io::Error) -> Problem {
     match error.kind() {
         ErrorKind::UnexpectedEof => {
-            Problem::new(StatusCode::BAD_REQUEST, "body_truncated", "the gzip body breaks off")
+            Problem::new(StatusCode::BAD_REQUEST, "body_truncated", "the gzip body is truncated")
         }
-        _ => Problem::body(format!("the body is not gzip, as content-encoding says: {error}")),
+        _ => Problem::body(format!("the body is not gzip, although content-encoding is: {error}")),
     }
 }
 

@@ -74,7 +74,7 @@ pub struct HistoryBody {
     params(("stage" = String, Path, description = "percent-encoded"), HistoryQuery),
     responses((status = 200, body = HistoryBody),
         (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 501, description = "cold = none", body = ProblemBody,
+        (status = 501, description = "no cold tier (cold = none)", body = ProblemBody,
             content_type = "application/problem+json")))]
 pub async fn of_stage(
     State(node): State<Arc<Node>>,
@@ -91,7 +91,7 @@ pub async fn of_stage(
 #[utoipa::path(get, path = "/v1/history", operation_id = "showHistory", tag = "operators", params(HistoryQuery),
     responses((status = 200, body = HistoryBody),
         (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 501, description = "cold = none", body = ProblemBody,
+        (status = 501, description = "no cold tier (cold = none)", body = ProblemBody,
             content_type = "application/problem+json")))]
 pub async fn of_all(
     State(node): State<Arc<Node>>,
@@ -140,7 +140,7 @@ fn check_steps(range: Span, step_ms: u64, steps_max: u64) -> Result<(), Problem>
         return Ok(());
     }
     let detail =
-        format!("the range has {steps} steps; at most {steps_max} are answered: make step longer");
+        format!("the range has {steps} steps; at most {steps_max} are allowed; use a longer step");
     Err(Problem::new(StatusCode::BAD_REQUEST, "invalid_query", detail))
 }
 
@@ -196,7 +196,7 @@ pub struct StageTotalsBody {
 #[utoipa::path(get, path = "/v1/watch", operation_id = "listWatch", tag = "operators", params(TotalsQuery),
     responses((status = 200, body = StageTotalsBody),
         (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 501, description = "cold = none", body = ProblemBody,
+        (status = 501, description = "no cold tier (cold = none)", body = ProblemBody,
             content_type = "application/problem+json")))]
 pub async fn totals(
     State(node): State<Arc<Node>>,

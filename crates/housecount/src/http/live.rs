@@ -87,7 +87,7 @@ pub struct TotalsBody {
 /// Shows how many viewers are online on all stages.
 #[utoipa::path(get, path = "/v1/stats", operation_id = "showStats", tag = "operators",
     responses((status = 200, body = TotalsBody),
-        (status = 400, description = "an unknown query parameter", body = ProblemBody,
+        (status = 400, description = "unknown query parameter", body = ProblemBody,
             content_type = "application/problem+json")))]
 pub async fn stats(State(node): State<Arc<Node>>) -> Json<TotalsBody> {
     let WithStatus { value: (count, stages), status } = node.hub.totals();
@@ -121,7 +121,7 @@ fn parse_filter(query: &str) -> Result<SubscriptionFilter, Problem> {
     stages.dedup();
     if stages.len() > SUBSCRIPTION_STAGES_MAX {
         let detail = format!(
-            "{} stages; at most {SUBSCRIPTION_STAGES_MAX} can be named: name none to hear of all",
+            "{} stages; at most {SUBSCRIPTION_STAGES_MAX} can be named; name none to follow all",
             stages.len()
         );
         return Err(bad_query(detail));
@@ -176,10 +176,10 @@ async fn check(
 /// token or key has expired or was removed. Then `event: end` has the reason (`code`:
 /// `token_expired` or `key_removed`).
 #[utoipa::path(get, path = "/v1/live", operation_id = "streamCounts", tag = "operators",
-    params(("stage" = Option<Vec<String>>, Query, description = "which stage; may be repeated, at most 100 times; all if not given"),
-        ("token" = Option<String>, Query, description = "a viewer's token, where headers can't be sent"),
-        ("totals" = Option<bool>, Query, description = "also of all together"),
-        ("Last-Event-ID" = Option<String>, Header, description = "the id of the last event heard")),
+    params(("stage" = Option<Vec<String>>, Query, description = "stage to follow, repeatable up to 100 times; all stages if absent"),
+        ("token" = Option<String>, Query, description = "viewer's token, for clients that can't send headers"),
+        ("totals" = Option<bool>, Query, description = "whether to send the totals of all stages too"),
+        ("Last-Event-ID" = Option<String>, Header, description = "id of the last event received")),
     responses((status = 200, body = String, content_type = "text/event-stream"),
         (status = 400, body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn live(State(node): State<Arc<Node>>, request: Request) -> Result<Response, Problem> {
@@ -190,7 +190,7 @@ pub async fn live(State(node): State<Arc<Node>>, request: Request) -> Result<Res
     let full = || {
         Problem::unavailable(
             "overloaded",
-            "too many stages that nobody watches are followed already",
+            "too many stages without viewers are followed on this node",
         )
     };
     let subscription = node.live.subscribe(wanted, last).ok_or_else(full)?;

@@ -19,14 +19,14 @@ use crate::node::Node;
 #[openapi(
     info(
         title = "housecount",
-        description = "Live audience counts that are never wrong without saying so. Every count comes with \
+        description = "Live audience counts. A count that may be incomplete is marked: every count comes with \
                        `asOf` (Unix ms), `complete` and `recovering`. Errors are RFC 9457 problems with a stable `code`."
     ),
     tags(
-        (name = "players", description = "What players send"),
-        (name = "operators", description = "What dashboards and backends ask"),
-        (name = "drop-in", description = "The common IVS viewer API, for front-ends that already speak it"),
-        (name = "operations", description = "What keeps it running")
+        (name = "players", description = "Calls of players"),
+        (name = "operators", description = "Calls of dashboards and backends"),
+        (name = "drop-in", description = "The common IVS viewer API, for front-ends that already use it"),
+        (name = "operations", description = "Calls to operate a node")
     ),
     modifiers(&SecuritySchemes)
 )]
@@ -46,10 +46,10 @@ impl Modify for SecuritySchemes {
             let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format(format);
             SecurityScheme::Http(scheme.description(Some(text)).build())
         };
-        let token = "A JWT that the platform signs: `sub` is the viewer, `stage` the stage, or `stagePrefix` how stages begin. Needed \
-                     where auth.viewer = required; also as the subprotocol `housecount.token.TOKEN` or ?token= of a WebSocket, or \"token\" in a body.";
-        let key = "An operator key with the scope that the operation names. Needed where auth.operator_keys is set; \
-                   without it, operators' calls are answered to the node's own machine only.";
+        let token = "A JWT that the platform signs: `sub` is the viewer, `stage` the stage, or `stagePrefix` the prefix of its stages. Required \
+                     where auth.viewer = required. Also accepted as the subprotocol `housecount.token.TOKEN` or ?token= of a WebSocket, or \"token\" in a body.";
+        let key = "An operator key with the scope that the operation names. Required where auth.operator_keys is set. \
+                   Without it, a node answers operators' calls to its own machine only.";
         let api_key = ApiKeyValue::with_description("x-api-key", key);
         let components = api.components.get_or_insert_default();
         components.add_security_scheme(VIEWER_TOKEN[0], bearer("JWT", token));

@@ -62,7 +62,7 @@ impl From<StartProgress> for StartBody {
 /// A ready node can reach the log, and has read it to its end.
 #[utoipa::path(get, path = "/readyz", operation_id = "checkReadiness", tag = "operations",
     responses((status = 200, body = String),
-        (status = 503, description = "what it waits for", body = NotReadyBody,
+        (status = 503, description = "not ready; `detail` has the reason", body = NotReadyBody,
             content_type = "application/problem+json")))]
 pub async fn readyz(State(node): State<Arc<Node>>) -> Response {
     // Read before the reason, so that a start which ends meanwhile still has one.

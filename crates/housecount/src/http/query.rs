@@ -130,12 +130,12 @@ fn unknown(name: &str, known: &[Parameter]) -> Problem {
     let shown = &name[..name.floor_char_boundary(QUERY_NAME_SHOWN_BYTES_MAX)];
     let names = || known.iter().map(|parameter| &*parameter.name);
     let hint = match nearest(names(), shown) {
-        _ if known.is_empty() => "this call takes none".to_string(),
+        _ if known.is_empty() => "it has no parameters".to_string(),
         Some(near) if known.iter().any(|known| known.is_repeatable && known.name == near) => {
             format!("did you mean `{near}`? Repeat it for several: {near}=A&{near}=B")
         }
         Some(near) => format!("did you mean `{near}`?"),
-        None => format!("this call takes {}", names().collect::<Vec<_>>().join(", ")),
+        None => format!("its parameters are {}", names().collect::<Vec<_>>().join(", ")),
     };
     bad_query(format!("`{shown}` is not a query parameter of this call: {hint}"))
 }
@@ -152,7 +152,7 @@ pub fn pairs(query: &str) -> impl Iterator<Item = Result<(Cow<'_, str>, Cow<'_, 
 }
 
 fn decoded(text: &str) -> Result<Cow<'_, str>, Problem> {
-    let not_utf8 = |_| bad_query("the query is not UTF-8 once it is percent-decoded");
+    let not_utf8 = |_| bad_query("the query is not UTF-8 after percent-decoding");
     if text.contains('+') {
         let spaced = text.replace('+', " ");
         return Ok(Cow::Owned(
@@ -192,15 +192,15 @@ mod tests {
             ),
             ("stage%5B%5D=a", "`stage[]`", "did you mean `stage`?"),
             ("stage=a&form=1", "`form`", "did you mean `from`?"),
-            ("since=1", "`since`", "this call takes stage, totals, from"),
-            ("=1", "``", "this call takes"),
+            ("since=1", "`since`", "its parameters are stage, totals, from"),
+            ("=1", "``", "its parameters are"),
             ("totals=true&stage=a&totals=false", "`totals`", "more than once"),
         ] {
             let detail = refused(query);
             assert!(detail.contains(name) && detail.contains(hint), "{query}: {detail}");
         }
         let none = check("x=1", &[]).unwrap_err();
-        assert!(none.detail().ends_with("this call takes none"), "{none:?}");
+        assert!(none.detail().ends_with("it has no parameters"), "{none:?}");
     }
 
     #[test]

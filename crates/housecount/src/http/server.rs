@@ -56,7 +56,7 @@ impl BoundListener {
         let failed = |e: io::Error| match e.kind() {
             io::ErrorKind::AddrInUse => {
                 format!(
-                    "`listen` = \"{listen}\": the port is taken; stop what has it, or choose another with --listen"
+                    "`listen` = \"{listen}\": the port is in use; stop the program that uses it, or choose another port with --listen"
                 )
             }
             _ => format!("`listen` = \"{listen}\": {e}"),
@@ -161,7 +161,7 @@ impl HttpServer {
                     self.metrics.accept_failures.inc();
                     // One line per outage is enough.
                     if !std::mem::replace(&mut is_failing, true) {
-                        tracing::warn!(%error, "connections can't be accepted; trying again");
+                        tracing::warn!(%error, "can't accept connections; retrying");
                     }
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                     continue;

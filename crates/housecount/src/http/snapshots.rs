@@ -58,7 +58,7 @@ pub struct SnapshotsBody {
     params(("stage" = String, Path, description = "percent-encoded"), RangeQuery),
     responses((status = 200, body = SnapshotsBody),
         (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 501, description = "cold = none", body = ProblemBody,
+        (status = 501, description = "no cold tier (cold = none)", body = ProblemBody,
             content_type = "application/problem+json")))]
 pub async fn of_stage(
     State(node): State<Arc<Node>>,

@@ -202,12 +202,12 @@ fn refused(stage: &StageId, error: ChangeError) -> Problem {
             Problem::new(StatusCode::NOT_FOUND, "stage_not_found", detail)
         }
         ChangeError::AlreadyConfigured => {
-            let detail = format!("stage `{stage}` is configured; change it with PATCH");
+            let detail = format!("stage `{stage}` is already configured; change it with PATCH");
             Problem::new(StatusCode::CONFLICT, "stage_exists", detail)
         }
         ChangeError::TooMany(TooManyVersions { versions }) => {
             let detail = format!(
-                "stage `{stage}` has had {versions} changes of its configuration; {STAGE_VERSIONS_MAX} are kept, \
+                "stage `{stage}` has had {versions} changes of its configuration; at most {STAGE_VERSIONS_MAX} are stored, \
                  the last one for its deletion; use another stage id"
             );
             Problem::new(StatusCode::CONFLICT, "too_many_changes", detail)
@@ -217,7 +217,7 @@ fn refused(stage: &StageId, error: ChangeError) -> Problem {
         }
         ChangeError::Busy => Problem::unavailable(
             "overloaded",
-            "too many changes of configuration wait on this node; try again",
+            "too many configuration changes are waiting on this node; try again",
         ),
         ChangeError::Store(error) => error.into(),
     }
@@ -243,7 +243,7 @@ pub async fn list(
     let (configured, configuration_known) = match node.stages.list(after, limit + 1).await {
         Ok(configured) => (configured, true),
         Err(error) => {
-            tracing::debug!(%error, "stages are listed without their configuration");
+            tracing::debug!(%error, "configurations can't be read; listing stages without them");
             (Vec::new(), false)
         }
     };
@@ -270,9 +270,9 @@ pub async fn list(
 #[utoipa::path(post, path = "/v1/stages", operation_id = "createStage", tag = "operators", request_body = NewStageBody,
     responses((status = 201, body = StageChangeAnswer),
         (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 415, description = "the body is not said to be JSON", body = ProblemBody,
+        (status = 415, description = "the body is not declared as JSON", body = ProblemBody,
             content_type = "application/problem+json"),
-        (status = 409, description = "it is configured, or has been changed too often", body = ProblemBody,
+        (status = 409, description = "the stage is already configured, or its configuration was changed too often", body = ProblemBody,
             content_type = "application/problem+json")))]
 pub async fn create(
     State(node): State<Arc<Node>>,
@@ -354,10 +354,10 @@ pub async fn show(
     params(("stage" = String, Path, description = "percent-encoded")),
     responses((status = 200, body = StageChangeAnswer),
         (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 415, description = "the body is not said to be JSON", body = ProblemBody,
+        (status = 415, description = "the body is not declared as JSON", body = ProblemBody,
             content_type = "application/problem+json"),
         (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "it has been changed too often", body = ProblemBody,
+        (status = 409, description = "the configuration was changed too often", body = ProblemBody,
             content_type = "application/problem+json")))]
 pub async fn change(
     State(node): State<Arc<Node>>,

@@ -126,7 +126,10 @@ impl<S> TimeoutStream<S> {
             self.state = TimeoutState::WriteStalled { since: None };
         }
         ready!(self.poll_timeout(cx));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the answer was not read")))
+        Poll::Ready(Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            "the client did not read the response in time",
+        )))
     }
 
     /// Ready once the current wait has lasted too long.
@@ -166,8 +169,10 @@ impl<S: AsyncRead + Unpin> TimeoutStream<S> {
             let mut read = ReadBuf::new(&mut bytes[..READ_AHEAD_BYTES_MAX - self.ahead.len()]);
             match ready!(Pin::new(&mut self.inner).poll_read(cx, &mut read)) {
                 Ok(()) if read.filled().is_empty() => {
-                    let error =
-                        io::Error::new(io::ErrorKind::ConnectionAborted, "the client has closed");
+                    let error = io::Error::new(
+                        io::ErrorKind::ConnectionAborted,
+                        "the client closed the connection",
+                    );
                     return Poll::Ready(error);
                 }
                 Ok(()) => self.ahead.extend_from_slice(read.filled()),

@@ -194,7 +194,7 @@ async fn rows(
     params(("stage" = String, Path, description = "percent-encoded"), WatchQuery),
     responses((status = 200, body = StageWatchPage),
         (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 501, description = "cold = none", body = ProblemBody,
+        (status = 501, description = "no cold tier (cold = none)", body = ProblemBody,
             content_type = "application/problem+json")))]
 pub async fn of_stage(
     State(node): State<Arc<Node>>,
@@ -222,7 +222,7 @@ pub async fn of_stage(
     params(("viewer" = String, Path, description = "percent-encoded"), WatchQuery),
     responses((status = 200, body = ViewerWatchPage),
         (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 501, description = "cold = none", body = ProblemBody,
+        (status = 501, description = "no cold tier (cold = none)", body = ProblemBody,
             content_type = "application/problem+json")))]
 pub async fn of_viewer(
     State(node): State<Arc<Node>>,

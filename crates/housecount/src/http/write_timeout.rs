@@ -59,7 +59,10 @@ impl<S> WriteTimeoutStream<S> {
             *stall = WriteStall::until(stall.timer.deadline());
         }
         ready!(stall.timer.as_mut().poll(cx));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing")))
+        Poll::Ready(Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            "the client did not read the response in time",
+        )))
     }
 }
 

@@ -174,11 +174,11 @@ async fn bad_heartbeats_are_refused_by_name() {
         "invalid_stage",
         "stage is a number; send a string",
     );
-    check(beat(r#"["stage"]"#), 400, "invalid_body", "no JSON object");
+    check(beat(r#"["stage"]"#), 400, "invalid_body", "not a JSON object");
     check(beat(r#"{"stage":"s","#), 400, "invalid_body", "EOF");
     check(beat(""), 400, "invalid_body", "EOF");
     check(beat("\u{feff}{}"), 400, "invalid_stage", "stage is missing");
-    check(beat("\u{feff}\u{feff}{}"), 400, "invalid_body", "no JSON object");
+    check(beat("\u{feff}\u{feff}{}"), 400, "invalid_body", "not a JSON object");
     let padded = format!("{}{}", r#"{"stage":"s","viewer":"v"}"#, " ".repeat(BEAT_BODY_BYTES_MAX));
     check(beat(&padded), 413, "body_too_large", "65536 bytes");
     check(
@@ -194,7 +194,7 @@ async fn bad_heartbeats_are_refused_by_name() {
         "stage is missing",
     );
     let truncated = "POST /v1/heartbeat HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 90\r\n\r\n{\"sta";
-    check(say(&node, truncated, true), 400, "body_truncated", "breaks off");
+    check(say(&node, truncated, true), 400, "body_truncated", "truncated");
     assert_eq!(node.stats().await["viewers"], 0, "a truncated body counts no viewer");
     let metrics = node.client.call(Method::GET, "/metrics", "").await.unwrap().1;
     let metrics = String::from_utf8(metrics.to_vec()).unwrap();
@@ -355,7 +355,7 @@ async fn stages_are_configured_listed_and_forgotten() {
     );
 
     let array = post(&node, "/v1/stages", "application/json", r#"["d"]"#);
-    check(array, 400, "invalid_body", "no JSON object");
+    check(array, 400, "invalid_body", "not a JSON object");
     let nothing = json!({ "stage": "d", "tags": null });
     assert_eq!(node.call(Method::POST, "/v1/stages", nothing).await.0, 201);
     let tagged = json!({ "tags": { "a": "b" } });

@@ -252,7 +252,7 @@ async fn a_batch_of_which_nothing_can_be_taken_is_400() {
     );
     assert_eq!(answer.body["rejected"][0]["code"], "invalid_viewer");
     assert!(
-        answer.detail().contains("none of 2 heartbeats was taken; at index 0: viewer is a number"),
+        answer.detail().contains("all 2 heartbeats were rejected; at index 0: viewer is a number"),
         "{}",
         answer.detail()
     );

@@ -89,7 +89,7 @@ fn settings_are_a_configuration_file() {
 async fn a_taken_port_and_a_taken_folder_are_named() {
     let node = Node::ready(&[]).await;
     let taken = node.address.trim_start_matches("http://").to_string();
-    refuses(&["serve", "--listen", &taken, "--log", "memory:"], "the port is taken");
+    refuses(&["serve", "--listen", &taken, "--log", "memory:"], "the port is in use");
     let data = node.data().to_str().unwrap().to_string();
     refuses(
         &["serve", "--listen", "127.0.0.1:0", "--data", &data],

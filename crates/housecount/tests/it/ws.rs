@@ -152,7 +152,7 @@ async fn bad_messages_are_answered_and_ws_bad_messages_max_ends_them() {
         (r#"{"stage":"s","viewer":"v","session":"\u0007"}"#, "invalid_session", "no control"),
         (r#"{"stage":5,"viewer":"v"}"#, "invalid_stage", "stage is a number; send a string"),
         (r#"{"leave":1}"#, "invalid_body", "leave is a number; send true or false"),
-        ("[]", "invalid_body", "no JSON object"),
+        ("[]", "invalid_body", "not a JSON object"),
         ("", "invalid_body", "EOF"),
     ] {
         let answer = player.ask(message).await;

@@ -44,7 +44,7 @@ impl Services {
 /// Shows whether the node is ready.
 #[utoipa::path(get, path = "/health", operation_id = "checkDropInHealth", tag = "drop-in",
     responses((status = 200, body = Success<Health>),
-        (status = 503, description = "`SERVICE_UNAVAILABLE`: what it waits for", body = ErrorBody)))]
+        (status = 503, description = "`SERVICE_UNAVAILABLE`: not ready; `message` has the reason", body = ErrorBody)))]
 pub async fn health(State(node): State<Arc<Node>>) -> Result<Json<Success<Health>>, DropInError> {
     let services = Services::of(&node);
     if let Some(waits_for) = node.not_ready_reason() {
@@ -58,7 +58,7 @@ pub async fn health(State(node): State<Arc<Node>>) -> Result<Json<Success<Health
 /// Shows whether the node is ready, as `/health` does.
 #[utoipa::path(get, path = "/api/health", operation_id = "checkDropInApiHealth", tag = "drop-in",
     responses((status = 200, body = Success<Health>),
-        (status = 503, description = "`SERVICE_UNAVAILABLE`: what it waits for", body = ErrorBody)))]
+        (status = 503, description = "`SERVICE_UNAVAILABLE`: not ready; `message` has the reason", body = ErrorBody)))]
 pub async fn api_health(state: State<Arc<Node>>) -> Result<Json<Success<Health>>, DropInError> {
     health(state).await
 }

@@ -42,10 +42,11 @@ const CLOSE_WAIT: Duration = Duration::from_secs(2);
 /// channel. The answer to an unreadable message is
 /// `{"type":"error","error":{"code","message"},"timestamp"}`.
 #[utoipa::path(get, path = "/ws", operation_id = "openDropInWebSocket", tag = "drop-in",
-    responses((status = 101, description = "from here on WebSocket messages"),
+    responses((status = 101, description = "WebSocket messages follow"),
         (status = 401, body = ErrorBody), (status = 403, body = ErrorBody),
         (status = 429, body = ErrorBody),
-        (status = 426, description = "`UPGRADE_REQUIRED`: it is for WebSockets only", body = ErrorBody)))]
+        (status = 426, description = "`UPGRADE_REQUIRED`: the request is not a WebSocket upgrade",
+            body = ErrorBody)))]
 pub async fn upgrade_required() -> RouterResponse {
     ws::upgrade_required().await
 }
@@ -147,7 +148,7 @@ impl StatsSocket {
         match end {
             SocketEnd::Gone => {}
             SocketEnd::Stopped => self.close(CloseCode::Away, "this node is stopping").await,
-            SocketEnd::Silent => self.close(CloseCode::Normal, "nothing heard for too long").await,
+            SocketEnd::Silent => self.close(CloseCode::Normal, "no message for too long").await,
             SocketEnd::BadMessages => self.close(CloseCode::Policy, "too many bad messages").await,
             SocketEnd::Credential(why) => {
                 let problem = Problem::from(why);

@@ -108,7 +108,7 @@ async fn configs_to(node: &Node, last: Option<&str>) -> BTreeMap<String, StageCo
         let page = match node.stages.list(after.as_deref(), PAGE_ROWS_MAX).await {
             Ok(page) => page,
             Err(error) => {
-                tracing::debug!(%error, "stages are answered without their configuration");
+                tracing::debug!(%error, "configurations can't be read; answering stages without them");
                 break;
             }
         };
@@ -246,7 +246,7 @@ pub async fn stages(
     };
     let stage = StageId::parse(&arn).map_err(|error| DropInError::invalid("arn", error))?;
     let config = node.stages.look_up(&stage).await.unwrap_or_else(|error| {
-        tracing::debug!(%error, "a stage is answered without its configuration");
+        tracing::debug!(%error, "a configuration can't be read; answering the stage without it");
         None
     });
     let WithStatus { value: count, status } = node.hub.count(stage.as_str());

@@ -162,7 +162,7 @@ impl PlayerSocket {
                 }
                 SocketEvent::Flushed => {}
                 SocketEvent::IdleTimeout => {
-                    break self.close(CloseCode::Normal, "nothing heard for too long", None).await;
+                    break self.close(CloseCode::Normal, "no message for too long", None).await;
                 }
                 SocketEvent::Ended(why) => {
                     let problem = Problem::from(why);

@@ -65,7 +65,7 @@ pub fn nothing_to_repeat() -> Problem {
 
 /// Creates the problem of a message that is not text.
 pub fn not_text() -> Problem {
-    Problem::body("a binary message; send JSON as text")
+    Problem::body("binary messages are not supported; send JSON as text")
 }
 
 /// Answer to a heartbeat.

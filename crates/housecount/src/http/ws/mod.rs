@@ -60,16 +60,16 @@ const TOKEN_SUBPROTOCOL: &str = "housecount.token.";
 /// A browser sends a viewer's token as a subprotocol, `housecount.token.TOKEN` beside
 /// `housecount.1`. Only the latter is answered. A token in `?token=` gets into the logs of proxies.
 #[utoipa::path(get, path = "/v1/ws", operation_id = "openWebSocket", tag = "players",
-    params(("token" = Option<String>, Query, description = "a viewer's token, where headers can't be sent")),
+    params(("token" = Option<String>, Query, description = "viewer's token, for clients that can't send headers")),
     responses(
-        (status = 101, description = "from here on WebSocket messages"),
-        (status = 400, description = "an unknown query parameter", body = ProblemBody,
+        (status = 101, description = "WebSocket messages follow"),
+        (status = 400, description = "unknown query parameter", body = ProblemBody,
             content_type = "application/problem+json"),
         (status = 401, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 426, description = "it is for WebSockets only",
+        (status = 426, description = "the request is not a WebSocket upgrade",
             body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn upgrade_required() -> Routed {
-    let detail = "this address is for WebSockets (version 13): ask for an upgrade";
+    let detail = "this path is for WebSockets only; send an upgrade request (version 13)";
     let mut response =
         Problem::new(StatusCode::UPGRADE_REQUIRED, "upgrade_required", detail).into_response();
     response.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));

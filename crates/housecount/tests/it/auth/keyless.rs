@@ -243,7 +243,8 @@ async fn refusals_are_one_line_in_the_log() {
     }
     drop(node);
     let log = std::fs::read_to_string(folder.path().join("log")).unwrap();
-    let lines: Vec<&str> = log.lines().filter(|line| line.contains("an operator's call")).collect();
+    let lines: Vec<&str> =
+        log.lines().filter(|line| line.contains("operator call rejected")).collect();
     assert_eq!(lines.len(), 1, "{log}");
     assert!(lines[0].contains("set auth.operator_keys") && lines[0].contains("Host"), "{log}");
     assert!(!log.contains("evil.example") && !log.contains("opensesame"), "{log}");

@@ -28,7 +28,7 @@ async fn every_call_refuses_what_its_document_does_not_name() {
     }
     for (method, path, names) in operations(&node).await {
         let answer = ask(&node, &method, &format!("{path}?zzz=1"), &[], "");
-        refused(&answer, "`zzz`", names.first().map_or("takes none", |name| name));
+        refused(&answer, "`zzz`", names.first().map_or("it has no parameters", |name| name));
         for name in names {
             let answer = ask(&node, &method, &format!("{path}?{name}=&{name}[]=1"), &[], "");
             refused(&answer, &format!("`{name}[]`"), &format!("did you mean `{name}`?"));
@@ -58,9 +58,9 @@ async fn a_misspelt_parameter_is_named_with_the_nearest_one() {
         ("/v1/stages/s/viewers?limit=5&offset=10", "`offset`", "limit, cursor"),
         ("/v1/stages/s/snapshots?form=2026-11-01", "`form`", "did you mean `from`?"),
         ("/v1/viewers/v/watch?interval=true", "`interval`", "did you mean `intervals`?"),
-        ("/v1/stats?stage=s", "`stage`", "takes none"),
-        ("/v1/cost?month=1", "`month`", "takes none"),
-        ("/v1/stages/s?verbose", "`verbose`", "takes none"),
+        ("/v1/stats?stage=s", "`stage`", "it has no parameters"),
+        ("/v1/cost?month=1", "`month`", "it has no parameters"),
+        ("/v1/stages/s?verbose", "`verbose`", "it has no parameters"),
         ("/v1/ws?tokn=x", "`tokn`", "did you mean `token`?"),
         ("/v1/stages?limit=5&cursor=%zz", "percent-encoding", "byte 15"),
         ("/v1/stages?cursor=%ff", "UTF-8", ""),
@@ -69,7 +69,11 @@ async fn a_misspelt_parameter_is_named_with_the_nearest_one() {
     }
     let beat = json!({ "stage": "s", "viewer": "ann" }).to_string();
     for path in ["/v1/heartbeat?token=x", "/v1/leave?session=1", "/v1/heartbeats?stage=s"] {
-        refused(&ask(&node, "POST", path, &[], &beat), "is not a query parameter", "takes none");
+        refused(
+            &ask(&node, "POST", path, &[], &beat),
+            "is not a query parameter",
+            "it has no parameters",
+        );
     }
     assert_eq!(node.stats().await["viewers"], 0, "a refused request counts no viewer");
     for path in ["/v1/stats?", "/v1/stages?&", "/v1/stages?limit=5&"] {

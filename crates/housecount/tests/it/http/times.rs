@@ -27,7 +27,7 @@ const BAD: [(&str, &str); 8] = [
     ("20261301", "is not a date"),
     ("17959485", "is not a date"),
     ("yesterday", "neither RFC 3339"),
-    ("2026-11-01T00:00:00+01:00", "+ is written %2B"),
+    ("2026-11-01T00:00:00+01:00", "write + as %2B"),
 ];
 
 #[tokio::test(flavor = "multi_thread")]
