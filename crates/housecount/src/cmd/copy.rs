@@ -12,7 +12,7 @@ use crate::cold::bulk::Bulk;
 use crate::cold::copy::{Copied, CopyEnd, copy};
 use crate::folder::{self, FolderHold};
 
-/// Copy a whole cold tier into another one, and compare the written rows.
+/// Copy a cold tier into another one, and compare all rows.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -20,10 +20,11 @@ Examples:
   housecount copy --from 'dynamodb://audience?region=eu-west-1' --to embedded:/backup/audience
   housecount copy --from embedded:housecount-data/cold --to embedded:/backup/audience --json
 
-Stop all nodes first. A table must be there: housecount table create. Every row is read back and compared. A copy that was
-interrupted goes on when the same command is run again, and rows that are there already are not written twice. A target with other
-data, or with a node on it, is refused. Reading a table takes dynamodb:Scan, which no other command needs.
-Exit 0: all is copied. Exit 2: it is not.")]
+Stop all nodes first. Create a target table first, with `housecount table create`. The command reads
+every row back and compares it. To continue an interrupted copy, run the same command again: it does
+not write existing rows twice. It refuses a target with other data, or with a running node. Reading a
+table needs the permission dynamodb:Scan, which no other command needs.
+Exit 0: everything is copied. Exit 2: it is not.")]
 pub(super) struct CopyArgs {
     /// Source: embedded:DIR or dynamodb://TABLE?region=R&endpoint=E
     #[arg(long, value_name = "COLD")]
@@ -102,7 +103,7 @@ fn print(copied: &Copied, is_json: bool) -> Result<(), CommandError> {
     }
     let mb = *bytes as f64 / 1e6;
     print_line(&format!(
-        "copied   {} rows ({mb:.1} MB): {written} written, {there} were there",
+        "copied   {} rows ({mb:.1} MB): {written} written, {there} already there",
         written + there
     ));
     if *foreign > 0 {

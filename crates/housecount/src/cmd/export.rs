@@ -27,7 +27,8 @@ Examples:
   housecount export --from 2026-10-01 --to 2026-10-02 --format ndjson --out - \\
       --cold 'dynamodb://ivs-viewer-snapshots?region=us-east-1' | jq .viewer
 
-Only time that the ledger has is written. A range that reaches past it is refused, unless --partial.")]
+An export has only time that is in the ledger. A range that reaches past the ledger's end is refused,
+unless --partial is given.")]
 pub(super) struct ExportArgs {
     #[command(flatten)]
     range: RangeArgs,
@@ -115,7 +116,7 @@ impl ExportArgs {
         match self.format {
             FormatArg::Csv => Ok(ExportFormat::Csv(style)),
             _ if self.csv != CsvArg::Guarded => {
-                Err("--csv is for --format csv; leave it out".to_string())
+                Err("--csv is for --format csv only; leave it out".to_string())
             }
             FormatArg::Ndjson => Ok(ExportFormat::Ndjson),
             FormatArg::Parquet => Ok(ExportFormat::Parquet),
@@ -155,7 +156,7 @@ pub(super) fn run(args: &ExportArgs) -> Result<ExitCode, CommandError> {
     }
     if committed_to < request.range.to {
         eprintln!(
-            "housecount: the ledger has it up to {} only",
+            "housecount: the export ends at {}, where the ledger ends",
             calendar::format_time(committed_to)
         );
     }
@@ -167,9 +168,7 @@ async fn export(args: &ExportArgs, request: &ExportRequest) -> Result<ExportSumm
     let committed_to = export::committed_to(&cold).await.map_err(|e| e.to_string())?;
     if committed_to < request.range.to && !args.partial {
         let has = calendar::format_time(committed_to);
-        return Err(format!(
-            "the ledger has it up to {has} only: choose --to {has}, or add --partial"
-        ));
+        return Err(format!("the ledger ends at {has}; use --to {has}, or add --partial"));
     }
     let bar = progress_bar();
     let progress = |part: f64| bar.set_position((part * 1_000.0) as u64);

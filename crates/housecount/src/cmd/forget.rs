@@ -24,15 +24,18 @@ Examples:
   housecount forget --viewer '~uYxk7Vm_kCMLu5Lu' --config housecount.toml
   housecount forget --customer 'Jane Doe' --dry-run
 
-In the ledger the viewer's time stays, to the millisecond, under a pseudonym drawn at random: totals, counts and `housecount verify`
-are as before. The pseudonym is printed, once, and kept nowhere beside the id. The viewer's heartbeats are taken out of the archive.
-Where viewer_ids = \"hashed\" the viewer may be given by the id, if the key is set as for `serve`, or by the pseudonym it has.
+The ledger keeps the viewer's time, to the millisecond, under a random pseudonym. So totals, counts
+and `housecount verify` stay the same. The command prints the pseudonym once, and stores it nowhere
+with the id. It deletes the viewer's heartbeats from the archive. With viewer_ids = \"hashed\", name
+the viewer by the id (with the key set as for `serve`) or by the present pseudonym.
 
-A viewer who was heard in the last hours is refused, since nodes still hold that time: the message says until when. An embedded store must
-not be in use: stop the node, forget, start it again. With --customer a name goes on as a pseudonym in past versions of stages'
-configurations, as a customer, a stage's name or a tag's value; what is configured now must be changed first. docs/PRIVACY.md says what remains: backups, exports, the log's last minutes.
-Exit 0: done, or nothing was found. Exit 1: done, but for what could not be read or looked at. Exit 2: refused, or failed; running it again
-does what is left.")]
+The command refuses a viewer who was active in the last hours, because nodes still hold that time.
+The message names the time to wait for. An embedded store must not be in use: stop the node, forget,
+start it again. --customer replaces a name by a pseudonym in past versions of stage configurations:
+as a customer, a stage's name or a tag's value. Change the current configurations first.
+docs/PRIVACY.md lists what remains: backups, exports, the log's last minutes.
+Exit 0: done, or nothing found. Exit 1: done, except for unreadable or unchecked data. Exit 2: refused
+or failed; run it again to finish.")]
 pub(super) struct ForgetArgs {
     /// Viewer to replace by a pseudonym
     #[arg(long, value_name = "VIEWER", required_unless_present = "customer")]
@@ -121,15 +124,15 @@ fn forget_customer(args: &ForgetArgs, customer: &str) -> Result<ExitCode, Comman
         print_line(&match pseudonym {
             Some(pseudonym) => {
                 format!(
-                    "forgotten in {versions} versions of {stages} stages; it is now {pseudonym}"
+                    "forgotten in {versions} versions of {stages} stages; the name is now {pseudonym}"
                 )
             }
             None if versions > 0 => {
                 format!(
-                    "a dry run: {versions} versions of {stages} stages have it; nothing was changed"
+                    "dry run: {versions} versions of {stages} stages contain the name; nothing was changed"
                 )
             }
-            None => "no past version of a configuration has it".to_string(),
+            None => "no past version of a configuration contains the name".to_string(),
         });
     }
     Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -170,7 +173,7 @@ fn print(forgotten: &ForgetReport, is_dry_run: bool) {
     }
     if *archive_chunks > 0 {
         lines.push(format!(
-            "archive  {archive_chunks} chunks: {heartbeats} heartbeats and leaves, taken out"
+            "archive  {archive_chunks} chunks: {heartbeats} heartbeats and leaves, deleted"
         ));
     }
     if *items > 0 {
@@ -184,15 +187,15 @@ fn print(forgotten: &ForgetReport, is_dry_run: bool) {
     lines.extend(forgotten.problems.iter().map(|problem| format!("problem  {problem}")));
     lines.push(match &forgotten.pseudonym {
         _ if forgotten.is_nothing() && forgotten.committed_to == UnixMs::ZERO => {
-            "nothing was found of this viewer: nothing is committed yet".to_string()
+            "no data of this viewer found: the ledger is empty".to_string()
         }
         _ if forgotten.is_nothing() && !forgotten.problems.is_empty() => {
-            format!("nothing was found of this viewer up to {to}, but not everything was looked at")
+            format!("no data of this viewer found up to {to}, but not everything was checked")
         }
-        _ if forgotten.is_nothing() => format!("nothing was found of this viewer up to {to}"),
-        _ if is_dry_run => format!("a dry run up to {to}: nothing was changed"),
+        _ if forgotten.is_nothing() => format!("no data of this viewer found up to {to}"),
+        _ if is_dry_run => format!("dry run up to {to}: nothing was changed"),
         Some(pseudonym) => {
-            format!("forgotten up to {to}; the time watched is now that of {pseudonym}")
+            format!("forgotten up to {to}; the watch time now belongs to {pseudonym}")
         }
         None => format!("forgotten up to {to}"),
     });

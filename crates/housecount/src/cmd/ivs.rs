@@ -38,10 +38,11 @@ Examples:
   housecount ivs reconcile --from 2026-10-14T18:00:00Z --to 2026-10-14T20:00:00Z --step 1m --json \\
       --stage arn:aws:ivs:us-west-2:123456789012:stage/abcdABCDefgh
 
-Compared are stages whose ids are ARNs of IVS stages: viewers, by the ledger, with `Subscribers`, by CloudWatch
-(AWS/IVSRealTime), averaged over steps. A stage drifts if its hours over the whole range are further apart than --drift-max.
-Only whole steps that the ledger has are compared. docs/IVS.md says what is usual.
-Exit 0: no stage drifts. Exit 1: one does. Exit 2: it could not be found out.")]
+The command compares stages whose ids are ARNs of IVS stages: the ledger's viewers with CloudWatch's
+`Subscribers` (AWS/IVSRealTime), averaged over steps. A stage drifts if its hours over the range
+differ by more than --drift-max. Only complete steps within the ledger are compared. docs/IVS.md
+describes usual differences.
+Exit 0: no stage drifts. Exit 1: a stage drifts. Exit 2: the comparison failed.")]
 struct ReconcileArgs {
     #[command(flatten)]
     range: RangeArgs,
@@ -67,7 +68,7 @@ fn percent(text: &str) -> Result<f64, String> {
     let number = text.strip_suffix('%').unwrap_or(text).trim().parse::<f64>();
     match number {
         Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(percent / 100.0),
-        _ => Err(format!("`{text}` is no percentage from 0% to 100%")),
+        _ => Err(format!("`{text}` is not a percentage from 0% to 100%")),
     }
 }
 
@@ -107,19 +108,19 @@ impl ReconcileArgs {
         if step_ms < step_ms_min || !step_ms.is_multiple_of(STEP_MS_MIN) || step_ms > 86_400_000 {
             let min = step_ms_min / STEP_MS_MIN;
             return Err(format!(
-                "--step {}: it must be whole minutes, {min} at least for a range this old, and a day at most",
+                "--step {}: it must be whole minutes, at least {min} for a range this old, and at most a day",
                 humantime::format_duration(self.step)
             ));
         }
         let from = given.from.plus(step_ms - 1).aligned(step_ms);
         let to = given.to.aligned(step_ms);
         if from >= to {
-            return Err("--from and --to: there is no whole step between them".to_string());
+            return Err("--from and --to: the range contains no complete step".to_string());
         }
         let stage = match &self.range.stage {
             None => None,
             Some(arn) => Some(StageArn::parse(arn).ok_or_else(|| {
-                format!("--stage {arn}: it is no arn:aws:ivs:REGION:ACCOUNT:stage/ID")
+                format!("--stage {arn}: not an ARN arn:aws:ivs:REGION:ACCOUNT:stage/ID")
             })?),
         };
         Ok(ReconcileRequest { range: Span::new(from, to), step_ms, stage })
@@ -167,7 +168,7 @@ fn print(found: &ReconcileReport, drift_max: f64) {
         steps.sort_by(|a, b| apart(b).total_cmp(&apart(a)));
         for step in steps.into_iter().take(STEPS_SHOWN) {
             let theirs =
-                step.subscribers.map_or("nothing".to_string(), |count| format!("{count:.1}"));
+                step.subscribers.map_or("no data".to_string(), |count| format!("{count:.1}"));
             let at = calendar::format_time(step.span.from);
             lines.push(format!(
                 "  {at:<60} {:>12.1} {theirs:>12} {:>7.1}%",
@@ -176,11 +177,14 @@ fn print(found: &ReconcileReport, drift_max: f64) {
             ));
         }
         if more > 0 {
-            lines.push(format!("  {more} more steps; --json has all"));
+            lines.push(format!("  {more} more steps; --json lists all"));
         }
     }
     if found.others > 0 {
-        lines.push(format!("{} other stages are no stages of IVS by their ids", found.others));
+        lines.push(format!(
+            "{} other stages skipped: their ids are not ARNs of IVS stages",
+            found.others
+        ));
     }
     lines.push(format!("compared up to {}", calendar::format_time(found.committed_to)));
     print_line(&lines.join("\n"));

@@ -9,7 +9,7 @@ use super::{CommandError, print_line};
 use crate::auth::Scope;
 use crate::auth::operators::new_key;
 
-/// Make operator keys.
+/// Create operator keys.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -22,7 +22,7 @@ pub(super) struct KeyArgs {
 
 #[derive(Debug, Subcommand)]
 enum KeyCommand {
-    /// Make a key. The key is printed once; its hash goes into the file of keys
+    /// Create a key, and print it once. Its hash goes into the file of keys
     /// (auth.operator_keys).
     New {
         /// Name of the key's owner
@@ -38,8 +38,8 @@ pub(super) fn run(args: &KeyArgs) -> Result<ExitCode, CommandError> {
     let KeyCommand::New { name, scope } = &args.command;
     let (key, entry) = new_key(name, scope);
     print_line(&format!(
-        "# The key, shown this once: send it as `Authorization: Bearer KEY` or `x-api-key: KEY`.\n# {key}\n\n\
-         # Its entry for the file that auth.operator_keys names; a running node has it within 2 s.\n{entry}"
+        "# The key, shown only once. Send it as `Authorization: Bearer KEY` or `x-api-key: KEY`.\n# {key}\n\n\
+         # Its entry for the file that auth.operator_keys names. A running node loads it within 2 s.\n{entry}"
     ));
     Ok(ExitCode::SUCCESS)
 }

@@ -19,14 +19,14 @@ const INTERVAL_MS_MIN: u64 = 100;
 /// it takes a tenth of that.
 const AGREE_WITHIN: Duration = Duration::from_secs(1);
 
-/// Play a simulated audience against running nodes, and check that every acknowledged heartbeat is
-/// counted. Exits 1 if one is not.
+/// Simulate an audience on running nodes, and check that they count every acknowledged heartbeat.
+/// Exit 1 if a heartbeat is missing.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   housecount load --url http://127.0.0.1:7400 --viewers 10000 --stages 20 --interval 5s --duration 60s
   housecount load --viewers 5000 --interval 5s --transport ws
-  housecount load --token-key secret.txt --key-file load.key     where tokens and operator keys are needed
+  housecount load --token-key secret.txt --key-file load.key     # with tokens and operator keys
   housecount load --url http://10.0.0.1:7400 --url http://10.0.0.2:7400 --transport batch --json")]
 pub(super) struct LoadArgs {
     /// URL of the node; repeat it for several nodes, which the players use in turn
@@ -138,7 +138,7 @@ fn print(report: &Report, seed: u64) {
             "heartbeats   {sent} sent, {acknowledged} acknowledged, {failed} failed; {leaves} leaves"
         ),
         format!(
-            "rate         {:.0} heartbeats a second over {:.1} s",
+            "rate         {:.0} heartbeats per second over {:.1} s",
             report.beats_per_second, report.seconds
         ),
         format!("answers      p50 {:.1} ms, p99 {:.1} ms", report.p50_ms, report.p99_ms),

@@ -37,8 +37,8 @@ use crate::config::{ConfigError, Layers, Settings};
     max_term_width = 100,
     after_help = "\
 Examples:
-  housecount serve                          everything embedded, under ./housecount-data
-  housecount serve --demo 500               the same with 500 simulated viewers
+  housecount serve                  # everything embedded, under ./housecount-data
+  housecount serve --demo 500       # the same, with 500 simulated viewers
   housecount serve --log redis://127.0.0.1:6379/0 --cold 'dynamodb://my-table?region=eu-west-1'
   housecount load --url http://127.0.0.1:7400 --viewers 10000 --stages 20
   housecount cost --viewers 50000 --stages 200
@@ -50,8 +50,8 @@ Examples:
   housecount key new --name grafana --scope read
   housecount token --viewer ann --stage match-1 --ttl 24h --key secret.txt
 
-Every setting can be given by a flag (--set NAME=VALUE), by the environment (HOUSECOUNT_NAME), or in a file
-(--config FILE). `housecount settings` prints them all with their defaults."
+Set any setting by a flag (--set NAME=VALUE), by the environment (HOUSECOUNT_NAME), or in a file
+(--config FILE). `housecount settings` prints all settings with their defaults."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -62,13 +62,13 @@ pub struct Cli {
 enum Command {
     /// Receive heartbeats and answer counts.
     Serve(serve::ServeArgs),
-    /// Play a simulated audience against a running node, and check its counts.
+    /// Simulate an audience on a running node, and check its counts.
     Load(load::LoadArgs),
     /// Estimate the monthly cost of an audience, by known plans and by housecount's own.
     Cost(cost::CostArgs),
     /// Create, describe or delete the table of the cold tier.
     Table(table::TableArgs),
-    /// Copy a whole cold tier into another one, and compare the written rows.
+    /// Copy a cold tier into another one, and compare all rows.
     Copy(copy::CopyArgs),
     /// Write watch records to a file: each viewer's watch time, or each customer's billed time.
     Export(export::ExportArgs),
@@ -76,15 +76,15 @@ enum Command {
     Verify(verify::VerifyArgs),
     /// Rewrite one person's records under a random pseudonym; all totals stay.
     Forget(forget::ForgetArgs),
-    /// Compare the ledger with Amazon IVS's figures of its stages. Exit 1 if they are far apart.
+    /// Compare the ledger with Amazon IVS's figures of its stages. Exit 1 on a large difference.
     Ivs(ivs::IvsArgs),
     /// Save every active stage's count now, on a running node.
     Snapshot(remote::RemoteArgs),
-    /// Let the last snapshot's counts stand in for one ttl, on a running node.
+    /// Restore the last snapshot's counts for one ttl, on a running node.
     Restore(remote::RemoteArgs),
-    /// Make an operator key.
+    /// Create an operator key.
     Key(key::KeyArgs),
-    /// Make a viewer's token.
+    /// Create a viewer's token.
     Token(token::TokenArgs),
     /// Print all settings with their defaults and meanings, as a file for --config.
     Settings,
@@ -262,5 +262,5 @@ fn print_line(text: &str) {
 /// A runtime for a command that waits more than it computes.
 fn runtime() -> Result<tokio::runtime::Runtime, CommandError> {
     let built = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    built.map_err(|e| format!("the runtime can't be started: {e}"))
+    built.map_err(|e| format!("can't start the runtime: {e}"))
 }

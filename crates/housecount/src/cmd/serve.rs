@@ -24,7 +24,7 @@ Examples:
   housecount serve --demo 500
   housecount serve --listen 0.0.0.0:7400 --set auth.operator_keys=keys.toml --log redis://10.0.0.5:6379/0 \\
       --cold 'dynamodb://ivs-viewer-snapshots?region=us-east-1'
-  housecount serve --set interval=10s --set ttl=60s        any setting; see housecount settings
+  housecount serve --set interval=10s --set ttl=60s     # any setting; see housecount settings
   HOUSECOUNT_TTL=90s housecount serve --log memory: --cold none")]
 pub(super) struct ServeArgs {
     /// Address of the API [default: 127.0.0.1:7400]
@@ -97,19 +97,19 @@ async fn serve(settings: Settings, demo: Option<u32>) -> Result<ExitCode, Comman
     let is_open = !bound.address.ip().is_loopback() && settings.auth.operator_keys.is_none();
     if is_open && !settings.insecure {
         return Err(format!(
-            "`listen` = \"{}\" is an address that others reach, and without operator keys whoever reaches it is an \
-             operator; make one with `housecount key new` and set auth.operator_keys, or start with --insecure",
+            "`listen` = \"{}\" is an address that other machines can reach, and without operator keys every caller is an \
+             operator; make a key with `housecount key new` and set auth.operator_keys, or start with --insecure",
             settings.listen
         ));
     }
     let (log, cold) = (settings.log.to_string(), settings.cold.as_ref().map(ToString::to_string));
-    catch_file_too_large().map_err(|e| format!("signals can't be caught: {e}"))?;
+    catch_file_too_large().map_err(|e| format!("can't handle signals: {e}"))?;
     let app = App::build(settings).await.map_err(|e| e.to_string())?;
     if let Some(viewers) = demo {
         tokio::spawn(demo::run(app.node.clone(), viewers));
     }
     let (version, cold) =
-        (env!("CARGO_PKG_VERSION"), cold.as_deref().unwrap_or("none: nothing is kept for good"));
+        (env!("CARGO_PKG_VERSION"), cold.as_deref().unwrap_or("none: no history is stored"));
     print_line(&format!(
         "housecount {version} listens on {address}\n  \
          dashboard  {address}/\n  \
@@ -119,9 +119,9 @@ async fn serve(settings: Settings, demo: Option<u32>) -> Result<ExitCode, Comman
          cold       {cold}"
     ));
     if is_open {
-        tracing::warn!("insecure: whoever reaches {address} is an operator");
+        tracing::warn!("insecure: every caller of {address} is an operator");
     }
-    let shutdown = shutdown().map_err(|e| format!("signals can't be caught: {e}"))?;
+    let shutdown = shutdown().map_err(|e| format!("can't handle signals: {e}"))?;
     app.run(Some(bound), shutdown).await.map_err(|e| e.to_string())?;
     Ok(ExitCode::SUCCESS)
 }
@@ -177,6 +177,6 @@ fn start_logging(settings: &Settings) -> Result<Option<Traces>, CommandError> {
         None => (None, None),
     };
     let all = tracing_subscriber::registry().with(logger.with_filter(filter)).with(layer);
-    all.try_init().map_err(|e| format!("the log can't be started: {e}"))?;
+    all.try_init().map_err(|e| format!("can't start logging: {e}"))?;
     Ok(traces)
 }

@@ -96,9 +96,11 @@ async fn open(args: &TableColdArgs) -> Result<(DynamoCold, String), CommandError
         Some(ColdTarget::Dynamo(address)) => {
             Ok((DynamoCold::open(&address).await, address.to_string()))
         }
-        _ => Err("only a DynamoDB table needs making: give --cold 'dynamodb://TABLE?region=R'; \
-                  the embedded store makes its own"
-            .to_string()),
+        _ => Err(
+            "only DynamoDB tables are created by hand: give --cold 'dynamodb://TABLE?region=R'; \
+                  an embedded store creates its tables itself"
+                .to_string(),
+        ),
     }
 }
 
@@ -109,7 +111,7 @@ async fn status(args: &TableColdArgs, json: bool) -> Result<ExitCode, CommandErr
             print_line(&serde_json::json!({ "table": shown, "exists": false }).to_string());
         } else {
             println!(
-                "{shown}\n  There is no such table; make it with: housecount table create --cold '{shown}'"
+                "{shown}\n  There is no such table. Create it with: housecount table create --cold '{shown}'"
             );
         }
         return Ok(ExitCode::FAILURE);
@@ -129,7 +131,7 @@ async fn status(args: &TableColdArgs, json: bool) -> Result<ExitCode, CommandErr
             if state.ttl { "on, attribute `ttl`" } else { "OFF: run table create" }
         ));
         print_line(&format!(
-            "  items    {} ({} bytes) when DynamoDB last counted",
+            "  items    {} ({} bytes) at DynamoDB's last count",
             state.items, state.bytes
         ));
     }
@@ -139,7 +141,9 @@ async fn status(args: &TableColdArgs, json: bool) -> Result<ExitCode, CommandErr
 async fn delete(args: &TableColdArgs, yes: bool) -> Result<ExitCode, CommandError> {
     let (cold, shown) = open(args).await?;
     if !yes {
-        return Err(format!("this deletes {shown} and everything in it, for good; add --yes"));
+        return Err(format!(
+            "this permanently deletes {shown} and everything in it; to confirm, add --yes"
+        ));
     }
     let was_there = cold.delete_table().await.map_err(|e| e.to_string())?;
     print_line(&format!(

@@ -12,14 +12,14 @@ use super::{CommandError, SettingArgs, print_line};
 use crate::auth::{AudienceClaim, Payload, jwt, viewers};
 use crate::clock;
 
-/// Make a viewer's token.
+/// Create a viewer's token.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  housecount token --viewer ann --stage match-1 --ttl 24h --key secret.txt       where that has secret:TEXT
+  housecount token --viewer ann --stage match-1 --ttl 24h --key secret.txt     # the file has secret:TEXT
   housecount token --viewer ann --stage-prefix arn:aws:ivs: --ttl 2h --key private.pem --kid 2026-11
 
-Without --key it is signed by auth.viewer_keys, if that is a secret.")]
+Without --key, the secret in auth.viewer_keys signs the token.")]
 pub(super) struct TokenArgs {
     /// Viewer of the token
     #[arg(long, value_name = "VIEWER")]
@@ -66,11 +66,11 @@ pub(super) fn run(args: &TokenArgs) -> Result<ExitCode, CommandError> {
         (Some(path), _) => read(path)?,
         (None, Some(keys)) => viewers::key_text(keys)?.0,
         (None, None) => {
-            return Err("there is no key to sign with; give one with --key FILE".to_string());
+            return Err("no key to sign with; give one with --key FILE".to_string());
         }
     };
     if args.ttl.as_millis() > u128::from(TOKEN_AHEAD_MS_MAX) {
-        return Err("--ttl: it must be at most ten years; nodes refuse what is longer".to_string());
+        return Err("--ttl: it must be at most ten years; nodes reject longer tokens".to_string());
     }
     let exp = (clock::wall_clock().0 / 1_000 + args.ttl.as_secs()) as f64;
     let payload = Payload {

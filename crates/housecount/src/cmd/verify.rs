@@ -19,11 +19,12 @@ Examples:
   housecount verify --from 2026-10-01 --to 2026-11-01 --stage my-stage --json
   housecount verify --from 2026-10-01 --to 2026-11-01 --cold 'dynamodb://ivs-viewer-snapshots?region=us-east-1'
 
-Every chunk's checksum and its place in the chain are checked. Every viewer's time is added up, and compared with the
-integral of how many watched at once, to the millisecond. No snapshot may show less than half the viewers that were proven
-then; those that show fewer at all are counted as low (a viewer who left and came back within a ttl, a node that was cut off).
-The versions of the stages' configurations are checked: their order and bounds, and that the last one is what is configured.
-Exit 0: all agrees. Exit 1: something does not. Exit 2: it could not be found out.")]
+The command checks every chunk's checksum and its place in the chain. It adds up every viewer's time,
+and compares the sum with the integral of concurrent viewers, to the millisecond. A snapshot with less
+than half of the proven viewers is a problem. One with fewer than the proven viewers is counted as low:
+a viewer left and came back within a ttl, or a node was cut off. The versions of stage configurations
+are checked too: their order, their bounds, and that the last one is the current configuration.
+Exit 0: everything agrees. Exit 1: something differs. Exit 2: the check failed.")]
 pub(super) struct VerifyArgs {
     #[command(flatten)]
     range: RangeArgs,
@@ -103,7 +104,7 @@ fn print(found: &VerifyReport) {
         lines.push(format!("{} versions of stages' configurations", found.versions));
     }
     if found.rewritten > 0 {
-        lines.push(format!("{} of them were rewritten by `housecount forget`", found.rewritten));
+        lines.push(format!("{} chunks were rewritten by `housecount forget`", found.rewritten));
     }
     lines.extend(found.notes.iter().map(|note| format!("note     {note}")));
     lines.extend(found.problems.iter().map(|problem| format!("problem  {problem}")));

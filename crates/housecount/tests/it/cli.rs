@@ -43,7 +43,7 @@ fn bad_settings_stop_the_start_with_one_line() {
     refuses(&["serve", "--cold", "s3://b"], "`cold`");
     refuses(&["serve", "--archive", "all"], "`archive`");
     refuses(&["serve", "--config", "/nowhere.toml"], "--config /nowhere.toml: No such file");
-    refuses(&["table", "create"], "only a DynamoDB table needs making");
+    refuses(&["table", "create"], "only DynamoDB tables are created by hand");
     refuses(&["table", "delete", "--cold", "dynamodb://table"], "add --yes");
     let output = housecount().args(["serve"]).env("HOUSECOUNT_COLOUR", "red").output().unwrap();
     let printed = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -312,7 +312,7 @@ async fn stages_that_drift_are_found() {
     let lines: Vec<&str> = out.lines().collect();
     assert_eq!(code, Some(1));
     assert!(lines[1].starts_with(FORGOTTEN) && lines[1].ends_with("-50.0%  DRIFTS"), "{out}");
-    assert!(out.contains("7 more steps; --json has all"), "{out}");
+    assert!(out.contains("7 more steps; --json lists all"), "{out}");
 
     for (more, expected) in [
         (vec!["--drift-max", "50%"], 0),
@@ -359,7 +359,7 @@ async fn what_can_not_be_found_out_is_one_line() {
         (vec![], "cloudwatch:GetMetricData"),
         (vec!["--stage", "my-stage"], "--stage my-stage"),
         (vec!["--step", "30s"], "--step 30s"),
-        (vec!["--step", "2h"], "no whole step"),
+        (vec!["--step", "2h"], "no complete step"),
         (vec!["--drift-max", "lots"], "`lots`"),
     ] {
         let (code, out, err) = reconcile(folder.path(), range, &ivs.url, &more).await;

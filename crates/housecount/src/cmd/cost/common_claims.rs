@@ -20,7 +20,7 @@ pub(super) fn part(sheet: &Sheet<'_>) -> Section {
     );
     let (counts, watch) = (plans::hybrid(of).units(), plans::watch_items(of));
     let records = format!(
-        "{} for counts ({} until 2024-11); {} for an item a viewer every 5 min ({}); {} for housecount's ledger",
+        "{} for counts ({} until 2024-11); {} for one item per viewer every 5 min ({}); {} for housecount's ledger",
         usd(counts),
         before(counts),
         usd(watch),
@@ -46,7 +46,7 @@ pub(super) fn part(sheet: &Sheet<'_>) -> Section {
             row("a cache.r6g.large is $88 a month", node),
         ],
         notes: vec![format!(
-            "For scale: IVS real-time is {} a participant-hour. So 1 % of wrong hours is {} a month here.",
+            "For scale: IVS real-time is {} per participant-hour. So 1 % of wrong hours is {} a month here.",
             prices.ivs.participant_hour,
             Usd(prices.ivs.participant_hour.times(of.viewer_hours()).0 / 100)
         )],

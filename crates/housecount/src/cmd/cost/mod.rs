@@ -25,11 +25,12 @@ const MS_MAX: u64 = 30 * 86_400_000;
 Examples:
   housecount cost
   housecount cost --viewers 1000000 --stages 2000 --stay 45m
-  housecount cost --print-prices > frankfurt.toml      and then, with its prices put in:
+  housecount cost --print-prices > frankfurt.toml     # then edit the prices in it
   housecount cost --prices frankfurt.toml --json
 
-Units are counted as AWS counts them: a batch item by item, each rounded up to a KB. Every price has its source and its date in the
-file of prices. What a running node consumes, read off every reply, is at its /v1/cost.")]
+Units are counted as AWS bills them: each item of a batch by itself, rounded up to a KB. The price
+file names the source and the date of every price. /v1/cost of a running node shows its own
+consumption, read from every reply.")]
 pub(super) struct CostArgs {
     /// Concurrent viewers, all month
     #[arg(

@@ -92,7 +92,7 @@ impl<'a> Sheet<'a> {
         Section {
             title: "What does a month cost?",
             head: vec![
-                "plan", "until 2024-11", "DynamoDB", "storage", "Redis", "total", "loses", "housecount runs it by",
+                "plan", "until 2024-11", "DynamoDB", "storage", "Redis", "total", "loses", "run it with",
             ],
             rows: self.plans().map(row).collect(),
             notes: vec![
@@ -167,16 +167,16 @@ impl<'a> Sheet<'a> {
                 serverless,
             ])
         };
-        let rows = [self.known.get(1).and_then(|plan| row("a key a viewer", plan))];
+        let rows = [self.known.get(1).and_then(|plan| row("one key per viewer", plan))];
         let rows = rows
             .into_iter()
             .chain([self.own.first().and_then(|plan| row("housecount's log", plan))]);
         Section {
             title: "Which Redis is enough?",
-            head: vec!["what is in it", "memory", "Valkey", "Redis OSS", "serverless Valkey"],
+            head: vec!["content", "memory", "Valkey", "Redis OSS", "serverless Valkey"],
             rows: rows.flatten().collect(),
             notes: vec![format!(
-                "It is the smallest node that holds {HEADROOM} times as much. ElastiCache reserves a \
+                "Each node is the smallest one that holds {HEADROOM} times as much. ElastiCache reserves a \
                  quarter of the memory, and half on micro nodes, for backups and failovers. A replica \
                  is another node. Serverless is billed for 100 MB at least, and for each command. It \
                  always evicts by volatile-lru: harmless for the log, which has no TTL, but published \
@@ -263,9 +263,9 @@ impl<'a> Sheet<'a> {
         }
         out.push('\n');
         out.push_str(&wrapped(
-            "Made by `housecount cost --markdown`; do not edit it. `housecount cost --help` says how \
-             to compute another audience, or other prices. `/v1/cost` of a running node says what \
-             it has consumed ([API](API.md#what-does-it-cost-so-far)).",
+            "Made by `housecount cost --markdown`; do not edit it. `housecount cost --help` describes \
+             other audiences and prices. `/v1/cost` of a running node shows its own consumption \
+             ([API](API.md#what-does-it-cost-so-far)).",
             100,
         ));
         out.push('\n');

@@ -87,9 +87,10 @@ async fn a_committed_range_is_exported_the_same_after_patch_and_delete() {
     ];
     let output = housecount().args(partial).output().unwrap();
     let printed = String::from_utf8_lossy(&output.stderr).into_owned();
-    let ends =
-        printed.trim().strip_prefix("housecount: the ledger has it up to ").unwrap_or(&printed);
-    let ends = housecount::calendar::parse(ends.strip_suffix(" only").unwrap()).unwrap().0;
+    let ends = printed.trim().strip_prefix("housecount: the export ends at ").unwrap_or(&printed);
+    let ends = housecount::calendar::parse(ends.strip_suffix(", where the ledger ends").unwrap())
+        .unwrap()
+        .0;
     assert!(ends >= range.1, "{printed}");
 
     let other = json!({ "customer": "OTHER", "tags": null });

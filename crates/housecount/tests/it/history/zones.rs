@@ -107,7 +107,7 @@ async fn a_bare_machine_knows_the_zones_and_names_those_it_does_not() {
     };
     assert_eq!(
         bare("Asia/Kathmandu"),
-        (0, "housecount: the ledger has it up to 1970-01-01T00:00:00Z only\n".into())
+        (0, "housecount: the export ends at 1970-01-01T00:00:00Z, where the ledger ends\n".into())
     );
     let (code, events) = bare("Europe/Berln");
     assert_eq!(code, 2);

@@ -205,7 +205,7 @@ async fn export_and_verify_beside_a_running_node() {
     let (code, printed) =
         run(&["export", "--out", &late, "--from", &from, "--to", "2100-01-01", "--data", &data]);
     assert_eq!(code, 2);
-    assert!(printed.contains("choose --to") && printed.contains("--partial"), "{printed}");
+    assert!(printed.contains("use --to") && printed.contains("--partial"), "{printed}");
     let nowhere = folder.path().join("no/such/folder.csv").display().to_string();
     assert_eq!(run(&[&["export", "--out", &nowhere][..], &common].concat()).0, 2);
     let mut left: Vec<_> =
