@@ -8,13 +8,13 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     /// The bytes end before the value does.
-    #[error("the bytes end too early, at byte {at}")]
+    #[error("the data ends too early, at byte {at}")]
     Truncated {
         /// Offset of the byte.
         at: usize,
     },
     /// The checksum doesn't match the bytes, which were damaged in transit or on the disk.
-    #[error("the checksum is {found:08x}, but the bytes give {computed:08x}")]
+    #[error("checksum mismatch: stored {found:08x}, computed {computed:08x}")]
     Checksum {
         /// Stored checksum.
         found: u32,
@@ -30,7 +30,7 @@ pub enum DecodeError {
         known: u8,
     },
     /// A value breaks its rule.
-    #[error("{what} at byte {at} breaks its rule")]
+    #[error("invalid value at byte {at}: {what}")]
     Invalid {
         /// Name of the value.
         what: &'static str,
@@ -185,7 +185,7 @@ impl<'a> ByteReader<'a> {
         if self.at == self.bytes.len() {
             return Ok(());
         }
-        Err(DecodeError::Invalid { what: "what follows the last value", at: self.at })
+        Err(DecodeError::Invalid { what: "bytes after the last value", at: self.at })
     }
 }
 

@@ -205,13 +205,13 @@ impl fmt::Display for HistoryFault {
                 write!(f, "versions {first} to {last} are missing")
             }
             HistoryFault::TooMany { last } => {
-                write!(f, "there are {last} versions; at most {STAGE_VERSIONS_MAX} are written")
+                write!(f, "there are {last} versions; at most {STAGE_VERSIONS_MAX} are allowed")
             }
             HistoryFault::OutOfOrder { number } => {
                 write!(f, "version {number} is earlier than the version that it follows")
             }
             HistoryFault::NothingToDelete { number } => {
-                write!(f, "version {number} deletes a configuration that is not there")
+                write!(f, "version {number} deletes a configuration that does not exist")
             }
             HistoryFault::OutOfBounds { number, why } => write!(f, "version {number}: {why}"),
         }

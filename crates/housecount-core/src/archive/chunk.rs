@@ -341,7 +341,7 @@ fn read(
         _ => None,
     };
     let (mut roll, since) =
-        followed.ok_or(DecodeError::Invalid { what: "what it follows on", at })?;
+        followed.ok_or(DecodeError::Invalid { what: "the previous chunk", at })?;
     let at = bytes.at();
     let room = usize::try_from(bytes.varint()?)
         .ok()

@@ -24,15 +24,15 @@ impl Usd {
         let (whole, places) = text.split_once('.').unwrap_or((text, ""));
         let is_number = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
         if whole.is_empty() || !is_number(whole) || !is_number(places) || text.ends_with('.') {
-            return Err("it is no decimal number of dollars, such as 0.625");
+            return Err("not a decimal number of dollars, such as 0.625");
         }
         if places.len() > 6 {
-            return Err("it has more than six places: a micro-dollar is the smallest there is");
+            return Err("it has more than six decimal places; the smallest unit is a micro-dollar");
         }
-        let micros: u64 = format!("{places:0<6}").parse().map_err(|_| "it is no number")?;
-        let whole: u64 = whole.parse().map_err(|_| "it is more than a million dollars")?;
+        let micros: u64 = format!("{places:0<6}").parse().map_err(|_| "not a number")?;
+        let whole: u64 = whole.parse().map_err(|_| "it must be at most a million dollars")?;
         let price = Usd(whole.saturating_mul(1_000_000).saturating_add(micros));
-        if price > PRICE_MAX { Err("it is more than a million dollars") } else { Ok(price) }
+        if price > PRICE_MAX { Err("it must be at most a million dollars") } else { Ok(price) }
     }
 
     /// Returns the sum.
@@ -134,13 +134,13 @@ mod tests {
             assert_eq!(Usd::parse(text), Ok(Usd(micros)), "{text}");
         }
         for (text, why) in [
-            ("", "no decimal"),
-            (".5", "no decimal"),
-            ("5.", "no decimal"),
-            ("-1", "no decimal"),
-            ("1e3", "no decimal"),
-            ("$1", "no decimal"),
-            ("0.0000001", "six places"),
+            ("", "not a decimal"),
+            (".5", "not a decimal"),
+            ("5.", "not a decimal"),
+            ("-1", "not a decimal"),
+            ("1e3", "not a decimal"),
+            ("$1", "not a decimal"),
+            ("0.0000001", "six decimal places"),
             ("1000000.000001", "a million"),
             ("99999999999999999999", "a million"),
         ] {

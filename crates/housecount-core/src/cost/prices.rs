@@ -144,11 +144,11 @@ impl Prices {
                 .map(|node| node.bytes_max)
                 .collect();
             if sizes.is_empty() {
-                return Err(format!("`node`: there is none with engine = \"{}\"", engine.name()));
+                return Err(format!("`node`: no entry has engine = \"{}\"", engine.name()));
             }
             if !sizes.is_sorted() {
                 return Err(format!(
-                    "`node`: those of {} are not in the order of bytes_max",
+                    "`node`: the entries of {} are not sorted by bytes_max",
                     engine.name()
                 ));
             }
@@ -299,7 +299,7 @@ mod tests {
         let wrong = |text: String| read(&text).unwrap_err().to_string();
         assert!(wrong(without("write_hour = 0.00065\n")).contains("`write_hour`"));
         assert!(wrong(DEFAULT_PRICES.replacen("gb_month", "gb_moon", 1)).contains("`gb_moon`"));
-        assert!(wrong(DEFAULT_PRICES.replacen("= 0.625", "= -0.625", 1)).contains("no decimal"));
+        assert!(wrong(DEFAULT_PRICES.replacen("= 0.625", "= -0.625", 1)).contains("not a decimal"));
         assert!(
             read(&DEFAULT_PRICES.replace("\"redis\"", "\"valkey\""))
                 .unwrap()

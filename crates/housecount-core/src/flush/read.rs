@@ -30,7 +30,7 @@ pub enum FlushError {
     #[error(transparent)]
     Bytes(#[from] DecodeError),
     /// Earlier items of its epoch have not been read. They are in the log from `begun` on.
-    #[error("the items since its epoch began at {begun} have not all been read")]
+    #[error("some items since the start of its epoch at {begun} have not been read")]
     MissingEarlier {
         /// Start of the epoch.
         begun: UnixMs,
@@ -190,7 +190,7 @@ fn numbers<'a>(
             });
         }
     }
-    if bits.left() < 8 { Ok(()) } else { invalid("what follows the last value") }
+    if bits.left() < 8 { Ok(()) } else { invalid("bytes after the last value") }
 }
 
 fn entry(book: &NumberTable, reader: &mut ByteReader<'_>) -> Result<NumberEntry, DecodeError> {

@@ -45,7 +45,7 @@ pub enum ChunkError {
         found: Option<Link>,
     },
     /// The chunk refers to entries that the chunks before it don't have.
-    #[error("it speaks of {what} that the chunks before it don't have")]
+    #[error("it refers to {what} that the chunks before it don't have")]
     Unknown {
         /// Kind of entry.
         what: &'static str,

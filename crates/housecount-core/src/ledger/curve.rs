@@ -64,7 +64,7 @@ impl Curve {
         if self.stage.as_ref().is_some_and(|wanted| wanted != stage) || at >= self.range.to {
             return;
         }
-        debug_assert!(at >= self.at || at < self.range.from, "what was final has changed");
+        debug_assert!(at >= self.at || at < self.range.from, "a final step has changed");
         *self.changes.entry(at.max(self.at)).or_default() += by;
     }
 
@@ -83,7 +83,7 @@ impl Curve {
     fn run_to(&mut self, to: UnixMs) {
         while self.at < to {
             let level = u64::try_from(self.level).unwrap_or(0);
-            debug_assert!(self.level >= 0, "fewer than nobody");
+            debug_assert!(self.level >= 0, "a negative count");
             let whole = self.at.aligned(self.step_ms).plus(self.step_ms.max(1)).min(self.range.to);
             let new =
                 Step { span: Span::new(self.at, whole), integral_ms: 0, min: level, max: level };

@@ -223,7 +223,7 @@ impl Shapes {
     pub(crate) fn write(&self, id: &str, bits: &mut BitWriter) {
         let Ok(which) = self.by_length.binary_search_by_key(&id.len(), |(length, _)| *length)
         else {
-            debug_assert!(false, "an id that the shapes were not made of");
+            debug_assert!(false, "an id that is not of these shapes");
             return;
         };
         bits.minimal(which as u64, self.by_length.len() as u64);

@@ -200,7 +200,7 @@ impl<'a> RangeDecoder<'a> {
         if self.at == self.bytes.len() {
             return Ok(());
         }
-        Err(DecodeError::Invalid { what: "what follows the last choice", at: self.at })
+        Err(DecodeError::Invalid { what: "bytes after the last choice", at: self.at })
     }
 }
 

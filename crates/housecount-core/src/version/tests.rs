@@ -276,18 +276,18 @@ fn faults_are_named() {
     );
     assert_eq!(
         faults(&good[1..]),
-        ["version 1 is missing", "version 2 deletes a configuration that is not there"]
+        ["version 1 is missing", "version 2 deletes a configuration that does not exist"]
     );
     assert_eq!(faults(&[version(5, 5, 0, Some("ACME"))]), ["versions 1 to 4 are missing"]);
     let late = "version 2 is earlier than the version that it follows";
     assert_eq!(faults(&[version(1, 5, 0, Some("ACME")), version(2, 4, 0, Some("OTHER"))]), [late]);
     assert_eq!(faults(&[version(1, 5, 10, Some("ACME")), version(2, 6, 0, Some("OTHER"))]), [late]);
     let twice = [version(1, 5, 0, Some("ACME")), version(2, 6, 10, None), version(3, 7, 10, None)];
-    assert_eq!(faults(&twice), ["version 3 deletes a configuration that is not there"]);
+    assert_eq!(faults(&twice), ["version 3 deletes a configuration that does not exist"]);
     let long = "c".repeat(257);
     let bounds = "version 1: customer has 257 bytes; at most 256 are allowed";
     assert_eq!(faults(&[version(1, 5, 0, Some(&long))]), [bounds]);
     let many: Vec<_> =
         (1..=STAGE_VERSIONS_MAX + 1).map(|n| version(n, 5, 0, Some("ACME"))).collect();
-    assert_eq!(faults(&many), ["there are 1001 versions; at most 1000 are written"]);
+    assert_eq!(faults(&many), ["there are 1001 versions; at most 1000 are allowed"]);
 }

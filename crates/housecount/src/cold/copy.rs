@@ -103,7 +103,7 @@ pub async fn copy(
     for row in moving {
         if items_of(from.cold, std::slice::from_ref(&row)).await?.get(&row.sk) != Some(&row.item) {
             let text = format!(
-                "a node wrote to {} while it was copied; stop it, then run this again",
+                "a node wrote to {} during the copy; stop the node, then run the copy again",
                 from.shown
             );
             return Err(StoreError::new(ErrorKind::Held, text));
@@ -143,7 +143,10 @@ fn is_free(end: CopyEnd<'_>, row: &StoredRow, now: UnixMs) -> StoreResult<()> {
     if end.is_locked || number_or_zero(&row.item, Lease::UNTIL) <= now.0 {
         return Ok(());
     }
-    let text = format!("a node works on {} ({}); stop it, then run this again", end.shown, row.pk);
+    let text = format!(
+        "a node is using {} ({}); stop the node, then run the copy again",
+        end.shown, row.pk
+    );
     Err(StoreError::new(ErrorKind::Held, text))
 }
 
@@ -181,7 +184,7 @@ async fn target_has_nothing_else(
 
 fn differs(to: CopyEnd<'_>, pk: &str, sk: &str) -> StoreError {
     let text = format!(
-        "{} has other data than the source, such as {pk} / {sk}; choose an empty target, or the one of an earlier run",
+        "{} has other data than the source, such as {pk} / {sk}; choose an empty target, or that of an earlier run",
         to.shown
     );
     StoreError::new(ErrorKind::Refused, text)
@@ -210,7 +213,7 @@ async fn copy_page(to: CopyEnd<'_>, rows: Vec<StoredRow>, copied: &mut Copied) -
         if let Some(row) = run.iter().find(|row| found.get(&row.sk) != Some(&row.item)) {
             let (pk, sk) = (&row.pk, &row.sk);
             let text = format!(
-                "{} doesn't answer {pk} / {sk} as it was written; run this again",
+                "{} returned {pk} / {sk} different from the written row; run the copy again",
                 to.shown
             );
             return Err(StoreError::new(ErrorKind::Corrupt, text));

@@ -449,10 +449,10 @@ mod tests {
             (vec![("cold", "s3:")], "a cold tier is embedded:DIR"),
             (vec![("auth.viewer", "yes")], "it must be one of off, optional, required"),
             (vec![("auth.viewer", "required")], "set auth.viewer_keys or auth.viewer_jwks_url"),
-            (vec![("auth.viewer_jwks_url", "http://example.com/")], "it is https://"),
+            (vec![("auth.viewer_jwks_url", "http://example.com/")], "it must be https://"),
             (
                 vec![("cost.monthly_limit_usd", "ten")],
-                "`cost.monthly_limit_usd` = \"ten\" (from --set): it is no decimal",
+                "`cost.monthly_limit_usd` = \"ten\" (from --set): not a decimal",
             ),
             (vec![("cost.guard", "stop")], "it must be one of warn, stretch"),
             (

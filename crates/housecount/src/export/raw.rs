@@ -106,7 +106,7 @@ pub async fn write(
         problems.extend(read::items(&**cold, stage, range, &mut with, report).await?);
     }
     if chains.is_empty() && rows == 0 && problems.is_empty() {
-        let why = "there is no archive in the cold tier: nodes keep one with `archive = \"packed\"` or \"items\"";
+        let why = "there is no archive in the cold tier; nodes write one with `archive = \"packed\"` or \"items\"";
         return Err(StoreError::new(ErrorKind::Missing, why));
     }
     sink.finish().map_err(failed)?;

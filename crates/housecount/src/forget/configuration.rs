@@ -58,8 +58,8 @@ pub enum ForgetConfigurationError {
     Store(#[from] StoreError),
     /// The name is part of a current configuration.
     #[error(
-        "it is what stages are configured with now: {}. Nothing was changed. Change or delete these configurations \
-         (PATCH, DELETE /v1/stages/…), and run this again",
+        "current configurations contain the name: {}. Nothing was changed. Change or delete these configurations \
+         (PATCH, DELETE /v1/stages/…), then run this again",
         shown(.0)
     )]
     InForce(Vec<String>),

@@ -67,8 +67,8 @@ pub(super) async fn find(
     }
     if let (Some(stage), None) = (unlisted, &request.stage) {
         found.problems.push(format!(
-            "not looked at: stages that are neither listed with heartbeats nor in the ledger nor configured. Stage {stage} has \
-             heartbeats that no node of this version wrote, so other stages may have some as well; name each with --stage"
+            "not checked: stages that are neither listed with heartbeats nor in the ledger nor configured. Stage {stage} has \
+             heartbeats that no node of this version wrote, so other stages may have some too; name each with --stage"
         ));
     }
     Ok(())
@@ -105,7 +105,7 @@ pub(super) async fn delete(
                 None => {
                     let name = || read::name_of(&keys.pk, sk);
                     left.get_or_insert_with(|| {
-                        format!("{} is not deleted: its key is not housecount's", name())
+                        format!("{} was not deleted: its key is not housecount's", name())
                     });
                 }
             }

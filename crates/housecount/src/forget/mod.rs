@@ -107,8 +107,8 @@ pub enum ForgetError {
     Store(#[from] StoreError),
     /// Nodes may still write data of this viewer. Nothing was changed.
     #[error(
-        "the viewer was last heard at {}, and the ledger ends at {}: nodes still hold that time, and would write it once more. \
-         Nothing was changed. Try again when the ledger ends after {}; a running node takes it there",
+        "the viewer was last active at {}, and the ledger ends at {}: nodes still hold that time, and would write it again. \
+         Nothing was changed. Try again when the ledger ends after {}; a running node extends it",
         calendar::format_time(*.last), calendar::format_time(*.ends), calendar::format_time(*.after)
     )]
     TooRecent {
@@ -121,8 +121,8 @@ pub enum ForgetError {
     },
     /// Nodes may still continue the archive's chunks that name the viewer. Nothing was changed.
     #[error(
-        "the archive's chunks from {} on name the viewer, and may still be gone on with. Nothing was changed. Try again after {}, when \
-         the archive has begun anew; if nothing is archived any more, when the ledger ends after {}",
+        "the archive's chunks from {} on name the viewer, and nodes may still extend them. Nothing was changed. Try again after {}, when \
+         the archive has started new chunks; if no node archives any more, when the ledger ends after {}",
         calendar::format_time(*.from), calendar::format_time(*.begins), calendar::format_time(*.after)
     )]
     ArchiveStillOpen {
@@ -237,8 +237,8 @@ fn draw_pseudonym(chains: &BTreeSet<Chain>, draws_max: u32) -> Result<String, St
         chains.iter().all(|chain| partition_of(name, chain.partitions) == chain.partition)
     };
     (0..draws_max).map(|_| pseudonyms::random_pseudonym()).find(fits).ok_or_else(|| {
-        let why = "no pseudonym was found that belongs to the viewer's partition in every ledger: there have been too many numbers \
-                   of partitions. Nothing was changed; forget the viewer stage by stage (--stage)";
+        let why = "no pseudonym belongs to the viewer's partition in every ledger: the number of partitions has changed too \
+                   often. Nothing was changed; forget the viewer stage by stage (--stage)";
         StoreError::new(ErrorKind::Unsupported, why)
     })
 }

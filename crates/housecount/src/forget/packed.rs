@@ -124,7 +124,7 @@ async fn find_in(
             found.problem(&corrupt(
                 chain,
                 &sk,
-                format!("{error}; what follows on it can't be read either"),
+                format!("{error}; the chunks after it can't be read either"),
             ));
         }
         is_lost = read.is_err();
@@ -136,7 +136,7 @@ async fn find_in(
                 found.problem(&corrupt(
                     chain,
                     &sk,
-                    "it goes on behind another node's chunks, and is left as it is",
+                    "it continues after another node's chunks, and was not changed",
                 ));
             }
             continue;

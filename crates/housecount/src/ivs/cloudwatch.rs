@@ -143,7 +143,7 @@ where
     }
     // The SDK's own text names only the outermost cause.
     let cause = DisplayErrorContext(error).to_string().replace('\n', " ");
-    let way_out = "needs cloudwatch:GetMetricData, and credentials as the AWS SDK finds them";
+    let way_out = "needs the permission cloudwatch:GetMetricData, and credentials where the AWS SDK finds them";
     StoreError::caused(
         ErrorKind::Unavailable,
         format!("asking CloudWatch in {region} ({way_out})"),

@@ -75,7 +75,7 @@ fn note(polls: &mut PollStats, answer: Result<Value, String>, floor: u64) {
             viewers => {
                 polls.low += 1;
                 format!(
-                    "/v1/stats said {} viewers, and {floor} were acknowledged",
+                    "/v1/stats has {} viewers, but {floor} were acknowledged",
                     viewers.unwrap_or(0)
                 )
             }

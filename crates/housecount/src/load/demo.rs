@@ -46,7 +46,7 @@ pub async fn run(node: Arc<Node>, viewers: u32) {
             }));
         }
         if let Err(refused) = node.ingest.submit(events).await {
-            tracing::debug!(?refused, "the demo's audience was not heard");
+            tracing::debug!(?refused, "heartbeats of the demo were rejected");
         }
     }
 }

@@ -171,7 +171,7 @@ pub async fn run(plan: LoadPlan, mut progress: impl FnMut(u64, u64)) -> Result<R
             let why: Value = serde_json::from_slice(&body).unwrap_or_default();
             return Err(format!(
                 "the node is not ready: {}",
-                why["detail"].as_str().unwrap_or("it doesn't say why")
+                why["detail"].as_str().unwrap_or("no reason given")
             ));
         }
     }

@@ -65,7 +65,7 @@ impl WsViewers {
             note(
                 &self.shared,
                 call,
-                Err("a viewer's earlier heartbeats are not answered yet".into()),
+                Err("the node has not answered this viewer's earlier heartbeats yet".into()),
                 0,
             );
         }
@@ -169,9 +169,10 @@ async fn connect(node: &Client, token: Option<String>) -> Result<LoadSocket, Str
     let mut request = url.as_str().into_client_request().map_err(failed)?;
     if let Some(token) = token {
         let offered = HeaderValue::try_from(format!("housecount.1, housecount.token.{token}"));
-        request
-            .headers_mut()
-            .insert(SEC_WEBSOCKET_PROTOCOL, offered.map_err(|_| "the token is no token")?);
+        request.headers_mut().insert(
+            SEC_WEBSOCKET_PROTOCOL,
+            offered.map_err(|_| "the token has characters that a header can't contain")?,
+        );
     }
     let connected = client_async_with_config(request, stream, Some(config)).await;
     connected.map(|(socket, _)| socket).map_err(failed)

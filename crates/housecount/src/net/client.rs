@@ -42,7 +42,7 @@ const IDLE_WITHIN: Duration = Duration::from_secs(60);
 fn connector() -> Result<HttpsConnector<HttpConnector>, String> {
     let provider = rustls::crypto::ring::default_provider();
     let tls = HttpsConnectorBuilder::new().with_provider_and_native_roots(provider);
-    let tls = tls.map_err(|e| format!("this machine's certificates can't be read: {e}"))?;
+    let tls = tls.map_err(|e| format!("can't read this machine's certificates: {e}"))?;
     let mut http = HttpConnector::new();
     http.enforce_http(false);
     http.set_nodelay(true);
@@ -174,8 +174,8 @@ impl Client {
 }
 
 fn bearer(key: &str) -> Result<HeaderValue, String> {
-    let mut value =
-        HeaderValue::try_from(format!("Bearer {key}")).map_err(|_| "the key is no key")?;
+    let mut value = HeaderValue::try_from(format!("Bearer {key}"))
+        .map_err(|_| "the key has characters that a header can't contain")?;
     value.set_sensitive(true);
     Ok(value)
 }

@@ -202,11 +202,11 @@ impl Tls {
                 Ok(is_new) => {
                     reported = None;
                     if is_new {
-                        tracing::info!("the TLS certificate has changed, and is used from now on");
+                        tracing::info!("TLS certificate reloaded");
                     }
                 }
                 Err(why) if reported.as_ref() != Some(&why) => {
-                    tracing::warn!(%why, "the new TLS certificate can't be used; the old one is");
+                    tracing::warn!(%why, "the new TLS certificate can't be used; keeping the old one");
                     reported = Some(why);
                 }
                 Err(_) => {}

@@ -35,19 +35,19 @@ pub struct ChangedStage {
 #[derive(Debug, thiserror::Error)]
 pub enum ChangeError {
     /// The stage has no configuration to change or delete.
-    #[error("it is not configured")]
+    #[error("the stage is not configured")]
     NotConfigured,
     /// The stage already has a configuration.
-    #[error("it is configured")]
+    #[error("the stage is already configured")]
     AlreadyConfigured,
     /// The configuration would exceed its bounds.
     #[error(transparent)]
     Invalid(#[from] StageConfigError),
     /// The stage has reached the number of versions that are kept.
-    #[error("it has had {} changes", .0.versions)]
+    #[error("the stage has had {} changes", .0.versions)]
     TooMany(TooManyVersions),
     /// Too many changes wait on this node.
-    #[error("too many changes wait")]
+    #[error("too many changes are waiting")]
     Busy,
     /// The cold tier returned an error.
     #[error(transparent)]
@@ -154,7 +154,7 @@ impl StageStore {
             tried = Some(next);
         }
         let why = format!(
-            "other changes of stage {stage}, or commits, came first {CHANGE_TRIES_MAX} times"
+            "the change of stage {stage} lost {CHANGE_TRIES_MAX} times to other changes or commits; try again"
         );
         Err(StoreError::new(ErrorKind::Throttled, why).into())
     }
@@ -184,7 +184,7 @@ async fn read_before(cold: &dyn Cold, stage: &str) -> StoreResult<Before> {
     let config = cold.get(&Key::Config { stage: stage.to_string() }).await?;
     match config {
         Some(item) if number_or_zero(&item, VERSION) > 0 => {
-            let why = format!("STAGE#{stage}: the versions that CONFIG speaks of are missing");
+            let why = format!("STAGE#{stage}: the versions that CONFIG refers to are missing");
             Err(StoreError::new(ErrorKind::Corrupt, why))
         }
         config => {

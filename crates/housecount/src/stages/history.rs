@@ -40,7 +40,7 @@ pub async fn read(cold: &dyn Cold, stage: &str) -> StoreResult<ConfigHistory> {
             return Ok(history);
         }
     }
-    let why = format!("STAGE#{stage}: the versions that CONFIG speaks of are missing");
+    let why = format!("STAGE#{stage}: the versions that CONFIG refers to are missing");
     Err(StoreError::new(ErrorKind::Corrupt, why))
 }
 
@@ -135,7 +135,7 @@ pub(super) fn parse_version(stage: &str, (sk, item): &KeyedRow) -> StoreResult<C
     if Key::of_version(stage, sk) != Some(key) {
         return Err(StoreError::new(
             ErrorKind::Corrupt,
-            format!("{}: it holds another version", what()),
+            format!("{}: it contains another version", what()),
         ));
     }
     Ok(version)
@@ -155,14 +155,16 @@ fn difference(history: &ConfigHistory, config: Option<&Item>) -> Option<String> 
     let made = last.and_then(|last| last.config.as_ref().map(|config| (last.number, config)));
     match (made, config) {
         (None, None) => None,
-        (Some((number, _)), None) => Some(format!("it is missing; version {number} made it")),
-        (None, Some(_)) => Some("it is there; the last version deleted it".to_string()),
+        (Some((number, _)), None) => {
+            Some(format!("it is missing, although version {number} created it"))
+        }
+        (None, Some(_)) => Some("it exists, although the last version deleted it".to_string()),
         (Some((number, made)), Some(item)) => {
             let is_same = parse(item).is_ok_and(|config| config == *made);
             let stored = number_or_zero(item, VERSION);
             let agrees = is_same && stored == u64::from(number);
             (!agrees).then(|| {
-                format!("it is not what version {number}, the last one, made (it says {stored})")
+                format!("it differs from version {number}, the last one (it has {stored})")
             })
         }
     }

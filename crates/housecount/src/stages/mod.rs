@@ -62,7 +62,7 @@ impl CachedConfig {
 }
 
 fn unsupported() -> StoreError {
-    StoreError::new(ErrorKind::Unsupported, "this node keeps nothing for good (cold = none)")
+    StoreError::new(ErrorKind::Unsupported, "this node has no cold tier (cold = none)")
 }
 
 impl StageStore {

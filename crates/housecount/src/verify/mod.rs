@@ -141,15 +141,15 @@ pub async fn verify(
 /// Reason why the ledger does not have all of a range, in one line with a remedy.
 fn uncommitted(range: Span, first: Option<UnixMs>, committed_to: UnixMs) -> String {
     match first {
-        None => "the cold tier has no ledger: nothing is committed yet".to_string(),
+        None => "the cold tier has no ledger yet: no node has committed to it".to_string(),
         Some(first) if range.to <= first => {
             let from = crate::calendar::format_time(first);
-            format!("the ledger begins at {from}, after the range: choose a later --to")
+            format!("the ledger begins at {from}, after the range: use a later --to")
         }
         Some(_) => {
             let to = crate::calendar::format_time(committed_to);
             format!(
-                "the ledger ends at {to}, before the end of the range: choose --to {to} for what is there"
+                "the ledger ends at {to}, before the end of the range: use --to {to} for the existing part"
             )
         }
     }
@@ -228,7 +228,7 @@ async fn read_chain(
                 }
                 for stray in &stored.orphans {
                     let note = format!(
-                        "{} / {stray}: a second copy or a writer that came second; no reader uses it: harmless",
+                        "{} / {stray}: a second copy, or the chunk of a second writer; harmless, since no reader uses it",
                         chain.pk()
                     );
                     if !found.notes.contains(&note) {
@@ -258,7 +258,7 @@ async fn read_chain(
                 corrupt(
                     chain,
                     &sk,
-                    "it is the first, but not of the ledger: those before it are missing",
+                    "it is the first chunk, but not the start of the ledger: the chunks before it are missing",
                 )
                 .to_string(),
             );
@@ -321,7 +321,7 @@ async fn snapshots(
         if 2 * viewers < proven {
             day.wrong_snapshots += 1;
             found.problem(format!(
-                "STAGE#{stage} / {sk}: {viewers} viewers, but {proven} were proven then"
+                "STAGE#{stage} / {sk}: {viewers} viewers, but the ledger proves {proven} at that time"
             ));
         }
     }

@@ -177,7 +177,7 @@ async fn a_tier_with_a_node_on_it_is_refused() {
     let (table, empty) = (dynamo.url("audience"), embedded(&empty.path().join("cold")));
     for (from, to) in [(&other, &table), (&table, &empty)] {
         let printed = refused(from, to);
-        assert!(printed.contains("a node works on dynamodb://audience"), "{printed}");
+        assert!(printed.contains("a node is using dynamodb://audience"), "{printed}");
     }
 }
 

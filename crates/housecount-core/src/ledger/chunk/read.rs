@@ -121,7 +121,7 @@ impl Chunk {
         }
         // Less than a byte is left, and its bits are zero.
         if bits.left() >= 8 || (1..=bits.left()).any(|_| bits.plain(1) != Ok(0)) {
-            return Err(DecodeError::Invalid { what: "what follows the last value", at: 0 });
+            return Err(DecodeError::Invalid { what: "bytes after the last value", at: 0 });
         }
         Ok(())
     }

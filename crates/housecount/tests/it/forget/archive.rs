@@ -280,7 +280,7 @@ async fn parts_that_were_not_searched_are_reported() {
     assert!(forgotten.items > 0 && !is_anywhere(&stage.cold, "ann").await);
     assert_eq!(forgotten.problems.len(), 1);
     assert!(
-        forgotten.problems[0].starts_with("not looked at: stages that are neither listed"),
+        forgotten.problems[0].starts_with("not checked: stages that are neither listed"),
         "{forgotten:?}"
     );
     let again = ask(&stage.cold, &request("ann")).await.unwrap();

@@ -78,7 +78,7 @@ async fn a_version_that_cannot_be_read_is_found() {
     // An item that claims to be another version.
     let item = stage.cold.get(&version(1)).await.unwrap().unwrap();
     stage.cold.put(vec![KeyedItem { key: version(2), item }]).await.unwrap();
-    let expected = "STAGE#stage-1 / VERSION#0002: it holds another version";
+    let expected = "STAGE#stage-1 / VERSION#0002: it contains another version";
     assert!(problems(&stage).await.contains(&expected.to_string()));
     assert!(refusal(&stage).await.unwrap().starts_with(expected));
 }
@@ -105,20 +105,20 @@ async fn a_configuration_that_no_version_made_is_found() {
     changed.insert("customer".to_string(), Attr::S("ANOTHER".into()));
     stage.cold.put(vec![KeyedItem { key: key.clone(), item: changed }]).await.unwrap();
     let differs =
-        |what: &str| format!("{what}: it is not what version 4, the last one, made (it says 4)");
+        |what: &str| format!("{what}: it differs from version 4, the last one (it has 4)");
     assert_eq!(problems(&stage).await, [differs("STAGE#stage-1 / CONFIG")]);
     assert_eq!(refusal(&stage).await, None, "exports use the versions only");
     stage.cold.delete(vec![key.clone(), listed.clone()]).await.unwrap();
-    let missing = |what: &str| format!("{what}: it is missing; version 4 made it");
+    let missing = |what: &str| format!("{what}: it is missing, although version 4 created it");
     assert_eq!(problems(&stage).await, ["STAGE#stage-1 / CONFIG", "STAGES / stage-1"].map(missing));
     stage.cold.delete(vec![version(4)]).await.unwrap();
     let records = [key, listed].map(|key| KeyedItem { key, item: config.clone() });
     stage.cold.put(records.to_vec()).await.unwrap();
-    let there = |what: &str| format!("{what}: it is there; the last version deleted it");
+    let there = |what: &str| format!("{what}: it exists, although the last version deleted it");
     assert_eq!(problems(&stage).await, ["STAGE#stage-1 / CONFIG", "STAGES / stage-1"].map(there));
     // Without any version, no reader knows which configuration applied when.
     stage.cold.delete((1..=4).map(version).collect()).await.unwrap();
     assert!(
-        refusal(&stage).await.unwrap().contains("the versions that CONFIG speaks of are missing")
+        refusal(&stage).await.unwrap().contains("the versions that CONFIG refers to are missing")
     );
 }

@@ -292,7 +292,7 @@ async fn a_removed_beginning_is_found() {
     cold.delete((0..12).map(key).collect()).await.unwrap();
     let found = verify(&cold, Span::new(window(12), window(13)), None, |_| ()).await.unwrap();
     assert!(
-        names(&found, 12) && found.problems[0].contains("those before it are missing"),
+        names(&found, 12) && found.problems[0].contains("the chunks before it are missing"),
         "{:?}",
         found.problems
     );
