@@ -114,10 +114,7 @@ impl KeyChanges {
     fn log(self, whose: &str, news: bool) {
         match self {
             KeyChanges::Keys(0) => {
-                tracing::warn!(
-                    keys = whose,
-                    "the key file has no keys: every request that needs one is rejected"
-                )
+                tracing::warn!(keys = whose, "the key file has no keys, so it admits no caller")
             }
             KeyChanges::Keys(count) if news => {
                 tracing::info!(keys = whose, count, "keys reloaded")

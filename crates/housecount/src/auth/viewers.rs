@@ -270,7 +270,7 @@ impl ViewerAuth {
                     self.fetched.fetch_add(1, Ordering::Relaxed);
                     match keys {
                         0 => {
-                            tracing::warn!(url = %jwks.url(), "the JWKS has no usable keys: every token that needs one is rejected")
+                            tracing::warn!(url = %jwks.url(), "the JWKS has no usable keys, so it verifies no token")
                         }
                         _ => {
                             tracing::info!(url = %jwks.url(), keys, "viewers' keys fetched")
