@@ -200,7 +200,7 @@ impl Loop<'_> {
             Err(error) => return Err(error).context("reading an answer"),
         }
         let Some(answer) = http::answer(&connection.read)? else { return Ok(()) };
-        let due = connection.under_way.take().context("an answer that nobody asked for")?;
+        let due = connection.under_way.take().context("an answer without a request")?;
         connection.read.drain(..answer.bytes);
         let took = self.start.elapsed().as_nanos() as u64 - due;
         self.report.times.saturating_record(took / 1_000);

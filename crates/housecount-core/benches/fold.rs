@@ -132,7 +132,7 @@ fn records(c: &mut Criterion) {
         .iter()
         .map(|name| RecordEntry::ByHandle { at: UnixMs(NOW), handle: handle(name) })
         .collect();
-    for (what, entries) in [("told whole", whole), ("by handle", brief)] {
+    for (what, entries) in [("with ids", whole), ("by handle", brief)] {
         let bytes = record::encode(&entries);
         group.bench_function(BenchmarkId::new("encode", what), |b| {
             b.iter(|| record::encode(black_box(&entries)))

@@ -113,14 +113,14 @@ impl SimPlan {
         let mut chance = SmallRng::seed_from_u64(seed);
         let nodes = chance.random_range(1..=3);
         let trouble_ms = chance.random_range(15..=75) * MINUTE_MS;
-        let mended_ms = WARM_UP_MS + trouble_ms;
+        let faults_end_ms = WARM_UP_MS + trouble_ms;
         let count = chance.random_range(1..=9);
         let mut faults: Vec<Fault> = (0..count)
             .map(|_| {
-                let from_ms = chance.random_range(WARM_UP_MS..mended_ms);
+                let from_ms = chance.random_range(WARM_UP_MS..faults_end_ms);
                 let kind = kind(&mut chance, nodes);
                 let lasts_ms = lasts_ms(&mut chance, kind);
-                Fault { from_ms, to_ms: (from_ms + lasts_ms).min(mended_ms), kind }
+                Fault { from_ms, to_ms: (from_ms + lasts_ms).min(faults_end_ms), kind }
             })
             .collect();
         faults.sort_by_key(|fault| fault.from_ms);
@@ -136,7 +136,7 @@ impl SimPlan {
             archive: [None, None, Some(ArchiveFormat::Packed), Some(ArchiveFormat::Items)]
                 [chance.random_range(0..4)],
             faults,
-            faults_end_ms: mended_ms,
+            faults_end_ms,
             is_checked: true,
         }
     }

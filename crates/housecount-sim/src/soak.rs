@@ -41,12 +41,12 @@ pub fn soak(
     viewers: usize,
     mut tell: impl FnMut(SoakSample),
 ) -> std::io::Result<()> {
-    let mended_ms = days * DAY_MS;
+    let faults_end_ms = days * DAY_MS;
     let archive = Some(ArchiveFormat::Packed);
     let plan = SimPlan {
         viewers,
         faults: Vec::new(),
-        faults_end_ms: mended_ms,
+        faults_end_ms,
         is_checked: false,
         archive,
         ..SimPlan::of(seed)

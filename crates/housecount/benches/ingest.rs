@@ -90,7 +90,7 @@ fn through_ingest(c: &mut Criterion) {
                         receipt.wait().await.unwrap();
                     }
                     tokio::task::yield_now().await;
-                    // What nobody reads any more is dropped, as the ledger does.
+                    // Events that no reader needs any more are dropped, as the ledger does.
                     log.maintain(
                         0,
                         log.read(0, Position::START, HandleKey::default()).await.unwrap().clock,

@@ -29,7 +29,8 @@ fn names(from: usize) -> Vec<String> {
     (from..from + EVENTS).map(|n| format!("{n:08x}-0000-4000-8000-{n:012x}")).collect()
 }
 
-/// All that the core does for a batch of known viewers: gathered, told, encoded, folded.
+/// All that the core does for a batch of known viewers: gathered, made into entries, encoded,
+/// folded.
 fn beat(fold: &mut Fold, names: &[String], at: u64) {
     let mut batch = Batch::default();
     beats(names, at).iter().for_each(|event| batch.push(event));

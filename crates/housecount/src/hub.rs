@@ -147,7 +147,7 @@ impl Hub {
         late
     }
 
-    /// Applies the entries of a partition's record, which the log appended at `told`.
+    /// Applies the entries of a partition's record, which the log appended at `logged_at`.
     ///
     /// `as_of` stays. A node's own append says nothing about the records of other nodes before it.
     pub fn apply_record(

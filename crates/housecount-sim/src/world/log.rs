@@ -203,7 +203,8 @@ impl LogServer {
         Some((gone, last.position.at))
     }
 
-    /// Kind of a read of a partition. The first read writes the origin, so it is a [`CallKind::Note`].
+    /// Kind of a read of a partition. The first read writes the origin, so it is a
+    /// [`CallKind::Note`].
     fn call_to_read(&self, partition: u16) -> CallKind {
         let origin = self.partitions[usize::from(partition)].origin;
         let is_begun = origin.is_some_and(|origin| origin.key != HandleKey::default());

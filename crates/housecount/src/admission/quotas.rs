@@ -296,19 +296,19 @@ mod tests {
     fn viewer_sessions_kept_max_bounds_what_is_kept() {
         let (hub, quotas) = (Hub::new(RULES, 1, false), quotas(20, 0, 0));
         for session in &many()[..VIEWER_SESSIONS_KEPT_MAX] {
-            fold(&hub, &event(session, "guest", session));
+            fold(&hub, &event(session, "visitor", session));
         }
         let room = |kind, session| {
-            quotas.reserve(&hub, &UnstampedEvent { kind, ..event("s", "guest", session) }, 0)
+            quotas.reserve(&hub, &UnstampedEvent { kind, ..event("s", "visitor", session) }, 0)
         };
         assert_eq!(room(EventKind::Beat, "one more").map(drop), Err(kept_too_many()));
         assert_eq!(room(EventKind::Leave, "one more").map(drop), Err(kept_too_many()));
         let known =
-            |kind| quotas.reserve(&hub, &UnstampedEvent { kind, ..event("7", "guest", "7") }, 0);
+            |kind| quotas.reserve(&hub, &UnstampedEvent { kind, ..event("7", "visitor", "7") }, 0);
         assert!(
             known(EventKind::Beat).unwrap().is_none() && known(EventKind::Leave).unwrap().is_none()
         );
-        assert!(quotas.reserve(&hub, &event("s", "another guest", "one more"), 0).is_ok());
+        assert!(quotas.reserve(&hub, &event("s", "another visitor", "one more"), 0).is_ok());
     }
 
     /// All come at once, as in one batch over many stages. Those on their way count too, leaves as
@@ -319,7 +319,7 @@ mod tests {
             let (hub, quotas) = (Hub::new(RULES, 1, false), quotas(20, 0, 0));
             let many = many();
             let rooms = many.iter().map(|n| {
-                quotas.reserve(&hub, &UnstampedEvent { kind, ..event(n, "guest", "") }, 0)
+                quotas.reserve(&hub, &UnstampedEvent { kind, ..event(n, "visitor", "") }, 0)
             });
             let (held, refused): (Vec<_>, Vec<_>) = rooms.partition(Result::is_ok);
             assert_eq!(held.len(), VIEWER_SESSIONS_KEPT_MAX);

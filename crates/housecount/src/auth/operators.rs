@@ -325,7 +325,7 @@ mod tests {
             std::fs::write(file.path(), text).unwrap();
             operators.load()
         };
-        for empty in ["", "\n", "# nobody\n", "\u{feff}"] {
+        for empty in ["", "\n", "# no keys\n", "\u{feff}"] {
             assert_eq!(load(&format!("\u{feff}{entry}")), Ok(KeyChanges::Keys(1)));
             assert_eq!(operators.check(&key, Scope::Read), Ok(()));
             // A file that is wrong or can't be read changes nothing.

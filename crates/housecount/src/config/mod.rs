@@ -10,11 +10,11 @@ mod auth;
 mod layers;
 pub mod nearest;
 pub mod origin;
+mod parts;
 mod prices;
 
 use std::path::PathBuf;
 
-use housecount_core::archive::ArchiveParams;
 use housecount_core::cost::guard::{BudgetGuard, BudgetLimit};
 use housecount_core::cost::{Prices, Usd};
 use housecount_core::fold::Rules;
@@ -29,13 +29,10 @@ use crate::admission::AdmissionSettings;
 use crate::archive::{ArchiveFormat, ArchiveSettings};
 use crate::auth::AuthSettings;
 use crate::cold::ColdTarget;
-use crate::follower::FollowerSettings;
-use crate::ingest::{Ack, IngestSettings};
-use crate::ledger::commit::CommitSettings;
+use crate::ingest::Ack;
 use crate::log::LogTarget;
 use crate::net::service_url::ServiceUrl;
 use crate::net::tls::TlsFiles;
-use crate::snapshots::SnapshotSettings;
 use crate::workers;
 
 /// Reason why the settings can't be used: one line with the setting, its source and a remedy.
@@ -289,66 +286,6 @@ impl Settings {
             return Err(layers.invalid("publish_counts", "it needs a Redis log"));
         }
         Ok(())
-    }
-
-    /// Returns the settings that ingest needs.
-    #[must_use]
-    pub fn ingest(&self) -> IngestSettings {
-        IngestSettings {
-            ack: self.ack,
-            linger_ms: self.linger_ms,
-            lateness_max_ms: self.lateness_max_ms,
-            ttl_ms: self.rules.ttl_ms,
-            interval_ms: self.interval_ms,
-        }
-    }
-
-    /// Returns the settings that the follower needs.
-    #[must_use]
-    pub fn follower(&self) -> FollowerSettings {
-        FollowerSettings {
-            interval_ms: self.interval_ms,
-            ttl_ms: self.rules.ttl_ms,
-            kept_ms: self.log_kept_ms(),
-            poll_ms: self.poll_ms,
-        }
-    }
-
-    /// Returns the settings that the commits of the ledger need.
-    #[must_use]
-    pub fn commit(&self) -> CommitSettings {
-        CommitSettings {
-            window_ms: self.window_ms,
-            ttl_ms: self.rules.ttl_ms,
-            interval_ms: self.interval_ms,
-            retention_ms: self.ledger_retention_ms,
-        }
-    }
-
-    /// Returns the settings that snapshots need.
-    #[must_use]
-    pub fn snapshots(&self) -> SnapshotSettings {
-        SnapshotSettings {
-            interval_ms: self.snapshot_interval_ms,
-            retention_ms: self.snapshot_retention_ms,
-        }
-    }
-
-    /// Returns the parameters by which an archive that is kept like this predicts beats.
-    #[must_use]
-    pub fn archive_params(&self, kept: ArchiveSettings) -> ArchiveParams {
-        ArchiveParams {
-            interval_ms: self.interval_ms,
-            slot_ms: kept.flush_ms,
-            ttl_ms: self.rules.ttl_ms,
-        }
-    }
-
-    /// Time for which the log is kept: all that a starting node needs, with its ids, and one more
-    /// window.
-    #[must_use]
-    pub fn log_kept_ms(&self) -> u64 {
-        2 * self.rules.ttl_ms + self.rules.handle_valid_ms() + self.window_ms
     }
 }
 

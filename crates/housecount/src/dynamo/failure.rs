@@ -54,10 +54,10 @@ pub(crate) fn missing(shown: &str) -> StoreError {
 /// The client is built without browser sign-in, which would bring two more clients of AWS.
 pub(crate) fn unusable_profile(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     // The SDK reports this cause only as text.
-    let said = |cause: &(dyn std::error::Error + 'static)| {
+    let name_of = |cause: &(dyn std::error::Error + 'static)| {
         Some(cause.to_string().split_once(MISSING_FEATURE)?.1.to_string())
     };
-    let feature = std::iter::successors(Some(error), |cause| cause.source()).find_map(said)?;
+    let feature = std::iter::successors(Some(error), |cause| cause.source()).find_map(name_of)?;
     let feature = feature.split(['.', ' ', ',']).next().unwrap_or_default();
     let sign_in = match feature {
         "sso" => "IAM Identity Center (sso)",
@@ -74,8 +74,8 @@ pub(crate) fn unusable_profile(error: &(dyn std::error::Error + 'static)) -> Opt
 /// Joins the causes of an error, which the SDK's own Display leaves out.
 fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
-    let said = causes.map(ToString::to_string).fold(error.to_string(), |said, cause| {
-        if said.contains(&cause) { said } else { format!("{said}: {cause}") }
+    let message = causes.map(ToString::to_string).fold(error.to_string(), |message, cause| {
+        if message.contains(&cause) { message } else { format!("{message}: {cause}") }
     });
-    said.replace('\n', " ")
+    message.replace('\n', " ")
 }

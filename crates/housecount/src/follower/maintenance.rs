@@ -1,10 +1,11 @@
 //! Maintains the log: trims records that no node needs, and records that a node is tending it.
 //!
 //! A node without players also learns here, within 5 s, that the log refuses appends, and when it
-//! accepts them again ([`WriteHealth`](crate::log::health::WriteHealth)). If nothing was appended just
-//! before, a tick appends a record without events. The probe is needed because a node that isn't
-//! ready gets no players whose beats would show it. On a DynamoDB log it costs one write unit per
-//! tick and such a node. That is $0.54 a month by default ($0.625 a million, us-east-1, 2026-10).
+//! accepts them again ([`WriteHealth`](crate::log::health::WriteHealth)). If nothing was appended
+//! just before, a tick appends a record without events. The probe is needed because a node that
+//! isn't ready gets no players whose beats would show it. On a DynamoDB log it costs one write unit
+//! per tick and such a node. That is $0.54 a month by default ($0.625 a million, us-east-1,
+//! 2026-10).
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -2,8 +2,8 @@
 //!
 //! Only the follower advances time. It moves the hub's clock to the log's only after everything
 //! appended before has been read. The log must also accept this node's appends
-//! ([`WriteHealth`](crate::log::health::WriteHealth)). So while the log can't be read or written, time
-//! stands still, and no viewer times out because of it.
+//! ([`WriteHealth`](crate::log::health::WriteHealth)). So while the log can't be read or written,
+//! time stands still, and no viewer times out because of it.
 //!
 //! # After an outage
 //! Nodes hold the players' events meanwhile and append them with their true times, which takes a
@@ -20,6 +20,7 @@ pub mod maintenance;
 mod outage;
 pub mod progress;
 mod rebuild;
+mod settings;
 mod unreadable;
 
 use std::collections::BTreeSet;
@@ -34,6 +35,7 @@ use housecount_core::time::UnixMs;
 use tokio::sync::watch;
 
 use self::outage::ReadOutage;
+pub use self::settings::FollowerSettings;
 use self::unreadable::UnreadableLines;
 use crate::clock::{SharedClock, mono_ms};
 use crate::error::{ErrorKind, StoreError, StoreResult};
@@ -96,19 +98,6 @@ pub struct Follower {
     /// Longest read of this round. A log gives up long before one interval, so a longer read means
     /// that this process was suspended.
     slowest_read_ms: u64,
-}
-
-/// Settings of the follower.
-#[derive(Clone, Copy, Debug)]
-pub struct FollowerSettings {
-    /// `interval`
-    pub interval_ms: u64,
-    /// `ttl`
-    pub ttl_ms: u64,
-    /// Time for which the log is kept.
-    pub kept_ms: u64,
-    /// Interval between two reads of the log.
-    pub poll_ms: u64,
 }
 
 /// Continuity of the log, as a node sees it that has just read all of it.

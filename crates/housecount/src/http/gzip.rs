@@ -185,7 +185,7 @@ mod tests {
             (b"[]".to_vec(), "body_truncated"),
             (b"[{\"stage\":\"s\",\"viewer\":\"ann\"}]".to_vec(), "invalid_body"),
             (packed[..packed.len() - 1].to_vec(), "body_truncated"),
-            ([&packed[..], b"and more, which is none"].concat(), "invalid_body"),
+            ([&packed[..], b"and more, which is not gzip"].concat(), "invalid_body"),
             (Vec::new(), "body_truncated"),
         ] {
             assert_eq!(code(&bad, 99).await, Err(expected), "{bad:?}");

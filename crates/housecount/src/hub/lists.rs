@@ -50,8 +50,7 @@ impl Hub {
         limit: usize,
     ) -> WithStatus<Vec<StageView>> {
         let per_hold = limit.min(STAGES_PER_HOLD_MAX);
-        let WithStatus { value: mut slice, mut status } =
-            self.stages_after(after, per_hold);
+        let WithStatus { value: mut slice, mut status } = self.stages_after(after, per_hold);
         let mut views = slice.views;
         while let Some(after) = slice.next_after.take().filter(|_| views.len() < limit) {
             yield_now().await;

@@ -1,5 +1,8 @@
-//! Snapshots of counts in the cold tier: the task that takes them, reads of a stage's, and the
-//! last counts, from which a node that starts without a log continues.
+//! Snapshots of counts in the cold tier.
+//!
+//! - [`service`]: the task that takes them.
+//! - [`read`]: the snapshots of one stage.
+//! - [`roster`]: the last counts of all stages. A node that starts without a log continues there.
 
 pub mod read;
 pub mod roster;

@@ -128,7 +128,7 @@ async fn leaves_and_expiry() {
     assert_eq!(node.viewers("s").await, 3);
     let leave = json!({ "stage": "s", "viewer": "ann" });
     assert_eq!(node.call(Method::POST, "/v1/leave", leave).await.0, 204);
-    let unknown = json!({ "stage": "nowhere", "viewer": "nobody" });
+    let unknown = json!({ "stage": "nowhere", "viewer": "unknown" });
     assert_eq!(node.call(Method::POST, "/v1/leave", unknown).await.0, 204);
     crate::support::eventually("ann has left", async || node.viewers("s").await == 2).await;
     crate::support::eventually("the other viewers time out", async || node.viewers("s").await == 0)
@@ -207,7 +207,7 @@ async fn wrong_paths_methods_and_queries() {
     let get = |path: &str| {
         raw(&node, &format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"))
     };
-    check(get("/v1/heartbeat"), 405, "method_not_allowed", "GET is not for /v1/heartbeat");
+    check(get("/v1/heartbeat"), 405, "method_not_allowed", "/v1/heartbeat does not support GET");
     check(get("/v1/ws"), 426, "upgrade_required", "WebSockets");
     check(get("/v1/nothing"), 404, "not_found", "/openapi.json");
     check(get("/v1/stages/a%zzb"), 400, "invalid_path", "byte 12");
@@ -415,8 +415,8 @@ async fn viewers_by_name() {
         viewer["stages"][1],
         json!({ "stage": "t", "sessions": ["tab"], "lastBeatAt": viewer["stages"][1]["lastBeatAt"] })
     );
-    let nobody = node.get("/v1/viewers/nobody").await;
-    assert_eq!((&nobody["online"], &nobody["stages"]), (&json!(false), &json!([])));
+    let unknown = node.get("/v1/viewers/unknown").await;
+    assert_eq!((&unknown["online"], &unknown["stages"]), (&json!(false), &json!([])));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -149,9 +149,9 @@ async fn party(nodes: &[&Inside], rounds: usize) -> BTreeSet<Row> {
         {
             sent.insert(node.say(EventKind::Beat, stage, viewer, session).await);
         }
-        let guest = format!("guest-{round}");
-        sent.insert(node.say(EventKind::Beat, "s", &guest, "").await);
-        sent.insert(node.say(EventKind::Leave, "s", &guest, "").await);
+        let visitor = format!("visitor-{round}");
+        sent.insert(node.say(EventKind::Beat, "s", &visitor, "").await);
+        sent.insert(node.say(EventKind::Leave, "s", &visitor, "").await);
     }
     let last = UnixMs(sent.iter().map(|row| row.0).max().unwrap());
     eventually("all events are archived", async || {
@@ -329,7 +329,7 @@ async fn an_item_that_is_refused_is_named() {
     let (dynamo, folder) = (Dynamo::start().await, tempfile::tempdir().unwrap());
     dynamo.make_table("audience");
     *dynamo.faults.refuses.lock().unwrap() = "cursed".to_string();
-    let sent = folder.path().join("said");
+    let sent = folder.path().join("sent");
     let (data, url) =
         (format!("data={}", folder.path().display()), format!("cold={}", dynamo.url("audience")));
     let settings =

@@ -80,22 +80,22 @@ async fn a_viewer_may_have_twenty_sessions_on_a_stage() {
     // All at once, since sessions on their way to the log count too.
     let sessions = |count: usize| -> Vec<Value> {
         (0..count)
-            .map(|n| json!({ "stage": "s", "viewer": "guest", "session": n.to_string() }))
+            .map(|n| json!({ "stage": "s", "viewer": "visitor", "session": n.to_string() }))
             .collect()
     };
     let (_, body) =
         node.call(Method::POST, "/v1/heartbeats", Value::from(sessions(BATCH_BEATS_MAX))).await;
     assert_eq!(body["accepted"], 20, "{body}");
     assert_eq!(body["rejected"][0]["code"], "too_many_sessions");
-    let refused = beat(&node, "s", "guest", "one more");
+    let refused = beat(&node, "s", "visitor", "one more");
     assert_eq!(
         (refused.code(), refused.retry_after_s()),
         ("too_many_sessions", 3),
         "the retry time is the grace of a leave"
     );
-    let there = beat(&node, "s", "guest", "7");
+    let there = beat(&node, "s", "visitor", "7");
     assert_eq!((&there.body["viewers"], &there.body["sessions"]), (&json!(1), &json!(20)));
-    assert_eq!(beat(&node, "t", "guest", "one more").status, 200);
+    assert_eq!(beat(&node, "t", "visitor", "one more").status, 200);
 }
 
 /// Covers sessions on stages of their own: all in one batch, then one by one, and by leaves. The
@@ -104,8 +104,8 @@ async fn a_viewer_may_have_twenty_sessions_on_a_stage() {
 async fn a_viewer_may_have_a_thousand_sessions_kept() {
     let node = node(&["limits.session_beats=0"]).await;
     let sessions: Vec<Value> =
-        (0..9_000).map(|n| json!({ "stage": format!("z{n}"), "viewer": "guest" })).collect();
-    let of_another = json!({ "stage": "z8999", "viewer": "another guest" });
+        (0..9_000).map(|n| json!({ "stage": format!("z{n}"), "viewer": "visitor" })).collect();
+    let of_another = json!({ "stage": "z8999", "viewer": "another visitor" });
     for round in 0..3 {
         let batch = Value::from([&sessions[..], std::slice::from_ref(&of_another)].concat());
         let (_, body) = node.call(Method::POST, "/v1/heartbeats", batch).await;
@@ -116,8 +116,8 @@ async fn a_viewer_may_have_a_thousand_sessions_kept() {
         assert_eq!(rejected.len(), sessions.len() - VIEWER_SESSIONS_KEPT_MAX);
     }
     for path in ["/v1/heartbeat", "/v1/leave"] {
-        assert_eq!(say(&node, path, "z8999", "guest", "").code(), "too_many_sessions", "{path}");
-        assert!([200, 204].contains(&say(&node, path, "z999", "guest", "").status), "{path}");
+        assert_eq!(say(&node, path, "z8999", "visitor", "").code(), "too_many_sessions", "{path}");
+        assert!([200, 204].contains(&say(&node, path, "z999", "visitor", "").status), "{path}");
     }
     assert_eq!(node.stats().await["viewers"], 2);
 }

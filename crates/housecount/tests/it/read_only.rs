@@ -31,7 +31,7 @@ const READERS: [&[&str]; 5] = [
         "--endpoint",
         "http://127.0.0.1:9",
     ],
-    &["forget", "--dry-run", "--viewer", "nobody"],
+    &["forget", "--dry-run", "--viewer", "unknown"],
 ];
 
 /// Runs a command; returns its exit code and its output.

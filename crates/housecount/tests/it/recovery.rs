@@ -61,7 +61,7 @@ async fn after_a_long_stop_the_counts_from_before_stand_in() {
     let (viewers, complete, recovering) = figures(&node.stats().await);
     assert_eq!((viewers, complete, recovering), (100, false, true));
     assert_eq!(node.viewers("s").await, 100);
-    node.beat("s", "somebody-new").await;
+    node.beat("s", "a-new-viewer").await;
     // The node restarts once more before any player could come back. The missing viewers are still
     // missing.
     node.kill();

@@ -225,7 +225,7 @@ async fn socket_of(upgrade: OnUpgrade) -> Option<Socket> {
 async fn run_here(
     mut talk: PlayerSocket,
     _open: OpenSocketGauge,
-    _guest: Arc<ConnectionContext<FastPath>>,
+    _context: Arc<ConnectionContext<FastPath>>,
     stop: watch::Receiver<bool>,
 ) {
     talk.run(stop).await;

@@ -99,7 +99,7 @@ async fn the_last_operator_key_can_be_taken_back() {
     let status = |node: &Node| ask(node, "GET /v1/stats", &[format!("x-api-key: {key}")], "").1.0;
     std::fs::write(&file, &entry).unwrap();
     let node = node(&[&operators]).await;
-    for none in ["", "# nobody\n"] {
+    for none in ["", "# no keys\n"] {
         assert_eq!(status(&node), 200);
         std::fs::write(&file, none).unwrap();
         eventually("the operator's key is revoked", async || status(&node) == 401).await;

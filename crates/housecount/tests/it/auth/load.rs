@@ -22,7 +22,7 @@ async fn load_brings_tokens_and_a_key() {
     let node = node(&[&keys, "auth.viewer=required", &viewers, "auth.audience=players"]).await;
     let (secret, wrong) = (
         file("secret", &format!("secret:{SECRET}\n")),
-        file("wrong", "secret:another secret, which nobody has told the node"),
+        file("wrong", "secret:another secret, which the node does not know"),
     );
     let key = file("load.key", &key);
     let played = |more: &[&str]| {

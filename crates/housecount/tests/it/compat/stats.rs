@@ -55,7 +55,7 @@ async fn counts_of_all_of_each_and_of_one() {
         one,
         json!({ "stageArn": ARN, "viewerCount": 2, "stageInfo": info, "complete": true })
     );
-    for (stage, count) in [("b", 1), ("nobody", 0)] {
+    for (stage, count) in [("b", 1), ("empty", 0)] {
         let one = get_complete(&node, &format!("/api/stats/stages?arn={stage}")).await;
         let expected =
             json!({ "stageArn": stage, "viewerCount": count, "stageInfo": null, "complete": true });

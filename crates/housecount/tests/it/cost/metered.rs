@@ -100,8 +100,8 @@ async fn the_meter_is_the_emulators_own_whatever_fails() {
         "the emulator billed a refused write"
     );
     assert!(
-        dynamo.faults.untold.writes.load(Ordering::SeqCst)
-            + dynamo.faults.untold.reads.load(Ordering::SeqCst)
+        dynamo.faults.unbilled.writes.load(Ordering::SeqCst)
+            + dynamo.faults.unbilled.reads.load(Ordering::SeqCst)
             > 0
     );
     for purpose in ["snapshots", "ledger", "archive", "leases", "stages"] {

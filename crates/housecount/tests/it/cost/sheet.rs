@@ -95,8 +95,8 @@ fn prices_can_be_replaced_and_what_is_wrong_with_them_is_named() {
     refused(&[name, &format!("line {}", line("write_hour")), "`write_hour`", "decimal number"]);
     with("gb_month = 0.25\n", "");
     refused(&[name, &format!("line {}", line("[storage]")), "`gb_month`"]);
-    with("gb_free", "gb_fre");
-    refused(&[name, &format!("line {}", line("gb_free")), "`gb_fre`"]);
+    with("gb_free = ", "gb_fre = ");
+    refused(&[name, &format!("line {}", line("gb_free = ")), "`gb_fre`"]);
     with("engine = \"redis\"", "engine = \"memcached\"");
     refused(&[name, "`engine`", "memcached"]);
     std::fs::remove_file(&file).unwrap();

@@ -142,7 +142,7 @@ async fn next_pages_cost_their_rows() {
     let first = scans.watch(stores.clone(), list.clone(), range, None, 5).await.unwrap();
     assert!(first.more && scans.kept_bytes() > 0);
     let calls = stage.cold.calls.load(Ordering::SeqCst);
-    // A viewer who comes now would be told of in rows that are made again.
+    // A viewer who comes now would be in rows that are made again.
     let late = |viewer: u64| LoggedEvent {
         viewer: format!("viewer-{viewer:03}x"),
         ..stage.events[0].clone()

@@ -364,7 +364,7 @@ async fn bad_questions_are_named() {
     }
     for path in [
         "/v1/stages/s/watch?from=2001-01-01&to=18446744073709551615",
-        "/v1/viewers/nobody/watch",
+        "/v1/viewers/unknown/watch",
         "/v1/stages/s/history?from=2001-01-01",
     ] {
         assert_eq!(status(path).await.0, 200, "{path}");

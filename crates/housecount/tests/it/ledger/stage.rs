@@ -71,10 +71,10 @@ pub struct Stage {
 }
 
 impl Stage {
-    pub async fn new(mut said: Vec<LoggedEvent>) -> Stage {
-        said.sort_by_key(|said| said.logged);
+    pub async fn new(mut events: Vec<LoggedEvent>) -> Stage {
+        events.sort_by_key(|event| event.logged);
         Stage {
-            events: said,
+            events,
             cold: Arc::new(FaultyCold::new().await),
             log: Arc::new(MemoryLog::default()),
         }
@@ -108,13 +108,13 @@ impl Stage {
         proofs.note_committed(0, committed);
         // The log is trimmed as `LogMaintenance` does it.
         let kept = committed.minus(2 * TTL_MS);
-        let folded = self.events.partition_point(|said| said.logged < kept);
+        let folded = self.events.partition_point(|event| event.logged < kept);
         Node { hub, proofs, commit, folded }
     }
 
     /// Lets a node read the log up to `now`.
     pub async fn hear(&self, node: &mut Node, now: UnixMs) {
-        let to = self.events.partition_point(|said| said.logged <= now);
+        let to = self.events.partition_point(|event| event.logged <= now);
         node.hub.apply(self.events[node.folded..to].iter().map(LoggedEvent::event));
         node.hub.advance(now);
         node.folded = to;
@@ -162,22 +162,24 @@ impl Node {
 
 /// The billing rule, word for word. A beat and a later beat or leave of its session, at most a ttl
 /// apart, prove the time between them. The result is the measure of the union, by stage and viewer.
-pub fn oracle(said: &[LoggedEvent]) -> Totals {
+pub fn oracle(events: &[LoggedEvent]) -> Totals {
     let mut by_session: BTreeMap<(&str, &str, &str), Vec<&LoggedEvent>> = BTreeMap::new();
     let mut leaves_of_all: BTreeMap<(&str, &str), Vec<UnixMs>> = BTreeMap::new();
-    for said in said {
-        by_session.entry((&said.stage, &said.viewer, &said.session)).or_default().push(said);
-        if said.kind == EventKind::Leave && said.session.is_empty() {
-            leaves_of_all.entry((&said.stage, &said.viewer)).or_default().push(said.at);
+    for event in events {
+        by_session.entry((&event.stage, &event.viewer, &event.session)).or_default().push(event);
+        if event.kind == EventKind::Leave && event.session.is_empty() {
+            leaves_of_all.entry((&event.stage, &event.viewer)).or_default().push(event.at);
         }
     }
     let mut proven: BTreeMap<(String, String), Vec<(u64, u64)>> = BTreeMap::new();
-    for ((stage, viewer, _), said) in by_session {
+    for ((stage, viewer, _), events) in by_session {
         let all = leaves_of_all.get(&(stage, viewer)).cloned().unwrap_or_default();
         let mut times: Vec<u64> =
-            said.iter().map(|said| said.at.0).chain(all.iter().map(|at| at.0)).collect();
+            events.iter().map(|event| event.at.0).chain(all.iter().map(|at| at.0)).collect();
         times.sort_unstable();
-        for beat in said.iter().filter(|said| said.kind == EventKind::Beat).map(|said| said.at.0) {
+        for beat in
+            events.iter().filter(|event| event.kind == EventKind::Beat).map(|event| event.at.0)
+        {
             let reached = times.partition_point(|at| *at <= beat + TTL_MS);
             let last = times[..reached].last().copied().unwrap_or(beat);
             proven.entry((stage.to_string(), viewer.to_string())).or_default().push((beat, last));

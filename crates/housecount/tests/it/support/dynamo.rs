@@ -36,7 +36,7 @@ pub struct Faults {
     pub answered: AtomicU32,
     /// Consumption according to the answers that were sent, and to those that were lost.
     pub billed: Capacity,
-    pub untold: Capacity,
+    pub unbilled: Capacity,
     /// Text whose BatchWriteItems are refused as invalid; empty for none.
     pub refuses: Mutex<String>,
     /// Whether the next put of a ledger chunk hangs for ever. Its sender is then known by the port
@@ -227,7 +227,7 @@ async fn answer(
     let call = tokio::task::spawn_blocking(move || emulator.call(&called, &body));
     let (status, text) = call.await.unwrap();
     if take(&faults.lying) {
-        faults.untold.add(&operation, status, &text);
+        faults.unbilled.add(&operation, status, &text);
         return Ok(response(
             500,
             json!({ "__type": "InternalServerError", "message": "lie" }).to_string(),

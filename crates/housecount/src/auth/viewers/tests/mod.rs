@@ -17,7 +17,7 @@ const ED: &str = include_str!("../../../../tests/it/auth/keys/ed.pem");
 const OTHER: &str = include_str!("../../../../tests/it/auth/keys/other.pem");
 const ED_X: &str = "EH-t1KadgyS7s3ZZY9RpwILPP8DFN-l-belSPxzfAtI";
 const OTHER_X: &str = "wifQNqhOK2GzPDVbg5BVCwI5B2YHrnqqhHN4oZopv8s";
-const SECRET: &str = "secret:a secret that somebody has published by mistake";
+const SECRET: &str = "secret:a secret that was published here by mistake";
 
 /// A JWKS URL on this machine. Its answer can change, and it counts its requests.
 #[derive(Clone, Default)]
