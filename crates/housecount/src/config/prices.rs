@@ -55,7 +55,7 @@ mod tests {
         let error = wrong("read_hour = 0.00013", "read_hour = \"cheap\"");
         assert!(error.contains(&line("read_hour")) && error.contains("`read_hour`"), "{error}");
         let error = wrong("gb_free = 25", "gb_free = -25");
-        assert!(error.contains(&line("gb_free")) && error.contains("`gb_free`"), "{error}");
+        assert!(error.contains(&line("gb_free = ")) && error.contains("`gb_free`"), "{error}");
         let error = wrong("write_million = 0.625\n", "");
         assert!(error.contains("`write_million`"), "{error}");
         let error = wrong("write_million = 0.625", "write_milion = 0.625");
