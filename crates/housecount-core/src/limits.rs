@@ -212,7 +212,7 @@ pub const CLOCK_AHEAD_MS_MAX: u64 = 15 * 60 * 1000;
 /// Time for which a request waits for the log to accept its beat. Then the client must retry.
 pub const ACK_TIMEOUT_MS: u64 = 5_000;
 /// Time for which a worker sleeps at once, whatever arrives, while batches linger. Any other task
-/// of the worker waits as long. Longer sleeps saved no more (docs/ARCHITECTURE.md).
+/// of the worker waits as long. Longer sleeps saved no more (docs/decisions/0008).
 pub const WAKE_COALESCE_MS_MAX: u64 = 2;
 /// Time without an answer from the log after which a count is incomplete.
 pub const LOG_STALE_MS: u64 = 2_000;

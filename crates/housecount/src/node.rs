@@ -64,7 +64,8 @@ impl Node {
         let stalled =
             || self.hub.writes().stall().map(|stall| format!("waiting for the log: {stall}"));
         let silence = || {
-            let why = "waiting for the log: it can't be read, or nodes are appending events held during an outage";
+            let why = "waiting for the log: it can't be read, its clock was set back, or nodes are appending \
+                       events held during an outage";
             self.hub.is_log_stale().then(|| why.to_string())
         };
         self.readiness.not_ready_reason().or_else(stalled).or_else(silence)
@@ -83,7 +84,7 @@ impl Node {
     }
 
     /// Time to a player's next beat. The base is the gap of its last beat (see
-    /// `housecount_core::pace`). It is stretched under load, and never above a third of the ttl.
+    /// `housecount_core::beat_schedule`). It is stretched under load, and never above a third of the ttl.
     #[must_use]
     pub fn next_beat_ms(&self, ack: &PendingAck) -> u64 {
         let max_ms = self.settings.rules.ttl_ms / 3;

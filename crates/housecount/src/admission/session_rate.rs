@@ -111,7 +111,7 @@ impl SessionRateLimiter {
 /// The place of a session's bucket, or the place that it will take.
 #[derive(Clone, Copy, Debug)]
 pub struct RateSlot<'a> {
-    pace: &'a SessionRateLimiter,
+    limiter: &'a SessionRateLimiter,
     session: SessionKey,
     line: &'a RateLine,
     at: usize,
@@ -123,20 +123,21 @@ pub struct RateSlot<'a> {
 
 impl<'a> RateSlot<'a> {
     fn of(
-        pace: &'a SessionRateLimiter,
+        limiter: &'a SessionRateLimiter,
         session: SessionKey,
         line: &'a RateLine,
         now: u64,
     ) -> RateSlot<'a> {
         let entries = line.entries();
         let own = entries.iter().position(|entry| entry.is_of(session.tag()));
-        let use_of = |entry: Bucket| (entry.missing(pace.per_second, now), Reverse(entry.age(now)));
+        let use_of =
+            |entry: Bucket| (entry.missing(limiter.per_second, now), Reverse(entry.age(now)));
         let least = || {
             let unused = entries.iter().position(|entry| *entry == Bucket::default());
             unused.unwrap_or_else(|| (0..WAYS).min_by_key(|at| use_of(entries[*at])).unwrap_or(0))
         };
         let at = own.unwrap_or_else(least);
-        RateSlot { pace, session, line, at, entry: entries[at], is_own: own.is_some(), now }
+        RateSlot { limiter, session, line, at, entry: entries[at], is_own: own.is_some(), now }
     }
 
     fn bucket(&self) -> Bucket {
@@ -147,7 +148,7 @@ impl<'a> RateSlot<'a> {
     /// online, and needs no room.
     #[must_use]
     pub fn is_admitted(&self) -> bool {
-        self.is_own && self.entry.has_beat_within(self.pace.interval_ticks, self.now)
+        self.is_own && self.entry.has_beat_within(self.limiter.interval_ticks, self.now)
     }
 
     /// Whether the session's last event was a beat that was admitted less than [`COALESCE_MS_MAX`]
@@ -162,7 +163,7 @@ impl<'a> RateSlot<'a> {
     /// # Errors
     /// Returns `OverLimit` if it may not.
     pub fn check(&self, kind: EventKind) -> Result<(), OverLimit> {
-        self.bucket().spend(self.pace.per_second, kind, self.now).map(drop)
+        self.bucket().spend(self.limiter.per_second, kind, self.now).map(drop)
     }
 
     /// Takes a token of the session for an event that will be logged.
@@ -171,14 +172,14 @@ impl<'a> RateSlot<'a> {
     /// Returns `OverLimit`, and changes nothing.
     pub fn spend(mut self, kind: EventKind) -> Result<(), OverLimit> {
         loop {
-            let spent = self.bucket().spend(self.pace.per_second, kind, self.now)?;
+            let spent = self.bucket().spend(self.limiter.per_second, kind, self.now)?;
             if self.line.change(self.at, self.entry, spent) {
                 break;
             }
-            self = RateSlot::of(self.pace, self.session, self.line, self.now);
+            self = RateSlot::of(self.limiter, self.session, self.line, self.now);
         }
         if self.evicts_active() {
-            self.pace.lines.note_eviction();
+            self.limiter.lines.note_eviction();
         }
         Ok(())
     }
@@ -187,8 +188,8 @@ impl<'a> RateSlot<'a> {
     /// not full, or its session is admitted.
     fn evicts_active(&self) -> bool {
         let entry = self.entry;
-        let is_of_use = entry.missing(self.pace.per_second, self.now) > 0
-            || entry.has_beat_within(self.pace.interval_ticks, self.now);
+        let is_of_use = entry.missing(self.limiter.per_second, self.now) > 0
+            || entry.has_beat_within(self.limiter.interval_ticks, self.now);
         !self.is_own && is_of_use
     }
 }
@@ -216,11 +217,11 @@ mod tests {
 
     use super::*;
 
-    fn count_in_interval(viewer: &str) -> UnstampedEvent<'_> {
+    fn event_of(viewer: &str) -> UnstampedEvent<'_> {
         UnstampedEvent { kind: EventKind::Beat, stage: "s", viewer, session: "" }
     }
 
-    fn pace() -> SessionRateLimiter {
+    fn limiter() -> SessionRateLimiter {
         SessionRateLimiter::new(NonZeroU32::new(2), 30_000)
     }
 
@@ -248,62 +249,62 @@ mod tests {
 
     #[test]
     fn each_session_has_a_burst_and_then_two_a_second() {
-        let pace = pace();
-        let ann = pace.session(&count_in_interval("ann"));
+        let limiter = limiter();
+        let ann = limiter.session(&event_of("ann"));
         for round in 0..3 {
             let now = 7_000 + round * 60_000;
-            assert!(!pace.is_admitted(ann, now));
-            (0..SESSION_BURST).for_each(|_| assert_eq!(pace.beat(ann, now), Ok(())));
-            assert_eq!(pace.beat(ann, now), Err(OverLimit { retry_ms: 500 }));
-            assert_eq!(pace.beat(pace.session(&count_in_interval("bob")), now), Ok(()));
-            let logged = (1..=3_000).filter(|ms| pace.beat(ann, now + ms).is_ok());
+            assert!(!limiter.is_admitted(ann, now));
+            (0..SESSION_BURST).for_each(|_| assert_eq!(limiter.beat(ann, now), Ok(())));
+            assert_eq!(limiter.beat(ann, now), Err(OverLimit { retry_ms: 500 }));
+            assert_eq!(limiter.beat(limiter.session(&event_of("bob")), now), Ok(()));
+            let logged = (1..=3_000).filter(|ms| limiter.beat(ann, now + ms).is_ok());
             assert_eq!(logged.collect::<Vec<_>>(), [500, 1_000, 1_500, 2_000, 2_500, 3_000]);
-            assert!(pace.is_admitted(ann, now + 3_000 + 29_000));
+            assert!(limiter.is_admitted(ann, now + 3_000 + 29_000));
         }
     }
 
     #[test]
     fn coalesce_ms_max_is_how_long_ago_the_last_beat_may_be() {
-        let pace = pace();
-        let ann = pace.session(&count_in_interval("ann"));
-        let has_recent_beat = |now| pace.find(ann, now).has_recent_beat();
+        let limiter = limiter();
+        let ann = limiter.session(&event_of("ann"));
+        let has_recent_beat = |now| limiter.find(ann, now).has_recent_beat();
         assert!(!has_recent_beat(7_000));
-        pace.beat(ann, 7_000).unwrap();
+        limiter.beat(ann, 7_000).unwrap();
         assert!(
             has_recent_beat(7_000)
                 && has_recent_beat(6_999)
                 && has_recent_beat(7_000 + COALESCE_MS_MAX - 1)
         );
         assert!(!has_recent_beat(7_000 + COALESCE_MS_MAX));
-        pace.event(ann, EventKind::Leave, 7_100).unwrap();
+        limiter.event(ann, EventKind::Leave, 7_100).unwrap();
         assert!(!has_recent_beat(7_100), "the session has left since");
     }
 
     #[test]
     fn a_leave_or_an_unlogged_beat_revokes_the_admission() {
-        let pace = pace();
-        let ann = pace.session(&count_in_interval("ann"));
+        let limiter = limiter();
+        let ann = limiter.session(&event_of("ann"));
         for (kind, now) in [
             (EventKind::Leave, 0),
             (EventKind::Beat, 1),
             (EventKind::Leave, 2),
             (EventKind::Beat, 3),
         ] {
-            assert_eq!(pace.event(ann, kind, now), Ok(()));
-            assert_eq!(pace.is_admitted(ann, now), kind == EventKind::Beat);
+            assert_eq!(limiter.event(ann, kind, now), Ok(()));
+            assert_eq!(limiter.is_admitted(ann, now), kind == EventKind::Beat);
         }
-        pace.forget_beat(ann, 4);
-        assert!(!pace.is_admitted(ann, 4) && !pace.find(ann, 4).has_recent_beat());
-        (4..SESSION_BURST).for_each(|_| assert_eq!(pace.beat(ann, 5), Ok(())));
-        assert!(pace.beat(ann, 5).is_err(), "a forgotten beat's token stays spent");
-        assert!(pace.is_admitted(ann, 6), "a refused beat changes nothing");
+        limiter.forget_beat(ann, 4);
+        assert!(!limiter.is_admitted(ann, 4) && !limiter.find(ann, 4).has_recent_beat());
+        (4..SESSION_BURST).for_each(|_| assert_eq!(limiter.beat(ann, 5), Ok(())));
+        assert!(limiter.beat(ann, 5).is_err(), "a forgotten beat's token stays spent");
+        assert!(limiter.is_admitted(ann, 6), "a refused beat changes nothing");
     }
 
     #[test]
     fn where_one_id_ends_matters() {
-        let pace = SessionRateLimiter::new(None, 1);
+        let limiter = SessionRateLimiter::new(None, 1);
         let of = |stage, viewer, session| {
-            pace.session(&UnstampedEvent { kind: EventKind::Beat, stage, viewer, session }).0
+            limiter.session(&UnstampedEvent { kind: EventKind::Beat, stage, viewer, session }).0
         };
         assert_ne!(of("s", "ab", "c"), of("s", "a", "bc"));
         assert_ne!(of("s", "a", "bc"), of("sb", "a", "c"));
@@ -311,37 +312,37 @@ mod tests {
     }
 
     /// Beats once for each of this many other sessions.
-    fn crowd(pace: &SessionRateLimiter, sessions: usize, now_ms: u64) {
+    fn crowd(limiter: &SessionRateLimiter, sessions: usize, now_ms: u64) {
         let hasher = foldhash::quality::FixedState::with_seed(7);
         for n in 0..sessions as u64 {
-            pace.beat(SessionKey(hasher.hash_one(n)), now_ms).unwrap();
+            limiter.beat(SessionKey(hasher.hash_one(n)), now_ms).unwrap();
         }
     }
 
     #[test]
-    fn paced_sessions_max_forgets_the_fullest_buckets() {
-        let pace = pace();
-        crowd(&pace, 2 * RATE_LIMITED_SESSIONS_MAX, 0);
-        assert_eq!(pace.lines.bytes(), RATE_LIMITED_SESSIONS_MAX * 8);
-        let loud = pace.session(&count_in_interval("loud"));
-        (0..SESSION_BURST).for_each(|_| assert_eq!(pace.beat(loud, 0), Ok(())));
+    fn rate_limited_sessions_max_evicts_the_fullest_buckets() {
+        let limiter = limiter();
+        crowd(&limiter, 2 * RATE_LIMITED_SESSIONS_MAX, 0);
+        assert_eq!(limiter.lines.bytes(), RATE_LIMITED_SESSIONS_MAX * 8);
+        let loud = limiter.session(&event_of("loud"));
+        (0..SESSION_BURST).for_each(|_| assert_eq!(limiter.beat(loud, 0), Ok(())));
         // A session of the crowd may have a second beat before its bucket is evicted.
         let hasher = foldhash::quality::FixedState::with_seed(9);
         for n in 0..2 * RATE_LIMITED_SESSIONS_MAX as u64 {
-            pace.beat(SessionKey(hasher.hash_one(n)), 1).unwrap();
+            limiter.beat(SessionKey(hasher.hash_one(n)), 1).unwrap();
         }
-        assert!(pace.beat(loud, 2).is_err());
-        assert_eq!(pace.lines.bytes(), RATE_LIMITED_SESSIONS_MAX * 8);
+        assert!(limiter.beat(loud, 2).is_err());
+        assert_eq!(limiter.lines.bytes(), RATE_LIMITED_SESSIONS_MAX * 8);
     }
 
     /// Quotas are not checked for sessions that are admitted already.
     #[test]
     fn a_session_without_events_is_not_admitted() {
-        let pace = pace();
-        crowd(&pace, 100_000, 0);
+        let limiter = limiter();
+        crowd(&limiter, 100_000, 0);
         let hasher = foldhash::quality::FixedState::with_seed(8);
         let admitted = (0..100_000_u64)
-            .filter(|n| pace.is_admitted(SessionKey(hasher.hash_one(n)), 1))
+            .filter(|n| limiter.is_admitted(SessionKey(hasher.hash_one(n)), 1))
             .count();
         assert_eq!(admitted, 0);
     }
@@ -349,10 +350,10 @@ mod tests {
     #[test]
     fn the_table_is_as_large_as_its_audience() {
         for per_second in [NonZeroU32::new(2), None] {
-            let pace = SessionRateLimiter::new(per_second, 30_000);
+            let limiter = SessionRateLimiter::new(per_second, 30_000);
             for sessions in [1_024, 10_000, 100_000] {
-                (0..9).for_each(|interval| crowd(&pace, sessions, interval * 30_000));
-                let bytes = pace.lines.bytes();
+                (0..9).for_each(|interval| crowd(&limiter, sessions, interval * 30_000));
+                let bytes = limiter.lines.bytes();
                 assert!(
                     (8 * sessions..=64 * sessions).contains(&bytes),
                     "{bytes} bytes for {sessions} sessions"

@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn proven_max_bounds_it_and_what_ends_last_stays() {
+    fn verified_tokens_max_bounds_it_and_what_ends_last_stays() {
         let proven = VerifiedCache::default();
         let mark =
             |n: usize| proven.hash_token(n.to_string().as_bytes()).with_event(&event("s", "v", ""));

@@ -385,7 +385,7 @@ mod tests {
         assert_eq!(joined.wait().await, Err(IngestError::AppendPending));
     }
 
-    /// ack_wait_ms_max also bounds requests behind an append that never ends.
+    /// ack_timeout_ms also bounds requests behind an append that never ends.
     #[tokio::test(start_paused = true)]
     async fn requests_that_wait_for_too_long_are_sent_away() {
         let lane = lane(main_only());
@@ -409,7 +409,7 @@ mod tests {
         );
     }
 
-    /// ack_wait_ms_max also bounds requests where each append is quick, but many come before.
+    /// ack_timeout_ms also bounds requests where each append is quick, but many come before.
     #[tokio::test(start_paused = true)]
     async fn requests_behind_a_long_queue_are_sent_away() {
         let (lane, mut rounds) = (lane(main_only()), Vec::new());

@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn live_piece_bytes_are_sent_at_once() {
+    fn live_write_bytes_are_sent_at_once() {
         let mut board = LatestCounts::new(1);
         (0..2_000).for_each(|n| {
             board.update(&format!("stage-{n}"), shown(n), 0);

@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_third_of_the_ttl_and_ack_wait_ms_max_are_how_long_an_event_may_wait() {
+    fn a_third_of_the_ttl_and_ack_timeout_ms_are_how_long_an_event_may_wait() {
         let health = WriteHealth::new(2, 9_000);
         health.set_waiting(0, Some(7_000));
         assert_eq!(health.stall_at(7_000 + 3_000), None);

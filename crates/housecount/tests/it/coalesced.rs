@@ -224,7 +224,7 @@ async fn they_are_not_answered_while_the_log_refuses_events() {
 
 /// A hanging append is known to be late only after seconds. A beat that relies on it waits as long.
 #[tokio::test(flavor = "multi_thread")]
-async fn ack_wait_ms_max_is_how_long_they_wait_for_a_log_that_hangs() {
+async fn ack_timeout_ms_is_how_long_they_wait_for_a_log_that_hangs() {
     let inside = inside(&[]).await;
     let client = inside.client();
     inside.log.append_hangs.store(true, Ordering::SeqCst);

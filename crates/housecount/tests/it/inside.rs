@@ -138,7 +138,7 @@ async fn a_lost_answer_counts_each_viewer_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ack_wait_ms_max_ends_a_request_but_not_the_beat() {
+async fn ack_timeout_ms_ends_a_request_but_not_the_beat() {
     let inside = Inside::ready(FaultyLog::default(), &[]).await;
     inside.log.away.store(true, Ordering::SeqCst);
     assert_eq!(
@@ -225,7 +225,7 @@ async fn lateness_max_gives_up_what_is_too_old() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn stamp_ahead_ms_max_corrects_a_broken_clock() {
+async fn clock_ahead_ms_max_corrects_a_broken_clock() {
     let inside = Inside::ready(FaultyLog::default(), &[("interval", "500ms"), ("ttl", "2s")]).await;
     let now = inside.node.clock.now().unwrap();
     let beat = |viewer, ahead_ms| {
@@ -271,7 +271,7 @@ async fn a_log_whose_clock_is_set_back_too_far_is_waited_for() {
 /// Another node that goes by such a clock stamps its events far ahead. They count, but the counts
 /// are flagged for a while.
 #[tokio::test(flavor = "multi_thread")]
-async fn counts_are_flagged_while_stamps_are_more_than_stamp_ahead_ms_max_ahead() {
+async fn counts_are_flagged_while_stamps_are_more_than_clock_ahead_ms_max_ahead() {
     let inside = Inside::ready(FaultyLog::default(), &[("interval", "500ms"), ("ttl", "2s")]).await;
     let complete = || inside.node.hub.totals().status.complete;
     eventually("counts are complete", async || complete()).await;

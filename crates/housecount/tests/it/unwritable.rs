@@ -95,7 +95,7 @@ async fn a_node_without_players_learns_that_writes_are_refused_and_that_they_wor
 
 /// An append that is neither refused nor done for longer than `ACK_TIMEOUT_MS`.
 #[tokio::test(flavor = "multi_thread")]
-async fn ack_wait_ms_max_flags_an_append_that_hangs() {
+async fn ack_timeout_ms_flags_an_append_that_hangs() {
     let inside = Inside::ready(FaultyLog::default(), &[("interval", "3s"), ("ttl", "9s")]).await;
     let node = &inside.node;
     eventually("counts are complete", async || is_complete(node)).await;

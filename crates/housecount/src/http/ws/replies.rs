@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn ws_answers_waiting_max_and_one_answer_a_stage() {
+    async fn ws_pending_replies_max_and_one_answer_a_stage() {
         let mut replies = ReplyQueue::default();
         for _ in 0..100 {
             replies.add("s", EventKind::Beat, PendingAck::default());

@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn stamp_ahead_ms_max_bounds_the_id_of_an_entry_that_is_not_ours() {
+    fn clock_ahead_ms_max_bounds_the_id_of_an_entry_that_is_not_ours() {
         let last = 90 + CLOCK_AHEAD_MS_MAX;
         let odd = |at: u64| {
             let id = format!("{at}-7");
@@ -327,7 +327,7 @@ mod tests {
 
     /// An append gets an id after that of a foreign entry that was deleted since.
     #[test]
-    fn stamp_ahead_ms_max_bounds_the_leap_of_an_entry_that_is_ours() {
+    fn clock_ahead_ms_max_bounds_the_leap_of_an_entry_that_is_ours() {
         let found = |at: u64, known: u64| {
             let fields = Value::Array(vec![text("r"), Value::BulkString(record::encode(&[]))]);
             let entry = Value::Array(vec![text(&format!("{at}-1")), fields]);

@@ -34,7 +34,7 @@ use crate::support::eventually;
 /// The log is trimmed behind committed time. Uncommitted records are kept, but only for a limited
 /// time.
 #[tokio::test]
-async fn uncommitted_ms_max() {
+async fn uncommitted_retention_ms_max() {
     let log = Arc::new(MemoryLog::default());
     let appended = log.append(0, "a record".into()).await.unwrap().at;
     let hub = Arc::new(Hub::new(settings(&[]).rules, 1, true));
