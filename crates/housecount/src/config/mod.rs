@@ -263,9 +263,8 @@ impl Settings {
         }
         if let Some(kept) = self.archive {
             if self.cold.is_none() {
-                return Err(
-                    layers.invalid("archive", "the archive needs a cold tier, but `cold` is none")
-                );
+                return Err(layers
+                    .invalid("archive", "the archive needs a cold tier, and `cold` = \"none\""));
             }
             at_least("archive_flush", kept.flush_ms, 1_000, "1s")?;
             at_least("archive_retention", kept.retention_ms, 1_000, "1s")?;
@@ -352,7 +351,7 @@ mod tests {
                 "`ack` = \"never\" (from --set): it must be one of log, memory",
             ),
             (vec![("archive", "all")], "it must be one of off, packed, items"),
-            (vec![("archive", "items"), ("cold", "none")], "`cold` is none"),
+            (vec![("archive", "items"), ("cold", "none")], "and `cold` = \"none\""),
             (vec![("archive", "packed"), ("archive_flush", "10m")], "it must be at most `window`"),
             (
                 vec![("limits.session_beats", "101")],
