@@ -18,7 +18,7 @@ const TRIES_MS: u64 = 750;
 
 /// State of a run at its last look.
 #[derive(Clone, Copy, Debug)]
-struct Seen {
+struct LastSample {
     at_ms: u64,
     /// Time since which the run has been ready.
     started_ms: Option<u64>,
@@ -30,7 +30,7 @@ struct Seen {
 
 /// State seen last, by run.
 #[derive(Debug, Default)]
-pub struct Standstill(BTreeMap<usize, Seen>);
+pub struct Standstill(BTreeMap<usize, LastSample>);
 
 impl Standstill {
     /// Checks one run of a node.
@@ -47,7 +47,8 @@ impl Standstill {
             .zip(started_ms)
             .is_some_and(|(since_ms, started_ms)| since_ms.max(started_ms) + LEARNS_MS <= now_ms);
         // The same event still waits if none was completed since.
-        let waited = |before: &Seen| waiting > 0 && before.done_while_waiting == done_while_waiting;
+        let waited =
+            |before: &LastSample| waiting > 0 && before.done_while_waiting == done_while_waiting;
         let tries = refused_since_ms(CallKind::Append).zip(before.filter(waited));
         let tries = is_started
             && tries
@@ -57,7 +58,7 @@ impl Standstill {
             self.check(world, node, run, before.and_then(|before| before.stands_at));
             now
         });
-        self.0.insert(run, Seen { at_ms: now_ms, started_ms, done_while_waiting, stands_at });
+        self.0.insert(run, LastSample { at_ms: now_ms, started_ms, done_while_waiting, stands_at });
     }
 
     fn check(&self, world: &World, node: &Node, run: usize, stood_at: Option<UnixMs>) {

@@ -84,7 +84,8 @@ impl Node {
     }
 
     /// Time to a player's next beat. The base is the gap of its last beat (see
-    /// `housecount_core::beat_schedule`). It is stretched under load, and never above a third of the ttl.
+    /// `housecount_core::beat_schedule`). It is stretched under load, and never above a third of
+    /// the ttl.
     #[must_use]
     pub fn next_beat_ms(&self, ack: &PendingAck) -> u64 {
         let max_ms = self.settings.rules.ttl_ms / 3;

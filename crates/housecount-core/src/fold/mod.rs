@@ -284,7 +284,7 @@ impl Fold {
         handles: [Option<Handle>; N],
     ) -> [Option<SeatIndex>; N] {
         let mut seats = self.seats.find_handles(handles);
-        self.seats.look_ahead(seats);
+        self.seats.prefetch(seats);
         for (ids, seat) in asked.iter().zip(&mut seats) {
             *seat = seat.filter(|seat| ids.is_some_and(|ids| self.seats.has(*seat, ids)));
         }

@@ -45,19 +45,19 @@ pub struct Copied {
 
 /// Kind of a row, which decides whether it is copied.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum RowKind {
     Data,
     Lease,
     Log,
 }
 
-fn kind(row: &StoredRow) -> Kind {
+fn kind(row: &StoredRow) -> RowKind {
     if row.pk.starts_with("LEASE#") {
-        Kind::Lease
+        RowKind::Lease
     } else if row.pk.starts_with("LOG#") {
-        Kind::Log
+        RowKind::Log
     } else {
-        Kind::Data
+        RowKind::Data
     }
 }
 
@@ -83,16 +83,16 @@ pub async fn copy(
         let page = from.cold.scan(after).await?;
         copied.foreign += page.foreign.len() as u64;
         for row in &page.rows {
-            if kind(row) == Kind::Lease {
+            if kind(row) == RowKind::Lease {
                 is_free(from, row, now)?;
             }
             // These rows change with every window that a node writes.
-            if kind(row) == Kind::Lease || row.pk.starts_with("FENCE#") {
+            if kind(row) == RowKind::Lease || row.pk.starts_with("FENCE#") {
                 moving.push(row.clone());
             }
         }
         let data: Vec<StoredRow> =
-            page.rows.into_iter().filter(|row| kind(row) == Kind::Data).collect();
+            page.rows.into_iter().filter(|row| kind(row) == RowKind::Data).collect();
         copy_page(to, data, &mut copied).await?;
         progress((copied.written + copied.there) as f64 / rows as f64);
         after = page.next;
@@ -164,10 +164,10 @@ async fn target_has_nothing_else(
         }
         page.rows
             .iter()
-            .filter(|row| kind(row) == Kind::Lease)
+            .filter(|row| kind(row) == RowKind::Lease)
             .try_for_each(|row| is_free(to, row, now))?;
         let data: Vec<&StoredRow> =
-            page.rows.iter().filter(|row| kind(row) == Kind::Data).collect();
+            page.rows.iter().filter(|row| kind(row) == RowKind::Data).collect();
         for run in data.chunk_by(|a, b| a.pk == b.pk) {
             let run: Vec<StoredRow> = run.iter().map(|row| (*row).clone()).collect();
             let found = items_of(from.cold, &run).await?;

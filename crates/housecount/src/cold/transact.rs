@@ -43,7 +43,7 @@ impl Expression {
 }
 
 /// Outcome of one attempt.
-enum Outcome {
+enum AttemptOutcome {
     Done,
     Refused,
     /// Another transaction holds one of the items, or the table is throttled. A retry may succeed.
@@ -60,18 +60,18 @@ impl DynamoCold {
         let mut backoff = resend_backoff();
         for _ in 0..=UNPROCESSED_RETRIES_MAX {
             match self.try_transaction(writes).await? {
-                Outcome::Done => return Ok(TransactOutcome::Done),
-                Outcome::Refused => return Ok(TransactOutcome::ConditionFailed),
-                Outcome::Conflict => backoff.wait().await,
+                AttemptOutcome::Done => return Ok(TransactOutcome::Done),
+                AttemptOutcome::Refused => return Ok(TransactOutcome::ConditionFailed),
+                AttemptOutcome::Conflict => backoff.wait().await,
             }
         }
         let context = format!("{}: other transactions hold the same items; try again", self.shown);
         Err(StoreError::new(ErrorKind::Throttled, context))
     }
 
-    async fn try_transaction(&self, writes: &[Write]) -> StoreResult<Outcome> {
+    async fn try_transaction(&self, writes: &[Write]) -> StoreResult<AttemptOutcome> {
         let Some(purpose) = writes.first().map(|write| Purpose::of(write.key())) else {
-            return Ok(Outcome::Done);
+            return Ok(AttemptOutcome::Done);
         };
         let items = writes
             .iter()
@@ -87,7 +87,7 @@ impl DynamoCold {
                     Write::Delete(_) => None,
                 });
                 self.meter.put(puts.sum());
-                return Ok(Outcome::Done);
+                return Ok(AttemptOutcome::Done);
             }
             Err(error) => error,
         };
@@ -96,7 +96,7 @@ impl DynamoCold {
                 let outcome = judge(canceled.cancellation_reasons());
                 let outcome = outcome.ok_or_else(|| self.failed("writing to", error))?;
                 // DynamoDB charges a refused transaction too, but doesn't report it.
-                if matches!(outcome, Outcome::Refused) {
+                if matches!(outcome, AttemptOutcome::Refused) {
                     self.meter.add(
                         purpose,
                         writes.iter().map(units_of).fold(Units::default(), Units::plus),
@@ -105,7 +105,7 @@ impl DynamoCold {
                 Ok(outcome)
             }
             Some(TransactWriteItemsError::TransactionInProgressException(_)) => {
-                Ok(Outcome::Conflict)
+                Ok(AttemptOutcome::Conflict)
             }
             _ => Err(self.failed("writing to", error)),
         }
@@ -138,14 +138,14 @@ impl DynamoCold {
 }
 
 /// Interprets a cancelled transaction; `None` if it is a failure.
-fn judge(reasons: &[CancellationReason]) -> Option<Outcome> {
+fn judge(reasons: &[CancellationReason]) -> Option<AttemptOutcome> {
     let mut outcome = None;
     for reason in reasons {
         match reason.code() {
             None | Some("None") => {}
-            Some("ConditionalCheckFailed") => outcome = outcome.or(Some(Outcome::Refused)),
+            Some("ConditionalCheckFailed") => outcome = outcome.or(Some(AttemptOutcome::Refused)),
             Some("TransactionConflict" | "ThrottlingError" | "ProvisionedThroughputExceeded") => {
-                outcome = Some(Outcome::Conflict);
+                outcome = Some(AttemptOutcome::Conflict);
             }
             Some(_) => return None,
         }

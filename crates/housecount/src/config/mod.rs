@@ -72,7 +72,7 @@ pub struct Settings {
     pub data: PathBuf,
     /// `log`
     pub log: LogTarget,
-    /// `cold`; the value `none` is `None`
+    /// `cold`; `None` for the value `none`
     pub cold: Option<ColdTarget>,
     /// `interval`
     pub interval_ms: u64,

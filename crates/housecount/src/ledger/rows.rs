@@ -98,13 +98,13 @@ impl<R: LedgerRow> RowPage<R> {
 }
 
 /// Sequence number of requests. Rows are never older than the request that they were made for.
-pub type Began = u64;
+pub type ScanNumber = u64;
 
 /// Rows that were made for a query, or the mark that its first page was requested.
 #[derive(Debug)]
-struct Kept<Q, R: LedgerRow> {
+struct CachedRows<Q, R: LedgerRow> {
     query: Q,
-    began: Began,
+    began: ScanNumber,
     began_ms: u64,
     bytes: usize,
     /// `None` for a mark.
@@ -121,11 +121,11 @@ pub struct RowCache<Q, R: LedgerRow> {
 
 #[derive(Debug)]
 struct Inner<Q, R: LedgerRow> {
-    kept: VecDeque<Kept<Q, R>>,
+    kept: VecDeque<CachedRows<Q, R>>,
     bytes: usize,
-    began: Began,
+    began: ScanNumber,
     /// Marks of requests before this were dropped, so rows of earlier requests are not kept.
-    floor: Began,
+    floor: ScanNumber,
 }
 
 impl<Q, R: LedgerRow> Default for RowCache<Q, R> {
@@ -157,7 +157,7 @@ impl<Q: PartialEq, R: LedgerRow> RowCache<Q, R> {
     }
 
     /// Registers a request that makes rows. A first page drops earlier rows of the same query.
-    pub fn begin(&self, query: Q, is_first: bool, now_ms: u64) -> Began {
+    pub fn begin(&self, query: Q, is_first: bool, now_ms: u64) -> ScanNumber {
         let mut inner = self.inner.lock();
         inner.expire(now_ms);
         inner.began += 1;
@@ -166,7 +166,7 @@ impl<Q: PartialEq, R: LedgerRow> RowCache<Q, R> {
             inner.kept.retain(|kept| {
                 kept.query != query || kept.set.as_ref().is_some_and(|set| set.is_sealed)
             });
-            inner.push(Kept {
+            inner.push(CachedRows {
                 query,
                 began,
                 began_ms: now_ms,
@@ -186,7 +186,7 @@ impl<Q: PartialEq, R: LedgerRow> RowCache<Q, R> {
     pub fn keep(
         &self,
         query: Q,
-        began: Began,
+        began: ScanNumber,
         set: RowSet<R>,
         limit: usize,
         began_ms: u64,
@@ -197,11 +197,12 @@ impl<Q: PartialEq, R: LedgerRow> RowCache<Q, R> {
         let given =
             page.more.then(|| limit.min(set.rows.len()).saturating_sub(1)).into_iter().collect();
         let mut inner = self.inner.lock();
-        let is_newer =
-            |kept: &Kept<Q, R>| kept.query == query && kept.set.is_none() && kept.began > began;
+        let is_newer = |kept: &CachedRows<Q, R>| {
+            kept.query == query && kept.set.is_none() && kept.began > began
+        };
         let is_late = began < inner.floor || inner.kept.iter().any(is_newer);
         if bytes <= SCAN_KEPT_BYTES_MAX && (set.is_sealed || !is_late) {
-            inner.push(Kept { query, began, began_ms, bytes, set: Some(set), given });
+            inner.push(CachedRows { query, began, began_ms, bytes, set: Some(set), given });
         }
         page
     }
@@ -231,7 +232,7 @@ impl<Q: PartialEq, R: LedgerRow> RowCache<Q, R> {
 }
 
 impl<Q, R: LedgerRow> Inner<Q, R> {
-    fn push(&mut self, kept: Kept<Q, R>) {
+    fn push(&mut self, kept: CachedRows<Q, R>) {
         self.bytes += kept.bytes;
         self.kept.push_back(kept);
         while self.bytes > SCAN_KEPT_BYTES_MAX || self.kept.len() > SCAN_KEPT_SETS_MAX {
@@ -247,7 +248,7 @@ impl<Q, R: LedgerRow> Inner<Q, R> {
         }
     }
 
-    fn forget(&mut self, oldest: Option<Kept<Q, R>>) {
+    fn forget(&mut self, oldest: Option<CachedRows<Q, R>>) {
         let Some(oldest) = oldest else { return };
         self.bytes -= oldest.bytes;
         if oldest.set.is_none() {
@@ -256,7 +257,7 @@ impl<Q, R: LedgerRow> Inner<Q, R> {
     }
 }
 
-impl<Q, R: LedgerRow> Kept<Q, R> {
+impl<Q, R: LedgerRow> CachedRows<Q, R> {
     fn is_old(&self, now_ms: u64) -> bool {
         now_ms.saturating_sub(self.began_ms) >= SCAN_KEPT_MS_MAX
     }

@@ -20,7 +20,7 @@ use tokio::task::yield_now;
 
 use self::latest::{LatestCounts, LiveMessage};
 use self::message::ALL;
-use self::pending::Due;
+use self::pending::DueStages;
 pub use self::subscription::{Subscription, SubscriptionFilter};
 use crate::hub::{CountStatus, Hub, WithStatus};
 use crate::rng;
@@ -87,7 +87,7 @@ impl Live {
     /// Stages are processed in slices, and other tasks of the thread run in between.
     pub async fn refresh(&self, now_mono_ms: u64) {
         self.mark_changed().await;
-        let mut due: Option<Due> = None;
+        let mut due: Option<DueStages> = None;
         loop {
             due = self.renew_some(due.as_ref(), now_mono_ms);
             if due.is_none() {
@@ -105,7 +105,7 @@ impl Live {
     }
 
     /// Updates some of the changed stages, after those that were updated before.
-    fn renew_some(&self, after: Option<&Due>, now_mono_ms: u64) -> Option<Due> {
+    fn renew_some(&self, after: Option<&DueStages>, now_mono_ms: u64) -> Option<DueStages> {
         let mut board = self.board.lock();
         let due = board.pending.due(after, now_mono_ms)?;
         for stage in &due.stages {

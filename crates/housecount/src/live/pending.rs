@@ -12,7 +12,7 @@ pub(super) const STAGES_PER_HOLD: usize = 64;
 
 /// Stages to check now.
 #[derive(Debug)]
-pub(super) struct Due {
+pub(super) struct DueStages {
     /// Whether subscribers named them.
     is_named: bool,
     /// The stages, sorted.
@@ -50,18 +50,18 @@ impl PendingStages {
     }
 
     /// Returns some of the stages to check now, after those in `after`.
-    pub(super) fn due(&mut self, after: Option<&Due>, now_mono_ms: u64) -> Option<Due> {
+    pub(super) fn due(&mut self, after: Option<&DueStages>, now_mono_ms: u64) -> Option<DueStages> {
         let is_named = after.is_none_or(|after| after.is_named);
         let from = after.and_then(|after| after.stages.last());
         if is_named && let Some(stages) = slice_of(&self.named, from) {
-            return Some(Due { is_named: true, stages });
+            return Some(DueStages { is_named: true, stages });
         }
         let from = from.filter(|_| !is_named);
         if from.is_none() && now_mono_ms < self.looked_mono_ms + LOOK_EVERY_MS {
             return None;
         }
         self.looked_mono_ms = now_mono_ms;
-        slice_of(&self.unnamed, from).map(|stages| Due { is_named: false, stages })
+        slice_of(&self.unnamed, from).map(|stages| DueStages { is_named: false, stages })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::auth::{AudienceClaim, Payload, jwt};
+use crate::auth::{AudienceClaim, Payload, Secret, jwt};
 use crate::clock::wall_clock;
 
 /// Time for which tokens outlast the run, since nodes' clocks differ and the last answers are late.
@@ -16,16 +16,6 @@ pub struct Tokens {
     audience: Option<String>,
     /// Expiry in Unix seconds.
     until: f64,
-}
-
-#[derive(Clone)]
-struct Secret(String);
-
-/// The key is never printed.
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a key")
-    }
 }
 
 impl Tokens {

@@ -47,7 +47,7 @@ impl SeatTable {
     }
 
     /// Prefetches the viewers' ids of seats, which are read next.
-    pub(in crate::fold) fn look_ahead(&self, seats: impl IntoIterator<Item = Option<SeatIndex>>) {
+    pub(in crate::fold) fn prefetch(&self, seats: impl IntoIterator<Item = Option<SeatIndex>>) {
         seats.into_iter().flatten().for_each(|seat| self.names.prefetch(self[seat].viewer));
     }
 

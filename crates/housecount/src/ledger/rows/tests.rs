@@ -47,7 +47,7 @@ struct Client {
     /// Rows that existed when it began.
     expected: BTreeSet<u32>,
     /// A scan in progress, and what it has found.
-    scan: Option<(Began, RowSet<(u32, u32)>)>,
+    scan: Option<(ScanNumber, RowSet<(u32, u32)>)>,
     is_done: bool,
 }
 

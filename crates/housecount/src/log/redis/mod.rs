@@ -42,7 +42,7 @@ use self::call::{Lua, RedisCommand, is_denied};
 use self::lengths::KnownLengths;
 use self::link::ConnectionPool;
 use self::memory::Memory;
-use self::read::Found;
+use self::read::PartitionPoll;
 pub use self::target::RedisTarget;
 use super::consumed::RedisCounter;
 use super::{Log, LogUsage, Position, ReadResult};
@@ -352,15 +352,15 @@ impl Log for RedisLog {
         let mut found = self.find(partition, after, key.0 != 0).await?;
         // Each repair runs once. The next read handles data that is lost, or comes again,
         // meanwhile.
-        if let Found::Unbegun(odd) = found {
+        if let PartitionPoll::Unbegun(odd) = found {
             self.begin(partition, key, odd).await?;
             found = self.find(partition, after, key.0 != 0).await?;
         }
-        if let Found::Ahead(position) = found {
+        if let PartitionPoll::Ahead(position) = found {
             self.cut(partition, position, false).await?;
             found = self.find(partition, after, key.0 != 0).await?;
         }
-        let Found::Tail(tail) = found else {
+        let PartitionPoll::Tail(tail) = found else {
             let text = format!("the log {} lost its records", self.shown);
             return Err(StoreError::new(ErrorKind::Unavailable, text));
         };

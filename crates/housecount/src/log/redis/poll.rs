@@ -4,7 +4,7 @@
 use housecount_core::keys::{redis_meta, redis_stream};
 
 use super::call::RedisCommand;
-use super::read::{self, Found};
+use super::read::{self, PartitionPoll};
 use super::{Position, ReadResult, RedisLog};
 use crate::error::{ErrorKind, StoreError, StoreResult};
 
@@ -15,12 +15,12 @@ impl RedisLog {
         partition: u16,
         after: Position,
         has_key: bool,
-    ) -> StoreResult<Found> {
+    ) -> StoreResult<PartitionPoll> {
         let moves = self.link.moves();
         let known = self.lengths.get(partition, after, moves);
         if let Some(length) = known {
             let (found, length_now) = self.ask(partition, after, false, has_key).await?;
-            if let Found::Tail(tail) = &found
+            if let PartitionPoll::Tail(tail) = &found
                 && self.is_kept(partition, tail, length, length_now, moves)
             {
                 return Ok(found);
@@ -28,7 +28,7 @@ impl RedisLog {
             self.lengths.forget(partition);
         }
         let (found, length) = self.ask(partition, after, true, has_key).await?;
-        if let Found::Tail(tail) = &found
+        if let PartitionPoll::Tail(tail) = &found
             && !tail.more
             && (tail.start_exists || after == Position::START)
             && let Some(last) =
@@ -63,10 +63,10 @@ impl RedisLog {
         after: Position,
         with_held: bool,
         has_key: bool,
-    ) -> StoreResult<(Found, u64)> {
+    ) -> StoreResult<(PartitionPoll, u64)> {
         let (stream, meta) =
             (redis_stream(&self.prefix, partition), redis_meta(&self.prefix, partition));
-        let asked = read::Asked { with_held, with_role: !self.link.is_cluster() };
+        let asked = read::ReadOptions { with_held, with_role: !self.link.is_cluster() };
         let question = read::read_pipeline(&stream, &meta, after, asked);
         let script = read::asked_of(&self.read, &stream, &meta, after);
         let answer: read::ReadReply =

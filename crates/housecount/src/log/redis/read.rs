@@ -37,7 +37,7 @@ fn time(value: &[u8]) -> Option<u64> {
 
 /// Optional parts of a query, besides a partition's clock, metadata and records.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Asked {
+pub(super) struct ReadOptions {
     /// Also fetches the record at the position that the read starts after, to see that it exists.
     /// The record may be large: see [`super::lengths`].
     pub(super) with_held: bool,
@@ -50,7 +50,12 @@ pub(super) struct Asked {
 /// It asks for the clock, the metadata, the number of records, the record at `after` (optional) and
 /// the records after it. Plain commands are used, because starting a script costs Redis more than
 /// all of them.
-pub(super) fn read_pipeline(stream: &str, meta: &str, after: Position, asked: Asked) -> Pipeline {
+pub(super) fn read_pipeline(
+    stream: &str,
+    meta: &str,
+    after: Position,
+    asked: ReadOptions,
+) -> Pipeline {
     let after = after.to_string();
     let mut moment = redis::pipe();
     moment.ignore_errors().cmd("MULTI");
@@ -135,7 +140,7 @@ impl FromRedisValue for ReadReply {
 
 /// State of a partition, as an answer shows it.
 #[derive(Debug)]
-pub(super) enum Found {
+pub(super) enum PartitionPoll {
     /// The partition's records after the position.
     Tail(ReadResult),
     /// The partition has not been created: it lacks metadata or its key. Or a field holds something
@@ -163,7 +168,7 @@ pub(super) fn parse(
     partitions: u16,
     has_key: bool,
     known: UnixMs,
-) -> Result<Found, String> {
+) -> Result<PartitionPoll, String> {
     let ((seconds, microseconds), meta, _, read) = answer.reply;
     // Zero is invalid for each of these as well.
     let needed = |i: usize| meta[i].as_deref().and_then(number).filter(|n| *n > 0);
@@ -172,7 +177,9 @@ pub(super) fn parse(
         (needed(0), needed(3), if has_key { needed(5) } else { Some(needed(5).unwrap_or(0)) })
     else {
         let odd = NEEDED.into_iter().filter(|i| is_needed(i) && needed(*i).is_none());
-        return Ok(Found::Unbegun(odd.filter_map(|i| Some((META[i], meta[i].clone()?))).collect()));
+        return Ok(PartitionPoll::Unbegun(
+            odd.filter_map(|i| Some((META[i], meta[i].clone()?))).collect(),
+        ));
     };
     if found != u64::from(partitions) {
         return Err(format!(
@@ -199,11 +206,17 @@ pub(super) fn parse(
         at.at > latest && (is_leap(at.at) || record::decode(body).is_err())
     };
     if let Some((at, _)) = records.iter().find(is_ahead) {
-        return Ok(Found::Ahead(*at));
+        return Ok(PartitionPoll::Ahead(*at));
     }
     let last = records.last().map_or(after.at, |(position, _)| position.at);
     let more = records.len() >= READ_RECORDS_MAX;
-    Ok(Found::Tail(ReadResult { records, more, start_exists, clock: clock.max(last), origin }))
+    Ok(PartitionPoll::Tail(ReadResult {
+        records,
+        more,
+        start_exists,
+        clock: clock.max(last),
+        origin,
+    }))
 }
 
 /// Parses the answer of XREAD about one stream: nothing, or
@@ -256,13 +269,13 @@ mod tests {
 
     const VALUES: [&str; 6] = ["7", "1", "60", "2", "50", "18446744073709551615"];
 
-    fn parse_plain(meta: [&str; 6], read: Value, partitions: u16) -> Result<Found, String> {
+    fn parse_plain(meta: [&str; 6], read: Value, partitions: u16) -> Result<PartitionPoll, String> {
         parse(answer(meta, read), AFTER, true, partitions, true, UnixMs::ZERO)
     }
 
-    fn tail(found: Result<Found, String>) -> ReadResult {
+    fn tail(found: Result<PartitionPoll, String>) -> ReadResult {
         match found {
-            Ok(Found::Tail(tail)) => tail,
+            Ok(PartitionPoll::Tail(tail)) => tail,
             other => panic!("{other:?}"),
         }
     }
@@ -321,8 +334,10 @@ mod tests {
             parse_plain(VALUES, entries(&[("85-0", &["r", "one"]), (&id, &["a", "1"])]), 2)
         };
         assert_eq!(tail(odd(last)).records.len(), 2);
-        assert!(matches!(odd(last + 1), Ok(Found::Ahead(ahead)) if ahead == at(last + 1, 7)));
-        assert!(matches!(odd(u64::MAX), Ok(Found::Ahead(_))));
+        assert!(
+            matches!(odd(last + 1), Ok(PartitionPoll::Ahead(ahead)) if ahead == at(last + 1, 7))
+        );
+        assert!(matches!(odd(u64::MAX), Ok(PartitionPoll::Ahead(_))));
     }
 
     /// An append gets an id after that of a foreign entry that was deleted since.
@@ -335,7 +350,7 @@ mod tests {
                 Value::Array(vec![Value::Array(vec![text("stream"), Value::Array(vec![entry])])]);
             parse(answer(VALUES, read), AFTER, true, 2, true, UnixMs(known)).unwrap()
         };
-        let is_ahead = |found| matches!(found, Found::Ahead(_));
+        let is_ahead = |found| matches!(found, PartitionPoll::Ahead(_));
         let last = 90 + CLOCK_AHEAD_MS_MAX;
         assert!(!is_ahead(found(last, 90)) && is_ahead(found(last + 1, 90)));
         // Redis's clock was set back since, or no earlier time is known.
@@ -381,7 +396,7 @@ mod tests {
         )
         .unwrap()
         {
-            Found::Unbegun(odd) => odd,
+            PartitionPoll::Unbegun(odd) => odd,
             other => panic!("{other:?}"),
         };
         let read = |meta, has_key| {
@@ -411,7 +426,7 @@ mod tests {
                 (false, UnixMs(0), UnixMs(0))
             );
             match parse_plain([odd, "1", "60", odd, "50", odd], Value::Nil, 2).unwrap() {
-                Found::Unbegun(fields) => {
+                PartitionPoll::Unbegun(fields) => {
                     assert_eq!(
                         fields,
                         ["born", "partitions", "key"].map(|name| (name, odd.as_bytes().to_vec()))
@@ -423,7 +438,7 @@ mod tests {
         // Zero is a number, but counts as missing.
         assert!(matches!(
             parse_plain(["0", "1", "1", "2", "1", "1"], Value::Nil, 2),
-            Ok(Found::Unbegun(_))
+            Ok(PartitionPoll::Unbegun(_))
         ));
     }
 
