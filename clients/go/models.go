@@ -2,115 +2,117 @@
 
 package housecount
 
-// BatchResponse: What became of many heartbeats.
+// BatchResponse: Result of many heartbeats.
 type BatchResponse struct {
-	// How many were taken, those that were coalesced included.
+	// Number of accepted heartbeats, coalesced ones included.
 	Accepted int64 `json:"accepted"`
-	// The others, and why.
+	// The rejected heartbeats, and why.
 	Rejected []RejectedHeartbeat `json:"rejected"`
-	// How many were beyond their session's limit and are answered by its last logged heartbeat. Absent if there
-	// are none.
+	// Number of heartbeats beyond their session's limit. The session's last logged heartbeat answers them.
+	// Absent if zero.
 	Coalesced *int64 `json:"coalesced,omitempty"`
 }
 
-// CostAudience: Who watches.
+// CostAudience: Size of the audience.
 type CostAudience struct {
-	// Stages with somebody online.
+	// Stages with a viewer online.
 	Stages int64 `json:"stages"`
 	// Distinct online viewers.
 	Viewers int64 `json:"viewers"`
 }
 
-// CostLimit: The limit.
+// CostLimit: Limit of the monthly cost.
 type CostLimit struct {
 	// `cost.guard`
 	Guard string `json:"guard"`
-	// Whether a month would cost more.
+	// Whether a month like the last hour would cost more.
 	IsExceeded bool `json:"isExceeded"`
-	// Whether snapshots are taken less often because of it, and a log in DynamoDB is written to less often.
+	// Whether the node saves cost because of it. It then takes snapshots less often, and writes less often to a
+	// log in DynamoDB.
 	IsStretched bool `json:"isStretched"`
 	// `cost.monthly_limit_usd`
 	MonthUsd float64 `json:"monthUsd"`
 }
 
-// CostResponse: What this node's calls cost. Money is in US dollars, to the micro-dollar.
+// CostResponse: Metered cost of this node's calls. Money is in US dollars, to the micro-dollar.
 type CostResponse struct {
-	// When it was so, Unix ms.
+	// Time of this answer's figures, Unix ms.
 	AsOf int64 `json:"asOf"`
-	// Who watches.
+	// The audience at that time.
 	Audience CostAudience `json:"audience"`
-	// What this audience would cost by each plan, all month.
+	// Cost of this audience for a whole month, by each plan.
 	Plans []PlanCost `json:"plans"`
 	// Region and date of the prices.
 	Prices string `json:"prices"`
-	// DynamoDB's requests, by what for.
+	// DynamoDB's requests, by purpose.
 	Purposes []PurposeCost `json:"purposes"`
-	// Since when it is counted, Unix ms.
+	// Start of the count, Unix ms.
 	Since int64 `json:"since"`
-	// What lies in the cold tier.
+	// Data stored in the cold tier.
 	Storage StorageCost `json:"storage"`
 	// Total of all parts.
-	Total TotalCost  `json:"total"`
+	Total TotalCost `json:"total"`
 	Limit *CostLimit `json:"limit,omitempty"`
 	Redis *RedisCost `json:"redis,omitempty"`
 }
 
-// HeartbeatResponse: The answer to a heartbeat: the stage's count, with this heartbeat in it.
+// HeartbeatResponse: Answer to a heartbeat: the stage's count, with this heartbeat in it.
 type HeartbeatResponse struct {
-	// When it was so: Unix ms on the log's clock.
+	// Time of the count, Unix ms on the log's clock.
 	AsOf int64 `json:"asOf"`
-	// Whether everybody is counted for sure. If not, the count may be low.
+	// Whether the count certainly includes all viewers. If not, it may be low.
 	Complete bool `json:"complete"`
-	// Whether it is bridged from what was known before a loss. Never longer than one ttl.
+	// Whether an earlier count stands in after a loss. Never for longer than one ttl.
 	Recovering bool `json:"recovering"`
 	// Online sessions.
 	Sessions int64 `json:"sessions"`
 	// Distinct online viewers.
 	Viewers int64 `json:"viewers"`
-	// When to beat next, in ms: the interval give or take a tenth, more under load, never above ttl/3.
+	// Time until the next heartbeat is due, in ms. This is the interval plus or minus a tenth, and longer under
+	// load. It is never above ttl/3.
 	NextMs int64 `json:"nextMs"`
-	// Only there, and true, if the heartbeat was beyond its session's limit: it was not logged, and is answered
-	// by the session's last logged one, which is less than a second old.
+	// Present, and true, only for a heartbeat beyond its session's limit. It was not logged. The session's last
+	// logged heartbeat, which is less than a second old, answers it.
 	Coalesced *bool `json:"coalesced,omitempty"`
 }
 
 // HistoryResponse: Concurrency, step by step.
 type HistoryResponse struct {
-	// Up to when the ledger has what was proven; 0 if nothing is committed yet. What lies after it may still
-	// grow.
+	// Time up to which the ledger has all proven time, Unix ms; 0 if nothing is committed yet. Watch time after
+	// it may still grow.
 	CommittedTo int64 `json:"committedTo"`
 	// Whether the ledger has the whole range.
 	Complete bool `json:"complete"`
-	// The range, Unix ms.
+	// Start of the range, Unix ms.
 	From int64 `json:"from"`
-	// Its end, not included.
+	// End of the range, Unix ms, not included.
 	To int64 `json:"to"`
-	// The setting `ttl`, ms: so long after a moment it is known for sure who was watching then. What lies in the
-	// last `ttlMs` of a range that ends now is too low.
+	// The setting `ttl`, ms. Only so long after a moment is it certain who was watching then. So figures for the
+	// last `ttlMs` of a range that ends now are too low.
 	TtlMs int64 `json:"ttlMs"`
-	// In the order of time, aligned to the epoch.
+	// Steps in order of time, aligned to the epoch.
 	History []HistoryStep `json:"history"`
-	// How long a step is; the first and the last may be cut off.
+	// Length of a step; the first and the last step may be shorter.
 	StepMs int64 `json:"stepMs"`
-	// The stage; missing where it is all together.
+	// The stage; missing for all stages together.
 	Stage *string `json:"stage,omitempty"`
 }
 
 // HistoryStep: Concurrency over a step.
 type HistoryStep struct {
-	// When it begins, Unix ms.
+	// Start of the step, Unix ms.
 	At int64 `json:"at"`
-	// Viewers on average.
+	// Average number of viewers.
 	Avg float64 `json:"avg"`
-	// The most at once.
+	// Largest number of viewers at once.
 	Max int64 `json:"max"`
-	// The fewest at once.
+	// Smallest number of viewers at once.
 	Min int64 `json:"min"`
 }
 
 // OnlineViewer: A viewer on a stage.
 type OnlineViewer struct {
-	// The latest heartbeat of them, Unix ms.
+	// Time of their latest heartbeat, Unix ms.
 	LastBeatAt int64 `json:"lastBeatAt"`
 	// The viewer's online sessions.
 	Sessions []string `json:"sessions"`
@@ -118,13 +120,13 @@ type OnlineViewer struct {
 	Viewer string `json:"viewer"`
 }
 
-// PlanCost: A plan.
+// PlanCost: Cost of a plan.
 type PlanCost struct {
-	// What is lost when the worst single thing fails.
+	// Data that the worst single fault loses.
 	Loses string `json:"loses"`
-	// A month.
+	// Cost of a month.
 	MonthUsd float64 `json:"monthUsd"`
-	// For people.
+	// Name of the plan, for people.
 	Name string `json:"name"`
 	// `pure-dynamodb`, `pure-redis`, `hybrid`, `batched` or `housecount`.
 	Plan string `json:"plan"`
@@ -132,17 +134,17 @@ type PlanCost struct {
 
 // PurposeCost: DynamoDB's requests for one purpose.
 type PurposeCost struct {
-	// In the last hour.
+	// Cost in the last hour.
 	LastHourUsd float64 `json:"lastHourUsd"`
-	// In a month like it.
+	// Cost of a month like the last hour.
 	MonthUsd float64 `json:"monthUsd"`
-	// What for.
+	// Purpose of the requests.
 	Purpose string `json:"purpose"`
 	// Read units.
 	ReadUnits float64 `json:"readUnits"`
 	// `cold` or `log`.
 	Store string `json:"store"`
-	// What they cost so far.
+	// Cost so far.
 	Usd float64 `json:"usd"`
 	// Write units.
 	WriteUnits int64 `json:"writeUnits"`
@@ -150,300 +152,304 @@ type PurposeCost struct {
 
 // RedisCost: Memory and price of Redis.
 type RedisCost struct {
-	// Bytes of what it sent, without the protocol.
+	// Bytes that this node has sent, without the protocol.
 	BytesIn int64 `json:"bytesIn"`
-	// Bytes of what was answered, likewise.
+	// Bytes of the answers, without the protocol.
 	BytesOut int64 `json:"bytesOut"`
-	// Commands this node has sent.
+	// Number of commands that this node has sent.
 	Commands int64 `json:"commands"`
-	// What Redis has in memory, as it last said; 0 before.
+	// Memory that Redis uses, by its last report; 0 before the first.
 	MemoryBytes int64 `json:"memoryBytes"`
-	// A month of it.
+	// Cost of that node in a month.
 	MonthUsd float64 `json:"monthUsd"`
-	// The smallest node that holds twice as much; `serverless` if none does.
+	// The smallest node type with twice as much memory; `serverless` if none has.
 	Node string `json:"node"`
 }
 
-// RejectedHeartbeat: A heartbeat that was not taken.
+// RejectedHeartbeat: A heartbeat that was rejected.
 type RejectedHeartbeat struct {
-	// Stable, for programs.
+	// Stable code, for programs.
 	Code string `json:"code"`
-	// For people.
+	// Explanation, for people.
 	Detail string `json:"detail"`
-	// Its place in the array, or its line: 0 and up.
+	// Place of the heartbeat in the array, or its line, from 0.
 	Index int64 `json:"index"`
 }
 
-// RestoreResponse: What a restore found.
+// RestoreResponse: Result of a restore.
 type RestoreResponse struct {
 	// Whether there was a snapshot to restore.
 	Restored bool `json:"restored"`
-	// Stages in it.
+	// Stages in the snapshot.
 	Stages int64 `json:"stages"`
-	// Viewers in it.
+	// Viewers in the snapshot.
 	Viewers int64 `json:"viewers"`
-	// When it was taken, Unix ms.
+	// Time when the snapshot was taken, Unix ms.
 	TakenAt *int64 `json:"takenAt,omitempty"`
-	// Until when its counts stand in, Unix ms.
+	// Time until which its counts stand in, Unix ms.
 	Until *int64 `json:"until,omitempty"`
 }
 
-// SaveSnapshotsResponse: What a snapshot saved.
+// SaveSnapshotsResponse: Result of a snapshot.
 type SaveSnapshotsResponse struct {
-	// `saved`, `nothingActive`, or `busyElsewhere`: another node is at it.
+	// `saved`, `nothingActive` or `busyElsewhere`. The last means that another node takes the snapshot, or just
+	// took it.
 	Outcome string `json:"outcome"`
 	// Stages saved.
 	Stages int64 `json:"stages"`
-	// How long it took.
+	// Time that the snapshot took, in ms.
 	TookMs int64 `json:"tookMs"`
-	// Viewers in it.
+	// Viewers in the snapshot.
 	Viewers int64 `json:"viewers"`
-	// The snapshot's moment, Unix ms.
+	// Moment of the snapshot, Unix ms.
 	At *int64 `json:"at,omitempty"`
 }
 
 // Snapshot: A stage's count at a moment.
 type Snapshot struct {
-	// The most viewers at once until then.
+	// Largest number of viewers at once until then.
 	Peak int64 `json:"peak"`
-	// Whether it was bridged and not counted.
+	// Whether the count was bridged from an earlier one.
 	Recovering bool `json:"recovering"`
 	// Online sessions.
 	Sessions int64 `json:"sessions"`
-	// Unix ms.
+	// Time of the snapshot, Unix ms.
 	Timestamp int64 `json:"timestamp"`
 	// Distinct online viewers.
 	Viewers int64 `json:"viewers"`
 }
 
-// Stage: A stage: what is configured about it, and who watches it.
+// Stage: A stage, with its configuration and its count.
 type Stage struct {
 	// Whether an operator has configured it.
 	Configured bool `json:"configured"`
-	// The most viewers at once, as far as is known.
+	// Largest number of viewers at once, as far as is known.
 	Peak int64 `json:"peak"`
 	// Online sessions.
 	Sessions int64 `json:"sessions"`
-	// Its id.
+	// Id of the stage.
 	Stage string `json:"stage"`
 	// Distinct online viewers.
 	Viewers int64 `json:"viewers"`
-	// When it was configured, Unix ms.
+	// Time when it was configured, Unix ms.
 	CreatedAt *int64 `json:"createdAt,omitempty"`
-	// Who pays for it.
+	// Customer who pays for it.
 	Customer *string `json:"customer,omitempty"`
-	// What people call it.
+	// Name for people.
 	Name *string `json:"name,omitempty"`
-	// Whatever else was said.
+	// Further properties, by key.
 	Tags map[string]string `json:"tags,omitempty"`
 }
 
-// StageChangeResponse: A stage after its configuration was made or changed.
+// StageChangeResponse: A stage after its configuration was created or changed.
 type StageChangeResponse struct {
 	// Whether an operator has configured it.
 	Configured bool `json:"configured"`
-	// The most viewers at once, as far as is known.
+	// Largest number of viewers at once, as far as is known.
 	Peak int64 `json:"peak"`
 	// Online sessions.
 	Sessions int64 `json:"sessions"`
-	// Its id.
+	// Id of the stage.
 	Stage string `json:"stage"`
 	// Distinct online viewers.
 	Viewers int64 `json:"viewers"`
-	// When it was so: Unix ms on the log's clock.
+	// Time of the count, Unix ms on the log's clock.
 	AsOf int64 `json:"asOf"`
-	// Whether everybody is counted for sure. If not, the count may be low.
+	// Whether the count certainly includes all viewers. If not, it may be low.
 	Complete bool `json:"complete"`
-	// Whether it is bridged from what was known before a loss. Never longer than one ttl.
+	// Whether an earlier count stands in after a loss. Never for longer than one ttl.
 	Recovering bool `json:"recovering"`
-	// False while the cold tier is away and has not been asked about this stage before: the count is right.
+	// False while the cold tier is unavailable and this node has not cached the configuration. The count is
+	// still right.
 	ConfigurationKnown bool `json:"configurationKnown"`
-	// First moment of watch time that it applies to, Unix ms: the start of this window of the ledger, or of the
-	// first one that is not committed. Time before keeps the configuration that it had.
+	// First moment of watch time that the configuration applies to, Unix ms. This is the start of the current
+	// window of the ledger, or of the first one that is not committed. Watch time before it keeps its
+	// configuration.
 	EffectiveFrom int64 `json:"effectiveFrom"`
-	// When it was configured, Unix ms.
+	// Time when it was configured, Unix ms.
 	CreatedAt *int64 `json:"createdAt,omitempty"`
-	// Who pays for it.
+	// Customer who pays for it.
 	Customer *string `json:"customer,omitempty"`
-	// What people call it.
+	// Name for people.
 	Name *string `json:"name,omitempty"`
-	// Whatever else was said.
+	// Further properties, by key.
 	Tags map[string]string `json:"tags,omitempty"`
 }
 
 // StageDeletionResponse: A stage whose configuration was deleted.
 type StageDeletionResponse struct {
-	// First moment of watch time without a configuration, Unix ms: the end of this window of the ledger. Time
-	// before keeps the configuration that it had.
+	// First moment of watch time without a configuration, Unix ms: the end of the current window of the ledger.
+	// Watch time before it keeps its configuration.
 	EffectiveFrom int64 `json:"effectiveFrom"`
-	// Its id.
+	// Id of the stage.
 	Stage string `json:"stage"`
 }
 
-// StageResponse: A stage with its standing.
+// StageResponse: A stage with the status of its count.
 type StageResponse struct {
 	// Whether an operator has configured it.
 	Configured bool `json:"configured"`
-	// The most viewers at once, as far as is known.
+	// Largest number of viewers at once, as far as is known.
 	Peak int64 `json:"peak"`
 	// Online sessions.
 	Sessions int64 `json:"sessions"`
-	// Its id.
+	// Id of the stage.
 	Stage string `json:"stage"`
 	// Distinct online viewers.
 	Viewers int64 `json:"viewers"`
-	// When it was so: Unix ms on the log's clock.
+	// Time of the count, Unix ms on the log's clock.
 	AsOf int64 `json:"asOf"`
-	// Whether everybody is counted for sure. If not, the count may be low.
+	// Whether the count certainly includes all viewers. If not, it may be low.
 	Complete bool `json:"complete"`
-	// Whether it is bridged from what was known before a loss. Never longer than one ttl.
+	// Whether an earlier count stands in after a loss. Never for longer than one ttl.
 	Recovering bool `json:"recovering"`
-	// False while the cold tier is away and has not been asked about this stage before: the count is right.
+	// False while the cold tier is unavailable and this node has not cached the configuration. The count is
+	// still right.
 	ConfigurationKnown bool `json:"configurationKnown"`
-	// When it was configured, Unix ms.
+	// Time when it was configured, Unix ms.
 	CreatedAt *int64 `json:"createdAt,omitempty"`
-	// Who pays for it.
+	// Customer who pays for it.
 	Customer *string `json:"customer,omitempty"`
-	// What people call it.
+	// Name for people.
 	Name *string `json:"name,omitempty"`
-	// Whatever else was said.
+	// Further properties, by key.
 	Tags map[string]string `json:"tags,omitempty"`
 }
 
 // StageSnapshotsResponse: A stage's snapshots.
 type StageSnapshotsResponse struct {
-	// In the order of time, at most 1,000.
+	// Snapshots in order of time, at most 1,000.
 	Snapshots []Snapshot `json:"snapshots"`
 	// The stage.
 	Stage string `json:"stage"`
-	// Where to go on (`from`) if there are more.
+	// Value of `from` for the next page, if there are more.
 	NextFrom *int64 `json:"nextFrom,omitempty"`
 }
 
 // StageViewersResponse: A page of viewers.
 type StageViewersResponse struct {
-	// When it was so: Unix ms on the log's clock.
+	// Time of the count, Unix ms on the log's clock.
 	AsOf int64 `json:"asOf"`
-	// Whether everybody is counted for sure. If not, the count may be low.
+	// Whether the count certainly includes all viewers. If not, it may be low.
 	Complete bool `json:"complete"`
-	// Whether it is bridged from what was known before a loss. Never longer than one ttl.
+	// Whether an earlier count stands in after a loss. Never for longer than one ttl.
 	Recovering bool `json:"recovering"`
-	// Sorted by id within the page. The order of the pages is the same on every node.
+	// Viewers, sorted by id within the page. The order of the pages is the same on every node.
 	Viewers []OnlineViewer `json:"viewers"`
-	// To be given back for the next page; missing on the last one.
+	// Value to send for the next page; missing on the last one.
 	Cursor *string `json:"cursor,omitempty"`
 }
 
-// StageWatch: A viewer's time on a stage.
+// StageWatch: Watch time of a viewer on a stage.
 type StageWatch struct {
-	// When the first of it began, Unix ms.
+	// Start of the first watch time, Unix ms.
 	FirstAt int64 `json:"firstAt"`
-	// When the last of it ended, Unix ms.
+	// End of the last watch time, Unix ms.
 	LastAt int64 `json:"lastAt"`
 	// Milliseconds watched within the range.
 	WatchMs int64 `json:"watchMs"`
 	// The stage.
 	Stage string `json:"stage"`
-	// When exactly, with `intervals=true`.
+	// The exact intervals, with `intervals=true`.
 	Intervals []WatchInterval `json:"intervals,omitempty"`
 }
 
 // StageWatchResponse: A stage's watch time, by viewer.
 type StageWatchResponse struct {
-	// Up to when the ledger has what was proven; 0 if nothing is committed yet. What lies after it may still
-	// grow.
+	// Time up to which the ledger has all proven time, Unix ms; 0 if nothing is committed yet. Watch time after
+	// it may still grow.
 	CommittedTo int64 `json:"committedTo"`
 	// Whether the ledger has the whole range.
 	Complete bool `json:"complete"`
-	// The range, Unix ms.
+	// Start of the range, Unix ms.
 	From int64 `json:"from"`
-	// Its end, not included.
+	// End of the range, Unix ms, not included.
 	To int64 `json:"to"`
-	// The setting `ttl`, ms: so long after a moment it is known for sure who was watching then. What lies in the
-	// last `ttlMs` of a range that ends now is too low.
+	// The setting `ttl`, ms. Only so long after a moment is it certain who was watching then. So figures for the
+	// last `ttlMs` of a range that ends now are too low.
 	TtlMs int64 `json:"ttlMs"`
 	// The stage.
 	Stage string `json:"stage"`
-	// Sorted by viewer.
+	// Watch times, sorted by viewer.
 	Watch []ViewerWatch `json:"watch"`
-	// To be given back for the next page; missing on the last one.
+	// Value to send for the next page; missing on the last one.
 	Cursor *string `json:"cursor,omitempty"`
 }
 
-// StageWatchTotal: What was watched of a stage.
+// StageWatchTotal: Watch time of a stage.
 type StageWatchTotal struct {
 	// The stage.
 	Stage string `json:"stage"`
-	// Milliseconds that all its viewers watched together.
+	// Sum of its viewers' watch time, in milliseconds.
 	WatchMs int64 `json:"watchMs"`
-	// With `step`: viewers on average, step by step from `from` on.
+	// Average number of viewers, step by step from `from` on; only with `step`.
 	History []float64 `json:"history,omitempty"`
 }
 
 // StagesResponse: A page of stages.
 type StagesResponse struct {
-	// When it was so: Unix ms on the log's clock.
+	// Time of the count, Unix ms on the log's clock.
 	AsOf int64 `json:"asOf"`
-	// Whether everybody is counted for sure. If not, the count may be low.
+	// Whether the count certainly includes all viewers. If not, it may be low.
 	Complete bool `json:"complete"`
-	// Whether it is bridged from what was known before a loss. Never longer than one ttl.
+	// Whether an earlier count stands in after a loss. Never for longer than one ttl.
 	Recovering bool `json:"recovering"`
-	// False while the cold tier is away: the counts are right, but names and stages that are only configured are
-	// missing.
+	// False while the cold tier is unavailable. The counts are right, but names are missing, and so are stages
+	// that are only configured.
 	ConfigurationKnown bool `json:"configurationKnown"`
-	// Sorted by id.
+	// Stages, sorted by id.
 	Stages []Stage `json:"stages"`
-	// To be given back for the next page; missing on the last one.
+	// Value to send for the next page; missing on the last one.
 	Cursor *string `json:"cursor,omitempty"`
 }
 
 // StatsResponse: The count over all stages.
 type StatsResponse struct {
-	// When it was so: Unix ms on the log's clock.
+	// Time of the count, Unix ms on the log's clock.
 	AsOf int64 `json:"asOf"`
-	// Whether everybody is counted for sure. If not, the count may be low.
+	// Whether the count certainly includes all viewers. If not, it may be low.
 	Complete bool `json:"complete"`
-	// Whether it is bridged from what was known before a loss. Never longer than one ttl.
+	// Whether an earlier count stands in after a loss. Never for longer than one ttl.
 	Recovering bool `json:"recovering"`
 	// Online sessions.
 	Sessions int64 `json:"sessions"`
-	// Stages with somebody online.
+	// Stages with a viewer online.
 	Stages int64 `json:"stages"`
-	// Distinct online viewers: one on two stages is one.
+	// Distinct online viewers; a viewer on two stages counts once.
 	Viewers int64 `json:"viewers"`
 }
 
-// StorageCost: What lies in the cold tier.
+// StorageCost: Data stored in the cold tier.
 type StorageCost struct {
-	// As the table last said, or else as this node has put there.
+	// Bytes by the table's last report, or else the bytes that this node has written.
 	Bytes int64 `json:"bytes"`
-	// A month of them.
+	// Cost of these bytes in a month.
 	MonthUsd float64 `json:"monthUsd"`
 }
 
 // TotalCost: Sum of requests, storage and Redis.
 type TotalCost struct {
-	// Requests in the last hour, or since the start if that is younger.
+	// Cost of requests in the last hour, or since a later start.
 	LastHourUsd float64 `json:"lastHourUsd"`
-	// A month like it, with storage and Redis.
+	// Cost of a month like the last hour, with storage and Redis.
 	MonthUsd float64 `json:"monthUsd"`
-	// Requests so far.
+	// Cost of requests so far.
 	Usd float64 `json:"usd"`
-	// What a million hours of watching cost, by the last hour; null if nobody watched.
+	// Cost of a million hours of watching, by the last hour; null if there were none.
 	PerMillionViewerHoursUsd *float64 `json:"perMillionViewerHoursUsd,omitempty"`
 }
 
-// ViewerResponse: Where a viewer is.
+// ViewerResponse: Stages that a viewer watches now.
 type ViewerResponse struct {
-	// When it was so: Unix ms on the log's clock.
+	// Time of the count, Unix ms on the log's clock.
 	AsOf int64 `json:"asOf"`
-	// Whether everybody is counted for sure. If not, the count may be low.
+	// Whether the count certainly includes all viewers. If not, it may be low.
 	Complete bool `json:"complete"`
-	// Whether it is bridged from what was known before a loss. Never longer than one ttl.
+	// Whether an earlier count stands in after a loss. Never for longer than one ttl.
 	Recovering bool `json:"recovering"`
 	// Whether the viewer is online anywhere.
 	Online bool `json:"online"`
-	// Where, sorted by stage.
+	// Stages that the viewer watches, sorted by id.
 	Stages []ViewerStage `json:"stages"`
 	// The viewer.
 	Viewer string `json:"viewer"`
@@ -451,7 +457,7 @@ type ViewerResponse struct {
 
 // ViewerStage: A stage that a viewer watches.
 type ViewerStage struct {
-	// The latest heartbeat of them, Unix ms.
+	// Time of their latest heartbeat, Unix ms.
 	LastBeatAt int64 `json:"lastBeatAt"`
 	// The viewer's online sessions there.
 	Sessions []string `json:"sessions"`
@@ -459,68 +465,68 @@ type ViewerStage struct {
 	Stage string `json:"stage"`
 }
 
-// ViewerWatch: A viewer's time.
+// ViewerWatch: Watch time of a viewer.
 type ViewerWatch struct {
-	// When the first of it began, Unix ms.
+	// Start of the first watch time, Unix ms.
 	FirstAt int64 `json:"firstAt"`
-	// When the last of it ended, Unix ms.
+	// End of the last watch time, Unix ms.
 	LastAt int64 `json:"lastAt"`
 	// Milliseconds watched within the range.
 	WatchMs int64 `json:"watchMs"`
 	// The viewer.
 	Viewer string `json:"viewer"`
-	// When exactly, with `intervals=true`.
+	// The exact intervals, with `intervals=true`.
 	Intervals []WatchInterval `json:"intervals,omitempty"`
 }
 
 // ViewerWatchResponse: A viewer's watch time, by stage.
 type ViewerWatchResponse struct {
-	// Up to when the ledger has what was proven; 0 if nothing is committed yet. What lies after it may still
-	// grow.
+	// Time up to which the ledger has all proven time, Unix ms; 0 if nothing is committed yet. Watch time after
+	// it may still grow.
 	CommittedTo int64 `json:"committedTo"`
 	// Whether the ledger has the whole range.
 	Complete bool `json:"complete"`
-	// The range, Unix ms.
+	// Start of the range, Unix ms.
 	From int64 `json:"from"`
-	// Its end, not included.
+	// End of the range, Unix ms, not included.
 	To int64 `json:"to"`
-	// The setting `ttl`, ms: so long after a moment it is known for sure who was watching then. What lies in the
-	// last `ttlMs` of a range that ends now is too low.
+	// The setting `ttl`, ms. Only so long after a moment is it certain who was watching then. So figures for the
+	// last `ttlMs` of a range that ends now are too low.
 	TtlMs int64 `json:"ttlMs"`
 	// The viewer.
 	Viewer string `json:"viewer"`
-	// Sorted by stage.
+	// Watch times, sorted by stage.
 	Watch []StageWatch `json:"watch"`
-	// To be given back for the next page; missing on the last one.
+	// Value to send for the next page; missing on the last one.
 	Cursor *string `json:"cursor,omitempty"`
 }
 
 // WatchInterval: A span of proven time.
 type WatchInterval struct {
-	// Unix ms, included.
+	// Start in Unix ms, included.
 	From int64 `json:"from"`
-	// Unix ms, not included.
+	// End in Unix ms, not included.
 	To int64 `json:"to"`
 }
 
-// WatchTotalsResponse: What was watched, by stage.
+// WatchTotalsResponse: Watch time by stage.
 type WatchTotalsResponse struct {
-	// Up to when the ledger has what was proven; 0 if nothing is committed yet. What lies after it may still
-	// grow.
+	// Time up to which the ledger has all proven time, Unix ms; 0 if nothing is committed yet. Watch time after
+	// it may still grow.
 	CommittedTo int64 `json:"committedTo"`
 	// Whether the ledger has the whole range.
 	Complete bool `json:"complete"`
-	// The range, Unix ms.
+	// Start of the range, Unix ms.
 	From int64 `json:"from"`
-	// Its end, not included.
+	// End of the range, Unix ms, not included.
 	To int64 `json:"to"`
-	// The setting `ttl`, ms: so long after a moment it is known for sure who was watching then. What lies in the
-	// last `ttlMs` of a range that ends now is too low.
+	// The setting `ttl`, ms. Only so long after a moment is it certain who was watching then. So figures for the
+	// last `ttlMs` of a range that ends now are too low.
 	TtlMs int64 `json:"ttlMs"`
-	// Sorted by stage; those that nobody watched are left out.
+	// Stages with watch time, sorted by id.
 	Watch []StageWatchTotal `json:"watch"`
-	// To be given back for the next page; missing on the last one.
+	// Value to send for the next page; missing on the last one.
 	Cursor *string `json:"cursor,omitempty"`
-	// How long a step is; steps are aligned to the epoch, the first and the last may be cut off.
+	// Length of a step. Steps are aligned to the epoch; the first and the last may be shorter.
 	StepMs *int64 `json:"stepMs,omitempty"`
 }

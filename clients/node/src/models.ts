@@ -1,50 +1,50 @@
 /** Answers of a node. Generated from /openapi.json by clients/models/generate.py: do not edit. */
 
-/** What became of many heartbeats. */
+/** Result of many heartbeats. */
 export interface BatchResponse {
-  /** How many were taken, those that were coalesced included. */
+  /** Number of accepted heartbeats, coalesced ones included. */
   accepted: number;
-  /** The others, and why. */
+  /** The rejected heartbeats, and why. */
   rejected: RejectedHeartbeat[];
-  /** How many were beyond their session's limit and are answered by its last logged heartbeat. Absent if there are none. */
+  /** Number of heartbeats beyond their session's limit. The session's last logged heartbeat answers them. Absent if zero. */
   coalesced?: number | null | undefined;
 }
 
-/** Who watches. */
+/** Size of the audience. */
 export interface CostAudience {
-  /** Stages with somebody online. */
+  /** Stages with a viewer online. */
   stages: number;
   /** Distinct online viewers. */
   viewers: number;
 }
 
-/** The limit. */
+/** Limit of the monthly cost. */
 export interface CostLimit {
   /** `cost.guard` */
   guard: string;
-  /** Whether a month would cost more. */
+  /** Whether a month like the last hour would cost more. */
   isExceeded: boolean;
-  /** Whether snapshots are taken less often because of it, and a log in DynamoDB is written to less often. */
+  /** Whether the node saves cost because of it. It then takes snapshots less often, and writes less often to a log in DynamoDB. */
   isStretched: boolean;
   /** `cost.monthly_limit_usd` */
   monthUsd: number;
 }
 
-/** What this node's calls cost. Money is in US dollars, to the micro-dollar. */
+/** Metered cost of this node's calls. Money is in US dollars, to the micro-dollar. */
 export interface CostResponse {
-  /** When it was so, Unix ms. */
+  /** Time of this answer's figures, Unix ms. */
   asOf: number;
-  /** Who watches. */
+  /** The audience at that time. */
   audience: CostAudience;
-  /** What this audience would cost by each plan, all month. */
+  /** Cost of this audience for a whole month, by each plan. */
   plans: PlanCost[];
   /** Region and date of the prices. */
   prices: string;
-  /** DynamoDB's requests, by what for. */
+  /** DynamoDB's requests, by purpose. */
   purposes: PurposeCost[];
-  /** Since when it is counted, Unix ms. */
+  /** Start of the count, Unix ms. */
   since: number;
-  /** What lies in the cold tier. */
+  /** Data stored in the cold tier. */
   storage: StorageCost;
   /** Total of all parts. */
   total: TotalCost;
@@ -52,59 +52,59 @@ export interface CostResponse {
   redis?: RedisCost | null | undefined;
 }
 
-/** The answer to a heartbeat: the stage's count, with this heartbeat in it. */
+/** Answer to a heartbeat: the stage's count, with this heartbeat in it. */
 export interface HeartbeatResponse {
-  /** When it was so: Unix ms on the log's clock. */
+  /** Time of the count, Unix ms on the log's clock. */
   asOf: number;
-  /** Whether everybody is counted for sure. If not, the count may be low. */
+  /** Whether the count certainly includes all viewers. If not, it may be low. */
   complete: boolean;
-  /** Whether it is bridged from what was known before a loss. Never longer than one ttl. */
+  /** Whether an earlier count stands in after a loss. Never for longer than one ttl. */
   recovering: boolean;
   /** Online sessions. */
   sessions: number;
   /** Distinct online viewers. */
   viewers: number;
-  /** When to beat next, in ms: the interval give or take a tenth, more under load, never above ttl/3. */
+  /** Time until the next heartbeat is due, in ms. This is the interval plus or minus a tenth, and longer under load. It is never above ttl/3. */
   nextMs: number;
-  /** Only there, and true, if the heartbeat was beyond its session's limit: it was not logged, and is answered by the session's last logged one, which is less than a second old. */
+  /** Present, and true, only for a heartbeat beyond its session's limit. It was not logged. The session's last logged heartbeat, which is less than a second old, answers it. */
   coalesced?: boolean | null | undefined;
 }
 
 /** Concurrency, step by step. */
 export interface HistoryResponse {
-  /** Up to when the ledger has what was proven; 0 if nothing is committed yet. What lies after it may still grow. */
+  /** Time up to which the ledger has all proven time, Unix ms; 0 if nothing is committed yet. Watch time after it may still grow. */
   committedTo: number;
   /** Whether the ledger has the whole range. */
   complete: boolean;
-  /** The range, Unix ms. */
+  /** Start of the range, Unix ms. */
   from: number;
-  /** Its end, not included. */
+  /** End of the range, Unix ms, not included. */
   to: number;
-  /** The setting `ttl`, ms: so long after a moment it is known for sure who was watching then. What lies in the last `ttlMs` of a range that ends now is too low. */
+  /** The setting `ttl`, ms. Only so long after a moment is it certain who was watching then. So figures for the last `ttlMs` of a range that ends now are too low. */
   ttlMs: number;
-  /** In the order of time, aligned to the epoch. */
+  /** Steps in order of time, aligned to the epoch. */
   history: HistoryStep[];
-  /** How long a step is; the first and the last may be cut off. */
+  /** Length of a step; the first and the last step may be shorter. */
   stepMs: number;
-  /** The stage; missing where it is all together. */
+  /** The stage; missing for all stages together. */
   stage?: string | null | undefined;
 }
 
 /** Concurrency over a step. */
 export interface HistoryStep {
-  /** When it begins, Unix ms. */
+  /** Start of the step, Unix ms. */
   at: number;
-  /** Viewers on average. */
+  /** Average number of viewers. */
   avg: number;
-  /** The most at once. */
+  /** Largest number of viewers at once. */
   max: number;
-  /** The fewest at once. */
+  /** Smallest number of viewers at once. */
   min: number;
 }
 
 /** A viewer on a stage. */
 export interface OnlineViewer {
-  /** The latest heartbeat of them, Unix ms. */
+  /** Time of their latest heartbeat, Unix ms. */
   lastBeatAt: number;
   /** The viewer's online sessions. */
   sessions: string[];
@@ -112,13 +112,13 @@ export interface OnlineViewer {
   viewer: string;
 }
 
-/** A plan. */
+/** Cost of a plan. */
 export interface PlanCost {
-  /** What is lost when the worst single thing fails. */
+  /** Data that the worst single fault loses. */
   loses: string;
-  /** A month. */
+  /** Cost of a month. */
   monthUsd: number;
-  /** For people. */
+  /** Name of the plan, for people. */
   name: string;
   /** `pure-dynamodb`, `pure-redis`, `hybrid`, `batched` or `housecount`. */
   plan: string;
@@ -126,17 +126,17 @@ export interface PlanCost {
 
 /** DynamoDB's requests for one purpose. */
 export interface PurposeCost {
-  /** In the last hour. */
+  /** Cost in the last hour. */
   lastHourUsd: number;
-  /** In a month like it. */
+  /** Cost of a month like the last hour. */
   monthUsd: number;
-  /** What for. */
+  /** Purpose of the requests. */
   purpose: string;
   /** Read units. */
   readUnits: number;
   /** `cold` or `log`. */
   store: string;
-  /** What they cost so far. */
+  /** Cost so far. */
   usd: number;
   /** Write units. */
   writeUnits: number;
@@ -144,295 +144,295 @@ export interface PurposeCost {
 
 /** Memory and price of Redis. */
 export interface RedisCost {
-  /** Bytes of what it sent, without the protocol. */
+  /** Bytes that this node has sent, without the protocol. */
   bytesIn: number;
-  /** Bytes of what was answered, likewise. */
+  /** Bytes of the answers, without the protocol. */
   bytesOut: number;
-  /** Commands this node has sent. */
+  /** Number of commands that this node has sent. */
   commands: number;
-  /** What Redis has in memory, as it last said; 0 before. */
+  /** Memory that Redis uses, by its last report; 0 before the first. */
   memoryBytes: number;
-  /** A month of it. */
+  /** Cost of that node in a month. */
   monthUsd: number;
-  /** The smallest node that holds twice as much; `serverless` if none does. */
+  /** The smallest node type with twice as much memory; `serverless` if none has. */
   node: string;
 }
 
-/** A heartbeat that was not taken. */
+/** A heartbeat that was rejected. */
 export interface RejectedHeartbeat {
-  /** Stable, for programs. */
+  /** Stable code, for programs. */
   code: string;
-  /** For people. */
+  /** Explanation, for people. */
   detail: string;
-  /** Its place in the array, or its line: 0 and up. */
+  /** Place of the heartbeat in the array, or its line, from 0. */
   index: number;
 }
 
-/** What a restore found. */
+/** Result of a restore. */
 export interface RestoreResponse {
   /** Whether there was a snapshot to restore. */
   restored: boolean;
-  /** Stages in it. */
+  /** Stages in the snapshot. */
   stages: number;
-  /** Viewers in it. */
+  /** Viewers in the snapshot. */
   viewers: number;
-  /** When it was taken, Unix ms. */
+  /** Time when the snapshot was taken, Unix ms. */
   takenAt?: number | null | undefined;
-  /** Until when its counts stand in, Unix ms. */
+  /** Time until which its counts stand in, Unix ms. */
   until?: number | null | undefined;
 }
 
-/** What a snapshot saved. */
+/** Result of a snapshot. */
 export interface SaveSnapshotsResponse {
-  /** `saved`, `nothingActive`, or `busyElsewhere`: another node is at it. */
+  /** `saved`, `nothingActive` or `busyElsewhere`. The last means that another node takes the snapshot, or just took it. */
   outcome: string;
   /** Stages saved. */
   stages: number;
-  /** How long it took. */
+  /** Time that the snapshot took, in ms. */
   tookMs: number;
-  /** Viewers in it. */
+  /** Viewers in the snapshot. */
   viewers: number;
-  /** The snapshot's moment, Unix ms. */
+  /** Moment of the snapshot, Unix ms. */
   at?: number | null | undefined;
 }
 
 /** A stage's count at a moment. */
 export interface Snapshot {
-  /** The most viewers at once until then. */
+  /** Largest number of viewers at once until then. */
   peak: number;
-  /** Whether it was bridged and not counted. */
+  /** Whether the count was bridged from an earlier one. */
   recovering: boolean;
   /** Online sessions. */
   sessions: number;
-  /** Unix ms. */
+  /** Time of the snapshot, Unix ms. */
   timestamp: number;
   /** Distinct online viewers. */
   viewers: number;
 }
 
-/** A stage: what is configured about it, and who watches it. */
+/** A stage, with its configuration and its count. */
 export interface Stage {
   /** Whether an operator has configured it. */
   configured: boolean;
-  /** The most viewers at once, as far as is known. */
+  /** Largest number of viewers at once, as far as is known. */
   peak: number;
   /** Online sessions. */
   sessions: number;
-  /** Its id. */
+  /** Id of the stage. */
   stage: string;
   /** Distinct online viewers. */
   viewers: number;
-  /** When it was configured, Unix ms. */
+  /** Time when it was configured, Unix ms. */
   createdAt?: number | null | undefined;
-  /** Who pays for it. */
+  /** Customer who pays for it. */
   customer?: string | null | undefined;
-  /** What people call it. */
+  /** Name for people. */
   name?: string | null | undefined;
-  /** Whatever else was said. */
+  /** Further properties, by key. */
   tags?: Record<string, string> | null | undefined;
 }
 
-/** A stage after its configuration was made or changed. */
+/** A stage after its configuration was created or changed. */
 export interface StageChangeResponse {
   /** Whether an operator has configured it. */
   configured: boolean;
-  /** The most viewers at once, as far as is known. */
+  /** Largest number of viewers at once, as far as is known. */
   peak: number;
   /** Online sessions. */
   sessions: number;
-  /** Its id. */
+  /** Id of the stage. */
   stage: string;
   /** Distinct online viewers. */
   viewers: number;
-  /** When it was so: Unix ms on the log's clock. */
+  /** Time of the count, Unix ms on the log's clock. */
   asOf: number;
-  /** Whether everybody is counted for sure. If not, the count may be low. */
+  /** Whether the count certainly includes all viewers. If not, it may be low. */
   complete: boolean;
-  /** Whether it is bridged from what was known before a loss. Never longer than one ttl. */
+  /** Whether an earlier count stands in after a loss. Never for longer than one ttl. */
   recovering: boolean;
-  /** False while the cold tier is away and has not been asked about this stage before: the count is right. */
+  /** False while the cold tier is unavailable and this node has not cached the configuration. The count is still right. */
   configurationKnown: boolean;
-  /** First moment of watch time that it applies to, Unix ms: the start of this window of the ledger, or of the first one that is not committed. Time before keeps the configuration that it had. */
+  /** First moment of watch time that the configuration applies to, Unix ms. This is the start of the current window of the ledger, or of the first one that is not committed. Watch time before it keeps its configuration. */
   effectiveFrom: number;
-  /** When it was configured, Unix ms. */
+  /** Time when it was configured, Unix ms. */
   createdAt?: number | null | undefined;
-  /** Who pays for it. */
+  /** Customer who pays for it. */
   customer?: string | null | undefined;
-  /** What people call it. */
+  /** Name for people. */
   name?: string | null | undefined;
-  /** Whatever else was said. */
+  /** Further properties, by key. */
   tags?: Record<string, string> | null | undefined;
 }
 
 /** A stage whose configuration was deleted. */
 export interface StageDeletionResponse {
-  /** First moment of watch time without a configuration, Unix ms: the end of this window of the ledger. Time before keeps the configuration that it had. */
+  /** First moment of watch time without a configuration, Unix ms: the end of the current window of the ledger. Watch time before it keeps its configuration. */
   effectiveFrom: number;
-  /** Its id. */
+  /** Id of the stage. */
   stage: string;
 }
 
-/** A stage with its standing. */
+/** A stage with the status of its count. */
 export interface StageResponse {
   /** Whether an operator has configured it. */
   configured: boolean;
-  /** The most viewers at once, as far as is known. */
+  /** Largest number of viewers at once, as far as is known. */
   peak: number;
   /** Online sessions. */
   sessions: number;
-  /** Its id. */
+  /** Id of the stage. */
   stage: string;
   /** Distinct online viewers. */
   viewers: number;
-  /** When it was so: Unix ms on the log's clock. */
+  /** Time of the count, Unix ms on the log's clock. */
   asOf: number;
-  /** Whether everybody is counted for sure. If not, the count may be low. */
+  /** Whether the count certainly includes all viewers. If not, it may be low. */
   complete: boolean;
-  /** Whether it is bridged from what was known before a loss. Never longer than one ttl. */
+  /** Whether an earlier count stands in after a loss. Never for longer than one ttl. */
   recovering: boolean;
-  /** False while the cold tier is away and has not been asked about this stage before: the count is right. */
+  /** False while the cold tier is unavailable and this node has not cached the configuration. The count is still right. */
   configurationKnown: boolean;
-  /** When it was configured, Unix ms. */
+  /** Time when it was configured, Unix ms. */
   createdAt?: number | null | undefined;
-  /** Who pays for it. */
+  /** Customer who pays for it. */
   customer?: string | null | undefined;
-  /** What people call it. */
+  /** Name for people. */
   name?: string | null | undefined;
-  /** Whatever else was said. */
+  /** Further properties, by key. */
   tags?: Record<string, string> | null | undefined;
 }
 
 /** A stage's snapshots. */
 export interface StageSnapshotsResponse {
-  /** In the order of time, at most 1,000. */
+  /** Snapshots in order of time, at most 1,000. */
   snapshots: Snapshot[];
   /** The stage. */
   stage: string;
-  /** Where to go on (`from`) if there are more. */
+  /** Value of `from` for the next page, if there are more. */
   nextFrom?: number | null | undefined;
 }
 
 /** A page of viewers. */
 export interface StageViewersResponse {
-  /** When it was so: Unix ms on the log's clock. */
+  /** Time of the count, Unix ms on the log's clock. */
   asOf: number;
-  /** Whether everybody is counted for sure. If not, the count may be low. */
+  /** Whether the count certainly includes all viewers. If not, it may be low. */
   complete: boolean;
-  /** Whether it is bridged from what was known before a loss. Never longer than one ttl. */
+  /** Whether an earlier count stands in after a loss. Never for longer than one ttl. */
   recovering: boolean;
-  /** Sorted by id within the page. The order of the pages is the same on every node. */
+  /** Viewers, sorted by id within the page. The order of the pages is the same on every node. */
   viewers: OnlineViewer[];
-  /** To be given back for the next page; missing on the last one. */
+  /** Value to send for the next page; missing on the last one. */
   cursor?: string | null | undefined;
 }
 
-/** A viewer's time on a stage. */
+/** Watch time of a viewer on a stage. */
 export interface StageWatch {
-  /** When the first of it began, Unix ms. */
+  /** Start of the first watch time, Unix ms. */
   firstAt: number;
-  /** When the last of it ended, Unix ms. */
+  /** End of the last watch time, Unix ms. */
   lastAt: number;
   /** Milliseconds watched within the range. */
   watchMs: number;
   /** The stage. */
   stage: string;
-  /** When exactly, with `intervals=true`. */
+  /** The exact intervals, with `intervals=true`. */
   intervals?: WatchInterval[] | null | undefined;
 }
 
 /** A stage's watch time, by viewer. */
 export interface StageWatchResponse {
-  /** Up to when the ledger has what was proven; 0 if nothing is committed yet. What lies after it may still grow. */
+  /** Time up to which the ledger has all proven time, Unix ms; 0 if nothing is committed yet. Watch time after it may still grow. */
   committedTo: number;
   /** Whether the ledger has the whole range. */
   complete: boolean;
-  /** The range, Unix ms. */
+  /** Start of the range, Unix ms. */
   from: number;
-  /** Its end, not included. */
+  /** End of the range, Unix ms, not included. */
   to: number;
-  /** The setting `ttl`, ms: so long after a moment it is known for sure who was watching then. What lies in the last `ttlMs` of a range that ends now is too low. */
+  /** The setting `ttl`, ms. Only so long after a moment is it certain who was watching then. So figures for the last `ttlMs` of a range that ends now are too low. */
   ttlMs: number;
   /** The stage. */
   stage: string;
-  /** Sorted by viewer. */
+  /** Watch times, sorted by viewer. */
   watch: ViewerWatch[];
-  /** To be given back for the next page; missing on the last one. */
+  /** Value to send for the next page; missing on the last one. */
   cursor?: string | null | undefined;
 }
 
-/** What was watched of a stage. */
+/** Watch time of a stage. */
 export interface StageWatchTotal {
   /** The stage. */
   stage: string;
-  /** Milliseconds that all its viewers watched together. */
+  /** Sum of its viewers' watch time, in milliseconds. */
   watchMs: number;
-  /** With `step`: viewers on average, step by step from `from` on. */
+  /** Average number of viewers, step by step from `from` on; only with `step`. */
   history?: number[] | null | undefined;
 }
 
 /** A page of stages. */
 export interface StagesResponse {
-  /** When it was so: Unix ms on the log's clock. */
+  /** Time of the count, Unix ms on the log's clock. */
   asOf: number;
-  /** Whether everybody is counted for sure. If not, the count may be low. */
+  /** Whether the count certainly includes all viewers. If not, it may be low. */
   complete: boolean;
-  /** Whether it is bridged from what was known before a loss. Never longer than one ttl. */
+  /** Whether an earlier count stands in after a loss. Never for longer than one ttl. */
   recovering: boolean;
-  /** False while the cold tier is away: the counts are right, but names and stages that are only configured are missing. */
+  /** False while the cold tier is unavailable. The counts are right, but names are missing, and so are stages that are only configured. */
   configurationKnown: boolean;
-  /** Sorted by id. */
+  /** Stages, sorted by id. */
   stages: Stage[];
-  /** To be given back for the next page; missing on the last one. */
+  /** Value to send for the next page; missing on the last one. */
   cursor?: string | null | undefined;
 }
 
 /** The count over all stages. */
 export interface StatsResponse {
-  /** When it was so: Unix ms on the log's clock. */
+  /** Time of the count, Unix ms on the log's clock. */
   asOf: number;
-  /** Whether everybody is counted for sure. If not, the count may be low. */
+  /** Whether the count certainly includes all viewers. If not, it may be low. */
   complete: boolean;
-  /** Whether it is bridged from what was known before a loss. Never longer than one ttl. */
+  /** Whether an earlier count stands in after a loss. Never for longer than one ttl. */
   recovering: boolean;
   /** Online sessions. */
   sessions: number;
-  /** Stages with somebody online. */
+  /** Stages with a viewer online. */
   stages: number;
-  /** Distinct online viewers: one on two stages is one. */
+  /** Distinct online viewers; a viewer on two stages counts once. */
   viewers: number;
 }
 
-/** What lies in the cold tier. */
+/** Data stored in the cold tier. */
 export interface StorageCost {
-  /** As the table last said, or else as this node has put there. */
+  /** Bytes by the table's last report, or else the bytes that this node has written. */
   bytes: number;
-  /** A month of them. */
+  /** Cost of these bytes in a month. */
   monthUsd: number;
 }
 
 /** Sum of requests, storage and Redis. */
 export interface TotalCost {
-  /** Requests in the last hour, or since the start if that is younger. */
+  /** Cost of requests in the last hour, or since a later start. */
   lastHourUsd: number;
-  /** A month like it, with storage and Redis. */
+  /** Cost of a month like the last hour, with storage and Redis. */
   monthUsd: number;
-  /** Requests so far. */
+  /** Cost of requests so far. */
   usd: number;
-  /** What a million hours of watching cost, by the last hour; null if nobody watched. */
+  /** Cost of a million hours of watching, by the last hour; null if there were none. */
   perMillionViewerHoursUsd?: number | null | undefined;
 }
 
-/** Where a viewer is. */
+/** Stages that a viewer watches now. */
 export interface ViewerResponse {
-  /** When it was so: Unix ms on the log's clock. */
+  /** Time of the count, Unix ms on the log's clock. */
   asOf: number;
-  /** Whether everybody is counted for sure. If not, the count may be low. */
+  /** Whether the count certainly includes all viewers. If not, it may be low. */
   complete: boolean;
-  /** Whether it is bridged from what was known before a loss. Never longer than one ttl. */
+  /** Whether an earlier count stands in after a loss. Never for longer than one ttl. */
   recovering: boolean;
   /** Whether the viewer is online anywhere. */
   online: boolean;
-  /** Where, sorted by stage. */
+  /** Stages that the viewer watches, sorted by id. */
   stages: ViewerStage[];
   /** The viewer. */
   viewer: string;
@@ -440,7 +440,7 @@ export interface ViewerResponse {
 
 /** A stage that a viewer watches. */
 export interface ViewerStage {
-  /** The latest heartbeat of them, Unix ms. */
+  /** Time of their latest heartbeat, Unix ms. */
   lastBeatAt: number;
   /** The viewer's online sessions there. */
   sessions: string[];
@@ -448,64 +448,64 @@ export interface ViewerStage {
   stage: string;
 }
 
-/** A viewer's time. */
+/** Watch time of a viewer. */
 export interface ViewerWatch {
-  /** When the first of it began, Unix ms. */
+  /** Start of the first watch time, Unix ms. */
   firstAt: number;
-  /** When the last of it ended, Unix ms. */
+  /** End of the last watch time, Unix ms. */
   lastAt: number;
   /** Milliseconds watched within the range. */
   watchMs: number;
   /** The viewer. */
   viewer: string;
-  /** When exactly, with `intervals=true`. */
+  /** The exact intervals, with `intervals=true`. */
   intervals?: WatchInterval[] | null | undefined;
 }
 
 /** A viewer's watch time, by stage. */
 export interface ViewerWatchResponse {
-  /** Up to when the ledger has what was proven; 0 if nothing is committed yet. What lies after it may still grow. */
+  /** Time up to which the ledger has all proven time, Unix ms; 0 if nothing is committed yet. Watch time after it may still grow. */
   committedTo: number;
   /** Whether the ledger has the whole range. */
   complete: boolean;
-  /** The range, Unix ms. */
+  /** Start of the range, Unix ms. */
   from: number;
-  /** Its end, not included. */
+  /** End of the range, Unix ms, not included. */
   to: number;
-  /** The setting `ttl`, ms: so long after a moment it is known for sure who was watching then. What lies in the last `ttlMs` of a range that ends now is too low. */
+  /** The setting `ttl`, ms. Only so long after a moment is it certain who was watching then. So figures for the last `ttlMs` of a range that ends now are too low. */
   ttlMs: number;
   /** The viewer. */
   viewer: string;
-  /** Sorted by stage. */
+  /** Watch times, sorted by stage. */
   watch: StageWatch[];
-  /** To be given back for the next page; missing on the last one. */
+  /** Value to send for the next page; missing on the last one. */
   cursor?: string | null | undefined;
 }
 
 /** A span of proven time. */
 export interface WatchInterval {
-  /** Unix ms, included. */
+  /** Start in Unix ms, included. */
   from: number;
-  /** Unix ms, not included. */
+  /** End in Unix ms, not included. */
   to: number;
 }
 
-/** What was watched, by stage. */
+/** Watch time by stage. */
 export interface WatchTotalsResponse {
-  /** Up to when the ledger has what was proven; 0 if nothing is committed yet. What lies after it may still grow. */
+  /** Time up to which the ledger has all proven time, Unix ms; 0 if nothing is committed yet. Watch time after it may still grow. */
   committedTo: number;
   /** Whether the ledger has the whole range. */
   complete: boolean;
-  /** The range, Unix ms. */
+  /** Start of the range, Unix ms. */
   from: number;
-  /** Its end, not included. */
+  /** End of the range, Unix ms, not included. */
   to: number;
-  /** The setting `ttl`, ms: so long after a moment it is known for sure who was watching then. What lies in the last `ttlMs` of a range that ends now is too low. */
+  /** The setting `ttl`, ms. Only so long after a moment is it certain who was watching then. So figures for the last `ttlMs` of a range that ends now are too low. */
   ttlMs: number;
-  /** Sorted by stage; those that nobody watched are left out. */
+  /** Stages with watch time, sorted by id. */
   watch: StageWatchTotal[];
-  /** To be given back for the next page; missing on the last one. */
+  /** Value to send for the next page; missing on the last one. */
   cursor?: string | null | undefined;
-  /** How long a step is; steps are aligned to the epoch, the first and the last may be cut off. */
+  /** Length of a step. Steps are aligned to the epoch; the first and the last may be shorter. */
   stepMs?: number | null | undefined;
 }

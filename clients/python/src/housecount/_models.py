@@ -46,15 +46,15 @@ __all__ = [
 
 @dataclass(frozen=True, kw_only=True)
 class BatchResponse:
-    """What became of many heartbeats."""
+    """Result of many heartbeats."""
 
     accepted: int
-    """How many were taken, those that were coalesced included."""
+    """Number of accepted heartbeats, coalesced ones included."""
     rejected: list[RejectedHeartbeat]
-    """The others, and why."""
+    """The rejected heartbeats, and why."""
     coalesced: int | None = None
-    """How many were beyond their session's limit and are answered by its last logged heartbeat. Absent if
-    there are none."""
+    """Number of heartbeats beyond their session's limit. The session's last logged heartbeat answers them.
+    Absent if zero."""
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> BatchResponse:
@@ -67,10 +67,10 @@ class BatchResponse:
 
 @dataclass(frozen=True, kw_only=True)
 class CostAudience:
-    """Who watches."""
+    """Size of the audience."""
 
     stages: int
-    """Stages with somebody online."""
+    """Stages with a viewer online."""
     viewers: int
     """Distinct online viewers."""
 
@@ -84,15 +84,15 @@ class CostAudience:
 
 @dataclass(frozen=True, kw_only=True)
 class CostLimit:
-    """The limit."""
+    """Limit of the monthly cost."""
 
     guard: str
     """`cost.guard`"""
     is_exceeded: bool
-    """Whether a month would cost more."""
+    """Whether a month like the last hour would cost more."""
     is_stretched: bool
-    """Whether snapshots are taken less often because of it, and a log in DynamoDB is written to less
-    often."""
+    """Whether the node saves cost because of it. It then takes snapshots less often, and writes less often to
+    a log in DynamoDB."""
     month_usd: float
     """`cost.monthly_limit_usd`"""
 
@@ -108,22 +108,22 @@ class CostLimit:
 
 @dataclass(frozen=True, kw_only=True)
 class CostResponse:
-    """What this node's calls cost. Money is in US dollars, to the micro-dollar."""
+    """Metered cost of this node's calls. Money is in US dollars, to the micro-dollar."""
 
     as_of: int
-    """When it was so, Unix ms."""
+    """Time of this answer's figures, Unix ms."""
     audience: CostAudience
-    """Who watches."""
+    """The audience at that time."""
     plans: list[PlanCost]
-    """What this audience would cost by each plan, all month."""
+    """Cost of this audience for a whole month, by each plan."""
     prices: str
     """Region and date of the prices."""
     purposes: list[PurposeCost]
-    """DynamoDB's requests, by what for."""
+    """DynamoDB's requests, by purpose."""
     since: int
-    """Since when it is counted, Unix ms."""
+    """Start of the count, Unix ms."""
     storage: StorageCost
-    """What lies in the cold tier."""
+    """Data stored in the cold tier."""
     total: TotalCost
     """Total of all parts."""
     limit: CostLimit | None = None
@@ -147,23 +147,24 @@ class CostResponse:
 
 @dataclass(frozen=True, kw_only=True)
 class HeartbeatResponse:
-    """The answer to a heartbeat: the stage's count, with this heartbeat in it."""
+    """Answer to a heartbeat: the stage's count, with this heartbeat in it."""
 
     as_of: int
-    """When it was so: Unix ms on the log's clock."""
+    """Time of the count, Unix ms on the log's clock."""
     complete: bool
-    """Whether everybody is counted for sure. If not, the count may be low."""
+    """Whether the count certainly includes all viewers. If not, it may be low."""
     recovering: bool
-    """Whether it is bridged from what was known before a loss. Never longer than one ttl."""
+    """Whether an earlier count stands in after a loss. Never for longer than one ttl."""
     sessions: int
     """Online sessions."""
     viewers: int
     """Distinct online viewers."""
     next_ms: int
-    """When to beat next, in ms: the interval give or take a tenth, more under load, never above ttl/3."""
+    """Time until the next heartbeat is due, in ms. This is the interval plus or minus a tenth, and longer
+    under load. It is never above ttl/3."""
     coalesced: bool | None = None
-    """Only there, and true, if the heartbeat was beyond its session's limit: it was not logged, and is
-    answered by the session's last logged one, which is less than a second old."""
+    """Present, and true, only for a heartbeat beyond its session's limit. It was not logged. The session's
+    last logged heartbeat, which is less than a second old, answers it."""
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> HeartbeatResponse:
@@ -183,23 +184,23 @@ class HistoryResponse:
     """Concurrency, step by step."""
 
     committed_to: int
-    """Up to when the ledger has what was proven; 0 if nothing is committed yet. What lies after it may still
-    grow."""
+    """Time up to which the ledger has all proven time, Unix ms; 0 if nothing is committed yet. Watch time
+    after it may still grow."""
     complete: bool
     """Whether the ledger has the whole range."""
     from_: int
-    """The range, Unix ms."""
+    """Start of the range, Unix ms."""
     to: int
-    """Its end, not included."""
+    """End of the range, Unix ms, not included."""
     ttl_ms: int
-    """The setting `ttl`, ms: so long after a moment it is known for sure who was watching then. What lies in
-    the last `ttlMs` of a range that ends now is too low."""
+    """The setting `ttl`, ms. Only so long after a moment is it certain who was watching then. So figures for
+    the last `ttlMs` of a range that ends now are too low."""
     history: list[HistoryStep]
-    """In the order of time, aligned to the epoch."""
+    """Steps in order of time, aligned to the epoch."""
     step_ms: int
-    """How long a step is; the first and the last may be cut off."""
+    """Length of a step; the first and the last step may be shorter."""
     stage: str | None = None
-    """The stage; missing where it is all together."""
+    """The stage; missing for all stages together."""
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> HistoryResponse:
@@ -220,13 +221,13 @@ class HistoryStep:
     """Concurrency over a step."""
 
     at: int
-    """When it begins, Unix ms."""
+    """Start of the step, Unix ms."""
     avg: float
-    """Viewers on average."""
+    """Average number of viewers."""
     max: int
-    """The most at once."""
+    """Largest number of viewers at once."""
     min: int
-    """The fewest at once."""
+    """Smallest number of viewers at once."""
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> HistoryStep:
@@ -243,7 +244,7 @@ class OnlineViewer:
     """A viewer on a stage."""
 
     last_beat_at: int
-    """The latest heartbeat of them, Unix ms."""
+    """Time of their latest heartbeat, Unix ms."""
     sessions: list[str]
     """The viewer's online sessions."""
     viewer: str
@@ -260,14 +261,14 @@ class OnlineViewer:
 
 @dataclass(frozen=True, kw_only=True)
 class PlanCost:
-    """A plan."""
+    """Cost of a plan."""
 
     loses: str
-    """What is lost when the worst single thing fails."""
+    """Data that the worst single fault loses."""
     month_usd: float
-    """A month."""
+    """Cost of a month."""
     name: str
-    """For people."""
+    """Name of the plan, for people."""
     plan: str
     """`pure-dynamodb`, `pure-redis`, `hybrid`, `batched` or `housecount`."""
 
@@ -286,17 +287,17 @@ class PurposeCost:
     """DynamoDB's requests for one purpose."""
 
     last_hour_usd: float
-    """In the last hour."""
+    """Cost in the last hour."""
     month_usd: float
-    """In a month like it."""
+    """Cost of a month like the last hour."""
     purpose: str
-    """What for."""
+    """Purpose of the requests."""
     read_units: float
     """Read units."""
     store: str
     """`cold` or `log`."""
     usd: float
-    """What they cost so far."""
+    """Cost so far."""
     write_units: int
     """Write units."""
 
@@ -318,17 +319,17 @@ class RedisCost:
     """Memory and price of Redis."""
 
     bytes_in: int
-    """Bytes of what it sent, without the protocol."""
+    """Bytes that this node has sent, without the protocol."""
     bytes_out: int
-    """Bytes of what was answered, likewise."""
+    """Bytes of the answers, without the protocol."""
     commands: int
-    """Commands this node has sent."""
+    """Number of commands that this node has sent."""
     memory_bytes: int
-    """What Redis has in memory, as it last said; 0 before."""
+    """Memory that Redis uses, by its last report; 0 before the first."""
     month_usd: float
-    """A month of it."""
+    """Cost of that node in a month."""
     node: str
-    """The smallest node that holds twice as much; `serverless` if none does."""
+    """The smallest node type with twice as much memory; `serverless` if none has."""
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> RedisCost:
@@ -344,14 +345,14 @@ class RedisCost:
 
 @dataclass(frozen=True, kw_only=True)
 class RejectedHeartbeat:
-    """A heartbeat that was not taken."""
+    """A heartbeat that was rejected."""
 
     code: str
-    """Stable, for programs."""
+    """Stable code, for programs."""
     detail: str
-    """For people."""
+    """Explanation, for people."""
     index: int
-    """Its place in the array, or its line: 0 and up."""
+    """Place of the heartbeat in the array, or its line, from 0."""
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> RejectedHeartbeat:
@@ -364,18 +365,18 @@ class RejectedHeartbeat:
 
 @dataclass(frozen=True, kw_only=True)
 class RestoreResponse:
-    """What a restore found."""
+    """Result of a restore."""
 
     restored: bool
     """Whether there was a snapshot to restore."""
     stages: int
-    """Stages in it."""
+    """Stages in the snapshot."""
     viewers: int
-    """Viewers in it."""
+    """Viewers in the snapshot."""
     taken_at: int | None = None
-    """When it was taken, Unix ms."""
+    """Time when the snapshot was taken, Unix ms."""
     until: int | None = None
-    """Until when its counts stand in, Unix ms."""
+    """Time until which its counts stand in, Unix ms."""
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> RestoreResponse:
@@ -390,18 +391,19 @@ class RestoreResponse:
 
 @dataclass(frozen=True, kw_only=True)
 class SaveSnapshotsResponse:
-    """What a snapshot saved."""
+    """Result of a snapshot."""
 
     outcome: str
-    """`saved`, `nothingActive`, or `busyElsewhere`: another node is at it."""
+    """`saved`, `nothingActive` or `busyElsewhere`. The last means that another node takes the snapshot, or
+    just took it."""
     stages: int
     """Stages saved."""
     took_ms: int
-    """How long it took."""
+    """Time that the snapshot took, in ms."""
     viewers: int
-    """Viewers in it."""
+    """Viewers in the snapshot."""
     at: int | None = None
-    """The snapshot's moment, Unix ms."""
+    """Moment of the snapshot, Unix ms."""
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> SaveSnapshotsResponse:
@@ -419,13 +421,13 @@ class Snapshot:
     """A stage's count at a moment."""
 
     peak: int
-    """The most viewers at once until then."""
+    """Largest number of viewers at once until then."""
     recovering: bool
-    """Whether it was bridged and not counted."""
+    """Whether the count was bridged from an earlier one."""
     sessions: int
     """Online sessions."""
     timestamp: int
-    """Unix ms."""
+    """Time of the snapshot, Unix ms."""
     viewers: int
     """Distinct online viewers."""
 
@@ -442,26 +444,26 @@ class Snapshot:
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """A stage: what is configured about it, and who watches it."""
+    """A stage, with its configuration and its count."""
 
     configured: bool
     """Whether an operator has configured it."""
     peak: int
-    """The most viewers at once, as far as is known."""
+    """Largest number of viewers at once, as far as is known."""
     sessions: int
     """Online sessions."""
     stage: str
-    """Its id."""
+    """Id of the stage."""
     viewers: int
     """Distinct online viewers."""
     created_at: int | None = None
-    """When it was configured, Unix ms."""
+    """Time when it was configured, Unix ms."""
     customer: str | None = None
-    """Who pays for it."""
+    """Customer who pays for it."""
     name: str | None = None
-    """What people call it."""
+    """Name for people."""
     tags: dict[str, str] | None = None
-    """Whatever else was said."""
+    """Further properties, by key."""
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Stage:
@@ -480,38 +482,39 @@ class Stage:
 
 @dataclass(frozen=True, kw_only=True)
 class StageChangeResponse:
-    """A stage after its configuration was made or changed."""
+    """A stage after its configuration was created or changed."""
 
     configured: bool
     """Whether an operator has configured it."""
     peak: int
-    """The most viewers at once, as far as is known."""
+    """Largest number of viewers at once, as far as is known."""
     sessions: int
     """Online sessions."""
     stage: str
-    """Its id."""
+    """Id of the stage."""
     viewers: int
     """Distinct online viewers."""
     as_of: int
-    """When it was so: Unix ms on the log's clock."""
+    """Time of the count, Unix ms on the log's clock."""
     complete: bool
-    """Whether everybody is counted for sure. If not, the count may be low."""
+    """Whether the count certainly includes all viewers. If not, it may be low."""
     recovering: bool
-    """Whether it is bridged from what was known before a loss. Never longer than one ttl."""
+    """Whether an earlier count stands in after a loss. Never for longer than one ttl."""
     configuration_known: bool
-    """False while the cold tier is away and has not been asked about this stage before: the count is
-    right."""
+    """False while the cold tier is unavailable and this node has not cached the configuration. The count is
+    still right."""
     effective_from: int
-    """First moment of watch time that it applies to, Unix ms: the start of this window of the ledger, or of
-    the first one that is not committed. Time before keeps the configuration that it had."""
+    """First moment of watch time that the configuration applies to, Unix ms. This is the start of the current
+    window of the ledger, or of the first one that is not committed. Watch time before it keeps its
+    configuration."""
     created_at: int | None = None
-    """When it was configured, Unix ms."""
+    """Time when it was configured, Unix ms."""
     customer: str | None = None
-    """Who pays for it."""
+    """Customer who pays for it."""
     name: str | None = None
-    """What people call it."""
+    """Name for people."""
     tags: dict[str, str] | None = None
-    """Whatever else was said."""
+    """Further properties, by key."""
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> StageChangeResponse:
@@ -538,10 +541,10 @@ class StageDeletionResponse:
     """A stage whose configuration was deleted."""
 
     effective_from: int
-    """First moment of watch time without a configuration, Unix ms: the end of this window of the ledger. Time
-    before keeps the configuration that it had."""
+    """First moment of watch time without a configuration, Unix ms: the end of the current window of the
+    ledger. Watch time before it keeps its configuration."""
     stage: str
-    """Its id."""
+    """Id of the stage."""
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> StageDeletionResponse:
@@ -553,35 +556,35 @@ class StageDeletionResponse:
 
 @dataclass(frozen=True, kw_only=True)
 class StageResponse:
-    """A stage with its standing."""
+    """A stage with the status of its count."""
 
     configured: bool
     """Whether an operator has configured it."""
     peak: int
-    """The most viewers at once, as far as is known."""
+    """Largest number of viewers at once, as far as is known."""
     sessions: int
     """Online sessions."""
     stage: str
-    """Its id."""
+    """Id of the stage."""
     viewers: int
     """Distinct online viewers."""
     as_of: int
-    """When it was so: Unix ms on the log's clock."""
+    """Time of the count, Unix ms on the log's clock."""
     complete: bool
-    """Whether everybody is counted for sure. If not, the count may be low."""
+    """Whether the count certainly includes all viewers. If not, it may be low."""
     recovering: bool
-    """Whether it is bridged from what was known before a loss. Never longer than one ttl."""
+    """Whether an earlier count stands in after a loss. Never for longer than one ttl."""
     configuration_known: bool
-    """False while the cold tier is away and has not been asked about this stage before: the count is
-    right."""
+    """False while the cold tier is unavailable and this node has not cached the configuration. The count is
+    still right."""
     created_at: int | None = None
-    """When it was configured, Unix ms."""
+    """Time when it was configured, Unix ms."""
     customer: str | None = None
-    """Who pays for it."""
+    """Customer who pays for it."""
     name: str | None = None
-    """What people call it."""
+    """Name for people."""
     tags: dict[str, str] | None = None
-    """Whatever else was said."""
+    """Further properties, by key."""
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> StageResponse:
@@ -607,11 +610,11 @@ class StageSnapshotsResponse:
     """A stage's snapshots."""
 
     snapshots: list[Snapshot]
-    """In the order of time, at most 1,000."""
+    """Snapshots in order of time, at most 1,000."""
     stage: str
     """The stage."""
     next_from: int | None = None
-    """Where to go on (`from`) if there are more."""
+    """Value of `from` for the next page, if there are more."""
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> StageSnapshotsResponse:
@@ -627,15 +630,15 @@ class StageViewersResponse:
     """A page of viewers."""
 
     as_of: int
-    """When it was so: Unix ms on the log's clock."""
+    """Time of the count, Unix ms on the log's clock."""
     complete: bool
-    """Whether everybody is counted for sure. If not, the count may be low."""
+    """Whether the count certainly includes all viewers. If not, it may be low."""
     recovering: bool
-    """Whether it is bridged from what was known before a loss. Never longer than one ttl."""
+    """Whether an earlier count stands in after a loss. Never for longer than one ttl."""
     viewers: list[OnlineViewer]
-    """Sorted by id within the page. The order of the pages is the same on every node."""
+    """Viewers, sorted by id within the page. The order of the pages is the same on every node."""
     cursor: str | None = None
-    """To be given back for the next page; missing on the last one."""
+    """Value to send for the next page; missing on the last one."""
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> StageViewersResponse:
@@ -650,18 +653,18 @@ class StageViewersResponse:
 
 @dataclass(frozen=True, kw_only=True)
 class StageWatch:
-    """A viewer's time on a stage."""
+    """Watch time of a viewer on a stage."""
 
     first_at: int
-    """When the first of it began, Unix ms."""
+    """Start of the first watch time, Unix ms."""
     last_at: int
-    """When the last of it ended, Unix ms."""
+    """End of the last watch time, Unix ms."""
     watch_ms: int
     """Milliseconds watched within the range."""
     stage: str
     """The stage."""
     intervals: list[WatchInterval] | None = None
-    """When exactly, with `intervals=true`."""
+    """The exact intervals, with `intervals=true`."""
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> StageWatch:
@@ -670,9 +673,7 @@ class StageWatch:
             last_at=data["lastAt"],
             watch_ms=data["watchMs"],
             stage=data["stage"],
-            intervals=None
-            if data.get("intervals") is None
-            else [WatchInterval.from_json(each) for each in data["intervals"]],
+            intervals=None if data.get("intervals") is None else [WatchInterval.from_json(each) for each in data["intervals"]],
         )
 
 
@@ -681,23 +682,23 @@ class StageWatchResponse:
     """A stage's watch time, by viewer."""
 
     committed_to: int
-    """Up to when the ledger has what was proven; 0 if nothing is committed yet. What lies after it may still
-    grow."""
+    """Time up to which the ledger has all proven time, Unix ms; 0 if nothing is committed yet. Watch time
+    after it may still grow."""
     complete: bool
     """Whether the ledger has the whole range."""
     from_: int
-    """The range, Unix ms."""
+    """Start of the range, Unix ms."""
     to: int
-    """Its end, not included."""
+    """End of the range, Unix ms, not included."""
     ttl_ms: int
-    """The setting `ttl`, ms: so long after a moment it is known for sure who was watching then. What lies in
-    the last `ttlMs` of a range that ends now is too low."""
+    """The setting `ttl`, ms. Only so long after a moment is it certain who was watching then. So figures for
+    the last `ttlMs` of a range that ends now are too low."""
     stage: str
     """The stage."""
     watch: list[ViewerWatch]
-    """Sorted by viewer."""
+    """Watch times, sorted by viewer."""
     cursor: str | None = None
-    """To be given back for the next page; missing on the last one."""
+    """Value to send for the next page; missing on the last one."""
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> StageWatchResponse:
@@ -715,14 +716,14 @@ class StageWatchResponse:
 
 @dataclass(frozen=True, kw_only=True)
 class StageWatchTotal:
-    """What was watched of a stage."""
+    """Watch time of a stage."""
 
     stage: str
     """The stage."""
     watch_ms: int
-    """Milliseconds that all its viewers watched together."""
+    """Sum of its viewers' watch time, in milliseconds."""
     history: list[float] | None = None
-    """With `step`: viewers on average, step by step from `from` on."""
+    """Average number of viewers, step by step from `from` on; only with `step`."""
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> StageWatchTotal:
@@ -738,18 +739,18 @@ class StagesResponse:
     """A page of stages."""
 
     as_of: int
-    """When it was so: Unix ms on the log's clock."""
+    """Time of the count, Unix ms on the log's clock."""
     complete: bool
-    """Whether everybody is counted for sure. If not, the count may be low."""
+    """Whether the count certainly includes all viewers. If not, it may be low."""
     recovering: bool
-    """Whether it is bridged from what was known before a loss. Never longer than one ttl."""
+    """Whether an earlier count stands in after a loss. Never for longer than one ttl."""
     configuration_known: bool
-    """False while the cold tier is away: the counts are right, but names and stages that are only configured
-    are missing."""
+    """False while the cold tier is unavailable. The counts are right, but names are missing, and so are
+    stages that are only configured."""
     stages: list[Stage]
-    """Sorted by id."""
+    """Stages, sorted by id."""
     cursor: str | None = None
-    """To be given back for the next page; missing on the last one."""
+    """Value to send for the next page; missing on the last one."""
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> StagesResponse:
@@ -768,17 +769,17 @@ class StatsResponse:
     """The count over all stages."""
 
     as_of: int
-    """When it was so: Unix ms on the log's clock."""
+    """Time of the count, Unix ms on the log's clock."""
     complete: bool
-    """Whether everybody is counted for sure. If not, the count may be low."""
+    """Whether the count certainly includes all viewers. If not, it may be low."""
     recovering: bool
-    """Whether it is bridged from what was known before a loss. Never longer than one ttl."""
+    """Whether an earlier count stands in after a loss. Never for longer than one ttl."""
     sessions: int
     """Online sessions."""
     stages: int
-    """Stages with somebody online."""
+    """Stages with a viewer online."""
     viewers: int
-    """Distinct online viewers: one on two stages is one."""
+    """Distinct online viewers; a viewer on two stages counts once."""
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> StatsResponse:
@@ -794,12 +795,12 @@ class StatsResponse:
 
 @dataclass(frozen=True, kw_only=True)
 class StorageCost:
-    """What lies in the cold tier."""
+    """Data stored in the cold tier."""
 
     bytes: int
-    """As the table last said, or else as this node has put there."""
+    """Bytes by the table's last report, or else the bytes that this node has written."""
     month_usd: float
-    """A month of them."""
+    """Cost of these bytes in a month."""
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> StorageCost:
@@ -814,13 +815,13 @@ class TotalCost:
     """Sum of requests, storage and Redis."""
 
     last_hour_usd: float
-    """Requests in the last hour, or since the start if that is younger."""
+    """Cost of requests in the last hour, or since a later start."""
     month_usd: float
-    """A month like it, with storage and Redis."""
+    """Cost of a month like the last hour, with storage and Redis."""
     usd: float
-    """Requests so far."""
+    """Cost of requests so far."""
     per_million_viewer_hours_usd: float | None = None
-    """What a million hours of watching cost, by the last hour; null if nobody watched."""
+    """Cost of a million hours of watching, by the last hour; null if there were none."""
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> TotalCost:
@@ -834,18 +835,18 @@ class TotalCost:
 
 @dataclass(frozen=True, kw_only=True)
 class ViewerResponse:
-    """Where a viewer is."""
+    """Stages that a viewer watches now."""
 
     as_of: int
-    """When it was so: Unix ms on the log's clock."""
+    """Time of the count, Unix ms on the log's clock."""
     complete: bool
-    """Whether everybody is counted for sure. If not, the count may be low."""
+    """Whether the count certainly includes all viewers. If not, it may be low."""
     recovering: bool
-    """Whether it is bridged from what was known before a loss. Never longer than one ttl."""
+    """Whether an earlier count stands in after a loss. Never for longer than one ttl."""
     online: bool
     """Whether the viewer is online anywhere."""
     stages: list[ViewerStage]
-    """Where, sorted by stage."""
+    """Stages that the viewer watches, sorted by id."""
     viewer: str
     """The viewer."""
 
@@ -866,7 +867,7 @@ class ViewerStage:
     """A stage that a viewer watches."""
 
     last_beat_at: int
-    """The latest heartbeat of them, Unix ms."""
+    """Time of their latest heartbeat, Unix ms."""
     sessions: list[str]
     """The viewer's online sessions there."""
     stage: str
@@ -883,18 +884,18 @@ class ViewerStage:
 
 @dataclass(frozen=True, kw_only=True)
 class ViewerWatch:
-    """A viewer's time."""
+    """Watch time of a viewer."""
 
     first_at: int
-    """When the first of it began, Unix ms."""
+    """Start of the first watch time, Unix ms."""
     last_at: int
-    """When the last of it ended, Unix ms."""
+    """End of the last watch time, Unix ms."""
     watch_ms: int
     """Milliseconds watched within the range."""
     viewer: str
     """The viewer."""
     intervals: list[WatchInterval] | None = None
-    """When exactly, with `intervals=true`."""
+    """The exact intervals, with `intervals=true`."""
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ViewerWatch:
@@ -903,9 +904,7 @@ class ViewerWatch:
             last_at=data["lastAt"],
             watch_ms=data["watchMs"],
             viewer=data["viewer"],
-            intervals=None
-            if data.get("intervals") is None
-            else [WatchInterval.from_json(each) for each in data["intervals"]],
+            intervals=None if data.get("intervals") is None else [WatchInterval.from_json(each) for each in data["intervals"]],
         )
 
 
@@ -914,23 +913,23 @@ class ViewerWatchResponse:
     """A viewer's watch time, by stage."""
 
     committed_to: int
-    """Up to when the ledger has what was proven; 0 if nothing is committed yet. What lies after it may still
-    grow."""
+    """Time up to which the ledger has all proven time, Unix ms; 0 if nothing is committed yet. Watch time
+    after it may still grow."""
     complete: bool
     """Whether the ledger has the whole range."""
     from_: int
-    """The range, Unix ms."""
+    """Start of the range, Unix ms."""
     to: int
-    """Its end, not included."""
+    """End of the range, Unix ms, not included."""
     ttl_ms: int
-    """The setting `ttl`, ms: so long after a moment it is known for sure who was watching then. What lies in
-    the last `ttlMs` of a range that ends now is too low."""
+    """The setting `ttl`, ms. Only so long after a moment is it certain who was watching then. So figures for
+    the last `ttlMs` of a range that ends now are too low."""
     viewer: str
     """The viewer."""
     watch: list[StageWatch]
-    """Sorted by stage."""
+    """Watch times, sorted by stage."""
     cursor: str | None = None
-    """To be given back for the next page; missing on the last one."""
+    """Value to send for the next page; missing on the last one."""
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ViewerWatchResponse:
@@ -951,9 +950,9 @@ class WatchInterval:
     """A span of proven time."""
 
     from_: int
-    """Unix ms, included."""
+    """Start in Unix ms, included."""
     to: int
-    """Unix ms, not included."""
+    """End in Unix ms, not included."""
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> WatchInterval:
@@ -965,26 +964,26 @@ class WatchInterval:
 
 @dataclass(frozen=True, kw_only=True)
 class WatchTotalsResponse:
-    """What was watched, by stage."""
+    """Watch time by stage."""
 
     committed_to: int
-    """Up to when the ledger has what was proven; 0 if nothing is committed yet. What lies after it may still
-    grow."""
+    """Time up to which the ledger has all proven time, Unix ms; 0 if nothing is committed yet. Watch time
+    after it may still grow."""
     complete: bool
     """Whether the ledger has the whole range."""
     from_: int
-    """The range, Unix ms."""
+    """Start of the range, Unix ms."""
     to: int
-    """Its end, not included."""
+    """End of the range, Unix ms, not included."""
     ttl_ms: int
-    """The setting `ttl`, ms: so long after a moment it is known for sure who was watching then. What lies in
-    the last `ttlMs` of a range that ends now is too low."""
+    """The setting `ttl`, ms. Only so long after a moment is it certain who was watching then. So figures for
+    the last `ttlMs` of a range that ends now are too low."""
     watch: list[StageWatchTotal]
-    """Sorted by stage; those that nobody watched are left out."""
+    """Stages with watch time, sorted by id."""
     cursor: str | None = None
-    """To be given back for the next page; missing on the last one."""
+    """Value to send for the next page; missing on the last one."""
     step_ms: int | None = None
-    """How long a step is; steps are aligned to the epoch, the first and the last may be cut off."""
+    """Length of a step. Steps are aligned to the epoch; the first and the last may be shorter."""
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> WatchTotalsResponse:
