@@ -51,7 +51,7 @@ type CostResponse struct {
 	// Data stored in the cold tier.
 	Storage StorageCost `json:"storage"`
 	// Total of all parts.
-	Total TotalCost `json:"total"`
+	Total TotalCost  `json:"total"`
 	Limit *CostLimit `json:"limit,omitempty"`
 	Redis *RedisCost `json:"redis,omitempty"`
 }
