@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use housecount_core::time::UnixMs;
 
 use super::{CommandError, RangeArgs, print_line, progress_bar, runtime};
 use crate::calendar;
@@ -76,6 +77,14 @@ fn line(name: &str, of: &StageReport) -> String {
     )
 }
 
+/// Says up to when the ledger is committed.
+fn committed(to: UnixMs) -> String {
+    match to {
+        UnixMs::ZERO => "nothing is committed".to_string(),
+        to => format!("committed to {}", calendar::format_time(to)),
+    }
+}
+
 fn print(found: &VerifyReport) {
     let head = ["stage", "viewers", "watched ms", "integral ms", "snapshots", "low"];
     let mut lines = vec![format!(
@@ -98,8 +107,8 @@ fn print(found: &VerifyReport) {
         lines.push(line(&format!("{more} more"), &rest));
     }
     lines.push(line("all", &total));
-    let to = calendar::format_time(found.committed_to);
-    lines.push(format!("{} chunks, {} bytes; committed to {to}", found.chunks, found.bytes));
+    let committed = committed(found.committed_to);
+    lines.push(format!("{} chunks, {} bytes; {committed}", found.chunks, found.bytes));
     if found.versions > 0 {
         lines.push(format!("{} versions of stages' configurations", found.versions));
     }
@@ -110,4 +119,15 @@ fn print(found: &VerifyReport) {
     lines.extend(found.problems.iter().map(|problem| format!("problem  {problem}")));
     lines.push(if found.is_good() { "all agrees" } else { "NOT all agrees" }.to_string());
     print_line(&lines.join("\n"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_ledger_has_no_committed_time() {
+        assert_eq!(committed(UnixMs::ZERO), "nothing is committed");
+        assert_eq!(committed(UnixMs(1_792_000_000_000)), "committed to 2026-10-14T17:46:40Z");
+    }
 }
