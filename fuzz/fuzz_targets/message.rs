@@ -5,5 +5,5 @@
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    let _ = housecount::fuzzed::message(bytes);
+    let _ = housecount::fuzz_targets::message(bytes);
 });
