@@ -54,3 +54,13 @@ fn whatever_the_bytes_they_are_read_or_refused() {
         assert!(read > 0 && read < CHANGED, "{name}: {read} of {CHANGED} changed inputs are read");
     }
 }
+
+/// The targets of `fuzz/` need a nightly compiler, so no other test builds them.
+#[test]
+fn each_target_is_called_by_its_file() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/fuzz_targets");
+    for (name, _) in TARGETS {
+        let text = std::fs::read_to_string(folder.join(format!("{name}.rs"))).unwrap();
+        assert!(text.contains(&format!("housecount::fuzz_targets::{name}(bytes)")), "{name}");
+    }
+}
