@@ -11,7 +11,7 @@ type Error struct {
 	Code string
 	// Detail is for people: what is wrong, and what to do.
 	Detail string
-	// Status is the HTTP status; 0 if no answer came, or if a stream said it.
+	// Status is the HTTP status; 0 without an answer, or for an error in a stream.
 	Status int
 	// RetryAfter is the time that the node asked to wait for; 0 if it asked for none.
 	RetryAfter time.Duration

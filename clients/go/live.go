@@ -27,7 +27,7 @@ type LiveEvent struct {
 	Count *LiveCount
 	// Totals are all stages together.
 	Totals *StatsResponse
-	// IsReset says that the node cannot emit what was missed: forget all counts of this stream, they are told again.
+	// IsReset means that the node does not know what was missed: drop all counts of this stream, they are sent again.
 	IsReset bool
 }
 

@@ -13,7 +13,7 @@ import (
 
 const secretBytesMin = 32
 
-// TokenClaims says whom a token is for, and for what.
+// TokenClaims names the viewer that a token is for, and its scope.
 type TokenClaims struct {
 	Viewer string
 	// Stage is the stage that it is for. A token needs Stage or StagePrefix, and not both.

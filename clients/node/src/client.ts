@@ -201,8 +201,8 @@ export class Client {
   }
 
   /**
-   * Yields live counts: at once, and when they change, at most once a second each. Connects again by itself. After `reset` forget
-   * what was told.
+   * Yields live counts: at once, and when they change, at most once a second each. Connects again by itself. After `reset` drop
+   * all counts of the stream.
    *
    * @param stages up to 100; none: all
    * @throws HousecountError: the server refuses, or has ended the stream since the token or key is no longer good

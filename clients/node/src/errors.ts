@@ -12,7 +12,7 @@ export class HousecountError extends Error {
   override readonly name = "HousecountError";
   /** For programs, such as `stage_not_found`. `""` if no housecount node answered. */
   readonly code: string;
-  /** The HTTP status. Undefined if no answer came, or if a stream said it. */
+  /** The HTTP status. Undefined without an answer, or for an error in a stream. */
   readonly status: number | undefined;
   /** The time that the node asked to wait for. */
   readonly retryAfterMs: number | undefined;

@@ -40,7 +40,7 @@ export interface LiveCount {
 /** All stages together, from the stream of counts. */
 export type LiveTotals = { type: "totals" } & StatsResponse;
 
-/** The node cannot tell what was missed: forget all counts of this stream, they are told again. */
+/** The node does not know what was missed: drop all counts of this stream, they are sent again. */
 export interface LiveReset {
   type: "reset";
 }

@@ -182,9 +182,9 @@ class Client:
             viewer: the viewer.
             session: this player, where it has a name of its own.
             token: a viewer's token, or what returns one; the latter is asked again before the token ends and after a 401.
-            on_count: told the count that each heartbeat is answered.
-            on_retry: told why a heartbeat failed, and after how many seconds it is sent again.
-            on_error: told why the server refuses the viewer for good; nothing more is sent.
+            on_count: called with the count of each heartbeat's answer.
+            on_retry: called with why a heartbeat failed, and the seconds until the next try.
+            on_error: called with why the server refuses the viewer for good. No more is sent.
         """
         return Watch(
             self._url,
@@ -234,7 +234,7 @@ class Client:
     ) -> Iterator[LiveCount | StatsResponse | LiveReset]:
         """Yields live counts: at once, and when they change, at most once a second each. Connects again by itself.
 
-        Without a stage it tells all; with `totals` also a `StatsResponse` of all together. After a `LiveReset` forget what was told.
+        Without a stage it yields all; with `totals` also a `StatsResponse` of all together. After a `LiveReset` forget what was told.
 
         Raises:
             HousecountError: the server refuses, or has ended the stream since the token or key is no longer good.

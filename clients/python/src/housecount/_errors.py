@@ -13,7 +13,7 @@ class HousecountError(Exception):
     detail: str
     """For people: what is wrong, and what to do."""
     status: int | None
-    """The HTTP status. None if no answer came, or if a stream said it."""
+    """The HTTP status. None without an answer, or for an error in a stream."""
     retry_after: float | None
     """Seconds that the node asked to wait for."""
 

@@ -59,7 +59,7 @@ class LiveCount:
 
 @dataclass(frozen=True)
 class LiveReset:
-    """The node cannot tell what was missed: forget all counts of this stream, they are told again."""
+    """The node does not know what was missed: drop all counts of this stream, they are sent again."""
 
 
 class Backoff:

@@ -41,7 +41,7 @@ public actor Watch {
     ///   - url: where housecount answers, such as `https://count.example.org`; a path is kept.
     ///   - session: this player, where it has a name of its own, such as an IVS participant id.
     ///   - token: returns a viewer's token. Asked again before the token ends and after a 401.
-    ///   - onEvent: told of counts and errors, in no particular thread.
+    ///   - onEvent: called with counts and errors, on no particular thread.
     public init(
         url: URL, stage: String, viewer: String, session: String? = nil,
         token: (@Sendable () async throws -> String)? = nil, http: URLSession = .shared,
