@@ -673,7 +673,9 @@ class StageWatch:
             last_at=data["lastAt"],
             watch_ms=data["watchMs"],
             stage=data["stage"],
-            intervals=None if data.get("intervals") is None else [WatchInterval.from_json(each) for each in data["intervals"]],
+            intervals=None
+            if data.get("intervals") is None
+            else [WatchInterval.from_json(each) for each in data["intervals"]],
         )
 
 
@@ -904,7 +906,9 @@ class ViewerWatch:
             last_at=data["lastAt"],
             watch_ms=data["watchMs"],
             viewer=data["viewer"],
-            intervals=None if data.get("intervals") is None else [WatchInterval.from_json(each) for each in data["intervals"]],
+            intervals=None
+            if data.get("intervals") is None
+            else [WatchInterval.from_json(each) for each in data["intervals"]],
         )
 
 
