@@ -36,14 +36,14 @@ const VERSION: u8 = 1;
 /// bit, because odds stay below 4065/4096.
 const BEATS_A_BYTE_MAX: usize = 256;
 
-fn slot(from: UnixMs, terms: ArchiveParams) -> Slot {
-    Slot { from: tick(from), to: tick(from.plus(terms.slot_ms)) }
+fn slot(from: UnixMs, params: ArchiveParams) -> Slot {
+    Slot { from: tick(from), to: tick(from.plus(params.slot_ms)) }
 }
 
 /// Packs one slot after another into chunks.
 #[derive(Debug)]
 pub struct ArchiveEncoder {
-    roll: SessionTable,
+    sessions: SessionTable,
     from: UnixMs,
     /// Checksum of the chunk before; `None` before a keyframe.
     link: Option<u32>,
@@ -57,10 +57,10 @@ pub struct ArchiveEncoder {
 impl ArchiveEncoder {
     /// Creates an encoder with an empty session table, whose first chunk is therefore a keyframe.
     #[must_use]
-    pub fn new(terms: ArchiveParams, from: UnixMs) -> ArchiveEncoder {
+    pub fn new(params: ArchiveParams, from: UnixMs) -> ArchiveEncoder {
         ArchiveEncoder {
-            roll: SessionTable::new(terms),
-            from: from.aligned(terms.slot_ms),
+            sessions: SessionTable::new(params),
+            from: from.aligned(params.slot_ms),
             link: None,
             beats: Vec::new(),
             leaves: Vec::new(),
@@ -77,16 +77,17 @@ impl ArchiveEncoder {
 
     /// Adds an event that the log accepted within the slot, in any order.
     pub fn add(&mut self, event: &EventRef<'_>) {
-        let roll = &mut self.roll;
-        let stage = roll.stage(event.stage).unwrap_or_else(|| roll.add_stage(event.stage));
-        let place = roll.find(stage, event.viewer, event.session).unwrap_or_else(|| {
-            let place = roll.add(stage, event.viewer.into(), event.session.into(), tick(self.from));
+        let sessions = &mut self.sessions;
+        let stage = sessions.stage(event.stage).unwrap_or_else(|| sessions.add_stage(event.stage));
+        let place = sessions.find(stage, event.viewer, event.session).unwrap_or_else(|| {
+            let place =
+                sessions.add(stage, event.viewer.into(), event.session.into(), tick(self.from));
             self.new.push(place);
             place
         });
         let at = tick(event.at);
         match event.kind {
-            EventKind::Beat if roll.is_known(place, at) => {} // logged again
+            EventKind::Beat if sessions.is_known(place, at) => {} // logged again
             EventKind::Beat => self.beats.push((place, at)),
             EventKind::Leave => self.leaves.push((place, at)),
         }
@@ -110,19 +111,19 @@ impl ArchiveEncoder {
     }
 
     fn start_slot(&mut self, next: UnixMs, chunk: Option<&[u8]>) {
-        let terms = self.roll.terms();
-        let next = next.max(self.from.plus(terms.slot_ms)).aligned(terms.slot_ms);
+        let params = self.sessions.params();
+        let next = next.max(self.from.plus(params.slot_ms)).aligned(params.slot_ms);
         if next.aligned(KEYFRAME_MS) > self.from {
-            *self = ArchiveEncoder::new(terms, next);
+            *self = ArchiveEncoder::new(params, next);
         } else {
-            self.roll.evict(tick(next));
+            self.sessions.evict(tick(next));
             self.beats.clear();
             self.leaves.clear();
             self.new.clear();
             self.from = next;
             if let Some(chunk) = chunk {
                 self.link = Some(checksum(chunk));
-                self.stages_before = self.roll.stages().len();
+                self.stages_before = self.sessions.stages().len();
             }
         }
     }
@@ -141,12 +142,12 @@ impl ArchiveEncoder {
             }
             None => {
                 out.push(1);
-                let ArchiveParams { interval_ms, slot_ms, ttl_ms } = self.roll.terms();
+                let ArchiveParams { interval_ms, slot_ms, ttl_ms } = self.sessions.params();
                 [interval_ms, slot_ms, ttl_ms].into_iter().for_each(|ms| put_varint(&mut out, ms));
             }
         }
         put_varint(&mut out, (self.beats.len() + self.leaves.len()) as u64);
-        let stages = self.roll.stages().get(self.stages_before..).unwrap_or_default();
+        let stages = self.sessions.stages().get(self.stages_before..).unwrap_or_default();
         put_varint(&mut out, stages.len() as u64);
         stages.iter().for_each(|stage| put_text(&mut out, stage));
         self.put_new(&mut out);
@@ -160,17 +161,17 @@ impl ArchiveEncoder {
         if self.new.is_empty() {
             return;
         }
-        let new = || self.new.iter().filter_map(|place| self.roll.session_ids(*place));
-        let (viewers, sessions) =
+        let new = || self.new.iter().filter_map(|place| self.sessions.session_ids(*place));
+        let (viewer_shapes, session_shapes) =
             (Shapes::of(new().map(|who| who.viewer)), Shapes::of(new().map(|who| who.session)));
-        viewers.put(out);
-        sessions.put(out);
+        viewer_shapes.put(out);
+        session_shapes.put(out);
         let mut bits = BitWriter::default();
         for who in new() {
-            let stage = self.roll.stage(who.stage).unwrap_or_default();
-            bits.minimal(u64::from(stage), self.roll.stages().len() as u64);
-            viewers.write(who.viewer, &mut bits);
-            sessions.write(who.session, &mut bits);
+            let stage = self.sessions.stage(who.stage).unwrap_or_default();
+            bits.minimal(u64::from(stage), self.sessions.stages().len() as u64);
+            viewer_shapes.write(who.viewer, &mut bits);
+            session_shapes.write(who.session, &mut bits);
         }
         let bits = bits.finish();
         put_varint(out, bits.len() as u64);
@@ -179,10 +180,10 @@ impl ArchiveEncoder {
 
     fn choices(&mut self) -> Vec<u8> {
         let mut choices = RangeEncoder::default();
-        let slot = slot(self.from, self.roll.terms());
+        let slot = slot(self.from, self.sessions.params());
         let (mut beats, mut leaves) = (self.beats.iter().peekable(), self.leaves.iter().peekable());
         let (mut of_beats, mut of_leaves) = (Vec::new(), Vec::new());
-        for place in 0..self.roll.places() {
+        for place in 0..self.sessions.places() {
             of_beats.clear();
             of_leaves.clear();
             while let Some((_, at)) = beats.next_if(|(of, _)| *of == place) {
@@ -191,7 +192,7 @@ impl ArchiveEncoder {
             while let Some((_, at)) = leaves.next_if(|(of, _)| *of == place) {
                 of_leaves.push(*at);
             }
-            let coded = self.roll.code_session(
+            let coded = self.sessions.code_session(
                 place,
                 slot,
                 &mut choices,
@@ -221,7 +222,7 @@ pub struct ArchiveDecoder {
 /// State of a writer after its last chunk.
 #[derive(Debug)]
 struct WriterState {
-    roll: SessionTable,
+    sessions: SessionTable,
     /// Checksum of its last chunk.
     link: u32,
     /// Slot of the keyframe that its last chunk depends on.
@@ -258,8 +259,8 @@ impl ArchiveDecoder {
         keeps: impl Fn(&EventRef<'_>) -> bool,
     ) -> Result<ArchiveEncoder, DecodeError> {
         let decoded = self.open(chunk)?;
-        let mut writer =
-            writer.unwrap_or_else(|| ArchiveEncoder::new(decoded.roll.terms(), decoded.slot_from));
+        let mut writer = writer
+            .unwrap_or_else(|| ArchiveEncoder::new(decoded.sessions.params(), decoded.slot_from));
         decoded.each(|event| {
             if keeps(&event) {
                 writer.add(&event);
@@ -273,21 +274,21 @@ impl ArchiveDecoder {
         let ends = &mut self.ends;
         let decoded = read(chunk, |link| {
             let at = ends.iter().rposition(|end| end.link == link)?;
-            let WriterState { roll, since, .. } = ends.remove(at);
-            Some((roll, since))
+            let WriterState { sessions, since, .. } = ends.remove(at);
+            Some((sessions, since))
         });
         self.is_lost = decoded.is_err();
         decoded
     }
 
     fn keep(&mut self, decoded: DecodedChunk, chunk: &[u8]) -> UnixMs {
-        let DecodedChunk { slot_from, since, roll, .. } = decoded;
+        let DecodedChunk { slot_from, since, sessions, .. } = decoded;
         // No later chunk follows a state from before a multiple of `KEYFRAME_MS`.
         self.ends.retain(|end| end.since >= slot_from.aligned(KEYFRAME_MS));
         if self.ends.len() == ARCHIVE_WRITERS_MAX {
             self.ends.remove(0);
         }
-        self.ends.push(WriterState { roll, link: checksum(chunk), since });
+        self.ends.push(WriterState { sessions, link: checksum(chunk), since });
         slot_from
     }
 
@@ -295,7 +296,7 @@ impl ArchiveDecoder {
     /// if the last chunk could not be read.
     #[must_use]
     pub fn keyframe(&self) -> Option<(UnixMs, ArchiveParams)> {
-        self.ends.last().filter(|_| !self.is_lost).map(|end| (end.since, end.roll.terms()))
+        self.ends.last().filter(|_| !self.is_lost).map(|end| (end.since, end.sessions.params()))
     }
 }
 
@@ -305,7 +306,7 @@ struct DecodedChunk {
     /// Slot of the keyframe that it depends on.
     since: UnixMs,
     /// Session table at the end of the slot.
-    roll: SessionTable,
+    sessions: SessionTable,
     /// Time, kind and place of each event.
     events: Vec<(Ticks, EventKind, u32)>,
 }
@@ -313,7 +314,7 @@ struct DecodedChunk {
 impl DecodedChunk {
     fn each(&self, mut with: impl FnMut(EventRef<'_>)) {
         for (at, kind, place) in &self.events {
-            if let Some(SessionIds { stage, viewer, session }) = self.roll.session_ids(*place) {
+            if let Some(SessionIds { stage, viewer, session }) = self.sessions.session_ids(*place) {
                 with(EventRef { at: UnixMs(at * TICK_MS), kind: *kind, stage, viewer, session });
             }
         }
@@ -340,7 +341,7 @@ fn read(
         0 => follow(bytes.u32_le()?),
         _ => None,
     };
-    let (mut roll, since) =
+    let (mut sessions, since) =
         followed.ok_or(DecodeError::Invalid { what: "the previous chunk", at })?;
     let at = bytes.at();
     let room = usize::try_from(bytes.varint()?)
@@ -350,18 +351,18 @@ fn read(
     for _ in 0..bytes.varint()? {
         let at = bytes.at();
         let stage = bytes.text("a stage id", STAGE_ID_BYTES_MAX)?;
-        if StageId::check(stage).is_err() || roll.stage(stage).is_some() {
+        if StageId::check(stage).is_err() || sessions.stage(stage).is_some() {
             return Err(DecodeError::Invalid { what: "a stage id", at });
         }
-        roll.add_stage(stage);
+        sessions.add_stage(stage);
     }
-    let slot = slot(from, roll.terms());
-    roll.evict(slot.from);
-    get_new(&mut bytes, &mut roll, slot.from)?;
+    let slot = slot(from, sessions.params());
+    sessions.evict(slot.from);
+    get_new(&mut bytes, &mut sessions, slot.from)?;
     let mut choices = RangeDecoder::new(bytes.rest())?;
     let (mut decoded, mut beats, mut leaves) = (Vec::new(), Vec::new(), Vec::new());
-    for place in 0..roll.places() {
-        roll.code_session(
+    for place in 0..sessions.places() {
+        sessions.code_session(
             place,
             slot,
             &mut choices,
@@ -380,7 +381,7 @@ fn read(
         return Err(DecodeError::Invalid { what: "the number of beats", at });
     }
     decoded.sort_unstable();
-    Ok(DecodedChunk { slot_from: from, since, roll, events: decoded })
+    Ok(DecodedChunk { slot_from: from, since, sessions, events: decoded })
 }
 
 /// Reads an interval, a slot length or a ttl.
@@ -391,28 +392,32 @@ fn time(bytes: &mut Bytes<'_>) -> Result<u64, DecodeError> {
         .ok_or(DecodeError::Invalid { what: "a time", at })
 }
 
-fn get_new(bytes: &mut Bytes<'_>, roll: &mut SessionTable, from: Ticks) -> Result<(), DecodeError> {
+fn get_new(
+    bytes: &mut Bytes<'_>,
+    sessions: &mut SessionTable,
+    from: Ticks,
+) -> Result<(), DecodeError> {
     let count = bytes.varint()?;
     if count == 0 {
         return Ok(());
     }
-    let viewers = Shapes::get(bytes, VIEWER_ID_BYTES_MAX)?;
-    let sessions = Shapes::get(bytes, SESSION_ID_BYTES_MAX)?;
+    let viewer_shapes = Shapes::get(bytes, VIEWER_ID_BYTES_MAX)?;
+    let session_shapes = Shapes::get(bytes, SESSION_ID_BYTES_MAX)?;
     let at = bytes.at();
     let length = usize::try_from(bytes.varint()?).unwrap_or(usize::MAX);
     let mut bits = BitReader::new(bytes.take(length)?);
     let wrong = DecodeError::Invalid { what: "a new session", at };
     for _ in 0..count {
-        let stage = bits.minimal(roll.stages().len() as u64)? as u32;
-        let viewer = viewers.read(&mut bits, "a viewer id")?;
-        let session = sessions.read(&mut bits, "a session id")?;
+        let stage = bits.minimal(sessions.stages().len() as u64)? as u32;
+        let viewer = viewer_shapes.read(&mut bits, "a viewer id")?;
+        let session = session_shapes.read(&mut bits, "a session id")?;
         // A session that is already known is refused as new, so a few bytes can't make many
         // sessions.
         let is_allowed = ViewerId::check(&viewer).is_ok() && SessionId::check(&session).is_ok();
-        if !is_allowed || roll.find(stage, &viewer, &session).is_some() {
+        if !is_allowed || sessions.find(stage, &viewer, &session).is_some() {
             return Err(wrong);
         }
-        roll.add(stage, viewer, session, from);
+        sessions.add(stage, viewer, session, from);
     }
     Ok(())
 }

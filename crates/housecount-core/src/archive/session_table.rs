@@ -76,7 +76,7 @@ struct AdaptiveModel {
 /// Sessions with a recent heartbeat, each with the time of its next one.
 #[derive(Debug)]
 pub(super) struct SessionTable {
-    terms: ArchiveParams,
+    params: ArchiveParams,
     seats: Vec<Option<TrackedSession>>,
     free: Vec<u32>,
     /// Random keys, because ids come from outside. No stored byte depends on them.
@@ -98,9 +98,9 @@ pub(super) struct Slot {
 const TICK_MAX: Ticks = u64::MAX / TICK_MS / 4;
 
 impl SessionTable {
-    pub(super) fn new(terms: ArchiveParams) -> SessionTable {
+    pub(super) fn new(params: ArchiveParams) -> SessionTable {
         SessionTable {
-            terms,
+            params,
             seats: Vec::new(),
             free: Vec::new(),
             hasher: RandomState::default(),
@@ -111,8 +111,8 @@ impl SessionTable {
         }
     }
 
-    pub(super) fn terms(&self) -> ArchiveParams {
-        self.terms
+    pub(super) fn params(&self) -> ArchiveParams {
+        self.params
     }
 
     /// Returns the number of places, empty ones included.
@@ -156,7 +156,7 @@ impl SessionTable {
         from: Ticks,
     ) -> u32 {
         let hashed = self.hasher.hash_one((stage, &*viewer, &*session));
-        let gap = self.terms.interval_ms / TICK_MS;
+        let gap = self.params.interval_ms / TICK_MS;
         let seat = TrackedSession {
             stage,
             viewer,
@@ -209,7 +209,7 @@ impl SessionTable {
         let learnt = &mut self.learnt;
         let mut count = 0;
         loop {
-            let expected = seat.expected(self.terms);
+            let expected = seat.expected(self.params);
             let odds = if seat.has_left && count == 0 {
                 &mut learnt.is_back
             } else {
@@ -226,7 +226,7 @@ impl SessionTable {
             if count == beats.len() {
                 beats.push(at);
             }
-            seat.on_beat(at, self.terms);
+            seat.on_beat(at, self.params);
             count += 1;
         }
         count = 0;
@@ -246,8 +246,8 @@ impl SessionTable {
     /// or later. The free places and their order are the same whether it runs for each slot or once
     /// for several.
     pub(super) fn evict(&mut self, from: Ticks) {
-        let silent_before = from.saturating_sub(self.terms.ttl_ms / TICK_MS);
-        let left_before = from.saturating_sub(self.terms.slot_ms / TICK_MS);
+        let silent_before = from.saturating_sub(self.params.ttl_ms / TICK_MS);
+        let left_before = from.saturating_sub(self.params.slot_ms / TICK_MS);
         for (place, seat) in self.seats.iter_mut().enumerate() {
             let Some(known) = seat else { continue };
             if known.last >= silent_before && !(known.has_left && known.last < left_before) {
@@ -274,9 +274,9 @@ fn offset_by(from: Ticks, off: i64, room: &mut usize) -> Result<Ticks, DecodeErr
 }
 
 impl TrackedSession {
-    fn scheduled_gap(&self, terms: ArchiveParams) -> Ticks {
+    fn scheduled_gap(&self, params: ArchiveParams) -> Ticks {
         let last = UnixMs(self.last * TICK_MS);
-        tick(last.plus(next_gap_ms(terms.interval_ms, &self.viewer, &self.session, last)))
+        tick(last.plus(next_gap_ms(params.interval_ms, &self.viewer, &self.session, last)))
     }
 
     fn observed_gap(&self) -> Ticks {
@@ -284,21 +284,21 @@ impl TrackedSession {
     }
 
     /// Returns when the next beat is expected.
-    fn expected(&self, terms: ArchiveParams) -> Ticks {
+    fn expected(&self, params: ArchiveParams) -> Ticks {
         match self.habit {
             // Any time in the slot is possible.
             BeatPattern::New => self.last,
-            BeatPattern::Scheduled => self.scheduled_gap(terms),
+            BeatPattern::Scheduled => self.scheduled_gap(params),
             BeatPattern::SelfTimed => self.observed_gap(),
         }
     }
 
-    fn on_beat(&mut self, at: Ticks, terms: ArchiveParams) {
+    fn on_beat(&mut self, at: Ticks, params: ArchiveParams) {
         self.has_left = false;
         if self.habit == BeatPattern::New {
             (self.last, self.habit) = (at, BeatPattern::Scheduled);
         } else if at > self.last {
-            let (scheduled, observed) = (self.scheduled_gap(terms), self.observed_gap());
+            let (scheduled, observed) = (self.scheduled_gap(params), self.observed_gap());
             self.habit = if at.abs_diff(scheduled) <= at.abs_diff(observed) {
                 BeatPattern::Scheduled
             } else {

@@ -19,7 +19,7 @@ use crate::metrics::Metrics;
 #[derive(Debug)]
 pub struct PackedArchiveWriter {
     chain: Chain,
-    terms: ArchiveParams,
+    params: ArchiveParams,
     retention_ms: u64,
     metrics: Arc<Metrics>,
     /// Encoder of the current slot; `None` before the first record.
@@ -49,13 +49,13 @@ impl PackedArchiveWriter {
     #[must_use]
     pub fn new(
         chain: Chain,
-        terms: ArchiveParams,
+        params: ArchiveParams,
         retention_ms: u64,
         metrics: Arc<Metrics>,
     ) -> PackedArchiveWriter {
         PackedArchiveWriter {
             chain,
-            terms,
+            params,
             retention_ms,
             metrics,
             writer: None,
@@ -81,7 +81,7 @@ impl PackedArchiveWriter {
         feed: &mut LogCursor,
         now: UnixMs,
     ) -> StoreResult<WriteProgress> {
-        let due = now.aligned(self.terms.slot_ms);
+        let due = now.aligned(self.params.slot_ms);
         if due <= self.reached && !feed.is_ending() {
             // No slot has ended. Where reads cost money, each record is read once.
             return Ok(WriteProgress::To(self.reached));
@@ -93,13 +93,14 @@ impl PackedArchiveWriter {
             let page = feed.next(due).await?;
             for (position, record) in &page.records {
                 self.cut_before(position.at);
-                let writer =
-                    self.writer.get_or_insert_with(|| ArchiveEncoder::new(self.terms, position.at));
+                let writer = self
+                    .writer
+                    .get_or_insert_with(|| ArchiveEncoder::new(self.params, position.at));
                 feed.for_each_event(*position, record, |event| writer.add(event));
             }
             if let Some(reached) = page.reached {
                 // If the log's clock is behind, the slot has not ended yet.
-                let reached = reached.aligned(self.terms.slot_ms);
+                let reached = reached.aligned(self.params.slot_ms);
                 self.cut_before(reached);
                 if !self.write(cold).await? {
                     return Ok(WriteProgress::Overtaken);
@@ -114,8 +115,8 @@ impl PackedArchiveWriter {
     fn cut_before(&mut self, at: UnixMs) {
         let Some(writer) = &mut self.writer else { return };
         let slot = writer.slot();
-        if slot.plus(self.terms.slot_ms) <= at
-            && let Some(chunk) = writer.finish_slot(at.aligned(self.terms.slot_ms))
+        if slot.plus(self.params.slot_ms) <= at
+            && let Some(chunk) = writer.finish_slot(at.aligned(self.params.slot_ms))
         {
             self.cut.push((slot, chunk));
         }

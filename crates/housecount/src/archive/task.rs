@@ -41,7 +41,7 @@ pub struct ArchiveTask {
     archived: Arc<ArchiveProgress>,
     node: String,
     kept: ArchiveSettings,
-    terms: ArchiveParams,
+    params: ArchiveParams,
     lease_ms: u64,
     lanes: Vec<PartitionArchive>,
 }
@@ -82,7 +82,7 @@ impl ArchiveTask {
         archived: Arc<ArchiveProgress>,
         node: String,
         kept: ArchiveSettings,
-        terms: ArchiveParams,
+        params: ArchiveParams,
     ) -> ArchiveTask {
         let lane = |chain| PartitionArchive {
             chain,
@@ -93,7 +93,7 @@ impl ArchiveTask {
         };
         let lanes = Series::Archive.chains(log.partitions()).map(lane).collect();
         let lease_ms = LEASE_MS_MAX.min(10 * kept.flush_ms);
-        ArchiveTask { log, cold, hub, metrics, archived, node, kept, terms, lease_ms, lanes }
+        ArchiveTask { log, cold, hub, metrics, archived, node, kept, params, lease_ms, lanes }
     }
 
     fn lease_name(chain: Chain) -> String {
@@ -175,9 +175,9 @@ impl ArchiveTask {
         let metrics = self.metrics.clone();
         let (read, writer) = match self.kept.form {
             ArchiveFormat::Packed => {
-                let end = packed::archived_to(cold, chain, self.terms.slot_ms).await?;
+                let end = packed::archived_to(cold, chain, self.params.slot_ms).await?;
                 let packed =
-                    PackedArchiveWriter::new(chain, self.terms, self.kept.retention_ms, metrics);
+                    PackedArchiveWriter::new(chain, self.params, self.kept.retention_ms, metrics);
                 (PackedArchiveWriter::position(end), FormatWriter::Packed(Box::new(packed)))
             }
             ArchiveFormat::Items => {
@@ -211,7 +211,7 @@ impl ArchiveTask {
         let chain = lane.chain;
         let end = match self.kept.form {
             ArchiveFormat::Packed => {
-                packed::archived_to(&*self.cold, chain, self.terms.slot_ms).await?
+                packed::archived_to(&*self.cold, chain, self.params.slot_ms).await?
             }
             ArchiveFormat::Items => items::archived_to(&*self.cold, chain).await?.at,
         };

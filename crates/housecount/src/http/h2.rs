@@ -342,8 +342,8 @@ mod tests {
                 as ResponseFuture<CountedEndless>
         };
         tokio::spawn(serve(far, answer, IDLE, stopped));
-        let deaf = TokioIo::new(StalledClient(near, 4_096));
-        let (mut client, connection) = handshake(TokioExecutor::new(), deaf).await.unwrap();
+        let stalled = TokioIo::new(StalledClient(near, 4_096));
+        let (mut client, connection) = handshake(TokioExecutor::new(), stalled).await.unwrap();
         tokio::spawn(connection);
         let _unread = client.send_request(request()).await.unwrap();
         tokio::time::sleep(Duration::from_secs(1)).await;

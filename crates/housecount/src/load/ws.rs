@@ -53,9 +53,14 @@ impl WsViewers {
         let Some(viewer) = call.about.first().cloned() else { return };
         let is_leave = call.is_leave;
         let talking = self.talking.entry(viewer.clone()).or_insert_with(|| {
-            let (sent, to_say) = mpsc::channel(CALLS_MAX);
+            let (sent, to_send) = mpsc::channel(CALLS_MAX);
             let node = self.shared.plan.nodes[turn % self.shared.plan.nodes.len()].clone();
-            self.tasks.spawn(talk(self.shared.clone(), node, self.connecting.clone(), to_say));
+            self.tasks.spawn(connection_task(
+                self.shared.clone(),
+                node,
+                self.connecting.clone(),
+                to_send,
+            ));
             sent
         });
         if let Err(
@@ -83,14 +88,14 @@ impl WsViewers {
     }
 }
 
-async fn talk(
+async fn connection_task(
     shared: Arc<LoadShared>,
     node: Client,
     connecting: Arc<Semaphore>,
-    mut to_say: mpsc::Receiver<PlannedCall>,
+    mut to_send: mpsc::Receiver<PlannedCall>,
 ) {
     let mut socket = None;
-    while let Some(call) = to_say.recv().await {
+    while let Some(call) = to_send.recv().await {
         let started = Instant::now();
         let answer = match shared.token(&call) {
             Ok(token) => say(&mut socket, &node, &connecting, &call, token).await,

@@ -77,7 +77,7 @@ pub struct PlayerSocket {
     /// The last heartbeat, as the only event.
     last: Batch,
     replies: ReplyQueue,
-    complaint: Option<ErrorReply>,
+    error_reply: Option<ErrorReply>,
     /// Number of consecutive senseless messages, and pings beyond the address's limit.
     bad: usize,
     /// Whether all messages are flushed, pongs too.
@@ -116,7 +116,7 @@ impl PlayerSocket {
             held: Vec::new(),
             last,
             replies: dues,
-            complaint: None,
+            error_reply: None,
             bad: 0,
             is_flushed: true,
         }
@@ -243,14 +243,14 @@ impl PlayerSocket {
 
     fn queue_error(&mut self, problem: Problem) {
         self.node.metrics.count_rejection(problem.code());
-        self.complaint = Some(problem.into());
+        self.error_reply = Some(problem.into());
     }
 
     /// Sends pending messages, one after the other, while the socket takes them without waiting.
     fn send_next(&mut self) -> Result<(), Error> {
         while self.is_flushed {
-            if let Some(complaint) = self.complaint.take() {
-                self.send_json(&complaint)?;
+            if let Some(error_reply) = self.error_reply.take() {
+                self.send_json(&error_reply)?;
                 continue;
             }
             let Some((due, outcome)) = self.replies.take() else { return Ok(()) };

@@ -223,12 +223,12 @@ async fn socket_of(upgrade: OnUpgrade) -> Option<Socket> {
 
 /// Serves the WebSocket, and meanwhile holds its count and its connection's place.
 async fn run_here(
-    mut talk: PlayerSocket,
+    mut player: PlayerSocket,
     _open: OpenSocketGauge,
     _context: Arc<ConnectionContext<FastPath>>,
     stop: watch::Receiver<bool>,
 ) {
-    talk.run(stop).await;
+    player.run(stop).await;
 }
 
 /// Returns the socket itself, and the bytes that were already read from it.
