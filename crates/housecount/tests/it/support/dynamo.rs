@@ -34,6 +34,9 @@ pub struct Faults {
     pub too_early: AtomicU32,
     /// Calls that were answered by the emulator.
     pub answered: AtomicU32,
+    /// Connections that their client has closed. A client whose attempt times out does that, so an
+    /// answer may be lost that was sent and billed.
+    pub hung_up: AtomicU32,
     /// Consumption according to the answers that were sent, and to those that were lost.
     pub billed: Capacity,
     pub unbilled: Capacity,
@@ -171,11 +174,13 @@ async fn serve(listener: TcpListener, emulator: Arc<Emulator>, faults: Arc<Fault
     while let Ok((stream, _)) = listener.accept().await {
         let (emulator, faults) = (emulator.clone(), faults.clone());
         connections.spawn(async move {
+            let called = faults.clone();
             let service =
-                service_fn(move |request| answer(request, emulator.clone(), faults.clone()));
+                service_fn(move |request| answer(request, emulator.clone(), called.clone()));
             let _ = hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service)
                 .await;
+            faults.hung_up.fetch_add(1, Ordering::SeqCst);
         });
     }
 }
