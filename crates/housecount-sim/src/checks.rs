@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use housecount::cold::Cold;
+use housecount::engine::EngineState;
 use housecount::hub::WithStatus;
 use housecount::ledger::scan;
-use housecount::node::Node;
 use housecount::verify::verify;
 use housecount_core::fold::{Count, Rules};
 use housecount_core::ledger::watch::WatchFilter;
@@ -48,7 +48,13 @@ pub struct CheckStats {
 }
 
 /// Compares a node's counts with the oracle.
-pub fn counts(world: &World, node: &Node, run: usize, rules: Rules, figures: &mut CheckStats) {
+pub fn counts(
+    world: &World,
+    node: &EngineState,
+    run: usize,
+    rules: Rules,
+    figures: &mut CheckStats,
+) {
     let (now_ms, at) = (world.now_ms(), node.hub.now());
     // An incomplete count may be old, and may lack the leaves since.
     let status = node.hub.totals().status;

@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use housecount::app::App;
-use housecount::config::{Layers, Settings};
-use housecount::node::Node;
+use housecount::archive::ArchiveSettings;
+use housecount::cost::{CostSettings, CostTracker, read_prices};
+use housecount::engine::{EngineRunner, EngineState, Settings};
+use housecount::ingest::Ack;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::plan::{SimPlan, archive_name};
+use crate::plan::SimPlan;
 use crate::world::World;
 use crate::world::{cold, log};
 
@@ -22,7 +23,7 @@ pub const POLL_MS: u64 = 500;
 #[derive(Debug)]
 pub struct RunningNode {
     /// State that the node's requests and tasks share.
-    pub node: Arc<Node>,
+    pub node: Arc<EngineState>,
     /// Number of the node's run, as in [`crate::oracle`].
     pub run: usize,
     task: JoinHandle<()>,
@@ -34,37 +35,39 @@ pub struct RunningNode {
 pub struct Nodes {
     world: Arc<World>,
     settings: Settings,
+    cost: CostSettings,
     running: Mutex<Vec<Option<RunningNode>>>,
 }
 
 /// Settings of the plan; all others are the defaults.
-///
-/// # Errors
-/// Returns the text of the setting's error if one of them is refused.
-pub fn settings(plan: &SimPlan) -> Result<Settings, String> {
-    let flag = |name: &str, value: String| ("--set".to_string(), name.to_string(), value);
-    let flags = vec![
-        flag("log", "memory:".to_string()),
-        flag("cold", "dynamodb://housecount".to_string()),
-        flag("window", format!("{}ms", plan.window_ms)),
-        flag("snapshot_interval", format!("{}ms", plan.snapshot_interval_ms)),
-        flag("snapshot_retention", "1h".to_string()),
-        flag("archive", archive_name(plan.archive).to_string()),
-        flag("ack", if plan.is_acknowledged_early { "memory" } else { "log" }.to_string()),
-    ];
-    let layers = Layers::of(None, Vec::new(), flags).map_err(|e| e.to_string())?;
-    let mut settings = Settings::from_layers(&layers).map_err(|e| e.to_string())?;
-    settings.workers = 0;
-    settings.poll_ms = POLL_MS;
-    Ok(settings)
+#[must_use]
+pub fn settings(plan: &SimPlan) -> Settings {
+    Settings {
+        window_ms: plan.window_ms,
+        snapshot_interval_ms: plan.snapshot_interval_ms,
+        snapshot_retention_ms: 3_600_000,
+        archive: plan.archive.map(|form| ArchiveSettings {
+            form,
+            flush_ms: 30_000,
+            retention_ms: 90 * 24 * 3_600_000,
+        }),
+        ack: if plan.is_acknowledged_early { Ack::Memory } else { Ack::Log },
+        poll_ms: POLL_MS,
+        ..Settings::default()
+    }
 }
 
 impl Nodes {
     /// A set of nodes of which none runs yet.
-    #[must_use]
-    pub fn new(world: Arc<World>, settings: Settings) -> Nodes {
+    ///
+    /// # Errors
+    /// Returns `InvalidData` if the prices that come with housecount can't be read.
+    pub fn new(world: Arc<World>, settings: Settings) -> std::io::Result<Nodes> {
+        let prices = read_prices(None)
+            .map_err(|e| std::io::Error::new(std::io::ErrorKind::InvalidData, e))?;
+        let cost = CostSettings { prices, limit: None };
         let running = (0..world.plan.nodes).map(|_| None).collect();
-        Nodes { world, settings, running: Mutex::new(running) }
+        Ok(Nodes { world, settings, cost, running: Mutex::new(running) })
     }
 
     /// Settings of all nodes.
@@ -83,15 +86,16 @@ impl Nodes {
         self.world.happened(&format!("node {number} starts, run {run}"));
         let log = Arc::new(log::SimLog::new(self.world.clone(), number, run));
         let cold = Arc::new(cold::SimCold::new(self.world.clone(), number));
-        let app = App::with_stores(self.settings.clone(), log, Some(cold));
-        let (node, (stop, stopped)) = (app.node.clone(), oneshot::channel());
+        let mut runner = EngineRunner::new(self.settings.clone(), log, Some(cold));
+        CostTracker::start(&self.cost, &mut runner);
+        let (node, (stop, stopped)) = (runner.state.clone(), oneshot::channel());
         let world = self.world.clone();
         let task = tokio::spawn(async move {
             let stopped = async {
                 // The sender is dropped if the whole simulation ends first.
                 let _ = stopped.await;
             };
-            if let Err(error) = app.run(None, stopped).await {
+            if let Err(error) = runner.run_alone(stopped).await {
                 world.violated(format!("node {number} gave up: {error}"));
             }
         });
@@ -100,7 +104,7 @@ impl Nodes {
 
     /// A running node, and its run's number.
     #[must_use]
-    pub fn get(&self, number: usize) -> Option<(Arc<Node>, usize)> {
+    pub fn get(&self, number: usize) -> Option<(Arc<EngineState>, usize)> {
         self.running.lock()[number].as_ref().map(|running| (running.node.clone(), running.run))
     }
 

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use housecount::cold::Cold;
-use housecount::node::Node;
+use housecount::engine::EngineState;
 use housecount::rng;
 use housecount::stages::change::ChangeError;
 use housecount::stages::history;
@@ -56,7 +56,10 @@ pub async fn operate(world: Arc<World>, nodes: Arc<Nodes>, ends_ms: u64) {
 }
 
 /// Makes one change. Returns text for the trace, and the time from which the change applies.
-async fn change(node: &Node, stage: &StageId) -> Result<(String, Option<UnixMs>), ChangeError> {
+async fn change(
+    node: &EngineState,
+    stage: &StageId,
+) -> Result<(String, Option<UnixMs>), ChangeError> {
     let Some(now) = node.clock.now() else {
         return Ok(("the clock is not known yet".to_string(), None));
     };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use housecount::cold::Cold;
-use housecount::config::Settings;
+use housecount::engine::Settings;
 use housecount_core::fold::Rules;
 use housecount_core::limits::CLOCK_AHEAD_MS_MAX;
 use housecount_core::mutants::{self, Mutant};
@@ -82,7 +82,7 @@ pub fn run_plan(
     let outcome = runtime.block_on(async {
         let seed = plan.seed;
         housecount::sim::begin(seed);
-        let settings = settings(&plan).map_err(std::io::Error::other)?;
+        let settings = settings(&plan);
         let world = World::new(plan, settings.rules.ttl_ms, is_shown);
         let mut figures = CheckStats::default();
         if let Err(why) = simulate(&world, settings, &mut figures).await {
@@ -118,7 +118,7 @@ async fn simulate(
     figures: &mut CheckStats,
 ) -> Result<(), String> {
     let rules = settings.rules;
-    let nodes = Arc::new(Nodes::new(world.clone(), settings));
+    let nodes = Arc::new(Nodes::new(world.clone(), settings).map_err(|e| e.to_string())?);
     let cold: Arc<dyn Cold> = Arc::new(SimCold::observing(world.clone()));
     let mut simulation = Simulation {
         world: world.clone(),
@@ -207,7 +207,7 @@ fn empty(world: &World, nodes: &Nodes) {
 }
 
 impl Simulation {
-    fn running(&self) -> impl Iterator<Item = (Arc<housecount::node::Node>, usize)> {
+    fn running(&self) -> impl Iterator<Item = (Arc<housecount::engine::EngineState>, usize)> {
         (0..self.world.plan.nodes).filter_map(|number| self.nodes.get(number))
     }
 

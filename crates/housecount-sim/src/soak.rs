@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use housecount::archive::ArchiveFormat;
-use housecount::node::Node;
+use housecount::engine::EngineState;
 use housecount_core::time::{DAY_MS, UnixMs};
 use tokio::runtime::Builder;
 use tokio::task::JoinSet;
@@ -54,9 +54,9 @@ pub fn soak(
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build()?;
     let lived = runtime.block_on(async {
         housecount::sim::begin(seed);
-        let settings = settings(&plan).map_err(std::io::Error::other)?;
+        let settings = settings(&plan);
         let world = World::new(plan, settings.rules.ttl_ms, false);
-        let nodes = Arc::new(Nodes::new(world.clone(), settings));
+        let nodes = Arc::new(Nodes::new(world.clone(), settings)?);
         (0..world.plan.nodes).for_each(|node| nodes.start(node));
         let audience = SimAudience::new(world.clone(), nodes.clone(), days * DAY_MS);
         let mut tasks = JoinSet::new();
@@ -86,8 +86,9 @@ async fn kept(world: &World, nodes: &Nodes, day: u64) -> SoakSample {
     for node in running() {
         stages = stages.max(node.hub.stages().await.value.len());
     }
-    let taken =
-        |node: Arc<Node>| node.metrics.events_total("beat") + node.metrics.events_total("leave");
+    let taken = |node: Arc<EngineState>| {
+        node.metrics.events_total("beat") + node.metrics.events_total("leave")
+    };
     SoakSample {
         day,
         events: running().map(taken).sum(),

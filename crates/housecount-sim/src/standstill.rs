@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use housecount::node::Node;
+use housecount::engine::EngineState;
 use housecount_core::time::UnixMs;
 
 use crate::active_faults::CallKind;
@@ -34,7 +34,7 @@ pub struct Standstill(BTreeMap<usize, LastSample>);
 
 impl Standstill {
     /// Checks one run of a node.
-    pub fn look(&mut self, world: &World, number: usize, node: &Node, run: usize) {
+    pub fn look(&mut self, world: &World, number: usize, node: &EngineState, run: usize) {
         let before = self.0.get(&run).copied();
         let now_ms = world.now_ms();
         let is_started = node.readiness.not_ready_reason().is_none();
@@ -61,7 +61,7 @@ impl Standstill {
         self.0.insert(run, LastSample { at_ms: now_ms, started_ms, done_while_waiting, stands_at });
     }
 
-    fn check(&self, world: &World, node: &Node, run: usize, stood_at: Option<UnixMs>) {
+    fn check(&self, world: &World, node: &EngineState, run: usize, stood_at: Option<UnixMs>) {
         let (now, status) = (node.hub.now(), node.hub.totals().status);
         if status.complete {
             world.violated(format!(
@@ -79,6 +79,6 @@ impl Standstill {
     }
 }
 
-fn taken(node: &Node) -> u64 {
+fn taken(node: &EngineState) -> u64 {
     ["beat", "leave"].map(|kind| node.metrics.events_total(kind)).iter().sum()
 }

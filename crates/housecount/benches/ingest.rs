@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use housecount::clock::{SharedClock, mono_ms};
-use housecount::config::{Layers, Settings};
+use housecount::config::{Layers, NodeSettings};
 use housecount::hub::Hub;
 use housecount::ingest::{Ingest, OwnAppends, UnstampedEvent};
 use housecount::log::{Log, MemoryLog, Position};
@@ -27,10 +27,10 @@ fn ingest(log: Arc<dyn Log>, ack: &str) -> (Ingest, watch::Sender<bool>) {
     let flags = [("linger", "0ms"), ("log", "memory:"), ("cold", "none"), ("ack", ack)];
     let flags = flags.map(|(key, value)| ("--set".to_string(), key.to_string(), value.to_string()));
     let settings =
-        Settings::from_layers(&Layers::of(None, Vec::new(), flags.to_vec()).unwrap()).unwrap();
+        NodeSettings::from_layers(&Layers::of(None, Vec::new(), flags.to_vec()).unwrap()).unwrap();
     let (stop, stopped) = watch::channel(false);
     let (hub, clock) =
-        (Arc::new(Hub::new(settings.rules, 1, true)), Arc::new(SharedClock::default()));
+        (Arc::new(Hub::new(settings.engine.rules, 1, true)), Arc::new(SharedClock::default()));
     let acknowledged = Arc::new(OwnAppends::new(1));
     let workers = Workers::start(0, WakeCoalescer::default());
     let metrics = Arc::new(Metrics::default());
@@ -40,7 +40,7 @@ fn ingest(log: Arc<dyn Log>, ack: &str) -> (Ingest, watch::Sender<bool>) {
         clock.clone(),
         metrics,
         &acknowledged,
-        &settings.ingest(),
+        &settings.engine.ingest(),
         &workers,
         &stopped,
     );

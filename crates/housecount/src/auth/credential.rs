@@ -137,12 +137,13 @@ mod tests {
                 file
             };
             let (viewers, operators) = (file(viewers), file(operators));
-            let auth = Arc::new(Auth::new(&AuthSettings {
+            let settings = AuthSettings {
                 viewer: Policy::Required,
                 viewer_keys: Some(Secret(viewers.path().display().to_string())),
                 operator_keys: Some(operators.path().into()),
                 ..AuthSettings::default()
-            }));
+            };
+            let auth = Arc::new(Auth::new(&settings, [7; 32]));
             auth.load().unwrap();
             let (_stop, stopped) = watch::channel(false);
             let followed = auth.clone();

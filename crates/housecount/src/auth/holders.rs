@@ -12,10 +12,14 @@ use super::verified::{CacheKey, VerifiedCache};
 use crate::ingest::UnstampedEvent;
 
 /// Viewers who have shown a token that has not expired yet.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Holders(VerifiedCache);
 
 impl Holders {
+    pub(super) fn new(key: [u8; 16]) -> Holders {
+        Holders(VerifiedCache::new(key))
+    }
+
     fn mark(&self, viewer: &str) -> CacheKey {
         let nothing = UnstampedEvent { kind: EventKind::Beat, stage: "", viewer: "", session: "" };
         self.0.hash_token(viewer.as_bytes()).with_event(&nothing)
@@ -44,7 +48,7 @@ mod tests {
 
     #[test]
     fn a_holder_is_known_until_the_last_token_ends() {
-        let holders = Holders::default();
+        let holders = Holders::new([7; 16]);
         let (now, soon, late) = (UnixMs(1_000), UnixMs(2_000), UnixMs(3_000));
         for ends in [late, soon] {
             holders.note("ann", ends, now);

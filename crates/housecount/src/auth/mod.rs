@@ -134,11 +134,12 @@ pub struct Auth {
 }
 
 impl Auth {
-    /// Creates the authentication of these settings, without keys yet.
+    /// Creates the authentication of these settings, without keys yet. `hash_key` is a random key
+    /// of this run that no client knows.
     #[must_use]
-    pub fn new(settings: &AuthSettings) -> Auth {
+    pub fn new(settings: &AuthSettings, hash_key: [u8; 32]) -> Auth {
         Auth {
-            viewers: ViewerAuth::new(settings),
+            viewers: ViewerAuth::new(settings, hash_key),
             operators: OperatorKeys::new(settings.operator_keys.clone()),
         }
     }

@@ -26,7 +26,6 @@ use siphasher::sip128::{Hasher128, SipHasher24};
 
 use crate::cache_table::CacheLineTable;
 use crate::ingest::UnstampedEvent;
-use crate::rng;
 
 /// Entries per line.
 const WAYS: usize = 8;
@@ -112,13 +111,6 @@ fn end_ms(end: u64) -> u64 {
     end & ((1 << END_BITS) - 1)
 }
 
-impl Default for VerifiedCache {
-    fn default() -> VerifiedCache {
-        let lines = CacheLineTable::new(LINES_MIN, VERIFIED_TOKENS_MAX / WAYS);
-        VerifiedCache { key: HashKey(rng::random()), epoch: AtomicU64::new(0), lines }
-    }
-}
-
 impl TokenHash {
     /// Adds the event that came with the token.
     pub fn with_event(mut self, event: &UnstampedEvent<'_>) -> CacheKey {
@@ -140,6 +132,13 @@ impl TokenHash {
 }
 
 impl VerifiedCache {
+    /// An empty cache. Its hashes are keyed by `key`, which no client must know.
+    #[must_use]
+    pub fn new(key: [u8; 16]) -> VerifiedCache {
+        let lines = CacheLineTable::new(LINES_MIN, VERIFIED_TOKENS_MAX / WAYS);
+        VerifiedCache { key: HashKey(key), epoch: AtomicU64::new(0), lines }
+    }
+
     /// Hashes a token that has arrived, and prefetches its line from memory.
     pub fn hash_token(&self, token: &[u8]) -> TokenHash {
         let mut hasher = SipHasher24::new_with_key(&self.key.0);
@@ -246,7 +245,7 @@ mod tests {
 
     #[test]
     fn only_the_same_bytes_are_proven_and_only_until_the_token_ends() {
-        let proven = VerifiedCache::default();
+        let proven = VerifiedCache::new([7; 16]);
         let mark = |token: &str, stage, viewer, session| {
             proven.hash_token(token.as_bytes()).with_event(&event(stage, viewer, session))
         };
@@ -263,7 +262,7 @@ mod tests {
             mark("token", "n", "an", "stab"),
             mark("token", "s", "ann", "tab2"),
             mark("token", "s", "ann", ""),
-            VerifiedCache::default().hash_token(b"token").with_event(&event("s", "ann", "tab")),
+            VerifiedCache::new([8; 16]).hash_token(b"token").with_event(&event("s", "ann", "tab")),
         ] {
             assert!(!proven.contains(other, NOW));
         }
@@ -283,7 +282,7 @@ mod tests {
     /// A viewer with several tokens is known until the last of them expires.
     #[test]
     fn a_later_end_takes_the_place_of_an_earlier_one() {
-        let proven = VerifiedCache::default();
+        let proven = VerifiedCache::new([7; 16]);
         let mark = || proven.hash_token(b"ann").with_event(&event("", "", ""));
         for (ends, until) in [(2_000, 2_000), (3_000, 3_000), (2_500, 3_000), (3_000, 3_000)] {
             proven.extend(mark(), UnixMs(ends), NOW);
@@ -298,7 +297,7 @@ mod tests {
     /// An entry can use its second line as well as the first, which the token alone chooses.
     #[test]
     fn a_token_for_many_sessions_is_known_with_each() {
-        let proven = VerifiedCache::default();
+        let proven = VerifiedCache::new([7; 16]);
         let sessions: Vec<String> = (0..10 * WAYS).map(|n| n.to_string()).collect();
         let marks = || {
             sessions
@@ -312,7 +311,7 @@ mod tests {
 
     #[test]
     fn verified_tokens_max_bounds_it_and_what_ends_last_stays() {
-        let proven = VerifiedCache::default();
+        let proven = VerifiedCache::new([7; 16]);
         let mark =
             |n: usize| proven.hash_token(n.to_string().as_bytes()).with_event(&event("s", "v", ""));
         (0..2 * VERIFIED_TOKENS_MAX).for_each(|n| proven.insert(mark(n), ENDS, NOW));
@@ -327,7 +326,7 @@ mod tests {
 
     #[test]
     fn an_audience_is_known_whole_in_little_memory() {
-        let proven = VerifiedCache::default();
+        let proven = VerifiedCache::new([7; 16]);
         let mark =
             |n: usize| proven.hash_token(n.to_string().as_bytes()).with_event(&event("s", "v", ""));
         let audience = 20_000;

@@ -67,8 +67,15 @@ impl KeySet {
     }
 }
 
+/// Splits a key into two.
+fn halves(key: [u8; 32]) -> ([u8; 16], [u8; 16]) {
+    let half = |from: usize| std::array::from_fn(|at| key[from + at]);
+    (half(0), half(16))
+}
+
 impl ViewerAuth {
-    pub(super) fn new(settings: &AuthSettings) -> ViewerAuth {
+    pub(super) fn new(settings: &AuthSettings, hash_key: [u8; 32]) -> ViewerAuth {
+        let (tokens, holders) = halves(hash_key);
         ViewerAuth {
             policy: settings.viewer,
             rules: settings.rules.clone(),
@@ -79,8 +86,8 @@ impl ViewerAuth {
             fetched: AtomicU64::new(0),
             keys: RwLock::default(),
             changed: watch::channel(()).0,
-            proven: VerifiedCache::default(),
-            holders: Holders::default(),
+            proven: VerifiedCache::new(tokens),
+            holders: Holders::new(holders),
         }
     }
 

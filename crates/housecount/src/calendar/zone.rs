@@ -9,7 +9,7 @@ use jiff::civil::Date;
 use jiff::tz::{TimeZone, db};
 
 use super::timestamp;
-use crate::config::nearest::distance;
+use crate::nearest::distance;
 
 /// A time zone.
 #[derive(Clone, Debug, PartialEq, Eq)]

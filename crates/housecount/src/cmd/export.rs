@@ -186,7 +186,7 @@ fn run_raw(args: &ExportArgs) -> Result<ExitCode, CommandError> {
         stage: args.range.stage.clone(),
         zone: args.zone()?,
         format: args.format()?,
-        late_ms: args.range.store.settings()?.lateness_max_ms,
+        late_ms: args.range.store.settings()?.engine.lateness_max_ms,
     };
     let raw::RawExportSummary { rows, problems } = runtime()?.block_on(async {
         let cold = args.range.cold().await?;

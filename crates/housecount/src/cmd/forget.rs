@@ -11,7 +11,7 @@ use housecount_core::time::UnixMs;
 use super::{ColdArgs, CommandError, print_line, progress_bar, runtime};
 use crate::calendar;
 use crate::cold::Cold;
-use crate::config::Settings;
+use crate::config::NodeSettings;
 use crate::forget::{self, ForgetReport, ForgetRequest, configuration};
 
 /// Rewrite one person's records under a random pseudonym.
@@ -71,7 +71,7 @@ fn forget_viewer(args: &ForgetArgs, viewer: &str) -> Result<ExitCode, CommandErr
     ViewerId::check(viewer).map_err(|e| format!("--viewer: {e}"))?;
     let settings = args.store.settings()?;
     let request = ForgetRequest {
-        viewer: settings.edge.names.resolve(viewer.into()).into_owned(),
+        viewer: settings.server.admission.names.resolve(viewer.into()).into_owned(),
         stage: args.stage.clone(),
         is_dry_run: args.dry_run,
         held_bytes_max: FORGET_HELD_BYTES_MAX,
@@ -138,7 +138,7 @@ fn forget_customer(args: &ForgetArgs, customer: &str) -> Result<ExitCode, Comman
     Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn open(settings: &Settings, is_dry_run: bool) -> Result<Arc<dyn Cold>, CommandError> {
+async fn open(settings: &NodeSettings, is_dry_run: bool) -> Result<Arc<dyn Cold>, CommandError> {
     let target = settings.cold.as_ref().ok_or("cold = none: there is nothing to forget")?;
     // Even a target that is opened for writing must already exist.
     let there = target.open_to_read().await.map_err(|e| e.to_string())?;

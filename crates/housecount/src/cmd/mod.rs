@@ -26,7 +26,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::calendar::{self, Zone};
 use crate::cold::Cold;
-use crate::config::{ConfigError, Layers, Settings};
+use crate::config::{ConfigError, Layers, NodeSettings};
 
 /// Count the audiences of live streams. A count that may be incomplete is marked.
 #[derive(Debug, Parser)]
@@ -119,8 +119,8 @@ impl SettingArgs {
         Layers::of_process(self.config.as_deref(), given)
     }
 
-    fn settings(&self, flags: Vec<(&str, Option<String>)>) -> Result<Settings, ConfigError> {
-        Settings::from_layers(&self.layers(flags)?)
+    fn settings(&self, flags: Vec<(&str, Option<String>)>) -> Result<NodeSettings, ConfigError> {
+        NodeSettings::from_layers(&self.layers(flags)?)
     }
 }
 
@@ -138,7 +138,7 @@ struct ColdArgs {
 }
 
 impl ColdArgs {
-    fn settings(&self) -> Result<Settings, CommandError> {
+    fn settings(&self) -> Result<NodeSettings, CommandError> {
         let flags = vec![("cold", self.url.clone()), ("data", self.data.clone())];
         self.settings.settings(flags).map_err(|e| e.to_string())
     }

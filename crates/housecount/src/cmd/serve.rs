@@ -11,7 +11,7 @@ use tracing_subscriber::{EnvFilter, Layer};
 
 use super::{CommandError, SettingArgs, print_line, runtime};
 use crate::app::App;
-use crate::config::{LogFormat, Settings};
+use crate::config::{LogFormat, NodeSettings};
 use crate::http::BoundListener;
 use crate::load::demo;
 use crate::otlp::{self, Traces};
@@ -90,16 +90,18 @@ pub(super) fn run(args: &ServeArgs) -> Result<ExitCode, CommandError> {
     })
 }
 
-async fn serve(settings: Settings, demo: Option<u32>) -> Result<ExitCode, CommandError> {
+async fn serve(settings: NodeSettings, demo: Option<u32>) -> Result<ExitCode, CommandError> {
     // The port comes first, since it is the likeliest error and quick to check.
-    let bound = BoundListener::bind(&settings.listen).await?.with_tls(settings.tls.clone())?;
+    let bound = BoundListener::bind(&settings.server.listen)
+        .await?
+        .with_tls(settings.server.tls.clone())?;
     let address = format!("{}://{}", bound.scheme(), bound.address);
-    let is_open = !bound.address.ip().is_loopback() && settings.auth.operator_keys.is_none();
-    if is_open && !settings.insecure {
+    let is_open = !bound.address.ip().is_loopback() && settings.server.auth.operator_keys.is_none();
+    if is_open && !settings.server.insecure {
         return Err(format!(
             "`listen` = \"{}\" is an address that other machines can reach, and without operator keys every caller is an \
              operator; make a key with `housecount key new` and set auth.operator_keys, or start with --insecure",
-            settings.listen
+            settings.server.listen
         ));
     }
     let (log, cold) = (settings.log.to_string(), settings.cold.as_ref().map(ToString::to_string));
@@ -122,7 +124,7 @@ async fn serve(settings: Settings, demo: Option<u32>) -> Result<ExitCode, Comman
         tracing::warn!("insecure: every caller of {address} is an operator");
     }
     let shutdown = shutdown().map_err(|e| format!("can't handle signals: {e}"))?;
-    app.run(Some(bound), shutdown).await.map_err(|e| e.to_string())?;
+    app.run(bound, shutdown).await.map_err(|e| e.to_string())?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -160,7 +162,7 @@ fn shutdown() -> std::io::Result<impl Future<Output = ()>> {
 }
 
 /// Starts the log of the process, and traces if `otlp` is set.
-fn start_logging(settings: &Settings) -> Result<Option<Traces>, CommandError> {
+fn start_logging(settings: &NodeSettings) -> Result<Option<Traces>, CommandError> {
     let level = &settings.log_level;
     let is_filter = level.contains(['=', ',']);
     let filter = if is_filter { level.clone() } else { format!("{LIBRARIES},housecount={level}") };

@@ -61,7 +61,7 @@ pub(super) fn run(args: &TokenArgs) -> Result<ExitCode, CommandError> {
     ViewerId::check(&args.viewer).map_err(|e| format!("--viewer: {e}"))?;
     SessionId::check(args.session.as_deref().unwrap_or_default())
         .map_err(|e| format!("--session: {e}"))?;
-    let settings = args.settings.settings(Vec::new()).map_err(|e| e.to_string())?.auth;
+    let settings = args.settings.settings(Vec::new()).map_err(|e| e.to_string())?.server.auth;
     let key = match (&args.key, &settings.viewer_keys) {
         (Some(path), _) => read(path)?,
         (None, Some(keys)) => viewers::key_text(keys)?.0,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::ConfigError;
-use crate::config::nearest::nearest;
+use crate::nearest::nearest;
 
 /// The defaults with their documentation, as `housecount settings` prints them.
 pub const DEFAULT_TOML: &str = include_str!("default.toml");

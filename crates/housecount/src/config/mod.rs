@@ -8,10 +8,6 @@ mod addresses;
 mod admission;
 mod auth;
 mod layers;
-pub mod nearest;
-pub mod origin;
-mod parts;
-mod prices;
 
 use std::path::PathBuf;
 
@@ -23,26 +19,20 @@ use housecount_core::limits::{DRAIN_MS_MAX, WINDOW_MS_MAX, WORKERS_MAX};
 use self::addresses::{origins, otlp, tls};
 use self::admission::admission;
 pub use self::layers::{DEFAULT_TOML, Layers};
-use self::origin::OriginPattern;
-pub use self::prices::read_prices;
-use crate::admission::AdmissionSettings;
 use crate::archive::{ArchiveFormat, ArchiveSettings};
-use crate::auth::AuthSettings;
 use crate::cold::ColdTarget;
+use crate::cost::{CostSettings, read_prices};
+use crate::engine::Settings;
 use crate::ingest::Ack;
 use crate::log::LogTarget;
 use crate::net::service_url::ServiceUrl;
-use crate::net::tls::TlsFiles;
+use crate::node::ServerSettings;
 use crate::workers;
 
 /// Reason why the settings can't be used: one line with the setting, its source and a remedy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ConfigError(pub String);
-
-/// Interval between two reads of the log. The counts of two nodes differ by this and two round
-/// trips at most. That is less than the 100 ms within which nodes are to agree.
-const POLL_MS: u64 = 50;
 
 /// Largest `lateness_max` with `ledger_retention`, since a late event must find the part of the
 /// ledger that it belongs to.
@@ -59,142 +49,56 @@ pub enum LogFormat {
 
 /// All settings, parsed. Names are those of `default.toml`, with their unit.
 #[derive(Clone, Debug)]
-pub struct Settings {
-    /// `listen`
-    pub listen: String,
-    /// `tls_cert` and `tls_key`; `None` for plain HTTP
-    pub tls: Option<TlsFiles>,
-    /// `drain`
-    pub drain_ms: u64,
-    /// `workers`; at least one
-    pub workers: usize,
+pub struct NodeSettings {
+    /// Those of the engine.
+    pub engine: Settings,
+    /// Those of the server.
+    pub server: ServerSettings,
+    /// `prices`, `cost.monthly_limit_usd` and `cost.guard`
+    pub cost: CostSettings,
     /// `data`
     pub data: PathBuf,
     /// `log`
     pub log: LogTarget,
     /// `cold`; `None` for the value `none`
     pub cold: Option<ColdTarget>,
-    /// `interval`
-    pub interval_ms: u64,
-    /// `ttl` and `leave_grace`
-    pub rules: Rules,
-    /// `linger`
-    pub linger_ms: u64,
-    /// `ack`
-    pub ack: Ack,
-    /// `window`
-    pub window_ms: u64,
-    /// `snapshot_interval`
-    pub snapshot_interval_ms: u64,
-    /// `snapshot_retention`
-    pub snapshot_retention_ms: u64,
-    /// `archive`, `archive_flush` and `archive_retention`; `None` for `off`
-    pub archive: Option<ArchiveSettings>,
-    /// `ledger_retention`; `None` keeps the ledger for good
-    pub ledger_retention_ms: Option<u64>,
-    /// `lateness_max`
-    pub lateness_max_ms: u64,
     /// `redis_prefix`
     pub redis_prefix: String,
-    /// `publish_counts`
-    pub publish_counts: bool,
-    /// `proxies`, `limits.*`, `viewer_ids` and `viewer_ids_key`
-    pub edge: AdmissionSettings,
-    /// `cors.origins`
-    pub cors_origins: Vec<OriginPattern>,
-    /// `cors.operator_origins`
-    pub cors_operator_origins: Vec<OriginPattern>,
-    /// `stages.auto`
-    pub stages_auto: bool,
-    /// `auth.*`
-    pub auth: AuthSettings,
-    /// `insecure`
-    pub insecure: bool,
     /// `log_level`
     pub log_level: String,
     /// `log_format`
     pub log_format: LogFormat,
     /// `otlp`; `None` if empty
     pub otlp: Option<ServiceUrl>,
-    /// Content of the file `prices`
-    pub prices: Prices,
-    /// `cost.monthly_limit_usd` and `cost.guard`; `None` for a limit of 0
-    pub cost_limit: Option<BudgetLimit>,
-    /// Interval between two reads of the log. It is not a setting, but a simulation of hours reads
-    /// less often.
-    pub poll_ms: u64,
 }
 
-impl Settings {
+impl NodeSettings {
     /// Builds the settings from the layers.
     ///
     /// # Errors
     /// Returns the `ConfigError` of the first wrong setting.
-    pub fn from_layers(layers: &Layers) -> Result<Settings, ConfigError> {
+    pub fn from_layers(layers: &Layers) -> Result<NodeSettings, ConfigError> {
         let data = PathBuf::from(layers.text("data")?);
         let or_default = |text: String, kind: &str, sub: &str| {
             if text.is_empty() { format!("{kind}:{}", data.join(sub).display()) } else { text }
         };
         let log = or_default(layers.text("log")?, "file", "log");
         let cold = or_default(layers.text("cold")?, "embedded", "cold");
-        let ttl_ms = layers.duration_ms("ttl")?;
-        // With a grace of ttl or more, the session has timed out anyway.
-        let leave_grace_ms = layers.duration_ms("leave_grace")?.min(ttl_ms.saturating_sub(1));
-        let forms = [
-            ("off", None),
-            ("packed", Some(ArchiveFormat::Packed)),
-            ("items", Some(ArchiveFormat::Items)),
-        ];
-        let archive = layers.choice("archive", &forms)?;
-        let settings = Settings {
-            listen: layers.text("listen")?,
-            tls: tls(layers)?,
-            drain_ms: layers.duration_ms("drain")?,
-            workers: match layers.number("workers")? {
-                0 => workers::default_count().min(WORKERS_MAX),
-                workers => workers,
-            },
-            data,
+        let settings = NodeSettings {
+            engine: engine(layers)?,
+            server: server(layers)?,
+            cost: CostSettings { prices: prices(layers)?, limit: cost_limit(layers)? },
             log: LogTarget::parse(&log).map_err(|e| layers.invalid("log", &e))?,
             cold: ColdTarget::parse(&cold, &layers.text("table")?)
                 .map_err(|e| layers.invalid("cold", &e))?,
-            interval_ms: layers.duration_ms("interval")?,
-            rules: Rules { ttl_ms, leave_grace_ms },
-            linger_ms: layers.duration_ms("linger")?,
-            ack: layers.choice("ack", &[("log", Ack::Log), ("memory", Ack::Memory)])?,
-            window_ms: layers.duration_ms("window")?,
-            snapshot_interval_ms: layers.duration_ms("snapshot_interval")?,
-            snapshot_retention_ms: layers.duration_ms("snapshot_retention")?,
-            archive: match archive {
-                Some(form) => Some(ArchiveSettings {
-                    form,
-                    flush_ms: layers.duration_ms("archive_flush")?,
-                    retention_ms: layers.duration_ms("archive_retention")?,
-                }),
-                None => None,
-            },
-            ledger_retention_ms: match layers.text("ledger_retention")?.is_empty() {
-                true => None,
-                false => Some(layers.duration_ms("ledger_retention")?),
-            },
-            lateness_max_ms: layers.duration_ms("lateness_max")?,
+            data,
             redis_prefix: layers.text("redis_prefix")?,
-            publish_counts: layers.boolean("publish_counts")?,
-            cors_origins: origins(layers, "cors.origins")?,
-            cors_operator_origins: origins(layers, "cors.operator_origins")?,
-            edge: admission(layers)?,
-            stages_auto: layers.boolean("stages.auto")?,
-            auth: auth::settings(layers)?,
-            insecure: layers.boolean("insecure")?,
             log_level: layers.text("log_level")?,
             log_format: layers.choice(
                 "log_format",
                 &[("pretty", LogFormat::Pretty), ("json", LogFormat::Json)],
             )?,
             otlp: otlp(layers)?,
-            prices: prices(layers)?,
-            cost_limit: cost_limit(layers)?,
-            poll_ms: POLL_MS,
         };
         settings.check(layers)?;
         Ok(settings)
@@ -202,6 +106,7 @@ impl Settings {
 
     /// Checks the rules between settings.
     fn check(&self, layers: &Layers) -> Result<(), ConfigError> {
+        let engine = &self.engine;
         let at_least = |name: &str, ms: u64, min: u64, shown: &str| {
             if ms >= min {
                 Ok(())
@@ -209,42 +114,42 @@ impl Settings {
                 Err(layers.invalid(name, &format!("it must be at least {shown}")))
             }
         };
-        if self.workers > WORKERS_MAX {
+        if engine.workers > WORKERS_MAX {
             return Err(layers.invalid("workers", &format!("it must be at most {WORKERS_MAX}")));
         }
-        if self.drain_ms > DRAIN_MS_MAX {
+        if self.server.drain_ms > DRAIN_MS_MAX {
             return Err(layers
                 .invalid("drain", "it must be at most 1m: each stop of the node takes that long"));
         }
-        at_least("interval", self.interval_ms, 100, "100ms")?;
-        at_least("snapshot_interval", self.snapshot_interval_ms, 1_000, "1s")?;
-        at_least("snapshot_retention", self.snapshot_retention_ms, 1_000, "1s")?;
-        at_least("window", self.window_ms, 1_000, "1s")?;
-        if self.window_ms > WINDOW_MS_MAX {
+        at_least("interval", engine.interval_ms, 100, "100ms")?;
+        at_least("snapshot_interval", engine.snapshot_interval_ms, 1_000, "1s")?;
+        at_least("snapshot_retention", engine.snapshot_retention_ms, 1_000, "1s")?;
+        at_least("window", engine.window_ms, 1_000, "1s")?;
+        if engine.window_ms > WINDOW_MS_MAX {
             return Err(layers.invalid(
                 "window",
                 "it must be at most 1h: nodes keep every viewer's proof in memory for that time",
             ));
         }
-        if self.snapshot_retention_ms < self.snapshot_interval_ms {
+        if engine.snapshot_retention_ms < engine.snapshot_interval_ms {
             return Err(
                 layers.invalid("snapshot_retention", "it must be at least snapshot_interval")
             );
         }
-        if let Some(ms) = self.ledger_retention_ms {
+        if let Some(ms) = engine.ledger_retention_ms {
             at_least(
                 "ledger_retention",
                 ms,
-                self.snapshot_retention_ms,
+                engine.snapshot_retention_ms,
                 "snapshot_retention: the ledger explains the snapshots",
             )?;
-            if self.lateness_max_ms > LATENESS_EXPIRING_MS_MAX {
+            if engine.lateness_max_ms > LATENESS_EXPIRING_MS_MAX {
                 return Err(
                     layers.invalid("ledger_retention", "it needs `lateness_max` of at most a day")
                 );
             }
         }
-        if self.rules.ttl_ms < 3 * self.interval_ms {
+        if engine.rules.ttl_ms < 3 * engine.interval_ms {
             let text = format!(
                 "it must be at least 3 x interval ({}), or one lost beat can take a viewer offline",
                 layers.text("interval")?
@@ -252,46 +157,101 @@ impl Settings {
             return Err(layers.invalid("ttl", &text));
         }
         if let LogTarget::Dynamo(log) = &self.log
-            && self.interval_ms < 20 * log.flush_ms()
+            && engine.interval_ms < 20 * log.flush_ms()
         {
             let text = "it must be at least 20 x the log's flush: nodes announce themselves in the log that often";
             return Err(layers.invalid("interval", text));
         }
-        if self.linger_ms > 1_000 {
+        if engine.linger_ms > 1_000 {
             return Err(layers
                 .invalid("linger", "it must be at most 1s: every heartbeat may wait that long"));
         }
-        if let Some(kept) = self.archive {
+        if let Some(kept) = engine.archive {
             if self.cold.is_none() {
                 return Err(layers
                     .invalid("archive", "the archive needs a cold tier, and `cold` = \"none\""));
             }
             at_least("archive_flush", kept.flush_ms, 1_000, "1s")?;
             at_least("archive_retention", kept.retention_ms, 1_000, "1s")?;
-            if kept.flush_ms > self.window_ms {
+            if kept.flush_ms > engine.window_ms {
                 return Err(layers.invalid(
                     "archive_flush",
                     "it must be at most `window`: the log keeps its records for that time",
                 ));
             }
         }
-        if !self.stages_auto && self.cold.is_none() {
+        if !engine.stages_auto && self.cold.is_none() {
             return Err(layers.invalid(
                 "stages.auto",
                 "false needs a cold tier: without one, stages can't be configured, so no stage opens",
             ));
         }
-        if self.publish_counts && !matches!(self.log, LogTarget::Redis(_)) {
+        if engine.publish_counts && !matches!(self.log, LogTarget::Redis(_)) {
             return Err(layers.invalid("publish_counts", "it needs a Redis log"));
         }
         Ok(())
     }
 }
 
+fn engine(layers: &Layers) -> Result<Settings, ConfigError> {
+    let ttl_ms = layers.duration_ms("ttl")?;
+    // With a grace of ttl or more, the session has timed out anyway.
+    let leave_grace_ms = layers.duration_ms("leave_grace")?.min(ttl_ms.saturating_sub(1));
+    Ok(Settings {
+        workers: match layers.number("workers")? {
+            0 => workers::default_count().min(WORKERS_MAX),
+            workers => workers,
+        },
+        interval_ms: layers.duration_ms("interval")?,
+        rules: Rules { ttl_ms, leave_grace_ms },
+        linger_ms: layers.duration_ms("linger")?,
+        ack: layers.choice("ack", &[("log", Ack::Log), ("memory", Ack::Memory)])?,
+        window_ms: layers.duration_ms("window")?,
+        snapshot_interval_ms: layers.duration_ms("snapshot_interval")?,
+        snapshot_retention_ms: layers.duration_ms("snapshot_retention")?,
+        archive: archive(layers)?,
+        ledger_retention_ms: match layers.text("ledger_retention")?.is_empty() {
+            true => None,
+            false => Some(layers.duration_ms("ledger_retention")?),
+        },
+        lateness_max_ms: layers.duration_ms("lateness_max")?,
+        publish_counts: layers.boolean("publish_counts")?,
+        stages_auto: layers.boolean("stages.auto")?,
+        poll_ms: Settings::default().poll_ms,
+    })
+}
+
+fn archive(layers: &Layers) -> Result<Option<ArchiveSettings>, ConfigError> {
+    let forms = [
+        ("off", None),
+        ("packed", Some(ArchiveFormat::Packed)),
+        ("items", Some(ArchiveFormat::Items)),
+    ];
+    let Some(form) = layers.choice("archive", &forms)? else { return Ok(None) };
+    Ok(Some(ArchiveSettings {
+        form,
+        flush_ms: layers.duration_ms("archive_flush")?,
+        retention_ms: layers.duration_ms("archive_retention")?,
+    }))
+}
+
+fn server(layers: &Layers) -> Result<ServerSettings, ConfigError> {
+    Ok(ServerSettings {
+        listen: layers.text("listen")?,
+        tls: tls(layers)?,
+        drain_ms: layers.duration_ms("drain")?,
+        admission: admission(layers)?,
+        cors_origins: origins(layers, "cors.origins")?,
+        cors_operator_origins: origins(layers, "cors.operator_origins")?,
+        auth: auth::settings(layers)?,
+        insecure: layers.boolean("insecure")?,
+    })
+}
+
 fn prices(layers: &Layers) -> Result<Prices, ConfigError> {
     let file = layers.text("prices")?;
     let file = (!file.is_empty()).then(|| PathBuf::from(file));
-    read_prices(file.as_deref()).map_err(|e| layers.invalid("prices", &e.0))
+    read_prices(file.as_deref()).map_err(|e| layers.invalid("prices", &e.to_string()))
 }
 
 fn cost_limit(layers: &Layers) -> Result<Option<BudgetLimit>, ConfigError> {
@@ -306,28 +266,35 @@ fn cost_limit(layers: &Layers) -> Result<Option<BudgetLimit>, ConfigError> {
 mod tests {
     use super::*;
 
-    pub(super) fn settings(flags: &[(&str, &str)]) -> Result<Settings, ConfigError> {
+    pub(super) fn settings(flags: &[(&str, &str)]) -> Result<NodeSettings, ConfigError> {
         let flags = flags
             .iter()
             .map(|(k, v)| ("--set".to_string(), k.to_string(), v.to_string()))
             .collect();
-        Settings::from_layers(&Layers::of(None, Vec::new(), flags)?)
+        NodeSettings::from_layers(&Layers::of(None, Vec::new(), flags)?)
     }
 
     #[test]
     fn defaults_are_the_contract() {
         let settings = settings(&[]).unwrap();
-        assert_eq!(settings.listen, "127.0.0.1:7400");
+        assert_eq!(settings.server.listen, "127.0.0.1:7400");
         assert_eq!(settings.log, LogTarget::File("./housecount-data/log".into()));
         assert_eq!(settings.cold, Some(ColdTarget::Embedded("./housecount-data/cold".into())));
-        assert_eq!((settings.interval_ms, settings.linger_ms), (30_000, 10));
-        assert_eq!(settings.rules, Rules { ttl_ms: 120_000, leave_grace_ms: 3_000 });
-        assert_eq!(settings.snapshot_retention_ms, 30 * 24 * 3_600_000);
-        assert!(settings.stages_auto && !settings.publish_counts);
+        assert_eq!((settings.engine.interval_ms, settings.engine.linger_ms), (30_000, 10));
+        assert_eq!(settings.engine.rules, Rules { ttl_ms: 120_000, leave_grace_ms: 3_000 });
+        assert_eq!(settings.engine.snapshot_retention_ms, 30 * 24 * 3_600_000);
+        assert!(settings.engine.stages_auto && !settings.engine.publish_counts);
         assert_eq!(
-            (settings.cost_limit, settings.prices.name.as_str()),
+            (settings.cost.limit, settings.cost.prices.name.as_str()),
             (None, "us-east-1, 2026-10")
         );
+    }
+
+    /// Other programs embed the engine, and its defaults are those of the file.
+    #[test]
+    fn the_engine_has_the_same_defaults() {
+        let served = Settings { workers: 0, ..settings(&[]).unwrap().engine };
+        assert_eq!(served, Settings::default());
     }
 
     #[test]

@@ -6,7 +6,8 @@
 //! Figures are of this node alone. Each node pays for its own calls, so the figures of several
 //! nodes add up.
 
-pub mod sampler;
+mod read;
+mod sampler;
 
 use std::sync::Arc;
 
@@ -22,12 +23,14 @@ use housecount_core::limits::COST_GUARD_WARMUP_MS;
 use housecount_core::time::UnixMs;
 use parking_lot::Mutex;
 
+pub use self::read::{PricesError, read_prices};
+
 use crate::archive::ArchiveFormat;
 use crate::clock::{SharedClock, mono_ms};
 use crate::cold::Cold;
-use crate::config::Settings;
+use crate::engine::EngineState;
 use crate::hub::Hub;
-use crate::log::{Log, LogTarget, LogUsage, RedisUsage};
+use crate::log::{Log, LogUsage, RedisUsage};
 use crate::meter::{Meter, Purpose};
 use crate::metrics::{CostLabel, KindLabel, Metrics};
 use crate::snapshots::SnapshotSpacing;
@@ -91,6 +94,15 @@ pub struct CostReport {
     pub decided: GuardState,
 }
 
+/// Settings of the cost.
+#[derive(Clone, Debug)]
+pub struct CostSettings {
+    /// Content of the file `prices`.
+    pub prices: Prices,
+    /// `cost.monthly_limit_usd` and `cost.guard`; `None` for a limit of 0.
+    pub limit: Option<BudgetLimit>,
+}
+
 /// Cost of this node's calls, computed from its meters, and the cost guard.
 #[derive(Debug)]
 pub struct CostTracker {
@@ -124,14 +136,8 @@ struct TrackerState {
 impl CostTracker {
     /// Starts the count.
     #[must_use]
-    pub fn new(
-        settings: &Settings,
-        cold: Option<Arc<dyn Cold>>,
-        log: Arc<dyn Log>,
-        hub: Arc<Hub>,
-        clock: Arc<SharedClock>,
-    ) -> CostTracker {
-        let now_ms = mono_ms();
+    pub fn new(cost: &CostSettings, engine: &EngineState) -> CostTracker {
+        let (now_ms, settings, log) = (mono_ms(), &engine.settings, engine.log.clone());
         let setup = Deployment {
             window_ms: settings.window_ms,
             snapshot_interval_ms: settings.snapshot_interval_ms,
@@ -141,27 +147,27 @@ impl CostTracker {
                 .map_or(Deployment::default().archive_flush_ms, |kept| kept.flush_ms),
             ..Deployment::default()
         };
-        let place = match settings.log {
-            LogTarget::Redis(_) => LogBackend::Redis,
-            _ if matches!(log.consumed(), LogUsage::Units(_)) => LogBackend::DynamoDb,
-            _ => LogBackend::Here,
+        let place = match log.consumed() {
+            LogUsage::Redis(_) => LogBackend::Redis,
+            LogUsage::Units(_) => LogBackend::DynamoDb,
+            LogUsage::Nothing => LogBackend::Here,
         };
         let kept = settings.archive.map_or(ArchiveKind::Off, |kept| match kept.form {
             ArchiveFormat::Packed => ArchiveKind::Packed,
             ArchiveFormat::Items => ArchiveKind::Items,
         });
         let mut costs = CostTracker {
-            prices: settings.prices.clone(),
-            limit: settings.cost_limit,
+            prices: cost.prices.clone(),
+            limit: cost.limit,
             setup,
             interval_ms: settings.interval_ms,
             place,
             kept,
-            cold,
+            cold: engine.cold.clone(),
             log,
-            hub,
-            clock,
-            stretch: Arc::default(),
+            hub: engine.hub.clone(),
+            clock: engine.clock.clone(),
+            stretch: engine.snapshot_spacing.clone(),
             state: Mutex::new(TrackerState {
                 since: UnixMs::ZERO,
                 readings: UsageWindow::new(UsageSample {

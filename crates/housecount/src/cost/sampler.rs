@@ -6,9 +6,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::clock::mono_ms;
-use crate::cost::CostTracker;
+use crate::cost::{CostSettings, CostTracker};
+use crate::engine::EngineRunner;
 use crate::error::StoreResult;
-use crate::tasks::{PeriodicTask, Progress};
+use crate::tasks::{PeriodicTask, Progress, run_every};
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// DynamoDB counts a table's bytes every six hours.
@@ -16,16 +17,18 @@ const MINUTES_A_LOOK: u64 = 60;
 
 /// Task that reads the meters every minute, and the stored size every hour.
 #[derive(Debug)]
-pub struct CostSampler {
+struct CostSampler {
     costs: Arc<CostTracker>,
     minutes: u64,
 }
 
-impl CostSampler {
-    /// Creates the task.
-    #[must_use]
-    pub fn new(costs: Arc<CostTracker>) -> CostSampler {
-        CostSampler { costs, minutes: 0 }
+impl CostTracker {
+    /// Starts the count for an engine, which then also runs the task that reads the meters.
+    pub fn start(settings: &CostSettings, engine: &mut EngineRunner) -> Arc<CostTracker> {
+        let costs = Arc::new(CostTracker::new(settings, &engine.state));
+        let sampler = CostSampler { costs: costs.clone(), minutes: 0 };
+        engine.add_task(Box::new(|stop| Box::pin(run_every(sampler, stop))));
+        costs
     }
 }
 

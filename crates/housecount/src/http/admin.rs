@@ -43,8 +43,8 @@ pub struct SnapshotResponse {
             content_type = "application/problem+json"),
         (status = 503, body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn snapshot(State(node): State<Arc<Node>>) -> Result<Json<SnapshotResponse>, Problem> {
-    let service = node.snapshots.as_ref().ok_or_else(Problem::no_cold)?;
-    let status = node.hub.totals().status;
+    let service = node.engine.snapshots.as_ref().ok_or_else(Problem::no_cold)?;
+    let status = node.engine.hub.totals().status;
     if !status.complete && !status.recovering {
         return Err(Problem::unavailable(
             "counts_unknown",
@@ -103,8 +103,8 @@ pub struct RestoreResponse {
             content_type = "application/problem+json"),
         (status = 503, body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn restore(State(node): State<Arc<Node>>) -> Result<Json<RestoreResponse>, Problem> {
-    let cold = node.reads.as_ref().ok_or_else(Problem::no_cold)?;
-    let now = node.clock.now().ok_or(crate::ingest::IngestError::Starting)?;
+    let cold = node.engine.reads.as_ref().ok_or_else(Problem::no_cold)?;
+    let now = node.engine.clock.now().ok_or(crate::ingest::IngestError::Starting)?;
     let LastRoster::Last(taken, roster) = last_roster(&**cold, now).await? else {
         return Ok(Json(RestoreResponse {
             restored: false,
@@ -114,10 +114,10 @@ pub async fn restore(State(node): State<Arc<Node>>) -> Result<Json<RestoreRespon
             until: None,
         }));
     };
-    let until = now.plus(node.settings.rules.ttl_ms);
+    let until = now.plus(node.engine.settings.rules.ttl_ms);
     let (stages, viewers) = (roster.stages.len() as u64, roster.total.viewers);
     tracing::info!(stages, viewers, "counts restored from the last snapshot, by an operator");
-    node.hub.open_bridge(roster, until);
+    node.engine.hub.open_bridge(roster, until);
     Ok(Json(RestoreResponse {
         restored: true,
         taken_at: Some(taken.0),

@@ -110,7 +110,7 @@ impl<'a> AdmissionRequest<'a> {
     /// Returns a 429 `Problem` for a leave beyond its session's limit, and where room is lacking.
     pub fn admit(self, node: &Node, now_ms: u64) -> Result<AdmissionOutcome<'a>, Problem> {
         match node.admission.admit(
-            &node.hub,
+            &node.engine.hub,
             &self.event(),
             self.session_key,
             self.is_already_admitted,
@@ -169,7 +169,7 @@ impl SurplusBeat<'_> {
     /// Returns a 429 `Problem` if no logged beat is young enough. Returns a 503 one while the log
     /// refuses events.
     pub fn coalesce(&self, node: &Node) -> Result<PendingAck, Problem> {
-        let coalesced = node.ingest.coalesce(&self.request.event(), self.has_recent_beat)?;
+        let coalesced = node.engine.ingest.coalesce(&self.request.event(), self.has_recent_beat)?;
         coalesced.ok_or_else(|| self.refusal.clone().into())
     }
 }
@@ -185,7 +185,8 @@ impl AdmittedEvent<'_> {
     /// # Errors
     /// Returns the [`IngestError`] of [`Ingest::enqueue`](crate::ingest::Ingest::enqueue).
     pub fn enqueue(&self, node: &Node) -> Result<PendingAck, IngestError> {
-        node.ingest
+        node.engine
+            .ingest
             .enqueue(self.event(), self.admitted.was_admitted)
             .inspect_err(|_| self.revoke(node))
     }
@@ -210,7 +211,7 @@ pub fn mark_already_admitted<'a, 'c: 'a>(
     let asked: [_; ADMISSION_CHUNK] = std::array::from_fn(|n| {
         requests.get(n).map(|request| (request.event(), request.session_key))
     });
-    let are_in = node.admission.already_admitted(&node.hub, asked, now_ms);
+    let are_in = node.admission.already_admitted(&node.engine.hub, asked, now_ms);
     requests
         .iter_mut()
         .zip(are_in)
@@ -248,10 +249,10 @@ pub async fn admit_pseudonymized<'a>(
 /// # Errors
 /// Returns [`StageClosed`] if the stage is not open, or if that cannot be known just now.
 async fn check_open(node: &Node, stage: &str) -> Result<(), StageClosed> {
-    if node.stages.is_auto() {
+    if node.engine.stages.is_auto() {
         return Ok(());
     }
     let stage = StageId::parse(stage).map_err(|e| StageClosed::Unknown(e.to_string()))?;
     // In a box, since every connection would otherwise reserve room for this future.
-    Box::pin(node.stages.check_open(&stage)).await
+    Box::pin(node.engine.stages.check_open(&stage)).await
 }

@@ -23,13 +23,13 @@ pub async fn online_viewers(
     after: Option<&str>,
     limit: usize,
 ) -> WithStatus<Vec<PresenceView>> {
-    let mut page = node.hub.viewers_of(stage, after, limit.min(VIEWERS_PER_HOLD_MAX));
+    let mut page = node.engine.hub.viewers_of(stage, after, limit.min(VIEWERS_PER_HOLD_MAX));
     let mut is_last = page.value.len() < VIEWERS_PER_HOLD_MAX;
     while page.value.len() < limit && !is_last {
         yield_now().await;
         let rows = VIEWERS_PER_HOLD_MAX.min(limit - page.value.len());
         let after = page.value.last().map(|view| view.id.as_str());
-        let WithStatus { value: slice, status } = node.hub.viewers_of(stage, after, rows);
+        let WithStatus { value: slice, status } = node.engine.hub.viewers_of(stage, after, rows);
         is_last = slice.len() < rows;
         page.value.extend(slice);
         page.status = page.status.worse(status);
@@ -39,7 +39,7 @@ pub async fn online_viewers(
 
 /// Returns the cursor of the page after a viewer: the list's order, then the viewer.
 pub fn cursor_after(node: &Node, viewer: &str) -> String {
-    format!("{:0ORDER_DIGITS$x}{viewer}", node.hub.list_order())
+    format!("{:0ORDER_DIGITS$x}{viewer}", node.engine.hub.list_order())
 }
 
 /// Returns the viewer after which a page starts.
@@ -56,7 +56,7 @@ pub fn after<'a>(node: &Node, page: &'a PageQuery) -> Result<Option<&'a str>, Pr
     if !is_hex || ViewerId::check(viewer).is_err() {
         return Err(bad_query("unknown cursor; send one that an earlier page returned"));
     }
-    if u32::from_str_radix(order, 16) != Ok(node.hub.list_order()) {
+    if u32::from_str_radix(order, 16) != Ok(node.engine.hub.list_order()) {
         return Err(bad_query(
             "expired cursor: the log has lost data since; start again without a cursor",
         ));

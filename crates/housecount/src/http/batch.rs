@@ -212,8 +212,8 @@ async fn enqueue_batch(node: &Node, parsed: &ParsedBatch<'_>) -> Result<BatchRes
         }
     }
     taken.release().await;
-    node.metrics.acknowledged.batch.inc_by(logged as u64);
-    node.metrics.coalesced.batch.inc_by(body.coalesced as u64);
+    node.engine.metrics.acknowledged.batch.inc_by(logged as u64);
+    node.engine.metrics.coalesced.batch.inc_by(body.coalesced as u64);
     body.accepted = logged + body.coalesced;
     body.rejected.sort_by_key(|rejected| rejected.index);
     Ok(body)
@@ -221,7 +221,7 @@ async fn enqueue_batch(node: &Node, parsed: &ParsedBatch<'_>) -> Result<BatchRes
 
 impl BatchResponse {
     fn reject(&mut self, node: &Node, index: usize, problem: &Problem) {
-        node.metrics.count_rejection(problem.code());
+        node.engine.metrics.count_rejection(problem.code());
         self.is_limited |= problem.status() == StatusCode::TOO_MANY_REQUESTS;
         self.rejected.push(RejectedHeartbeat {
             index,
@@ -244,7 +244,7 @@ impl AdmittedBatch<'_> {
     /// Enqueues all of them, and gives the worker's other connections their turn in between.
     async fn enqueue_all(&mut self) -> Result<Vec<PendingAck>, Problem> {
         let node = self.node;
-        let mut intake = node.ingest.begin(self.admitted.len())?;
+        let mut intake = node.engine.ingest.begin(self.admitted.len())?;
         for admitted in self.admitted.chunks(BATCH_SLICE_BEATS_MAX) {
             let take = || {
                 intake.add(

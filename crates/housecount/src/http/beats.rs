@@ -123,7 +123,7 @@ where
         self.bearer.authorize(node, body.token(), &event).await?;
         let ack = admit_event(node, event).await?.enqueue(node)?;
         ack.wait().await?;
-        node.metrics.answered(ack.is_coalesced()).http.inc();
+        node.engine.metrics.answered(ack.is_coalesced()).http.inc();
         Ok(HeartbeatResponse::of(node, event.stage, &ack))
     }
 
@@ -137,7 +137,7 @@ where
         let event = body.to_event(EventKind::Leave)?;
         self.bearer.authorize(node, body.token(), &event).await?;
         admit_event(node, event).await?.enqueue(node)?.wait().await?;
-        node.metrics.acknowledged.http.inc();
+        node.engine.metrics.acknowledged.http.inc();
         Ok(())
     }
 }
@@ -145,8 +145,12 @@ where
 impl HeartbeatResponse {
     /// Returns the answer to a heartbeat of a stage now.
     pub fn of(node: &Node, stage: &str, ack: &PendingAck) -> HeartbeatResponse {
-        let count = node.hub.count(stage).into();
-        HeartbeatResponse { count, next_ms: node.next_beat_ms(ack), coalesced: ack.is_coalesced() }
+        let count = node.engine.hub.count(stage).into();
+        HeartbeatResponse {
+            count,
+            next_ms: node.engine.next_beat_ms(ack),
+            coalesced: ack.is_coalesced(),
+        }
     }
 
     /// Returns the answer as JSON, as serde writes it. This takes a third of the instructions,

@@ -13,7 +13,7 @@ use hyper::header::{
 use hyper::{Method, Request, Uri};
 
 use super::live::names_stages;
-use crate::config::origin::OriginPattern;
+use crate::origin::OriginPattern;
 
 /// Headers that pages may send beyond those that are always allowed. They are credentials, and the
 /// ones that tracing libraries add (W3C Trace Context and Baggage, Sentry).

@@ -16,8 +16,8 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, Version, head
 
 use super::error::Problem;
 use crate::clock::mono_ms;
-use crate::config::origin::OriginPattern;
 use crate::node::Node;
+use crate::origin::OriginPattern;
 
 /// Headers that proxies add to a request, besides those that begin with [`FORWARDED_PREFIX`].
 const FORWARDED: [&str; 8] = [

@@ -262,7 +262,7 @@ pub fn closed_range(
 }
 
 fn from_to(node: &Node, from: Option<&str>, to: Option<&str>) -> Result<(UnixMs, UnixMs), Problem> {
-    let now = node.clock.now().ok_or(IngestError::Starting)?;
+    let now = node.engine.clock.now().ok_or(IngestError::Starting)?;
     let to = to.map_or(Ok(now), |text| parse_time("to", text))?;
     let from = from.map_or(Ok(to.minus(RANGE_MS_DEFAULT)), |text| parse_time("from", text))?;
     Ok((from, to))

@@ -68,7 +68,7 @@ struct Route {
 
 impl Route {
     fn new(node: &Node, path: &'static str, good: StatusCode) -> Route {
-        let answered = node.metrics.requests.get_or_create(&label(path, good)).clone();
+        let answered = node.engine.metrics.requests.get_or_create(&label(path, good)).clone();
         Route { path, good, answered }
     }
 
@@ -84,13 +84,21 @@ impl Route {
                 response
             }
             Ok(response) => {
-                node.metrics.requests.get_or_create(&label(self.path, response.status())).inc();
+                node.engine
+                    .metrics
+                    .requests
+                    .get_or_create(&label(self.path, response.status()))
+                    .inc();
                 response
             }
             Err(problem) => {
-                node.metrics.count_rejection(problem.code());
+                node.engine.metrics.count_rejection(problem.code());
                 let response = problem.into_response().map(ResponseBody::Routed);
-                node.metrics.requests.get_or_create(&label(self.path, response.status())).inc();
+                node.engine
+                    .metrics
+                    .requests
+                    .get_or_create(&label(self.path, response.status()))
+                    .inc();
                 response
             }
         }
@@ -199,7 +207,7 @@ impl FastPath {
                 let Some(headers) = answered else { return Ok(()) };
                 let mut response = no_content(());
                 *response.headers_mut() = headers;
-                node.metrics.requests.get_or_create(&label("any", response.status())).inc();
+                node.engine.metrics.requests.get_or_create(&label("any", response.status())).inc();
                 Err(Box::new(response))
             }
         }
@@ -229,9 +237,9 @@ fn options<B>(request: &Request<B>) -> Option<HeaderMap> {
 /// Returns the answer to a request that its address may not send now, in the form of its API.
 fn refused(node: &Node, path: &str, error: AdmissionError) -> Response<ResponseBody> {
     let problem = Problem::from(error);
-    node.metrics.count_rejection(problem.code());
+    node.engine.metrics.count_rejection(problem.code());
     let response = compat::refusal(node, path, problem).map(ResponseBody::Routed);
-    node.metrics.requests.get_or_create(&label("any", response.status())).inc();
+    node.engine.metrics.requests.get_or_create(&label("any", response.status())).inc();
     response
 }
 

@@ -110,13 +110,13 @@ async fn history(
     let step_ms = match &query.step {
         Some(text) => duration_ms("step", text, 1_000)?,
         // Whole windows, so that steps look the same from call to call.
-        None => range.ms().div_ceil(STEPS_DEFAULT).next_multiple_of(node.settings.window_ms),
+        None => range.ms().div_ceil(STEPS_DEFAULT).next_multiple_of(node.engine.settings.window_ms),
     };
     check_steps(range, step_ms, HISTORY_STEPS_MAX)?;
     let stage = stage.map(|stage| stage.to_string());
     let of = stage.clone();
     let scan = async move { scan::history(&cold, &proofs, range, step_ms, of.as_deref()).await };
-    let (steps, committed_to) = node.scans.run(scan).await?;
+    let (steps, committed_to) = node.engine.scans.run(scan).await?;
     let cover = CoverageBody::new(node, range, committed_to);
     json_in_background(move || {
         let history = steps.into_iter().map(|step| StepBody {
@@ -219,7 +219,7 @@ pub async fn totals(
     }
     let after = page.after(StageId::check)?.map(Into::into);
     let list = StageList { range: asked, step_ms };
-    let found = node.scans.stages(stores, list, range, after, limit).await?;
+    let found = node.engine.scans.stages(stores, list, range, after, limit).await?;
     let cover = CoverageBody::new(&node, found.range, found.committed_to);
     json_in_background(move || {
         let last = found.rows().last().filter(|_| found.more);

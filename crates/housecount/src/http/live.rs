@@ -90,7 +90,7 @@ pub struct TotalsBody {
         (status = 400, description = "unknown query parameter", body = ProblemBody,
             content_type = "application/problem+json")))]
 pub async fn stats(State(node): State<Arc<Node>>) -> Json<TotalsBody> {
-    let WithStatus { value: (count, stages), status } = node.hub.totals();
+    let WithStatus { value: (count, stages), status } = node.engine.hub.totals();
     Json(TotalsBody {
         viewers: count.viewers,
         sessions: count.sessions,
@@ -193,7 +193,7 @@ pub async fn live(State(node): State<Arc<Node>>, request: Request) -> Result<Res
             "too many stages without viewers are followed on this node",
         )
     };
-    let subscription = node.live.subscribe(wanted, last).ok_or_else(full)?;
+    let subscription = node.engine.live.subscribe(wanted, last).ok_or_else(full)?;
     let ended = credential.map(|credential| {
         let node = node.clone();
         Box::pin(async move { node.auth.ended(&credential).await })

@@ -15,8 +15,9 @@ use utoipa::ToSchema;
 
 use super::error::{Problem, ProblemBody, ProblemCode};
 use super::extract::check_percent_encoding;
+use crate::engine::StartProgress;
 use crate::metrics::{MetricsFormat, PathLabel, RouteLabel};
-use crate::node::{Node, StartProgress};
+use crate::node::Node;
 use crate::traced;
 
 /// Shows whether the process is alive: it answers.
@@ -66,8 +67,8 @@ impl From<StartProgress> for StartBody {
             content_type = "application/problem+json")))]
 pub async fn readyz(State(node): State<Arc<Node>>) -> Response {
     // Read before the reason, so that a start which ends meanwhile still has one.
-    let start = node.readiness.start().map(StartBody::from);
-    let Some(waits_for) = node.not_ready_reason() else { return "ready\n".into_response() };
+    let start = node.engine.readiness.start().map(StartBody::from);
+    let Some(waits_for) = node.engine.not_ready_reason() else { return "ready\n".into_response() };
     let problem = Problem::unavailable("not_ready", waits_for);
     let body = NotReadyBody { problem: problem.json(), start };
     problem.response_of(&body)
@@ -82,11 +83,11 @@ pub async fn readyz(State(node): State<Arc<Node>>) -> Response {
         (String = "text/plain; version=0.0.4; charset=utf-8"),
         (String = "application/openmetrics-text; version=1.0.0; charset=utf-8")))))]
 pub async fn metrics(State(node): State<Arc<Node>>, headers: HeaderMap) -> Response {
-    node.costs.update_metrics(&node.metrics);
+    node.costs.update_metrics(&node.engine.metrics);
     let accept: Vec<&str> =
         headers.get_all(header::ACCEPT).iter().filter_map(|v| v.to_str().ok()).collect();
     let format = MetricsFormat::accepted(&accept.join(","));
-    let text = node.metrics.encode(node.figures(), format);
+    let text = node.engine.metrics.encode(node.engine.figures(), format);
     let [kind, vary] = [format.content_type(), "accept"].map(HeaderValue::from_static);
     ([(header::CONTENT_TYPE, kind), (header::VARY, vary)], text).into_response()
 }
@@ -107,11 +108,11 @@ pub async fn count_requests(
     };
     span.record("status", i64::from(response.status().as_u16()));
     if let Some(ProblemCode(code)) = response.extensions().get() {
-        node.metrics.count_rejection(code);
+        node.engine.metrics.count_rejection(code);
     }
     let path = PathLabel { route: route.clone() };
-    node.metrics.request.get_or_create(&path).observe(began.elapsed().as_secs_f64());
+    node.engine.metrics.request.get_or_create(&path).observe(began.elapsed().as_secs_f64());
     let label = RouteLabel { route, status: response.status().as_u16() };
-    node.metrics.requests.get_or_create(&label).inc();
+    node.engine.metrics.requests.get_or_create(&label).inc();
     response
 }

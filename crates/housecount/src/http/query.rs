@@ -20,7 +20,7 @@ use utoipa::openapi::{OpenApi, RefOr, Schema};
 
 use super::error::Problem;
 use super::extract::{bad_query, broken_escape};
-use crate::config::nearest::nearest;
+use crate::nearest::nearest;
 
 /// A query parameter of a route.
 #[derive(Clone, Debug, PartialEq, Eq)]

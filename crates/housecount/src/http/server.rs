@@ -91,7 +91,7 @@ pub async fn serve(
     stop: watch::Receiver<bool>,
 ) -> Workers {
     let front = FastPath::new(node.clone(), stop.clone());
-    let (metrics, addresses) = (node.metrics.clone(), node.admission.connections.clone());
+    let (metrics, addresses) = (node.engine.metrics.clone(), node.admission.connections.clone());
     HttpServer { front, addresses, metrics, workers, stop }.run(bound).await
 }
 

@@ -65,9 +65,9 @@ pub async fn of_stage(
     StageParam(stage): StageParam,
     ValidQuery(range): ValidQuery<RangeQuery>,
 ) -> Result<Json<SnapshotsBody>, Problem> {
-    let now = node.clock.now().ok_or(crate::ingest::IngestError::Starting)?;
+    let now = node.engine.clock.now().ok_or(crate::ingest::IngestError::Starting)?;
     let (from, to) = closed_range(&node, range.from.as_deref(), range.to.as_deref())?;
-    let cold = node.reads.as_deref().ok_or_else(Problem::no_cold)?;
+    let cold = node.engine.reads.as_deref().ok_or_else(Problem::no_cold)?;
     let found = read::list(cold, &stage, from, to, PAGE_ROWS_MAX + 1, now).await?;
     let next_from = found.get(PAGE_ROWS_MAX).map(|next| next.at.0);
     let snapshots = found.into_iter().take(PAGE_ROWS_MAX).map(|snapshot| SnapshotBody {

@@ -225,7 +225,7 @@ fn refused(stage: &StageId, error: ChangeError) -> Problem {
 
 /// Returns the log's time, from which changes take effect.
 fn now(node: &Node) -> Result<UnixMs, Problem> {
-    Ok(node.clock.now().ok_or(crate::ingest::IngestError::Starting)?)
+    Ok(node.engine.clock.now().ok_or(crate::ingest::IngestError::Starting)?)
 }
 
 /// Lists all stages that are configured or watched, with count and peak.
@@ -240,20 +240,20 @@ pub async fn list(
     let after = page.after(StageId::check)?;
     // Counts do not depend on the cold tier. While it is unavailable, they come without
     // configurations.
-    let (configured, configuration_known) = match node.stages.list(after, limit + 1).await {
+    let (configured, configuration_known) = match node.engine.stages.list(after, limit + 1).await {
         Ok(configured) => (configured, true),
         Err(error) => {
             tracing::debug!(%error, "configurations can't be read; listing stages without them");
             (Vec::new(), false)
         }
     };
-    let WithStatus { value: known, status } = node.hub.stages_page(after, limit + 1).await;
+    let WithStatus { value: known, status } = node.engine.hub.stages_page(after, limit + 1).await;
     let mut merged: BTreeMap<String, (Option<StageConfig>, Option<StageView>)> = BTreeMap::new();
     for view in known {
         merged.insert(view.stage.clone(), (None, Some(view)));
     }
     for config in configured {
-        let view = node.hub.stage(&config.stage).value;
+        let view = node.engine.hub.stage(&config.stage).value;
         merged.insert(config.stage.clone(), (Some(config), view));
     }
     let mut stages: Vec<StageBody> = merged
@@ -288,7 +288,8 @@ pub async fn create(
         tags: new.tags.unwrap_or_default(),
         created_at: now,
     };
-    let changed = node.stages.create(config, now).await.map_err(|error| refused(&stage, error))?;
+    let changed =
+        node.engine.stages.create(config, now).await.map_err(|error| refused(&stage, error))?;
     let place = format!("/v1/stages/{}", utf8_percent_encode(stage.as_str(), NON_ALPHANUMERIC));
     Ok((
         StatusCode::CREATED,
@@ -306,7 +307,7 @@ fn change_answer(
 }
 
 fn answer(node: &Node, stage: &StageId, config: Option<StageConfig>) -> StageResponse {
-    let WithStatus { value: view, status } = node.hub.stage(stage.as_str());
+    let WithStatus { value: view, status } = node.engine.hub.stage(stage.as_str());
     let stage = StageBody::new(stage.as_str(), config, view);
     StageResponse { stage, configuration_known: true, status: status.into() }
 }
@@ -324,7 +325,7 @@ pub async fn show(
 ) -> Result<Json<StageResponse>, Problem> {
     let mut found = answer(&node, &stage, None);
     let is_watched = found.stage.peak > 0;
-    match node.stages.look_up(&stage).await {
+    match node.engine.stages.look_up(&stage).await {
         Ok(config) => found = answer(&node, &stage, config),
         // Counts do not depend on the cold tier.
         Err(_) if is_watched => found.configuration_known = false,
@@ -334,14 +335,14 @@ pub async fn show(
         return Ok(Json(found));
     }
     // The stage had no viewers for a while, so its last snapshot has the peak.
-    let now = node.clock.now().unwrap_or_default();
-    let last = match &node.reads {
+    let now = node.engine.clock.now().unwrap_or_default();
+    let last = match &node.engine.reads {
         Some(cold) => read::last(&**cold, &stage, now).await?,
         None => None,
     };
     match last {
         Some(last) => found.stage.peak = last.peak,
-        None if found.stage.configured || !node.hub.totals().status.complete => {}
+        None if found.stage.configured || !node.engine.hub.totals().status.complete => {}
         None => return Err(Problem::no_stage(stage.as_str())),
     }
     Ok(Json(found))
@@ -365,7 +366,7 @@ pub async fn change(
     request: Request<Body>,
 ) -> Result<Json<StageChangeAnswer>, Problem> {
     let change: StagePatchBody = body::read_json(request, BODY_BYTES_MAX).await?;
-    let changed = node.stages.edit(&stage, now(&node)?, |config| change.apply(config)).await;
+    let changed = node.engine.stages.edit(&stage, now(&node)?, |config| change.apply(config)).await;
     Ok(Json(change_answer(&node, &stage, changed.map_err(|error| refused(&stage, error))?)))
 }
 
@@ -379,8 +380,12 @@ pub async fn delete(
     State(node): State<Arc<Node>>,
     StageParam(stage): StageParam,
 ) -> Result<Json<StageDeletedAnswer>, Problem> {
-    let deleted =
-        node.stages.delete(&stage, now(&node)?).await.map_err(|error| refused(&stage, error))?;
+    let deleted = node
+        .engine
+        .stages
+        .delete(&stage, now(&node)?)
+        .await
+        .map_err(|error| refused(&stage, error))?;
     let effective_from = deleted.effective_from.0;
     Ok(Json(StageDeletedAnswer { stage: stage.to_string(), effective_from }))
 }

@@ -103,7 +103,7 @@ pub async fn show(
     State(node): State<Arc<Node>>,
     ViewerParam(viewer): ViewerParam,
 ) -> Json<ViewerStatus> {
-    let WithStatus { value: watching, status } = node.hub.viewer(viewer.as_str());
+    let WithStatus { value: watching, status } = node.engine.hub.viewer(viewer.as_str());
     let stages: Vec<ViewerStage> = watching
         .into_iter()
         .map(|PresenceView { id, sessions, last_beat }| ViewerStage {

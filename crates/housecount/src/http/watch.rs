@@ -96,7 +96,7 @@ pub struct CoverageBody {
 impl CoverageBody {
     /// Creates the coverage of a range, given how far the ledger has it.
     pub fn new(node: &Node, range: Span, committed_to: UnixMs) -> CoverageBody {
-        let (complete, ttl_ms) = (range.to <= committed_to, node.settings.rules.ttl_ms);
+        let (complete, ttl_ms) = (range.to <= committed_to, node.engine.settings.rules.ttl_ms);
         CoverageBody {
             from: range.from.0,
             to: range.to.0,
@@ -163,7 +163,7 @@ pub struct ViewerWatchPage {
 /// Returns a 501 `Problem` without a cold tier.
 pub fn ledger_stores(node: &Node) -> Result<Stores, Problem> {
     let (cold, proofs) =
-        node.reads.as_ref().zip(node.proofs.as_ref()).ok_or_else(Problem::no_cold)?;
+        node.engine.reads.as_ref().zip(node.engine.proofs.as_ref()).ok_or_else(Problem::no_cold)?;
     Ok(Stores { cold: cold.clone(), proofs: proofs.clone() })
 }
 
@@ -183,7 +183,7 @@ async fn rows(
         viewer: viewer.map(ToString::to_string),
         intervals: query.intervals,
     };
-    Ok(node.scans.watch(stores, list, range, after, limit).await?)
+    Ok(node.engine.scans.watch(stores, list, range, after, limit).await?)
 }
 
 /// Lists who watched a stage, and for how long.

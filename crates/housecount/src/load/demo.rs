@@ -20,7 +20,7 @@ pub async fn run(node: Arc<Node>, viewers: u32) {
     let mut audience = SimulatedAudience::new(AudienceConfig {
         viewers,
         stages: STAGES,
-        interval_ms: node.settings.interval_ms,
+        interval_ms: node.engine.settings.interval_ms,
         stay_ms: 120_000,
         gap_ms: 20_000,
         ramp_ms: 10_000,
@@ -28,7 +28,7 @@ pub async fn run(node: Arc<Node>, viewers: u32) {
         seed: rng::random(),
     });
     // No viewer can be counted until the log's clock is known.
-    while node.readiness.not_ready_reason().is_some() {
+    while node.engine.readiness.not_ready_reason().is_some() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let started = Instant::now();
@@ -45,7 +45,7 @@ pub async fn run(node: Arc<Node>, viewers: u32) {
                 Some((kind, Seat { stage, viewer, session: SessionId::unnamed() }))
             }));
         }
-        if let Err(refused) = node.ingest.submit(events).await {
+        if let Err(refused) = node.engine.ingest.submit(events).await {
             tracing::debug!(?refused, "heartbeats of the demo were rejected");
         }
     }

@@ -5,15 +5,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use housecount::app::App;
 use housecount::archive::read;
 use housecount::cold::{Cold, Page};
-use housecount::config::{Layers, Settings};
+use housecount::config::{Layers, NodeSettings};
+use housecount::engine::{EngineRunner, EngineState as Inner};
 use housecount::ingest::UnstampedEvent;
 use housecount::ledger::chunks;
 use housecount::log::MemoryLog;
 use housecount::metrics::MetricsFormat;
-use housecount::node::Node as Inner;
 use housecount_core::archive::{ArchiveEncoder, ArchiveParams, KEYFRAME_MS};
 use housecount_core::beat_schedule::TICK_MS;
 use housecount_core::event::{EventKind, EventRef};
@@ -51,10 +50,10 @@ impl Inside {
         let flags =
             flags.map(|(k, v)| ("--set".to_string(), k.to_string(), v.to_string())).collect();
         let settings =
-            Settings::from_layers(&Layers::of(None, Vec::new(), flags).unwrap()).unwrap();
-        let app = App::with_stores(settings, log.clone(), Some(cold.clone()));
-        let (node, (stop, stopped)) = (app.node.clone(), oneshot::channel::<()>());
-        let running = app.run(None, async { drop(stopped.await) });
+            NodeSettings::from_layers(&Layers::of(None, Vec::new(), flags).unwrap()).unwrap();
+        let engine = EngineRunner::new(settings.engine, log.clone(), Some(cold.clone()));
+        let (node, (stop, stopped)) = (engine.state.clone(), oneshot::channel::<()>());
+        let running = engine.run_alone(async { drop(stopped.await) });
         let stopped = tokio::spawn(async { running.await.unwrap() });
         eventually("the node is ready", async || node.readiness.not_ready_reason().is_none()).await;
         Inside { node, stop, stopped }

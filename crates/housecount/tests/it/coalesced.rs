@@ -211,7 +211,7 @@ async fn they_are_not_answered_while_the_log_refuses_events() {
             assert_eq!(post(ann()).await.0, 200);
         }
         inside.log.append_denied.store(true, Ordering::SeqCst);
-        let writes = inside.node.hub.writes();
+        let writes = inside.node.engine.hub.writes();
         eventually("an append was refused", async || writes.is_refused()).await;
         let answers = join_all((0..20).map(|_| post(ann()))).await;
         for (status, body) in answers {
@@ -254,9 +254,9 @@ async fn a_leave_that_another_node_took_has_the_last_word() {
         let (status, body) = post.join_next().await.unwrap().unwrap();
         let body: Value = serde_json::from_slice(&body).unwrap();
         assert!(body.get("coalesced").is_none(), "{body}");
-        let at = inside.node.clock.now().unwrap().plus(1);
+        let at = inside.node.engine.clock.now().unwrap().plus(1);
         let leave = EventRef { at, kind: EventKind::Leave, stage: "s", viewer: "ann", session: "" };
-        inside.node.hub.apply([leave]);
+        inside.node.engine.hub.apply([leave]);
         if status == 429 {
             refused.push(body["code"].clone());
         }
@@ -271,10 +271,11 @@ async fn a_leave_that_another_node_took_has_the_last_word() {
 async fn coalesce_ms_max_is_how_old_a_logged_beat_may_be() {
     let inside = inside(&[]).await;
     let beat = UnstampedEvent { kind: EventKind::Beat, stage: "s", viewer: "ann", session: "tab" };
-    let coalesced = || inside.node.ingest.coalesce(&beat, false).map(|receipt| receipt.is_some());
+    let coalesced =
+        || inside.node.engine.ingest.coalesce(&beat, false).map(|receipt| receipt.is_some());
     let logged = |kind, session, ago_ms| {
-        let at = inside.node.clock.now().unwrap().minus(ago_ms);
-        inside.node.hub.apply([EventRef { at, kind, stage: "s", viewer: "ann", session }]);
+        let at = inside.node.engine.clock.now().unwrap().minus(ago_ms);
+        inside.node.engine.hub.apply([EventRef { at, kind, stage: "s", viewer: "ann", session }]);
     };
     assert_eq!(coalesced(), Ok(false), "no beat is logged");
     logged(EventKind::Beat, "tab", COALESCE_MS_MAX);
@@ -285,9 +286,9 @@ async fn coalesce_ms_max_is_how_old_a_logged_beat_may_be() {
     logged(EventKind::Beat, "other tab", 0);
     logged(EventKind::Leave, "other tab", 0);
     assert_eq!(coalesced(), Ok(true), "only another session has left");
-    inside.node.hub.writes().refuse(0);
+    inside.node.engine.hub.writes().refuse(0);
     assert_eq!(coalesced(), Err(IngestError::NotTaken));
-    inside.node.hub.writes().accept(0);
+    inside.node.engine.hub.writes().accept(0);
     assert_eq!(coalesced(), Ok(true));
     logged(EventKind::Leave, "", 0);
     assert_eq!(coalesced(), Ok(false), "all of the viewer's sessions have left");
@@ -305,22 +306,26 @@ async fn coalesce_ms_max_is_also_how_long_ago_a_leave_must_be() {
         inside.log.append_hangs.store(true, Ordering::SeqCst);
         let beat =
             UnstampedEvent { kind: EventKind::Beat, stage: "s", viewer: "ann", session: "tab" };
-        let coalesced = || inside.node.ingest.coalesce(&beat, true).unwrap();
+        let coalesced = || inside.node.engine.ingest.coalesce(&beat, true).unwrap();
         assert_eq!(
             coalesced().is_some(),
             ack == "memory",
             "without a waiting append only `ack = memory` coalesces"
         );
-        let taken =
-            inside.node.ingest.enqueue(UnstampedEvent { viewer: "bob", ..beat }, false).unwrap();
+        let taken = inside
+            .node
+            .engine
+            .ingest
+            .enqueue(UnstampedEvent { viewer: "bob", ..beat }, false)
+            .unwrap();
         let receipt = coalesced().unwrap();
         assert_eq!((receipt.is_coalesced(), receipt.is_resolved()), (true, ack == "memory"));
-        let now = inside.node.clock.now().unwrap();
+        let now = inside.node.engine.clock.now().unwrap();
         let leave =
             |at| EventRef { at, kind: EventKind::Leave, stage: "s", viewer: "ann", session: "" };
-        inside.node.hub.apply([leave(now.minus(COALESCE_MS_MAX))]);
+        inside.node.engine.hub.apply([leave(now.minus(COALESCE_MS_MAX))]);
         assert!(coalesced().is_some(), "the beat is later than the leave");
-        inside.node.hub.apply([leave(now.plus(COALESCE_MS_MAX))]);
+        inside.node.engine.hub.apply([leave(now.plus(COALESCE_MS_MAX))]);
         assert!(coalesced().is_none());
         drop(taken);
     }

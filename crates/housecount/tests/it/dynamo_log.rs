@@ -7,7 +7,7 @@ use bytes::Bytes;
 use housecount::archive::task::ArchiveTask;
 use housecount::archive::{ArchiveFormat, ArchiveProgress, ArchiveSettings};
 use housecount::cold::{Cold, Purpose, SqliteCold};
-use housecount::config::{Layers, Settings};
+use housecount::config::{Layers, NodeSettings};
 use housecount::hub::Hub;
 use housecount::log::dynamodb::{DynamoLog, DynamoTarget};
 use housecount::log::{Log, Position};
@@ -207,7 +207,7 @@ async fn archive(log: Arc<DynamoLog>, cold: Arc<dyn Cold>, hub: Arc<Hub>) {
         ArchiveSettings { form: ArchiveFormat::Packed, flush_ms: 30_000, retention_ms: 86_400_000 };
     let (metrics, archived) = (Arc::default(), Arc::new(ArchiveProgress::new(1)));
     let settings =
-        Settings::from_layers(&Layers::of(None, Vec::new(), Vec::new()).unwrap()).unwrap();
+        NodeSettings::from_layers(&Layers::of(None, Vec::new(), Vec::new()).unwrap()).unwrap();
     let mut task = ArchiveTask::new(
         log,
         cold,
@@ -216,7 +216,7 @@ async fn archive(log: Arc<DynamoLog>, cold: Arc<dyn Cold>, hub: Arc<Hub>) {
         archived,
         "test".to_string(),
         kept,
-        settings.archive_params(kept),
+        settings.engine.archive_params(kept),
     );
     loop {
         tokio::time::sleep(task.period()).await;

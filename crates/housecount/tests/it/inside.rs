@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use housecount::app::App;
-use housecount::config::{Layers, Settings};
+use housecount::config::{Layers, NodeSettings};
 use housecount::http::BoundListener;
 use housecount::ingest::{IngestError, UnstampedEvent};
 use housecount::log::{Log, Position};
@@ -38,7 +38,8 @@ pub struct Inside {
 async fn start(log: FaultyLog, settings: &[(&str, &str)]) -> Inside {
     let flags = [("cold", "none"), ("log", "memory:")].iter().chain(settings);
     let flags = flags.map(|(k, v)| ("--set".to_string(), k.to_string(), v.to_string())).collect();
-    let settings = Settings::from_layers(&Layers::of(None, Vec::new(), flags).unwrap()).unwrap();
+    let settings =
+        NodeSettings::from_layers(&Layers::of(None, Vec::new(), flags).unwrap()).unwrap();
     let log = Arc::new(log);
     let app = App::with_stores(settings, log.clone(), None);
     let bound = BoundListener::bind("127.0.0.1:0").await.unwrap();
@@ -46,7 +47,7 @@ async fn start(log: FaultyLog, settings: &[(&str, &str)]) -> Inside {
     let client = Client::new(&address).unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
     let node = app.node.clone();
-    tokio::spawn(app.run(Some(bound), async {
+    tokio::spawn(app.run(bound, async {
         let _ = stopped.await;
     }));
     Inside { node, log, address, client, _stop: stop }
@@ -56,7 +57,7 @@ impl Inside {
     pub async fn ready(log: FaultyLog, settings: &[(&str, &str)]) -> Inside {
         let inside = start(log, settings).await;
         eventually("the node is ready", async || {
-            inside.node.readiness.not_ready_reason().is_none()
+            inside.node.engine.readiness.not_ready_reason().is_none()
         })
         .await;
         inside
@@ -68,13 +69,14 @@ impl Inside {
     }
 
     fn viewers(&self) -> u64 {
-        self.node.hub.count("s").value.viewers
+        self.node.engine.hub.count("s").value.viewers
     }
 
     pub fn metric(&self, line: &str) -> bool {
         self.node
+            .engine
             .metrics
-            .encode(self.node.hub.gauge_values(), MetricsFormat::Text)
+            .encode(self.node.engine.hub.gauge_values(), MetricsFormat::Text)
             .lines()
             .any(|l| l == line)
     }
@@ -95,7 +97,7 @@ async fn heartbeats_of_a_moment_share_an_append() {
     let mut submitted = tokio::task::JoinSet::new();
     for n in 0..100 {
         let node = inside.node.clone();
-        submitted.spawn(async move { node.ingest.submit(vec![test_event(n)]).await });
+        submitted.spawn(async move { node.engine.ingest.submit(vec![test_event(n)]).await });
     }
     assert!(submitted.join_all().await.iter().all(|s| *s == Ok(())));
     assert_eq!(inside.viewers(), 100);
@@ -106,7 +108,7 @@ async fn heartbeats_of_a_moment_share_an_append() {
 async fn record_events_max_splits_a_batch() {
     let inside = Inside::ready(FaultyLog::default(), &[]).await;
     let many = (0..RECORD_EVENTS_MAX * 2 + 1).map(test_event).collect();
-    assert_eq!(inside.node.ingest.submit(many).await, Ok(()));
+    assert_eq!(inside.node.engine.ingest.submit(many).await, Ok(()));
     assert_eq!(inside.viewers() as usize, RECORD_EVENTS_MAX * 2 + 1);
     assert_eq!(inside.log.appended.load(Ordering::SeqCst), 3);
 }
@@ -115,7 +117,7 @@ async fn record_events_max_splits_a_batch() {
 async fn an_append_that_fails_is_tried_again() {
     let inside = Inside::ready(FaultyLog::default(), &[]).await;
     inside.log.refused.store(3, Ordering::SeqCst);
-    assert_eq!(inside.node.ingest.submit(vec![test_event(1)]).await, Ok(()));
+    assert_eq!(inside.node.engine.ingest.submit(vec![test_event(1)]).await, Ok(()));
     assert!(inside.metric("housecount_append_failures_total 3"));
     assert_eq!(inside.viewers(), 1);
 }
@@ -126,7 +128,7 @@ async fn an_append_that_fails_is_tried_again() {
 async fn a_lost_answer_counts_each_viewer_once() {
     let inside = Inside::ready(FaultyLog::default(), &[]).await;
     inside.log.lying.store(2, Ordering::SeqCst);
-    assert_eq!(inside.node.ingest.submit(vec![test_event(1)]).await, Ok(()));
+    assert_eq!(inside.node.engine.ingest.submit(vec![test_event(1)]).await, Ok(()));
     assert_eq!((inside.viewers(), inside.log.appended.load(Ordering::SeqCst)), (1, 3));
     let tail = inside.log.read(0, Position::START, HandleKey::default()).await.unwrap();
     // The record without events is excluded. The node appends it at its start, to learn whether the
@@ -142,7 +144,7 @@ async fn ack_timeout_ms_ends_a_request_but_not_the_beat() {
     let inside = Inside::ready(FaultyLog::default(), &[]).await;
     inside.log.away.store(true, Ordering::SeqCst);
     assert_eq!(
-        inside.node.ingest.submit(vec![test_event(1)]).await,
+        inside.node.engine.ingest.submit(vec![test_event(1)]).await,
         Err(IngestError::AppendPending)
     );
     assert_eq!(inside.viewers(), 0);
@@ -156,20 +158,27 @@ async fn waiting_events_max_sheds_what_is_too_much() {
     inside.log.away.store(true, Ordering::SeqCst);
     let (_, seat) = test_event(1);
     let some = vec![UnstampedEvent::of(EventKind::Beat, &seat); WAITING_EVENTS_MAX / 4];
-    let receipt =
-        inside.node.ingest.enqueue(UnstampedEvent::of(EventKind::Beat, &seat), false).unwrap();
+    let receipt = inside
+        .node
+        .engine
+        .ingest
+        .enqueue(UnstampedEvent::of(EventKind::Beat, &seat), false)
+        .unwrap();
     for n in 0..4 {
         // No request waits for these, since the log may have been unavailable for too long already.
         let some = if n == 0 { &some[1..] } else { &some };
-        assert!(inside.node.ingest.enqueue_all(some).is_ok());
+        assert!(inside.node.engine.ingest.enqueue_all(some).is_ok());
     }
-    assert_eq!(inside.node.ingest.submit(vec![test_event(2)]).await, Err(IngestError::QueueFull));
+    assert_eq!(
+        inside.node.engine.ingest.submit(vec![test_event(2)]).await,
+        Err(IngestError::QueueFull)
+    );
     assert!(inside.metric("housecount_events_shed_total 1"));
-    let slowed_ms = inside.node.next_beat_ms(&receipt);
+    let slowed_ms = inside.node.engine.next_beat_ms(&receipt);
     assert!(slowed_ms > 33_000 && slowed_ms <= 40_000, "players slow down: {slowed_ms}");
     inside.log.away.store(false, Ordering::SeqCst);
     eventually("the queue has room again", async || {
-        inside.node.ingest.submit(vec![test_event(2)]).await == Ok(())
+        inside.node.engine.ingest.submit(vec![test_event(2)]).await == Ok(())
     })
     .await;
 }
@@ -181,7 +190,7 @@ async fn acknowledged_from_memory_a_viewer_is_counted_at_once() {
     inside.log.away.store(true, Ordering::SeqCst);
     let (_, seat) = test_event(1);
     let last_beat = || {
-        inside.node.hub.fold().lock(housecount::hub::Hold::Look).last_beat(
+        inside.node.engine.hub.fold().lock(housecount::hub::Hold::Look).last_beat(
             seat.stage.as_str(),
             seat.viewer.as_str(),
             seat.session.as_str(),
@@ -190,6 +199,7 @@ async fn acknowledged_from_memory_a_viewer_is_counted_at_once() {
     let beat = |is_counted| {
         inside
             .node
+            .engine
             .ingest
             .enqueue(UnstampedEvent::of(EventKind::Beat, &seat), is_counted)
             .unwrap()
@@ -212,7 +222,7 @@ async fn lateness_max_gives_up_what_is_too_old() {
     let inside = Inside::ready(FaultyLog::default(), &[("lateness_max", "1s")]).await;
     inside.log.away.store(true, Ordering::SeqCst);
     assert_eq!(
-        inside.node.ingest.submit(vec![test_event(1)]).await,
+        inside.node.engine.ingest.submit(vec![test_event(1)]).await,
         Err(IngestError::AppendPending)
     );
     eventually("the event is given up and counted", async || {
@@ -220,14 +230,14 @@ async fn lateness_max_gives_up_what_is_too_old() {
     })
     .await;
     inside.log.away.store(false, Ordering::SeqCst);
-    assert_eq!(inside.node.ingest.submit(vec![test_event(2)]).await, Ok(()));
+    assert_eq!(inside.node.engine.ingest.submit(vec![test_event(2)]).await, Ok(()));
     assert_eq!(inside.viewers(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn clock_ahead_ms_max_corrects_a_broken_clock() {
     let inside = Inside::ready(FaultyLog::default(), &[("interval", "500ms"), ("ttl", "2s")]).await;
-    let now = inside.node.clock.now().unwrap();
+    let now = inside.node.engine.clock.now().unwrap();
     let beat = |viewer, ahead_ms| {
         let at = now.plus(ahead_ms);
         Bytes::from(record::encode(&[RecordEntry::Full(EventRef {
@@ -248,8 +258,8 @@ async fn clock_ahead_ms_max_corrects_a_broken_clock() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_whose_clock_is_set_back_stops_nothing() {
     let inside = Inside::ready(FaultyLog::default(), &[("interval", "500ms"), ("ttl", "2s")]).await;
-    let complete = || inside.node.hub.totals().status.complete;
-    assert_eq!(inside.node.ingest.submit(vec![test_event(1)]).await, Ok(()));
+    let complete = || inside.node.engine.hub.totals().status.complete;
+    assert_eq!(inside.node.engine.ingest.submit(vec![test_event(1)]).await, Ok(()));
     inside.log.behind_ms.store(CLOCK_AHEAD_MS_MAX / 2, Ordering::SeqCst);
     eventually("the viewer times out", async || inside.viewers() == 0).await;
     eventually("counts are complete", async || complete()).await;
@@ -260,7 +270,7 @@ async fn a_log_whose_clock_is_set_back_stops_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_whose_clock_is_set_back_too_far_is_waited_for() {
     let inside = Inside::ready(FaultyLog::default(), &[("interval", "500ms"), ("ttl", "2s")]).await;
-    let complete = || inside.node.hub.totals().status.complete;
+    let complete = || inside.node.engine.hub.totals().status.complete;
     eventually("counts are complete", async || complete()).await;
     inside.log.behind_ms.store(2 * CLOCK_AHEAD_MS_MAX, Ordering::SeqCst);
     eventually("counts are incomplete", async || !complete()).await;
@@ -273,9 +283,9 @@ async fn a_log_whose_clock_is_set_back_too_far_is_waited_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn counts_are_flagged_while_stamps_are_more_than_clock_ahead_ms_max_ahead() {
     let inside = Inside::ready(FaultyLog::default(), &[("interval", "500ms"), ("ttl", "2s")]).await;
-    let complete = || inside.node.hub.totals().status.complete;
+    let complete = || inside.node.engine.hub.totals().status.complete;
     eventually("counts are complete", async || complete()).await;
-    let now = inside.node.clock.now().unwrap();
+    let now = inside.node.engine.clock.now().unwrap();
     let record = |ahead_ms| {
         let event = EventRef {
             at: now.plus(ahead_ms),
@@ -297,7 +307,7 @@ async fn counts_are_flagged_while_stamps_are_more_than_clock_ahead_ms_max_ahead(
 #[tokio::test(flavor = "multi_thread")]
 async fn time_is_held_back_when_another_server_answers() {
     let inside = Inside::ready(FaultyLog::default(), &[]).await;
-    let now = || inside.node.hub.now();
+    let now = || inside.node.engine.hub.now();
     let began = now();
     eventually("time advances", async || now() > began).await;
     inside.log.moves.fetch_add(1, Ordering::SeqCst);
@@ -316,7 +326,7 @@ async fn time_is_held_back_when_another_server_answers() {
 async fn a_damaged_record_is_counted_and_passed_over() {
     let inside = Inside::ready(FaultyLog::default(), &[]).await;
     inside.log.append(0, Bytes::from_static(b"not a record at all")).await.unwrap();
-    assert_eq!(inside.node.ingest.submit(vec![test_event(1)]).await, Ok(()));
+    assert_eq!(inside.node.engine.ingest.submit(vec![test_event(1)]).await, Ok(()));
     eventually("the record is counted", async || {
         inside.metric("housecount_records_corrupt_total 1")
     })
@@ -329,7 +339,7 @@ async fn a_damaged_record_is_counted_and_passed_over() {
 #[tokio::test(flavor = "multi_thread")]
 async fn log_stale_ms_flags_the_counts() {
     let inside = Inside::ready(FaultyLog::default(), &[("interval", "500ms"), ("ttl", "2s")]).await;
-    let complete = || inside.node.hub.totals().status.complete;
+    let complete = || inside.node.engine.hub.totals().status.complete;
     eventually("counts are complete", async || complete()).await;
     inside.log.away.store(true, Ordering::SeqCst);
     eventually("counts are incomplete", async || !complete()).await;
@@ -361,15 +371,14 @@ async fn folded_at_once(ack: &str, beats: usize) -> usize {
     let flags = [("cold", "none"), ("log", "memory:"), ("ack", ack), ("limits.session_beats", "0")];
     let flags = flags.map(|(k, v)| ("--set".to_string(), k.to_string(), v.to_string())).to_vec();
     let mut settings =
-        Settings::from_layers(&Layers::of(None, Vec::new(), flags).unwrap()).unwrap();
-    settings.workers = 0;
+        NodeSettings::from_layers(&Layers::of(None, Vec::new(), flags).unwrap()).unwrap();
+    settings.engine.workers = 0;
     let app = App::with_stores(settings, Arc::new(FaultyLog::default()), None);
     let bound = BoundListener::bind("127.0.0.1:0").await.unwrap();
     let client = Client::new(&format!("http://{}", bound.address)).unwrap();
-    let (node, running) =
-        (app.node.clone(), tokio::spawn(app.run(Some(bound), std::future::pending())));
-    eventually("the node is ready", async || node.not_ready_reason().is_none()).await;
-    let viewers = move || node.hub.count("s").value.viewers as usize;
+    let (node, running) = (app.node.clone(), tokio::spawn(app.run(bound, std::future::pending())));
+    eventually("the node is ready", async || node.engine.not_ready_reason().is_none()).await;
+    let viewers = move || node.engine.hub.count("s").value.viewers as usize;
     let largest = Arc::new(AtomicUsize::new(0));
     let watching = tokio::spawn({
         let (viewers, largest) = (viewers.clone(), largest.clone());

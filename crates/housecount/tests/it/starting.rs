@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use housecount::app::App;
 use housecount::clock::wall_clock;
-use housecount::config::{Layers, Settings};
+use housecount::config::{Layers, NodeSettings};
 use housecount::error::StoreResult;
 use housecount::http::BoundListener;
 use housecount::log::{Log, LogTarget, Position, ReadResult};
@@ -92,11 +92,11 @@ async fn a_start_says_how_much_of_the_log_is_read() {
     let flags =
         flags.map(|(name, value)| ("--set".to_string(), name.to_string(), value.to_string()));
     let settings =
-        Settings::from_layers(&Layers::of(None, Vec::new(), flags.to_vec()).unwrap()).unwrap();
+        NodeSettings::from_layers(&Layers::of(None, Vec::new(), flags.to_vec()).unwrap()).unwrap();
     let app = App::with_stores(settings, log.clone(), None);
     let bound = BoundListener::bind("127.0.0.1:0").await.unwrap();
     let client = Client::new(&format!("http://{}", bound.address)).unwrap();
-    let node = tokio::spawn(app.run(Some(bound), std::future::pending()));
+    let node = tokio::spawn(app.run(bound, std::future::pending()));
 
     eventually("the node has begun to read", async || readyz(&client).await.2.is_some()).await;
     let (status, body, percent) = readyz(&client).await;

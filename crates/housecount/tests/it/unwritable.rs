@@ -19,28 +19,32 @@ const FAST: [(&str, &str); 2] = [("interval", "500ms"), ("ttl", "2s")];
 const TTL_MS: u64 = 2_000;
 
 fn is_complete(node: &Inner) -> bool {
-    node.hub.totals().status.complete
+    node.engine.hub.totals().status.complete
 }
 
 fn is_flagged(node: &Inner) -> bool {
     !is_complete(node)
-        && node.not_ready_reason().is_some_and(|why| why.contains("the log has accepted no writes"))
+        && node
+            .engine
+            .not_ready_reason()
+            .is_some_and(|why| why.contains("the log has accepted no writes"))
 }
 
 /// Waits for two ttl of the log's clock, and asserts that the counts' time stands. Otherwise every
 /// viewer would time out.
 async fn stands_for_two_ttl(node: &Inner) {
-    let stands_at = node.hub.now();
+    let stands_at = node.engine.hub.now();
     let until = stands_at.plus(2 * TTL_MS);
-    eventually("two ttl pass", async || node.clock.now().is_some_and(|now| now > until)).await;
+    eventually("two ttl pass", async || node.engine.clock.now().is_some_and(|now| now > until))
+        .await;
     // The read that was under way may still have advanced the time.
-    let advanced_ms = node.hub.now().since(stands_at);
+    let advanced_ms = node.engine.hub.now().since(stands_at);
     assert!(advanced_ms < TTL_MS / 2, "time advanced by {advanced_ms} ms");
-    assert!(is_flagged(node), "{:?}", node.hub.totals());
+    assert!(is_flagged(node), "{:?}", node.engine.hub.totals());
     assert!(
-        node.hub.gauge_values().log_lag_ms >= TTL_MS,
+        node.engine.hub.gauge_values().log_lag_ms >= TTL_MS,
         "no alert would fire: {:?}",
-        node.hub.gauge_values()
+        node.engine.hub.gauge_values()
     );
 }
 
@@ -51,24 +55,25 @@ async fn while_appends_are_refused_time_stands_still_and_no_viewer_times_out() {
     for fault in faults {
         let inside = Inside::ready(FaultyLog::default(), &FAST).await;
         let node = &inside.node;
-        assert_eq!(node.ingest.submit(vec![test_event(1)]).await, Ok(()));
+        assert_eq!(node.engine.ingest.submit(vec![test_event(1)]).await, Ok(()));
         let fault = fault(&inside.log);
         fault.store(true, Ordering::SeqCst);
         let (_, seat) = test_event(2);
         let receipt = node
+            .engine
             .ingest
             .enqueue(housecount::ingest::UnstampedEvent::of(EventKind::Beat, &seat), false)
             .unwrap();
         eventually("counts are flagged", async || is_flagged(node)).await;
         stands_for_two_ttl(node).await;
-        assert_eq!(node.hub.count("s").value.viewers, 1);
+        assert_eq!(node.engine.hub.count("s").value.viewers, 1);
         fault.store(false, Ordering::SeqCst);
         eventually("counts are complete again", async || is_complete(node)).await;
-        assert_eq!(node.not_ready_reason(), None);
+        assert_eq!(node.engine.not_ready_reason(), None);
         assert!(receipt.is_resolved(), "the event was appended");
-        assert_eq!(node.ingest.submit(vec![test_event(3)]).await, Ok(()));
+        assert_eq!(node.engine.ingest.submit(vec![test_event(3)]).await, Ok(()));
         assert_eq!(
-            node.hub.count("s").value.viewers,
+            node.engine.hub.count("s").value.viewers,
             1,
             "only the viewer with a new beat is online"
         );
@@ -100,14 +105,17 @@ async fn ack_timeout_ms_flags_an_append_that_hangs() {
     let node = &inside.node;
     eventually("counts are complete", async || is_complete(node)).await;
     inside.log.append_hangs.store(true, Ordering::SeqCst);
-    let began = node.clock.now().unwrap();
-    assert_eq!(node.ingest.submit(vec![test_event(1)]).await, Err(IngestError::AppendPending));
+    let began = node.engine.clock.now().unwrap();
+    assert_eq!(
+        node.engine.ingest.submit(vec![test_event(1)]).await,
+        Err(IngestError::AppendPending)
+    );
     eventually("counts are incomplete", async || !is_complete(node)).await;
-    assert!(node.clock.now().unwrap().since(began) >= ACK_TIMEOUT_MS);
+    assert!(node.engine.clock.now().unwrap().since(began) >= ACK_TIMEOUT_MS);
     assert!(
-        node.not_ready_reason().unwrap().contains("a heartbeat has waited"),
+        node.engine.not_ready_reason().unwrap().contains("a heartbeat has waited"),
         "{:?}",
-        node.not_ready_reason()
+        node.engine.not_ready_reason()
     );
 }
 
@@ -115,17 +123,18 @@ async fn ack_timeout_ms_flags_an_append_that_hangs() {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_heartbeat_is_acknowledged_from_memory_while_the_log_refuses_writes() {
     let inside = Inside::ready(FaultyLog::default(), &[("ack", "memory")]).await;
-    assert_eq!(inside.node.ingest.submit(vec![test_event(1)]).await, Ok(()));
+    assert_eq!(inside.node.engine.ingest.submit(vec![test_event(1)]).await, Ok(()));
     inside.log.append_denied.store(true, Ordering::SeqCst);
     let (_, seat) = test_event(2);
     let _ = inside
         .node
+        .engine
         .ingest
         .enqueue(housecount::ingest::UnstampedEvent::of(EventKind::Beat, &seat), false)
         .unwrap();
     eventually("counts are flagged", async || is_flagged(&inside.node)).await;
     assert_eq!(
-        inside.node.ingest.submit(vec![test_event(3)]).await,
+        inside.node.engine.ingest.submit(vec![test_event(3)]).await,
         Err(IngestError::AppendPending)
     );
 }
@@ -141,6 +150,7 @@ async fn an_outage_far_beyond_lateness_max_is_survived() {
     for n in 0..10 {
         let (_, seat) = test_event(n);
         let _ = node
+            .engine
             .ingest
             .enqueue(housecount::ingest::UnstampedEvent::of(EventKind::Beat, &seat), false)
             .unwrap();

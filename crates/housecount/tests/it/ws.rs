@@ -262,7 +262,10 @@ async fn ack_timeout_ms_is_answered_with_when_to_retry() {
         (&json!("log_unavailable"), &json!(5_000))
     );
     inside.log.away.store(false, Ordering::SeqCst);
-    eventually("the beat is counted", async || inside.node.hub.count("s").value.viewers == 1).await;
+    eventually("the beat is counted", async || {
+        inside.node.engine.hub.count("s").value.viewers == 1
+    })
+    .await;
     assert_eq!(player.ask("{}").await["viewers"], 1);
 }
 

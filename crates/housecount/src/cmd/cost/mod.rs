@@ -13,7 +13,7 @@ use housecount_core::cost::prices::DEFAULT_PRICES;
 
 use self::sheet::Sheet;
 use super::{CommandError, SettingArgs, print_line};
-use crate::config::read_prices;
+use crate::cost::read_prices;
 
 /// Shortest and longest time that is accepted for `--stay` and `--interval`: 1 s and 30 days.
 const MS_MIN: u64 = 1_000;
@@ -81,7 +81,7 @@ pub(super) fn run(args: &CostArgs) -> Result<ExitCode, CommandError> {
     }
     let prices = match &args.prices {
         Some(file) => read_prices(Some(file)).map_err(|e| format!("--prices {e}"))?,
-        None => args.settings.settings(Vec::new()).map_err(|e| e.to_string())?.prices,
+        None => args.settings.settings(Vec::new()).map_err(|e| e.to_string())?.cost.prices,
     };
     let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(MS_MAX);
     let (stay_ms, interval_ms) = (ms(args.stay), ms(args.interval));

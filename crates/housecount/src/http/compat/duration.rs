@@ -70,7 +70,7 @@ pub async fn duration(
         ..WatchFilter::default()
     };
     let scan = async move { scan::watch(&cold, &proofs, range, wanted, 1).await };
-    let rows = node.scans.run(scan).await?.rows;
+    let rows = node.engine.scans.run(scan).await?.rows;
     let watch_ms = rows.first().map_or(0, |(_, row)| row.watch_ms);
     let watched = WatchDuration {
         user_id: viewer.to_string(),

@@ -36,7 +36,7 @@ pub struct Services {
 
 impl Services {
     fn of(node: &Node) -> Services {
-        let is_connected = node.clock.now().is_some() && !node.hub.is_stalled();
+        let is_connected = node.engine.clock.now().is_some() && !node.engine.hub.is_stalled();
         Services { redis: if is_connected { "connected" } else { "disconnected" } }
     }
 }
@@ -47,7 +47,7 @@ impl Services {
         (status = 503, description = "`SERVICE_UNAVAILABLE`: not ready; `message` has the reason", body = ErrorBody)))]
 pub async fn health(State(node): State<Arc<Node>>) -> Result<Json<Success<Health>>, DropInError> {
     let services = Services::of(&node);
-    if let Some(waits_for) = node.not_ready_reason() {
+    if let Some(waits_for) = node.engine.not_ready_reason() {
         let details = ErrorDetails { services: Some(services), ..ErrorDetails::default() };
         return Err(DropInError::new(Problem::unavailable("not_ready", waits_for), details));
     }

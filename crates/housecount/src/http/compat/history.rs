@@ -86,11 +86,14 @@ pub async fn history(
     all.sort_unstable_by(|(a, one), (b, other)| {
         (other.to, other.from, a).cmp(&(one.to, one.from, b))
     });
-    let ttl_ms = node.settings.rules.ttl_ms;
+    let ttl_ms = node.engine.settings.rules.ttl_ms;
     let records = all.iter().take(limit).map(|(stage, view)| {
         let goes_on = view.to.plus(ttl_ms) >= range.to;
-        let live =
-            if goes_on { node.hub.online_sessions(stage, viewer.as_str(), 1) } else { Vec::new() };
+        let live = if goes_on {
+            node.engine.hub.online_sessions(stage, viewer.as_str(), 1)
+        } else {
+            Vec::new()
+        };
         WatchRecord {
             user_id: viewer.to_string(),
             stage_arn: stage.to_string(),

@@ -57,7 +57,7 @@ pub async fn list(
     State(node): State<Arc<Node>>,
     StagePath(stage): StagePath,
 ) -> Result<Json<Success<ViewerList>>, DropInError> {
-    let WithStatus { value: count, status } = node.hub.count(stage.as_str());
+    let WithStatus { value: count, status } = node.engine.hub.count(stage.as_str());
     let mut online =
         audience::online_viewers(&node, stage.as_str(), None, PAGE_ROWS_MAX).await.value;
     online.sort_unstable_by(|a, b| a.id.cmp(&b.id));

@@ -47,10 +47,10 @@ pub async fn rejoin(
     let admitted = admit_event(&node, ids.to_event(EventKind::Beat)).await?;
     let is_new_viewer = {
         let event = admitted.event();
-        node.hub.session_context(event.stage, event.viewer, event.session).here == 0
+        node.engine.hub.session_context(event.stage, event.viewer, event.session).here == 0
     };
     let _ = answered(&node, &admitted).await?;
-    let current_viewers = node.hub.count(ids.stage.as_str()).value.viewers;
+    let current_viewers = node.engine.hub.count(ids.stage.as_str()).value.viewers;
     let data = RejoinData {
         user_id: ids.viewer.to_string(),
         stage_arn: ids.stage.to_string(),
@@ -68,7 +68,7 @@ async fn answered(
 ) -> Result<PendingAck, DropInError> {
     let ack = admission.enqueue(node)?;
     ack.wait().await?;
-    node.metrics.answered(ack.is_coalesced()).http.inc();
+    node.engine.metrics.answered(ack.is_coalesced()).http.inc();
     Ok(ack)
 }
 
@@ -103,10 +103,12 @@ pub async fn heartbeat(
     let PlayerIds { stage, viewer, session } = PlayerIds::of_player(&node, request, false).await?;
     let names = &node.admission.names;
     let name = names.viewer(viewer.as_str().into());
-    let newest = node.hub.online_sessions(stage.as_str(), &name, 1).pop().ok_or_else(|| {
-        let detail = format!("viewer `{viewer}` has no live session on `{stage}`; rejoin first");
-        Problem::new(StatusCode::NOT_FOUND, "not_found", detail)
-    })?;
+    let newest =
+        node.engine.hub.online_sessions(stage.as_str(), &name, 1).pop().ok_or_else(|| {
+            let detail =
+                format!("viewer `{viewer}` has no live session on `{stage}`; rejoin first");
+            Problem::new(StatusCode::NOT_FOUND, "not_found", detail)
+        })?;
     let session = session
         .as_ref()
         .map_or(newest.as_str().into(), |given| names.session(given.as_str().into()));
@@ -116,8 +118,8 @@ pub async fn heartbeat(
         user_id: viewer.to_string(),
         stage_arn: stage.to_string(),
         heartbeat_updated: true,
-        current_viewers: node.hub.count(stage.as_str()).value.viewers,
-        next_ms: node.next_beat_ms(&ack),
+        current_viewers: node.engine.hub.count(stage.as_str()).value.viewers,
+        next_ms: node.engine.next_beat_ms(&ack),
     };
     Ok(Success::with_message(&node, "heartbeat recorded", data))
 }

@@ -186,7 +186,7 @@ pub fn last_days(node: &Node, days: u64) -> Result<Span, DropInError> {
     if !(1..=DROP_IN_DAYS_MAX).contains(&days) {
         return Err(bad_query(format!("days={days} is not from 1 to {DROP_IN_DAYS_MAX}")).into());
     }
-    let now = node.clock.now().ok_or(IngestError::Starting)?;
+    let now = node.engine.clock.now().ok_or(IngestError::Starting)?;
     Ok(Span::new(now.minus(days * DAY_MS), now))
 }
 

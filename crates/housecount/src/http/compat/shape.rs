@@ -54,7 +54,7 @@ impl<T> Success<T> {
 /// Returns the time on the log's clock in RFC 3339. Until the node has read that, it is the
 /// machine's.
 pub fn timestamp(node: &Node) -> String {
-    calendar::format_time(node.clock.now().unwrap_or_else(clock::wall_clock))
+    calendar::format_time(node.engine.clock.now().unwrap_or_else(clock::wall_clock))
 }
 
 /// Answer that reports an error.

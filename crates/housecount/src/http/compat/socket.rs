@@ -207,7 +207,7 @@ impl StatsSocket {
             }
             Err(problem) => {
                 self.bad += 1;
-                self.node.metrics.count_rejection(problem.code());
+                self.node.engine.metrics.count_rejection(problem.code());
                 self.send_error(&problem).await
             }
         }
@@ -215,7 +215,7 @@ impl StatsSocket {
 
     /// Sends the counts and a ping. The answer to the ping shows that the client is still there.
     async fn send_update(&mut self) -> Result<(), Error> {
-        let (count, active_stages) = self.node.hub.totals().value;
+        let (count, active_stages) = self.node.engine.hub.totals().value;
         let data = StatsUpdate {
             viewer_count: count.viewers,
             active_stages,

@@ -81,7 +81,7 @@ struct ActiveStages {
 
 impl ActiveStages {
     async fn of(node: &Node) -> ActiveStages {
-        let WithStatus { value: roster, status } = node.hub.roster().await;
+        let WithStatus { value: roster, status } = node.engine.hub.roster().await;
         let count = roster.stages.len() as u64;
         let views: Vec<StageView> = roster.stages.into_iter().take(PAGE_ROWS_MAX).collect();
         let configs = configs_to(node, views.last().map(|last| last.stage.as_str())).await;
@@ -105,7 +105,7 @@ async fn configs_to(node: &Node, last: Option<&str>) -> BTreeMap<String, StageCo
     let Some(last) = last else { return configs };
     for _ in 0..CONFIG_PAGES_MAX {
         let after = configs.last_key_value().map(|(stage, _)| stage.clone());
-        let page = match node.stages.list(after.as_deref(), PAGE_ROWS_MAX).await {
+        let page = match node.engine.stages.list(after.as_deref(), PAGE_ROWS_MAX).await {
             Ok(page) => page,
             Err(error) => {
                 tracing::debug!(%error, "configurations can't be read; answering stages without them");
@@ -148,7 +148,7 @@ pub struct TotalViewers {
 #[utoipa::path(get, path = "/api/stats/viewers", operation_id = "showDropInTotalViewers", tag = "drop-in",
     responses((status = 200, body = Success<TotalViewers>), Errors))]
 pub async fn viewers(State(node): State<Arc<Node>>) -> Json<Success<TotalViewers>> {
-    let WithStatus { value: (count, _), status } = node.hub.totals();
+    let WithStatus { value: (count, _), status } = node.engine.hub.totals();
     Success::new(&node, TotalViewers { total_viewers: count.viewers, complete: status.complete })
 }
 
@@ -245,11 +245,11 @@ pub async fn stages(
         return Ok(Success::new(&node, StagesOrStage::All(all)).into_response());
     };
     let stage = StageId::parse(&arn).map_err(|error| DropInError::invalid("arn", error))?;
-    let config = node.stages.look_up(&stage).await.unwrap_or_else(|error| {
+    let config = node.engine.stages.look_up(&stage).await.unwrap_or_else(|error| {
         tracing::debug!(%error, "a configuration can't be read; answering the stage without it");
         None
     });
-    let WithStatus { value: count, status } = node.hub.count(stage.as_str());
+    let WithStatus { value: count, status } = node.engine.hub.count(stage.as_str());
     let one = StageStats {
         stage_arn: stage.to_string(),
         viewer_count: count.viewers,

@@ -30,8 +30,9 @@ const DAYS_DEFAULT: u64 = 7;
 /// cold tier. Returns the errors of the cold tier.
 pub async fn collect(node: &Node, range: Span, of: ViewsOf) -> Result<Views, DropInError> {
     let Stores { cold, proofs } = ledger_stores(node)?;
-    let views = Views::new(range, of, node.settings.rules.ttl_ms, VIEWS_HELD_MAX);
-    let views = node.scans.run(async move { scan::views(&cold, &proofs, views).await }).await?;
+    let views = Views::new(range, of, node.engine.settings.rules.ttl_ms, VIEWS_HELD_MAX);
+    let views =
+        node.engine.scans.run(async move { scan::views(&cold, &proofs, views).await }).await?;
     if views.is_full() {
         let detail =
             format!("these days have more than {VIEWS_HELD_MAX} watch spans; ask for fewer `days`");

@@ -126,7 +126,7 @@ impl PlayerSocket {
     /// into the waiting future would reserve room for it twice.
     pub async fn run(&mut self, mut stop: watch::Receiver<bool>) {
         let silence =
-            Duration::from_millis(self.node.settings.rules.ttl_ms.max(REQUEST_WAIT_MS_MAX));
+            Duration::from_millis(self.node.engine.settings.rules.ttl_ms.max(REQUEST_WAIT_MS_MAX));
         let mut stopped = pin!(stop.wait_for(|stop| *stop));
         let mut silence = IdleTimer::new(silence);
         // In a box, which exists only for a player with a token.
@@ -242,7 +242,7 @@ impl PlayerSocket {
     }
 
     fn queue_error(&mut self, problem: Problem) {
-        self.node.metrics.count_rejection(problem.code());
+        self.node.engine.metrics.count_rejection(problem.code());
         self.error_reply = Some(problem.into());
     }
 
@@ -255,7 +255,7 @@ impl PlayerSocket {
             }
             let Some((due, outcome)) = self.replies.take() else { return Ok(()) };
             let stage = &*due.stage;
-            let answered = self.node.metrics.answered(due.ack.is_coalesced());
+            let answered = self.node.engine.metrics.answered(due.ack.is_coalesced());
             answered.ws.inc_by(u64::from(outcome.is_ok()));
             match (due.kind, outcome) {
                 (_, Err(refused)) => self.queue_error(refused.into()),

@@ -90,7 +90,7 @@ pub fn upgrade(
     let accept = accept_key(request.headers())?;
     let subprotocol =
         offered(request.headers()).find(|name| *name == SUBPROTOCOL).and_then(as_header);
-    let open = OpenSocketGauge::new(node.metrics.clone(), counted);
+    let open = OpenSocketGauge::new(node.engine.metrics.clone(), counted);
     tokio::spawn(run_upgraded(
         hyper::upgrade::on(request),
         node.clone(),
@@ -118,7 +118,7 @@ pub fn open_stats(
     // Its messages have no subprotocol of this API. Servers built on the package `ws` answer the
     // first one offered, so front-ends expect that.
     let subprotocol = offered(request.headers()).next().and_then(as_header);
-    let open = OpenSocketGauge::new(node.metrics.clone(), counted);
+    let open = OpenSocketGauge::new(node.engine.metrics.clone(), counted);
     let (upgrade, node) = (hyper::upgrade::on(request), node.clone());
     tokio::spawn(async move {
         let Some(socket) = socket_of(upgrade).await else { return };

@@ -117,7 +117,7 @@ impl Hour {
         let cold = Arc::new(FaultyCold::new().await);
         let (tape, metrics, settings) =
             (Arc::new(Tape::default()), Arc::new(Metrics::default()), settings(&[]));
-        let hub = Arc::new(Hub::new(settings.rules, 1, true));
+        let hub = Arc::new(Hub::new(settings.engine.rules, 1, true));
         hub.go_live();
         let proofs = Arc::new(Proofs::new(hub.fold(), LATENESS_MS, WINDOW_MS));
         let (log, name) = (tape.clone(), "test".to_string());
@@ -128,7 +128,7 @@ impl Hour {
             proofs,
             metrics.clone(),
             name.clone(),
-            settings.commit(),
+            settings.engine.commit(),
         );
         let clock = Arc::new(SharedClock::default());
         let (stretch, of) = (Arc::default(), hub.clone());
@@ -138,7 +138,7 @@ impl Hour {
             clock,
             metrics.clone(),
             name,
-            settings.snapshots(),
+            settings.engine.snapshots(),
             stretch,
         );
         let now = BASE.aligned(WINDOW_MS);
@@ -171,7 +171,7 @@ impl Hour {
             Arc::new(ArchiveProgress::new(1)),
             "test".to_string(),
             kept,
-            settings(&[]).archive_params(kept),
+            settings(&[]).engine.archive_params(kept),
         ));
     }
 

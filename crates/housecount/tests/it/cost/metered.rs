@@ -8,7 +8,7 @@ use housecount::app::App;
 use housecount::archive::ArchiveFormat;
 use housecount::clock::mono_ms;
 use housecount::cold::{Cold, KeyedItem, Purpose};
-use housecount::config::{Layers, Settings};
+use housecount::config::{Layers, NodeSettings};
 use housecount::log::MemoryLog;
 use housecount_core::fold::Count;
 use housecount_core::keys::Key;
@@ -196,7 +196,8 @@ fn snapshots(from: u64, count: u64) -> Vec<KeyedItem> {
 async fn the_guard_stretches_what_it_may_and_comes_back() {
     let set = [("cost.monthly_limit_usd", "0.10"), ("cost.guard", "stretch")];
     let flags = set.map(|(k, v)| ("--set".to_string(), k.to_string(), v.to_string())).to_vec();
-    let settings = Settings::from_layers(&Layers::of(None, Vec::new(), flags).unwrap()).unwrap();
+    let settings =
+        NodeSettings::from_layers(&Layers::of(None, Vec::new(), flags).unwrap()).unwrap();
     let cold = Arc::new(FaultyCold::new().await);
     let app = App::with_stores(settings, Arc::new(MemoryLog::default()), Some(cold.clone()));
     let (costs, started_ms) = (app.node.costs.clone(), mono_ms());

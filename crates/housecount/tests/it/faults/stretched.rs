@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use housecount::app::App;
 use housecount::clock::mono_ms;
-use housecount::config::{Layers, Settings};
+use housecount::config::{Layers, NodeSettings};
 use housecount::http::BoundListener;
 use housecount::log::Log;
 use housecount::metrics::MetricsFormat;
@@ -43,23 +43,31 @@ impl Inside {
             ("--set".to_string(), name.to_string(), value.to_string())
         });
         let settings =
-            Settings::from_layers(&Layers::of(None, Vec::new(), flags.collect()).unwrap()).unwrap();
+            NodeSettings::from_layers(&Layers::of(None, Vec::new(), flags.collect()).unwrap())
+                .unwrap();
         let cold = dynamo.cold("table").await;
         let app = App::with_stores(settings, log, Some(Arc::new(cold)));
         let bound = BoundListener::bind("127.0.0.1:0").await.unwrap();
         let client = Client::new(&format!("http://{}", bound.address)).unwrap();
         let (node, (stop, stopped)) = (app.node.clone(), oneshot::channel::<()>());
-        tokio::spawn(app.run(Some(bound), async {
+        tokio::spawn(app.run(bound, async {
             let _ = stopped.await;
         }));
-        eventually("the node is ready", async || node.readiness.not_ready_reason().is_none()).await;
+        eventually("the node is ready", async || {
+            node.engine.readiness.not_ready_reason().is_none()
+        })
+        .await;
         Inside { node, client, _stop: stop }
     }
 
     /// Whether `/metrics` shows flushes and snapshots stretched by these factors.
     fn shows(&self, flushes: u64, snapshots: u64) -> bool {
-        self.node.costs.update_metrics(&self.node.metrics);
-        let text = self.node.metrics.encode(self.node.hub.gauge_values(), MetricsFormat::Text);
+        self.node.costs.update_metrics(&self.node.engine.metrics);
+        let text = self
+            .node
+            .engine
+            .metrics
+            .encode(self.node.engine.hub.gauge_values(), MetricsFormat::Text);
         let has = |line: String| text.lines().any(|l| l == line);
         has(format!("housecount_cost_flush_stretch {flushes}"))
             && has(format!("housecount_cost_stretch {snapshots}"))

@@ -37,9 +37,9 @@ use crate::support::eventually;
 async fn uncommitted_retention_ms_max() {
     let log = Arc::new(MemoryLog::default());
     let appended = log.append(0, "a record".into()).await.unwrap().at;
-    let hub = Arc::new(Hub::new(settings(&[]).rules, 1, true));
+    let hub = Arc::new(Hub::new(settings(&[]).engine.rules, 1, true));
     let proofs = Arc::new(Proofs::new(hub.fold(), LATENESS_MS, WINDOW_MS));
-    let kept_ms = settings(&[]).log_kept_ms();
+    let kept_ms = settings(&[]).engine.log_kept_ms();
     // Whether the record is still in the log at a later time, with this much committed.
     let is_kept = async |later_ms: u64, committed: UnixMs| {
         let clock = Arc::new(SharedClock::default());
@@ -54,7 +54,7 @@ async fn uncommitted_retention_ms_max() {
             archived: None,
             pruned_at: None,
             kept_ms,
-            rules: settings(&[]).rules,
+            rules: settings(&[]).engine.rules,
             interval_ms: 30_000,
         };
         tend.tick().await.unwrap();
@@ -128,10 +128,11 @@ async fn scans_max() {
     let bound = BoundListener::bind("127.0.0.1:0").await.unwrap();
     let client = Client::new(&format!("http://{}", bound.address)).unwrap();
     let node = app.node.clone();
-    tokio::spawn(app.run(Some(bound), std::future::pending()));
-    eventually("the node is ready", async || node.readiness.not_ready_reason().is_none()).await;
-    assert_eq!(node.scans.open.available_permits(), SCANS_MAX);
-    let taken = node.scans.open.acquire_many(SCANS_MAX as u32).await.unwrap();
+    tokio::spawn(app.run(bound, std::future::pending()));
+    eventually("the node is ready", async || node.engine.readiness.not_ready_reason().is_none())
+        .await;
+    assert_eq!(node.engine.scans.open.available_permits(), SCANS_MAX);
+    let taken = node.engine.scans.open.acquire_many(SCANS_MAX as u32).await.unwrap();
     let before = cold.calls.load(Ordering::SeqCst);
     let waits =
         tokio::spawn(

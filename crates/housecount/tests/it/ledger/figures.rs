@@ -36,7 +36,7 @@ const DOLLARS_PER_MILLION: f64 = 0.625;
 /// The committer of a node over a cold tier, on the test's clock.
 fn writer(cold: Arc<dyn Cold>) -> (Arc<Hub>, Arc<Proofs>, LedgerCommitter) {
     let (log, metrics) = (Arc::new(MemoryLog::default()), Arc::new(Metrics::default()));
-    let hub = Arc::new(Hub::new(settings(&[]).rules, 1, true));
+    let hub = Arc::new(Hub::new(settings(&[]).engine.rules, 1, true));
     let proofs = Arc::new(Proofs::new(hub.fold(), LATENESS_MS, WINDOW_MS));
     let commit = LedgerCommitter::new(
         log,
@@ -45,7 +45,7 @@ fn writer(cold: Arc<dyn Cold>) -> (Arc<Hub>, Arc<Proofs>, LedgerCommitter) {
         proofs.clone(),
         metrics,
         "test".to_string(),
-        settings(&[]).commit(),
+        settings(&[]).engine.commit(),
     );
     (hub, proofs, commit)
 }
@@ -299,8 +299,11 @@ async fn a_stage_day() {
         let bound = BoundListener::bind("127.0.0.1:0").await.unwrap();
         let client = Client::new(&format!("http://{}", bound.address)).unwrap();
         let node = app.node.clone();
-        tokio::spawn(app.run(Some(bound), std::future::pending()));
-        eventually("the node is ready", async || node.readiness.not_ready_reason().is_none()).await;
+        tokio::spawn(app.run(bound, std::future::pending()));
+        eventually("the node is ready", async || {
+            node.engine.readiness.not_ready_reason().is_none()
+        })
+        .await;
         let stage = stage.replace(':', "%3A").replace('/', "%2F");
         let range = format!("from={base}&to={}", base.plus(24 * HOUR_MS));
         for (what, path) in [

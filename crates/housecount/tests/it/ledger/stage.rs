@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use housecount::cold::Cold;
-use housecount::config::{Layers, Settings};
+use housecount::config::{Layers, NodeSettings};
 use housecount::error::StoreResult;
 use housecount::hub::Hub;
 use housecount::ledger::commit::LedgerCommitter;
@@ -27,10 +27,10 @@ pub const MINUTE_MS: u64 = 60_000;
 pub const HOUR_MS: u64 = 60 * MINUTE_MS;
 pub const BASE: UnixMs = UnixMs(1_790_000_100_000);
 
-pub fn settings(set: &[(&str, &str)]) -> Settings {
+pub fn settings(set: &[(&str, &str)]) -> NodeSettings {
     let flags = [("cold", "none"), ("log", "memory:")].iter().chain(set);
     let flags = flags.map(|(k, v)| ("--set".to_string(), k.to_string(), v.to_string())).collect();
-    Settings::from_layers(&Layers::of(None, Vec::new(), flags).unwrap()).unwrap()
+    NodeSettings::from_layers(&Layers::of(None, Vec::new(), flags).unwrap()).unwrap()
 }
 
 /// A player's event, and the time at which the log had it.
@@ -91,7 +91,8 @@ impl Stage {
 
     /// Creates such a node with settings.
     pub async fn node_with(&self, set: &[(&str, &str)]) -> Node {
-        let (log, hub) = (self.log.clone(), Arc::new(Hub::new(settings(&[]).rules, 1, true)));
+        let (log, hub) =
+            (self.log.clone(), Arc::new(Hub::new(settings(&[]).engine.rules, 1, true)));
         let proofs = Arc::new(Proofs::new(hub.fold(), LATENESS_MS, WINDOW_MS));
         let metrics = Arc::new(Metrics::default());
         let commit = LedgerCommitter::new(
@@ -101,7 +102,7 @@ impl Stage {
             proofs.clone(),
             metrics,
             "test".to_string(),
-            settings(set).commit(),
+            settings(set).engine.commit(),
         );
         let committed =
             self.log.read(0, Position::START, HandleKey::default()).await.unwrap().origin.committed;
@@ -144,7 +145,7 @@ impl Stage {
 
     /// Integral of the number of viewers, by the ledger alone.
     pub async fn integral(&self, range: Span, stage: &str) -> u64 {
-        let empty = Hub::new(settings(&[]).rules, 1, true);
+        let empty = Hub::new(settings(&[]).engine.rules, 1, true);
         let empty = Arc::new(Proofs::new(empty.fold(), LATENESS_MS, WINDOW_MS));
         let steps =
             scan::history(&self.cold(), &empty, range, 7 * MINUTE_MS, Some(stage)).await.unwrap().0;

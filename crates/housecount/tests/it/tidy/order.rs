@@ -17,12 +17,12 @@ const CORE: [&str; 32] = [
 ];
 /// Rooms of the program, lowest first.
 #[rustfmt::skip]
-const PROGRAM: [&str; 45] = [
-    "features", "traced", "sim", "clock", "rng", "cache_table", "error", "metrics", "meter",
-    "retry", "workers", "folder", "net", "dynamo", "without", "log", "tasks", "hub", "cold",
-    "ledger", "archive", "ingest", "auth", "admission", "follower", "snapshots", "config", "cost",
-    "calendar", "stages", "live", "node", "otlp", "http", "bootstrap", "app", "ivs", "forget",
-    "verify", "load", "export", "cmd", "fuzz_targets", "lib", "main",
+const PROGRAM: [&str; 47] = [
+    "features", "traced", "nearest", "origin", "sim", "clock", "rng", "cache_table", "error", "metrics",
+    "meter", "retry", "workers", "folder", "net", "dynamo", "without", "log", "tasks", "hub", "cold",
+    "ledger", "archive", "ingest", "follower", "snapshots", "stages", "live", "engine",
+    "auth", "admission", "cost", "calendar", "node", "http", "config", "otlp", "app", "ivs",
+    "forget", "verify", "load", "export", "cmd", "fuzz_targets", "lib", "main",
 ];
 /// Rooms of the simulation, lowest first.
 #[rustfmt::skip]

@@ -58,11 +58,10 @@ impl Publisher {
 
 fn by_url(url: String) -> ViewerAuth {
     let viewer_jwks_url = Some(ServiceUrl::parse(&url).unwrap());
-    ViewerAuth::new(&AuthSettings {
-        viewer: Policy::Required,
-        viewer_jwks_url,
-        ..AuthSettings::default()
-    })
+    ViewerAuth::new(
+        &AuthSettings { viewer: Policy::Required, viewer_jwks_url, ..AuthSettings::default() },
+        [7; 32],
+    )
 }
 
 fn jwk(kid: &str, x: &str) -> Value {
@@ -127,7 +126,7 @@ async fn jwks_refresh_ms_min_and_the_old_keys_stay_while_it_is_away() {
 /// Creates a node whose keys are in a file, which may change at any time.
 fn by_file(file: &tempfile::NamedTempFile, viewer: Policy) -> ViewerAuth {
     let viewer_keys = Some(Secret(file.path().display().to_string()));
-    ViewerAuth::new(&AuthSettings { viewer, viewer_keys, ..AuthSettings::default() })
+    ViewerAuth::new(&AuthSettings { viewer, viewer_keys, ..AuthSettings::default() }, [7; 32])
 }
 
 fn jwks(keys: &[Value]) -> String {
@@ -179,7 +178,8 @@ fn public_keys_never_become_a_secret_by_themselves() {
 #[test]
 fn what_names_no_file_is_not_repeated() {
     let viewer_keys = Some(Secret("opensesame".to_string()));
-    let viewers = ViewerAuth::new(&AuthSettings { viewer_keys, ..AuthSettings::default() });
+    let viewers =
+        ViewerAuth::new(&AuthSettings { viewer_keys, ..AuthSettings::default() }, [7; 32]);
     let error = viewers.load().unwrap_err();
     assert!(error.contains("secret:TEXT") && !error.contains("opensesame"), "{error}");
 }

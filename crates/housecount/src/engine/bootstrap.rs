@@ -13,13 +13,12 @@ use housecount_core::roster::Roster;
 use housecount_core::time::UnixMs;
 
 use crate::cold::Cold;
-use crate::config::Settings;
+use crate::engine::{Readiness, Settings};
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::follower::progress::StartStep;
 use crate::follower::{Follower, LogContinuity};
 use crate::hub::Hub;
 use crate::ledger::{self, Proofs};
-use crate::node::Readiness;
 use crate::snapshots::roster::{LastRoster, last_roster};
 
 /// Pause between two tries to reach a store.

@@ -5,20 +5,23 @@ use std::path::Path;
 use housecount_core::cost::Prices;
 use housecount_core::cost::prices::DEFAULT_PRICES;
 
-use super::ConfigError;
+/// Reason why prices can't be used: one line with the file, the line and the key.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct PricesError(String);
 
 /// Reads the prices of a file, or those that come with this program.
 ///
 /// # Errors
 /// Returns one line that names the file, the line and the key.
-pub fn read_prices(file: Option<&Path>) -> Result<Prices, ConfigError> {
+pub fn read_prices(file: Option<&Path>) -> Result<Prices, PricesError> {
     let Some(file) = file else { return parse("prices.toml", DEFAULT_PRICES) };
     let shown = file.display().to_string();
-    let text = std::fs::read_to_string(file).map_err(|e| ConfigError(format!("{shown}: {e}")))?;
+    let text = std::fs::read_to_string(file).map_err(|e| PricesError(format!("{shown}: {e}")))?;
     parse(&shown, &text)
 }
 
-fn parse(shown: &str, text: &str) -> Result<Prices, ConfigError> {
+fn parse(shown: &str, text: &str) -> Result<Prices, PricesError> {
     let prices: Prices = toml::from_str(text).map_err(|error| {
         let at = error.span().map_or(0, |span| span.start.min(text.len()));
         let before = &text[..at];
@@ -29,9 +32,9 @@ fn parse(shown: &str, text: &str) -> Result<Prices, ConfigError> {
             .split_once('=')
             .map(|(key, _)| format!("`{}`: ", key.trim()))
             .unwrap_or_default();
-        ConfigError(format!("{shown}, line {line}: {key}{}", error.message().replace('\n', " ")))
+        PricesError(format!("{shown}, line {line}: {key}{}", error.message().replace('\n', " ")))
     })?;
-    prices.check().map_err(|why| ConfigError(format!("{shown}: {why}")))?;
+    prices.check().map_err(|why| PricesError(format!("{shown}: {why}")))?;
     Ok(prices)
 }
 

@@ -1,0 +1,135 @@
+//! Settings of an engine: plain fields with defaults.
+
+use housecount_core::archive::ArchiveParams;
+use housecount_core::fold::Rules;
+
+use crate::archive::ArchiveSettings;
+use crate::follower::FollowerSettings;
+use crate::ingest::{Ack, IngestSettings};
+use crate::ledger::commit::CommitSettings;
+use crate::snapshots::SnapshotSettings;
+
+/// Settings of an engine. Durations are in ms.
+///
+/// The defaults are those of `housecount serve`. `housecount settings` prints what each means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Number of threads that serve connections; zero for an engine that is called from its own
+    /// process.
+    pub workers: usize,
+    /// Interval of a player's heartbeats.
+    pub interval_ms: u64,
+    /// Time after which a silent session ends, and grace after a leave.
+    pub rules: Rules,
+    /// Time for which a heartbeat may wait for others of its append.
+    pub linger_ms: u64,
+    /// Point at which an event is acknowledged.
+    pub ack: Ack,
+    /// Length of a window of the ledger.
+    pub window_ms: u64,
+    /// Interval of snapshots of the counts.
+    pub snapshot_interval_ms: u64,
+    /// Time for which snapshots are kept.
+    pub snapshot_retention_ms: u64,
+    /// Archive of all heartbeats; `None` to keep none.
+    pub archive: Option<ArchiveSettings>,
+    /// Time for which the ledger is kept; `None` keeps it for good.
+    pub ledger_retention_ms: Option<u64>,
+    /// Age up to which an event is still accepted.
+    pub lateness_max_ms: u64,
+    /// Whether counts are published as plain keys beside the log.
+    pub publish_counts: bool,
+    /// Whether a stage opens with its first heartbeat. Otherwise it must be configured before.
+    pub stages_auto: bool,
+    /// Interval between two reads of the log.
+    pub poll_ms: u64,
+}
+
+/// Interval between two reads of the log. The counts of two nodes differ by this and two round
+/// trips at most. That is less than the 100 ms within which nodes are to agree.
+const POLL_MS: u64 = 50;
+
+impl Default for Settings {
+    fn default() -> Settings {
+        const MINUTE_MS: u64 = 60_000;
+        const DAY_MS: u64 = 24 * 60 * MINUTE_MS;
+        Settings {
+            workers: 0,
+            interval_ms: 30_000,
+            rules: Rules { ttl_ms: 120_000, leave_grace_ms: 3_000 },
+            linger_ms: 10,
+            ack: Ack::Log,
+            window_ms: 5 * MINUTE_MS,
+            snapshot_interval_ms: 5 * MINUTE_MS,
+            snapshot_retention_ms: 30 * DAY_MS,
+            archive: None,
+            ledger_retention_ms: None,
+            lateness_max_ms: 60 * MINUTE_MS,
+            publish_counts: false,
+            stages_auto: true,
+            poll_ms: POLL_MS,
+        }
+    }
+}
+
+impl Settings {
+    /// Returns the settings that ingest needs.
+    #[must_use]
+    pub fn ingest(&self) -> IngestSettings {
+        IngestSettings {
+            ack: self.ack,
+            linger_ms: self.linger_ms,
+            lateness_max_ms: self.lateness_max_ms,
+            ttl_ms: self.rules.ttl_ms,
+            interval_ms: self.interval_ms,
+        }
+    }
+
+    /// Returns the settings that the follower needs.
+    #[must_use]
+    pub fn follower(&self) -> FollowerSettings {
+        FollowerSettings {
+            interval_ms: self.interval_ms,
+            ttl_ms: self.rules.ttl_ms,
+            kept_ms: self.log_kept_ms(),
+            poll_ms: self.poll_ms,
+        }
+    }
+
+    /// Returns the settings that the commits of the ledger need.
+    #[must_use]
+    pub fn commit(&self) -> CommitSettings {
+        CommitSettings {
+            window_ms: self.window_ms,
+            ttl_ms: self.rules.ttl_ms,
+            interval_ms: self.interval_ms,
+            retention_ms: self.ledger_retention_ms,
+        }
+    }
+
+    /// Returns the settings that snapshots need.
+    #[must_use]
+    pub fn snapshots(&self) -> SnapshotSettings {
+        SnapshotSettings {
+            interval_ms: self.snapshot_interval_ms,
+            retention_ms: self.snapshot_retention_ms,
+        }
+    }
+
+    /// Returns the parameters by which an archive that is kept like this predicts beats.
+    #[must_use]
+    pub fn archive_params(&self, kept: ArchiveSettings) -> ArchiveParams {
+        ArchiveParams {
+            interval_ms: self.interval_ms,
+            slot_ms: kept.flush_ms,
+            ttl_ms: self.rules.ttl_ms,
+        }
+    }
+
+    /// Time for which the log is kept: all that a starting node needs, with its ids, and one more
+    /// window.
+    #[must_use]
+    pub fn log_kept_ms(&self) -> u64 {
+        2 * self.rules.ttl_ms + self.rules.handle_valid_ms() + self.window_ms
+    }
+}
