@@ -43,6 +43,7 @@ pub mod sim;
 pub mod snapshots;
 pub mod stages;
 pub mod tasks;
+pub mod threads;
 pub mod traced;
 pub mod verify;
 pub mod workers;

@@ -7,14 +7,23 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-#[cfg(feature = "dynamodb")]
-use aws_sdk_dynamodb::types::ConsumedCapacity;
 use housecount_core::cost::Units;
 use housecount_core::keys::{Key, KeyRange, Series};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 
-use crate::metrics::UnitCounters;
-#[cfg(any(feature = "dynamodb", feature = "sqlite"))]
-use crate::metrics::UnitLabel;
+/// Counters of DynamoDB's capacity units.
+pub type UnitCounters = Family<UnitLabel, Counter<f64, AtomicU64>>;
+
+/// Labels `kind` (read or write) and `purpose` of consumed units.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct UnitLabel {
+    /// The kind.
+    pub kind: &'static str,
+    /// The purpose.
+    pub purpose: &'static str,
+}
 
 /// Purpose of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,34 +154,12 @@ impl Meter {
     }
 
     /// Records the bytes of items that were put.
-    #[cfg(any(feature = "dynamodb", feature = "sqlite"))]
-    pub(crate) fn put(&self, bytes: u64) {
+    pub fn put(&self, bytes: u64) {
         self.put_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Records the capacity of a write, from its reply.
-    #[cfg(feature = "dynamodb")]
-    pub(crate) fn write<'a>(
-        &self,
-        purpose: Purpose,
-        consumed: impl IntoIterator<Item = &'a ConsumedCapacity>,
-    ) {
-        self.add(purpose, Units::writes(halves(consumed) / 2));
-    }
-
-    /// Records the capacity of a read, from its reply.
-    #[cfg(feature = "dynamodb")]
-    pub(crate) fn read<'a>(
-        &self,
-        purpose: Purpose,
-        consumed: impl IntoIterator<Item = &'a ConsumedCapacity>,
-    ) {
-        self.add(purpose, Units { writes: 0, read_halves: halves(consumed) });
-    }
-
     /// Records consumed units, by the reply or else by DynamoDB's rules.
-    #[cfg(any(feature = "dynamodb", feature = "sqlite"))]
-    pub(crate) fn add(&self, purpose: Purpose, units: Units) {
+    pub fn add(&self, purpose: Purpose, units: Units) {
         let counted = &self.counted[purpose as usize];
         counted.writes.fetch_add(units.writes, Ordering::Relaxed);
         counted.read_halves.fetch_add(units.read_halves, Ordering::Relaxed);
@@ -186,16 +173,6 @@ impl Meter {
     }
 }
 
-/// Sums units in halves. Replies have floats, but always multiples of a half.
-#[cfg(feature = "dynamodb")]
-fn halves<'a>(consumed: impl IntoIterator<Item = &'a ConsumedCapacity>) -> u64 {
-    let halves = consumed
-        .into_iter()
-        .filter_map(|consumed| consumed.capacity_units)
-        .map(|units| units * 2.0);
-    halves.map(|halves| halves.round() as u64).sum()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -203,10 +180,8 @@ mod tests {
     #[test]
     fn units_are_counted_by_purpose_and_shown() {
         let (meter, same) = (Meter::default(), Meter::default().clone());
-        let reply = |units| ConsumedCapacity::builder().capacity_units(units).build();
-        meter.write(Purpose::Log, &[reply(3.0), reply(2.0)]);
-        meter.read(Purpose::Log, &[reply(0.5)]);
-        meter.clone().read(Purpose::Reads, &[reply(1.5)]);
+        meter.add(Purpose::Log, Units { writes: 5, read_halves: 1 });
+        meter.clone().add(Purpose::Reads, Units { writes: 0, read_halves: 3 });
         assert_eq!(meter.units(Purpose::Log), Units { writes: 5, read_halves: 1 });
         assert_eq!(meter.units(Purpose::Reads), Units { writes: 0, read_halves: 3 });
         assert_eq!(meter.units(Purpose::Ledger), Units::default());

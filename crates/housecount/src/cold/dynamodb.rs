@@ -23,6 +23,7 @@ use super::{
     Cold, Condition, KeyedItem, KeyedRow, Page, PutOutcome, TransactOutcome, Write, by_stored_key,
 };
 use crate::dynamo::attr::{self, from_sdk, key_attributes, sort_key};
+use crate::dynamo::consumed;
 use crate::dynamo::{Address, connect, failure};
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::meter::{Meter, Purpose};
@@ -121,7 +122,7 @@ impl DynamoCold {
             let call = self.client.batch_write_item().request_items(&self.table, batch);
             let call = call.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
             let answer = call.map_err(|e| self.failed("writing to", e))?;
-            self.meter.write(purpose, answer.consumed_capacity());
+            self.meter.add(purpose, consumed::written(answer.consumed_capacity()));
             batch = answer
                 .unprocessed_items
                 .and_then(|mut left| left.remove(&self.table))
@@ -189,7 +190,7 @@ impl Cold for DynamoCold {
         }
         match answer {
             Ok(answer) => {
-                self.meter.write(purpose, answer.consumed_capacity());
+                self.meter.add(purpose, consumed::written(answer.consumed_capacity()));
                 self.meter.put(stored_bytes(&record));
                 Ok(PutOutcome::Done)
             }
@@ -223,7 +224,7 @@ impl Cold for DynamoCold {
             self.client.get_item().table_name(&self.table).set_key(Some(key)).consistent_read(true);
         let get = get.return_consumed_capacity(ReturnConsumedCapacity::Total);
         let answer = get.send().await.map_err(|e| self.failed("reading", e))?;
-        self.meter.read(purpose, answer.consumed_capacity());
+        self.meter.add(purpose, consumed::read(answer.consumed_capacity()));
         Ok(answer.item.map(from_sdk))
     }
 
@@ -254,7 +255,7 @@ impl Cold for DynamoCold {
                 .limit(i32::try_from(left).unwrap_or(i32::MAX))
                 .set_exclusive_start_key(from.take());
             let answer = query.send().await.map_err(|e| self.failed("reading", e))?;
-            self.meter.read(purpose, answer.consumed_capacity());
+            self.meter.add(purpose, consumed::read(answer.consumed_capacity()));
             let items = answer.items.unwrap_or_default();
             rows.extend(items.into_iter().map(|item| (sort_key(&item), from_sdk(item))));
             match answer.last_evaluated_key {

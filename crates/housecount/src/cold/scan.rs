@@ -7,6 +7,7 @@ use housecount_core::cost::units;
 use super::DynamoCold;
 use super::bulk::{Bulk, ScanPage, StoredRow};
 use crate::dynamo::attr::{self, from_sdk, is_ours, key_attributes, partition_key, sort_key};
+use crate::dynamo::consumed;
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::meter::Purpose;
 
@@ -19,7 +20,7 @@ impl Bulk for DynamoCold {
             .set_exclusive_start_key(after)
             .return_consumed_capacity(ReturnConsumedCapacity::Total);
         let answer = scan.send().await.map_err(|e| self.failed("reading", e))?;
-        self.meter.read(Purpose::Reads, answer.consumed_capacity());
+        self.meter.add(Purpose::Reads, consumed::read(answer.consumed_capacity()));
         let next = answer.last_evaluated_key.map(|key| (partition_key(&key), sort_key(&key)));
         let mut page = ScanPage { next, ..ScanPage::default() };
         for attributes in answer.items.unwrap_or_default() {

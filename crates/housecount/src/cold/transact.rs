@@ -15,6 +15,7 @@ use housecount_core::cost::{Units, units};
 use super::dynamodb::{UNPROCESSED_RETRIES_MAX, resend_backoff, stored_bytes, to_sdk};
 use super::{Condition, DynamoCold, TransactOutcome, Write};
 use crate::dynamo::attr::{self, Attributes, key_attributes};
+use crate::dynamo::consumed;
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::meter::Purpose;
 
@@ -81,7 +82,7 @@ impl DynamoCold {
         let call = call.return_consumed_capacity(ReturnConsumedCapacity::Total);
         let error = match call.send().await {
             Ok(answer) => {
-                self.meter.write(purpose, answer.consumed_capacity());
+                self.meter.add(purpose, consumed::written(answer.consumed_capacity()));
                 let puts = writes.iter().filter_map(|write| match write {
                     Write::Put { record, .. } => Some(stored_bytes(record)),
                     Write::Delete(_) => None,

@@ -9,6 +9,8 @@ pub(crate) mod clock;
 #[cfg(feature = "dynamodb")]
 pub(crate) mod connect;
 #[cfg(feature = "dynamodb")]
+pub mod consumed;
+#[cfg(feature = "dynamodb")]
 pub(crate) mod failure;
 
 pub use self::address::Address;

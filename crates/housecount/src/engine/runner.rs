@@ -10,10 +10,10 @@ use tokio::task::JoinSet;
 
 use crate::archive::ArchiveProgress;
 use crate::archive::task::ArchiveTask;
-use crate::engine::bootstrap::bootstrap;
 use crate::clock::SharedClock;
 use crate::cold::Cold;
 use crate::cold::sweep::Sweep;
+use crate::engine::bootstrap::bootstrap;
 use crate::engine::{EngineState, Readiness, Settings};
 use crate::error::{StoreError, StoreResult};
 use crate::follower::Follower;

@@ -25,7 +25,7 @@ use crate::hub::Hub;
 use crate::ledger::Proofs;
 use crate::log::Log;
 use crate::tasks::{PeriodicTask, Progress};
-use crate::workers::blocking::run_blocking;
+use crate::threads::blocking::run_blocking;
 
 /// Interval between two probes of a log that refuses writes.
 const PROBE_EVERY_MS: u64 = 500;

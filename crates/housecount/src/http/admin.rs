@@ -12,7 +12,7 @@ use super::error::{Problem, ProblemBody};
 use crate::node::Node;
 use crate::snapshots::roster::{LastRoster, last_roster};
 use crate::snapshots::service::SnapshotOutcome;
-use crate::workers::blocking::run_blocking_future;
+use crate::threads::blocking::run_blocking_future;
 
 /// Result of a snapshot.
 #[derive(Debug, Serialize, ToSchema)]

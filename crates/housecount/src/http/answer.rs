@@ -13,7 +13,7 @@ use hyper::body::{Body, Frame, SizeHint};
 use serde::Serialize;
 
 use super::error::Problem;
-use crate::workers::blocking::run_at_low_priority;
+use crate::threads::blocking::run_at_low_priority;
 
 /// Future of an answer. It is in a box that exists only while a request is open, because most
 /// connections are idle.

@@ -13,7 +13,7 @@ use housecount_core::limits::ANSWER_READ_MS_MAX;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::workers::current_worker;
+use crate::threads::current_worker;
 
 /// A stream whose writes fail once none has succeeded for `ANSWER_READ_MS_MAX`.
 #[derive(Debug)]

@@ -22,8 +22,8 @@ use super::{IngestError, IngestShared};
 use crate::clock::mono_ms;
 use crate::hub::Hub;
 use crate::retry::backoff::Backoff;
+use crate::threads::blocking::run_blocking;
 use crate::traced::TARGET;
-use crate::workers::blocking::run_blocking;
 
 /// Longest wait before the first retry of an append. Later waits are up to [`RETRY_MAX`].
 const RETRY_FIRST: Duration = Duration::from_millis(20);

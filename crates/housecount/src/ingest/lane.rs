@@ -22,8 +22,9 @@ use super::IngestError;
 use super::completion::BatchCompletion;
 use super::lane_state::{LaneState, WorkerCompletions};
 use crate::clock::mono_ms;
+use crate::threads::{MAIN_THREAD, current_worker};
+use crate::workers::WorkerRuntime;
 use crate::workers::wake_coalescing::{LaneDemand, WakeCoalescer};
-use crate::workers::{MAIN_THREAD, WorkerRuntime, current_worker};
 
 /// Interval at which a lane checks for overdue requests during one long append. A check also
 /// follows each append while full batches wait.

@@ -11,7 +11,7 @@ use crate::clock::wall_clock;
 use crate::cold::{Cold, Page};
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::ledger::chunks::{self, ChunkReader, StoredChunk, corrupt, last_before, window_of};
-use crate::workers::blocking::ledger_step;
+use crate::threads::blocking::ledger_step;
 
 /// Decodes a chunk, and the link by which the next chunk refers to it.
 ///

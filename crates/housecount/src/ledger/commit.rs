@@ -33,8 +33,8 @@ use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::rng;
 use crate::tasks::{PeriodicTask, Progress};
+use crate::threads::blocking::run_blocking;
 use crate::traced::TARGET;
-use crate::workers::blocking::run_blocking;
 
 /// Longest window that is written, where nothing was proven for longer. It is the longest that its
 /// toggles can encode (24 days).

@@ -20,7 +20,7 @@ use super::chain::{self, ChainReader};
 use super::proofs::Proofs;
 use crate::cold::Cold;
 use crate::error::{ErrorKind, StoreError, StoreResult};
-use crate::workers::blocking::{ledger_turn, run_blocking};
+use crate::threads::blocking::{ledger_turn, run_blocking};
 
 /// A chain that is read, and the time up to which all its spans have been reported.
 #[derive(Debug)]

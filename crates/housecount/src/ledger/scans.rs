@@ -21,7 +21,7 @@ use super::scan;
 use crate::clock::mono_ms;
 use crate::cold::Cold;
 use crate::error::{ErrorKind, StoreError, StoreResult};
-use crate::workers::blocking::{run_at_low_priority, run_future_at_low_priority};
+use crate::threads::blocking::{run_at_low_priority, run_future_at_low_priority};
 
 /// Number of pages for which the first page makes rows. Later pages make as many rows as allowed.
 const PAGES_AHEAD: usize = 16;

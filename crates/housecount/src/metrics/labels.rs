@@ -55,15 +55,6 @@ pub struct PathLabel {
     pub route: String,
 }
 
-/// Labels `kind` (read or write) and `purpose` of consumed units.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct UnitLabel {
-    /// The kind.
-    pub kind: &'static str,
-    /// The purpose.
-    pub purpose: &'static str,
-}
-
 /// Labels `purpose` and `store` (cold or log) of a cost.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct CostLabel {

@@ -26,14 +26,10 @@ use prometheus_client::registry::{Registry, Unit};
 pub use self::cost::CostMetrics;
 pub use self::format::MetricsFormat;
 use self::holds::{Hold, HoldTimes, LockHolds};
-pub use self::labels::{
-    CodeLabel, CostLabel, KindLabel, PathLabel, RouteLabel, TransportLabel, UnitLabel,
-};
+pub use self::labels::{CodeLabel, CostLabel, KindLabel, PathLabel, RouteLabel, TransportLabel};
 use self::list::metrics;
 use self::process::ProcessCollector;
-
-/// Counters of DynamoDB's capacity units.
-pub type UnitCounters = Family<UnitLabel, Counter<f64, AtomicU64>>;
+use crate::meter::UnitCounters;
 
 /// A gauge of seconds.
 type Seconds = Gauge<f64, AtomicU64>;

@@ -5,10 +5,8 @@
 //! on the main runtime.
 
 pub mod balancer;
-pub mod blocking;
 pub mod wake_coalescing;
 
-use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::thread::JoinHandle;
@@ -16,23 +14,10 @@ use std::thread::JoinHandle;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
+use crate::threads::become_worker;
+use crate::threads::blocking::run_blocking;
 use crate::workers::balancer::ConnectionBalancer;
-use crate::workers::blocking::run_blocking;
 use crate::workers::wake_coalescing::WakeCoalescer;
-
-thread_local! {
-    /// Number of this thread, as in [`current_worker`].
-    static HERE: Cell<usize> = const { Cell::new(MAIN_THREAD) };
-}
-
-/// Number of every thread that is not a worker.
-pub const MAIN_THREAD: usize = 0;
-
-/// Number of this thread's worker, from 1, or [`MAIN_THREAD`].
-#[must_use]
-pub fn current_worker() -> usize {
-    HERE.get()
-}
 
 /// Number of cores that this process may use.
 #[must_use]
@@ -141,7 +126,7 @@ fn start(number: usize, wake_coalescer: Arc<WakeCoalescer>) -> std::io::Result<W
     crate::metrics::polls::register(number, &handle, measured);
     let (stop, stopped) = oneshot::channel();
     let thread = std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
-        HERE.set(number);
+        become_worker(number);
         let _ = runtime.block_on(stopped);
     })?;
     Ok(Worker { runtime: handle, connections: Arc::default(), thread, stop })
@@ -154,6 +139,7 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
+    use crate::threads::{MAIN_THREAD, current_worker};
     use crate::workers::wake_coalescing::LaneDemand;
 
     /// A timer fires at the next tick, within a millisecond, unless the worker sleeps longer.

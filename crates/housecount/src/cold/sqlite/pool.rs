@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
 use crate::error::{ErrorKind, StoreError, StoreResult};
-use crate::workers::blocking::run_blocking;
+use crate::threads::blocking::run_blocking;
 
 /// A pool of connections. Calls beyond their number wait in order, without a thread.
 #[derive(Debug)]

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::DynamoLog;
 use crate::dynamo::attr::{from_sdk, key_attributes, to_sdk};
+use crate::dynamo::consumed;
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::log::PartitionMeta;
 use crate::meter::Purpose;
@@ -87,7 +88,7 @@ impl DynamoLog {
             .consistent_read(is_consistent)
             .return_consumed_capacity(ReturnConsumedCapacity::Total);
         let answer = get.send().await.map_err(|e| self.failed("reading the log in", e))?;
-        self.meter.read(Purpose::Log, answer.consumed_capacity());
+        self.meter.add(Purpose::Log, consumed::read(answer.consumed_capacity()));
         let Some(item) = answer.item.map(from_sdk) else {
             return match is_consistent {
                 true => self.create_meta(partition).await,
@@ -127,7 +128,9 @@ impl DynamoLog {
             .condition_expression("attribute_not_exists(pk)")
             .return_consumed_capacity(ReturnConsumedCapacity::Total);
         match put.send().await {
-            Ok(answer) => self.meter.write(Purpose::Log, answer.consumed_capacity()),
+            Ok(answer) => {
+                self.meter.add(Purpose::Log, consumed::written(answer.consumed_capacity()))
+            }
             // Another node was faster.
             Err(error)
                 if matches!(
@@ -169,7 +172,7 @@ impl DynamoLog {
             .return_consumed_capacity(ReturnConsumedCapacity::Total);
         match update.send().await {
             Ok(answer) => {
-                self.meter.write(Purpose::Log, answer.consumed_capacity());
+                self.meter.add(Purpose::Log, consumed::written(answer.consumed_capacity()));
                 Ok(())
             }
             Err(error)

@@ -54,6 +54,7 @@ use self::timing::FlushTiming;
 use super::{Log, LogUsage, PartitionMeta, Position, ReadResult};
 use crate::dynamo::attr::to_sdk;
 use crate::dynamo::clock::DateClock;
+use crate::dynamo::consumed;
 use crate::dynamo::{connect, failure};
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::meter::{Meter, Purpose};
@@ -247,7 +248,7 @@ impl DynamoLog {
         let get = self.client.get_item().table_name(&self.table).set_key(Some(key));
         let get = get.return_consumed_capacity(ReturnConsumedCapacity::Total);
         let answer = get.send().await.map_err(|e| self.failed("reading the log in", e))?;
-        self.meter.read(Purpose::Log, answer.consumed_capacity());
+        self.meter.add(Purpose::Log, consumed::read(answer.consumed_capacity()));
         Ok(())
     }
 
@@ -322,7 +323,7 @@ impl DynamoLog {
                 )))
                 .return_consumed_capacity(ReturnConsumedCapacity::Total);
             let answer = put.send().await.map_err(|e| self.failed("appending to the log in", e))?;
-            self.meter.write(Purpose::Log, answer.consumed_capacity());
+            self.meter.add(Purpose::Log, consumed::written(answer.consumed_capacity()));
         }
         Ok(())
     }

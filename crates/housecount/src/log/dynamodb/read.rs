@@ -11,6 +11,7 @@ use housecount_core::time::UnixMs;
 
 use super::{DynamoLog, ReadState};
 use crate::dynamo::attr::{Attributes, from_sdk, key_attributes, sort_key};
+use crate::dynamo::consumed;
 use crate::error::StoreResult;
 use crate::log::{Position, ReadResult};
 use crate::meter::Purpose;
@@ -195,7 +196,7 @@ impl DynamoLog {
             .limit(i32::try_from(ROWS_MAX).unwrap_or(i32::MAX))
             .set_exclusive_start_key(next);
         let answer = query.send().await.map_err(|e| self.failed("reading the log in", e))?;
-        self.meter.read(Purpose::Log, answer.consumed_capacity());
+        self.meter.add(Purpose::Log, consumed::read(answer.consumed_capacity()));
         let end = answer.last_evaluated_key.map(|key| {
             let text =
                 |name| key.get(name).and_then(|value| value.as_s().ok()).map_or("", String::as_str);

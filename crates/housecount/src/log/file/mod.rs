@@ -31,7 +31,7 @@ use super::{Log, Position, ReadResult};
 use crate::clock::MonotonicClock;
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::folder::DataFolder;
-use crate::workers::blocking::run_blocking;
+use crate::threads::blocking::run_blocking;
 
 /// Name of the database's file.
 const DATABASE: &str = "log.sqlite";

@@ -21,7 +21,7 @@ use super::call::RedisCommand;
 use super::sentinel::Sentinels;
 use super::target::{Login, Servers};
 use crate::clock::mono_ms;
-use crate::workers::current_worker;
+use crate::threads::current_worker;
 
 /// Timeout of an answer. A healthy Redis answers in a millisecond. Its worst stall seen with this
 /// load was 1.5 ms, and an append to a slow disk took some tens of ms.

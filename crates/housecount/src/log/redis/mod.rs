@@ -16,6 +16,7 @@
 
 mod call;
 mod certificates;
+mod counter;
 mod lengths;
 mod link;
 mod memory;
@@ -39,12 +40,12 @@ use parking_lot::Mutex;
 use redis::{Cmd, ErrorKind as RedisKind, FromRedisValue, RedisError};
 
 use self::call::{Lua, RedisCommand, is_denied};
+use self::counter::RedisCounter;
 use self::lengths::KnownLengths;
 use self::link::ConnectionPool;
 use self::memory::Memory;
 use self::read::PartitionPoll;
 pub use self::target::RedisTarget;
-use super::consumed::RedisCounter;
 use super::{Log, LogUsage, Position, ReadResult};
 use crate::clock::mono_ms;
 use crate::error::{ErrorKind, StoreError, StoreResult};

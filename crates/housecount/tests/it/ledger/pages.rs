@@ -189,7 +189,7 @@ async fn ledger_steps_max() {
     let turns: Vec<_> = {
         let mut turns = Vec::new();
         for _ in 0..LEDGER_STEPS_MAX {
-            turns.push(housecount::workers::blocking::ledger_turn().await);
+            turns.push(housecount::threads::blocking::ledger_turn().await);
         }
         turns
     };

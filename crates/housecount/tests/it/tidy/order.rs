@@ -17,9 +17,9 @@ const CORE: [&str; 32] = [
 ];
 /// Rooms of the program, lowest first.
 #[rustfmt::skip]
-const PROGRAM: [&str; 47] = [
-    "features", "traced", "nearest", "origin", "sim", "clock", "rng", "cache_table", "error", "metrics",
-    "meter", "retry", "workers", "folder", "net", "dynamo", "without", "log", "tasks", "hub", "cold",
+const PROGRAM: [&str; 48] = [
+    "features", "traced", "nearest", "origin", "sim", "clock", "rng", "cache_table", "error", "meter",
+    "metrics", "retry", "threads", "workers", "folder", "net", "dynamo", "without", "log", "tasks", "hub", "cold",
     "ledger", "archive", "ingest", "follower", "snapshots", "stages", "live", "engine",
     "auth", "admission", "cost", "calendar", "node", "http", "config", "otlp", "app", "ivs",
     "forget", "verify", "load", "export", "cmd", "fuzz_targets", "lib", "main",
