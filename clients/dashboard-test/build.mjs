@@ -9,10 +9,10 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 
 import { build } from "esbuild";
 
-const ASSETS = fileURLToPath(new URL("../../crates/housecount/assets/", import.meta.url));
+const ASSETS = fileURLToPath(new URL("../../crates/housecount-server/assets/", import.meta.url));
 
 /** Folder of the built files, which http/assets.rs embeds. */
-export const BUILT = fileURLToPath(new URL("../../crates/housecount/dashboard/", import.meta.url));
+export const BUILT = fileURLToPath(new URL("../../crates/housecount-server/dashboard/", import.meta.url));
 
 /**
  * Builds all files.

@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")"
 rm -rf .checked
 mkdir .checked
-cp ../../crates/housecount/assets/*.js .checked/
+cp ../../crates/housecount-server/assets/*.js .checked/
 rm .checked/uplot.js
 cp node_modules/uplot/dist/uPlot.d.ts .checked/uplot.d.ts
 exec npx tsc --project tsconfig.json

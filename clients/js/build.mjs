@@ -9,7 +9,7 @@ import { minify } from "terser";
 const ROOT = fileURLToPath(new URL(".", import.meta.url));
 
 /** Folder of the files that every node serves, such as `/housecount.js`. They are checked in, so that Cargo needs no Node. */
-export const SERVED = `${ROOT}../../crates/housecount/client`;
+export const SERVED = `${ROOT}../../crates/housecount-server/client`;
 
 /** Scripts by name, with the entry of each. */
 export const SCRIPTS = { housecount: "script.js", "housecount-watch": "script-watch.js" };

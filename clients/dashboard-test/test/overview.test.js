@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";
 
-import { SseParser } from "../../../crates/housecount/assets/sse.js";
+import { SseParser } from "../../../crates/housecount-server/assets/sse.js";
 import { closeBrowser, openPage } from "../support/browser.js";
 import { Server } from "../support/server.js";
 

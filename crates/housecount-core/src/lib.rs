@@ -21,7 +21,7 @@
 //! - [`beat_schedule`]: schedule of a player's next beat.
 //! - [`archive`]: every beat's time, packed for audit.
 //! - [`ledger`]: proven watch time in chunks, and the sums that readers build from them.
-//! - [`cost`]: prices, billed units, and the cost of each plan.
+//! - [`units`]: the units that DynamoDB bills for an item, a read or a batch.
 //! - [`item`], [`keys`]: the shape and the names of items in the cold tier.
 //! - [`body`]: an item as bytes, for the embedded cold tier.
 //! - [`snapshot`], [`roster`], [`stage`], [`version`], [`lease`], [`fence`], [`heartbeat`]: the
@@ -41,7 +41,6 @@ pub mod bridge;
 pub mod clock;
 pub mod coarse_clock;
 pub mod codec;
-pub mod cost;
 pub mod event;
 pub mod fence;
 pub mod flush;
@@ -63,4 +62,5 @@ pub mod snapshot;
 pub mod span;
 pub mod stage;
 pub mod time;
+pub mod units;
 pub mod version;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use housecount::rng;
+use housecount_backend::rng;
 use tokio::time::sleep;
 
 use crate::plan::FaultKind;

@@ -10,12 +10,12 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
-use housecount::archive::{ArchiveFormat, read};
-use housecount::cold::Cold;
+use housecount_backend::cold::Cold;
 use housecount_core::beat_schedule::TICK_MS;
 use housecount_core::event::{EventKind, EventRef};
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
+use housecount_engine::archive::{ArchiveFormat, read};
 
 use crate::oracle::{Oracle, OracleEvent, SeatName};
 use crate::plan::{FaultKind as What, SimPlan};

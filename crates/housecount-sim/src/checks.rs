@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use housecount::cold::Cold;
-use housecount::engine::EngineState;
-use housecount::hub::WithStatus;
-use housecount::ledger::scan;
-use housecount::verify::verify;
+use housecount_backend::cold::Cold;
 use housecount_core::fold::{Count, Rules};
 use housecount_core::ledger::watch::WatchFilter;
 use housecount_core::span::{Span, measure};
 use housecount_core::time::UnixMs;
+use housecount_engine::engine::EngineState;
+use housecount_engine::hub::WithStatus;
+use housecount_engine::ledger::scan;
+use housecount_engine::verify::verify;
 
 use crate::nodes::POLL_MS;
 use crate::oracle::presence::{Bounds, CountQuery, Online};

@@ -6,13 +6,13 @@
 
 use std::fmt;
 
-use housecount::hub::WithStatus;
-use housecount::log::Position;
+use housecount_backend::log::Position;
 use housecount_core::event::EventKind;
 use housecount_core::fold::Count;
 use housecount_core::item::{Attr, Item};
 use housecount_core::keys::Key;
 use housecount_core::time::UnixMs;
+use housecount_engine::hub::WithStatus;
 
 use crate::oracle::SeatName;
 use crate::oracle::proof::Proven;
@@ -182,8 +182,8 @@ impl RunHasher {
 
 #[cfg(test)]
 mod tests {
-    use housecount::hub::CountStatus;
     use housecount_core::limits::ITEM_BYTES_MAX;
+    use housecount_engine::hub::CountStatus;
 
     use super::*;
 

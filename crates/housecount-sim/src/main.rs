@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
-use housecount::clock::mono_ms;
+use housecount_backend::clock::mono_ms;
 use housecount_core::mutants::Mutant;
 use housecount_sim::digest::RunHash;
 use housecount_sim::plan::{SimPlan, clock};

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use housecount::archive::ArchiveSettings;
-use housecount::cost::{CostSettings, CostTracker, read_prices};
-use housecount::engine::{EngineRunner, EngineState, Settings};
-use housecount::ingest::Ack;
+use housecount_cost::{CostSettings, CostTracker, read_prices};
+use housecount_engine::archive::ArchiveSettings;
+use housecount_engine::engine::{EngineRunner, EngineState, Settings};
+use housecount_engine::ingest::Ack;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;

@@ -6,14 +6,14 @@
 
 use std::sync::Arc;
 
-use housecount::cold::Cold;
-use housecount::engine::EngineState;
-use housecount::rng;
-use housecount::stages::change::ChangeError;
-use housecount::stages::history;
+use housecount_backend::cold::Cold;
+use housecount_backend::rng;
 use housecount_core::ids::StageId;
 use housecount_core::stage::StageConfig;
 use housecount_core::time::UnixMs;
+use housecount_engine::engine::EngineState;
+use housecount_engine::stages::change::ChangeError;
+use housecount_engine::stages::history;
 
 use crate::active_faults::advance;
 use crate::nodes::Nodes;

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use housecount::ingest::{IngestError, UnstampedEvent};
-use housecount::rng;
+use housecount_backend::rng;
 use housecount_core::event::EventKind;
+use housecount_engine::ingest::{IngestError, UnstampedEvent};
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::timeout;

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use housecount::cold::Cold;
-use housecount::engine::Settings;
+use housecount_backend::cold::Cold;
 use housecount_core::fold::Rules;
 use housecount_core::limits::CLOCK_AHEAD_MS_MAX;
 use housecount_core::mutants::{self, Mutant};
 use housecount_core::time::UnixMs;
+use housecount_engine::engine::Settings;
 use tokio::runtime::Builder;
 use tokio::task::JoinSet;
 
@@ -81,7 +81,7 @@ pub fn run_plan(
     mutants::switch(mutant);
     let outcome = runtime.block_on(async {
         let seed = plan.seed;
-        housecount::sim::begin(seed);
+        housecount_backend::sim::begin(seed);
         let settings = settings(&plan);
         let world = World::new(plan, settings.rules.ttl_ms, is_shown);
         let mut figures = CheckStats::default();
@@ -95,7 +95,7 @@ pub fn run_plan(
     });
     drop(runtime);
     mutants::switch(None);
-    housecount::sim::end();
+    housecount_backend::sim::end();
     outcome
 }
 
@@ -186,7 +186,7 @@ async fn apply_fault(world: &World, nodes: &Nodes, kind: FaultKind) {
         FaultKind::NodeKilled(node) => nodes.kill(&[node]),
         FaultKind::NodeStopped(node) => nodes.stop(node).await,
         FaultKind::AllKilled => nodes.kill(&all),
-        FaultKind::NodeClock(_, step_ms) => housecount::sim::step_wall(step_ms),
+        FaultKind::NodeClock(_, step_ms) => housecount_backend::sim::step_wall(step_ms),
         FaultKind::LogClock(ahead_ms) => world.log.lock().ahead_ms = ahead_ms,
         FaultKind::LogEmptied => empty(world, nodes),
         FaultKind::LogFailedOver => {
@@ -207,14 +207,16 @@ fn empty(world: &World, nodes: &Nodes) {
 }
 
 impl Simulation {
-    fn running(&self) -> impl Iterator<Item = (Arc<housecount::engine::EngineState>, usize)> {
+    fn running(
+        &self,
+    ) -> impl Iterator<Item = (Arc<housecount_engine::engine::EngineState>, usize)> {
         (0..self.world.plan.nodes).filter_map(|number| self.nodes.get(number))
     }
 
     /// Runs the checks repeatedly until `until_ms` or until the first violation.
     async fn look_until(&mut self, until_ms: u64, figures: &mut CheckStats) -> Result<(), String> {
         while self.world.now_ms() < until_ms {
-            advance(housecount::rng::random_range(800..4_000)).await;
+            advance(housecount_backend::rng::random_range(800..4_000)).await;
             for (node, run) in self.running() {
                 checks::counts(&self.world, &node, run, self.rules, figures);
             }

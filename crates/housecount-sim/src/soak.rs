@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use housecount::archive::ArchiveFormat;
-use housecount::engine::EngineState;
 use housecount_core::time::{DAY_MS, UnixMs};
+use housecount_engine::archive::ArchiveFormat;
+use housecount_engine::engine::EngineState;
 use tokio::runtime::Builder;
 use tokio::task::JoinSet;
 
@@ -53,7 +53,7 @@ pub fn soak(
     };
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build()?;
     let lived = runtime.block_on(async {
-        housecount::sim::begin(seed);
+        housecount_backend::sim::begin(seed);
         let settings = settings(&plan);
         let world = World::new(plan, settings.rules.ttl_ms, false);
         let nodes = Arc::new(Nodes::new(world.clone(), settings)?);
@@ -74,7 +74,7 @@ pub fn soak(
         Ok(())
     });
     drop(runtime);
-    housecount::sim::end();
+    housecount_backend::sim::end();
     lived
 }
 

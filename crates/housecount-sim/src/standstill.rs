@@ -4,8 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use housecount::engine::EngineState;
 use housecount_core::time::UnixMs;
+use housecount_engine::engine::EngineState;
 
 use crate::active_faults::CallKind;
 use crate::world::World;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use housecount::log::Position;
+use housecount_backend::log::Position;
 use housecount_core::limits::UNCOMMITTED_RETENTION_MS_MAX;
 use housecount_core::time::UnixMs;
 use parking_lot::Mutex;
@@ -67,7 +67,7 @@ impl World {
     /// Milliseconds since the start.
     #[must_use]
     pub fn now_ms(&self) -> u64 {
-        housecount::sim::mono_ms().unwrap_or_default()
+        housecount_backend::sim::mono_ms().unwrap_or_default()
     }
 
     /// Records something that happened.

@@ -6,17 +6,17 @@
 use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use housecount::clock::{SharedClock, mono_ms};
 use housecount::config::{Layers, NodeSettings};
-use housecount::hub::Hub;
-use housecount::ingest::{Ingest, OwnAppends, UnstampedEvent};
-use housecount::log::{Log, MemoryLog, Position};
-use housecount::metrics::Metrics;
-use housecount::workers::Workers;
-use housecount::workers::wake_coalescing::WakeCoalescer;
+use housecount_backend::clock::{SharedClock, mono_ms};
+use housecount_backend::log::{Log, MemoryLog, Position};
 use housecount_core::event::EventKind;
 use housecount_core::fold::HandleKey;
 use housecount_core::time::UnixMs;
+use housecount_engine::hub::Hub;
+use housecount_engine::ingest::{Ingest, OwnAppends, UnstampedEvent};
+use housecount_engine::workers::Workers;
+use housecount_engine::workers::wake_coalescing::WakeCoalescer;
+use housecount_metrics::Metrics;
 use tokio::runtime::Builder;
 use tokio::sync::watch;
 
@@ -44,7 +44,7 @@ fn ingest(log: Arc<dyn Log>, ack: &str) -> (Ingest, watch::Sender<bool>) {
         &workers,
         &stopped,
     );
-    clock.observe(mono_ms(), housecount::clock::wall_clock());
+    clock.observe(mono_ms(), housecount_backend::clock::wall_clock());
     tokio::spawn(async move { while committers.join_next().await.is_some() {} });
     (ingest, stop)
 }

@@ -3,15 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cold::{Cold, ColdTarget, WatchedCold};
+use housecount_backend::cold::Cold;
+use housecount_backend::error::{ErrorKind, StoreError, StoreResult};
+use housecount_backend::log::Log;
+use housecount_cost::CostTracker;
+use housecount_engine::cold::WatchedCold;
+use housecount_engine::engine::EngineRunner;
+use housecount_server::http::{self, BoundListener};
+use housecount_server::node::Node;
+use housecount_stores::cold::ColdTarget;
+use housecount_stores::folder::make_private;
+use housecount_stores::log::LogTarget;
+
 use crate::config::NodeSettings;
-use crate::cost::CostTracker;
-use crate::engine::EngineRunner;
-use crate::error::{ErrorKind, StoreError, StoreResult};
-use crate::folder::make_private;
-use crate::http::{self, BoundListener};
-use crate::log::{Log, LogTarget};
-use crate::node::Node;
 
 /// A node that can run until it is stopped.
 #[derive(Debug)]

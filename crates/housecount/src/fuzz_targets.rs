@@ -13,14 +13,13 @@ use housecount_core::ids::{StageId, ViewerId};
 use housecount_core::ledger::{Book, Chunk};
 use housecount_core::record;
 use housecount_core::time::UnixMs;
+use housecount_server::http::batch_body::{BatchForm, parse_many};
+use housecount_server::http::extract::check_percent_encoding;
+use housecount_server::http::heartbeat_json::HeartbeatRequest;
+use housecount_server::http::ws::message::Message;
+use housecount_stores::cold::ColdTarget;
+use housecount_stores::log::LogTarget;
 use percent_encoding::percent_decode_str;
-
-use crate::cold::ColdTarget;
-use crate::http::batch_body::{BatchForm, parse_many};
-use crate::http::extract::check_percent_encoding;
-use crate::http::heartbeat_json::HeartbeatRequest;
-use crate::http::ws::message::Message;
-use crate::log::LogTarget;
 
 /// A fuzz target, which returns whether it could read the bytes.
 pub type Target = fn(&[u8]) -> bool;

@@ -13,6 +13,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use housecount_engine::traced::{REQUEST, TARGET};
+use housecount_net::client;
+use housecount_net::service_url::ServiceUrl;
 use http_body_util::{BodyExt, Full, Limited};
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry::{Context, KeyValue};
@@ -28,10 +31,6 @@ use tracing::Subscriber;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::registry::LookupSpan;
-
-use crate::net::client;
-use crate::net::service_url::ServiceUrl;
-use crate::traced::{REQUEST, TARGET};
 
 /// Duration from which a request gets a span.
 const SLOW: Duration = Duration::from_millis(100);

@@ -10,11 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use housecount::cold::{
+use housecount_backend::cold::{
     Cold, Condition, KeyedItem, KeyedRow, Meter, Page, PutOutcome, TransactOutcome, Write,
 };
-use housecount::error::{ErrorKind, StoreError, StoreResult};
-use housecount::rng;
+use housecount_backend::error::{ErrorKind, StoreError, StoreResult};
+use housecount_backend::rng;
 use housecount_core::fence::CommitFence;
 use housecount_core::item::{Attr, Item, bytes, number_or_zero};
 use housecount_core::keys::{Key, KeyRange, Series};

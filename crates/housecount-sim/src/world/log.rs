@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use housecount::error::{ErrorKind, StoreError, StoreResult};
-use housecount::log::{Log, PartitionMeta, Position, ReadResult};
-use housecount::rng;
+use housecount_backend::error::{ErrorKind, StoreError, StoreResult};
+use housecount_backend::log::{Log, PartitionMeta, Position, ReadResult};
+use housecount_backend::rng;
 use housecount_core::fold::HandleKey;
 use housecount_core::limits::{READ_RECORDS_MAX, RECORD_BYTES_MAX};
 use housecount_core::record;

@@ -4,13 +4,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
+use housecount_backend::clock::wall_clock;
+use housecount_backend::cold::bulk::Bulk;
+use housecount_stores::cold::ColdTarget;
+use housecount_stores::folder::{self, FolderHold};
 
 use super::{CommandError, SettingArgs, print_line, progress_bar, runtime};
-use crate::clock::wall_clock;
-use crate::cold::ColdTarget;
-use crate::cold::bulk::Bulk;
-use crate::cold::copy::{Copied, CopyEnd, copy};
-use crate::folder::{self, FolderHold};
+use crate::copy::{Copied, CopyEnd, copy};
 
 /// Copy a cold tier into another one, and compare all rows.
 #[derive(Debug, Args)]
@@ -55,7 +55,7 @@ pub(super) fn run(args: &CopyArgs) -> Result<ExitCode, CommandError> {
     }
     let bar = progress_bar();
     let copied = runtime()?.block_on(async {
-        let failed = |e: crate::error::StoreError| e.to_string();
+        let failed = |e: housecount_backend::error::StoreError| e.to_string();
         let (source, _held) = open_source(&from).await.map_err(failed)?;
         let target = open_target(&to).await.map_err(failed)?;
         let is_locked = |target: &ColdTarget| matches!(target, ColdTarget::Embedded(_));
@@ -74,7 +74,7 @@ pub(super) fn run(args: &CopyArgs) -> Result<ExitCode, CommandError> {
 /// Opens the source for reading only, and prevents nodes from starting on its folder meanwhile.
 async fn open_source(
     target: &ColdTarget,
-) -> crate::error::StoreResult<(Arc<dyn Bulk>, Option<FolderHold>)> {
+) -> housecount_backend::error::StoreResult<(Arc<dyn Bulk>, Option<FolderHold>)> {
     match target {
         ColdTarget::Embedded(folder) => {
             let held = folder::hold_to_read(folder)?;
@@ -84,7 +84,7 @@ async fn open_source(
     }
 }
 
-async fn open_target(target: &ColdTarget) -> crate::error::StoreResult<Arc<dyn Bulk>> {
+async fn open_target(target: &ColdTarget) -> housecount_backend::error::StoreResult<Arc<dyn Bulk>> {
     let cold = target.open_whole().await?;
     // The table must already exist.
     cold.check().await?;

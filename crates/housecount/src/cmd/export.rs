@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
+use housecount_backend::error::StoreResult;
 use housecount_core::limits::EXPORT_ROWS_MAX;
 use housecount_core::span::Span;
+use housecount_server::calendar::{self, PeriodUnit, Zone};
 
 use super::{CommandError, RangeArgs, print_line, progress_bar, runtime};
-use crate::calendar::{self, PeriodUnit, Zone};
-use crate::error::StoreResult;
 use crate::export::{
     self, BillingRounding, CsvStyle, ExportFormat, ExportRequest, ExportSummary, atomic_file, raw,
 };

@@ -4,13 +4,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
+use housecount_backend::cold::Cold;
 use housecount_core::ids::{StageId, ViewerId};
 use housecount_core::limits::FORGET_HELD_BYTES_MAX;
 use housecount_core::time::UnixMs;
+use housecount_server::calendar;
 
 use super::{ColdArgs, CommandError, print_line, progress_bar, runtime};
-use crate::calendar;
-use crate::cold::Cold;
 use crate::config::NodeSettings;
 use crate::forget::{self, ForgetReport, ForgetRequest, configuration};
 

@@ -3,15 +3,16 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use housecount_backend::clock;
 use housecount_core::span::Span;
+use housecount_net::service_url::ServiceUrl;
+use housecount_server::calendar;
 
 use super::{CommandError, RangeArgs, print_line, progress_bar, runtime};
 use crate::ivs::{
     self, CloudWatchSource, ReconcileReport, ReconcileRequest, StageArn, StageComparison,
     StepComparison,
 };
-use crate::net::service_url::ServiceUrl;
-use crate::{calendar, clock};
 
 /// Number of steps of a stage that are printed: those with the largest difference.
 const STEPS_SHOWN: usize = 5;

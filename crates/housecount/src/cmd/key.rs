@@ -4,10 +4,10 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use housecount_access::auth::Scope;
+use housecount_access::auth::operators::new_key;
 
 use super::{CommandError, print_line};
-use crate::auth::Scope;
-use crate::auth::operators::new_key;
 
 /// Create operator keys.
 #[derive(Debug, Args)]

@@ -5,13 +5,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use housecount_backend::rng;
+use housecount_net::client::Client;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{CommandError, print_line, read_key_file, runtime};
 use crate::load::audience::AudienceConfig;
 use crate::load::{self, LoadPlan, Report, Tokens, Transport};
-use crate::net::client::Client;
-use crate::rng;
 
 /// Shortest `--interval` that is accepted, since real players do not beat more often.
 const INTERVAL_MS_MIN: u64 = 100;
@@ -85,7 +85,8 @@ pub(super) fn run(args: &LoadArgs) -> Result<ExitCode, CommandError> {
     };
     let nodes = args.url.iter().map(client).collect::<Result<Vec<_>, _>>()?;
     let sign = |path: &PathBuf| {
-        let key = crate::auth::read_file(path).map_err(|e| format!("--token-key {e}"))?;
+        let key =
+            housecount_access::auth::read_file(path).map_err(|e| format!("--token-key {e}"))?;
         Tokens::new(key, args.kid.clone(), args.audience.clone(), args.duration)
             .map_err(|e| format!("--token-key: {e}"))
     };

@@ -20,12 +20,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
+use housecount_backend::cold::Cold;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
+use housecount_server::calendar::{self, Zone};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::calendar::{self, Zone};
-use crate::cold::Cold;
 use crate::config::{ConfigError, Layers, NodeSettings};
 
 /// Count the audiences of live streams. A count that may be incomplete is marked.
@@ -246,7 +246,7 @@ pub fn run() -> ExitCode {
 /// Reads an operator key, which is the only line of its file.
 fn read_key_file(file: Option<&Path>) -> Result<Option<String>, CommandError> {
     let Some(file) = file else { return Ok(None) };
-    let text = crate::auth::read_file(file).map_err(|e| format!("--key-file {e}"))?;
+    let text = housecount_access::auth::read_file(file).map_err(|e| format!("--key-file {e}"))?;
     Ok(Some(text.trim().to_string()))
 }
 

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use housecount_net::client::Client;
 use hyper::Method;
 use serde_json::Value;
 
 use super::{CommandError, print_line, read_key_file, runtime};
-use crate::net::client::Client;
 
 /// The node to call.
 #[derive(Debug, Args)]

@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Args;
+use housecount_server::http::BoundListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -12,7 +13,6 @@ use tracing_subscriber::{EnvFilter, Layer};
 use super::{CommandError, SettingArgs, print_line, runtime};
 use crate::app::App;
 use crate::config::{LogFormat, NodeSettings};
-use crate::http::BoundListener;
 use crate::load::demo;
 use crate::otlp::{self, Traces};
 

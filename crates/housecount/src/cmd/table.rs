@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use housecount_stores::cold::{ColdTarget, DynamoCold, TableOptions};
 
 use super::{CommandError, SettingArgs, print_line, runtime};
-use crate::cold::{ColdTarget, DynamoCold, TableOptions};
 
 /// Create, describe or delete the table of the cold tier.
 #[derive(Debug, Args)]

@@ -5,12 +5,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use housecount_access::auth::{AudienceClaim, Payload, jwt, viewers};
+use housecount_backend::clock;
 use housecount_core::ids::{SessionId, StageId, ViewerId};
 use housecount_core::limits::TOKEN_AHEAD_MS_MAX;
 
 use super::{CommandError, SettingArgs, print_line};
-use crate::auth::{AudienceClaim, Payload, jwt, viewers};
-use crate::clock;
 
 /// Create a viewer's token.
 #[derive(Debug, Args)]
@@ -87,5 +87,5 @@ pub(super) fn run(args: &TokenArgs) -> Result<ExitCode, CommandError> {
 }
 
 fn read(path: &Path) -> Result<String, CommandError> {
-    crate::auth::read_file(path).map_err(|e| format!("--key {e}"))
+    housecount_access::auth::read_file(path).map_err(|e| format!("--key {e}"))
 }

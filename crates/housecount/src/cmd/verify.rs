@@ -4,10 +4,10 @@ use std::process::ExitCode;
 
 use clap::Args;
 use housecount_core::time::UnixMs;
+use housecount_engine::verify::{self, StageReport, VerifyReport};
+use housecount_server::calendar;
 
 use super::{CommandError, RangeArgs, print_line, progress_bar, runtime};
-use crate::calendar;
-use crate::verify::{self, StageReport, VerifyReport};
 
 /// Number of stages with a line of their own; the others are summed up.
 const STAGES_SHOWN: usize = 40;

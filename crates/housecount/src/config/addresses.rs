@@ -1,9 +1,10 @@
 //! Settings of addresses: TLS on the port, origins of pages that may call, and the trace collector.
 
+use housecount_net::service_url::ServiceUrl;
+use housecount_net::tls::TlsFiles;
+use housecount_server::origin::OriginPattern;
+
 use super::{ConfigError, Layers};
-use crate::net::service_url::ServiceUrl;
-use crate::net::tls::TlsFiles;
-use crate::origin::OriginPattern;
 
 /// Reads the TLS files; both are set or neither.
 pub(super) fn tls(layers: &Layers) -> Result<Option<TlsFiles>, ConfigError> {

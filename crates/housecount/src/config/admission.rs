@@ -4,15 +4,15 @@ use std::net::IpAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::Path;
 
+use housecount_access::admission::AdmissionSettings;
+use housecount_access::admission::client_addr::AddressRate;
+use housecount_access::admission::connections::ConnectionLimit;
+use housecount_access::admission::pseudonyms::{KEY_BYTES_MIN, Pseudonymizer};
+use housecount_access::admission::rate_table::{FULL_WITHIN_S_MAX, PER_SECOND_MAX};
 use housecount_core::limits::{ADDRESS_CONNECTIONS_MAX, CONNECTIONS_MAX, SESSION_BEATS_MAX};
 use ipnet::IpNet;
 
 use super::{ConfigError, Layers};
-use crate::admission::AdmissionSettings;
-use crate::admission::client_addr::AddressRate;
-use crate::admission::connections::ConnectionLimit;
-use crate::admission::pseudonyms::{KEY_BYTES_MIN, Pseudonymizer};
-use crate::admission::rate_table::{FULL_WITHIN_S_MAX, PER_SECOND_MAX};
 
 /// Default limit of an address, in requests per second: enough for 150,000 viewers behind one.
 const ADDRESS_PER_SECOND: u32 = 5_000;

@@ -1,7 +1,8 @@
 //! The settings `auth.*`.
 
+use housecount_access::auth::{AuthSettings, Policy, Secret, TokenRules, jwks};
+
 use super::{ConfigError, Layers};
-use crate::auth::{AuthSettings, Policy, Secret, TokenRules, jwks};
 
 /// Reads and checks the settings `auth.*`. `serve` reads the files of keys, because other commands
 /// do not need them.

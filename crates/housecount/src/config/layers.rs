@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use housecount_server::nearest::nearest;
+
 use super::ConfigError;
-use crate::nearest::nearest;
 
 /// The defaults with their documentation, as `housecount settings` prints them.
 pub const DEFAULT_TOML: &str = include_str!("default.toml");

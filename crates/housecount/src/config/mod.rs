@@ -11,23 +11,23 @@ mod layers;
 
 use std::path::PathBuf;
 
-use housecount_core::cost::guard::{BudgetGuard, BudgetLimit};
-use housecount_core::cost::{Prices, Usd};
 use housecount_core::fold::Rules;
 use housecount_core::limits::{DRAIN_MS_MAX, WINDOW_MS_MAX, WORKERS_MAX};
+use housecount_cost::guard::{BudgetGuard, BudgetLimit};
+use housecount_cost::{CostSettings, read_prices};
+use housecount_cost::{Prices, Usd};
+use housecount_engine::archive::{ArchiveFormat, ArchiveSettings};
+use housecount_engine::engine::Settings;
+use housecount_engine::ingest::Ack;
+use housecount_engine::workers;
+use housecount_net::service_url::ServiceUrl;
+use housecount_server::node::ServerSettings;
+use housecount_stores::cold::ColdTarget;
+use housecount_stores::log::LogTarget;
 
 use self::addresses::{origins, otlp, tls};
 use self::admission::admission;
 pub use self::layers::{DEFAULT_TOML, Layers};
-use crate::archive::{ArchiveFormat, ArchiveSettings};
-use crate::cold::ColdTarget;
-use crate::cost::{CostSettings, read_prices};
-use crate::engine::Settings;
-use crate::ingest::Ack;
-use crate::log::LogTarget;
-use crate::net::service_url::ServiceUrl;
-use crate::node::ServerSettings;
-use crate::workers;
 
 /// Reason why the settings can't be used: one line with the setting, its source and a remedy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use crate::error::{ErrorKind, StoreError, StoreResult};
-use crate::rng;
+use housecount_backend::error::{ErrorKind, StoreError, StoreResult};
+use housecount_backend::rng;
 
 /// Opens the output of an export for `write`: a file, or standard output for `-`.
 ///

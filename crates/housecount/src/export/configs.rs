@@ -3,15 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use housecount_backend::cold::Cold;
+use housecount_backend::error::StoreResult;
 use housecount_core::ledger::watch::{Cuts, StageViewer, WatchTime};
 use housecount_core::limits::EXPORT_VERSIONS_HELD_MAX;
 use housecount_core::span::Span;
 use housecount_core::stage::StageConfig;
 use housecount_core::time::UnixMs;
-
-use crate::cold::Cold;
-use crate::error::StoreResult;
-use crate::stages::history;
+use housecount_engine::stages::history;
 
 /// Configurations of a stage within a range.
 #[derive(Debug)]
@@ -107,7 +106,8 @@ mod tests {
     use housecount_core::version::ConfigVersion;
 
     use super::*;
-    use crate::cold::{KeyedItem, SqliteCold};
+    use housecount_backend::cold::KeyedItem;
+    use housecount_stores::cold::SqliteCold;
 
     #[tokio::test]
     async fn export_versions_held_max_bounds_what_is_held() {

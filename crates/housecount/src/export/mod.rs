@@ -18,18 +18,18 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::Arc;
 
+use housecount_backend::cold::Cold;
+use housecount_backend::error::{ErrorKind, StoreError, StoreResult};
 use housecount_core::ledger::watch::WatchFilter;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
+use housecount_engine::ledger::{chain, scan};
+use housecount_server::calendar::{Period, PeriodUnit, Zone};
 
 use self::configs::Configs;
 pub use self::csv::CsvStyle;
 use self::rows::{CustomerMonth, columns, row};
 use self::table::{Column, Sink};
-use crate::calendar::{Period, PeriodUnit, Zone};
-use crate::cold::Cold;
-use crate::error::{ErrorKind, StoreError, StoreResult};
-use crate::ledger::{chain, scan};
 
 /// Time up to which the ledger can be exported.
 ///

@@ -3,16 +3,16 @@
 use std::io::Write;
 use std::sync::Arc;
 
+use housecount_backend::cold::Cold;
+use housecount_backend::error::{ErrorKind, StoreError, StoreResult};
 use housecount_core::event::{EventKind, EventRef};
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
+use housecount_engine::archive::read;
+use housecount_server::calendar::Zone;
 
 use super::table::{Cell, Column, ColumnType};
 use super::{ExportFormat, sink};
-use crate::archive::read;
-use crate::calendar::Zone;
-use crate::cold::Cold;
-use crate::error::{ErrorKind, StoreError, StoreResult};
 
 /// Parameters of an export of heartbeats.
 #[derive(Clone, Debug)]

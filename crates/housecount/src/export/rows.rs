@@ -2,10 +2,10 @@
 
 use housecount_core::ledger::watch::WatchTime;
 use housecount_core::stage::StageConfig;
+use housecount_server::calendar::{Period, PeriodUnit};
 
 use super::table::{Cell, Column, ColumnType};
 use super::{BillingRounding, ExportRequest};
-use crate::calendar::{Period, PeriodUnit};
 
 const MINUTE_MS: u64 = 60_000;
 
@@ -124,8 +124,8 @@ mod tests {
     use housecount_core::time::UnixMs;
 
     use super::*;
-    use crate::calendar::Zone;
     use crate::export::{CsvStyle, ExportFormat};
+    use housecount_server::calendar::Zone;
 
     fn request(round: BillingRounding, zone: Option<Zone>) -> ExportRequest {
         ExportRequest {

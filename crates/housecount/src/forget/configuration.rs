@@ -8,19 +8,18 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use housecount_access::admission::pseudonyms;
+use housecount_backend::clock::wall_clock;
+use housecount_backend::cold::{Cold, Condition, KeyedItem};
+use housecount_backend::error::{ErrorKind, StoreError};
 use housecount_core::item::Attr;
 use housecount_core::keys::Key;
 use housecount_core::stage::StageConfig;
 use housecount_core::time::UnixMs;
 use housecount_core::version::{ConfigVersion, VERSION};
-
-use crate::admission::pseudonyms;
-use crate::clock::wall_clock;
-use crate::cold::{Cold, Condition, KeyedItem};
-use crate::error::{ErrorKind, StoreError};
-use crate::ledger::chain;
-use crate::ledger::chunks::ChunkReader;
-use crate::stages::history;
+use housecount_engine::ledger::chain;
+use housecount_engine::ledger::chunks::ChunkReader;
+use housecount_engine::stages::history;
 
 /// Number of stages that an error names.
 const SHOWN_MAX: usize = 5;

@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
+use housecount_backend::cold::{Cold, Page};
+use housecount_backend::error::StoreResult;
 use housecount_core::heartbeat;
 use housecount_core::keys::{Key, KeyRange};
 use housecount_core::limits::PAGE_ROWS_MAX;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
+use housecount_engine::archive::read;
+use housecount_engine::stages::history;
 
 use super::{Findings, ForgetRequest};
-use crate::archive::read;
-use crate::cold::{Cold, Page};
-use crate::error::StoreResult;
-use crate::stages::history;
 
 /// The viewer's heartbeats on a stage.
 #[derive(Debug)]

@@ -4,18 +4,18 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use housecount_backend::clock::wall_clock;
+use housecount_backend::cold::Cold;
+use housecount_backend::error::{ErrorKind, StoreError, StoreResult};
 use housecount_core::keys::{Chain, Key};
 use housecount_core::ledger::watch::{WatchFilter, WatchTotals};
 use housecount_core::ledger::{Book, Chunk};
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
+use housecount_engine::ledger::chunks::{self, ChunkReader, StoredChunk, corrupt};
+use housecount_engine::ledger::{chain, scan};
 
 use super::{Findings, ForgetRequest};
-use crate::clock::wall_clock;
-use crate::cold::Cold;
-use crate::error::{ErrorKind, StoreError, StoreResult};
-use crate::ledger::chunks::{self, ChunkReader, StoredChunk, corrupt};
-use crate::ledger::{chain, scan};
 
 /// A chunk that names the viewer, and the places of the name.
 #[derive(Debug)]

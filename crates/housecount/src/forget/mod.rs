@@ -22,14 +22,13 @@ mod packed;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use housecount_access::admission::pseudonyms;
+use housecount_backend::cold::Cold;
+use housecount_backend::error::{ErrorKind, StoreError};
 use housecount_core::event::partition_of;
 use housecount_core::keys::{Chain, Key};
 use housecount_core::time::UnixMs;
-
-use crate::admission::pseudonyms;
-use crate::calendar;
-use crate::cold::Cold;
-use crate::error::{ErrorKind, StoreError};
+use housecount_server::calendar;
 
 /// Number of times that `kept_ms` must have passed since the viewer was last seen.
 ///

@@ -13,19 +13,19 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use housecount_backend::clock::wall_clock;
+use housecount_backend::cold::Cold;
+use housecount_backend::error::{StoreError, StoreResult};
 use housecount_core::archive::{ArchiveDecoder, ArchiveEncoder, KEYFRAME_MS};
 use housecount_core::codec::DecodeError;
 use housecount_core::event::EventRef;
 use housecount_core::keys::{Chain, Key};
 use housecount_core::limits::UNCOMMITTED_RETENTION_MS_MAX;
 use housecount_core::time::UnixMs;
+use housecount_engine::archive::read;
+use housecount_engine::ledger::chunks::{self, corrupt};
 
 use super::{Findings, ForgetRequest};
-use crate::archive::read;
-use crate::clock::wall_clock;
-use crate::cold::Cold;
-use crate::error::{StoreError, StoreResult};
-use crate::ledger::chunks::{self, corrupt};
 
 /// A keyframe and the chunks that depend on it, some of which name the viewer.
 #[derive(Debug)]

@@ -17,13 +17,13 @@ use aws_sdk_cloudwatch::primitives::DateTime;
 use aws_sdk_cloudwatch::types::{
     Dimension, Metric, MetricDataQuery, MetricStat, ScanBy, StatusCode,
 };
+use housecount_backend::error::{ErrorKind, StoreError, StoreResult};
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
+use housecount_stores::dynamo::connect;
+use housecount_stores::dynamo::failure::unusable_profile;
 
 use super::{CloudWatchCounts, CloudWatchSource, StageArn};
-use crate::dynamo::connect;
-use crate::dynamo::failure::unusable_profile;
-use crate::error::{ErrorKind, StoreError, StoreResult};
 
 /// Maximum number of queries in one call.
 const QUERIES_MAX: usize = 500;

@@ -13,15 +13,15 @@ mod counts;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use housecount_backend::cold::Cold;
 use housecount_core::ledger::SpanVisitor;
 use housecount_core::ledger::curve::Curve;
 use housecount_core::limits::RECONCILE_POINTS_MAX;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
+use housecount_engine::ledger::scan::{self, Scan};
 
 pub use self::counts::{CloudWatchCounts, CloudWatchSource, period_ms_min};
-use crate::cold::Cold;
-use crate::ledger::scan::{self, Scan};
 
 /// ARN of an IVS real-time stage: `arn:aws:ivs:REGION:ACCOUNT:stage/ID` (Amazon IVS Real-Time API
 /// reference, 2026-10).

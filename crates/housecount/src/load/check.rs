@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use housecount_backend::clock::mono_ms;
+use housecount_net::client::Client;
 use hyper::Method;
 use parking_lot::Mutex;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 use super::LoadShared;
-use crate::clock::mono_ms;
-use crate::net::client::Client;
 
 /// Interval between two polls of the totals.
 const POLL: Duration = Duration::from_millis(100);

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use housecount_backend::rng;
 use housecount_core::event::{EventKind, Seat};
 use housecount_core::ids::{SessionId, StageId, ViewerId};
+use housecount_server::node::Node;
 use tokio::time::Instant;
 
 use crate::load::audience::{AudienceConfig, SimulatedAudience};
-use crate::node::Node;
-use crate::rng;
 
 /// Number of the demo's stages.
 const STAGES: u32 = 5;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::clock::mono_ms;
+use housecount_backend::clock::mono_ms;
 
 /// Number of intervals for which an acknowledged heartbeat counts, since ttl is at least three of
 /// the nodes' own intervals.

@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hdrhistogram::Histogram;
+use housecount_net::client::Client;
 use hyper::Method;
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -33,7 +34,6 @@ use self::expected::ExpectedViewers;
 pub use self::tokens::Tokens;
 use self::turns::CallOrder;
 use crate::load::audience::{AudienceConfig, SimulatedAudience, ViewerAction};
-use crate::net::client::Client;
 
 /// Maximum number of open requests. At the limit the audience waits, as players' own queues would.
 const REQUESTS_MAX: usize = 512;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::auth::{AudienceClaim, Payload, Secret, jwt};
-use crate::clock::wall_clock;
+use housecount_access::auth::{AudienceClaim, Payload, Secret, jwt};
+use housecount_backend::clock::wall_clock;
 
 /// Time for which tokens outlast the run, since nodes' clocks differ and the last answers are late.
 const SPARE: Duration = Duration::from_secs(600);

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use housecount_core::limits::WS_WRITE_BUFFER_BYTES_MAX;
+use housecount_net::client::{Client, Connection};
 use hyper::header::{HeaderValue, SEC_WEBSOCKET_PROTOCOL};
 use serde_json::Value;
 use tokio::sync::{Semaphore, mpsc};
@@ -21,7 +22,6 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use super::{LoadShared, PlannedCall, REQUESTS_MAX, note};
-use crate::net::client::{Client, Connection};
 
 /// Time limit of an answer, and of opening a connection.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);

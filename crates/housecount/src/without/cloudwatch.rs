@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use housecount_backend::error::{ErrorKind, StoreError, StoreResult};
 use housecount_core::span::Span;
+use housecount_stores::features;
 
 use super::{CloudWatchCounts, CloudWatchSource, StageArn};
-use crate::error::{ErrorKind, StoreError, StoreResult};
-use crate::features;
 
 impl CloudWatchSource {
     /// Refuses to query CloudWatch.

@@ -1,9 +1,8 @@
 //! Traces in a binary that was built without the feature `otlp`.
 
+use housecount_net::service_url::ServiceUrl;
+use housecount_stores::features;
 use tracing_subscriber::layer::Identity;
-
-use crate::features;
-use crate::net::service_url::ServiceUrl;
 
 /// A running export of traces. This binary has none.
 #[derive(Debug)]

@@ -2,8 +2,9 @@
 
 use std::io::{Error, ErrorKind, Result, Write};
 
+use housecount_stores::features;
+
 use super::table::{Cell, Column, Sink};
-use crate::features;
 
 /// A Parquet file. This binary writes none.
 #[derive(Debug)]

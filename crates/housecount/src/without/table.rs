@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use housecount_stores::features;
 
 use super::CommandError;
-use crate::features;
 
 /// Create, describe or delete the table of the cold tier.
 #[derive(Debug, Args)]

@@ -192,7 +192,7 @@ impl Sender {
         }
         format!(
             "&from={}",
-            housecount::clock::wall_clock().0 - self.rng.random_range(1_000..60_000)
+            housecount_backend::clock::wall_clock().0 - self.rng.random_range(1_000..60_000)
         )
     }
 

@@ -3,7 +3,7 @@
 
 use std::process::Output;
 
-use housecount::cold::ColdTarget;
+use housecount_stores::cold::ColdTarget;
 use hyper::Method;
 use serde_json::Value;
 

@@ -5,12 +5,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use housecount::ingest::{IngestError, UnstampedEvent};
 use housecount::load::audience::AudienceConfig;
 use housecount::load::{self, LoadPlan, Transport};
-use housecount::net::client::Client;
 use housecount_core::event::{EventKind, EventRef};
 use housecount_core::limits::{COALESCE_MS_MAX, SESSION_BURST, SESSION_LEAVES_SPARE};
+use housecount_engine::ingest::{IngestError, UnstampedEvent};
+use housecount_net::client::Client;
 use hyper::Method;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;

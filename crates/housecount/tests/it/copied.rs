@@ -4,11 +4,12 @@
 use std::path::Path;
 use std::process::Output;
 
-use housecount::cold::bulk::{Bulk, StoredRow};
-use housecount::cold::{Cold, KeyedItem, SqliteCold};
+use housecount_backend::cold::bulk::{Bulk, StoredRow};
+use housecount_backend::cold::{Cold, KeyedItem};
 use housecount_core::item::{Attr, Item};
 use housecount_core::keys::Key;
 use housecount_core::time::UnixMs;
+use housecount_stores::cold::SqliteCold;
 use serde_json::{Value, json};
 
 use crate::support::dynamo::Dynamo;
@@ -169,7 +170,7 @@ async fn a_tier_with_a_node_on_it_is_refused() {
     let dynamo = Dynamo::start().await;
     dynamo.make_table("audience");
     let cold = dynamo.cold("audience").await;
-    let until = Attr::N(housecount::clock::wall_clock().0 + 60_000);
+    let until = Attr::N(housecount_backend::clock::wall_clock().0 + 60_000);
     let lease = Item::from([("until".to_string(), until)]);
     let key = Key::Lease { name: "ledger-1-0".to_string() };
     cold.put(vec![KeyedItem { key, item: lease }]).await.unwrap();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use housecount::load::audience::AudienceConfig;
 use housecount::load::{self, LoadPlan, Report, Transport};
-use housecount::net::client::Client;
+use housecount_net::client::Client;
 use serde_json::Value;
 
 use crate::support::dynamo::Dynamo;

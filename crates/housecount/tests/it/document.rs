@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use housecount::auth::Scope;
-use housecount::auth::operators::new_key;
+use housecount_access::auth::Scope;
+use housecount_access::auth::operators::new_key;
 use serde_json::{Value, json};
 
 use crate::support::node::Node;

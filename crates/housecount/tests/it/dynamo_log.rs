@@ -4,19 +4,20 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use housecount::archive::task::ArchiveTask;
-use housecount::archive::{ArchiveFormat, ArchiveProgress, ArchiveSettings};
-use housecount::cold::{Cold, Purpose, SqliteCold};
 use housecount::config::{Layers, NodeSettings};
-use housecount::hub::Hub;
-use housecount::log::dynamodb::{DynamoLog, DynamoTarget};
-use housecount::log::{Log, Position};
-use housecount::tasks::PeriodicTask;
+use housecount_backend::cold::{Cold, Purpose};
+use housecount_backend::log::{Log, Position};
 use housecount_core::event::{EventKind, EventRef};
 use housecount_core::fold::{HandleKey, Rules};
 use housecount_core::limits::FLUSH_STRETCH_MAX;
 use housecount_core::record::{self, RecordEntry};
 use housecount_core::time::UnixMs;
+use housecount_engine::archive::task::ArchiveTask;
+use housecount_engine::archive::{ArchiveFormat, ArchiveProgress, ArchiveSettings};
+use housecount_engine::hub::Hub;
+use housecount_engine::tasks::PeriodicTask;
+use housecount_stores::cold::SqliteCold;
+use housecount_stores::log::dynamodb::{DynamoLog, DynamoTarget};
 use serde_json::Value;
 
 use crate::support::crowd::{Crowd, Ids, Shape, USUAL};
@@ -140,7 +141,7 @@ async fn a_log_of_another_shape_is_refused_and_a_missing_table_named() {
         dynamo.log("table", more).await.read(0, Position::START, HandleKey::default()).await
     };
     let error = read("flush=100ms").await.unwrap_err();
-    assert_eq!(error.kind(), housecount::error::ErrorKind::Missing);
+    assert_eq!(error.kind(), housecount_backend::error::ErrorKind::Missing);
     assert!(error.to_string().contains("housecount table create --cold"), "{error}");
     dynamo.make_table("table");
     read("flush=100ms").await.unwrap();
@@ -148,7 +149,7 @@ async fn a_log_of_another_shape_is_refused_and_a_missing_table_named() {
         [("flush=200ms", "set &flush=100ms"), ("flush=100ms&partitions=2", "set &partitions=1")]
     {
         let error = read(more).await.unwrap_err();
-        assert_eq!(error.kind(), housecount::error::ErrorKind::Schema);
+        assert_eq!(error.kind(), housecount_backend::error::ErrorKind::Schema);
         assert!(error.to_string().contains(way_out), "{error}");
     }
 }
@@ -157,7 +158,7 @@ async fn a_log_of_another_shape_is_refused_and_a_missing_table_named() {
 /// other task. The test runs in virtual time.
 #[tokio::test(start_paused = true)]
 async fn a_single_read_is_not_paced_and_delays_no_other() {
-    housecount::sim::begin(7);
+    housecount_backend::sim::begin(7);
     let emulator = Emulator::start();
     emulator.make_table("table");
     let log = DynamoLog::with_engine(emulator.inline(), &DynamoTarget::parse("//table").unwrap());
@@ -171,7 +172,7 @@ async fn a_single_read_is_not_paced_and_delays_no_other() {
     assert!(begun.elapsed().as_millis() < 500, "{:?}", begun.elapsed());
     follow().await;
     assert!((1_000..2_000).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
-    housecount::sim::end();
+    housecount_backend::sim::end();
 }
 
 const SECONDS_A_MONTH: f64 = 365.25 / 12.0 * 86_400.0;
@@ -236,7 +237,7 @@ async fn dollars_of_a_log() {
         ("the same, each heartbeat on any node", FULL, false, 1, false),
         ("36-character UUIDs, each on one node", Shape { ids: Ids::Uuid, ..FULL }, true, 1, false),
     ] {
-        housecount::sim::begin(7);
+        housecount_backend::sim::begin(7);
         let emulator = Emulator::start();
         emulator.make_table("table");
         let cold: Arc<dyn Cold> = Arc::new(SqliteCold::memory().unwrap());
@@ -257,7 +258,7 @@ async fn dollars_of_a_log() {
         if is_archived {
             tasks.spawn(archive(halves[0].log.clone(), cold.clone(), halves[0].hub.clone()));
         }
-        let base = housecount::clock::wall_clock();
+        let base = housecount_backend::clock::wall_clock();
         let mut crowd = Crowd::new(shape, base);
         let units = |halves: &[Half]| {
             halves.iter().fold((0.0, 0.0), |(w, r), half| {
@@ -269,8 +270,8 @@ async fn dollars_of_a_log() {
             })
         };
         let (mut before, mut events, mut n) = ((0.0, 0.0), 0u64, 0u64);
-        while housecount::clock::wall_clock().since(base) < 2 * 3_600_000 {
-            let now = housecount::clock::wall_clock();
+        while housecount_backend::clock::wall_clock().since(base) < 2 * 3_600_000 {
+            let now = housecount_backend::clock::wall_clock();
             if now.since(base) >= 3_600_000 && before == (0.0, 0.0) {
                 (before, events) = (units(&halves), 0);
             }
@@ -333,6 +334,6 @@ async fn dollars_of_a_log() {
             dollars.0 + dollars.1
         );
         assert!(dollars.0 + dollars.1 <= 4.0);
-        housecount::sim::end();
+        housecount_backend::sim::end();
     }
 }

@@ -7,12 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use housecount::app::App;
 use housecount::config::{Layers, NodeSettings};
-use housecount::http::BoundListener;
-use housecount::ingest::{IngestError, UnstampedEvent};
-use housecount::log::{Log, Position};
-use housecount::metrics::MetricsFormat;
-use housecount::net::client::Client;
-use housecount::node::Node;
+use housecount_backend::log::{Log, Position};
 use housecount_core::event::{EventKind, EventRef, Seat};
 use housecount_core::fold::HandleKey;
 use housecount_core::ids::{SessionId, StageId, ViewerId};
@@ -21,6 +16,11 @@ use housecount_core::limits::{
     WAITING_EVENTS_MAX,
 };
 use housecount_core::record::{self, RecordEntry};
+use housecount_engine::ingest::{IngestError, UnstampedEvent};
+use housecount_metrics::MetricsFormat;
+use housecount_net::client::Client;
+use housecount_server::http::BoundListener;
+use housecount_server::node::Node;
 use tokio::sync::oneshot;
 
 use crate::support::eventually;
@@ -190,7 +190,7 @@ async fn acknowledged_from_memory_a_viewer_is_counted_at_once() {
     inside.log.away.store(true, Ordering::SeqCst);
     let (_, seat) = test_event(1);
     let last_beat = || {
-        inside.node.engine.hub.fold().lock(housecount::hub::Hold::Look).last_beat(
+        inside.node.engine.hub.fold().lock(housecount_engine::hub::Hold::Look).last_beat(
             seat.stage.as_str(),
             seat.viewer.as_str(),
             seat.session.as_str(),

@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ciborium::Value as Cbor;
-use housecount::clock::wall_clock;
-use housecount::cold::SqliteCold;
-use housecount::log::MemoryLog;
+use housecount_backend::clock::wall_clock;
+use housecount_backend::log::MemoryLog;
 use housecount_core::event::EventKind;
 use housecount_core::span::Span;
+use housecount_stores::cold::SqliteCold;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;

@@ -1,10 +1,10 @@
 //! Memory that a viewer costs a node. Run with:
 //! `cargo test --release -p housecount --test it -- --ignored --nocapture memory::`
 
-use housecount::hub::Hub;
 use housecount_core::event::{EventKind, EventRef};
 use housecount_core::fold::{HandleKey, Rules};
 use housecount_core::time::UnixMs;
+use housecount_engine::hub::Hub;
 
 const VIEWERS: u64 = 1_000_000;
 const RULES: Rules = Rules { ttl_ms: 120_000, leave_grace_ms: 3_000 };

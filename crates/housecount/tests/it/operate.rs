@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use housecount::net::client::Client;
+use housecount_net::client::Client;
 use hyper::Method;
 use parking_lot::Mutex;
 use serde_json::Value;

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::SystemTime;
 
-use housecount::cold::{Cold, KeyedItem, SqliteCold};
-use housecount::error::ErrorKind;
+use housecount_backend::cold::{Cold, KeyedItem};
+use housecount_backend::error::ErrorKind;
 use housecount_core::item::Item;
 use housecount_core::keys::Key;
+use housecount_stores::cold::SqliteCold;
 use hyper::Method;
 use serde_json::json;
 

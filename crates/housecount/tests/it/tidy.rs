@@ -45,6 +45,28 @@ fn files_are_short() {
     }
 }
 
+/// Most lines of a crate without tests. A larger one holds more than a newcomer can.
+const CRATE_LINES_MAX: usize = 11_000;
+
+#[test]
+fn crates_are_small() {
+    let mut crates = std::collections::BTreeMap::<String, usize>::new();
+    for (path, text) in sources() {
+        let parts: Vec<_> = path.iter().map(|part| part.to_string_lossy()).collect();
+        let Some(src) = parts.iter().rposition(|part| part == "src") else { continue };
+        let is_test = |part: &str| part == "tests" || part == "tests.rs";
+        if parts[src..].iter().any(|part| is_test(part)) {
+            continue;
+        }
+        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        *crates.entry(parts[src - 1].to_string()).or_default() += code.lines().count();
+    }
+    for (name, lines) in &crates {
+        assert!(*lines < CRATE_LINES_MAX, "{name} has {lines} lines: {crates:?}");
+    }
+    assert!(crates.len() > 5, "{crates:?}");
+}
+
 #[test]
 fn the_core_is_pure() {
     for (path, text) in sources() {

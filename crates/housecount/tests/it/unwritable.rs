@@ -3,10 +3,10 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use housecount::ingest::IngestError;
-use housecount::node::Node as Inner;
 use housecount_core::event::EventKind;
 use housecount_core::limits::ACK_TIMEOUT_MS;
+use housecount_engine::ingest::IngestError;
+use housecount_server::node::Node as Inner;
 use serde_json::Value;
 
 use crate::inside::{Inside, test_event};
@@ -62,7 +62,7 @@ async fn while_appends_are_refused_time_stands_still_and_no_viewer_times_out() {
         let receipt = node
             .engine
             .ingest
-            .enqueue(housecount::ingest::UnstampedEvent::of(EventKind::Beat, &seat), false)
+            .enqueue(housecount_engine::ingest::UnstampedEvent::of(EventKind::Beat, &seat), false)
             .unwrap();
         eventually("counts are flagged", async || is_flagged(node)).await;
         stands_for_two_ttl(node).await;
@@ -130,7 +130,7 @@ async fn no_heartbeat_is_acknowledged_from_memory_while_the_log_refuses_writes()
         .node
         .engine
         .ingest
-        .enqueue(housecount::ingest::UnstampedEvent::of(EventKind::Beat, &seat), false)
+        .enqueue(housecount_engine::ingest::UnstampedEvent::of(EventKind::Beat, &seat), false)
         .unwrap();
     eventually("counts are flagged", async || is_flagged(&inside.node)).await;
     assert_eq!(
@@ -152,7 +152,7 @@ async fn an_outage_far_beyond_lateness_max_is_survived() {
         let _ = node
             .engine
             .ingest
-            .enqueue(housecount::ingest::UnstampedEvent::of(EventKind::Beat, &seat), false)
+            .enqueue(housecount_engine::ingest::UnstampedEvent::of(EventKind::Beat, &seat), false)
             .unwrap();
         let given_up = format!("housecount_events_expired_total {}", n + 1);
         eventually("the event is given up", async || inside.metric(&given_up)).await;
@@ -237,7 +237,7 @@ async fn as_of_is_never_later_than_what_a_node_has_read() {
         let stage = format!("s-{n}");
         one.beat(&stage, "ann").await;
         // The log's clock is this machine's.
-        let acknowledged = housecount::clock::wall_clock();
+        let acknowledged = housecount_backend::clock::wall_clock();
         let answer = other.beat(&stage, "bob").await;
         let is_covered =
             answer["complete"] == true && answer["asOf"].as_u64().unwrap() >= acknowledged.0;

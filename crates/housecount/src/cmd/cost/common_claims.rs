@@ -1,8 +1,9 @@
 //! Three figures from many design documents, beside the computed ones.
 
-use housecount_core::cost::plans;
-use housecount_core::cost::prices::{CacheEngine, PriceList, RedisNode};
-use housecount_core::cost::{Units, Usd, own_usage};
+use housecount_core::units::Units;
+use housecount_cost::plans;
+use housecount_cost::prices::{CacheEngine, PriceList, RedisNode};
+use housecount_cost::{Usd, own_usage};
 
 use super::sheet::{Section, Sheet};
 

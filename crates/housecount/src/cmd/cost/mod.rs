@@ -8,12 +8,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use housecount_core::cost::plans::AudienceProfile;
-use housecount_core::cost::prices::DEFAULT_PRICES;
+use housecount_cost::plans::AudienceProfile;
+use housecount_cost::prices::DEFAULT_PRICES;
+use housecount_cost::read_prices;
 
 use self::sheet::Sheet;
 use super::{CommandError, SettingArgs, print_line};
-use crate::cost::read_prices;
 
 /// Shortest and longest time that is accepted for `--stay` and `--interval`: 1 s and 30 days.
 const MS_MIN: u64 = 1_000;

@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use housecount_core::cost::crossover::crossover;
-use housecount_core::cost::own_usage::Deployment;
-use housecount_core::cost::plans::{
-    self, ArchiveKind, AudienceProfile, Bill, CostPlan, LogBackend,
-};
-use housecount_core::cost::prices::{CacheEngine, HEADROOM, PriceList, UTILIZATION_PERCENT};
-use housecount_core::cost::{MONTH_HOURS, Prices, Usd};
+use housecount_cost::crossover::crossover;
+use housecount_cost::own_usage::Deployment;
+use housecount_cost::plans::{self, ArchiveKind, AudienceProfile, Bill, CostPlan, LogBackend};
+use housecount_cost::prices::{CacheEngine, HEADROOM, PriceList, UTILIZATION_PERCENT};
+use housecount_cost::{MONTH_HOURS, Prices, Usd};
 use serde_json::{Value, json};
 
 use super::common_claims;
@@ -107,7 +105,7 @@ impl<'a> Sheet<'a> {
         // The plan that has all purposes.
         let all =
             plans::housecount(&self.of, &self.setup, LogBackend::DynamoDb, ArchiveKind::Packed);
-        let row = |(name, units): &(&'static str, housecount_core::cost::Units)| {
+        let row = |(name, units): &(&'static str, housecount_core::units::Units)| {
             vec![
                 (*name).to_string(),
                 grouped(units.writes),

@@ -1,8 +1,8 @@
 //! Key changes on a running node: the text that may replace keys, and the loss of the last key.
 //! Also, the secrets in addresses are not shown.
 
-use housecount::auth::operators::new_key;
-use housecount::auth::{Scope, jwt};
+use housecount_access::auth::operators::new_key;
+use housecount_access::auth::{Scope, jwt};
 use serde_json::json;
 
 use super::raw::ask;

@@ -1,8 +1,8 @@
 //! Access to live counts. A token opens them for its stages, in a header or in the query, as a
 //! browser's `EventSource` needs it.
 
-use housecount::auth::operators::new_key;
-use housecount::auth::{Payload, Scope, jwt};
+use housecount_access::auth::operators::new_key;
+use housecount_access::auth::{Payload, Scope, jwt};
 use hyper::Method;
 use serde_json::json;
 use tempfile::NamedTempFile;

@@ -1,8 +1,8 @@
 //! `housecount load` against a node that requires tokens. The command signs its viewers' tokens and
 //! reads the counts with a key.
 
-use housecount::auth::Scope;
-use housecount::auth::operators::new_key;
+use housecount_access::auth::Scope;
+use housecount_access::auth::operators::new_key;
 use serde_json::Value;
 
 use super::{SECRET, node};

@@ -12,7 +12,7 @@ mod smuggling;
 mod tokens;
 mod ws;
 
-use housecount::auth::{Payload, jwt};
+use housecount_access::auth::{Payload, jwt};
 use serde_json::Value;
 
 use crate::support::node::Node;
@@ -35,7 +35,7 @@ fn public_keys() -> String {
 
 /// Unix time in seconds, the given number of seconds from now.
 fn in_s(seconds: f64) -> f64 {
-    housecount::clock::wall_clock().0 as f64 / 1_000.0 + seconds
+    housecount_backend::clock::wall_clock().0 as f64 / 1_000.0 + seconds
 }
 
 /// Claims for one viewer and stage that are valid for an hour.

@@ -1,8 +1,8 @@
 //! Operators' keys. They cover the scope that each route needs, the routes that each key opens, and
 //! key changes on a running node.
 
-use housecount::auth::Scope;
-use housecount::auth::operators::{SCOPES, new_key};
+use housecount_access::auth::Scope;
+use housecount_access::auth::operators::{SCOPES, new_key};
 use hyper::Method;
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;

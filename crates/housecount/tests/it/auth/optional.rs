@@ -2,6 +2,7 @@
 //! for every route that others may try.
 
 use futures_util::{SinkExt, StreamExt};
+use housecount_access::auth::Payload;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
@@ -11,7 +12,6 @@ use super::ws::{ask, connect};
 use super::{SECRET, in_s, node, payload, refused, token};
 use crate::support::eventually;
 use crate::support::node::Node;
-use housecount::auth::Payload;
 
 async fn optional() -> Node {
     let keys = format!("auth.viewer_keys=secret:{SECRET}");

@@ -1,6 +1,6 @@
 //! Viewers' tokens over HTTP: what they allow, and every way of forging one.
 
-use housecount::auth::{AudienceClaim, Payload, jwt};
+use housecount_access::auth::{AudienceClaim, Payload, jwt};
 use housecount_core::limits::TOKEN_BYTES_MAX;
 use serde_json::{Value, json};
 

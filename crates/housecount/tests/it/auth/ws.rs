@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use housecount::auth::{Payload, jwt};
+use housecount_access::auth::{Payload, jwt};
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 use tokio::net::TcpStream;

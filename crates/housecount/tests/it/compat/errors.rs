@@ -1,7 +1,7 @@
 //! Every error in the shape of the drop-in API, whichever part of the node made it.
 
-use housecount::auth::Scope;
-use housecount::auth::operators::new_key;
+use housecount_access::auth::Scope;
+use housecount_access::auth::operators::new_key;
 use housecount_core::limits::{BEAT_BODY_BYTES_MAX, DROP_IN_DAYS_MAX};
 use hyper::Method;
 use serde_json::{Value, json};

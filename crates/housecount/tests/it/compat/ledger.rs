@@ -40,7 +40,7 @@ async fn more_than_a_ttl(node: &Node) {
 fn moment(text: &Value) -> UnixMs {
     let text = text.as_str().unwrap();
     assert!(text.ends_with('Z'), "{text}");
-    housecount::calendar::parse(text).unwrap()
+    housecount_server::calendar::parse(text).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,8 +1,8 @@
 //! The WebSocket `/ws`: the messages that an operator's page gets, and how it ends.
 
 use futures_util::{SinkExt, StreamExt};
-use housecount::auth::Scope;
-use housecount::auth::operators::new_key;
+use housecount_access::auth::Scope;
+use housecount_access::auth::operators::new_key;
 use housecount_core::limits::{WS_BAD_MESSAGES_MAX, WS_CHANNEL_BYTES_MAX};
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;

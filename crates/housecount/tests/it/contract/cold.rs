@@ -3,17 +3,17 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use housecount::cold::{
-    Cold, Condition, KeyedItem, Page, Purpose, PutOutcome, SqliteCold, TableOptions,
-    TransactOutcome, Write,
+use housecount_backend::cold::{
+    Cold, Condition, KeyedItem, Page, Purpose, PutOutcome, TransactOutcome, Write,
 };
-use housecount::error::ErrorKind;
+use housecount_backend::error::ErrorKind;
 use housecount_core::item::{Attr, Item};
 use housecount_core::keys::{Key, KeyRange};
 use housecount_core::limits::{ITEM_BYTES_MAX, SWEEP_ROWS_MAX, WRITE_BATCH_ITEMS};
 use housecount_core::time::UnixMs;
 use housecount_sim::plan::SimPlan;
 use housecount_sim::world::World;
+use housecount_stores::cold::{SqliteCold, TableOptions};
 use serde_json::json;
 
 use crate::support::dynamo::{Dynamo, cold_at};
@@ -292,13 +292,13 @@ async fn sweep_rows_max_bounds_a_step_of_the_sweep() {
 /// The simulated cold tier keeps the contract too, or proofs over it would prove little.
 #[tokio::test(start_paused = true)]
 async fn simulated() {
-    housecount::sim::begin(9);
+    housecount_backend::sim::begin(9);
     let world = World::new(SimPlan::of(9), 1_000, false);
     // The test reads as an outside observer. A node's reads may be a second old, as DynamoDB's
     // cheaper reads are.
     keeps_the_contract(&housecount_sim::world::cold::SimCold::observing(world.clone())).await;
     assert_eq!(world.violation(), None, "no item is too large");
-    housecount::sim::end();
+    housecount_backend::sim::end();
 }
 
 #[tokio::test(flavor = "multi_thread")]

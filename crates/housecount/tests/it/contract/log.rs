@@ -9,9 +9,8 @@ use std::task::Poll;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use housecount::cold::TableOptions;
-use housecount::error::StoreResult;
-use housecount::log::{DynamoLog, Log, LogTarget, Position, ReadResult};
+use housecount_backend::error::StoreResult;
+use housecount_backend::log::{Log, Position, ReadResult};
 use housecount_core::fold::HandleKey;
 use housecount_core::limits::{
     FILE_LOG_ORDERS_MAX, READ_RECORDS_MAX, RECORD_BYTES_MAX, REDIS_COMMANDS_MAX,
@@ -19,6 +18,8 @@ use housecount_core::limits::{
 use housecount_core::time::UnixMs;
 use housecount_sim::plan::SimPlan;
 use housecount_sim::world::World;
+use housecount_stores::cold::TableOptions;
+use housecount_stores::log::{DynamoLog, LogTarget};
 use parking_lot::Mutex;
 
 use crate::support::dynamo::{Dynamo, cold_at, log_at};
@@ -296,7 +297,7 @@ async fn file() {
 /// The simulated log keeps the contract too, or proofs over it would prove little.
 #[tokio::test(start_paused = true)]
 async fn simulated() {
-    housecount::sim::begin(9);
+    housecount_backend::sim::begin(9);
     // Two partitions, so that a mix-up of partitions shows.
     let plan = || SimPlan { partitions: 2, ..SimPlan::of(9) };
     let worlds: Vec<Arc<World>> = (0..30).map(|_| World::new(plan(), 1_000, false)).collect();
@@ -307,7 +308,7 @@ async fn simulated() {
         Box::pin(async { log })
     };
     keeps_the_contract(Backend { open: Box::new(open), survives: true, shared: true }).await;
-    housecount::sim::end();
+    housecount_backend::sim::end();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -447,7 +448,7 @@ async fn redis_with_a_password_and_a_database() {
         .read(0, Position::START, HandleKey::default())
         .await
         .unwrap_err();
-    assert_eq!(error.kind(), housecount::error::ErrorKind::Denied);
+    assert_eq!(error.kind(), housecount_backend::error::ErrorKind::Denied);
     assert!(!error.to_string().contains("wrong@"), "{error}");
 }
 

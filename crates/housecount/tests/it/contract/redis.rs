@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use housecount::error::ErrorKind;
-use housecount::log::{Log, LogTarget, Position};
+use housecount_backend::error::ErrorKind;
+use housecount_backend::log::{Log, Position};
 use housecount_core::fold::HandleKey;
 use housecount_core::keys::redis_stream;
+use housecount_stores::log::LogTarget;
 
 use super::log::{at, keeps_the_contract, read_all, record};
 use crate::support::certificates::Authority;

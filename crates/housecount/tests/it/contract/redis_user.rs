@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
-use housecount::error::{ErrorKind, StoreError};
-use housecount::log::{Log, LogTarget, Position};
+use housecount_backend::error::{ErrorKind, StoreError};
+use housecount_backend::log::{Log, Position};
 use housecount_core::fold::HandleKey;
 use housecount_core::time::UnixMs;
+use housecount_stores::log::LogTarget;
 
 use super::log::{at, keeps_the_contract, record};
 use crate::support::redis::{Flavour, Server, documented_acl, list};

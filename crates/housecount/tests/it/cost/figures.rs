@@ -2,13 +2,14 @@
 //! `cargo test --release -p housecount --test it -- --ignored --nocapture --test-threads 1 cost::figures`.
 //! docs/COST.md shows what the tests print, by way of cmd/cost/measured.md.
 
-use housecount::archive::ArchiveFormat;
-use housecount::cold::{Cold, Purpose};
-use housecount_core::cost::own_usage::{self, Deployment};
-use housecount_core::cost::plans::{self, AudienceProfile};
-use housecount_core::cost::prices::{DEFAULT_PRICES, PriceList};
-use housecount_core::cost::{Prices, Units, Usd};
+use housecount_backend::cold::{Cold, Purpose};
 use housecount_core::keys::Key;
+use housecount_core::units::Units;
+use housecount_cost::own_usage::{self, Deployment};
+use housecount_cost::plans::{self, AudienceProfile};
+use housecount_cost::prices::{DEFAULT_PRICES, PriceList};
+use housecount_cost::{Prices, Usd};
+use housecount_engine::archive::ArchiveFormat;
 
 use super::hour::{Hour, SLOT_MS};
 use crate::ledger::stage::HOUR_MS;
@@ -38,7 +39,7 @@ impl Measured {
 }
 
 fn a_month(units: Units, ms: u64) -> Units {
-    housecount_core::cost::bill::per_month(units, ms)
+    housecount_cost::bill::per_month(units, ms)
 }
 
 /// Runs for `ms`, and extrapolates the consumption to a month.

@@ -5,16 +5,16 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use housecount::app::App;
-use housecount::archive::ArchiveFormat;
-use housecount::clock::mono_ms;
-use housecount::cold::{Cold, KeyedItem, Purpose};
 use housecount::config::{Layers, NodeSettings};
-use housecount::log::MemoryLog;
+use housecount_backend::clock::mono_ms;
+use housecount_backend::cold::{Cold, KeyedItem, Purpose};
+use housecount_backend::log::MemoryLog;
 use housecount_core::fold::Count;
 use housecount_core::keys::Key;
 use housecount_core::limits::{COST_GUARD_HOLD_MS, COST_GUARD_WARMUP_MS, SNAPSHOT_STRETCH_MAX};
 use housecount_core::snapshot::Snapshot;
 use housecount_core::time::UnixMs;
+use housecount_engine::archive::ArchiveFormat;
 use hyper::Method;
 use serde_json::{Value, json};
 

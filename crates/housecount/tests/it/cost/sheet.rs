@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Output;
 
-use housecount_core::cost::prices::DEFAULT_PRICES;
+use housecount_cost::prices::DEFAULT_PRICES;
 use serde_json::Value;
 
 use crate::support::node::housecount;

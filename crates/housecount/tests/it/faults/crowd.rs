@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use housecount::net::client::Client;
+use housecount_net::client::Client;
 use hyper::Method;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -46,7 +46,7 @@ struct Group {
 }
 
 fn unix_ms() -> u64 {
-    housecount::clock::wall_clock().0
+    housecount_backend::clock::wall_clock().0
 }
 
 impl Crowd {

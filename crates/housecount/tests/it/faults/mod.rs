@@ -12,8 +12,8 @@ mod three_nodes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use housecount::cold::Cold;
-use housecount::net::client::Client;
+use housecount_backend::cold::Cold;
+use housecount_net::client::Client;
 use housecount_sim::checks::{self, is_within};
 use housecount_sim::oracle::proof::Proven;
 use hyper::Method;

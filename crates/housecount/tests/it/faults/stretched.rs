@@ -4,16 +4,16 @@
 use std::sync::Arc;
 
 use housecount::app::App;
-use housecount::clock::mono_ms;
 use housecount::config::{Layers, NodeSettings};
-use housecount::http::BoundListener;
-use housecount::log::Log;
-use housecount::metrics::MetricsFormat;
-use housecount::net::client::Client;
-use housecount::node::Node;
+use housecount_backend::clock::mono_ms;
+use housecount_backend::log::Log;
 use housecount_core::fold::HandleKey;
 use housecount_core::keys::{log_pk, parse_log_sk};
 use housecount_core::limits::{COST_GUARD_HOLD_MS, FLUSH_STRETCH_MAX};
+use housecount_metrics::MetricsFormat;
+use housecount_net::client::Client;
+use housecount_server::http::BoundListener;
+use housecount_server::node::Node;
 use hyper::Method;
 use serde_json::json;
 use tokio::sync::oneshot;

@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
-use housecount::log::{Log, LogTarget, Position};
+use housecount_backend::log::{Log, Position};
 use housecount_core::fold::HandleKey;
 use housecount_sim::oracle::Oracle;
 use housecount_sim::oracle::proof::Proven;
+use housecount_stores::log::LogTarget;
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 

@@ -4,10 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use housecount::archive::read;
-use housecount::cold::{Cold, KeyedItem};
 use housecount::forget::{ForgetError, ForgetRequest};
-use housecount::ledger::chunks;
+use housecount_backend::cold::{Cold, KeyedItem};
 use housecount_core::archive::{ArchiveEncoder, ArchiveParams, KEYFRAME_MS};
 use housecount_core::event::{EventKind, EventRef};
 use housecount_core::heartbeat;
@@ -16,6 +14,8 @@ use housecount_core::keys::{Key, Series};
 use housecount_core::limits::{FORGET_HELD_BYTES_MAX, UNCOMMITTED_RETENTION_MS_MAX};
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
+use housecount_engine::archive::read;
+use housecount_engine::ledger::chunks;
 
 use super::{ARCHIVE, ask, commit, copy, intervals, is_anywhere, items, request, watches};
 use crate::ledger::stage::{BASE, HOUR_MS, LoggedEvent, MINUTE_MS, Stage};

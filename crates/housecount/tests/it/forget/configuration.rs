@@ -3,20 +3,20 @@
 
 use std::sync::Arc;
 
-use housecount::calendar::PeriodUnit;
-use housecount::cold::Cold;
 use housecount::export::{
     self, BillingRounding, CsvStyle, ExportFormat, ExportRequest, atomic_file,
 };
 use housecount::forget::configuration::{
     self, ForgetConfigurationError, ForgetConfigurationReport,
 };
-use housecount::stages::StageStore;
-use housecount::verify::verify;
+use housecount_backend::cold::Cold;
 use housecount_core::ids::StageId;
 use housecount_core::limits::EXPORT_ROWS_MAX;
 use housecount_core::stage::StageConfig;
 use housecount_core::time::UnixMs;
+use housecount_engine::stages::StageStore;
+use housecount_engine::verify::verify;
+use housecount_server::calendar::PeriodUnit;
 
 use crate::ledger::damage::{an_hour, range};
 use crate::ledger::stage::{MINUTE_MS, Stage, WINDOW_MS};
@@ -128,7 +128,7 @@ async fn a_customer_is_forgotten_and_sums_stay() {
     assert_eq!(found.problems, Vec::<String>::new());
 }
 
-fn fence(committed_to: UnixMs) -> housecount::cold::KeyedItem {
+fn fence(committed_to: UnixMs) -> housecount_backend::cold::KeyedItem {
     let item = housecount_core::fence::CommitFence { committed_to }.to_item();
-    housecount::cold::KeyedItem { key: housecount_core::keys::Key::Fence, item }
+    housecount_backend::cold::KeyedItem { key: housecount_core::keys::Key::Fence, item }
 }

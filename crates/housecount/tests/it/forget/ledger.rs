@@ -3,16 +3,16 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use housecount::admission::pseudonyms::is_pseudonym;
-use housecount::cold::{Cold, KeyedItem};
-use housecount::error::ErrorKind;
 use housecount::forget::{ForgetError, ForgetRequest};
-use housecount::ledger::chunks::{self, ChunkReader};
-use housecount::verify::{VerifyReport, verify};
+use housecount_access::admission::pseudonyms::is_pseudonym;
+use housecount_backend::cold::{Cold, KeyedItem};
+use housecount_backend::error::ErrorKind;
 use housecount_core::item::{Attr, Item};
 use housecount_core::keys::Key;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
+use housecount_engine::ledger::chunks::{self, ChunkReader};
+use housecount_engine::verify::{VerifyReport, verify};
 
 use super::{LEDGER, ask, commit, copy, intervals, is_anywhere, items, renamed, request, watches};
 use crate::ledger::stage::{
@@ -260,7 +260,9 @@ async fn damage_is_reported_and_the_rest_is_done() {
     let mut reader = ChunkReader::at(LEDGER, UnixMs::ZERO, UnixMs::MAX);
     let mut named = 0;
     while let Some(stored) = reader.next(&*cold).await.unwrap() {
-        let Ok((chunk, _)) = housecount::ledger::chain::decode(&stored, LEDGER) else { continue };
+        let Ok((chunk, _)) = housecount_engine::ledger::chain::decode(&stored, LEDGER) else {
+            continue;
+        };
         let text = format!("{chunk:?}");
         assert!(!text.contains("\"ann\""), "{text}");
         named += u64::from(text.contains(&pseudonym));

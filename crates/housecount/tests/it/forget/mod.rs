@@ -8,18 +8,18 @@ mod served;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use housecount::cold::{Cold, KeyedItem, Page};
 use housecount::forget::{ForgetError, ForgetReport, ForgetRequest, forget};
-use housecount::ledger::chain;
+use housecount_backend::cold::{Cold, KeyedItem, Page};
+use housecount_core::event::EventKind;
 use housecount_core::keys::{Chain, Key, KeyRange, Series};
 use housecount_core::ledger::watch::WatchFilter;
 use housecount_core::limits::FORGET_HELD_BYTES_MAX;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
+use housecount_engine::ledger::chain;
 
 use crate::ledger::stage::{LoggedEvent, Stage};
 use crate::support::cold::FaultyCold;
-use housecount_core::event::EventKind;
 
 const LEDGER: Chain = Chain { series: Series::Ledger, partitions: 1, partition: 0 };
 const ARCHIVE: Chain = Chain { series: Series::Archive, partitions: 1, partition: 0 };
@@ -95,9 +95,14 @@ async fn copy(records: &[KeyedItem]) -> Arc<FaultyCold> {
 async fn intervals(cold: &Arc<FaultyCold>) -> BTreeMap<(String, String), Vec<Span>> {
     let cold: Arc<dyn Cold> = cold.clone();
     let wanted = WatchFilter { intervals: true, ..WatchFilter::default() };
-    let page =
-        housecount::ledger::scan::committed_watch(&cold, ALWAYS, wanted, usize::MAX, &mut |_| ())
-            .await;
+    let page = housecount_engine::ledger::scan::committed_watch(
+        &cold,
+        ALWAYS,
+        wanted,
+        usize::MAX,
+        &mut |_| (),
+    )
+    .await;
     let row = |((stage, viewer), row): (
         (Box<str>, Box<str>),
         housecount_core::ledger::watch::WatchTime,
@@ -125,7 +130,8 @@ async fn is_anywhere(cold: &Arc<FaultyCold>, id: &str) -> bool {
     let records = items(cold).await;
     let is_plain =
         records.iter().any(|record| format!("{:?} {:?}", record.key, record.item).contains(id));
-    let mut chunks = housecount::ledger::chunks::ChunkReader::at(LEDGER, UnixMs::ZERO, UnixMs::MAX);
+    let mut chunks =
+        housecount_engine::ledger::chunks::ChunkReader::at(LEDGER, UnixMs::ZERO, UnixMs::MAX);
     let mut is_named = false;
     while let Some(stored) = chunks.next(&**cold).await.unwrap() {
         is_named |= format!("{:?}", chain::decode(&stored, LEDGER).unwrap().0).contains(id);
@@ -136,7 +142,7 @@ async fn is_anywhere(cold: &Arc<FaultyCold>, id: &str) -> bool {
     };
     let range = Span::new(UnixMs::ZERO, UnixMs(u64::MAX / 9));
     let problems =
-        housecount::archive::read::packed(&**cold, ARCHIVE, range, 0, with, |_| ()).await;
+        housecount_engine::archive::read::packed(&**cold, ARCHIVE, range, 0, with, |_| ()).await;
     assert_eq!(problems.unwrap(), [""; 0]);
     is_plain || is_named
 }

@@ -4,17 +4,17 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use housecount::cold::{Cold, KeyedItem};
-use housecount::error::ErrorKind;
-use housecount::ledger::fence::Fence;
-use housecount::stages::change::{ChangeError, ChangedStage};
-use housecount::stages::{StageStore, history};
+use housecount_backend::cold::{Cold, KeyedItem};
+use housecount_backend::error::ErrorKind;
 use housecount_core::ids::StageId;
 use housecount_core::keys::Key;
 use housecount_core::limits::{CHANGE_TRIES_MAX, CHANGE_WAIT_MS_MAX, STAGE_VERSIONS_MAX};
 use housecount_core::stage::StageConfig;
 use housecount_core::time::UnixMs;
 use housecount_core::version::{ConfigVersion, TooManyVersions};
+use housecount_engine::ledger::fence::Fence;
+use housecount_engine::stages::change::{ChangeError, ChangedStage};
+use housecount_engine::stages::{StageStore, history};
 
 use crate::ledger::stage::{BASE, MINUTE_MS, WINDOW_MS};
 use crate::support::cold::FaultyCold;
@@ -146,10 +146,16 @@ async fn the_fence_only_rises() {
         [(BASE.plus(2), BASE.plus(2)), (BASE.plus(1), BASE.plus(2)), (BASE.plus(5), BASE.plus(5))]
     {
         one.raise(&cold, to).await.unwrap();
-        assert_eq!(housecount::ledger::fence::read(&cold).await.unwrap().committed_to, expected);
+        assert_eq!(
+            housecount_engine::ledger::fence::read(&cold).await.unwrap().committed_to,
+            expected
+        );
     }
     other.raise(&cold, BASE.plus(3)).await.unwrap();
-    assert_eq!(housecount::ledger::fence::read(&cold).await.unwrap().committed_to, BASE.plus(5));
+    assert_eq!(
+        housecount_engine::ledger::fence::read(&cold).await.unwrap().committed_to,
+        BASE.plus(5)
+    );
     let calls = cold.calls.load(Ordering::SeqCst);
     one.raise(&cold, BASE.plus(4)).await.unwrap();
     assert_eq!(cold.calls.load(Ordering::SeqCst), calls, "a known fence costs no call");

@@ -1,13 +1,13 @@
 //! Damaged versions: what `verify` finds, and what an export does.
 
-use housecount::cold::{Cold, KeyedItem};
-use housecount::error::ErrorKind;
-use housecount::stages::{StageStore, history};
-use housecount::verify::verify;
+use housecount_backend::cold::{Cold, KeyedItem};
+use housecount_backend::error::ErrorKind;
 use housecount_core::ids::StageId;
 use housecount_core::item::Attr;
 use housecount_core::keys::Key;
 use housecount_core::stage::StageConfig;
+use housecount_engine::stages::{StageStore, history};
+use housecount_engine::verify::verify;
 
 use crate::ledger::damage::{an_hour, range};
 use crate::ledger::stage::{BASE, Stage, WINDOW_MS};

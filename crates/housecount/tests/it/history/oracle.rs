@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::Arc;
 
-use housecount::calendar::PeriodUnit;
 use housecount::export::{self, BillingRounding, ExportFormat, ExportRequest};
-use housecount::stages::StageStore;
 use housecount_core::event::EventKind;
 use housecount_core::ids::StageId;
 use housecount_core::limits::EXPORT_ROWS_MAX;
 use housecount_core::span::Span;
 use housecount_core::stage::StageConfig;
 use housecount_core::time::UnixMs;
+use housecount_engine::stages::StageStore;
+use housecount_server::calendar::PeriodUnit;
 use parking_lot::Mutex;
 use serde_json::Value;
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use housecount::cold::{Cold, KeyedItem};
+use housecount_backend::cold::{Cold, KeyedItem};
 use housecount_core::keys::Key;
 use housecount_core::limits::STAGE_VERSIONS_MAX;
 use housecount_core::stage::StageConfig;
@@ -88,9 +88,10 @@ async fn a_committed_range_is_exported_the_same_after_patch_and_delete() {
     let output = housecount().args(partial).output().unwrap();
     let printed = String::from_utf8_lossy(&output.stderr).into_owned();
     let ends = printed.trim().strip_prefix("housecount: the export ends at ").unwrap_or(&printed);
-    let ends = housecount::calendar::parse(ends.strip_suffix(", where the ledger ends").unwrap())
-        .unwrap()
-        .0;
+    let ends =
+        housecount_server::calendar::parse(ends.strip_suffix(", where the ledger ends").unwrap())
+            .unwrap()
+            .0;
     assert!(ends >= range.1, "{printed}");
 
     let other = json!({ "customer": "OTHER", "tags": null });

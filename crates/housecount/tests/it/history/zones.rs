@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use housecount::cold::SqliteCold;
 use housecount_core::event::EventKind;
 use housecount_core::time::UnixMs;
+use housecount_stores::cold::SqliteCold;
 
 use crate::ledger::stage::{HOUR_MS, LoggedEvent, MINUTE_MS, Stage, TTL_MS, WINDOW_MS};
 use crate::support::cold::FaultyCold;

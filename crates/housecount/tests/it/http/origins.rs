@@ -1,7 +1,7 @@
 //! Pages that may read answers: patterns of origins, and what a preflight allows.
 
-use housecount::auth::Scope;
-use housecount::auth::operators::new_key;
+use housecount_access::auth::Scope;
+use housecount_access::auth::operators::new_key;
 
 use super::{Answer, FAST, ask};
 use crate::support::node::{Node, housecount};

@@ -4,26 +4,26 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use housecount::app::App;
-use housecount::calendar::PeriodUnit;
-use housecount::clock::{SharedClock, mono_ms};
-use housecount::cold::Cold;
 use housecount::export::{
     self, BillingRounding, CsvStyle, ExportFormat, ExportRequest, atomic_file,
 };
-use housecount::follower::maintenance::LogMaintenance;
-use housecount::http::BoundListener;
-use housecount::hub::Hub;
-use housecount::ledger::Proofs;
-use housecount::ledger::chunks::{self, ChunkWrite};
-use housecount::log::{Log, MemoryLog, Position};
-use housecount::net::client::Client;
-use housecount::tasks::PeriodicTask;
+use housecount_backend::clock::{SharedClock, mono_ms};
+use housecount_backend::cold::Cold;
+use housecount_backend::log::{Log, MemoryLog, Position};
 use housecount_core::fold::HandleKey;
 use housecount_core::keys::{Chain, Series};
 use housecount_core::limits::{
     CHUNK_PARTS_PUT_MAX, EXPORT_ROWS_MAX, ITEM_BYTES_MAX, SCANS_MAX, UNCOMMITTED_RETENTION_MS_MAX,
 };
 use housecount_core::time::UnixMs;
+use housecount_engine::follower::maintenance::LogMaintenance;
+use housecount_engine::hub::Hub;
+use housecount_engine::ledger::Proofs;
+use housecount_engine::ledger::chunks::{self, ChunkWrite};
+use housecount_engine::tasks::PeriodicTask;
+use housecount_net::client::Client;
+use housecount_server::calendar::PeriodUnit;
+use housecount_server::http::BoundListener;
 use hyper::Method;
 
 use super::damage;

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use housecount::cold::{Cold, KeyedItem, Page};
-use housecount::error::ErrorKind;
-use housecount::ledger::scan;
-use housecount::verify::{VerifyReport, verify};
+use housecount_backend::cold::{Cold, KeyedItem, Page};
+use housecount_backend::error::ErrorKind;
+use housecount_core::event::EventKind;
 use housecount_core::fold::Count;
 use housecount_core::item::{Attr, Item};
 use housecount_core::keys::{Chain, Key, KeyRange, Series};
@@ -13,9 +12,10 @@ use housecount_core::ledger::watch::WatchFilter;
 use housecount_core::snapshot::Snapshot;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
+use housecount_engine::ledger::scan;
+use housecount_engine::verify::{VerifyReport, verify};
 
 use super::stage::{BASE, HOUR_MS, LoggedEvent, MINUTE_MS, Stage, TTL_MS, WINDOW_MS};
-use housecount_core::event::EventKind;
 
 const CHAIN: Chain = Chain { series: Series::Ledger, partitions: 1, partition: 0 };
 

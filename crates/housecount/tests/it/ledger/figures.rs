@@ -6,22 +6,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use housecount::app::App;
-use housecount::clock::mono_ms;
-use housecount::cold::{Cold, Purpose, SqliteCold};
-use housecount::http::BoundListener;
-use housecount::hub::Hub;
-use housecount::ledger::commit::LedgerCommitter;
-use housecount::ledger::{Proofs, scan};
-use housecount::log::MemoryLog;
-use housecount::metrics::Metrics;
-use housecount::net::client::Client;
-use housecount::tasks::Progress;
+use housecount_backend::clock::mono_ms;
+use housecount_backend::cold::{Cold, Purpose};
+use housecount_backend::log::MemoryLog;
 use housecount_core::event::{EventKind, EventRef};
 use housecount_core::keys::{Chain, Series};
 use housecount_core::ledger::watch::WatchFilter;
 use housecount_core::limits::RECORD_EVENTS_MAX;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
+use housecount_engine::hub::Hub;
+use housecount_engine::ledger::commit::LedgerCommitter;
+use housecount_engine::ledger::{Proofs, scan};
+use housecount_engine::tasks::Progress;
+use housecount_metrics::Metrics;
+use housecount_net::client::Client;
+use housecount_server::http::BoundListener;
+use housecount_stores::cold::SqliteCold;
 use hyper::Method;
 
 use super::stage::{BASE, HOUR_MS, LATENESS_MS, TTL_MS, WINDOW_MS, settings};
@@ -269,7 +270,9 @@ async fn memory(viewers: u64) {
 async fn housecount_open(cold: &Arc<FaultyCold>) -> usize {
     let chain = Chain { series: Series::Ledger, partitions: 1, partition: 0 };
     let mut reading =
-        housecount::ledger::chain::ChainReader::open(&**cold, chain, UnixMs::MAX).await.unwrap();
+        housecount_engine::ledger::chain::ChainReader::open(&**cold, chain, UnixMs::MAX)
+            .await
+            .unwrap();
     while reading.next(&**cold, &mut ()).await.unwrap().is_some() {}
     reading.book.open()
 }

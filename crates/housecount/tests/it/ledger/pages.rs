@@ -2,15 +2,15 @@
 
 use std::sync::atomic::Ordering;
 
-use housecount::ledger::rows::{LedgerRow, RowPage};
-use housecount::ledger::scan;
-use housecount::ledger::scans::{AskedRange, Scans, StageList, Stores, WatchList};
 use housecount_core::event::EventKind;
 use housecount_core::ledger::totals::{StageTotal, StageTotals};
 use housecount_core::ledger::watch::{StageViewer, WatchFilter, WatchTime};
 use housecount_core::limits::{LEDGER_STEPS_MAX, SCANS_MAX};
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
+use housecount_engine::ledger::rows::{LedgerRow, RowPage};
+use housecount_engine::ledger::scan;
+use housecount_engine::ledger::scans::{AskedRange, Scans, StageList, Stores, WatchList};
 
 use super::stage::{BASE, LoggedEvent, MINUTE_MS, Node, Stage, TTL_MS, WINDOW_MS};
 use crate::support::crowd::Rng;
@@ -189,7 +189,7 @@ async fn ledger_steps_max() {
     let turns: Vec<_> = {
         let mut turns = Vec::new();
         for _ in 0..LEDGER_STEPS_MAX {
-            turns.push(housecount::threads::blocking::ledger_turn().await);
+            turns.push(housecount_backend::threads::blocking::ledger_turn().await);
         }
         turns
     };

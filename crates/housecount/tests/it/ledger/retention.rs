@@ -3,16 +3,16 @@
 
 use std::sync::Arc;
 
-use housecount::clock::wall_clock;
-use housecount::cold::{Cold, Page};
-use housecount::ledger::chain::decode;
-use housecount::ledger::chunks::ChunkReader;
-use housecount::verify::verify;
+use housecount_backend::clock::wall_clock;
+use housecount_backend::cold::{Cold, Page};
 use housecount_core::event::EventKind;
 use housecount_core::keys::{Chain, KeyRange, Series};
 use housecount_core::ledger::GENERATION_MS_MAX;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
+use housecount_engine::ledger::chain::decode;
+use housecount_engine::ledger::chunks::ChunkReader;
+use housecount_engine::verify::verify;
 
 use super::stage::{HOUR_MS, LoggedEvent, Stage, TTL_MS, WINDOW_MS, oracle};
 

@@ -3,20 +3,20 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use housecount::cold::Cold;
 use housecount::config::{Layers, NodeSettings};
-use housecount::error::StoreResult;
-use housecount::hub::Hub;
-use housecount::ledger::commit::LedgerCommitter;
-use housecount::ledger::{Proofs, scan};
-use housecount::log::{Log, MemoryLog, Position};
-use housecount::metrics::Metrics;
-use housecount::tasks::Progress;
+use housecount_backend::cold::Cold;
+use housecount_backend::error::StoreResult;
+use housecount_backend::log::{Log, MemoryLog, Position};
 use housecount_core::event::{EventKind, EventRef};
 use housecount_core::fold::HandleKey;
 use housecount_core::ledger::watch::WatchFilter;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
+use housecount_engine::hub::Hub;
+use housecount_engine::ledger::commit::LedgerCommitter;
+use housecount_engine::ledger::{Proofs, scan};
+use housecount_engine::tasks::Progress;
+use housecount_metrics::Metrics;
 
 use crate::support::cold::FaultyCold;
 

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use housecount::net::client::Client;
 use housecount_core::limits::{BATCH_BEATS_MAX, VIEWER_SESSIONS_KEPT_MAX};
+use housecount_net::client::Client;
 use hyper::Method;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;

@@ -5,12 +5,14 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use housecount::cold::{Cold, KeyedItem, SqliteCold};
-use housecount::log::{LogTarget, Position};
+use housecount_backend::cold::{Cold, KeyedItem};
+use housecount_backend::log::Position;
 use housecount_core::fold::HandleKey;
 use housecount_core::item::Item;
 use housecount_core::keys::Key;
 use housecount_core::time::UnixMs;
+use housecount_stores::cold::SqliteCold;
+use housecount_stores::log::LogTarget;
 use hyper::Method;
 use serde_json::json;
 

@@ -7,11 +7,12 @@ use std::process::Output;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use housecount::cold::{Cold, KeyedItem, Page, SqliteCold};
-use housecount::error::{ErrorKind, StoreError};
+use housecount_backend::cold::{Cold, KeyedItem, Page};
+use housecount_backend::error::{ErrorKind, StoreError};
 use housecount_core::item::{Attr, Item};
 use housecount_core::keys::{Key, KeyRange};
 use housecount_core::time::UnixMs;
+use housecount_stores::cold::SqliteCold;
 use hyper::Method;
 use serde_json::json;
 use tokio::time::Instant;
@@ -27,7 +28,7 @@ async fn kill_9_loses_nothing_that_was_acknowledged() {
     for round in 0..3u64 {
         let done = Arc::new(AtomicU64::new(0));
         let (client, counted) =
-            (housecount::net::client::Client::new(&node.address).unwrap(), done.clone());
+            (housecount_net::client::Client::new(&node.address).unwrap(), done.clone());
         let writes = tokio::spawn(async move {
             for n in 0u64.. {
                 let body = json!({ "stage": format!("stage-{round}-{n:05}") }).to_string();

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use housecount::log::{Log, LogTarget, Position};
+use housecount_backend::log::{Log, Position};
 use housecount_core::fold::HandleKey;
 use housecount_core::time::UnixMs;
+use housecount_stores::log::LogTarget;
 
 use crate::support::eventually;
 use crate::support::node::Node;

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use housecount::cold::{
-    Cold, Condition, KeyedItem, KeyedRow, Meter, Page, PutOutcome, SqliteCold, TransactOutcome,
-    Write,
+use housecount_backend::cold::{
+    Cold, Condition, KeyedItem, KeyedRow, Meter, Page, PutOutcome, TransactOutcome, Write,
 };
-use housecount::error::{ErrorKind, StoreError, StoreResult};
+use housecount_backend::error::{ErrorKind, StoreError, StoreResult};
 use housecount_core::item::Item;
 use housecount_core::keys::{Key, KeyRange};
 use housecount_core::time::UnixMs;
+use housecount_stores::cold::SqliteCold;
 
 /// Cold tier that fails on demand, around the embedded one.
 #[derive(Debug)]

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use housecount::cold::{ColdTarget, DynamoCold};
-use housecount::log::{DynamoLog, DynamoTarget};
+use housecount_stores::cold::{ColdTarget, DynamoCold};
+use housecount_stores::log::{DynamoLog, DynamoTarget};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;

@@ -125,7 +125,7 @@ impl HttpConnector for Inline {
         let mut response =
             HttpResponse::new(StatusCode::try_from(status).unwrap(), SdkBody::from(body));
         // A `date` header as DynamoDB sends it, since the log takes its time from there.
-        let seconds = housecount::clock::wall_clock().0 / 1_000;
+        let seconds = housecount_backend::clock::wall_clock().0 / 1_000;
         let date = DateTime::from_secs(seconds as i64).fmt(Format::HttpDate).unwrap();
         response.headers_mut().insert("date", date);
         HttpConnectorFuture::ready(Ok(response))

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering}
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use housecount::error::{ErrorKind, StoreError, StoreResult};
-use housecount::log::{Log, MemoryLog, Position, ReadResult};
+use housecount_backend::error::{ErrorKind, StoreError, StoreResult};
+use housecount_backend::log::{Log, MemoryLog, Position, ReadResult};
 use housecount_core::fold::HandleKey;
 use housecount_core::record;
 use housecount_core::time::UnixMs;

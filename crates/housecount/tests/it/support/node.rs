@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-use housecount::net::client::Client;
+use housecount_net::client::Client;
 use hyper::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;

@@ -1,0 +1,183 @@
+//! A subscription: the stages that a subscriber follows, and the messages that it has read.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use housecount_backend::clock::mono_ms;
+use housecount_core::ids::StageId;
+use tokio::sync::watch;
+use tokio::task::yield_now;
+use tokio::time::timeout;
+
+use super::message::ALL;
+use super::{Live, LiveMessage};
+
+/// Time without a message after which a comment is sent. It keeps the connection open in proxies,
+/// and detects a subscriber that is gone.
+///
+/// It is a quarter of the shortest timeout of proxies (nginx's and AWS ALB's default is 60 s,
+/// 2026-10).
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// A comment, which readers skip.
+const KEEP_ALIVE_COMMENT: &[u8] = b": still here\n\n";
+/// Makes the subscriber discard its counts, because this node can't tell what has changed since.
+const RESET: &[u8] = b"event: reset\ndata: {}\n\n";
+
+/// Stages that a subscriber follows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SubscriptionFilter {
+    /// Some stages.
+    Stages {
+        /// The stages, at most `SUBSCRIPTION_STAGES_MAX`.
+        stages: Vec<StageId>,
+        /// Whether to send the totals of all stages, too.
+        with_totals: bool,
+    },
+    /// All stages.
+    All {
+        /// Whether to send the totals of all stages, too.
+        with_totals: bool,
+    },
+}
+
+/// One subscriber's filter, and the number of the last message that it has read.
+#[derive(Debug)]
+pub struct Subscription {
+    live: Arc<Live>,
+    from: MessageSource,
+    latest: watch::Receiver<u64>,
+    has_ended: watch::Receiver<bool>,
+    /// Text to send before all else.
+    first: Option<Bytes>,
+    /// Whether the last call returned a message.
+    has_sent: bool,
+    wants_all: bool,
+}
+
+/// Source of messages.
+#[derive(Debug)]
+enum MessageSource {
+    /// Each stage's own channel, and the number of its last message that was read.
+    Stages(Vec<(watch::Receiver<LiveMessage>, u64)>),
+    /// The board, after a number. The receiver of totals keeps them updated as long as a subscriber
+    /// follows them.
+    Board { after: u64, totals: Option<watch::Receiver<LiveMessage>> },
+}
+
+impl Subscription {
+    /// Subscribes. Returns `None` if no more stages without viewers can be followed.
+    pub(super) fn new(
+        live: Arc<Live>,
+        wanted: SubscriptionFilter,
+        last: Option<&str>,
+    ) -> Option<Subscription> {
+        let wants_all = matches!(wanted, SubscriptionFilter::All { .. });
+        let mut board = live.board.lock();
+        let known = last.and_then(|id| board.number_of(id));
+        let after = known.unwrap_or(0);
+        let mut follow = |stage: &str| {
+            // The stage may not have been updated for a while.
+            let shown = live.current(stage);
+            if board.has_room_for(stage, &shown) {
+                board.update(stage, shown, mono_ms());
+                board.follow(stage)
+            } else {
+                None
+            }
+        };
+        let from = match &wanted {
+            SubscriptionFilter::Stages { stages, with_totals } => {
+                let totals = with_totals.then_some(ALL);
+                let stages = stages.iter().map(StageId::as_str).chain(totals);
+                MessageSource::Stages(
+                    stages
+                        .map(|stage| follow(stage).map(|messages| (messages, after)))
+                        .collect::<Option<_>>()?,
+                )
+            }
+            SubscriptionFilter::All { with_totals } => {
+                let totals = if *with_totals { follow(ALL) } else { None };
+                MessageSource::Board { after, totals }
+            }
+        };
+        board.count(true, wants_all);
+        drop(board);
+        let first = (last.is_some() && known.is_none()).then(|| Bytes::from_static(RESET));
+        let (latest, has_ended) = (live.latest.subscribe(), live.closed.subscribe());
+        Some(Subscription { live, from, latest, has_ended, first, has_sent: false, wants_all })
+    }
+
+    /// Waits for the next messages, or returns a comment after a while without any; `None` when the
+    /// node stops.
+    pub async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            if *self.has_ended.borrow() {
+                return None;
+            }
+            // A piece has just been sent, and the next may be ready. Other tasks of this thread
+            // come first.
+            if std::mem::take(&mut self.has_sent) {
+                yield_now().await;
+            }
+            // Marked as seen before the check, so that later messages wake this task.
+            self.latest.mark_unchanged();
+            if let Some(text) = self.first.take().or_else(|| self.take()) {
+                self.has_sent = true;
+                return Some(text);
+            }
+            let changed = tokio::select! {
+                biased;
+                _ = self.has_ended.changed() => return None,
+                changed = timeout(KEEP_ALIVE, changed(&mut self.from, &mut self.latest)) => changed,
+            };
+            if changed.is_err() {
+                return Some(Bytes::from_static(KEEP_ALIVE_COMMENT));
+            }
+        }
+    }
+
+    /// Takes some or all of the messages that have not been read yet.
+    fn take(&mut self) -> Option<Bytes> {
+        match &mut self.from {
+            MessageSource::Stages(stages) => {
+                let mut text = BytesMut::new();
+                for (messages, number_sent) in stages {
+                    let messages = messages.borrow_and_update();
+                    if messages.number > *number_sent {
+                        *number_sent = messages.number;
+                        text.extend_from_slice(&messages.text);
+                    }
+                }
+                (!text.is_empty()).then(|| text.freeze())
+            }
+            MessageSource::Board { after, totals } => loop {
+                let (text, reached) = self.live.board.lock().after(*after, totals.is_some())?;
+                *after = reached;
+                if !text.is_empty() {
+                    return Some(text);
+                }
+            },
+        }
+    }
+}
+
+/// Waits until there may be a message.
+///
+/// One stage has its own channel, so that most subscribers aren't woken by other stages.
+async fn changed(from: &mut MessageSource, latest: &mut watch::Receiver<u64>) {
+    let changed = match from {
+        MessageSource::Stages(stages) if stages.len() == 1 => stages[0].0.changed().await,
+        _ => latest.changed().await,
+    };
+    if changed.is_err() {
+        // No sender is left, so only the node's end is awaited.
+        std::future::pending::<()>().await;
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.live.board.lock().count(false, self.wants_all);
+    }
+}

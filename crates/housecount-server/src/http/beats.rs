@@ -1,0 +1,249 @@
+//! Heartbeats and leaves of players.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::request::Parts;
+use axum::http::{Request, Response, StatusCode};
+use bytes::Bytes;
+use housecount_core::event::EventKind;
+use housecount_core::limits::BEAT_BODY_BYTES_MAX;
+use housecount_engine::ingest::PendingAck;
+use hyper::body::Body as HttpBody;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::admit::admit_event;
+use super::auth::PlayerCredential;
+use super::body;
+use super::error::{Problem, ProblemBody};
+use super::gzip::Coding;
+use super::heartbeat_json::HeartbeatRequest;
+use super::live::{CountBody, CountStatusBody};
+use super::unread::RequestEnd;
+use crate::node::Node;
+
+/// Answer to a heartbeat: the stage's count, with this heartbeat in it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = HeartbeatResponse)]
+#[serde(rename_all = "camelCase")]
+pub struct HeartbeatResponse {
+    #[serde(flatten)]
+    count: CountBody,
+    /// Time until the next heartbeat is due, in ms. This is the interval plus or minus a tenth, and
+    /// longer under load. It is never above ttl/3.
+    next_ms: u64,
+    /// Present, and true, only for a heartbeat beyond its session's limit. It was not logged. The
+    /// session's last logged heartbeat, which is less than a second old, answers it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    coalesced: bool,
+}
+
+/// Sends a heartbeat: this session watches this stage now.
+///
+/// Send the next one after `nextMs`. The body may come as `text/plain`, as `navigator.sendBeacon`
+/// sends it.
+#[utoipa::path(post, path = "/v1/heartbeat", operation_id = "sendHeartbeat", tag = "players", request_body = HeartbeatRequest,
+    responses(
+        (status = 200, body = HeartbeatResponse),
+        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "the stage is not configured, and stages.auto is false",
+            body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 429, description = "a limit is reached; wait Retry-After seconds, then retry",
+            body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "not acknowledged; wait Retry-After seconds, then send the next one",
+            body = ProblemBody, content_type = "application/problem+json")))]
+pub async fn heartbeat(
+    State(node): State<Arc<Node>>,
+    request: Request<Body>,
+) -> Result<Json<HeartbeatResponse>, Problem> {
+    PlayerRequest::new(&node, request).beat(&node).await.map(Json)
+}
+
+/// A heartbeat or leave request, reduced to what the handler needs. Each open request holds one, so
+/// it is small.
+#[derive(Debug)]
+pub struct PlayerRequest<B> {
+    bearer: PlayerCredential,
+    /// Problem of a body that is not JSON, or has an unknown coding.
+    problem: Option<Box<Problem>>,
+    coding: Coding,
+    end: RequestEnd,
+    body: B,
+}
+
+impl<B> PlayerRequest<B>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+{
+    /// Keeps the needed parts of a request, and drops the rest.
+    pub fn new(node: &Node, request: Request<B>) -> PlayerRequest<B> {
+        let (Parts { headers, version, .. }, body) = request.into_parts();
+        let bearer = PlayerCredential::of_headers(node, &headers);
+        let is_json = body::content_type(&headers, &["application/json", "text/plain"]);
+        let (coding, problem, end) = match is_json.and_then(|_| Coding::of(&headers)) {
+            Ok(coding) => (coding, None, RequestEnd::of_begun(version)),
+            Err(problem) => {
+                (Coding::Identity, Some(Box::new(problem)), RequestEnd::of(version, &headers))
+            }
+        };
+        PlayerRequest { bearer, problem, coding, end, body }
+    }
+
+    /// Returns the answer to a refused request, once the rest of its body is read (`unread`).
+    pub async fn finish_refused<T>(mut self, mut response: Response<T>) -> Response<T> {
+        self.end.settle(&mut self.body, &mut response).await;
+        response
+    }
+
+    /// Reads the body.
+    async fn bytes(&mut self) -> Result<Bytes, Problem> {
+        match self.problem.take() {
+            None => body::read(&mut self.body, self.coding, BEAT_BODY_BYTES_MAX).await,
+            Some(problem) => Err(*problem),
+        }
+    }
+
+    /// Handles a heartbeat. It is borrowed, because a move into the waiting future would reserve
+    /// room for it twice.
+    ///
+    /// # Errors
+    /// Returns the `Problem`s of the route.
+    pub async fn beat(&mut self, node: &Node) -> Result<HeartbeatResponse, Problem> {
+        let bytes = self.bytes().await?;
+        let body = HeartbeatRequest::parse(&bytes)?;
+        let event = body.to_event(EventKind::Beat)?;
+        self.bearer.authorize(node, body.token(), &event).await?;
+        let ack = admit_event(node, event).await?.enqueue(node)?;
+        ack.wait().await?;
+        node.engine.metrics.answered(ack.is_coalesced()).http.inc();
+        Ok(HeartbeatResponse::of(node, event.stage, &ack))
+    }
+
+    /// Handles a leave.
+    ///
+    /// # Errors
+    /// Returns the `Problem`s of the route.
+    pub async fn leave(&mut self, node: &Node) -> Result<(), Problem> {
+        let bytes = self.bytes().await?;
+        let body = HeartbeatRequest::parse(&bytes)?;
+        let event = body.to_event(EventKind::Leave)?;
+        self.bearer.authorize(node, body.token(), &event).await?;
+        admit_event(node, event).await?.enqueue(node)?.wait().await?;
+        node.engine.metrics.acknowledged.http.inc();
+        Ok(())
+    }
+}
+
+impl HeartbeatResponse {
+    /// Returns the answer to a heartbeat of a stage now.
+    pub fn of(node: &Node, stage: &str, ack: &PendingAck) -> HeartbeatResponse {
+        let count = node.engine.hub.count(stage).into();
+        HeartbeatResponse {
+            count,
+            next_ms: node.engine.next_beat_ms(ack),
+            coalesced: ack.is_coalesced(),
+        }
+    }
+
+    /// Returns the answer as JSON, as serde writes it. This takes a third of the instructions,
+    /// because serde processes each key every time. The text has no spare capacity, so a conversion
+    /// to [`Bytes`] does not copy it.
+    pub fn text(&self) -> String {
+        self.json_with_prefix(["{", "", ""])
+    }
+
+    /// Returns the same JSON with other text in place of its first brace, such as the brace and
+    /// another field.
+    pub fn json_with_prefix(&self, [before, between, after]: [&str; 3]) -> String {
+        let HeartbeatResponse {
+            count: CountBody { viewers, sessions, status },
+            next_ms,
+            coalesced,
+        } = self;
+        let CountStatusBody { as_of, complete, recovering } = status;
+        let mut digits = [itoa::Buffer::new(); 4];
+        let [a, b, c, d] = &mut digits;
+        let pieces = [
+            before,
+            between,
+            after,
+            "\"viewers\":",
+            a.format(*viewers),
+            ",\"sessions\":",
+            b.format(*sessions),
+            ",\"asOf\":",
+            c.format(*as_of),
+            status_json(*complete, *recovering),
+            d.format(*next_ms),
+            if *coalesced { ",\"coalesced\":true}" } else { "}" },
+        ];
+        pieces.concat()
+    }
+}
+
+/// Returns the middle of a heartbeat's answer.
+fn status_json(is_complete: bool, is_recovering: bool) -> &'static str {
+    match (is_complete, is_recovering) {
+        (true, false) => ",\"complete\":true,\"recovering\":false,\"nextMs\":",
+        (false, true) => ",\"complete\":false,\"recovering\":true,\"nextMs\":",
+        (false, false) => ",\"complete\":false,\"recovering\":false,\"nextMs\":",
+        (true, true) => ",\"complete\":true,\"recovering\":true,\"nextMs\":",
+    }
+}
+
+/// Sends a leave: this session has stopped watching.
+///
+/// A leave is a hint: a session that sends no more heartbeats ends by itself. A leave without a
+/// session ends all of the viewer's sessions on the stage.
+#[utoipa::path(post, path = "/v1/leave", operation_id = "sendLeave", tag = "players", request_body = HeartbeatRequest,
+    responses(
+        (status = 204, description = "accepted, also for an unknown viewer or session"),
+        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 429, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, body = ProblemBody, content_type = "application/problem+json")))]
+pub async fn leave(
+    State(node): State<Arc<Node>>,
+    request: Request<Body>,
+) -> Result<StatusCode, Problem> {
+    PlayerRequest::new(&node, request).leave(&node).await.map(|()| StatusCode::NO_CONTENT)
+}
+
+#[cfg(test)]
+mod tests {
+    use housecount_core::fold::Count;
+    use housecount_core::time::UnixMs;
+
+    use super::*;
+    use housecount_engine::hub::{CountStatus, WithStatus};
+
+    impl HeartbeatResponse {
+        /// Returns an answer with different numbers everywhere.
+        pub fn example(number: u64, complete: bool, recovering: bool) -> HeartbeatResponse {
+            let status = CountStatus { as_of: UnixMs(number / 3), complete, recovering };
+            let count =
+                WithStatus { value: Count { viewers: number / 2, sessions: number }, status }
+                    .into();
+            HeartbeatResponse { count, next_ms: number / 5, coalesced: number == 7 }
+        }
+    }
+
+    #[test]
+    fn an_answer_is_written_as_serde_writes_it() {
+        for (number, complete, recovering) in
+            [(0, false, false), (7, true, false), (u64::MAX, false, true)]
+        {
+            let body = HeartbeatResponse::example(number, complete, recovering);
+            assert_eq!(body.text(), serde_json::to_string(&body).unwrap());
+        }
+    }
+}

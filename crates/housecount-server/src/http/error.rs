@@ -1,0 +1,384 @@
+//! Every error of the API, made in one place: RFC 9457 `application/problem+json` with a stable
+//! `code`.
+//!
+//! `detail` is for people: it names the input and the way out. Codes never change their meaning.
+
+use axum::Json;
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use housecount_access::admission::AdmissionError;
+use housecount_access::auth::operators::KeyError;
+use housecount_access::auth::{ClaimMismatch, CredentialEnd, TokenError};
+use housecount_backend::error::{ErrorKind, StoreError};
+use housecount_core::ids::IdError;
+use housecount_core::limits::SESSION_BURST;
+use housecount_engine::ingest::IngestError;
+use housecount_engine::stages::StageClosed;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// Error of a request, with its status and code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    status: StatusCode,
+    code: &'static str,
+    detail: String,
+    retry_after_s: Option<u32>,
+}
+
+/// An RFC 9457 problem.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub struct ProblemBody {
+    /// Always `about:blank`; the status and the code identify the problem.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// Name of the status.
+    title: String,
+    /// HTTP status.
+    status: u16,
+    /// Stable code, for programs.
+    code: &'static str,
+    /// Explanation for people: what is wrong with which input, and the way out.
+    detail: String,
+}
+
+/// Time after which clients are asked to retry when the node is overloaded.
+const RETRY_AFTER_S: u32 = 5;
+/// Time after which a client is asked to retry when another one must leave first.
+const FULL_RETRY_MS: u64 = 30_000;
+
+impl Problem {
+    /// Creates a problem without a time to retry.
+    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Problem {
+        Problem { status, code, detail: detail.into(), retry_after_s: None }
+    }
+
+    /// Creates a problem of a service that is unavailable just now.
+    pub fn unavailable(code: &'static str, detail: impl Into<String>) -> Problem {
+        let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, detail);
+        Problem { retry_after_s: Some(RETRY_AFTER_S), ..problem }
+    }
+
+    /// Creates a problem of a client that has exceeded a limit.
+    fn too_many(code: &'static str, retry_ms: u64, detail: String) -> Problem {
+        let seconds = u32::try_from(retry_ms.div_ceil(1_000)).unwrap_or(u32::MAX).max(1);
+        let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, code, detail);
+        Problem { retry_after_s: Some(seconds), ..problem }
+    }
+
+    /// Creates a problem of an unusable body.
+    pub fn body(detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::BAD_REQUEST, "invalid_body", detail)
+    }
+
+    /// Returns its status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Returns its stable code.
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// Returns the time after which a retry may help.
+    pub fn retry_after_s(&self) -> Option<u32> {
+        self.retry_after_s
+    }
+
+    /// Whether the request is wrong whenever it is sent, or is never allowed to its sender.
+    pub fn is_client_error(&self) -> bool {
+        matches!(self.status, StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN)
+    }
+
+    /// Whether the node, or one of its stores, is the cause.
+    pub fn is_server_error(&self) -> bool {
+        self.status.is_server_error()
+    }
+
+    /// Returns its JSON.
+    pub fn json(&self) -> ProblemBody {
+        ProblemBody {
+            kind: "about:blank",
+            title: self.status.canonical_reason().unwrap_or("Error").to_string(),
+            status: self.status.as_u16(),
+            code: self.code,
+            detail: self.detail.clone(),
+        }
+    }
+
+    /// Returns its text for people.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// Creates the problem of a path without a route. If the path may contain an id with a `/` that
+    /// a proxy decoded, the detail describes how to send it.
+    pub fn not_found_at(path: &str) -> Problem {
+        const IN_A_STAGE: &str = "encode / in a stage as %2F";
+        let way_out = match path.trim_start_matches('/').split('/').collect::<Vec<_>>()[..] {
+            ["v1", "stages", _, _, ..] => {
+                format!("{IN_A_STAGE} or use ?stage= (/v1/stage?stage=); see /openapi.json")
+            }
+            ["v1", "viewers", _, _, ..] => {
+                "encode / in a viewer as %2F or use ?viewer= (/v1/viewer?viewer=); see /openapi.json"
+                    .to_string()
+            }
+            ["api", "viewer", "list" | "stats", _, _, ..] => format!("{IN_A_STAGE}; see /openapi.json"),
+            _ => "see /openapi.json".to_string(),
+        };
+        Problem::new(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            format!("no route matches {path}; {way_out}"),
+        )
+    }
+
+    /// Creates the problem of a missing or unusable credential.
+    pub fn unauthorized(detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
+    }
+
+    /// Creates the problem of a valid token for something else.
+    pub fn token_mismatch(what: &str) -> Problem {
+        let detail = format!("the token is for a different {what} than the one sent");
+        Problem::new(StatusCode::FORBIDDEN, "token_mismatch", detail)
+    }
+
+    /// Creates the problem of a stage that is neither configured nor seen.
+    pub fn no_stage(stage: &str) -> Problem {
+        let detail = format!("stage `{stage}` has neither a configuration nor viewers on record");
+        Problem::new(StatusCode::NOT_FOUND, "stage_not_found", detail)
+    }
+
+    /// Creates the problem of a node with `cold = none`.
+    pub fn no_cold() -> Problem {
+        let detail = "this node has no cold tier (cold = none); start it with one";
+        Problem::new(StatusCode::NOT_IMPLEMENTED, "no_cold_tier", detail)
+    }
+}
+
+/// Returns a response whose body is a problem, or has the fields of one.
+pub fn problem_json(status: StatusCode, body: &impl Serialize) -> Response {
+    let mut response = (status, Json(body)).into_response();
+    let kind = HeaderValue::from_static("application/problem+json");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let body = self.json();
+        self.response_of(&body)
+    }
+}
+
+impl Problem {
+    /// Returns the response of a problem whose body has more fields than its own.
+    pub fn response_of(self, body: &impl Serialize) -> Response {
+        let mut response = problem_json(self.status, body);
+        let headers = response.headers_mut();
+        if self.status == StatusCode::UNAUTHORIZED {
+            // RFC 6750, 3.1: the error is named only to a sender of a credential. Without one, the
+            // challenge only names what to send.
+            let challenge = match self.code {
+                "token_invalid" | "token_expired" => {
+                    r#"Bearer realm="housecount", error="invalid_token""#
+                }
+                _ => r#"Bearer realm="housecount""#,
+            };
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        if self.code == "unsupported_encoding" {
+            // RFC 7694, 3: only where the coding was refused.
+            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        if let Some(seconds) = self.retry_after_s {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response.extensions_mut().insert(ProblemCode(self.code));
+        response
+    }
+}
+
+/// Problem code of a response, for the counters.
+#[derive(Clone, Copy, Debug)]
+pub struct ProblemCode(pub &'static str);
+
+impl From<IdError> for Problem {
+    fn from(error: IdError) -> Problem {
+        let what = match error {
+            IdError::Empty { what }
+            | IdError::TooLong { what, .. }
+            | IdError::BadCharacter { what, .. } => what,
+        };
+        let code = match what {
+            "stage" => "invalid_stage",
+            "viewer" => "invalid_viewer",
+            _ => "invalid_session",
+        };
+        Problem::new(StatusCode::BAD_REQUEST, code, error.to_string())
+    }
+}
+
+impl From<TokenError> for Problem {
+    fn from(error: TokenError) -> Problem {
+        let refused = |code, detail: String| Problem::new(StatusCode::UNAUTHORIZED, code, detail);
+        let invalid = |why: &str| refused("token_invalid", format!("token rejected: {why}"));
+        let ways = "Authorization: Bearer, \"token\" in the body of a beacon, the subprotocol housecount.token.TOKEN of a WebSocket";
+        match error {
+            TokenError::Missing => {
+                refused("token_missing", format!("a viewer's token is needed ({ways})"))
+            }
+            TokenError::Shown => {
+                let why = "this viewer has sent a token that has not expired, so it needs one";
+                refused("token_missing", format!("{why} ({ways})"))
+            }
+            TokenError::Invalid(why) => invalid(why),
+            TokenError::UnknownKey => invalid("this node does not know the key that signed it"),
+            TokenError::Expired => {
+                refused("token_expired", "the token has expired; get another one".to_string())
+            }
+            TokenError::KeysUnavailable => Problem::unavailable(
+                "keys_unavailable",
+                "this node has not fetched the keys for tokens yet",
+            ),
+            TokenError::Mismatch(mismatch) => mismatch.into(),
+        }
+    }
+}
+
+impl From<ClaimMismatch> for Problem {
+    fn from(ClaimMismatch(what): ClaimMismatch) -> Problem {
+        Problem::token_mismatch(what)
+    }
+}
+
+impl From<CredentialEnd> for Problem {
+    fn from(end: CredentialEnd) -> Problem {
+        let ended = |code, detail: &str| Problem::new(StatusCode::UNAUTHORIZED, code, detail);
+        match end {
+            CredentialEnd::TokenExpired => {
+                ended("token_expired", "the token has expired; get another one")
+            }
+            CredentialEnd::KeyRemoved => ended(
+                "key_removed",
+                "the operator key, or the key that signed the token, was removed; get another one",
+            ),
+        }
+    }
+}
+
+impl From<KeyError> for Problem {
+    fn from(error: KeyError) -> Problem {
+        match error {
+            KeyError::Unknown => Problem::unauthorized("this node does not know the operator key"),
+            KeyError::MissingScope(scope) => {
+                let detail = format!("the operator key lacks the scope `{scope}`");
+                Problem::new(StatusCode::FORBIDDEN, "forbidden", detail)
+            }
+        }
+    }
+}
+
+impl From<IngestError> for Problem {
+    fn from(refused: IngestError) -> Problem {
+        match refused {
+            IngestError::Starting => {
+                Problem::unavailable("starting", "this node has not reached the log yet")
+            }
+            IngestError::QueueFull => {
+                Problem::unavailable("overloaded", "too many heartbeats are waiting for the log")
+            }
+            IngestError::AppendPending => Problem::unavailable(
+                "log_unavailable",
+                "the log has not accepted the heartbeat in time; it may still be counted; send the next one after Retry-After",
+            ),
+            IngestError::NotTaken => Problem::unavailable(
+                "log_unavailable",
+                "the log does not accept heartbeats now; this one was dropped; send the next one after Retry-After",
+            ),
+            IngestError::Stopping => {
+                Problem::unavailable("stopping", "this node is stopping; try another node")
+            }
+        }
+    }
+}
+
+impl From<AdmissionError> for Problem {
+    fn from(error: AdmissionError) -> Problem {
+        match error {
+            AdmissionError::TooManyRequests { retry_ms } => {
+                let detail =
+                    "too many requests from this address; wait Retry-After seconds, then retry"
+                        .to_string();
+                Problem::too_many("too_many_requests", retry_ms, detail)
+            }
+            AdmissionError::TooManyConnections { max } => {
+                let detail =
+                    format!("this address has reached its limit of {max} open connections");
+                Problem::too_many("too_many_connections", FULL_RETRY_MS, detail)
+            }
+            AdmissionError::TooManyBeats { retry_ms, per_second, .. } => {
+                let detail = format!(
+                    "a session may send {per_second} heartbeats and leaves per second, {SESSION_BURST} at once; send a heartbeat every `nextMs`"
+                );
+                Problem::too_many("too_many_beats", retry_ms, detail)
+            }
+            AdmissionError::TooManySessions { max, scope: place, retry_ms } => {
+                let detail = format!("this viewer has reached the limit of {max} sessions {place}");
+                Problem::too_many("too_many_sessions", retry_ms, detail)
+            }
+            AdmissionError::StageFull { max } => {
+                let detail = format!("the stage has reached its limit of {max} viewers");
+                Problem::too_many("stage_full", FULL_RETRY_MS, detail)
+            }
+            AdmissionError::TooManyStages { retry_ms, max } => {
+                let detail = format!("the limit of {max} new stages per minute is reached");
+                Problem::too_many("too_many_stages", retry_ms, detail)
+            }
+        }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Problem {
+        match error.kind() {
+            ErrorKind::Corrupt => {
+                tracing::error!(%error, "stored data is corrupt");
+                Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "corrupt_data", error.to_string())
+            }
+            ErrorKind::Unsupported => Problem::no_cold(),
+            _ => {
+                // The store logs once that it fails (`cold/outage.rs`), and the answer has the
+                // reason.
+                tracing::debug!(%error, "a request failed");
+                Problem::unavailable("cold_tier_unavailable", error.to_string())
+            }
+        }
+    }
+}
+
+impl From<StageClosed> for Problem {
+    fn from(not_open: StageClosed) -> Problem {
+        match not_open {
+            StageClosed::NotConfigured(stage) => {
+                let detail = format!("stage `{stage}` is not configured, and stages.auto is false");
+                Problem::new(StatusCode::NOT_FOUND, "stage_not_found", detail)
+            }
+            StageClosed::Unknown(why) => Problem::unavailable("cold_tier_unavailable", why),
+        }
+    }
+}
+
+/// Answers a request for which no route exists.
+pub async fn not_found(uri: Uri) -> Problem {
+    Problem::not_found_at(uri.path())
+}
+
+/// Answers a request whose route exists for other methods only.
+pub async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
+    let detail = format!("{} does not support {method}; see /openapi.json", uri.path());
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+}

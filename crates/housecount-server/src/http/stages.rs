@@ -1,0 +1,391 @@
+//! Stages: their configuration by operators, and their counts.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderName, Request, StatusCode, header};
+use housecount_core::fold::StageView;
+use housecount_core::ids::StageId;
+use housecount_core::limits::{BODY_BYTES_MAX, STAGE_VERSIONS_MAX};
+use housecount_core::stage::StageConfig;
+use housecount_core::time::UnixMs;
+use housecount_core::version::TooManyVersions;
+use housecount_engine::hub::WithStatus;
+use housecount_engine::snapshots::read;
+use housecount_engine::stages::change::{ChangeError, ChangedStage};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::ToSchema;
+
+use super::body;
+use super::error::{Problem, ProblemBody};
+use super::extract::{PageQuery, StageParam, ValidQuery};
+use super::live::CountStatusBody;
+use crate::node::Node;
+
+/// A stage, with its configuration and its count.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Stage)]
+#[serde(rename_all = "camelCase")]
+pub struct StageBody {
+    /// Id of the stage.
+    stage: String,
+    /// Whether an operator has configured it.
+    configured: bool,
+    /// Name for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    /// Customer who pays for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    customer: Option<String>,
+    /// Further properties, by key.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    tags: BTreeMap<String, String>,
+    /// Time when it was configured, Unix ms.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created_at: Option<u64>,
+    /// Distinct online viewers.
+    viewers: u64,
+    /// Online sessions.
+    sessions: u64,
+    /// Largest number of viewers at once, as far as is known.
+    peak: u64,
+}
+
+impl StageBody {
+    fn new(stage: &str, config: Option<StageConfig>, view: Option<StageView>) -> StageBody {
+        let count = view.as_ref().map(|v| v.count).unwrap_or_default();
+        let configured = config.is_some();
+        let created_at = config.as_ref().map(|c| c.created_at.0);
+        let config = config.unwrap_or_default();
+        StageBody {
+            stage: stage.to_string(),
+            configured,
+            name: config.name,
+            customer: config.customer,
+            tags: config.tags,
+            created_at,
+            viewers: count.viewers,
+            sessions: count.sessions,
+            peak: view.map_or(0, |v| v.peak),
+        }
+    }
+}
+
+/// A stage with the status of its count.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = StageResponse)]
+#[serde(rename_all = "camelCase")]
+pub struct StageResponse {
+    #[serde(flatten)]
+    stage: StageBody,
+    /// False while the cold tier is unavailable and this node has not cached the configuration. The
+    /// count is still right.
+    configuration_known: bool,
+    #[serde(flatten)]
+    status: CountStatusBody,
+}
+
+/// A stage after its configuration was created or changed.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = StageChangeResponse)]
+#[serde(rename_all = "camelCase")]
+pub struct StageChangeAnswer {
+    #[serde(flatten)]
+    stage: StageResponse,
+    /// First moment of watch time that the configuration applies to, Unix ms. This is the start of
+    /// the current window of the ledger, or of the first one that is not committed. Watch time
+    /// before it keeps its configuration.
+    effective_from: u64,
+}
+
+/// A stage whose configuration was deleted.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = StageDeletionResponse)]
+#[serde(rename_all = "camelCase")]
+pub struct StageDeletedAnswer {
+    /// Id of the stage.
+    stage: String,
+    /// First moment of watch time without a configuration, Unix ms: the end of the current window
+    /// of the ledger. Watch time before it keeps its configuration.
+    effective_from: u64,
+}
+
+/// A page of stages.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = StagesResponse)]
+#[serde(rename_all = "camelCase")]
+pub struct StagesBody {
+    /// Stages, sorted by id.
+    stages: Vec<StageBody>,
+    /// Value to send for the next page; missing on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cursor: Option<String>,
+    /// False while the cold tier is unavailable. The counts are right, but names are missing, and
+    /// so are stages that are only configured.
+    configuration_known: bool,
+    #[serde(flatten)]
+    status: CountStatusBody,
+}
+
+/// Configuration of a new stage.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = CreateStageRequest)]
+pub struct NewStageBody {
+    /// Id: 1-256 bytes of printable ASCII without spaces.
+    #[schema(min_length = 1, max_length = 256, pattern = "^[!-~]+$")]
+    stage: String,
+    /// Name for people: at most 256 bytes.
+    name: Option<String>,
+    /// Customer who pays for it: at most 256 bytes.
+    customer: Option<String>,
+    /// Further properties: at most 50, with keys of 128 and values of 256 bytes.
+    tags: Option<BTreeMap<String, String>>,
+}
+
+/// Change of a configuration. A missing field stays; null removes it.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[schema(as = ChangeStageRequest)]
+#[serde(default)]
+pub struct StagePatchBody {
+    /// Name for people.
+    #[serde(deserialize_with = "double_option")]
+    #[schema(value_type = Option<String>)]
+    name: Option<Option<String>>,
+    /// Customer who pays for it.
+    #[serde(deserialize_with = "double_option")]
+    #[schema(value_type = Option<String>)]
+    customer: Option<Option<String>>,
+    /// Changes by key: null as a value removes that tag, and null for the whole field removes all.
+    #[serde(deserialize_with = "double_option")]
+    #[schema(value_type = Option<BTreeMap<String, Option<String>>>)]
+    tags: Option<Option<BTreeMap<String, Option<String>>>>,
+}
+
+/// Distinguishes `null` from a missing field.
+fn double_option<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Option::deserialize(deserializer).map(Some)
+}
+
+impl StagePatchBody {
+    fn apply(&self, config: &mut StageConfig) {
+        if let Some(name) = &self.name {
+            config.name.clone_from(name);
+        }
+        if let Some(customer) = &self.customer {
+            config.customer.clone_from(customer);
+        }
+        if self.tags == Some(None) {
+            config.tags.clear();
+        }
+        for (key, value) in self.tags.iter().flatten().flatten() {
+            match value {
+                Some(value) => config.tags.insert(key.clone(), value.clone()),
+                None => config.tags.remove(key),
+            };
+        }
+    }
+}
+
+fn refused(stage: &StageId, error: ChangeError) -> Problem {
+    match error {
+        ChangeError::NotConfigured => {
+            let detail =
+                format!("stage `{stage}` is not configured; configure it with POST /v1/stages");
+            Problem::new(StatusCode::NOT_FOUND, "stage_not_found", detail)
+        }
+        ChangeError::AlreadyConfigured => {
+            let detail = format!("stage `{stage}` is already configured; change it with PATCH");
+            Problem::new(StatusCode::CONFLICT, "stage_exists", detail)
+        }
+        ChangeError::TooMany(TooManyVersions { versions }) => {
+            let detail = format!(
+                "stage `{stage}` has had {versions} changes of its configuration; at most {STAGE_VERSIONS_MAX} are stored, \
+                 the last one for its deletion; use another stage id"
+            );
+            Problem::new(StatusCode::CONFLICT, "too_many_changes", detail)
+        }
+        ChangeError::Invalid(error) => {
+            Problem::new(StatusCode::BAD_REQUEST, "invalid_stage_config", error.to_string())
+        }
+        ChangeError::Busy => Problem::unavailable(
+            "overloaded",
+            "too many configuration changes are waiting on this node; try again",
+        ),
+        ChangeError::Store(error) => error.into(),
+    }
+}
+
+/// Returns the log's time, from which changes take effect.
+fn now(node: &Node) -> Result<UnixMs, Problem> {
+    Ok(node.engine.clock.now().ok_or(housecount_engine::ingest::IngestError::Starting)?)
+}
+
+/// Lists all stages that are configured or watched, with count and peak.
+#[utoipa::path(get, path = "/v1/stages", operation_id = "listStages", tag = "operators", params(PageQuery),
+    responses((status = 200, body = StagesBody),
+        (status = 400, body = ProblemBody, content_type = "application/problem+json")))]
+pub async fn list(
+    State(node): State<Arc<Node>>,
+    ValidQuery(page): ValidQuery<PageQuery>,
+) -> Result<Json<StagesBody>, Problem> {
+    let limit = page.limit()?;
+    let after = page.after(StageId::check)?;
+    // Counts do not depend on the cold tier. While it is unavailable, they come without
+    // configurations.
+    let (configured, configuration_known) = match node.engine.stages.list(after, limit + 1).await {
+        Ok(configured) => (configured, true),
+        Err(error) => {
+            tracing::debug!(%error, "configurations can't be read; listing stages without them");
+            (Vec::new(), false)
+        }
+    };
+    let WithStatus { value: known, status } = node.engine.hub.stages_page(after, limit + 1).await;
+    let mut merged: BTreeMap<String, (Option<StageConfig>, Option<StageView>)> = BTreeMap::new();
+    for view in known {
+        merged.insert(view.stage.clone(), (None, Some(view)));
+    }
+    for config in configured {
+        let view = node.engine.hub.stage(&config.stage).value;
+        merged.insert(config.stage.clone(), (Some(config), view));
+    }
+    let mut stages: Vec<StageBody> = merged
+        .into_iter()
+        .map(|(stage, (config, view))| StageBody::new(&stage, config, view))
+        .collect();
+    let more = stages.len() > limit;
+    stages.truncate(limit);
+    let cursor = stages.last().filter(|_| more).map(|last| last.stage.clone());
+    Ok(Json(StagesBody { stages, cursor, configuration_known, status: status.into() }))
+}
+
+/// Configures a stage. A stage needs no configuration to be watched.
+#[utoipa::path(post, path = "/v1/stages", operation_id = "createStage", tag = "operators", request_body = NewStageBody,
+    responses((status = 201, body = StageChangeAnswer),
+        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "the body is not declared as JSON", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 409, description = "the stage is already configured, or its configuration was changed too often", body = ProblemBody,
+            content_type = "application/problem+json")))]
+pub async fn create(
+    State(node): State<Arc<Node>>,
+    request: Request<Body>,
+) -> Result<(StatusCode, [(HeaderName, String); 1], Json<StageChangeAnswer>), Problem> {
+    let new: NewStageBody = body::read_json(request, BODY_BYTES_MAX).await?;
+    let stage = StageId::parse(&new.stage)?;
+    let now = now(&node)?;
+    let config = StageConfig {
+        stage: new.stage,
+        name: new.name,
+        customer: new.customer,
+        tags: new.tags.unwrap_or_default(),
+        created_at: now,
+    };
+    let changed =
+        node.engine.stages.create(config, now).await.map_err(|error| refused(&stage, error))?;
+    let place = format!("/v1/stages/{}", utf8_percent_encode(stage.as_str(), NON_ALPHANUMERIC));
+    Ok((
+        StatusCode::CREATED,
+        [(header::LOCATION, place)],
+        Json(change_answer(&node, &stage, changed)),
+    ))
+}
+
+fn change_answer(
+    node: &Node,
+    stage: &StageId,
+    ChangedStage { config, effective_from }: ChangedStage,
+) -> StageChangeAnswer {
+    StageChangeAnswer { stage: answer(node, stage, config), effective_from: effective_from.0 }
+}
+
+fn answer(node: &Node, stage: &StageId, config: Option<StageConfig>) -> StageResponse {
+    let WithStatus { value: view, status } = node.engine.hub.stage(stage.as_str());
+    let stage = StageBody::new(stage.as_str(), config, view);
+    StageResponse { stage, configuration_known: true, status: status.into() }
+}
+
+/// Shows a stage's configuration and count.
+#[utoipa::path(get, path = "/v1/stages/{stage}", operation_id = "showStage", tag = "operators",
+    params(("stage" = String, Path, description = "percent-encoded")),
+    responses((status = 200, body = StageResponse),
+        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "neither configured nor seen", body = ProblemBody,
+            content_type = "application/problem+json")))]
+pub async fn show(
+    State(node): State<Arc<Node>>,
+    StageParam(stage): StageParam,
+) -> Result<Json<StageResponse>, Problem> {
+    let mut found = answer(&node, &stage, None);
+    let is_watched = found.stage.peak > 0;
+    match node.engine.stages.look_up(&stage).await {
+        Ok(config) => found = answer(&node, &stage, config),
+        // Counts do not depend on the cold tier.
+        Err(_) if is_watched => found.configuration_known = false,
+        Err(error) => return Err(error.into()),
+    }
+    if found.stage.peak > 0 {
+        return Ok(Json(found));
+    }
+    // The stage had no viewers for a while, so its last snapshot has the peak.
+    let now = node.engine.clock.now().unwrap_or_default();
+    let last = match &node.engine.reads {
+        Some(cold) => read::last(&**cold, &stage, now).await?,
+        None => None,
+    };
+    match last {
+        Some(last) => found.stage.peak = last.peak,
+        None if found.stage.configured || !node.engine.hub.totals().status.complete => {}
+        None => return Err(Problem::no_stage(stage.as_str())),
+    }
+    Ok(Json(found))
+}
+
+/// Changes a stage's configuration.
+///
+/// A missing field stays; null removes it. Committed watch time keeps its configuration.
+#[utoipa::path(patch, path = "/v1/stages/{stage}", operation_id = "changeStage", tag = "operators", request_body = StagePatchBody,
+    params(("stage" = String, Path, description = "percent-encoded")),
+    responses((status = 200, body = StageChangeAnswer),
+        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "the body is not declared as JSON", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "the configuration was changed too often", body = ProblemBody,
+            content_type = "application/problem+json")))]
+pub async fn change(
+    State(node): State<Arc<Node>>,
+    StageParam(stage): StageParam,
+    request: Request<Body>,
+) -> Result<Json<StageChangeAnswer>, Problem> {
+    let change: StagePatchBody = body::read_json(request, BODY_BYTES_MAX).await?;
+    let changed = node.engine.stages.edit(&stage, now(&node)?, |config| change.apply(config)).await;
+    Ok(Json(change_answer(&node, &stage, changed.map_err(|error| refused(&stage, error))?)))
+}
+
+/// Deletes a stage's configuration. Its history keeps the configuration that it had.
+#[utoipa::path(delete, path = "/v1/stages/{stage}", operation_id = "deleteStage", tag = "operators",
+    params(("stage" = String, Path, description = "percent-encoded")),
+    responses((status = 200, body = StageDeletedAnswer),
+        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, body = ProblemBody, content_type = "application/problem+json")))]
+pub async fn delete(
+    State(node): State<Arc<Node>>,
+    StageParam(stage): StageParam,
+) -> Result<Json<StageDeletedAnswer>, Problem> {
+    let deleted = node
+        .engine
+        .stages
+        .delete(&stage, now(&node)?)
+        .await
+        .map_err(|error| refused(&stage, error))?;
+    let effective_from = deleted.effective_from.0;
+    Ok(Json(StageDeletedAnswer { stage: stage.to_string(), effective_from }))
+}

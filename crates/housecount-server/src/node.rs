@@ -1,0 +1,66 @@
+//! A node: its engine, and what decides who may use it.
+
+use std::sync::Arc;
+
+use housecount_access::admission::{AdmissionControl, AdmissionSettings};
+use housecount_access::auth::{Auth, AuthSettings};
+use housecount_cost::CostTracker;
+use housecount_engine::engine::EngineState;
+use housecount_net::tls::TlsFiles;
+
+use crate::origin::OriginPattern;
+
+/// Settings of the server. Those of the engine are its own.
+#[derive(Clone, Debug)]
+pub struct ServerSettings {
+    /// `listen`
+    pub listen: String,
+    /// `tls_cert` and `tls_key`; `None` for plain HTTP
+    pub tls: Option<TlsFiles>,
+    /// `drain`
+    pub drain_ms: u64,
+    /// `proxies`, `limits.*`, `viewer_ids` and `viewer_ids_key`
+    pub admission: AdmissionSettings,
+    /// `cors.origins`
+    pub cors_origins: Vec<OriginPattern>,
+    /// `cors.operator_origins`
+    pub cors_operator_origins: Vec<OriginPattern>,
+    /// `auth.*`
+    pub auth: AuthSettings,
+    /// `insecure`
+    pub insecure: bool,
+}
+
+/// State that a request needs.
+#[derive(Debug)]
+pub struct Node {
+    /// Settings that the server was started with.
+    pub settings: ServerSettings,
+    /// Authentication of viewers and operators.
+    pub auth: Auth,
+    /// Admission of events, before they reach the log.
+    pub admission: Arc<AdmissionControl>,
+    /// Presence, counts and the ledger.
+    pub engine: Arc<EngineState>,
+    /// Cost of the node's calls.
+    pub costs: Arc<CostTracker>,
+}
+
+impl Node {
+    /// A node over an engine. Keys are not loaded, so requests that need a key are refused until
+    /// `auth` has loaded them.
+    #[must_use]
+    pub fn new(
+        settings: ServerSettings,
+        engine: Arc<EngineState>,
+        costs: Arc<CostTracker>,
+    ) -> Node {
+        let auth = Auth::new(&settings.auth, engine.hash_key);
+        let admission = Arc::new(AdmissionControl::new(
+            &settings.admission,
+            engine.settings.interval_ms,
+            engine.settings.rules.leave_grace_ms,
+        ));
+        Node { settings, auth, admission, engine, costs }
+    }
+}
