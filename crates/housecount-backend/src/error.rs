@@ -7,6 +7,12 @@ use std::error::Error as StdError;
 use std::fmt;
 
 /// Kind of a failure, which decides how a caller reacts.
+///
+/// ```
+/// use housecount_backend::error::ErrorKind;
+///
+/// assert!(ErrorKind::Throttled.is_temporary() && !ErrorKind::Schema.is_temporary());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
     /// The store can't be reached or answers too late. A retry may succeed.
@@ -40,6 +46,14 @@ impl ErrorKind {
 }
 
 /// A failure of a store.
+///
+/// ```
+/// use housecount_backend::error::{ErrorKind, StoreError};
+///
+/// let error = StoreError::new(ErrorKind::Unavailable, "reading the log");
+/// assert!(error.is_temporary());
+/// assert_eq!(error.to_string(), "reading the log");
+/// ```
 #[derive(Debug)]
 pub struct StoreError {
     kind: ErrorKind,

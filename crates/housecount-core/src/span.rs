@@ -6,6 +6,14 @@
 use crate::time::UnixMs;
 
 /// Time from a moment to a later one, which is not part of it.
+///
+/// ```
+/// use housecount_core::span::Span;
+/// use housecount_core::time::UnixMs;
+///
+/// let hour = Span::new(UnixMs(1_790_035_200_000), UnixMs(1_790_038_800_000));
+/// assert_eq!(hour.ms(), 3_600_000);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Span {
     /// First millisecond.

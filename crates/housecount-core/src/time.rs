@@ -12,6 +12,13 @@ pub const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 /// A moment on the log's clock, in milliseconds since 1970-01-01T00:00:00Z.
 ///
 /// `UnixMs::ZERO` also serves as "never": no event can be that old.
+///
+/// ```
+/// use housecount_core::time::UnixMs;
+///
+/// let began = UnixMs(1_790_035_200_000);
+/// assert_eq!(began.plus(30_000).since(began), 30_000);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UnixMs(pub u64);
 

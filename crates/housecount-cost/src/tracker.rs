@@ -14,10 +14,10 @@ use housecount_backend::meter::{Meter, Purpose};
 use housecount_core::limits::COST_GUARD_WARMUP_MS;
 use housecount_core::time::UnixMs;
 use housecount_core::units::Units;
-use housecount_engine::archive::ArchiveFormat;
-use housecount_engine::engine::EngineState;
-use housecount_engine::hub::Hub;
-use housecount_engine::snapshots::SnapshotSpacing;
+use housecount_engine::ArchiveFormat;
+use housecount_engine::internals::EngineState;
+use housecount_engine::internals::Hub;
+use housecount_engine::internals::SnapshotSpacing;
 use housecount_metrics::{CostLabel, KindLabel, Metrics};
 use parking_lot::Mutex;
 

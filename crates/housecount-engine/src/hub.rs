@@ -32,7 +32,7 @@ use parking_lot::Mutex;
 
 pub use self::answer::{CountStatus, WithStatus};
 use self::past::PriorCounts;
-pub use self::shared::{FoldGuard, Hold, HoldTimes, SharedFold};
+pub use self::shared::{Hold, SharedFold};
 use crate::log::health::WriteHealth;
 
 /// Events that are applied under one lock. That takes some microseconds, so that no waiting thread

@@ -8,8 +8,8 @@ use std::ops::Range;
 
 use housecount_core::limits::MOMENT_MS_MIN;
 use housecount_core::time::UnixMs;
-pub use housecount_engine::rfc3339::format_time;
-use housecount_engine::rfc3339::timestamp;
+pub use housecount_engine::internals::format_time;
+use housecount_engine::internals::timestamp;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;

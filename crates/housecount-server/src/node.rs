@@ -5,7 +5,7 @@ use std::sync::Arc;
 use housecount_access::admission::{AdmissionControl, AdmissionSettings};
 use housecount_access::auth::{Auth, AuthSettings};
 use housecount_cost::CostTracker;
-use housecount_engine::engine::EngineState;
+use housecount_engine::internals::EngineState;
 use housecount_net::tls::TlsFiles;
 
 use crate::origin::OriginPattern;

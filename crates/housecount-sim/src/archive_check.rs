@@ -15,7 +15,8 @@ use housecount_core::beat_schedule::TICK_MS;
 use housecount_core::event::{EventKind, EventRef};
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
-use housecount_engine::archive::{ArchiveFormat, read};
+use housecount_engine::ArchiveFormat;
+use housecount_engine::internals::archive_read as read;
 
 use crate::oracle::{Oracle, OracleEvent, SeatName};
 use crate::plan::{FaultKind as What, SimPlan};

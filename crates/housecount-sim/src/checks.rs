@@ -8,10 +8,10 @@ use housecount_core::fold::{Count, Rules};
 use housecount_core::ledger::watch::WatchFilter;
 use housecount_core::span::{Span, measure};
 use housecount_core::time::UnixMs;
-use housecount_engine::engine::EngineState;
-use housecount_engine::hub::WithStatus;
-use housecount_engine::ledger::scan;
-use housecount_engine::verify::verify;
+use housecount_engine::WithStatus;
+use housecount_engine::internals::EngineState;
+use housecount_engine::internals::scan;
+use housecount_engine::internals::verify::verify;
 
 use crate::nodes::POLL_MS;
 use crate::oracle::presence::{Bounds, CountQuery, Online};

@@ -12,7 +12,7 @@ use housecount_core::fold::Count;
 use housecount_core::item::{Attr, Item};
 use housecount_core::keys::Key;
 use housecount_core::time::UnixMs;
-use housecount_engine::hub::WithStatus;
+use housecount_engine::WithStatus;
 
 use crate::oracle::SeatName;
 use crate::oracle::proof::Proven;
@@ -183,7 +183,7 @@ impl RunHasher {
 #[cfg(test)]
 mod tests {
     use housecount_core::limits::ITEM_BYTES_MAX;
-    use housecount_engine::hub::CountStatus;
+    use housecount_engine::CountStatus;
 
     use super::*;
 

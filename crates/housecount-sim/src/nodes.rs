@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use housecount_cost::{CostSettings, CostTracker, read_prices};
-use housecount_engine::archive::ArchiveSettings;
-use housecount_engine::engine::{EngineRunner, EngineState, Settings};
-use housecount_engine::ingest::Ack;
+use housecount_engine::Ack;
+use housecount_engine::ArchiveSettings;
+use housecount_engine::Settings;
+use housecount_engine::internals::{EngineRunner, EngineState};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;

@@ -11,9 +11,9 @@ use housecount_backend::rng;
 use housecount_core::ids::StageId;
 use housecount_core::stage::StageConfig;
 use housecount_core::time::UnixMs;
-use housecount_engine::engine::EngineState;
-use housecount_engine::stages::change::ChangeError;
-use housecount_engine::stages::history;
+use housecount_engine::internals::ChangeError;
+use housecount_engine::internals::EngineState;
+use housecount_engine::internals::history;
 
 use crate::active_faults::advance;
 use crate::nodes::Nodes;

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use housecount_engine::archive::ArchiveFormat;
+use housecount_engine::ArchiveFormat;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 

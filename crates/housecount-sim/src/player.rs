@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use housecount_backend::rng;
 use housecount_core::event::EventKind;
-use housecount_engine::ingest::{IngestError, UnstampedEvent};
+use housecount_engine::internals::{IngestError, UnstampedEvent};
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::timeout;

@@ -7,7 +7,7 @@ use housecount_core::fold::Rules;
 use housecount_core::limits::CLOCK_AHEAD_MS_MAX;
 use housecount_core::mutants::{self, Mutant};
 use housecount_core::time::UnixMs;
-use housecount_engine::engine::Settings;
+use housecount_engine::Settings;
 use tokio::runtime::Builder;
 use tokio::task::JoinSet;
 
@@ -209,7 +209,7 @@ fn empty(world: &World, nodes: &Nodes) {
 impl Simulation {
     fn running(
         &self,
-    ) -> impl Iterator<Item = (Arc<housecount_engine::engine::EngineState>, usize)> {
+    ) -> impl Iterator<Item = (Arc<housecount_engine::internals::EngineState>, usize)> {
         (0..self.world.plan.nodes).filter_map(|number| self.nodes.get(number))
     }
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use housecount_core::time::{DAY_MS, UnixMs};
-use housecount_engine::archive::ArchiveFormat;
-use housecount_engine::engine::EngineState;
+use housecount_engine::ArchiveFormat;
+use housecount_engine::internals::EngineState;
 use tokio::runtime::Builder;
 use tokio::task::JoinSet;
 

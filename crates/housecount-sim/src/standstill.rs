@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use housecount_core::time::UnixMs;
-use housecount_engine::engine::EngineState;
+use housecount_engine::internals::EngineState;
 
 use crate::active_faults::CallKind;
 use crate::world::World;

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use housecount_engine::traced::{REQUEST, TARGET};
+use housecount_engine::internals::traced::{REQUEST, TARGET};
 use housecount_net::client;
 use housecount_net::service_url::ServiceUrl;
 use http_body_util::{BodyExt, Full, Limited};

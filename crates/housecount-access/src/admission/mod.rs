@@ -21,8 +21,8 @@ use std::sync::Arc;
 use housecount_core::event::EventKind;
 use housecount_core::fold::Ids;
 use housecount_core::limits::VIEWER_SESSIONS_KEPT_MAX;
-use housecount_engine::hub::Hub;
-use housecount_engine::ingest::UnstampedEvent;
+use housecount_engine::internals::Hub;
+use housecount_engine::internals::UnstampedEvent;
 
 use self::bucket::OverLimit;
 use self::client_addr::AddressLimiter;

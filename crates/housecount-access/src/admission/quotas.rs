@@ -13,8 +13,8 @@ use foldhash::quality::RandomState;
 use housecount_core::event::EventKind;
 use housecount_core::fold::SessionContext;
 use housecount_core::limits::VIEWER_SESSIONS_KEPT_MAX;
-use housecount_engine::hub::Hub;
-use housecount_engine::ingest::UnstampedEvent;
+use housecount_engine::internals::Hub;
+use housecount_engine::internals::UnstampedEvent;
 use parking_lot::Mutex;
 
 use super::AdmissionError;

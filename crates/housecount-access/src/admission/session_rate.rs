@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use foldhash::quality::RandomState;
 use housecount_core::event::EventKind;
 use housecount_core::limits::{COALESCE_MS_MAX, RATE_LIMITED_SESSIONS_MAX};
-use housecount_engine::ingest::UnstampedEvent;
+use housecount_engine::internals::UnstampedEvent;
 
 use super::bucket::{Bucket, OverLimit, TAG_BITS, tick};
 use crate::cache_table::CacheLineTable;

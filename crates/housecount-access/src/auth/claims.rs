@@ -4,7 +4,7 @@ use std::fmt;
 
 use housecount_core::limits::TOKEN_AHEAD_MS_MAX;
 use housecount_core::time::UnixMs;
-use housecount_engine::ingest::UnstampedEvent;
+use housecount_engine::internals::UnstampedEvent;
 use serde::{Deserialize, Serialize};
 
 use super::{Credential, KeyId, TokenError, TokenRules};

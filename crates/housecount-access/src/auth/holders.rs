@@ -7,7 +7,7 @@
 
 use housecount_core::event::EventKind;
 use housecount_core::time::UnixMs;
-use housecount_engine::ingest::UnstampedEvent;
+use housecount_engine::internals::UnstampedEvent;
 
 use super::verified::{CacheKey, VerifiedCache};
 

@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use housecount_core::limits::VERIFIED_TOKENS_MAX;
 use housecount_core::time::UnixMs;
-use housecount_engine::ingest::UnstampedEvent;
+use housecount_engine::internals::UnstampedEvent;
 use siphasher::sip128::{Hasher128, SipHasher24};
 
 use crate::cache_table::CacheLineTable;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use housecount_backend::clock;
 use housecount_core::limits::{JWKS_REFRESH_MS_MIN, VIEWER_KEYS_MAX};
 use housecount_core::time::UnixMs;
-use housecount_engine::ingest::UnstampedEvent;
+use housecount_engine::internals::UnstampedEvent;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 

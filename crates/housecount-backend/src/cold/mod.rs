@@ -133,6 +133,17 @@ impl Page {
 pub type KeyedRow = (String, Item);
 
 /// A cold tier: items by key, read by ranges.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use housecount_backend::cold::Cold;
+/// use housecount_backend::error::StoreResult;
+///
+/// async fn is_usable(cold: Arc<dyn Cold>) -> StoreResult<()> {
+///     cold.check().await
+/// }
+/// ```
 #[async_trait]
 pub trait Cold: Send + Sync + fmt::Debug {
     /// Checks that the tier exists and has the right layout.

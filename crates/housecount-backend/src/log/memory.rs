@@ -14,6 +14,12 @@ use crate::clock::MonotonicClock;
 use crate::error::{ErrorKind, StoreError, StoreResult};
 
 /// Log in this process's memory. It has one partition, since a second would only add cost.
+///
+/// ```
+/// use housecount_backend::log::{Log, MemoryLog};
+///
+/// assert_eq!(MemoryLog::default().partitions(), 1);
+/// ```
 #[derive(Debug)]
 pub struct MemoryLog {
     clock: MonotonicClock,

@@ -33,8 +33,8 @@ impl Position {
     /// Position before every record.
     pub const START: Position = Position { at: UnixMs::ZERO, seq: 0 };
 
-    /// Returns the position after this one of a record appended at `now`. Positions increase even if
-    /// the clock is set back.
+    /// Returns the position after this one of a record appended at `now`. Positions increase even
+    /// if the clock is set back.
     #[must_use]
     pub fn next(self, now: UnixMs) -> Position {
         if now > self.at {
@@ -91,6 +91,19 @@ pub struct ReadResult {
 }
 
 /// A log of partitioned records, the only connection between nodes.
+///
+/// ```
+/// use bytes::Bytes;
+/// use housecount_backend::log::{Log, MemoryLog, Position};
+/// use housecount_core::fold::HandleKey;
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let log = MemoryLog::default();
+/// let position = log.append(0, Bytes::from_static(b"a record")).await.unwrap();
+/// let read = log.read(0, Position::START, HandleKey::default()).await.unwrap();
+/// assert_eq!(read.records, [(position, Bytes::from_static(b"a record"))]);
+/// # }
+/// ```
 #[async_trait]
 pub trait Log: Send + Sync + fmt::Debug {
     /// Number of partitions, at least 1. It stays the same for the log's whole life and on every

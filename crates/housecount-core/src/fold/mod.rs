@@ -47,6 +47,13 @@ use crate::record::RecordEntry;
 use crate::time::UnixMs;
 
 /// Durations that the rules use. Both come from settings.
+///
+/// ```
+/// use housecount_core::fold::Rules;
+///
+/// let rules = Rules { ttl_ms: 90_000, leave_grace_ms: 3_000 };
+/// assert!(rules.leave_grace_ms < rules.ttl_ms);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
     /// Time for which a session stays online after its last beat. Two beats at most this far apart

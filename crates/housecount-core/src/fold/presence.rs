@@ -17,6 +17,14 @@ use crate::mutants::{Mutant, is_on};
 use crate::time::UnixMs;
 
 /// Online viewers and sessions, on a stage or in all.
+///
+/// ```
+/// use housecount_core::fold::Count;
+///
+/// // Ann watches in two tabs.
+/// let count = Count { viewers: 1, sessions: 2 };
+/// assert!(count.viewers <= count.sessions);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Count {
     /// Distinct online viewers.

@@ -15,6 +15,13 @@ pub(super) type StageIndex = u32;
 pub(super) const NOWHERE: u32 = u32::MAX;
 
 /// Ids of a session, which must have been checked.
+///
+/// ```
+/// use housecount_core::fold::Ids;
+///
+/// let ids = Ids { stage: "show", viewer: "ann", session: "tab-1" };
+/// assert_eq!(ids.viewer, "ann");
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Ids<'a> {
     /// The stage it watches.

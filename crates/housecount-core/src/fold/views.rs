@@ -13,6 +13,14 @@ use crate::record::RecordEntry;
 use crate::time::UnixMs;
 
 /// A stage in the fold.
+///
+/// ```
+/// use housecount_core::fold::{Count, StageView};
+///
+/// let count = Count { viewers: 3, sessions: 4 };
+/// let view = StageView { stage: "show".to_string(), count, peak: 9 };
+/// assert!(view.peak >= view.count.viewers);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StageView {
     /// The stage's id.

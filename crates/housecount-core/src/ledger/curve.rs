@@ -11,6 +11,16 @@ use crate::span::Span;
 use crate::time::UnixMs;
 
 /// Concurrency over one step of time.
+///
+/// ```
+/// use housecount_core::ledger::curve::Step;
+/// use housecount_core::span::Span;
+/// use housecount_core::time::UnixMs;
+///
+/// let span = Span::new(UnixMs(0), UnixMs(60_000));
+/// let step = Step { span, integral_ms: 90_000, min: 1, max: 2 };
+/// assert_eq!(step.integral_ms as f64 / step.span.ms() as f64, 1.5); // viewers on average
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {
     /// The step, cut off at the ends of the range.

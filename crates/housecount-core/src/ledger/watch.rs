@@ -9,6 +9,15 @@ use crate::span::{Span, normalize};
 use crate::time::UnixMs;
 
 /// A viewer's time on a stage within a range, or within a piece of it.
+///
+/// ```
+/// use housecount_core::ledger::watch::WatchTime;
+/// use housecount_core::time::UnixMs;
+///
+/// let (first_at, last_at) = (UnixMs(0), UnixMs(90_000));
+/// let time = WatchTime { piece: 0, watch_ms: 60_000, first_at, last_at, intervals: Vec::new() };
+/// assert!(time.watch_ms <= time.last_at.since(time.first_at));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WatchTime {
     /// Number of the stage's cuts at or before the piece.

@@ -16,6 +16,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use housecount_core::time::UnixMs;
 
 /// Form in which heartbeats are stored.
+///
+/// ```
+/// use housecount_engine::ArchiveFormat;
+///
+/// assert_ne!(ArchiveFormat::Packed, ArchiveFormat::Items);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ArchiveFormat {
     /// Many heartbeats per chunk, to a tenth of a second.
@@ -25,6 +31,18 @@ pub enum ArchiveFormat {
 }
 
 /// Settings of the archive.
+///
+/// ```
+/// use housecount_engine::{ArchiveFormat, ArchiveSettings, Settings};
+///
+/// let archive = ArchiveSettings {
+///     form: ArchiveFormat::Packed,
+///     flush_ms: 30_000,
+///     retention_ms: 90 * 24 * 3_600_000,
+/// };
+/// let settings = Settings { archive: Some(archive), ..Settings::default() };
+/// assert!(settings.archive.is_some());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ArchiveSettings {
     /// `archive`, unless it is off.

@@ -4,9 +4,12 @@
 //! and stops them in order. The engine knows neither HTTP nor keys.
 
 mod bootstrap;
+mod embedded;
+mod failure;
 mod readiness;
 mod runner;
 mod settings;
+mod updates;
 
 use std::sync::Arc;
 
@@ -15,9 +18,12 @@ use housecount_backend::cold::Cold;
 use housecount_backend::log::Log;
 use housecount_metrics::{GaugeValues, Metrics};
 
+pub use self::embedded::{Committed, Engine};
+pub use self::failure::EngineError;
 pub use self::readiness::{Readiness, StartProgress};
 pub use self::runner::{EngineRunner, ExtraTask};
 pub use self::settings::Settings;
+pub use self::updates::CountUpdates;
 use crate::hub::Hub;
 use crate::ingest::{Ingest, PendingAck};
 use crate::ledger::{Proofs, Scans};

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use crate::follower::progress::{ReadProgress, StartStep};
 
@@ -25,6 +26,8 @@ pub struct Readiness {
     partitions: u16,
     /// Set when the node stops; it is then never ready again.
     is_stopping: AtomicBool,
+    /// Whether the start is over.
+    has_finished: watch::Sender<bool>,
 }
 
 /// State of a start.
@@ -45,6 +48,7 @@ impl Readiness {
             read,
             partitions,
             is_stopping: AtomicBool::new(false),
+            has_finished: watch::channel(false).0,
         }
     }
 
@@ -95,6 +99,13 @@ impl Readiness {
     pub fn finish(&self) {
         *self.start.lock() = None;
         self.read.finish();
+        self.has_finished.send_replace(true);
+    }
+
+    /// Waits until the start is over.
+    pub async fn finished(&self) {
+        // The sender is in this value, so the wait can't fail.
+        let _ = self.has_finished.subscribe().wait_for(|has| *has).await;
     }
 }
 

@@ -12,6 +12,17 @@ use crate::snapshots::SnapshotSettings;
 /// Settings of an engine. Durations are in ms.
 ///
 /// The defaults are those of `housecount serve`. `housecount settings` prints what each means.
+///
+/// ```
+/// use housecount_engine::{Rules, Settings};
+///
+/// let settings = Settings {
+///     interval_ms: 10_000,
+///     rules: Rules { ttl_ms: 40_000, leave_grace_ms: 3_000 },
+///     ..Settings::default()
+/// };
+/// assert!(settings.rules.ttl_ms >= 3 * settings.interval_ms);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Number of threads that serve connections; zero for an engine that is called from its own

@@ -3,6 +3,15 @@
 use housecount_core::time::UnixMs;
 
 /// Status of a count: how far it can be trusted.
+///
+/// ```
+/// use housecount_engine::{CountStatus, UnixMs};
+///
+/// let as_of = UnixMs(1_790_035_200_000);
+/// let status = CountStatus { as_of, complete: false, recovering: true };
+/// let prefix = if status.complete { "" } else { "at least " };
+/// assert_eq!(prefix, "at least ");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CountStatus {
     /// Time on the log's clock up to which the whole log was read. The count may also include later
@@ -28,6 +37,14 @@ impl CountStatus {
 }
 
 /// An answer with its status.
+///
+/// ```
+/// use housecount_engine::{Count, CountStatus, UnixMs, WithStatus};
+///
+/// let status = CountStatus { as_of: UnixMs(0), complete: true, recovering: false };
+/// let count = WithStatus { value: Count { viewers: 3, sessions: 4 }, status };
+/// assert_eq!(count.value.viewers, 3);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WithStatus<T> {
     /// The value.

@@ -34,7 +34,7 @@ use self::append::Appender;
 use self::completion::BatchCompletion;
 pub use self::intake::Intake;
 use self::lane::Lane;
-pub use self::own_appends::{OwnAppends, OwnRecordCheck};
+pub use self::own_appends::OwnAppends;
 use crate::hub::Hub;
 use crate::workers::{WorkerRuntime, Workers};
 
@@ -191,6 +191,14 @@ impl PendingAck {
 }
 
 /// The moment at which a heartbeat is answered.
+///
+/// ```
+/// use housecount_engine::{Ack, Settings};
+///
+/// // A heartbeat is answered sooner, and is lost if the process ends before the log has it.
+/// let settings = Settings { ack: Ack::Memory, ..Settings::default() };
+/// assert_ne!(settings.ack, Settings::default().ack);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ack {
     /// Answered when the log has it.

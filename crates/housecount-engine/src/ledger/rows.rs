@@ -219,15 +219,9 @@ impl<Q: PartialEq, R: LedgerRow> RowCache<Q, R> {
     }
 
     /// Number of kept row sets, and of marks of requests.
-    #[must_use]
+    #[cfg(test)]
     pub fn len(&self) -> usize {
         self.inner.lock().kept.len()
-    }
-
-    /// Whether the cache is empty.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 }
 

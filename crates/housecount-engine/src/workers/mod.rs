@@ -21,7 +21,7 @@ use crate::workers::wake_coalescing::WakeCoalescer;
 
 /// Number of cores that this process may use.
 #[must_use]
-pub fn default_count() -> usize {
+pub fn default_worker_count() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
@@ -86,7 +86,8 @@ impl Workers {
         self.wake_coalescer.clone()
     }
 
-    /// Runtimes by the number of their thread: the main one, which is the caller's, and the workers'.
+    /// Runtimes by the number of their thread: the main one, which is the caller's, and the
+    /// workers'.
     #[must_use]
     pub fn runtimes(&self) -> Vec<WorkerRuntime> {
         let main = WorkerRuntime { runtime: Handle::current(), connections: None };

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use housecount_backend::threads::blocking::run_blocking_future;
-use housecount_engine::snapshots::roster::{LastRoster, last_roster};
-use housecount_engine::snapshots::service::SnapshotOutcome;
+use housecount_engine::internals::SnapshotOutcome;
+use housecount_engine::internals::{LastRoster, last_roster};
 use serde::Serialize;
 use tokio::runtime::Handle;
 use utoipa::ToSchema;
@@ -104,7 +104,7 @@ pub struct RestoreResponse {
         (status = 503, body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn restore(State(node): State<Arc<Node>>) -> Result<Json<RestoreResponse>, Problem> {
     let cold = node.engine.reads.as_ref().ok_or_else(Problem::no_cold)?;
-    let now = node.engine.clock.now().ok_or(housecount_engine::ingest::IngestError::Starting)?;
+    let now = node.engine.clock.now().ok_or(housecount_engine::internals::IngestError::Starting)?;
     let LastRoster::Last(taken, roster) = last_roster(&**cold, now).await? else {
         return Ok(Json(RestoreResponse {
             restored: false,

@@ -8,8 +8,8 @@ use housecount_access::admission::{Admission, AdmissionError};
 use housecount_backend::clock::mono_ms;
 use housecount_core::event::EventKind;
 use housecount_core::ids::StageId;
-use housecount_engine::ingest::{IngestError, PendingAck, UnstampedEvent};
-use housecount_engine::stages::StageClosed;
+use housecount_engine::internals::StageClosed;
+use housecount_engine::internals::{IngestError, PendingAck, UnstampedEvent};
 use smallvec::SmallVec;
 
 use super::error::Problem;

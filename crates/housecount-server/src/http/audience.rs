@@ -4,7 +4,7 @@
 use housecount_core::fold::PresenceView;
 use housecount_core::ids::ViewerId;
 use housecount_core::limits::VIEWERS_PER_HOLD_MAX;
-use housecount_engine::hub::WithStatus;
+use housecount_engine::WithStatus;
 use tokio::task::yield_now;
 
 use super::error::Problem;

@@ -13,7 +13,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use housecount_access::auth::{Claims, Credential, Policy, Scope, TokenError, TokenHash};
-use housecount_engine::ingest::UnstampedEvent;
+use housecount_engine::internals::UnstampedEvent;
 
 use super::body;
 use super::direct::{self, Sender};

@@ -12,7 +12,7 @@ use housecount_access::admission::ClientAddr;
 use housecount_backend::clock::mono_ms;
 use housecount_core::event::EventKind;
 use housecount_core::limits::{BATCH_SLICE_BEATS_MAX, BODY_BYTES_MAX};
-use housecount_engine::ingest::{PendingAck, UnstampedEvent};
+use housecount_engine::internals::{PendingAck, UnstampedEvent};
 use hyper::body::Body as HttpBody;
 use serde::Serialize;
 use tokio::task::yield_now;

@@ -10,7 +10,7 @@ use axum::http::{Request, Response, StatusCode};
 use bytes::Bytes;
 use housecount_core::event::EventKind;
 use housecount_core::limits::BEAT_BODY_BYTES_MAX;
-use housecount_engine::ingest::PendingAck;
+use housecount_engine::internals::PendingAck;
 use hyper::body::Body as HttpBody;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -224,7 +224,7 @@ mod tests {
     use housecount_core::time::UnixMs;
 
     use super::*;
-    use housecount_engine::hub::{CountStatus, WithStatus};
+    use housecount_engine::{CountStatus, WithStatus};
 
     impl HeartbeatResponse {
         /// Returns an answer with different numbers everywhere.

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use housecount_access::admission::AddressConnection;
-use housecount_engine::workers::balancer::ConnectionSlot;
+use housecount_engine::internals::ConnectionSlot;
 use housecount_metrics::Metrics;
 use tokio::sync::OwnedSemaphorePermit;
 

@@ -12,8 +12,8 @@ use housecount_access::auth::{ClaimMismatch, CredentialEnd, TokenError};
 use housecount_backend::error::{ErrorKind, StoreError};
 use housecount_core::ids::IdError;
 use housecount_core::limits::SESSION_BURST;
-use housecount_engine::ingest::IngestError;
-use housecount_engine::stages::StageClosed;
+use housecount_engine::internals::IngestError;
+use housecount_engine::internals::StageClosed;
 use serde::Serialize;
 use utoipa::ToSchema;
 

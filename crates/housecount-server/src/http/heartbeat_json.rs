@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use housecount_access::auth::TokenError;
 use housecount_core::event::EventKind;
 use housecount_core::ids::{SessionId, StageId, ViewerId};
-use housecount_engine::ingest::UnstampedEvent;
+use housecount_engine::internals::UnstampedEvent;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};

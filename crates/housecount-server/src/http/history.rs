@@ -9,8 +9,8 @@ use housecount_core::ids::StageId;
 use housecount_core::ledger::totals::{StageTotal, StageTotals};
 use housecount_core::limits::{HISTORY_STEPS_MAX, PAGE_STEPS_MAX};
 use housecount_core::span::Span;
-use housecount_engine::ledger::scan;
-use housecount_engine::ledger::scans::{StageList, Stores};
+use housecount_engine::internals::scan;
+use housecount_engine::internals::{StageList, Stores};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 

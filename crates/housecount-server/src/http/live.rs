@@ -16,8 +16,8 @@ use housecount_access::auth::{Credential, CredentialEnd, end_of};
 use housecount_core::fold::Count;
 use housecount_core::ids::StageId;
 use housecount_core::limits::SUBSCRIPTION_STAGES_MAX;
-use housecount_engine::hub::{CountStatus, WithStatus};
-use housecount_engine::live::SubscriptionFilter;
+use housecount_engine::internals::SubscriptionFilter;
+use housecount_engine::{CountStatus, WithStatus};
 use serde::Serialize;
 use utoipa::ToSchema;
 

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use housecount_access::admission::connections::AddressConnections;
 use housecount_core::limits::{CONNECTIONS_MAX, REQUEST_WAIT_MS_MAX};
-use housecount_engine::workers::Workers;
-use housecount_engine::workers::balancer::ConnectionBalancer;
+use housecount_engine::internals::ConnectionBalancer;
+use housecount_engine::internals::Workers;
 use housecount_metrics::Metrics;
 use housecount_net::tls::{Tls, TlsFiles};
 use hyper::Request;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use housecount_core::limits::PAGE_ROWS_MAX;
-use housecount_engine::snapshots::read;
+use housecount_engine::internals::snapshots_read as read;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -65,7 +65,7 @@ pub async fn of_stage(
     StageParam(stage): StageParam,
     ValidQuery(range): ValidQuery<RangeQuery>,
 ) -> Result<Json<SnapshotsBody>, Problem> {
-    let now = node.engine.clock.now().ok_or(housecount_engine::ingest::IngestError::Starting)?;
+    let now = node.engine.clock.now().ok_or(housecount_engine::internals::IngestError::Starting)?;
     let (from, to) = closed_range(&node, range.from.as_deref(), range.to.as_deref())?;
     let cold = node.engine.reads.as_deref().ok_or_else(Problem::no_cold)?;
     let found = read::list(cold, &stage, from, to, PAGE_ROWS_MAX + 1, now).await?;

@@ -13,9 +13,9 @@ use housecount_core::limits::{BODY_BYTES_MAX, STAGE_VERSIONS_MAX};
 use housecount_core::stage::StageConfig;
 use housecount_core::time::UnixMs;
 use housecount_core::version::TooManyVersions;
-use housecount_engine::hub::WithStatus;
-use housecount_engine::snapshots::read;
-use housecount_engine::stages::change::{ChangeError, ChangedStage};
+use housecount_engine::WithStatus;
+use housecount_engine::internals::snapshots_read as read;
+use housecount_engine::internals::{ChangeError, ChangedStage};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
@@ -225,7 +225,7 @@ fn refused(stage: &StageId, error: ChangeError) -> Problem {
 
 /// Returns the log's time, from which changes take effect.
 fn now(node: &Node) -> Result<UnixMs, Problem> {
-    Ok(node.engine.clock.now().ok_or(housecount_engine::ingest::IngestError::Starting)?)
+    Ok(node.engine.clock.now().ok_or(housecount_engine::internals::IngestError::Starting)?)
 }
 
 /// Lists all stages that are configured or watched, with count and peak.

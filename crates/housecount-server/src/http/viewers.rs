@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use housecount_core::fold::PresenceView;
-use housecount_engine::hub::WithStatus;
+use housecount_engine::WithStatus;
 use serde::Serialize;
 use utoipa::ToSchema;
 

@@ -8,8 +8,8 @@ use housecount_core::ids::{StageId, ViewerId};
 use housecount_core::ledger::watch::{StageViewer, WatchTime};
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
-use housecount_engine::ledger::rows::RowPage;
-use housecount_engine::ledger::scans::{Stores, WatchList};
+use housecount_engine::internals::RowPage;
+use housecount_engine::internals::{Stores, WatchList};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 

@@ -11,6 +11,7 @@ use super::{DynamoTarget, RedisTarget, dynamodb, file, redis};
 
 /// Address of a log, parsed and complete, but not opened yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant)] // an address is parsed once
 pub enum LogTarget {
     /// `memory:`, in this process and lost with it. For tests and trials.
     Memory,

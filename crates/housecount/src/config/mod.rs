@@ -16,10 +16,10 @@ use housecount_core::limits::{DRAIN_MS_MAX, WINDOW_MS_MAX, WORKERS_MAX};
 use housecount_cost::guard::{BudgetGuard, BudgetLimit};
 use housecount_cost::{CostSettings, read_prices};
 use housecount_cost::{Prices, Usd};
-use housecount_engine::archive::{ArchiveFormat, ArchiveSettings};
-use housecount_engine::engine::Settings;
-use housecount_engine::ingest::Ack;
-use housecount_engine::workers;
+use housecount_engine::Ack;
+use housecount_engine::Settings;
+use housecount_engine::internals::default_worker_count;
+use housecount_engine::{ArchiveFormat, ArchiveSettings};
 use housecount_net::service_url::ServiceUrl;
 use housecount_server::node::ServerSettings;
 use housecount_stores::cold::ColdTarget;
@@ -199,7 +199,7 @@ fn engine(layers: &Layers) -> Result<Settings, ConfigError> {
     let leave_grace_ms = layers.duration_ms("leave_grace")?.min(ttl_ms.saturating_sub(1));
     Ok(Settings {
         workers: match layers.number("workers")? {
-            0 => workers::default_count().min(WORKERS_MAX),
+            0 => default_worker_count().min(WORKERS_MAX),
             workers => workers,
         },
         interval_ms: layers.duration_ms("interval")?,

@@ -10,7 +10,7 @@ use housecount_core::limits::EXPORT_VERSIONS_HELD_MAX;
 use housecount_core::span::Span;
 use housecount_core::stage::StageConfig;
 use housecount_core::time::UnixMs;
-use housecount_engine::stages::history;
+use housecount_engine::internals::history;
 
 /// Configurations of a stage within a range.
 #[derive(Debug)]

@@ -23,7 +23,7 @@ use housecount_backend::error::{ErrorKind, StoreError, StoreResult};
 use housecount_core::ledger::watch::WatchFilter;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
-use housecount_engine::ledger::{chain, scan};
+use housecount_engine::internals::{chain, scan};
 use housecount_server::calendar::{Period, PeriodUnit, Zone};
 
 use self::configs::Configs;

@@ -8,7 +8,7 @@ use housecount_backend::error::{ErrorKind, StoreError, StoreResult};
 use housecount_core::event::{EventKind, EventRef};
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
-use housecount_engine::archive::read;
+use housecount_engine::internals::archive_read as read;
 use housecount_server::calendar::Zone;
 
 use super::table::{Cell, Column, ColumnType};

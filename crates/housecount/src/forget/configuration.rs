@@ -17,9 +17,9 @@ use housecount_core::keys::Key;
 use housecount_core::stage::StageConfig;
 use housecount_core::time::UnixMs;
 use housecount_core::version::{ConfigVersion, VERSION};
-use housecount_engine::ledger::chain;
-use housecount_engine::ledger::chunks::ChunkReader;
-use housecount_engine::stages::history;
+use housecount_engine::internals::chain;
+use housecount_engine::internals::chunks::ChunkReader;
+use housecount_engine::internals::history;
 
 /// Number of stages that an error names.
 const SHOWN_MAX: usize = 5;

@@ -9,8 +9,8 @@ use housecount_core::keys::{Key, KeyRange};
 use housecount_core::limits::PAGE_ROWS_MAX;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
-use housecount_engine::archive::read;
-use housecount_engine::stages::history;
+use housecount_engine::internals::archive_read as read;
+use housecount_engine::internals::history;
 
 use super::{Findings, ForgetRequest};
 

@@ -12,8 +12,9 @@ use housecount_core::ledger::watch::{WatchFilter, WatchTotals};
 use housecount_core::ledger::{Book, Chunk};
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
-use housecount_engine::ledger::chunks::{self, ChunkReader, StoredChunk, corrupt};
-use housecount_engine::ledger::{chain, scan};
+use housecount_engine::internals::chunks;
+use housecount_engine::internals::chunks::{ChunkReader, StoredChunk, corrupt};
+use housecount_engine::internals::{chain, scan};
 
 use super::{Findings, ForgetRequest};
 

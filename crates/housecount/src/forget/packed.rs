@@ -22,8 +22,9 @@ use housecount_core::event::EventRef;
 use housecount_core::keys::{Chain, Key};
 use housecount_core::limits::UNCOMMITTED_RETENTION_MS_MAX;
 use housecount_core::time::UnixMs;
-use housecount_engine::archive::read;
-use housecount_engine::ledger::chunks::{self, corrupt};
+use housecount_engine::internals::archive_read as read;
+use housecount_engine::internals::chunks;
+use housecount_engine::internals::chunks::corrupt;
 
 use super::{Findings, ForgetRequest};
 

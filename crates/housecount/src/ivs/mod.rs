@@ -19,7 +19,8 @@ use housecount_core::ledger::curve::Curve;
 use housecount_core::limits::RECONCILE_POINTS_MAX;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
-use housecount_engine::ledger::scan::{self, Scan};
+use housecount_engine::internals::scan;
+use housecount_engine::internals::scan::Scan;
 
 pub use self::counts::{CloudWatchCounts, CloudWatchSource, period_ms_min};
 

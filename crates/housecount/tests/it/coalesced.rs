@@ -9,7 +9,7 @@ use housecount::load::audience::AudienceConfig;
 use housecount::load::{self, LoadPlan, Transport};
 use housecount_core::event::{EventKind, EventRef};
 use housecount_core::limits::{COALESCE_MS_MAX, SESSION_BURST, SESSION_LEAVES_SPARE};
-use housecount_engine::ingest::{IngestError, UnstampedEvent};
+use housecount_engine::internals::{IngestError, UnstampedEvent};
 use housecount_net::client::Client;
 use hyper::Method;
 use serde_json::{Value, json};

@@ -16,7 +16,7 @@ use housecount_core::limits::{
     WAITING_EVENTS_MAX,
 };
 use housecount_core::record::{self, RecordEntry};
-use housecount_engine::ingest::{IngestError, UnstampedEvent};
+use housecount_engine::internals::{IngestError, UnstampedEvent};
 use housecount_metrics::MetricsFormat;
 use housecount_net::client::Client;
 use housecount_server::http::BoundListener;
@@ -190,7 +190,7 @@ async fn acknowledged_from_memory_a_viewer_is_counted_at_once() {
     inside.log.away.store(true, Ordering::SeqCst);
     let (_, seat) = test_event(1);
     let last_beat = || {
-        inside.node.engine.hub.fold().lock(housecount_engine::hub::Hold::Look).last_beat(
+        inside.node.engine.hub.fold().lock(housecount_engine::internals::Hold::Look).last_beat(
             seat.stage.as_str(),
             seat.viewer.as_str(),
             seat.session.as_str(),

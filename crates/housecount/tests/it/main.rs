@@ -22,6 +22,7 @@ mod document;
 mod drill;
 mod dynamo_log;
 mod edge;
+mod embedded;
 mod faults;
 mod forget;
 mod fuzzed;

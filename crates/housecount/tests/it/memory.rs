@@ -4,7 +4,7 @@
 use housecount_core::event::{EventKind, EventRef};
 use housecount_core::fold::{HandleKey, Rules};
 use housecount_core::time::UnixMs;
-use housecount_engine::hub::Hub;
+use housecount_engine::internals::Hub;
 
 const VIEWERS: u64 = 1_000_000;
 const RULES: Rules = Rules { ttl_ms: 120_000, leave_grace_ms: 3_000 };

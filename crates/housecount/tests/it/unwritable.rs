@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use housecount_core::event::EventKind;
 use housecount_core::limits::ACK_TIMEOUT_MS;
-use housecount_engine::ingest::IngestError;
+use housecount_engine::internals::IngestError;
 use housecount_server::node::Node as Inner;
 use serde_json::Value;
 
@@ -62,7 +62,10 @@ async fn while_appends_are_refused_time_stands_still_and_no_viewer_times_out() {
         let receipt = node
             .engine
             .ingest
-            .enqueue(housecount_engine::ingest::UnstampedEvent::of(EventKind::Beat, &seat), false)
+            .enqueue(
+                housecount_engine::internals::UnstampedEvent::of(EventKind::Beat, &seat),
+                false,
+            )
             .unwrap();
         eventually("counts are flagged", async || is_flagged(node)).await;
         stands_for_two_ttl(node).await;
@@ -130,7 +133,7 @@ async fn no_heartbeat_is_acknowledged_from_memory_while_the_log_refuses_writes()
         .node
         .engine
         .ingest
-        .enqueue(housecount_engine::ingest::UnstampedEvent::of(EventKind::Beat, &seat), false)
+        .enqueue(housecount_engine::internals::UnstampedEvent::of(EventKind::Beat, &seat), false)
         .unwrap();
     eventually("counts are flagged", async || is_flagged(&inside.node)).await;
     assert_eq!(
@@ -152,7 +155,10 @@ async fn an_outage_far_beyond_lateness_max_is_survived() {
         let _ = node
             .engine
             .ingest
-            .enqueue(housecount_engine::ingest::UnstampedEvent::of(EventKind::Beat, &seat), false)
+            .enqueue(
+                housecount_engine::internals::UnstampedEvent::of(EventKind::Beat, &seat),
+                false,
+            )
             .unwrap();
         let given_up = format!("housecount_events_expired_total {}", n + 1);
         eventually("the event is given up", async || inside.metric(&given_up)).await;

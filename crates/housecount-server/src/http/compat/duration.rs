@@ -5,8 +5,8 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use housecount_core::ledger::watch::WatchFilter;
-use housecount_engine::ledger::scan;
-use housecount_engine::ledger::scans::Stores;
+use housecount_engine::internals::Stores;
+use housecount_engine::internals::scan;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use housecount_core::fold::PresenceView;
 use housecount_core::limits::PAGE_ROWS_MAX;
-use housecount_engine::hub::WithStatus;
+use housecount_engine::WithStatus;
 use serde::Serialize;
 use utoipa::ToSchema;
 

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use housecount_core::event::EventKind;
-use housecount_engine::ingest::PendingAck;
+use housecount_engine::internals::PendingAck;
 use serde::Serialize;
 use utoipa::ToSchema;
 

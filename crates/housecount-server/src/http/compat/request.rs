@@ -10,7 +10,7 @@ use housecount_core::limits::{
 };
 use housecount_core::span::Span;
 use housecount_core::time::DAY_MS;
-use housecount_engine::ingest::{IngestError, UnstampedEvent};
+use housecount_engine::internals::{IngestError, UnstampedEvent};
 use serde::Deserialize;
 use serde_json::Value;
 use utoipa::ToSchema;

@@ -15,7 +15,7 @@ use axum::response::{IntoResponse, Response};
 use housecount_backend::clock;
 use housecount_backend::error::StoreError;
 use housecount_core::limits::BODY_BYTES_MAX;
-use housecount_engine::ingest::IngestError;
+use housecount_engine::internals::IngestError;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::{IntoResponses, ToSchema};

@@ -10,7 +10,7 @@ use housecount_core::fold::StageView;
 use housecount_core::ids::StageId;
 use housecount_core::limits::PAGE_ROWS_MAX;
 use housecount_core::stage::StageConfig;
-use housecount_engine::hub::WithStatus;
+use housecount_engine::WithStatus;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 

@@ -8,8 +8,8 @@ use axum::http::StatusCode;
 use housecount_core::ledger::views::{Views, ViewsOf};
 use housecount_core::limits::VIEWS_HELD_MAX;
 use housecount_core::span::Span;
-use housecount_engine::ledger::scan;
-use housecount_engine::ledger::scans::Stores;
+use housecount_engine::internals::Stores;
+use housecount_engine::internals::scan;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 

@@ -20,7 +20,7 @@ use housecount_core::limits::{
     REQUEST_WAIT_MS_MAX, WS_BAD_MESSAGES_MAX, WS_MESSAGE_BYTES_MAX, WS_WRITE_BUFFER_BYTES_MAX,
 };
 use housecount_core::time::UnixMs;
-use housecount_engine::ingest::{IngestError, PendingAck, UnstampedEvent};
+use housecount_engine::internals::{IngestError, PendingAck, UnstampedEvent};
 use serde::Serialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use housecount_core::event::EventKind;
 use housecount_core::limits::{WS_PENDING_EVENTS_MAX, WS_PENDING_REPLIES_MAX};
-use housecount_engine::ingest::{IngestError, PendingAck};
+use housecount_engine::internals::{IngestError, PendingAck};
 
 /// An answer that is due once its event is acknowledged.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use housecount_cost::own_usage::{self, Deployment};
 use housecount_cost::plans::{self, AudienceProfile};
 use housecount_cost::prices::{DEFAULT_PRICES, PriceList};
 use housecount_cost::{Prices, Usd};
-use housecount_engine::archive::ArchiveFormat;
+use housecount_engine::ArchiveFormat;
 
 use super::hour::{Hour, SLOT_MS};
 use crate::ledger::stage::HOUR_MS;

@@ -14,7 +14,7 @@ use housecount_core::keys::Key;
 use housecount_core::limits::{COST_GUARD_HOLD_MS, COST_GUARD_WARMUP_MS, SNAPSHOT_STRETCH_MAX};
 use housecount_core::snapshot::Snapshot;
 use housecount_core::time::UnixMs;
-use housecount_engine::archive::ArchiveFormat;
+use housecount_engine::ArchiveFormat;
 use hyper::Method;
 use serde_json::{Value, json};
 

@@ -14,8 +14,8 @@ use housecount_core::keys::{Key, Series};
 use housecount_core::limits::{FORGET_HELD_BYTES_MAX, UNCOMMITTED_RETENTION_MS_MAX};
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
-use housecount_engine::archive::read;
-use housecount_engine::ledger::chunks;
+use housecount_engine::internals::archive_read as read;
+use housecount_engine::internals::chunks;
 
 use super::{ARCHIVE, ask, commit, copy, intervals, is_anywhere, items, request, watches};
 use crate::ledger::stage::{BASE, HOUR_MS, LoggedEvent, MINUTE_MS, Stage};

@@ -14,8 +14,8 @@ use housecount_core::ids::StageId;
 use housecount_core::limits::EXPORT_ROWS_MAX;
 use housecount_core::stage::StageConfig;
 use housecount_core::time::UnixMs;
-use housecount_engine::stages::StageStore;
-use housecount_engine::verify::verify;
+use housecount_engine::internals::StageStore;
+use housecount_engine::internals::verify::verify;
 use housecount_server::calendar::PeriodUnit;
 
 use crate::ledger::damage::{an_hour, range};

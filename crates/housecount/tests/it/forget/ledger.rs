@@ -11,8 +11,9 @@ use housecount_core::item::{Attr, Item};
 use housecount_core::keys::Key;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
-use housecount_engine::ledger::chunks::{self, ChunkReader};
-use housecount_engine::verify::{VerifyReport, verify};
+use housecount_engine::internals::chunks;
+use housecount_engine::internals::chunks::ChunkReader;
+use housecount_engine::internals::verify::{VerifyReport, verify};
 
 use super::{LEDGER, ask, commit, copy, intervals, is_anywhere, items, renamed, request, watches};
 use crate::ledger::stage::{
@@ -260,7 +261,7 @@ async fn damage_is_reported_and_the_rest_is_done() {
     let mut reader = ChunkReader::at(LEDGER, UnixMs::ZERO, UnixMs::MAX);
     let mut named = 0;
     while let Some(stored) = reader.next(&*cold).await.unwrap() {
-        let Ok((chunk, _)) = housecount_engine::ledger::chain::decode(&stored, LEDGER) else {
+        let Ok((chunk, _)) = housecount_engine::internals::chain::decode(&stored, LEDGER) else {
             continue;
         };
         let text = format!("{chunk:?}");

@@ -16,7 +16,7 @@ use housecount_core::ledger::watch::WatchFilter;
 use housecount_core::limits::FORGET_HELD_BYTES_MAX;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
-use housecount_engine::ledger::chain;
+use housecount_engine::internals::chain;
 
 use crate::ledger::stage::{LoggedEvent, Stage};
 use crate::support::cold::FaultyCold;
@@ -95,7 +95,7 @@ async fn copy(records: &[KeyedItem]) -> Arc<FaultyCold> {
 async fn intervals(cold: &Arc<FaultyCold>) -> BTreeMap<(String, String), Vec<Span>> {
     let cold: Arc<dyn Cold> = cold.clone();
     let wanted = WatchFilter { intervals: true, ..WatchFilter::default() };
-    let page = housecount_engine::ledger::scan::committed_watch(
+    let page = housecount_engine::internals::scan::committed_watch(
         &cold,
         ALWAYS,
         wanted,
@@ -131,7 +131,7 @@ async fn is_anywhere(cold: &Arc<FaultyCold>, id: &str) -> bool {
     let is_plain =
         records.iter().any(|record| format!("{:?} {:?}", record.key, record.item).contains(id));
     let mut chunks =
-        housecount_engine::ledger::chunks::ChunkReader::at(LEDGER, UnixMs::ZERO, UnixMs::MAX);
+        housecount_engine::internals::chunks::ChunkReader::at(LEDGER, UnixMs::ZERO, UnixMs::MAX);
     let mut is_named = false;
     while let Some(stored) = chunks.next(&**cold).await.unwrap() {
         is_named |= format!("{:?}", chain::decode(&stored, LEDGER).unwrap().0).contains(id);
@@ -141,8 +141,15 @@ async fn is_anywhere(cold: &Arc<FaultyCold>, id: &str) -> bool {
         Ok(())
     };
     let range = Span::new(UnixMs::ZERO, UnixMs(u64::MAX / 9));
-    let problems =
-        housecount_engine::archive::read::packed(&**cold, ARCHIVE, range, 0, with, |_| ()).await;
+    let problems = housecount_engine::internals::archive_read::packed(
+        &**cold,
+        ARCHIVE,
+        range,
+        0,
+        with,
+        |_| (),
+    )
+    .await;
     assert_eq!(problems.unwrap(), [""; 0]);
     is_plain || is_named
 }

@@ -12,9 +12,9 @@ use housecount_core::limits::{CHANGE_TRIES_MAX, CHANGE_WAIT_MS_MAX, STAGE_VERSIO
 use housecount_core::stage::StageConfig;
 use housecount_core::time::UnixMs;
 use housecount_core::version::{ConfigVersion, TooManyVersions};
-use housecount_engine::ledger::fence::Fence;
-use housecount_engine::stages::change::{ChangeError, ChangedStage};
-use housecount_engine::stages::{StageStore, history};
+use housecount_engine::internals::fence::Fence;
+use housecount_engine::internals::{ChangeError, ChangedStage};
+use housecount_engine::internals::{StageStore, history};
 
 use crate::ledger::stage::{BASE, MINUTE_MS, WINDOW_MS};
 use crate::support::cold::FaultyCold;
@@ -147,13 +147,13 @@ async fn the_fence_only_rises() {
     {
         one.raise(&cold, to).await.unwrap();
         assert_eq!(
-            housecount_engine::ledger::fence::read(&cold).await.unwrap().committed_to,
+            housecount_engine::internals::fence::read(&cold).await.unwrap().committed_to,
             expected
         );
     }
     other.raise(&cold, BASE.plus(3)).await.unwrap();
     assert_eq!(
-        housecount_engine::ledger::fence::read(&cold).await.unwrap().committed_to,
+        housecount_engine::internals::fence::read(&cold).await.unwrap().committed_to,
         BASE.plus(5)
     );
     let calls = cold.calls.load(Ordering::SeqCst);

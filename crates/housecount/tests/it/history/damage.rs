@@ -6,8 +6,8 @@ use housecount_core::ids::StageId;
 use housecount_core::item::Attr;
 use housecount_core::keys::Key;
 use housecount_core::stage::StageConfig;
-use housecount_engine::stages::{StageStore, history};
-use housecount_engine::verify::verify;
+use housecount_engine::internals::verify::verify;
+use housecount_engine::internals::{StageStore, history};
 
 use crate::ledger::damage::{an_hour, range};
 use crate::ledger::stage::{BASE, Stage, WINDOW_MS};

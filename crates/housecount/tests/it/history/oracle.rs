@@ -12,7 +12,7 @@ use housecount_core::limits::EXPORT_ROWS_MAX;
 use housecount_core::span::Span;
 use housecount_core::stage::StageConfig;
 use housecount_core::time::UnixMs;
-use housecount_engine::stages::StageStore;
+use housecount_engine::internals::StageStore;
 use housecount_server::calendar::PeriodUnit;
 use parking_lot::Mutex;
 use serde_json::Value;

@@ -16,11 +16,12 @@ use housecount_core::limits::{
     CHUNK_PARTS_PUT_MAX, EXPORT_ROWS_MAX, ITEM_BYTES_MAX, SCANS_MAX, UNCOMMITTED_RETENTION_MS_MAX,
 };
 use housecount_core::time::UnixMs;
-use housecount_engine::follower::maintenance::LogMaintenance;
-use housecount_engine::hub::Hub;
-use housecount_engine::ledger::Proofs;
-use housecount_engine::ledger::chunks::{self, ChunkWrite};
-use housecount_engine::tasks::PeriodicTask;
+use housecount_engine::internals::Hub;
+use housecount_engine::internals::LogMaintenance;
+use housecount_engine::internals::PeriodicTask;
+use housecount_engine::internals::Proofs;
+use housecount_engine::internals::chunks;
+use housecount_engine::internals::chunks::ChunkWrite;
 use housecount_net::client::Client;
 use housecount_server::calendar::PeriodUnit;
 use housecount_server::http::BoundListener;

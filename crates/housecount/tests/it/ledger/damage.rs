@@ -12,8 +12,8 @@ use housecount_core::ledger::watch::WatchFilter;
 use housecount_core::snapshot::Snapshot;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
-use housecount_engine::ledger::scan;
-use housecount_engine::verify::{VerifyReport, verify};
+use housecount_engine::internals::scan;
+use housecount_engine::internals::verify::{VerifyReport, verify};
 
 use super::stage::{BASE, HOUR_MS, LoggedEvent, MINUTE_MS, Stage, TTL_MS, WINDOW_MS};
 

@@ -15,10 +15,10 @@ use housecount_core::ledger::watch::WatchFilter;
 use housecount_core::limits::RECORD_EVENTS_MAX;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
-use housecount_engine::hub::Hub;
-use housecount_engine::ledger::commit::LedgerCommitter;
-use housecount_engine::ledger::{Proofs, scan};
-use housecount_engine::tasks::Progress;
+use housecount_engine::internals::Hub;
+use housecount_engine::internals::LedgerCommitter;
+use housecount_engine::internals::Progress;
+use housecount_engine::internals::{Proofs, scan};
 use housecount_metrics::Metrics;
 use housecount_net::client::Client;
 use housecount_server::http::BoundListener;
@@ -270,7 +270,7 @@ async fn memory(viewers: u64) {
 async fn housecount_open(cold: &Arc<FaultyCold>) -> usize {
     let chain = Chain { series: Series::Ledger, partitions: 1, partition: 0 };
     let mut reading =
-        housecount_engine::ledger::chain::ChainReader::open(&**cold, chain, UnixMs::MAX)
+        housecount_engine::internals::chain::ChainReader::open(&**cold, chain, UnixMs::MAX)
             .await
             .unwrap();
     while reading.next(&**cold, &mut ()).await.unwrap().is_some() {}

@@ -277,7 +277,7 @@ async fn a_gap_is_one_chunk() {
         partition: 0,
     };
     let mut reading =
-        housecount_engine::ledger::chain::ChainReader::open(&*stage.cold, chain, UnixMs::ZERO)
+        housecount_engine::internals::chain::ChainReader::open(&*stage.cold, chain, UnixMs::ZERO)
             .await
             .unwrap();
     let mut longest_ms = 0;
@@ -344,10 +344,9 @@ async fn after_a_total_loss_proof_goes_on_where_it_ended() {
     // Only the cold tier is left. Both viewers come back after 40 s.
     let lost = Stage { events: Vec::new(), cold: stage.cold.clone(), log: Default::default() };
     let mut node = lost.node().await;
-    let carried =
-        housecount_engine::ledger::restore::restore_open_spans(&*lost.cold, &node.proofs, &[0])
-            .await
-            .unwrap();
+    let carried = housecount_engine::internals::restore_open_spans(&*lost.cold, &node.proofs, &[0])
+        .await
+        .unwrap();
     assert_eq!(carried, 1, "only the open span is restored");
     let back = commit_at.plus(40_000);
     let again: Vec<LoggedEvent> =

@@ -8,9 +8,9 @@ use housecount_core::ledger::watch::{StageViewer, WatchFilter, WatchTime};
 use housecount_core::limits::{LEDGER_STEPS_MAX, SCANS_MAX};
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
-use housecount_engine::ledger::rows::{LedgerRow, RowPage};
-use housecount_engine::ledger::scan;
-use housecount_engine::ledger::scans::{AskedRange, Scans, StageList, Stores, WatchList};
+use housecount_engine::internals::scan;
+use housecount_engine::internals::{AskedRange, Scans, StageList, Stores, WatchList};
+use housecount_engine::internals::{LedgerRow, RowPage};
 
 use super::stage::{BASE, LoggedEvent, MINUTE_MS, Node, Stage, TTL_MS, WINDOW_MS};
 use crate::support::crowd::Rng;

@@ -10,9 +10,9 @@ use housecount_core::keys::{Chain, KeyRange, Series};
 use housecount_core::ledger::GENERATION_MS_MAX;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
-use housecount_engine::ledger::chain::decode;
-use housecount_engine::ledger::chunks::ChunkReader;
-use housecount_engine::verify::verify;
+use housecount_engine::internals::chain::decode;
+use housecount_engine::internals::chunks::ChunkReader;
+use housecount_engine::internals::verify::verify;
 
 use super::stage::{HOUR_MS, LoggedEvent, Stage, TTL_MS, WINDOW_MS, oracle};
 

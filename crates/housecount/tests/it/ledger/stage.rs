@@ -12,10 +12,10 @@ use housecount_core::fold::HandleKey;
 use housecount_core::ledger::watch::WatchFilter;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
-use housecount_engine::hub::Hub;
-use housecount_engine::ledger::commit::LedgerCommitter;
-use housecount_engine::ledger::{Proofs, scan};
-use housecount_engine::tasks::Progress;
+use housecount_engine::internals::Hub;
+use housecount_engine::internals::LedgerCommitter;
+use housecount_engine::internals::Progress;
+use housecount_engine::internals::{Proofs, scan};
 use housecount_metrics::Metrics;
 
 use crate::support::cold::FaultyCold;

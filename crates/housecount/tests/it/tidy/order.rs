@@ -24,7 +24,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ]),
     ("housecount-engine", &[
         "log", "rfc3339", "tasks", "traced", "hub", "workers", "cold", "ingest", "live", "ledger",
-        "snapshots", "archive", "stages", "follower", "verify", "engine", "lib",
+        "snapshots", "archive", "stages", "follower", "verify", "engine", "internals", "lib",
     ]),
     ("housecount-cost", &[
         "money", "prices", "own_usage", "plans", "bill", "crossover", "guard", "read", "tracker",

@@ -1,0 +1,37 @@
+//! The parts of the engine that housecount's own server, commands and simulator need beside its
+//! face. They may change with every release, so other programs should not use them.
+
+pub use crate::archive::ArchiveProgress;
+pub use crate::archive::read as archive_read;
+pub use crate::archive::task::ArchiveTask;
+pub use crate::cold::WatchedCold;
+pub use crate::engine::{EngineRunner, EngineState, ExtraTask, Readiness, StartProgress};
+pub use crate::follower::maintenance::LogMaintenance;
+pub use crate::hub::{Hold, Hub};
+pub use crate::ingest::{Ingest, IngestError, OwnAppends, PendingAck, UnstampedEvent};
+pub use crate::ledger::commit::LedgerCommitter;
+pub use crate::ledger::restore::restore_open_spans;
+pub use crate::ledger::rows::{LedgerRow, RowPage};
+pub use crate::ledger::scans::{AskedRange, Scans, StageList, Stores, WatchList};
+pub use crate::ledger::{Proofs, chain, chunks, fence, scan};
+pub use crate::live::SubscriptionFilter;
+pub use crate::rfc3339::{format_time, timestamp};
+pub use crate::snapshots::roster::{LastRoster, last_roster};
+pub use crate::snapshots::service::{SnapshotOutcome, SnapshotService};
+pub use crate::snapshots::{SnapshotSpacing, read as snapshots_read};
+pub use crate::stages::change::{ChangeError, ChangedStage};
+pub use crate::stages::{StageClosed, StageStore, history};
+pub use crate::tasks::{PeriodicTask, Progress, run_every};
+pub use crate::workers::balancer::{ConnectionBalancer, ConnectionSlot};
+pub use crate::workers::wake_coalescing::WakeCoalescer;
+pub use crate::workers::{Workers, default_worker_count};
+
+/// Names of traced spans.
+pub mod traced {
+    pub use crate::traced::{REQUEST, TARGET};
+}
+
+/// The ledger recomputed.
+pub mod verify {
+    pub use crate::verify::{StageReport, VerifyReport, verify};
+}
