@@ -1,5 +1,7 @@
 //! Network basics: the HTTP client, TLS, and addresses of services.
 
+#[cfg(feature = "http")]
 pub mod client;
 pub mod service_url;
+#[cfg(feature = "http")]
 pub mod tls;

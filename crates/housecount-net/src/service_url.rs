@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use hyper::Uri;
+use http::Uri;
 
 /// An http or https address without user and password.
 #[derive(Clone, PartialEq, Eq)]
