@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use housecount_core::event::{EventKind, EventRef};
+use housecount_core::event::{EventKind, EventRef, Ids};
 use housecount_core::fold::{Fold, Handle, HandleKey, Rules};
 use housecount_core::record::{self, RecordEntry};
 use housecount_core::time::UnixMs;
@@ -32,7 +32,11 @@ fn viewer(n: u64) -> String {
 }
 
 fn beat(viewer: &str, at: u64) -> EventRef<'_> {
-    EventRef { at: UnixMs(at), kind: EventKind::Beat, stage: "stage-1", viewer, session: "" }
+    EventRef {
+        at: UnixMs(at),
+        kind: EventKind::Beat,
+        ids: Ids { stage: "stage-1", viewer, session: "" },
+    }
 }
 
 /// Builds a fold with `viewers` viewers on one stage, after one beat of each.

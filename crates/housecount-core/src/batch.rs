@@ -2,7 +2,7 @@
 //!
 //! A heartbeat that joins is copied once, into an existing text, without an allocation of its own.
 
-use crate::event::{EventKind, EventRef};
+use crate::event::{EventKind, EventRef, Ids};
 use crate::limits::RECORD_EVENTS_MAX;
 use crate::time::UnixMs;
 
@@ -33,12 +33,12 @@ impl Batch {
         self.events.push(BatchEntry {
             at: event.at,
             start: self.text.len() as u32,
-            stage_len: event.stage.len() as u16,
-            viewer_len: event.viewer.len() as u8,
-            session_len: event.session.len() as u8,
+            stage_len: event.ids.stage.len() as u16,
+            viewer_len: event.ids.viewer.len() as u8,
+            session_len: event.ids.session.len() as u8,
             kind: event.kind,
         });
-        for id in [event.stage, event.viewer, event.session] {
+        for id in [event.ids.stage, event.ids.viewer, event.ids.session] {
             self.text.push_str(id);
         }
     }
@@ -51,9 +51,11 @@ impl Batch {
             EventRef {
                 at: entry.at,
                 kind: entry.kind,
-                stage: &self.text[entry.start as usize..viewer],
-                viewer: &self.text[viewer..session],
-                session: &self.text[session..session + usize::from(entry.session_len)],
+                ids: Ids {
+                    stage: &self.text[entry.start as usize..viewer],
+                    viewer: &self.text[viewer..session],
+                    session: &self.text[session..session + usize::from(entry.session_len)],
+                },
             }
         })
     }
@@ -109,12 +111,13 @@ mod tests {
         let longest = EventRef {
             at: UnixMs(7),
             kind: EventKind::Leave,
-            stage: &stage,
-            viewer: &viewer,
-            session: &session,
+            ids: Ids { stage: &stage, viewer: &viewer, session: &session },
         };
-        let short =
-            EventRef { at: UnixMs(5), kind: EventKind::Beat, stage: "s", viewer: "v", session: "" };
+        let short = EventRef {
+            at: UnixMs(5),
+            kind: EventKind::Beat,
+            ids: Ids { stage: "s", viewer: "v", session: "" },
+        };
         let mut batch = Batch::default();
         for _ in 0..2 {
             for _ in 0..RECORD_EVENTS_MAX / 2 {

@@ -16,6 +16,24 @@ pub enum EventKind {
     Leave,
 }
 
+/// Ids of a session, which must have been checked.
+///
+/// ```
+/// use housecount_core::event::Ids;
+///
+/// let ids = Ids { stage: "show", viewer: "ann", session: "tab-1" };
+/// assert_eq!(ids.viewer, "ann");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ids<'a> {
+    /// The stage it watches.
+    pub stage: &'a str,
+    /// The viewer it belongs to.
+    pub viewer: &'a str,
+    /// The session's own id; empty if the player sends none.
+    pub session: &'a str,
+}
+
 /// One session on one stage, with the ids that the player sends.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Seat {
@@ -45,9 +63,11 @@ impl Event {
         EventRef {
             at: self.at,
             kind: self.kind,
-            stage: self.seat.stage.as_str(),
-            viewer: self.seat.viewer.as_str(),
-            session: self.seat.session.as_str(),
+            ids: Ids {
+                stage: self.seat.stage.as_str(),
+                viewer: self.seat.viewer.as_str(),
+                session: self.seat.session.as_str(),
+            },
         }
     }
 }
@@ -60,12 +80,8 @@ pub struct EventRef<'a> {
     pub at: UnixMs,
     /// Kind of event.
     pub kind: EventKind,
-    /// The stage it is about.
-    pub stage: &'a str,
-    /// The viewer it is about.
-    pub viewer: &'a str,
-    /// The session it is about; empty for none.
-    pub session: &'a str,
+    /// The session it is about.
+    pub ids: Ids<'a>,
 }
 
 /// Returns the partition of a viewer. It must stay the same on every node forever, because the log

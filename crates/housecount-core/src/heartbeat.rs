@@ -1,6 +1,6 @@
 //! A heartbeat as an item, one item per heartbeat, for audits that read the table.
 
-use crate::event::EventRef;
+use crate::event::{EventRef, Ids};
 use crate::item::{Attr, AttrError, Item, number, text};
 use crate::keys::Key;
 use crate::snapshot::expiry_s;
@@ -25,19 +25,19 @@ pub fn day(stage: &str, at: UnixMs, retention_ms: u64) -> (Key, Item) {
 #[must_use]
 pub fn item(beat: &EventRef<'_>, retention_ms: u64) -> (Key, Item) {
     let key = Key::Heartbeat {
-        stage: beat.stage.to_string(),
+        stage: beat.ids.stage.to_string(),
         at: beat.at,
-        viewer: beat.viewer.to_string(),
-        session: beat.session.to_string(),
+        viewer: beat.ids.viewer.to_string(),
+        session: beat.ids.session.to_string(),
     };
     let item = Item::from([
-        ("stageArn".to_string(), Attr::S(beat.stage.to_string())),
-        ("userId".to_string(), Attr::S(beat.viewer.to_string())),
+        ("stageArn".to_string(), Attr::S(beat.ids.stage.to_string())),
+        ("userId".to_string(), Attr::S(beat.ids.viewer.to_string())),
         ("timestamp".to_string(), Attr::N(beat.at.0)),
         ("ttl".to_string(), Attr::N(expiry_s(beat.at, retention_ms))),
     ]);
-    let session = (!beat.session.is_empty())
-        .then(|| ("sessionId".to_string(), Attr::S(beat.session.to_string())));
+    let session = (!beat.ids.session.is_empty())
+        .then(|| ("sessionId".to_string(), Attr::S(beat.ids.session.to_string())));
     (key, item.into_iter().chain(session).collect())
 }
 
@@ -59,8 +59,11 @@ mod tests {
     #[test]
     fn items_are_frozen() {
         let at = UnixMs(1_790_000_000_123);
-        let beat =
-            EventRef { at, kind: EventKind::Beat, stage: "s/1", viewer: "ann", session: "tab" };
+        let beat = EventRef {
+            at,
+            kind: EventKind::Beat,
+            ids: Ids { stage: "s/1", viewer: "ann", session: "tab" },
+        };
         let (key, full) = item(&beat, 86_400_000);
         assert_eq!(
             (key.pk().as_str(), key.sk().as_str()),
@@ -71,7 +74,7 @@ mod tests {
             r#"{"sessionId": S("tab"), "stageArn": S("s/1"), "timestamp": N(1790000000123), "ttl": N(1790086401), "userId": S("ann")}"#
         );
         assert_eq!(read(&full), Ok((at, "ann", "tab")));
-        let (_, item) = item(&EventRef { session: "", ..beat }, 1);
+        let (_, item) = item(&EventRef { ids: Ids { session: "", ..beat.ids }, ..beat }, 1);
         assert_eq!(read(&item), Ok((at, "ann", "")));
     }
 
@@ -81,7 +84,11 @@ mod tests {
         let (key, listed) = day("s/1", at, 86_400_000);
         assert_eq!((key.pk().as_str(), key.sk().as_str()), ("HEARTBEATS", "1789948800000#s/1"));
         assert_eq!(format!("{listed:?}"), r#"{"stageArn": S("s/1"), "ttl": N(1790726400)}"#);
-        let beat = EventRef { at, kind: EventKind::Beat, stage: "s/1", viewer: "ann", session: "" };
+        let beat = EventRef {
+            at,
+            kind: EventKind::Beat,
+            ids: Ids { stage: "s/1", viewer: "ann", session: "" },
+        };
         assert_eq!(
             item(&beat, 86_400_000).1["ttl"],
             Attr::N(1_790_726_400 - LISTED_AFTER_MS / 1000)

@@ -23,7 +23,7 @@
 use std::collections::HashMap;
 
 use crate::codec::{ByteReader, DecodeError, put_text, put_varint, seal};
-use crate::event::{EventKind, EventRef};
+use crate::event::{EventKind, EventRef, Ids};
 use crate::handle::Handle;
 use crate::ids::{SessionId, StageId, ViewerId};
 use crate::limits::{
@@ -100,8 +100,8 @@ pub fn encode(entries: &[RecordEntry<'_>]) -> Vec<u8> {
     let mut stages: Vec<&str> = Vec::new();
     let mut index: HashMap<&str, usize, foldhash::fast::FixedState> = HashMap::default();
     for event in whole() {
-        index.entry(event.stage).or_insert_with(|| {
-            stages.push(event.stage);
+        index.entry(event.ids.stage).or_insert_with(|| {
+            stages.push(event.ids.stage);
             stages.len() - 1
         });
     }
@@ -113,11 +113,11 @@ pub fn encode(entries: &[RecordEntry<'_>]) -> Vec<u8> {
     stages.iter().for_each(|stage| put_text(&mut out, stage));
     put_varint(&mut out, wholes as u64);
     for event in whole() {
-        let stage = index.get(event.stage).copied().unwrap_or_default() as u64;
+        let stage = index.get(event.ids.stage).copied().unwrap_or_default() as u64;
         put_varint(&mut out, stage * 2 + u64::from(event.kind == EventKind::Leave));
         put_varint(&mut out, event.at.since(base));
-        put_text(&mut out, event.viewer);
-        put_text(&mut out, event.session);
+        put_text(&mut out, event.ids.viewer);
+        put_text(&mut out, event.ids.session);
     }
     put_varint(&mut out, (entries.len() - wholes) as u64);
     for entry in entries {
@@ -178,9 +178,13 @@ fn event<'a>(
     Ok(EventRef {
         kind: if head % 2 == 1 { EventKind::Leave } else { EventKind::Beat },
         at: base.plus(reader.varint()?),
-        stage,
-        viewer: id(reader, "a viewer id", VIEWER_ID_BYTES_MAX, |s| ViewerId::check(s).is_ok())?,
-        session: id(reader, "a session id", SESSION_ID_BYTES_MAX, |s| SessionId::check(s).is_ok())?,
+        ids: Ids {
+            stage,
+            viewer: id(reader, "a viewer id", VIEWER_ID_BYTES_MAX, |s| ViewerId::check(s).is_ok())?,
+            session: id(reader, "a session id", SESSION_ID_BYTES_MAX, |s| {
+                SessionId::check(s).is_ok()
+            })?,
+        },
     })
 }
 
@@ -208,7 +212,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn beat<'a>(at: u64, stage: &'a str, viewer: &'a str, session: &'a str) -> EventRef<'a> {
-        EventRef { at: UnixMs(at), kind: EventKind::Beat, stage, viewer, session }
+        EventRef { at: UnixMs(at), kind: EventKind::Beat, ids: Ids { stage, viewer, session } }
     }
 
     /// Frozen bytes: two versions may share a log for a while. See docs/FORMATS.md.

@@ -327,7 +327,7 @@ impl Hub {
         for chunk in events.chunks(AT_ONCE) {
             let fold = self.fold.lock(Hold::Events);
             beats.extend(chunk.iter().filter_map(|event| {
-                let at = fold.last_beat(event.stage, event.viewer, event.session)?;
+                let at = fold.last_beat(event.ids.stage, event.ids.viewer, event.ids.session)?;
                 (at < event.at).then_some(EventRef { at, kind: EventKind::Beat, ..*event })
             }));
         }

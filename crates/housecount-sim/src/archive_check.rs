@@ -32,8 +32,8 @@ const SETTLED_MS: u64 = 60_000;
 type ArchiveRow = (UnixMs, EventKind, SeatName);
 
 fn row(event: &EventRef<'_>) -> ArchiveRow {
-    let (stage, viewer) = (event.stage.to_string(), event.viewer.to_string());
-    (event.at, event.kind, SeatName { stage, viewer, session: event.session.to_string() })
+    let (stage, viewer) = (event.ids.stage.to_string(), event.ids.viewer.to_string());
+    (event.at, event.kind, SeatName { stage, viewer, session: event.ids.session.to_string() })
 }
 
 /// Reads all rows of the archive.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use housecount_backend::rng;
-use housecount_core::event::EventKind;
+use housecount_core::event::{EventKind, Ids};
 use housecount_engine::internals::{IngestError, UnstampedEvent};
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
@@ -114,20 +114,22 @@ impl SimAudience {
         advance(way_ms).await;
         let (node, run) = self.nodes.get(number)?;
         let SeatName { stage, viewer, session } = seat;
-        let receipt =
-            match node.ingest.enqueue(UnstampedEvent { kind, stage, viewer, session }, false) {
-                Ok(receipt) => receipt,
-                Err(
-                    IngestError::Starting
-                    | IngestError::QueueFull
-                    | IngestError::AppendPending
-                    | IngestError::NotTaken
-                    | IngestError::Stopping,
-                ) => {
-                    self.world.digest(|hasher, now_ms| hasher.answer(now_ms, run, None));
-                    return None;
-                }
-            };
+        let receipt = match node
+            .ingest
+            .enqueue(UnstampedEvent { kind, ids: Ids { stage, viewer, session } }, false)
+        {
+            Ok(receipt) => receipt,
+            Err(
+                IngestError::Starting
+                | IngestError::QueueFull
+                | IngestError::AppendPending
+                | IngestError::NotTaken
+                | IngestError::Stopping,
+            ) => {
+                self.world.digest(|hasher, now_ms| hasher.answer(now_ms, run, None));
+                return None;
+            }
+        };
         if !self.world.plan.is_checked {
             return receipt.wait().await.is_ok().then(|| node.next_beat_ms(&receipt));
         }

@@ -5,7 +5,7 @@
 use std::hint::black_box;
 
 use housecount_core::batch::Batch;
-use housecount_core::event::{EventKind, EventRef};
+use housecount_core::event::{EventKind, EventRef, Ids};
 use housecount_core::fold::{Fold, HandleKey, Rules};
 use housecount_core::record;
 use housecount_core::time::UnixMs;
@@ -18,9 +18,7 @@ fn beats(names: &[String], at: u64) -> Vec<EventRef<'_>> {
     let beat = |viewer| EventRef {
         at: UnixMs(at),
         kind: EventKind::Beat,
-        stage: "stage-1",
-        viewer,
-        session: "",
+        ids: Ids { stage: "stage-1", viewer, session: "" },
     };
     names.iter().map(|name| beat(name.as_str())).collect()
 }

@@ -147,7 +147,7 @@ impl AdmissionControl {
             })
         });
         let others: [Option<Ids<'_>>; N] = std::array::from_fn(|n| {
-            let (UnstampedEvent { stage, viewer, session, .. }, _) =
+            let (UnstampedEvent { ids: Ids { stage, viewer, session }, .. }, _) =
                 asked[n].filter(|_| !are_in[n])?;
             Some(Ids { stage, viewer, session })
         });
@@ -183,7 +183,7 @@ impl AdmissionControl {
             held = self.quotas.reserve(hub, event, now_ms)?;
         }
         found.spend(event.kind).map_err(|over| self.too_many(over, session, now_ms))?;
-        if !is_beat && event.session.is_empty() && self.quotas.any_set() {
+        if !is_beat && event.ids.session.is_empty() && self.quotas.any_set() {
             self.ask_all_again(hub, event, now_ms);
         }
         Ok(Admission { reservation: held, was_admitted })
@@ -200,9 +200,14 @@ impl AdmissionControl {
     /// session ends. The sessions are bounded by the number that a viewer may have. This is done
     /// only for a leave that is admitted.
     fn ask_all_again(&self, hub: &Hub, leave: &UnstampedEvent<'_>, now_ms: u64) {
-        for session in hub.online_sessions(leave.stage, leave.viewer, VIEWER_SESSIONS_KEPT_MAX) {
+        for session in
+            hub.online_sessions(leave.ids.stage, leave.ids.viewer, VIEWER_SESSIONS_KEPT_MAX)
+        {
             self.session_rates.forget_beat(
-                self.session_key(&UnstampedEvent { session: &session, ..*leave }),
+                self.session_key(&UnstampedEvent {
+                    ids: Ids { session: &session, ..leave.ids },
+                    ..*leave
+                }),
                 now_ms,
             );
         }
@@ -218,7 +223,7 @@ mod tests {
     use super::*;
 
     fn event(kind: EventKind, viewer: &'static str) -> UnstampedEvent<'static> {
-        UnstampedEvent { kind, stage: "s", viewer, session: "" }
+        UnstampedEvent { kind, ids: Ids { stage: "s", viewer, session: "" } }
     }
 
     fn control(viewers_max: Option<u64>) -> AdmissionControl {
@@ -236,9 +241,7 @@ mod tests {
         let beat = |viewer: &&'static str| EventRef {
             at,
             kind: EventKind::Beat,
-            stage: "s",
-            viewer,
-            session: "",
+            ids: Ids { stage: "s", viewer, session: "" },
         };
         hub.apply(viewers.iter().map(beat));
         hub
@@ -279,15 +282,16 @@ mod tests {
     #[test]
     fn a_leave_of_all_sessions_revokes_each_admission() {
         let (control, empty, taken) = (control(Some(1)), hub(&[]), hub(&["taker"]));
-        let tab = UnstampedEvent { session: "tab", ..event(EventKind::Beat, "ann") };
+        let tab = UnstampedEvent {
+            ids: Ids { session: "tab", ..event(EventKind::Beat, "ann").ids },
+            ..event(EventKind::Beat, "ann")
+        };
         assert_eq!(admit(&control, &empty, tab, 0), Ok(()));
         let at = UnixMs(1_000);
         empty.apply([EventRef {
             at,
             kind: EventKind::Beat,
-            stage: "s",
-            viewer: "ann",
-            session: "tab",
+            ids: Ids { stage: "s", viewer: "ann", session: "tab" },
         }]);
         assert_eq!(admit(&control, &taken, tab, 1), Ok(()), "the session is already admitted");
         assert_eq!(admit(&control, &empty, event(EventKind::Leave, "ann"), 2), Ok(()));

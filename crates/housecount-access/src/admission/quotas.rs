@@ -10,7 +10,7 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use foldhash::quality::RandomState;
-use housecount_core::event::EventKind;
+use housecount_core::event::{EventKind, Ids};
 use housecount_core::fold::SessionContext;
 use housecount_core::limits::VIEWER_SESSIONS_KEPT_MAX;
 use housecount_engine::internals::Hub;
@@ -112,7 +112,7 @@ impl Quotas {
         event: &UnstampedEvent<'_>,
         now_ms: u64,
     ) -> Result<Option<Box<Reservation>>, AdmissionError> {
-        let UnstampedEvent { stage, viewer, session, .. } = *event;
+        let Ids { stage, viewer, session } = event.ids;
         let is_beat = event.kind == EventKind::Beat;
         let among = || hub.session_context(stage, viewer, session);
         let takes_none =
@@ -159,7 +159,7 @@ impl Quotas {
             }
         }
         if !among.is_stage_known {
-            self.open(event.stage, now_ms)?;
+            self.open(event.ids.stage, now_ms)?;
         }
         if event.kind != EventKind::Beat {
             return Ok(());
@@ -211,12 +211,11 @@ mod tests {
     const RULES: Rules = Rules { ttl_ms: 120_000, leave_grace_ms: 3_000 };
 
     fn event<'a>(stage: &'a str, viewer: &'a str, session: &'a str) -> UnstampedEvent<'a> {
-        UnstampedEvent { kind: EventKind::Beat, stage, viewer, session }
+        UnstampedEvent { kind: EventKind::Beat, ids: Ids { stage, viewer, session } }
     }
 
     fn fold(hub: &Hub, event: &UnstampedEvent<'_>) {
-        let UnstampedEvent { kind, stage, viewer, session } = *event;
-        hub.apply([EventRef { at: UnixMs(1_000), kind, stage, viewer, session }]);
+        hub.apply([EventRef { at: UnixMs(1_000), kind: event.kind, ids: event.ids }]);
     }
 
     fn quotas(sessions: usize, viewers: u64, stages: usize) -> Quotas {

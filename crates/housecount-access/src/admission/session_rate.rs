@@ -17,7 +17,7 @@ use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use foldhash::quality::RandomState;
-use housecount_core::event::EventKind;
+use housecount_core::event::{EventKind, Ids};
 use housecount_core::limits::{COALESCE_MS_MAX, RATE_LIMITED_SESSIONS_MAX};
 use housecount_engine::internals::UnstampedEvent;
 
@@ -72,11 +72,11 @@ impl SessionRateLimiter {
     #[must_use]
     pub fn session(&self, event: &UnstampedEvent<'_>) -> SessionKey {
         let mut hasher = self.hasher.build_hasher();
-        hasher.write(event.viewer.as_bytes());
-        hasher.write(event.stage.as_bytes());
-        hasher.write(event.session.as_bytes());
+        hasher.write(event.ids.viewer.as_bytes());
+        hasher.write(event.ids.stage.as_bytes());
+        hasher.write(event.ids.session.as_bytes());
         // The lengths mark where one id ends and the next begins.
-        hasher.write_u64((event.viewer.len() as u64) << 32 | event.stage.len() as u64);
+        hasher.write_u64((event.ids.viewer.len() as u64) << 32 | event.ids.stage.len() as u64);
         SessionKey(hasher.finish())
     }
 
@@ -218,7 +218,7 @@ mod tests {
     use super::*;
 
     fn event_of(viewer: &str) -> UnstampedEvent<'_> {
-        UnstampedEvent { kind: EventKind::Beat, stage: "s", viewer, session: "" }
+        UnstampedEvent { kind: EventKind::Beat, ids: Ids { stage: "s", viewer, session: "" } }
     }
 
     fn limiter() -> SessionRateLimiter {
@@ -304,7 +304,12 @@ mod tests {
     fn where_one_id_ends_matters() {
         let limiter = SessionRateLimiter::new(None, 1);
         let of = |stage, viewer, session| {
-            limiter.session(&UnstampedEvent { kind: EventKind::Beat, stage, viewer, session }).0
+            limiter
+                .session(&UnstampedEvent {
+                    kind: EventKind::Beat,
+                    ids: Ids { stage, viewer, session },
+                })
+                .0
         };
         assert_ne!(of("s", "ab", "c"), of("s", "a", "bc"));
         assert_ne!(of("s", "a", "bc"), of("sb", "a", "c"));

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use housecount_core::event::Ids;
 use housecount_core::limits::TOKEN_AHEAD_MS_MAX;
 use housecount_core::time::UnixMs;
 use housecount_engine::internals::UnstampedEvent;
@@ -183,13 +184,13 @@ impl Claims {
     /// # Errors
     /// Returns a `ClaimMismatch` that names the first claim that doesn't cover the event.
     pub fn check(&self, event: &UnstampedEvent<'_>) -> Result<(), ClaimMismatch> {
-        if event.viewer != self.viewer {
+        if event.ids.viewer != self.viewer {
             return Err(ClaimMismatch("viewer"));
         }
-        if !self.covers_stage(event.stage) {
+        if !self.covers_stage(event.ids.stage) {
             return Err(ClaimMismatch("stage"));
         }
-        if self.session.as_ref().is_some_and(|session| event.session != session) {
+        if self.session.as_ref().is_some_and(|session| event.ids.session != session) {
             return Err(ClaimMismatch("session"));
         }
         Ok(())
@@ -266,9 +267,7 @@ mod tests {
     fn an_event_must_match_the_claims() {
         let event = |stage, viewer, session| UnstampedEvent {
             kind: EventKind::Beat,
-            stage,
-            viewer,
-            session,
+            ids: Ids { stage, viewer, session },
         };
         let exact = judge(payload("match-1"), None).unwrap();
         assert_eq!(exact.check(&event("match-1", "ann", "any")), Ok(()));

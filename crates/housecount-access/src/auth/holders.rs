@@ -5,7 +5,7 @@
 //! a keyed hash and an expiry, and their number is bounded. An entry that was evicted comes back
 //! with the viewer's next heartbeat.
 
-use housecount_core::event::EventKind;
+use housecount_core::event::{EventKind, Ids};
 use housecount_core::time::UnixMs;
 use housecount_engine::internals::UnstampedEvent;
 
@@ -21,7 +21,10 @@ impl Holders {
     }
 
     fn mark(&self, viewer: &str) -> CacheKey {
-        let nothing = UnstampedEvent { kind: EventKind::Beat, stage: "", viewer: "", session: "" };
+        let nothing = UnstampedEvent {
+            kind: EventKind::Beat,
+            ids: Ids { stage: "", viewer: "", session: "" },
+        };
         self.0.hash_token(viewer.as_bytes()).with_event(&nothing)
     }
 

@@ -20,6 +20,7 @@
 use std::hash::Hasher;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use housecount_core::event::Ids;
 use housecount_core::limits::VERIFIED_TOKENS_MAX;
 use housecount_core::time::UnixMs;
 use housecount_engine::internals::UnstampedEvent;
@@ -114,12 +115,12 @@ fn end_ms(end: u64) -> u64 {
 impl TokenHash {
     /// Adds the event that came with the token.
     pub fn with_event(mut self, event: &UnstampedEvent<'_>) -> CacheKey {
-        self.hasher.write(event.viewer.as_bytes());
-        self.hasher.write(event.stage.as_bytes());
-        self.hasher.write(event.session.as_bytes());
+        self.hasher.write(event.ids.viewer.as_bytes());
+        self.hasher.write(event.ids.stage.as_bytes());
+        self.hasher.write(event.ids.session.as_bytes());
         // The lengths mark the boundaries between the three ids. Each length fits its half, since
         // all ids are shorter than a request.
-        self.hasher.write_u64((event.viewer.len() as u64) << 32 | event.stage.len() as u64);
+        self.hasher.write_u64((event.ids.viewer.len() as u64) << 32 | event.ids.stage.len() as u64);
         let hash = self.hasher.finish128();
         // `| 1` makes the second line differ from the first at any size of the table.
         CacheKey {
@@ -240,7 +241,7 @@ mod tests {
     }
 
     fn event<'a>(stage: &'a str, viewer: &'a str, session: &'a str) -> UnstampedEvent<'a> {
-        UnstampedEvent { kind: EventKind::Beat, stage, viewer, session }
+        UnstampedEvent { kind: EventKind::Beat, ids: Ids { stage, viewer, session } }
     }
 
     #[test]

@@ -179,7 +179,7 @@ impl ViewerAuth {
             }
             let _keys = self.keys.read();
             if self.proven.is_current(mark) {
-                self.note_holder(event.viewer, ends);
+                self.note_holder(event.ids.viewer, ends);
             }
             return Ok(());
         }

@@ -21,7 +21,7 @@ use super::session_table::{SessionIds, SessionTable, Slot, Ticks, tick};
 use super::{ArchiveParams, KEYFRAME_MS};
 use crate::beat_schedule::TICK_MS;
 use crate::codec::{ByteReader as Bytes, DecodeError, checksum, put_text, put_varint, seal};
-use crate::event::{EventKind, EventRef};
+use crate::event::{EventKind, EventRef, Ids};
 use crate::ids::{SessionId, StageId, ViewerId};
 use crate::limits::{
     ARCHIVE_WRITERS_MAX, SESSION_ID_BYTES_MAX, STAGE_ID_BYTES_MAX, VIEWER_ID_BYTES_MAX,
@@ -78,13 +78,19 @@ impl ArchiveEncoder {
     /// Adds an event that the log accepted within the slot, in any order.
     pub fn add(&mut self, event: &EventRef<'_>) {
         let sessions = &mut self.sessions;
-        let stage = sessions.stage(event.stage).unwrap_or_else(|| sessions.add_stage(event.stage));
-        let place = sessions.find(stage, event.viewer, event.session).unwrap_or_else(|| {
-            let place =
-                sessions.add(stage, event.viewer.into(), event.session.into(), tick(self.from));
-            self.new.push(place);
-            place
-        });
+        let stage =
+            sessions.stage(event.ids.stage).unwrap_or_else(|| sessions.add_stage(event.ids.stage));
+        let place =
+            sessions.find(stage, event.ids.viewer, event.ids.session).unwrap_or_else(|| {
+                let place = sessions.add(
+                    stage,
+                    event.ids.viewer.into(),
+                    event.ids.session.into(),
+                    tick(self.from),
+                );
+                self.new.push(place);
+                place
+            });
         let at = tick(event.at);
         match event.kind {
             EventKind::Beat if sessions.is_known(place, at) => {} // logged again
@@ -315,7 +321,11 @@ impl DecodedChunk {
     fn each(&self, mut with: impl FnMut(EventRef<'_>)) {
         for (at, kind, place) in &self.events {
             if let Some(SessionIds { stage, viewer, session }) = self.sessions.session_ids(*place) {
-                with(EventRef { at: UnixMs(at * TICK_MS), kind: *kind, stage, viewer, session });
+                with(EventRef {
+                    at: UnixMs(at * TICK_MS),
+                    kind: *kind,
+                    ids: Ids { stage, viewer, session },
+                });
             }
         }
     }

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::{ArchiveDecoder, ArchiveEncoder, ArchiveParams, KEYFRAME_MS};
 use crate::beat_schedule::{TICK_MS, next_gap_ms};
 use crate::codec::{DecodeError, seal};
-use crate::event::{EventKind, EventRef};
+use crate::event::{EventKind, EventRef, Ids};
 use crate::limits::ARCHIVE_WRITERS_MAX;
 use crate::time::UnixMs;
 
@@ -17,7 +17,7 @@ const TERMS: ArchiveParams =
 const FROM: UnixMs = UnixMs(1_790_006_400_000);
 
 fn beat<'a>(at: UnixMs, stage: &'a str, viewer: &'a str, session: &'a str) -> EventRef<'a> {
-    EventRef { at, kind: EventKind::Beat, stage, viewer, session }
+    EventRef { at, kind: EventKind::Beat, ids: Ids { stage, viewer, session } }
 }
 
 type Owned = (u64, bool, String, String, String);
@@ -27,9 +27,9 @@ fn owned(event: &EventRef<'_>) -> Owned {
     (
         at,
         event.kind == EventKind::Leave,
-        event.stage.into(),
-        event.viewer.into(),
-        event.session.into(),
+        event.ids.stage.into(),
+        event.ids.viewer.into(),
+        event.ids.session.into(),
     )
 }
 
@@ -145,7 +145,7 @@ proptest! {
         let mut reader = ArchiveDecoder::default();
         let alone: Vec<Vec<u8>> = chunks
             .iter()
-            .map(|chunk| reader.copy(chunk, None, |event| event.viewer != "ann").unwrap().finish_slot_forced(UnixMs::ZERO))
+            .map(|chunk| reader.copy(chunk, None, |event| event.ids.viewer != "ann").unwrap().finish_slot_forced(UnixMs::ZERO))
             .collect();
         for n in (from..chunks.len()).rev() {
             chunks[n] = alone[n].clone();

@@ -3,7 +3,7 @@
 use super::numbers::{NumberTable, NumberTables};
 use super::{NumberEntry, PACKED, RAW, SPAN_MS_MAX, VERSION};
 use crate::codec::{ByteReader, DecodeError};
-use crate::event::{EventKind, EventRef};
+use crate::event::{EventKind, EventRef, Ids};
 use crate::fold::Handle;
 use crate::ids::{SessionId, StageId, ViewerId};
 use crate::limits::{
@@ -99,9 +99,11 @@ impl NumberTables {
             record_entries.push(RecordEntry::Full(EventRef {
                 kind: if head % 2 == 1 { EventKind::Leave } else { EventKind::Beat },
                 at: base.plus(reader.varint()?),
-                stage: stage.ok_or(DecodeError::Invalid { what: "a stage", at })?,
-                viewer: viewer(&mut reader)?,
-                session: session(&mut reader)?,
+                ids: Ids {
+                    stage: stage.ok_or(DecodeError::Invalid { what: "a stage", at })?,
+                    viewer: viewer(&mut reader)?,
+                    session: session(&mut reader)?,
+                },
             }));
         }
         numbers(book, reader, base, span_ms, &mut record_entries)?;
@@ -181,7 +183,7 @@ fn numbers<'a>(
                     let Some(stage) = book.stages.get(*stage as usize) else {
                         return invalid("a stage");
                     };
-                    RecordEntry::Full(EventRef { at, kind, stage, viewer, session })
+                    RecordEntry::Full(EventRef { at, kind, ids: Ids { stage, viewer, session } })
                 }
                 (Some(NumberEntry::HandleOnly(handle)), EventKind::Beat) => {
                     RecordEntry::ByHandle { at, handle: *handle }

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::{FlushEncoder, FlushError, NumberTables};
 use crate::codec::{put_varint, seal};
-use crate::event::{EventKind, EventRef};
+use crate::event::{EventKind, EventRef, Ids};
 use crate::fold::{Handle, HandleKey};
 use crate::limits::{EPOCH_MS_MAX, EPOCH_SESSIONS_MAX, EPOCHS_MAX, RECORD_EVENTS_MAX};
 use crate::record::{self, RecordEntry};
@@ -14,11 +14,11 @@ const AT: UnixMs = UnixMs(1_790_000_000_000);
 const KEY: HandleKey = HandleKey(7);
 
 fn beat<'a>(at: UnixMs, stage: &'a str, viewer: &'a str) -> EventRef<'a> {
-    EventRef { at, kind: EventKind::Beat, stage, viewer, session: "" }
+    EventRef { at, kind: EventKind::Beat, ids: Ids { stage, viewer, session: "" } }
 }
 
 fn handle(event: &EventRef<'_>) -> Handle {
-    Handle::of(KEY, event.stage, event.viewer, event.session)
+    Handle::of(KEY, event.ids.stage, event.ids.viewer, event.ids.session)
 }
 
 /// Frozen bytes: nodes of two versions may share a log for a while. See docs/FORMATS.md.

@@ -124,32 +124,32 @@ impl FlushEncoder {
         }
         put_varint(out, news.loose.len() as u64);
         for event in &news.loose {
-            let stage = self.stages.get(event.stage).copied().unwrap_or_default();
+            let stage = self.stages.get(event.ids.stage).copied().unwrap_or_default();
             put_varint(out, u64::from(stage) * 2 + u64::from(event.kind == EventKind::Leave));
             put_varint(out, event.at.since(base));
-            put_text(out, event.viewer);
-            put_text(out, event.session);
+            put_text(out, event.ids.viewer);
+            put_text(out, event.ids.session);
         }
         put_numbers(out, [news.beats, news.leaves], base, span_ms);
     }
 
     /// Finds an event's number or gives it one.
     fn number<'a>(&mut self, event: &EventRef<'a>, news: &mut FlushAdditions<'a>) {
-        let stage = match self.stages.get(event.stage) {
+        let stage = match self.stages.get(event.ids.stage) {
             Some(stage) => *stage,
             None => {
                 let stage = self.book.stages.len() as u32;
-                self.book.stages.push(event.stage.into());
-                self.stages.insert(event.stage.into(), stage);
+                self.book.stages.push(event.ids.stage.into());
+                self.stages.insert(event.ids.stage.into(), stage);
                 stage
             }
         };
         let entry = NumberEntry::Named {
             stage,
-            viewer: event.viewer.into(),
-            session: event.session.into(),
+            viewer: event.ids.viewer.into(),
+            session: event.ids.session.into(),
         };
-        let handle = Handle::of(self.key, event.stage, event.viewer, event.session);
+        let handle = Handle::of(self.key, event.ids.stage, event.ids.viewer, event.ids.session);
         let next = self.book.entries.len() as u32;
         let number = *self.numbers.entry(handle.bytes()).or_insert(next);
         match self.book.entries.get_mut(number as usize) {

@@ -35,12 +35,12 @@ use std::collections::{BinaryHeap, VecDeque};
 use self::expiry_queue::ExpiryQueue;
 pub use self::presence::{Count, Totals};
 pub use self::proof::{ProvenSpans, Walk};
-pub use self::seat::Ids;
 use self::seat::{NOWHERE, SeatFlag, SeatIndex, StageIndex};
 use self::seats::SeatTable;
 pub use self::views::{
     CheckpointEvent, LastEvents, PresenceView, SessionContext, StageSlice, StageView,
 };
+pub use crate::event::Ids;
 use crate::event::{EventKind, EventRef, partition_of};
 pub use crate::handle::{Handle, HandleKey};
 use crate::record::RecordEntry;
@@ -195,11 +195,11 @@ impl Fold {
 
     /// Applies one event, whose ids must have been checked. Applying it again changes nothing.
     pub fn apply(&mut self, event: &EventRef<'_>) -> ApplyOutcome {
-        let (partition, handle) = self.handle(ids(event));
+        let (partition, handle) = self.handle(event.ids);
         match self.refusal(partition, event.at) {
             Some(refusal) => refusal,
             None => {
-                let seat = self.find_or_insert(partition, handle, ids(event));
+                let seat = self.find_or_insert(partition, handle, event.ids);
                 self.apply_to_seat(seat, event.kind, event.at)
             }
         }
@@ -217,7 +217,7 @@ impl Fold {
         for chunk in entries.chunks(AHEAD) {
             // All are looked up before the first is changed, so that their cache misses overlap.
             let asked = std::array::from_fn::<_, AHEAD, _>(|n| match chunk.get(n)? {
-                RecordEntry::Full(event) => Some(self.handle(ids(event))),
+                RecordEntry::Full(event) => Some(self.handle(event.ids)),
                 RecordEntry::ByHandle { handle, .. } => Some((partition as u8, *handle)),
             });
             let found = self.seats.find_handles(asked.map(|asked| Some(asked?.1)));
@@ -242,9 +242,9 @@ impl Fold {
                     return refusal;
                 }
                 // An earlier entry of this chunk may have inserted a session that was not found.
-                let known = found.filter(|seat| self.seats.has(*seat, ids(event)));
+                let known = found.filter(|seat| self.seats.has(*seat, event.ids));
                 let seat =
-                    known.unwrap_or_else(|| self.find_or_insert(partition, handle, ids(event)));
+                    known.unwrap_or_else(|| self.find_or_insert(partition, handle, event.ids));
                 let ids_logged_s = &mut self.seats[seat].ids_logged_s;
                 *ids_logged_s = expiry_queue::second(logged_at).max(*ids_logged_s);
                 self.apply_to_seat(seat, event.kind, event.at)
@@ -268,7 +268,7 @@ impl Fold {
         let mut entries = Vec::with_capacity(events.len());
         for chunk in events.chunks(AHEAD) {
             // As in `apply_all`, all are looked up at once.
-            let asked = std::array::from_fn(|n| chunk.get(n).map(ids));
+            let asked = std::array::from_fn(|n| chunk.get(n).map(|event| event.ids));
             let handles = asked.map(|ids| Some(self.handle(ids?)));
             let of_use = std::array::from_fn(|n| {
                 let (partition, handle) = handles[n]?;
@@ -414,8 +414,4 @@ impl Fold {
             self.pending.push(Reverse((effective, seat)));
         }
     }
-}
-
-fn ids<'a>(event: &EventRef<'a>) -> Ids<'a> {
-    Ids { stage: event.stage, viewer: event.viewer, session: event.session }
 }

@@ -13,8 +13,9 @@
 
 use std::ops::Range;
 
-use super::seat::{Ids, NOWHERE, SeatFlag, SeatIndex};
+use super::seat::{NOWHERE, SeatFlag, SeatIndex};
 use super::{CheckpointEvent, Fold, expiry_queue};
+use crate::event::Ids;
 use crate::mutants::{Mutant, is_on};
 use crate::span::{Span, normalize};
 use crate::time::UnixMs;

@@ -14,24 +14,6 @@ pub(super) type StageIndex = u32;
 /// Value for "in no list".
 pub(super) const NOWHERE: u32 = u32::MAX;
 
-/// Ids of a session, which must have been checked.
-///
-/// ```
-/// use housecount_core::fold::Ids;
-///
-/// let ids = Ids { stage: "show", viewer: "ann", session: "tab-1" };
-/// assert_eq!(ids.viewer, "ann");
-/// ```
-#[derive(Clone, Copy, Debug)]
-pub struct Ids<'a> {
-    /// The stage it watches.
-    pub stage: &'a str,
-    /// The viewer it belongs to.
-    pub viewer: &'a str,
-    /// The session's own id; empty if the player sends none.
-    pub session: &'a str,
-}
-
 /// One session of a viewer on a stage.
 ///
 /// It has a cache line of its own, so that a beat touches no other seat.

@@ -25,9 +25,10 @@ use self::chunks::ChunkedVec;
 use self::viewer_seats::ViewerSeats;
 use super::AHEAD;
 use super::id_arena::{Id, IdArena};
-use super::seat::{Ids, SeatFlag, SeatIndex, SeatState};
+use super::seat::{SeatFlag, SeatIndex, SeatState};
 use super::stages::Stages;
 use super::times::SessionTimes;
+use crate::event::Ids;
 use crate::handle::{Handle, HandleKey};
 use crate::time::UnixMs;
 

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::id_arena::Id;
-use super::seat::{Ids, SeatFlag, SeatIndex};
+use super::seat::{SeatFlag, SeatIndex};
 use super::{Count, Fold, Totals};
+use crate::event::Ids;
 use crate::event::{EventKind, EventRef};
 use crate::record::RecordEntry;
 use crate::time::UnixMs;
@@ -104,7 +105,7 @@ impl CheckpointEvent<'_> {
     #[must_use]
     pub fn event(&self) -> EventRef<'_> {
         let CheckpointEvent { at, kind, stage, ref viewer, ref session } = *self;
-        EventRef { at, kind, stage, viewer, session }
+        EventRef { at, kind, ids: Ids { stage, viewer, session } }
     }
 }
 

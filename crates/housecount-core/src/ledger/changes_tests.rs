@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::event::{EventKind, EventRef};
+use crate::event::{EventKind, EventRef, Ids};
 use crate::fold::{Fold, Rules, Walk};
 use crate::span::Span;
 use crate::time::UnixMs;
@@ -42,10 +42,12 @@ fn audience() -> impl Strategy<Value = Vec<TestEvent>> {
                 let event = EventRef {
                     at: UnixMs(at),
                     kind: if kind == 0 { EventKind::Beat } else { EventKind::Leave },
-                    stage: ["s", "t"][stage],
-                    viewer: ["ann", "bob", "cyd", "dan"][viewer],
-                    // A leave of kind 2 is a leave of all the viewer's sessions.
-                    session: if kind == 2 { "" } else { ["", "tab"][session] },
+                    ids: Ids {
+                        stage: ["s", "t"][stage],
+                        viewer: ["ann", "bob", "cyd", "dan"][viewer],
+                        // A leave of kind 2 is a leave of all the viewer's sessions.
+                        session: if kind == 2 { "" } else { ["", "tab"][session] },
+                    },
                 };
                 events.push((UnixMs(at + late), event));
             }

@@ -8,7 +8,7 @@ use proptest::test_runner::TestRng;
 use super::book::SpanVisitor;
 use super::*;
 use crate::codec::{DecodeError, seal};
-use crate::event::{EventKind, EventRef};
+use crate::event::{EventKind, EventRef, Ids};
 use crate::fold::{ApplyOutcome, Fold, Rules};
 use crate::span::{Span, measure, normalize};
 use crate::time::UnixMs;
@@ -119,9 +119,11 @@ fn session_events(length_ms: u64) -> impl Strategy<Value = (TestEvent, u64)> {
             let event = EventRef {
                 at: UnixMs(BASE + at),
                 kind: if kind == 0 { EventKind::Leave } else { EventKind::Beat },
-                stage: STAGES[stage],
-                viewer: VIEWERS[viewer],
-                session: SESSIONS[session],
+                ids: Ids {
+                    stage: STAGES[stage],
+                    viewer: VIEWERS[viewer],
+                    session: SESSIONS[session],
+                },
             };
             (event, late)
         },
@@ -209,8 +211,9 @@ proptest! {
     ) {
         let viewer = VIEWERS[who];
         let is_there = |at: UnixMs| at.0 < BASE + 400 || comes_back && at.0 >= BASE + 2_000;
+        let is_kept = |event: &EventRef<'_>| event.ids.viewer != viewer || is_there(event.at);
         let mut sent: Vec<(TestEvent, u64)> =
-            sent.into_iter().filter(|(event, _)| event.viewer != viewer || is_there(event.at)).collect();
+            sent.into_iter().filter(|(event, _)| is_kept(event)).collect();
         sent.sort_by_key(|(event, late)| event.at.0 + late);
         let (mut old, mut new) = (Node::new(), Node::new());
         let mut chunks: Vec<(Vec<u8>, Link)> = Vec::new();
@@ -229,7 +232,7 @@ proptest! {
                 of.flat_map(|(_, spans)| spans).map(|span| span.to).max().unwrap_or_default()
             });
             // Earlier events that are written only afterwards would belong to the new viewer, too.
-            let is_written = sent[first..].iter().all(|(event, _)| event.viewer != viewer || event.at.0 >= BASE + 2_000);
+            let is_written = sent[first..].iter().all(|(event, _)| event.ids.viewer != viewer || event.at.0 >= BASE + 2_000);
             if is_written && last.is_some_and(|last| n > 10 && last.plus(KEPT_MS) < old.book.edge()) {
                 was = Some(n);
                 chunks = renamed(&bytes, viewer, None);
@@ -342,9 +345,11 @@ fn keyframes_restart_a_chain() {
             let event = EventRef {
                 at: UnixMs(BASE + at % length_ms),
                 kind: if pick(&mut rng, 9) == 0 { EventKind::Leave } else { EventKind::Beat },
-                stage: STAGES[pick(&mut rng, 3)],
-                viewer: VIEWERS[pick(&mut rng, 6)],
-                session: SESSIONS[pick(&mut rng, 2)],
+                ids: Ids {
+                    stage: STAGES[pick(&mut rng, 3)],
+                    viewer: VIEWERS[pick(&mut rng, 6)],
+                    session: SESSIONS[pick(&mut rng, 2)],
+                },
             };
             (event, if pick(&mut rng, 20) == 0 { rng.random_range(0..LATENESS_MS) } else { 0 })
         })
@@ -382,9 +387,7 @@ fn a_removed_or_replaced_chunk_is_noticed() {
             EventRef {
                 at: UnixMs(BASE + at),
                 kind: EventKind::Beat,
-                stage: "s/1",
-                viewer: "ann",
-                session: "",
+                ids: Ids { stage: "s/1", viewer: "ann", session: "" },
             },
             0,
         )
@@ -420,9 +423,7 @@ fn version_1_is_frozen() {
     let event = |at, kind, viewer, session| EventRef {
         at: UnixMs(at),
         kind,
-        stage: "s/1",
-        viewer,
-        session,
+        ids: Ids { stage: "s/1", viewer, session },
     };
     let window = |n: u64| Span::new(UnixMs(1_000_000 + n * 1_000), UnixMs(1_001_000 + n * 1_000));
     let mut node = Node::new();

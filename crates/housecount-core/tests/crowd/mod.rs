@@ -11,7 +11,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use housecount_core::beat_schedule::next_gap_ms;
-use housecount_core::event::{EventKind, EventRef};
+use housecount_core::event::{EventKind, EventRef, Ids};
 use housecount_core::time::UnixMs;
 
 /// Mean delay of a scheduled beat in ms, beyond the minimum of 10 ms, by a timer and a network.
@@ -19,7 +19,7 @@ const LAG_MS: f64 = 40.0;
 
 /// Form of the ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ids {
+pub enum IdStyle {
     /// 16 characters of A-Z, a-z, 0-9, - and _: 96 bits each, as of nanoid and most tokens.
     Base64Url16,
     /// 16 hexadecimal digits.
@@ -35,7 +35,7 @@ pub struct Shape {
     pub stages: u64,
     /// Whether some stages are watched more than others, as in reality (Zipf), or all alike.
     pub zipf: bool,
-    pub ids: Ids,
+    pub ids: IdStyle,
     pub stay_ms: f64,
     pub sigma: f64,
     pub gaps_per_hour: f64,
@@ -51,7 +51,7 @@ pub const USUAL: Shape = Shape {
     viewers: 10_000,
     stages: 100,
     zipf: true,
-    ids: Ids::Base64Url16,
+    ids: IdStyle::Base64Url16,
     stay_ms: 1_800_000.0,
     sigma: 1.2,
     gaps_per_hour: 0.5,
@@ -157,13 +157,13 @@ impl Crowd {
             char::from(alphabet[rng.below(alphabet.len() as u64) as usize])
         };
         match self.shape.ids {
-            Ids::Base64Url16 => (0..16)
+            IdStyle::Base64Url16 => (0..16)
                 .map(|_| {
                     of(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", rng)
                 })
                 .collect(),
-            Ids::Hex16 => format!("{:016x}", rng.number()),
-            Ids::Uuid => {
+            IdStyle::Hex16 => format!("{:016x}", rng.number()),
+            IdStyle::Uuid => {
                 let (a, b) = (rng.number(), rng.number());
                 format!(
                     "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
@@ -228,9 +228,11 @@ impl Crowd {
                 with(EventRef {
                     at,
                     kind,
-                    stage: &self.stages[here.stage as usize],
-                    viewer: &here.viewer,
-                    session: "",
+                    ids: Ids {
+                        stage: &self.stages[here.stage as usize],
+                        viewer: &here.viewer,
+                        session: "",
+                    },
                 });
             }
             if is_leave {

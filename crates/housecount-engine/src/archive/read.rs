@@ -6,7 +6,7 @@ use std::sync::Arc;
 use housecount_backend::cold::{Cold, Page};
 use housecount_backend::error::StoreResult;
 use housecount_core::archive::{ArchiveDecoder, KEYFRAME_MS};
-use housecount_core::event::{EventKind, EventRef};
+use housecount_core::event::{EventKind, EventRef, Ids};
 use housecount_core::heartbeat;
 use housecount_core::keys::{Chain, Key, KeyRange, Series};
 use housecount_core::limits::PAGE_ROWS_MAX;
@@ -114,7 +114,11 @@ pub async fn items(
         for (sk, item) in &rows {
             match heartbeat::read(item) {
                 Ok((at, viewer, session)) => {
-                    with(&EventRef { at, kind: EventKind::Beat, stage, viewer, session })?;
+                    with(&EventRef {
+                        at,
+                        kind: EventKind::Beat,
+                        ids: Ids { stage, viewer, session },
+                    })?;
                     progress(at);
                 }
                 Err(error) => {

@@ -160,8 +160,7 @@ impl Engine {
     }
 
     async fn submit(&self, kind: EventKind, ids: Ids<'_>) -> Result<Duration, EngineError> {
-        let Ids { stage, viewer, session } = ids;
-        let event = UnstampedEvent { kind, stage, viewer, session };
+        let event = UnstampedEvent { kind, ids };
         let ack = self.state.ingest.enqueue(event, false)?;
         ack.wait().await?;
         Ok(Duration::from_millis(self.state.next_beat_ms(&ack)))

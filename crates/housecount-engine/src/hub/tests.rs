@@ -18,7 +18,8 @@ fn as_of_stays_with_an_append_of_its_own() {
     hub.go_live();
     hub.advance(UnixMs(10_000));
     let at = UnixMs(12_000);
-    let beat = EventRef { at, kind: EventKind::Beat, stage: "s", viewer: "bob", session: "" };
+    let beat =
+        EventRef { at, kind: EventKind::Beat, ids: Ids { stage: "s", viewer: "bob", session: "" } };
     hub.apply_record(0, &[RecordEntry::Full(beat)], at);
     let answer = hub.count("s");
     assert_eq!((answer.value.viewers, answer.status.as_of), (1, UnixMs(9_999)));
@@ -56,8 +57,11 @@ fn crowded(viewers: usize) -> Hub {
     let at = UnixMs(12_000);
     for i in 0..viewers {
         let (viewer, stage) = (format!("v{i:06}"), format!("stage-{i:06}"));
-        let beat =
-            |stage| EventRef { at, kind: EventKind::Beat, stage, viewer: &viewer, session: "" };
+        let beat = |stage| EventRef {
+            at,
+            kind: EventKind::Beat,
+            ids: Ids { stage, viewer: &viewer, session: "" },
+        };
         hub.apply([beat("s"), beat(stage.as_str())]);
     }
     hub
@@ -106,9 +110,7 @@ async fn seats_per_hold_max_bounds_all_that_is_done_with_a_large_audience() {
             let beat = |stage| EventRef {
                 at: UnixMs(at),
                 kind: EventKind::Beat,
-                stage,
-                viewer: &viewer,
-                session: "",
+                ids: Ids { stage, viewer: &viewer, session: "" },
             };
             hub.apply([beat("s"), beat(stage.as_str())]);
         }

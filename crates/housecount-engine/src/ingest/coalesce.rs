@@ -31,10 +31,10 @@ impl Ingest {
     ) -> Result<Option<PendingAck>, IngestError> {
         let now = self.shared.clock.now().ok_or(IngestError::Starting)?;
         let is_recent = |at: UnixMs| now.since(at) < COALESCE_MS_MAX;
-        let lane = self.lane(beat.viewer);
+        let lane = self.lane(beat.ids.viewer);
         let last = self.last_events(beat);
         if let Some(at) = last.standing_beat().filter(|at| is_recent(*at)) {
-            if !self.shared.hub.writes().refuses(self.partition(beat.viewer)) {
+            if !self.shared.hub.writes().refuses(self.partition(beat.ids.viewer)) {
                 return Ok(Some(self.coalesced(beat, at, now, None)));
             }
             // A logged beat would wait for the log, too.
@@ -56,8 +56,7 @@ impl Ingest {
     }
 
     fn last_events(&self, beat: &UnstampedEvent<'_>) -> LastEvents {
-        let UnstampedEvent { stage, viewer, session, .. } = *beat;
-        self.shared.hub.last_events(Ids { stage, viewer, session })
+        self.shared.hub.last_events(beat.ids)
     }
 
     /// Makes the receipt of a coalesced beat. The next beat is due when it was due after the logged
@@ -69,7 +68,7 @@ impl Ingest {
         now: UnixMs,
         round: Option<Arc<BatchCompletion>>,
     ) -> PendingAck {
-        let gap_ms = next_gap_ms(self.shared.interval_ms, beat.viewer, beat.session, at);
+        let gap_ms = next_gap_ms(self.shared.interval_ms, beat.ids.viewer, beat.ids.session, at);
         PendingAck {
             at,
             gap_ms: gap_ms.saturating_sub(now.since(at)).max(1),

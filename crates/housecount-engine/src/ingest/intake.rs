@@ -95,7 +95,7 @@ fn by_partition<'a, 'e>(
     }
     let mut all = vec![Vec::new(); partitions];
     for event in events {
-        all[usize::from(partition_of(event.viewer, partitions as u16))].push(*event);
+        all[usize::from(partition_of(event.ids.viewer, partitions as u16))].push(*event);
     }
     all.into_iter().map(Cow::Owned).collect()
 }

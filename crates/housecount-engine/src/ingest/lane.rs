@@ -15,7 +15,7 @@ use std::time::Duration;
 use housecount_backend::clock::mono_ms;
 use housecount_backend::threads::{MAIN_THREAD, current_worker};
 use housecount_core::batch::Batch;
-use housecount_core::event::EventRef;
+use housecount_core::event::{EventRef, Ids};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{timeout, timeout_at};
@@ -258,8 +258,11 @@ mod tests {
     use super::*;
     use crate::workers::Workers;
 
-    const BEAT: EventRef<'_> =
-        EventRef { at: UnixMs(7), kind: EventKind::Beat, stage: "s", viewer: "v", session: "" };
+    const BEAT: EventRef<'_> = EventRef {
+        at: UnixMs(7),
+        kind: EventKind::Beat,
+        ids: Ids { stage: "s", viewer: "v", session: "" },
+    };
     const LINGER: Duration = Duration::from_secs(3_600);
 
     fn waited_on(homes: Vec<WorkerRuntime>, is_waited_on: bool) -> Lane {

@@ -21,7 +21,7 @@ use std::time::Duration;
 use housecount_backend::clock::SharedClock;
 use housecount_backend::log::Log;
 use housecount_core::beat_schedule::next_gap_ms;
-use housecount_core::event::{EventKind, EventRef, Seat, partition_of};
+use housecount_core::event::{EventKind, EventRef, Ids, Seat, partition_of};
 use housecount_core::limits::WAITING_EVENTS_MAX;
 use housecount_core::mutants::{Mutant, is_on};
 use housecount_core::time::UnixMs;
@@ -95,12 +95,8 @@ impl IngestShared {
 pub struct UnstampedEvent<'a> {
     /// Heartbeat or leave.
     pub kind: EventKind,
-    /// Id of the stage.
-    pub stage: &'a str,
-    /// Id of the viewer.
-    pub viewer: &'a str,
-    /// Id of the session; empty if the player names none.
-    pub session: &'a str,
+    /// The session it is about.
+    pub ids: Ids<'a>,
 }
 
 impl<'a> UnstampedEvent<'a> {
@@ -109,17 +105,11 @@ impl<'a> UnstampedEvent<'a> {
     pub fn of(kind: EventKind, seat: &'a Seat) -> UnstampedEvent<'a> {
         let (stage, viewer, session) =
             (seat.stage.as_str(), seat.viewer.as_str(), seat.session.as_str());
-        UnstampedEvent { kind, stage, viewer, session }
+        UnstampedEvent { kind, ids: Ids { stage, viewer, session } }
     }
 
     fn at(&self, at: UnixMs) -> EventRef<'a> {
-        EventRef {
-            at,
-            kind: self.kind,
-            stage: self.stage,
-            viewer: self.viewer,
-            session: self.session,
-        }
+        EventRef { at, kind: self.kind, ids: self.ids }
     }
 }
 
@@ -325,7 +315,7 @@ impl Ingest {
             unstamped.at(shared.clock.stamp(unstamped.kind).ok_or(IngestError::Starting)?);
         shared.admit(1)?;
         let mut round = None;
-        if !self.lane(event.viewer).push(&[event], true, |its| round = Some(its)) {
+        if !self.lane(event.ids.viewer).push(&[event], true, |its| round = Some(its)) {
             shared.release_waiting(1);
             return Err(IngestError::Stopping);
         }
@@ -333,7 +323,7 @@ impl Ingest {
         if shared.folds_on_receipt && !(is_counted && event.kind == EventKind::Beat) {
             shared.hub.apply([event]);
         }
-        let gap_ms = next_gap_ms(shared.interval_ms, event.viewer, event.session, event.at);
+        let gap_ms = next_gap_ms(shared.interval_ms, event.ids.viewer, event.ids.session, event.at);
         let round = round.filter(|_| !self.acks_from_memory());
         Ok(PendingAck { at: event.at, gap_ms, completion: round, is_coalesced: false })
     }

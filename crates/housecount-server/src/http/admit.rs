@@ -6,7 +6,7 @@ use housecount_access::admission::quotas::Reservation;
 use housecount_access::admission::session_rate::SessionKey;
 use housecount_access::admission::{Admission, AdmissionError};
 use housecount_backend::clock::mono_ms;
-use housecount_core::event::EventKind;
+use housecount_core::event::{EventKind, Ids};
 use housecount_core::ids::StageId;
 use housecount_engine::internals::StageClosed;
 use housecount_engine::internals::{IngestError, PendingAck, UnstampedEvent};
@@ -60,8 +60,8 @@ impl<'a> AdmissionRequest<'a> {
     pub fn new(node: &Node, event: UnstampedEvent<'a>) -> AdmissionRequest<'a> {
         let names = &node.admission.names;
         let (viewer, session) =
-            (names.viewer(event.viewer.into()), names.session(event.session.into()));
-        AdmissionRequest::named(node, event.kind, event.stage, viewer, session)
+            (names.viewer(event.ids.viewer.into()), names.session(event.ids.session.into()));
+        AdmissionRequest::named(node, event.kind, event.ids.stage, viewer, session)
     }
 
     fn named(
@@ -73,9 +73,7 @@ impl<'a> AdmissionRequest<'a> {
     ) -> AdmissionRequest<'a> {
         let paced = node.admission.session_key(&UnstampedEvent {
             kind,
-            stage,
-            viewer: &viewer,
-            session: &session,
+            ids: Ids { stage, viewer: &viewer, session: &session },
         });
         AdmissionRequest {
             kind,
@@ -89,7 +87,7 @@ impl<'a> AdmissionRequest<'a> {
 
     fn event(&self) -> UnstampedEvent<'_> {
         let AdmissionRequest { kind, stage, viewer, session, .. } = self;
-        UnstampedEvent { kind: *kind, stage, viewer, session }
+        UnstampedEvent { kind: *kind, ids: Ids { stage, viewer, session } }
     }
 
     /// Checks that a heartbeat's stage is open. A leave needs no open stage.

@@ -281,7 +281,7 @@ impl PlayerCredential {
     ) -> Result<(), Problem> {
         let viewers = &node.auth.viewers;
         let Some(token) = self.token(node, in_body)? else {
-            return Ok(viewers.authorize_without_token(event.viewer)?);
+            return Ok(viewers.authorize_without_token(event.ids.viewer)?);
         };
         let presented = match self {
             PlayerCredential::Token(token) => token.presented.clone(),

@@ -308,7 +308,7 @@ async fn check_batch_item<'a>(
     let event =
         beat.as_ref().map_err(Problem::clone).and_then(|body| body.to_event(EventKind::Beat));
     let checked = match event {
-        Ok(event) => match authorize_for(node, event.viewer) {
+        Ok(event) => match authorize_for(node, event.ids.viewer) {
             Ok(()) => AdmissionRequest::new(node, event).require_open_stage(node).await,
             Err(problem) => Err(problem),
         },

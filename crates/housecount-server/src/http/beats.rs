@@ -124,7 +124,7 @@ where
         let ack = admit_event(node, event).await?.enqueue(node)?;
         ack.wait().await?;
         node.engine.metrics.answered(ack.is_coalesced()).http.inc();
-        Ok(HeartbeatResponse::of(node, event.stage, &ack))
+        Ok(HeartbeatResponse::of(node, event.ids.stage, &ack))
     }
 
     /// Handles a leave.

@@ -5,7 +5,7 @@ use std::fmt;
 
 use axum::http::StatusCode;
 use housecount_access::auth::TokenError;
-use housecount_core::event::EventKind;
+use housecount_core::event::{EventKind, Ids};
 use housecount_core::ids::{SessionId, StageId, ViewerId};
 use housecount_engine::internals::UnstampedEvent;
 use serde::de::value::MapAccessDeserializer;
@@ -78,7 +78,7 @@ impl<'a> HeartbeatRequest<'a> {
         StageId::check(stage)?;
         ViewerId::check(viewer)?;
         SessionId::check(session)?;
-        Ok(UnstampedEvent { kind, stage, viewer, session })
+        Ok(UnstampedEvent { kind, ids: Ids { stage, viewer, session } })
     }
 }
 
@@ -222,7 +222,7 @@ mod tests {
         assert!(matches!(&beat.viewer, Some(Field::Text(Cow::Owned(viewer))) if viewer == "Zoë"));
         let parsed_event = beat.to_event(EventKind::Beat).unwrap();
         assert_eq!(
-            (parsed_event.stage, parsed_event.viewer, parsed_event.session),
+            (parsed_event.ids.stage, parsed_event.ids.viewer, parsed_event.ids.session),
             ("s", "Zoë", "")
         );
     }

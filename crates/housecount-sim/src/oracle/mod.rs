@@ -254,8 +254,8 @@ impl Oracle {
         let entries = record::decode(record).map_err(|e| format!("unreadable record: {e}"))?;
         for entry in &entries {
             if let RecordEntry::Full(event) = entry {
-                let (stage, viewer) = (event.stage.to_string(), event.viewer.to_string());
-                self.seat(&SeatName { stage, viewer, session: event.session.to_string() });
+                let (stage, viewer) = (event.ids.stage.to_string(), event.ids.viewer.to_string());
+                self.seat(&SeatName { stage, viewer, session: event.ids.session.to_string() });
             }
         }
         if !self.keys.contains(&key) {
@@ -303,8 +303,8 @@ impl Oracle {
     fn find(&self, entries: &RecordEntry<'_>) -> Option<(usize, EventKind)> {
         match entries {
             RecordEntry::Full(event) => {
-                let (stage, viewer) = (event.stage.to_string(), event.viewer.to_string());
-                let seat = SeatName { stage, viewer, session: event.session.to_string() };
+                let (stage, viewer) = (event.ids.stage.to_string(), event.ids.viewer.to_string());
+                let seat = SeatName { stage, viewer, session: event.ids.session.to_string() };
                 Some((*self.by_name.get(&seat)?, event.kind))
             }
             RecordEntry::ByHandle { handle, .. } => {

@@ -43,7 +43,7 @@ fn row(event: &EventRef<'_>, zone: Option<&Zone>) -> Vec<Cell> {
     let at = [Cell::Number(event.at.0)]
         .into_iter()
         .chain(zone.map(|zone| Cell::Text(zone.shown(event.at))));
-    [event.stage, event.viewer, event.session]
+    [event.ids.stage, event.ids.viewer, event.ids.session]
         .map(text)
         .into_iter()
         .chain(at)
@@ -78,7 +78,7 @@ pub async fn write(
     let mut sink = sink(request.format, out, columns(zone))?;
     let (range, mut rows) = (request.range, 0);
     let mut with = |event: &EventRef<'_>| {
-        if request.stage.as_deref().is_none_or(|stage| stage == event.stage) {
+        if request.stage.as_deref().is_none_or(|stage| stage == event.ids.stage) {
             rows += 1;
             sink.row(row(event, zone)).map_err(failed)?;
         }

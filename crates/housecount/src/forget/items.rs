@@ -47,7 +47,7 @@ pub(super) async fn find(
         let (mut all, mut count, mut first, mut last) = (0, 0, UnixMs::MAX, UnixMs::ZERO);
         let with = |event: &housecount_core::event::EventRef<'_>| {
             all += 1;
-            if event.viewer == request.viewer {
+            if event.ids.viewer == request.viewer {
                 count += 1;
                 (first, last) = (first.min(event.at), last.max(event.at));
             }

@@ -112,7 +112,7 @@ async fn find_in(
         progress(chunk.window);
         let (mut heartbeats, mut last) = (0, UnixMs::ZERO);
         let read = reader.read(&chunk.bytes, |event| {
-            if request.is_of(event.stage, event.viewer) {
+            if request.is_of(event.ids.stage, event.ids.viewer) {
                 heartbeats += 1;
                 last = last.max(event.at);
             }
@@ -204,7 +204,7 @@ async fn split_into_keyframes(
     let mut stored = chunks::ChunkReader::at(generation.chain, generation.from, last);
     let (mut reader, mut alone, mut held) = (ArchiveDecoder::default(), VecDeque::new(), 0);
     while let Some(chunk) = stored.next(cold).await? {
-        let keeps = |event: &EventRef<'_>| !request.is_of(event.stage, event.viewer);
+        let keeps = |event: &EventRef<'_>| !request.is_of(event.ids.stage, event.ids.viewer);
         let copied = reader.copy(&chunk.bytes, None, keeps);
         let mut writer =
             copied.map_err(|error| unreadable(generation.chain, chunk.window, error))?;

@@ -10,7 +10,7 @@ use housecount_backend::cold::{Cold, Page};
 use housecount_backend::log::MemoryLog;
 use housecount_core::archive::{ArchiveEncoder, ArchiveParams, KEYFRAME_MS};
 use housecount_core::beat_schedule::TICK_MS;
-use housecount_core::event::{EventKind, EventRef};
+use housecount_core::event::{EventKind, EventRef, Ids};
 use housecount_core::keys::{KeyRange, Series};
 use housecount_core::limits::WRITE_BATCH_ITEMS;
 use housecount_core::span::Span;
@@ -69,10 +69,10 @@ impl Inside {
         let receipt = self
             .node
             .ingest
-            .enqueue(UnstampedEvent { kind, stage, viewer, session }, false)
+            .enqueue(UnstampedEvent { kind, ids: Ids { stage, viewer, session } }, false)
             .unwrap();
         receipt.wait().await.unwrap();
-        row(&EventRef { at: receipt.at(), kind, stage, viewer, session })
+        row(&EventRef { at: receipt.at(), kind, ids: Ids { stage, viewer, session } })
     }
 
     fn archived_to(&self) -> UnixMs {
@@ -87,7 +87,13 @@ impl Inside {
 type Row = (u64, EventKind, String, String, String);
 
 fn row(event: &EventRef<'_>) -> Row {
-    (event.at.0, event.kind, event.stage.into(), event.viewer.into(), event.session.into())
+    (
+        event.at.0,
+        event.kind,
+        event.ids.stage.into(),
+        event.ids.viewer.into(),
+        event.ids.session.into(),
+    )
 }
 
 fn to_the_tick((at, kind, stage, viewer, session): Row) -> Row {
@@ -404,9 +410,7 @@ async fn damage_is_named_and_the_rest_is_read() {
         writer.add(&EventRef {
             at: slot.plus(7),
             kind: EventKind::Beat,
-            stage: "s",
-            viewer: "ann",
-            session: "",
+            ids: Ids { stage: "s", viewer: "ann", session: "" },
         });
         let mut chunk = writer.finish_slot(UnixMs::ZERO).unwrap();
         if n == 3 {

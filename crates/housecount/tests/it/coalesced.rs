@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use housecount::load::audience::AudienceConfig;
 use housecount::load::{self, LoadPlan, Transport};
-use housecount_core::event::{EventKind, EventRef};
+use housecount_core::event::{EventKind, EventRef, Ids};
 use housecount_core::limits::{COALESCE_MS_MAX, SESSION_BURST, SESSION_LEAVES_SPARE};
 use housecount_engine::internals::{IngestError, UnstampedEvent};
 use housecount_net::client::Client;
@@ -255,7 +255,11 @@ async fn a_leave_that_another_node_took_has_the_last_word() {
         let body: Value = serde_json::from_slice(&body).unwrap();
         assert!(body.get("coalesced").is_none(), "{body}");
         let at = inside.node.engine.clock.now().unwrap().plus(1);
-        let leave = EventRef { at, kind: EventKind::Leave, stage: "s", viewer: "ann", session: "" };
+        let leave = EventRef {
+            at,
+            kind: EventKind::Leave,
+            ids: Ids { stage: "s", viewer: "ann", session: "" },
+        };
         inside.node.engine.hub.apply([leave]);
         if status == 429 {
             refused.push(body["code"].clone());
@@ -270,12 +274,19 @@ async fn a_leave_that_another_node_took_has_the_last_word() {
 #[tokio::test(flavor = "multi_thread")]
 async fn coalesce_ms_max_is_how_old_a_logged_beat_may_be() {
     let inside = inside(&[]).await;
-    let beat = UnstampedEvent { kind: EventKind::Beat, stage: "s", viewer: "ann", session: "tab" };
+    let beat = UnstampedEvent {
+        kind: EventKind::Beat,
+        ids: Ids { stage: "s", viewer: "ann", session: "tab" },
+    };
     let coalesced =
         || inside.node.engine.ingest.coalesce(&beat, false).map(|receipt| receipt.is_some());
     let logged = |kind, session, ago_ms| {
         let at = inside.node.engine.clock.now().unwrap().minus(ago_ms);
-        inside.node.engine.hub.apply([EventRef { at, kind, stage: "s", viewer: "ann", session }]);
+        inside.node.engine.hub.apply([EventRef {
+            at,
+            kind,
+            ids: Ids { stage: "s", viewer: "ann", session },
+        }]);
     };
     assert_eq!(coalesced(), Ok(false), "no beat is logged");
     logged(EventKind::Beat, "tab", COALESCE_MS_MAX);
@@ -304,8 +315,10 @@ async fn coalesce_ms_max_is_also_how_long_ago_a_leave_must_be() {
     for ack in ["log", "memory"] {
         let inside = inside(&[("ack", ack)]).await;
         inside.log.append_hangs.store(true, Ordering::SeqCst);
-        let beat =
-            UnstampedEvent { kind: EventKind::Beat, stage: "s", viewer: "ann", session: "tab" };
+        let beat = UnstampedEvent {
+            kind: EventKind::Beat,
+            ids: Ids { stage: "s", viewer: "ann", session: "tab" },
+        };
         let coalesced = || inside.node.engine.ingest.coalesce(&beat, true).unwrap();
         assert_eq!(
             coalesced().is_some(),
@@ -316,13 +329,16 @@ async fn coalesce_ms_max_is_also_how_long_ago_a_leave_must_be() {
             .node
             .engine
             .ingest
-            .enqueue(UnstampedEvent { viewer: "bob", ..beat }, false)
+            .enqueue(UnstampedEvent { ids: Ids { viewer: "bob", ..beat.ids }, ..beat }, false)
             .unwrap();
         let receipt = coalesced().unwrap();
         assert_eq!((receipt.is_coalesced(), receipt.is_resolved()), (true, ack == "memory"));
         let now = inside.node.engine.clock.now().unwrap();
-        let leave =
-            |at| EventRef { at, kind: EventKind::Leave, stage: "s", viewer: "ann", session: "" };
+        let leave = |at| EventRef {
+            at,
+            kind: EventKind::Leave,
+            ids: Ids { stage: "s", viewer: "ann", session: "" },
+        };
         inside.node.engine.hub.apply([leave(now.minus(COALESCE_MS_MAX))]);
         assert!(coalesced().is_some(), "the beat is later than the leave");
         inside.node.engine.hub.apply([leave(now.plus(COALESCE_MS_MAX))]);

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use housecount::config::{Layers, NodeSettings};
 use housecount_backend::cold::{Cold, Purpose};
 use housecount_backend::log::{Log, Position};
-use housecount_core::event::{EventKind, EventRef};
+use housecount_core::event::{EventKind, EventRef, Ids};
 use housecount_core::fold::{HandleKey, Rules};
 use housecount_core::limits::FLUSH_STRETCH_MAX;
 use housecount_core::record::{self, RecordEntry};
@@ -21,7 +21,7 @@ use housecount_stores::cold::SqliteCold;
 use housecount_stores::log::dynamodb::{DynamoLog, DynamoTarget};
 use serde_json::Value;
 
-use crate::support::crowd::{Crowd, Ids, Shape, USUAL};
+use crate::support::crowd::{Crowd, IdStyle, Shape, USUAL};
 use crate::support::dynamo::Dynamo;
 use crate::support::emulator::Emulator;
 use crate::support::eventually;
@@ -105,9 +105,7 @@ fn beat(viewer: &str) -> Bytes {
     let event = EventRef {
         at: UnixMs(1_790_000_000_000),
         kind: EventKind::Beat,
-        stage: "s",
-        viewer,
-        session: "",
+        ids: Ids { stage: "s", viewer, session: "" },
     };
     Bytes::from(record::encode(&[RecordEntry::Full(event)]))
 }
@@ -236,7 +234,13 @@ async fn dollars_of_a_log() {
         ("the same, and one node reads it for a packed archive", FULL, true, 1, true),
         ("the same, stretched by the cost guard", FULL, true, FLUSH_STRETCH_MAX, false),
         ("the same, each heartbeat on any node", FULL, false, 1, false),
-        ("36-character UUIDs, each on one node", Shape { ids: Ids::Uuid, ..FULL }, true, 1, false),
+        (
+            "36-character UUIDs, each on one node",
+            Shape { ids: IdStyle::Uuid, ..FULL },
+            true,
+            1,
+            false,
+        ),
     ] {
         housecount_backend::sim::begin(7);
         let emulator = Emulator::start();
@@ -280,12 +284,17 @@ async fn dollars_of_a_log() {
                 n += 1;
                 events += 1;
                 let half = if is_sticky {
-                    e.viewer.bytes().map(u64::from).sum::<u64>()
+                    e.ids.viewer.bytes().map(u64::from).sum::<u64>()
                 } else {
                     n * 7 / 3
                 };
                 let sent = &mut halves[(half % 2) as usize].sent;
-                sent.push((e.at.minus(2_000), e.kind, e.stage.to_string(), e.viewer.to_string()));
+                sent.push((
+                    e.at.minus(2_000),
+                    e.kind,
+                    e.ids.stage.to_string(),
+                    e.ids.viewer.to_string(),
+                ));
             });
             // All events since the last append form one record, as in the lane's committer.
             let append = async |half: &Half, sent: &[(UnixMs, EventKind, String, String)]| {
@@ -294,9 +303,7 @@ async fn dollars_of_a_log() {
                     .map(|(at, kind, stage, viewer)| EventRef {
                         at: *at,
                         kind: *kind,
-                        stage,
-                        viewer,
-                        session: "",
+                        ids: Ids { stage, viewer, session: "" },
                     })
                     .collect();
                 let entries = half.hub.record_entries(&events, now.minus(2_000));

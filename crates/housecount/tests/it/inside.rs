@@ -8,7 +8,7 @@ use bytes::Bytes;
 use housecount::app::App;
 use housecount::config::{Layers, NodeSettings};
 use housecount_backend::log::{Log, Position};
-use housecount_core::event::{EventKind, EventRef, Seat};
+use housecount_core::event::{EventKind, EventRef, Ids, Seat};
 use housecount_core::fold::HandleKey;
 use housecount_core::ids::{SessionId, StageId, ViewerId};
 use housecount_core::limits::{
@@ -243,9 +243,7 @@ async fn clock_ahead_ms_max_corrects_a_broken_clock() {
         Bytes::from(record::encode(&[RecordEntry::Full(EventRef {
             at,
             kind: EventKind::Beat,
-            stage: "s",
-            viewer,
-            session: "",
+            ids: Ids { stage: "s", viewer, session: "" },
         })]))
     };
     inside.log.append(0, beat("far", 3_600_000)).await.unwrap();
@@ -290,9 +288,7 @@ async fn counts_are_flagged_while_stamps_are_more_than_clock_ahead_ms_max_ahead(
         let event = EventRef {
             at: now.plus(ahead_ms),
             kind: EventKind::Beat,
-            stage: "s",
-            viewer: "v",
-            session: "",
+            ids: Ids { stage: "s", viewer: "v", session: "" },
         };
         Bytes::from(record::encode(&[RecordEntry::Full(event)]))
     };

@@ -1,7 +1,7 @@
 //! Memory that a viewer costs a node. Run with:
 //! `cargo test --release -p housecount --test it -- --ignored --nocapture memory::`
 
-use housecount_core::event::{EventKind, EventRef};
+use housecount_core::event::{EventKind, EventRef, Ids};
 use housecount_core::fold::{HandleKey, Rules};
 use housecount_core::time::UnixMs;
 use housecount_engine::internals::Hub;
@@ -43,9 +43,7 @@ fn of_a_viewer() {
             let event = |viewer| EventRef {
                 at: now,
                 kind: EventKind::Beat,
-                stage: "stage-1",
-                viewer,
-                session: "",
+                ids: Ids { stage: "stage-1", viewer, session: "" },
             };
             let events: Vec<_> = names.iter().map(|name| event(name.as_str())).collect();
             hub.apply_record(0, &hub.record_entries(&events, now), now);

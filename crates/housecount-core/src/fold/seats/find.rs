@@ -1,7 +1,8 @@
 //! Search of seats by handle or by ids.
 
 use super::{SeatTable, mix_head, spread_all};
-use crate::fold::seat::{Ids, SeatIndex};
+use crate::event::Ids;
+use crate::fold::seat::SeatIndex;
 use crate::handle::Handle;
 
 impl SeatTable {

@@ -23,7 +23,7 @@ fn fold() -> Fold {
 }
 
 fn handle(event: &EventRef<'_>) -> Handle {
-    Handle::of(KEY, event.stage, event.viewer, event.session)
+    Handle::of(KEY, event.ids.stage, event.ids.viewer, event.ids.session)
 }
 
 fn fold_record(fold: &mut Fold, entry: RecordEntry<'_>) {
@@ -35,9 +35,7 @@ fn events() -> impl Strategy<Value = Vec<EventRef<'static>>> {
         |(at, kind, stage, viewer, session)| EventRef {
             at: UnixMs(at),
             kind: if kind == 0 { EventKind::Leave } else { EventKind::Beat },
-            stage: STAGES[stage],
-            viewer: VIEWERS[viewer],
-            session: SESSIONS[session],
+            ids: Ids { stage: STAGES[stage], viewer: VIEWERS[viewer], session: SESSIONS[session] },
         },
     );
     proptest::collection::vec(event, 1..60)
@@ -74,12 +72,15 @@ proptest! {
             let entry = if by_handle && event.kind == EventKind::Beat {
                 RecordEntry::ByHandle { at: event.at, handle: handle(event) }
             } else {
-                whole.insert((event.stage, event.viewer, event.session));
+                whole.insert((event.ids.stage, event.ids.viewer, event.ids.session));
                 RecordEntry::Full(*event)
             };
             fold_record(&mut brief, entry);
         }
-        let is_logged = |e: &&EventRef<'_>| whole.contains(&(e.stage, e.viewer, e.session));
+        let is_logged = |event: &&EventRef<'_>| {
+            let Ids { stage, viewer, session } = event.ids;
+            whole.contains(&(stage, viewer, session))
+        };
         for event in events.iter().filter(|e| !is_logged(e)) {
             fold_record(&mut brief, RecordEntry::Full(*event));
         }
@@ -99,7 +100,11 @@ proptest! {
 }
 
 fn beat(at: u64, viewer: &'static str) -> EventRef<'static> {
-    EventRef { at: UnixMs(at), kind: EventKind::Beat, stage: "s/1", viewer, session: "" }
+    EventRef {
+        at: UnixMs(at),
+        kind: EventKind::Beat,
+        ids: Ids { stage: "s/1", viewer, session: "" },
+    }
 }
 
 #[test]
@@ -200,7 +205,8 @@ proptest! {
             let mut events = Vec::new();
             for (n, viewer) in names.iter().enumerate() {
                 let session = if n % 3 == 0 { "tab" } else { "" };
-                let event = |kind| EventRef { at: now, kind, stage: STAGES[n % 2], viewer, session };
+                let ids = Ids { stage: STAGES[n % 2], viewer, session };
+                let event = |kind| EventRef { at: now, kind, ids };
                 if leaves_at[n] <= second && draw(200) == 0 {
                     leaves_at[n] = second + draw(900);
                     events.push(event(EventKind::Beat));

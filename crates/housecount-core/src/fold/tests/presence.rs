@@ -14,7 +14,7 @@ const RULES: Rules = Rules { ttl_ms: 120, leave_grace_ms: 3 };
 type TestEvent = EventRef<'static>;
 
 fn beat(at: u64, viewer: &'static str, session: &'static str) -> TestEvent {
-    EventRef { at: UnixMs(at), kind: EventKind::Beat, stage: "stage", viewer, session }
+    EventRef { at: UnixMs(at), kind: EventKind::Beat, ids: Ids { stage: "stage", viewer, session } }
 }
 
 fn leave(at: u64, viewer: &'static str, session: &'static str) -> TestEvent {
@@ -37,16 +37,16 @@ fn oracle_online(
 ) -> BTreeSet<(&'static str, &'static str, &'static str)> {
     let covers = |l: &&TestEvent, b: &&TestEvent| {
         l.kind == EventKind::Leave
-            && l.stage == b.stage
-            && l.viewer == b.viewer
-            && (l.session == b.session || l.session.is_empty())
+            && l.ids.stage == b.ids.stage
+            && l.ids.viewer == b.ids.viewer
+            && (l.ids.session == b.ids.session || l.ids.session.is_empty())
             && l.at >= b.at
             && l.at.0 + RULES.leave_grace_ms <= now
     };
     let beats = events.iter().filter(|e| e.kind == EventKind::Beat && e.at.0 <= now);
     beats
         .filter(|b| now < b.at.0 + RULES.ttl_ms && !events.iter().any(|l| covers(&l, b)))
-        .map(|b| (b.stage, b.viewer, b.session))
+        .map(|b| (b.ids.stage, b.ids.viewer, b.ids.session))
         .collect()
 }
 
@@ -99,11 +99,13 @@ fn oracle_standing(
     viewer: &str,
     session: &str,
 ) -> Option<UnixMs> {
-    let here = || events.iter().filter(move |e| (e.stage, e.viewer) == (stage, viewer));
-    let last =
-        here().filter(|e| e.kind == EventKind::Beat && e.session == session).map(|e| e.at).max()?;
+    let here = || events.iter().filter(move |e| (e.ids.stage, e.ids.viewer) == (stage, viewer));
+    let last = here()
+        .filter(|e| e.kind == EventKind::Beat && e.ids.session == session)
+        .map(|e| e.at)
+        .max()?;
     let covers = |l: &TestEvent| {
-        l.kind == EventKind::Leave && (l.session == session || l.session.is_empty())
+        l.kind == EventKind::Leave && (l.ids.session == session || l.ids.session.is_empty())
     };
     (!here().any(|l| covers(l) && l.at >= last)).then_some(last)
 }
@@ -117,8 +119,9 @@ fn check_sessions(
     viewer: &str,
 ) {
     let last_beat = |session: &str| {
-        let applied_events =
-            events.iter().filter(|e| (e.stage, e.viewer, e.session) == (stage, viewer, session));
+        let applied_events = events
+            .iter()
+            .filter(|e| (e.ids.stage, e.ids.viewer, e.ids.session) == (stage, viewer, session));
         applied_events.filter(|e| e.kind == EventKind::Beat).map(|e| e.at).max().unwrap()
     };
     let sessions = presence.online_sessions(stage, viewer, 9);
@@ -138,9 +141,7 @@ fn events() -> impl Strategy<Value = Vec<TestEvent>> {
         |(at, kind, stage, viewer, session)| EventRef {
             at: UnixMs(at),
             kind: if kind == 0 { EventKind::Leave } else { EventKind::Beat },
-            stage: STAGES[stage],
-            viewer: VIEWERS[viewer],
-            session: SESSIONS[session],
+            ids: Ids { stage: STAGES[stage], viewer: VIEWERS[viewer], session: SESSIONS[session] },
         },
     );
     proptest::collection::vec(event, 1..40)
@@ -352,7 +353,13 @@ fn a_too_old_event_is_reported() {
 
 #[test]
 fn a_viewer_on_two_stages_is_one_viewer() {
-    let events = [beat(1_000, "ann", ""), EventRef { stage: "stage-2", ..beat(1_000, "ann", "") }];
+    let events = [
+        beat(1_000, "ann", ""),
+        EventRef {
+            ids: Ids { stage: "stage-2", ..beat(1_000, "ann", "").ids },
+            ..beat(1_000, "ann", "")
+        },
+    ];
     let totals = fold(&events, 1_001).totals();
     assert_eq!(totals, Totals { count: Count { viewers: 1, sessions: 2 }, stages: 2 });
 }

@@ -20,12 +20,12 @@ type TestEvent = EventRef<'static>;
 
 fn oracle(events: &[TestEvent], stage: &str, viewer: &str) -> Vec<Span> {
     let here: Vec<&TestEvent> =
-        events.iter().filter(|e| e.stage == stage && e.viewer == viewer).collect();
+        events.iter().filter(|e| e.ids.stage == stage && e.ids.viewer == viewer).collect();
     let mut spans = Vec::new();
     for beat in here.iter().filter(|e| e.kind == EventKind::Beat) {
         for later in &here {
-            let is_of_session = later.session == beat.session
-                || (later.kind == EventKind::Leave && later.session.is_empty());
+            let is_of_session = later.ids.session == beat.ids.session
+                || (later.kind == EventKind::Leave && later.ids.session.is_empty());
             if is_of_session && later.at >= beat.at && later.at.since(beat.at) <= TTL_MS {
                 spans.push(Span::new(beat.at, later.at));
             }
@@ -46,9 +46,7 @@ fn events() -> impl Strategy<Value = Vec<TestEvent>> {
         |(at, kind, stage, viewer, session)| EventRef {
             at: UnixMs(at),
             kind: if kind == 0 { EventKind::Leave } else { EventKind::Beat },
-            stage: STAGES[stage],
-            viewer: VIEWERS[viewer],
-            session: SESSIONS[session],
+            ids: Ids { stage: STAGES[stage], viewer: VIEWERS[viewer], session: SESSIONS[session] },
         },
     );
     proptest::collection::vec(event, 1..80)
@@ -111,9 +109,11 @@ fn events_of(event: &EventRef<'_>) -> TestEvent {
     EventRef {
         at: event.at,
         kind: event.kind,
-        stage: of(&STAGES, event.stage),
-        viewer: of(&VIEWERS, event.viewer),
-        session: of(&SESSIONS, event.session),
+        ids: Ids {
+            stage: of(&STAGES, event.ids.stage),
+            viewer: of(&VIEWERS, event.ids.viewer),
+            session: of(&SESSIONS, event.ids.session),
+        },
     }
 }
 
@@ -122,9 +122,7 @@ fn what_was_carried_goes_on_with_any_session() {
     let beat = |at, session| EventRef {
         at: UnixMs(at),
         kind: EventKind::Beat,
-        stage: "s/1",
-        viewer: "ann",
-        session,
+        ids: Ids { stage: "s/1", viewer: "ann", session },
     };
     let mut proof = Fold::new(RULES, 1, true);
     proof.restore_open_span("s/1", "ann", Span::new(UnixMs(1_000), UnixMs(1_060)));
@@ -146,9 +144,7 @@ fn a_beat_before_the_ledger_was_read_extends_it_too() {
     let beat = |at, session| EventRef {
         at: UnixMs(at),
         kind: EventKind::Beat,
-        stage: "s/1",
-        viewer: "ann",
-        session,
+        ids: Ids { stage: "s/1", viewer: "ann", session },
     };
     let mut proof = Fold::new(RULES, 1, true);
     proof.apply(&beat(1_100, "tab-1"));
@@ -162,9 +158,7 @@ fn a_walk_visits_each_viewer_and_prunes() {
     let beat = |at, viewer| EventRef {
         at: UnixMs(at),
         kind: EventKind::Beat,
-        stage: "s/1",
-        viewer,
-        session: "",
+        ids: Ids { stage: "s/1", viewer, session: "" },
     };
     let mut proof = proof_of(&[beat(10, "ann"), beat(50, "ann"), beat(10, "bob")]);
     let mut seen = BTreeSet::new();

@@ -56,7 +56,7 @@ impl Sessions {
 
     fn event(&self, n: usize, kind: EventKind, at: u64) -> EventRef<'_> {
         let (stage, session) = (&*self.stages[n], &*self.sessions[n]);
-        EventRef { at: UnixMs(at), kind, stage, viewer: "ann", session }
+        EventRef { at: UnixMs(at), kind, ids: Ids { stage, viewer: "ann", session } }
     }
 }
 
@@ -78,7 +78,7 @@ fn fold_entries(fold: &mut Fold, entry: RecordEntry<'_>) {
 
 /// Makes all calls to the fold that a player's request makes.
 fn next_event(fold: &mut Fold, event: EventRef<'_>) {
-    let EventRef { stage, viewer, session, .. } = event;
+    let EventRef { ids: Ids { stage, viewer, session }, .. } = event;
     few(|| fold.are_online([Some(Ids { stage, viewer, session })]));
     few(|| fold.session_context(stage, viewer, session));
     few(|| fold.online_sessions(stage, viewer, 20));
@@ -122,7 +122,10 @@ fn beats_and_leaves_of_thousands_of_sessions_on_a_stage_take_few_steps() {
 fn a_leave_of_all_sessions_takes_a_step_for_each_that_it_ends() {
     let all = Sessions::on_one_stage(3_000);
     let mut fold = joined(&all, false);
-    let of_all = |at| EventRef { session: "", ..all.event(0, EventKind::Leave, at) };
+    let of_all = |at| EventRef {
+        ids: Ids { session: "", ..all.event(0, EventKind::Leave, at).ids },
+        ..all.event(0, EventKind::Leave, at)
+    };
     for n in 0..all.len() {
         fold.apply(&all.event(n, EventKind::Beat, 2_000));
     }
@@ -187,7 +190,7 @@ fn sessions_known_by_handle_only_take_few_steps() {
         for at in [1_000, 2_000] {
             for n in 0..all.len() {
                 let event = all.event(n, EventKind::Beat, at);
-                let handle = Handle::of(KEY, event.stage, event.viewer, event.session);
+                let handle = Handle::of(KEY, event.ids.stage, event.ids.viewer, event.ids.session);
                 few(|| fold_entries(&mut fold, RecordEntry::ByHandle { at: event.at, handle }));
             }
         }
@@ -212,9 +215,7 @@ fn a_page_takes_a_step_for_each_row() {
         fold.apply(&EventRef {
             at: UnixMs(1),
             kind: EventKind::Beat,
-            stage: "s",
-            viewer,
-            session: "",
+            ids: Ids { stage: "s", viewer, session: "" },
         });
     }
     let mut listed: Vec<String> = Vec::new();

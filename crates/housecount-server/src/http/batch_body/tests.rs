@@ -9,7 +9,7 @@ fn read(bytes: &[u8], form: BatchForm) -> Result<Vec<(usize, String)>, &'static 
     let parsed = parse_many(bytes, form).map_err(|problem| problem.code())?;
     let viewer_of = |beat: Result<HeartbeatRequest<'_>, Problem>| {
         let viewer = beat.and_then(|beat| {
-            beat.to_event(EventKind::Beat).map(|viewer_of| viewer_of.viewer.to_string())
+            beat.to_event(EventKind::Beat).map(|viewer_of| viewer_of.ids.viewer.to_string())
         });
         viewer.unwrap_or_else(|problem| problem.code().to_string())
     };
@@ -127,7 +127,7 @@ fn batch_slice_beats_max_is_read_at_once_and_nothing_is_lost_between() {
             assert_eq!(parsed.len(), count + bad);
             for (n, (index, beat)) in parsed.iter().enumerate().take(count) {
                 let viewer_of = beat.as_ref().unwrap().to_event(EventKind::Beat).unwrap();
-                assert_eq!((*index, viewer_of.viewer), (n, &*format!("viewer-{n}")));
+                assert_eq!((*index, viewer_of.ids.viewer), (n, &*format!("viewer-{n}")));
             }
             assert_eq!(parsed.iter().filter(|(_, beat)| beat.is_err()).count(), bad);
         }

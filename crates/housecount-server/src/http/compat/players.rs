@@ -47,7 +47,8 @@ pub async fn rejoin(
     let admitted = admit_event(&node, ids.to_event(EventKind::Beat)).await?;
     let is_new_viewer = {
         let event = admitted.event();
-        node.engine.hub.session_context(event.stage, event.viewer, event.session).here == 0
+        node.engine.hub.session_context(event.ids.stage, event.ids.viewer, event.ids.session).here
+            == 0
     };
     let _ = answered(&node, &admitted).await?;
     let current_viewers = node.engine.hub.count(ids.stage.as_str()).value.viewers;

@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::extract::Request;
-use housecount_core::event::EventKind;
+use housecount_core::event::{EventKind, Ids};
 use housecount_core::ids::{IdError, SessionId, StageId, ViewerId};
 use housecount_core::limits::{
     BEAT_BODY_BYTES_MAX, DROP_IN_DAYS_MAX, SESSION_ID_BYTES_MAX, STAGE_ID_BYTES_MAX,
@@ -146,7 +146,10 @@ impl PlayerIds {
     /// Returns the event that the call reports.
     pub fn to_event(&self, kind: EventKind) -> UnstampedEvent<'_> {
         let session = self.session.as_ref().map_or("", SessionId::as_str);
-        UnstampedEvent { kind, stage: self.stage.as_str(), viewer: self.viewer.as_str(), session }
+        UnstampedEvent {
+            kind,
+            ids: Ids { stage: self.stage.as_str(), viewer: self.viewer.as_str(), session },
+        }
     }
 }
 

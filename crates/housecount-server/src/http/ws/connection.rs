@@ -15,7 +15,7 @@ use housecount_access::admission::ClientAddr;
 use housecount_access::admission::quotas::Reservation;
 use housecount_access::auth::{self, Claims, CredentialEnd};
 use housecount_core::batch::Batch;
-use housecount_core::event::{EventKind, EventRef};
+use housecount_core::event::{EventKind, EventRef, Ids};
 use housecount_core::limits::{
     REQUEST_WAIT_MS_MAX, WS_BAD_MESSAGES_MAX, WS_MESSAGE_BYTES_MAX, WS_WRITE_BUFFER_BYTES_MAX,
 };
@@ -217,26 +217,32 @@ impl PlayerSocket {
         let event = match named {
             Some(event) => event,
             None => {
-                let EventRef { stage, viewer, session, .. } =
+                let EventRef { ids: Ids { stage, viewer, session }, .. } =
                     self.last.iter().next().ok_or_else(nothing_to_repeat)?;
-                UnstampedEvent { kind, stage, viewer, session }
+                UnstampedEvent { kind, ids: Ids { stage, viewer, session } }
             }
         };
         let viewers = &self.node.auth.viewers;
         match &self.claims {
             Some(claims) => {
                 claims.check(&event)?;
-                viewers.note_holder(event.viewer, claims.expires_at());
+                viewers.note_holder(event.ids.viewer, claims.expires_at());
             }
-            None => viewers.authorize_without_token(event.viewer)?,
+            None => viewers.authorize_without_token(event.ids.viewer)?,
         }
         let admitted = admit_event(&self.node, event).await?;
         let ack = admitted.enqueue(&self.node)?;
         self.held.extend(admitted.into_reservation().map(|held| (ack.clone(), held)));
-        self.replies.add(event.stage, kind, ack);
-        if let Some(UnstampedEvent { kind: EventKind::Beat, stage, viewer, session }) = named {
+        self.replies.add(event.ids.stage, kind, ack);
+        if let Some(UnstampedEvent { kind: EventKind::Beat, ids: Ids { stage, viewer, session } }) =
+            named
+        {
             self.last.clear();
-            self.last.push(&EventRef { at: UnixMs::ZERO, kind, stage, viewer, session });
+            self.last.push(&EventRef {
+                at: UnixMs::ZERO,
+                kind,
+                ids: Ids { stage, viewer, session },
+            });
         }
         Ok(())
     }

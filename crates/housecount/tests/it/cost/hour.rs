@@ -10,7 +10,7 @@ use bytes::Bytes;
 use housecount_backend::clock::SharedClock;
 use housecount_backend::error::{ErrorKind, StoreError, StoreResult};
 use housecount_backend::log::{Log, PartitionMeta, Position, ReadResult};
-use housecount_core::event::{EventKind, EventRef};
+use housecount_core::event::{EventKind, EventRef, Ids};
 use housecount_core::fold::HandleKey;
 use housecount_core::limits::{READ_RECORDS_MAX, RECORD_EVENTS_MAX};
 use housecount_core::record::{self, RecordEntry};
@@ -182,7 +182,7 @@ impl Hour {
         let mut sent: Vec<(UnixMs, EventKind, String, String)> = Vec::new();
         let base = BASE.aligned(WINDOW_MS);
         self.crowd.play(to.since(base), |e| {
-            sent.push((e.at, e.kind, e.stage.to_string(), e.viewer.to_string()));
+            sent.push((e.at, e.kind, e.ids.stage.to_string(), e.ids.viewer.to_string()));
         });
         // One record per second, or several where the second has too many events.
         for second in sent.chunk_by(|a, b| a.0.0 / 1_000 == b.0.0 / 1_000) {
@@ -190,9 +190,7 @@ impl Hour {
                 let events = some.iter().map(|(at, kind, stage, viewer)| EventRef {
                     at: *at,
                     kind: *kind,
-                    stage,
-                    viewer,
-                    session: "",
+                    ids: Ids { stage, viewer, session: "" },
                 });
                 let events: Vec<EventRef<'_>> = events.collect();
                 let entries: Vec<RecordEntry<'_>> =

@@ -78,7 +78,7 @@ async fn rows(cold: &Arc<FaultyCold>) -> BTreeSet<Row> {
     let mut found = BTreeSet::new();
     let with = |event: &EventRef<'_>| {
         let (stage, viewer, session) =
-            (event.stage.into(), event.viewer.into(), event.session.into());
+            (event.ids.stage.into(), event.ids.viewer.into(), event.ids.session.into());
         found.insert((event.at.0, event.kind, stage, viewer, session));
         Ok(())
     };

@@ -137,7 +137,7 @@ async fn is_anywhere(cold: &Arc<FaultyCold>, id: &str) -> bool {
         is_named |= format!("{:?}", chain::decode(&stored, LEDGER).unwrap().0).contains(id);
     }
     let with = |event: &housecount_core::event::EventRef<'_>| {
-        is_named |= event.viewer.contains(id) || event.session.contains(id);
+        is_named |= event.ids.viewer.contains(id) || event.ids.session.contains(id);
         Ok(())
     };
     let range = Span::new(UnixMs::ZERO, UnixMs(u64::MAX / 9));

@@ -9,7 +9,7 @@ use housecount::app::App;
 use housecount_backend::clock::mono_ms;
 use housecount_backend::cold::{Cold, Purpose};
 use housecount_backend::log::MemoryLog;
-use housecount_core::event::{EventKind, EventRef};
+use housecount_core::event::{EventKind, EventRef, Ids};
 use housecount_core::keys::{Chain, Series};
 use housecount_core::ledger::watch::WatchFilter;
 use housecount_core::limits::RECORD_EVENTS_MAX;
@@ -27,7 +27,7 @@ use hyper::Method;
 
 use super::stage::{BASE, HOUR_MS, LATENESS_MS, TTL_MS, WINDOW_MS, settings};
 use crate::support::cold::FaultyCold;
-use crate::support::crowd::{Crowd, Ids, Shape, USUAL};
+use crate::support::crowd::{Crowd, IdStyle, Shape, USUAL};
 use crate::support::eventually;
 
 const MONTH_WINDOWS: u64 = 30 * 24 * 12;
@@ -61,9 +61,7 @@ fn hear(hub: &Hub, sent: &[(UnixMs, EventKind, String, String)]) {
         let events = record.iter().map(|(at, kind, stage, viewer)| EventRef {
             at: *at,
             kind: *kind,
-            stage,
-            viewer,
-            session: "",
+            ids: Ids { stage, viewer, session: "" },
         });
         hub.apply(events);
     }
@@ -81,7 +79,7 @@ async fn play(
         let edge_ms = (n + 1) * WINDOW_MS;
         let mut sent: Vec<(UnixMs, EventKind, String, String)> = Vec::new();
         crowd.play(edge_ms + TTL_MS, |e| {
-            sent.push((e.at, e.kind, e.stage.to_string(), e.viewer.to_string()))
+            sent.push((e.at, e.kind, e.ids.stage.to_string(), e.ids.viewer.to_string()))
         });
         hear(hub, &sent);
         commit_all(commit, BASE.aligned(WINDOW_MS).plus(edge_ms + TTL_MS + 500)).await;
@@ -94,8 +92,8 @@ async fn play(
 async fn bytes_and_dollars() {
     for (name, shape) in [
         ("10,000 viewers, 16 characters of base64url", USUAL),
-        ("the same, 36-character UUIDs", Shape { ids: Ids::Uuid, ..USUAL }),
-        ("the same, 16 hexadecimal digits", Shape { ids: Ids::Hex16, ..USUAL }),
+        ("the same, 36-character UUIDs", Shape { ids: IdStyle::Uuid, ..USUAL }),
+        ("the same, 16 hexadecimal digits", Shape { ids: IdStyle::Hex16, ..USUAL }),
         ("base64url, one stage", Shape { stages: 1, ..USUAL }),
         ("base64url, 10,000 small stages", Shape { stages: 10_000, zipf: false, ..USUAL }),
     ] {
@@ -156,8 +154,11 @@ async fn a_million_viewers() {
         while !stopped.load(Ordering::Relaxed) {
             let viewer = format!("busy-{}", n % 1_000);
             n += 1;
-            let beat =
-                EventRef { at, kind: EventKind::Beat, stage: "busy", viewer: &viewer, session: "" };
+            let beat = EventRef {
+                at,
+                kind: EventKind::Beat,
+                ids: Ids { stage: "busy", viewer: &viewer, session: "" },
+            };
             let started = tokio::time::Instant::now();
             busy.apply([beat]);
             if is_committing.load(Ordering::Relaxed) {
@@ -171,7 +172,7 @@ async fn a_million_viewers() {
         let edge_ms = (n + 1) * WINDOW_MS;
         let mut sent: Vec<(UnixMs, EventKind, String, String)> = Vec::new();
         crowd.play(edge_ms + TTL_MS, |e| {
-            sent.push((e.at, e.kind, e.stage.to_string(), e.viewer.to_string()))
+            sent.push((e.at, e.kind, e.ids.stage.to_string(), e.ids.viewer.to_string()))
         });
         hear(&hub, &sent);
         drop(sent);
@@ -237,7 +238,11 @@ async fn memory(viewers: u64) {
             let hex = format!("{id:032x}");
             let viewer = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-");
             let at = at.plus(n % 1_000);
-            hub.apply([EventRef { at, kind, stage: "stage", viewer: &viewer, session: "" }]);
+            hub.apply([EventRef {
+                at,
+                kind,
+                ids: Ids { stage: "stage", viewer: &viewer, session: "" },
+            }]);
         }
     };
     for n in 0..2 {

@@ -7,7 +7,7 @@ use housecount::config::{Layers, NodeSettings};
 use housecount_backend::cold::Cold;
 use housecount_backend::error::StoreResult;
 use housecount_backend::log::{Log, MemoryLog, Position};
-use housecount_core::event::{EventKind, EventRef};
+use housecount_core::event::{EventKind, EventRef, Ids};
 use housecount_core::fold::HandleKey;
 use housecount_core::ledger::watch::WatchFilter;
 use housecount_core::span::Span;
@@ -47,7 +47,11 @@ pub struct LoggedEvent {
 impl LoggedEvent {
     pub fn event(&self) -> EventRef<'_> {
         let LoggedEvent { at, kind, .. } = *self;
-        EventRef { at, kind, stage: &self.stage, viewer: &self.viewer, session: &self.session }
+        EventRef {
+            at,
+            kind,
+            ids: Ids { stage: &self.stage, viewer: &self.viewer, session: &self.session },
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use housecount_core::event::EventKind;
+use housecount_core::event::{EventKind, Ids};
 use housecount_core::limits::{JWKS_WAIT_MS_MAX, KEYS_BYTES_MAX};
 use housecount_net::service_url::ServiceUrl;
 use serde_json::{Value, json};
@@ -202,7 +202,10 @@ fn a_viewer_that_has_presented_a_token_needs_one() {
         assert_eq!((without("ann"), viewers.verify(&token("ed", OTHER)).is_err()), (before, true));
         assert_eq!(without("ann"), before, "a forged token changes nothing");
         let ed = token("ed", ED);
-        let beat = UnstampedEvent { kind: EventKind::Beat, stage: "s", viewer: "ann", session: "" };
+        let beat = UnstampedEvent {
+            kind: EventKind::Beat,
+            ids: Ids { stage: "s", viewer: "ann", session: "" },
+        };
         let say = || viewers.authorize(ed.as_bytes(), viewers.presented(ed.as_bytes()), &beat);
         assert_eq!(say(), Ok(()));
         assert_eq!((without("ann"), without("bob")), (after, before));
