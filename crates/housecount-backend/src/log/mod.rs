@@ -2,8 +2,8 @@
 //!
 //! A log is a clock and a few partitions of records, each in the order of its positions. Every node
 //! appends to it and reads all of it. Nodes exchange nothing else. One suite checks the contract
-//! below for every backend (tests/it/contract/log.rs). Callers retry failed calls: see `ingest` and
-//! `follower`.
+//! below for every backend of this repository (`crates/housecount/tests/it/contract/log.rs`).
+//! Callers retry failed calls: see the engine's `ingest` and `follower`.
 
 mod consumed;
 mod memory;
@@ -78,7 +78,8 @@ pub struct ReadResult {
     pub records: Vec<(Position, Bytes)>,
     /// Whether there are more records. The next read starts after the last of these.
     pub more: bool,
-    /// Whether the record at the requested position still exists.
+    /// Whether the record at the requested position still exists. It is false for
+    /// [`Position::START`].
     ///
     /// A record disappears when it is trimmed. If it is too young for that, the log went back to an
     /// earlier state (Redis restarted from a dump, or failed over).
@@ -91,6 +92,10 @@ pub struct ReadResult {
 }
 
 /// A log of partitioned records, the only connection between nodes.
+///
+/// A log that outlives the process keeps its records and all of [`PartitionMeta`]. After a restart,
+/// positions and the clock continue from the last record, even if that record has been trimmed
+/// ([`MonotonicClock::starting_at_least`](crate::clock::MonotonicClock::starting_at_least)).
 ///
 /// ```
 /// use bytes::Bytes;
@@ -113,15 +118,21 @@ pub trait Log: Send + Sync + fmt::Debug {
     /// Appends a record and returns its position, once the log has stored it as safely as its
     /// documentation promises.
     ///
+    /// A record has at most [`RECORD_BYTES_MAX`](housecount_core::limits::RECORD_BYTES_MAX) bytes
+    /// of any value, and perhaps none. It is kept to the byte.
+    ///
     /// After an error the record may be in the log all the same. Appending it again is harmless,
     /// since reading a record twice has the same effect as reading it once.
     async fn append(&self, partition: u16, record: Bytes) -> StoreResult<Position>;
 
     /// Reads the records after a position.
     ///
-    /// An unknown partition is created, and has no records. After a position that has been trimmed,
-    /// the read continues at the first record that is left. A partition without a key takes `key`,
-    /// unless that is zero.
+    /// It returns at most [`READ_RECORDS_MAX`](housecount_core::limits::READ_RECORDS_MAX) records,
+    /// and [`more`](ReadResult::more) says that others are left.
+    ///
+    /// An unknown partition is created, and has no records. Its `created_at` is above zero and
+    /// stays as it is. After a position that has been trimmed, the read continues at the first
+    /// record that is left. A partition without a key takes `key`, unless that is zero.
     async fn read(
         &self,
         partition: u16,

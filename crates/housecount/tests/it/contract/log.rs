@@ -10,7 +10,7 @@ use std::task::Poll;
 use async_trait::async_trait;
 use bytes::Bytes;
 use housecount_backend::error::StoreResult;
-use housecount_backend::log::{Log, Position, ReadResult};
+use housecount_backend::log::{Log, PartitionMeta, Position, ReadResult};
 use housecount_core::fold::HandleKey;
 use housecount_core::limits::{
     FILE_LOG_ORDERS_MAX, READ_RECORDS_MAX, RECORD_BYTES_MAX, REDIS_COMMANDS_MAX,
@@ -251,16 +251,31 @@ async fn concurrent_appends_all_lie_in_the_log(log: Arc<dyn Log>) {
 }
 
 async fn a_later_handle_finds_it_all(backend: &Backend) {
-    let first = backend.open(20).await;
-    let position = first.append(0, record(1)).await.unwrap();
+    let (first, key) = (backend.open(20).await, HandleKey(7));
+    let trimmed = first.append(0, record(1)).await.unwrap();
+    let mut last = trimmed;
+    while last.at == trimmed.at {
+        last = first.append(0, record(2)).await.unwrap();
+    }
+    let created_at = first.read(0, Position::START, key).await.unwrap().origin.created_at;
+    first.mark_complete(0, created_at).await.unwrap();
+    first.note_committed(0, trimmed.at).await.unwrap();
+    first.maintain(0, last.at, last.at).await.unwrap();
     let before = first.read(0, Position::START, HandleKey::default()).await.unwrap();
+    let (last_tended_at, committed) = (last.at, trimmed.at);
+    let origin = PartitionMeta { created_at, is_complete: true, last_tended_at, committed, key };
+    assert_eq!(before.origin, origin);
+    assert_eq!(before.records.last(), Some(&(last, record(2))));
     drop(first);
     let second = backend.open(20).await;
     let after = second.read(0, Position::START, HandleKey::default()).await.unwrap();
-    assert_eq!(after.records, [(position, record(1))]);
-    assert_eq!(after.origin, before.origin);
+    assert_eq!((after.records, after.origin), (before.records, origin));
     assert!(after.clock >= before.clock, "the log's clock went back");
-    assert!(second.append(0, record(2)).await.unwrap() > position);
+    // A log without records continues as well.
+    second.maintain(0, after.clock.plus(1), UnixMs::ZERO).await.unwrap();
+    drop(second);
+    let third = backend.open(20).await;
+    assert!(third.append(0, record(3)).await.unwrap() > last);
 }
 
 async fn two_handles_are_one_log(backend: &Backend) {
