@@ -5,5 +5,5 @@
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    let _ = housecount::fuzz_targets::record(bytes);
+    let _ = housecount_fuzz_targets::record(bytes);
 });

@@ -1,6 +1,6 @@
 //! A heartbeat as an item, one item per heartbeat, for audits that read the table.
 
-use crate::event::{EventRef, Ids};
+use crate::event::EventRef;
 use crate::item::{Attr, AttrError, Item, number, text};
 use crate::keys::Key;
 use crate::snapshot::expiry_s;
@@ -54,6 +54,7 @@ pub fn read(item: &Item) -> Result<(UnixMs, &str, &str), AttrError> {
 mod tests {
     use super::*;
     use crate::event::EventKind;
+    use crate::event::Ids;
 
     /// Frozen: other programs read it.
     #[test]

@@ -191,6 +191,7 @@ pub fn with_cause(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use housecount_test::timed_test;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -202,7 +203,7 @@ mod tests {
 
     /// As many requests at once as idle connections are kept, and some more. The further
     /// connections are closed once they are answered.
-    #[tokio::test]
+    #[timed_test]
     async fn idle_connections_max_stay_open() {
         const MORE: usize = 8;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -216,6 +216,7 @@ impl Tls {
 
 #[cfg(test)]
 mod tests {
+    use housecount_test::timed_test;
     use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
@@ -234,7 +235,7 @@ mod tests {
         (client, listener.accept().await.unwrap().0)
     }
 
-    #[tokio::test(start_paused = true)]
+    #[timed_test(start_paused = true)]
     async fn tls_handshake_ms_max_ends_a_silent_client() {
         let folder = tempfile::tempdir().unwrap();
         let (_client, server) = connection().await;
@@ -243,7 +244,7 @@ mod tests {
         assert_eq!(begun.elapsed().as_millis() as u64, TLS_HANDSHAKE_MS_MAX);
     }
 
-    #[tokio::test]
+    #[timed_test]
     async fn tls_handshakes_max_lets_others_wait() {
         let folder = tempfile::tempdir().unwrap();
         let tls = tls(folder.path());

@@ -6,7 +6,6 @@ pub mod config;
 pub mod copy;
 pub mod export;
 pub mod forget;
-pub mod fuzz_targets;
 pub mod ivs;
 pub mod load;
 #[cfg_attr(not(feature = "otlp"), path = "without/otlp.rs")]

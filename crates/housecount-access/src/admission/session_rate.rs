@@ -17,7 +17,7 @@ use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use foldhash::quality::RandomState;
-use housecount_core::event::{EventKind, Ids};
+use housecount_core::event::EventKind;
 use housecount_core::limits::{COALESCE_MS_MAX, RATE_LIMITED_SESSIONS_MAX};
 use housecount_engine::internals::UnstampedEvent;
 
@@ -213,6 +213,7 @@ impl RateLine {
 
 #[cfg(test)]
 mod tests {
+    use housecount_core::event::Ids;
     use housecount_core::limits::SESSION_BURST;
 
     use super::*;

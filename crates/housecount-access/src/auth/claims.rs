@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use housecount_core::event::Ids;
 use housecount_core::limits::TOKEN_AHEAD_MS_MAX;
 use housecount_core::time::UnixMs;
 use housecount_engine::internals::UnstampedEvent;
@@ -200,6 +199,7 @@ impl Claims {
 #[cfg(test)]
 mod tests {
     use housecount_core::event::EventKind;
+    use housecount_core::event::Ids;
 
     use super::*;
 

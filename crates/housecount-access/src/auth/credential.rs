@@ -109,6 +109,7 @@ pub async fn end_of<F: Future<Output = CredentialEnd> + Unpin>(
 
 #[cfg(test)]
 mod tests {
+    use housecount_test::timed_test;
     use std::sync::Arc;
 
     use housecount_core::limits::{KEYS_LOOK_MS, OUTLIVE_MS_MAX};
@@ -171,7 +172,7 @@ mod tests {
         jwt::sign(&payload, &format!("secret:{secret}"), Some(kid.into())).unwrap()
     }
 
-    #[tokio::test(start_paused = true)]
+    #[timed_test(start_paused = true)]
     async fn outlive_ms_max_is_how_long_a_removed_operator_key_is_good_for_what_is_open() {
         let (removed, first) = new_key("removed", &[Scope::Read, Scope::Admin]);
         let (kept, second) = new_key("kept", &[Scope::Read]);
@@ -188,7 +189,7 @@ mod tests {
         assert!(!format!("{kept:?}").contains("sha"));
     }
 
-    #[tokio::test(start_paused = true)]
+    #[timed_test(start_paused = true)]
     async fn a_token_ends_with_the_key_that_signed_it_and_not_with_another() {
         let (one, two) =
             ("the first secret, which is long enough", "the second secret, which is long enough");

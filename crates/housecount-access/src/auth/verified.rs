@@ -20,7 +20,6 @@
 use std::hash::Hasher;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use housecount_core::event::Ids;
 use housecount_core::limits::VERIFIED_TOKENS_MAX;
 use housecount_core::time::UnixMs;
 use housecount_engine::internals::UnstampedEvent;
@@ -228,6 +227,7 @@ impl VerifiedCache {
 #[cfg(test)]
 mod tests {
     use housecount_core::event::EventKind;
+    use housecount_core::event::Ids;
 
     use super::*;
 

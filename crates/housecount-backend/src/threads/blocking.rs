@@ -144,9 +144,10 @@ async fn run_future<T: Send + 'static>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use housecount_test::timed_test;
 
     #[cfg(target_os = "linux")]
-    #[tokio::test]
+    #[timed_test]
     async fn only_background_threads_come_after_others() {
         let niceness = || rustix::process::getpriority_process(None).unwrap();
         let before = niceness();

@@ -157,6 +157,7 @@ fn is_permanent(error: &StoreError) -> bool {
 #[cfg(test)]
 mod tests {
     use housecount_core::fold::{Count, Rules, StageView};
+    use housecount_test::timed_test;
 
     use super::*;
 
@@ -175,7 +176,7 @@ mod tests {
         (answer.value.viewers, answer.status.complete, answer.status.recovering)
     }
 
-    #[tokio::test]
+    #[timed_test]
     async fn bridge_age_ms_max_lets_old_audiences_go_home() {
         assert_eq!(answer_after_a_loss(BRIDGE_AGE_MS_MAX).await, (41, false, true));
         assert_eq!(

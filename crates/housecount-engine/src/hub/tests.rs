@@ -6,6 +6,7 @@ use housecount_core::limits::{
     VIEWERS_PER_HOLD_MAX,
 };
 use housecount_core::span::Span;
+use housecount_test::timed_test;
 
 use super::*;
 use crate::ledger::Proofs;
@@ -68,7 +69,7 @@ fn crowded(viewers: usize) -> Hub {
 }
 
 /// A page over the bound is joined from slices, and a page of the bound is one slice.
-#[tokio::test]
+#[timed_test]
 async fn stages_per_hold_max_bounds_a_slice_and_no_page() {
     let hub = crowded(3 * STAGES_PER_HOLD_MAX);
     for limit in
@@ -97,7 +98,7 @@ async fn stages_per_hold_max_bounds_a_slice_and_no_page() {
 
 /// All work on an audience of 100,000 is done in slices. Each hold of the lock is checked as it
 /// ends. The results cover the whole audience.
-#[tokio::test]
+#[timed_test]
 async fn seats_per_hold_max_bounds_all_that_is_done_with_a_large_audience() {
     const VIEWERS: usize = 50_000; // each on two stages
     let hub = Hub::new(Rules { ttl_ms: 9_000, leave_grace_ms: 100 }, 1, true);

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use housecount_core::beat_schedule::next_gap_ms;
-use housecount_core::fold::{Ids, LastEvents};
+use housecount_core::fold::LastEvents;
 use housecount_core::limits::COALESCE_MS_MAX;
 use housecount_core::time::UnixMs;
 

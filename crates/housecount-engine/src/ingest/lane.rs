@@ -15,7 +15,7 @@ use std::time::Duration;
 use housecount_backend::clock::mono_ms;
 use housecount_backend::threads::{MAIN_THREAD, current_worker};
 use housecount_core::batch::Batch;
-use housecount_core::event::{EventRef, Ids};
+use housecount_core::event::EventRef;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{timeout, timeout_at};
@@ -251,8 +251,10 @@ impl Lane {
 #[cfg(test)]
 mod tests {
     use housecount_core::event::EventKind;
+    use housecount_core::event::Ids;
     use housecount_core::limits::{ACK_TIMEOUT_MS, RECORD_EVENTS_MAX};
     use housecount_core::time::UnixMs;
+    use housecount_test::timed_test;
     use tokio::time::Instant;
 
     use super::*;
@@ -278,7 +280,7 @@ mod tests {
         vec![WorkerRuntime { runtime: tokio::runtime::Handle::current(), connections: None }]
     }
 
-    #[tokio::test]
+    #[timed_test]
     async fn a_batch_does_not_linger_when_all_connections_wait_in_it() {
         let workers = Workers::start(2, WakeCoalescer::default());
         let places: Vec<_> = (0..3).map(|_| workers.balancer().assign()).collect();
@@ -312,7 +314,7 @@ mod tests {
         workers.stop().await;
     }
 
-    #[tokio::test(start_paused = true)]
+    #[timed_test(start_paused = true)]
     async fn workers_may_sleep_while_batches_linger_and_only_then() {
         for is_waited_on in [true, false] {
             let lane = waited_on(main_only(), is_waited_on);
@@ -342,7 +344,7 @@ mod tests {
         }
     }
 
-    #[tokio::test(start_paused = true)]
+    #[timed_test(start_paused = true)]
     async fn batches_are_taken_in_order_and_complete_their_requests_together() {
         let lane = lane(main_only());
         let mut rounds = Vec::new();
@@ -363,7 +365,7 @@ mod tests {
 
     /// The last batch is the one that fills, else a full one, else the one whose append is under
     /// way. The latter holds even after its requests were failed as overdue.
-    #[tokio::test(start_paused = true)]
+    #[timed_test(start_paused = true)]
     async fn a_request_without_an_event_waits_for_the_last_batch() {
         let lane = lane(main_only());
         assert!(lane.join().is_none(), "there is no batch yet");
@@ -390,7 +392,7 @@ mod tests {
     }
 
     /// ack_timeout_ms also bounds requests behind an append that never ends.
-    #[tokio::test(start_paused = true)]
+    #[timed_test(start_paused = true)]
     async fn requests_that_wait_for_too_long_are_sent_away() {
         let lane = lane(main_only());
         let mut rounds = Vec::new();
@@ -414,7 +416,7 @@ mod tests {
     }
 
     /// ack_timeout_ms also bounds requests where each append is quick, but many come before.
-    #[tokio::test(start_paused = true)]
+    #[timed_test(start_paused = true)]
     async fn requests_behind_a_long_queue_are_sent_away() {
         let (lane, mut rounds) = (lane(main_only()), Vec::new());
         assert!(lane.push(&vec![BEAT; 100 * RECORD_EVENTS_MAX], true, |round| rounds.push(round)));

@@ -59,8 +59,9 @@ impl Drop for ConnectionSlot {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use housecount_test::timed_test;
 
-    #[tokio::test]
+    #[timed_test]
     async fn connections_are_spread_evenly_and_places_given_back() {
         let balancer = ConnectionBalancer::new((0..3).map(|_| (Handle::current(), Arc::default())));
         let open = || {

@@ -135,6 +135,7 @@ fn start(number: usize, wake_coalescer: Arc<WakeCoalescer>) -> std::io::Result<W
 
 #[cfg(test)]
 mod tests {
+    use housecount_test::timed_test;
     use std::time::Duration;
 
     use tokio::time::Instant;
@@ -144,7 +145,7 @@ mod tests {
     use housecount_backend::threads::{MAIN_THREAD, current_worker};
 
     /// A timer fires at the next tick, within a millisecond, unless the worker sleeps longer.
-    #[tokio::test]
+    #[timed_test]
     async fn workers_sleep_by_the_demand_of_lanes() {
         const LINGER: Duration = Duration::from_secs(1);
         for (wants, is_asleep) in [
@@ -168,7 +169,7 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    #[timed_test]
     async fn without_workers_the_main_runtime_serves() {
         let (runtime, _place) = Workers::start(0, WakeCoalescer::default()).balancer().assign();
         assert_eq!(runtime.spawn(async { current_worker() }).await.unwrap(), MAIN_THREAD);

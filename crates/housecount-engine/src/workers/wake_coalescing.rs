@@ -97,8 +97,9 @@ impl WakeCoalescer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use housecount_test::timed_test;
 
-    #[tokio::test(start_paused = true)]
+    #[timed_test(start_paused = true)]
     async fn workers_sleep_while_all_that_is_waited_for_is_that_batches_linger() {
         let ms = Duration::from_millis;
         let coalescer = WakeCoalescer::new(2, ms(10));
@@ -123,7 +124,7 @@ mod tests {
     }
 
     /// Tests `WAKE_COALESCE_MS_MAX`.
-    #[tokio::test(start_paused = true)]
+    #[timed_test(start_paused = true)]
     async fn long_linger_does_not_make_workers_sleep_long() {
         for (linger_ms, sleep_us) in [(1, 200), (9, 1_800), (1_000, 1_000 * WAKE_COALESCE_MS_MAX)] {
             let coalescer = WakeCoalescer::new(1, Duration::from_millis(linger_ms));

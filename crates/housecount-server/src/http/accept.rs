@@ -100,6 +100,7 @@ fn accepted(
 
 #[cfg(test)]
 mod tests {
+    use housecount_test::timed_test;
     use std::time::Duration;
 
     use super::*;
@@ -113,7 +114,7 @@ mod tests {
     /// More clients than the 1,024 of tokio's own listener connect before any is accepted. None of
     /// them has to send a second SYN.
     #[cfg(target_os = "linux")]
-    #[tokio::test]
+    #[timed_test]
     async fn listen_queue_max_or_somaxconn_is_how_many_may_wait() {
         let system_max = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap();
         let clients =
@@ -137,7 +138,7 @@ mod tests {
         usize::from_str_radix(queues.split_once(':').unwrap().1, 16).unwrap()
     }
 
-    #[tokio::test]
+    #[timed_test]
     async fn accepted_at_once_max_lets_other_tasks_have_their_turn() {
         let (listener, address) = listener().await;
         let free = Arc::new(Semaphore::new(1_000));
@@ -153,7 +154,7 @@ mod tests {
         assert_eq!(free.available_permits(), 1_000);
     }
 
-    #[tokio::test]
+    #[timed_test]
     async fn connections_max_lets_others_wait_in_the_queue() {
         let (listener, address) = listener().await;
         let free = Arc::new(Semaphore::new(2));

@@ -84,6 +84,7 @@ pub async fn serve<A, B>(
 
 #[cfg(test)]
 mod tests {
+    use housecount_test::timed_test;
     use std::pin::Pin;
 
     use http_body_util::Full;
@@ -98,7 +99,7 @@ mod tests {
     }
 
     /// Uses a short time for the test; in service it is `REQUEST_WAIT_MS_MAX`.
-    #[tokio::test]
+    #[timed_test]
     async fn request_wait_ms_max_ends_idle_connections() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -141,7 +142,7 @@ mod tests {
     }
 
     /// No write would show that the client has closed.
-    #[tokio::test]
+    #[timed_test]
     async fn an_endless_answer_ends_when_its_client_closes() {
         for is_half_closed in [false, true] {
             let (mut client, server) = pair().await;

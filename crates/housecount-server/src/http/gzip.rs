@@ -130,6 +130,7 @@ fn broken(error: &std::io::Error) -> Problem {
 mod tests {
     use axum::http::HeaderValue;
     use housecount_core::limits::BODY_BYTES_MAX;
+    use housecount_test::timed_test;
 
     use super::*;
 
@@ -147,7 +148,7 @@ mod tests {
         std::iter::successors(Some(7), next).map(|seed| (seed >> 56) as u8).take(bytes).collect()
     }
 
-    #[tokio::test]
+    #[timed_test]
     async fn what_was_packed_comes_out() {
         for bytes in [0, 1, PIECE_BYTES, PIECE_BYTES + 1, 5 * PIECE_BYTES] {
             let plain = noise(bytes);
@@ -157,14 +158,14 @@ mod tests {
         assert_eq!(decode(&members, 99).await.unwrap(), "[{},{}]");
     }
 
-    #[tokio::test]
+    #[timed_test]
     async fn body_bytes_max_is_of_the_unpacked_body() {
         let plain = noise(BODY_BYTES_MAX);
         assert_eq!(code(&pack(&plain), BODY_BYTES_MAX).await, Ok(BODY_BYTES_MAX));
         assert_eq!(code(&pack(&plain), BODY_BYTES_MAX - 1).await, Err("body_too_large"));
     }
 
-    #[tokio::test]
+    #[timed_test]
     async fn gzip_ratio_max_refuses_what_is_made_to_be_unpacked() {
         let zeros = pack(&vec![0; BODY_BYTES_MAX]);
         assert!(zeros.len() * GZIP_RATIO_MAX < BODY_BYTES_MAX);
@@ -178,7 +179,7 @@ mod tests {
         assert_eq!(code(&pack(same.as_bytes()), BODY_BYTES_MAX).await, Ok(same.len()));
     }
 
-    #[tokio::test]
+    #[timed_test]
     async fn what_is_not_gzip_says_so() {
         let packed = pack(b"[]");
         for (bad, expected) in [

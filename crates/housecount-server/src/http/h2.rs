@@ -193,6 +193,7 @@ impl<B: Body<Data = Bytes>> Body for TrackedBody<B> {
 
 #[cfg(test)]
 mod tests {
+    use housecount_test::timed_test;
     use std::io;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::ready;
@@ -231,7 +232,7 @@ mod tests {
         Request::get("http://x/").body(Empty::new()).unwrap()
     }
 
-    #[tokio::test(start_paused = true)]
+    #[timed_test(start_paused = true)]
     async fn a_connection_is_idle_from_its_last_answer_on() {
         let (mut client, served, _stop) =
             connect(async |_| Response::new(Full::from("hello"))).await;
@@ -260,7 +261,7 @@ mod tests {
         }
     }
 
-    #[tokio::test(start_paused = true)]
+    #[timed_test(start_paused = true)]
     async fn answer_read_ms_max_ends_a_client_that_takes_nothing() {
         let (mut client, served, _stop) = connect(async |_| Response::new(Endless)).await;
         let begun = Instant::now();
@@ -331,7 +332,7 @@ mod tests {
     }
 
     /// The client reads the head of an answer, and soon not a byte more.
-    #[tokio::test(start_paused = true)]
+    #[timed_test(start_paused = true)]
     async fn h2_send_buffer_bytes_max_is_what_one_answer_has_waiting() {
         let (near, far) = duplex(PIPE_BYTES);
         let (_stop, stopped) = watch::channel(false);
@@ -353,7 +354,7 @@ mod tests {
         assert!(asked <= PIPE_BYTES + 16 * 1024 + H2_SEND_BUFFER_BYTES_MAX + 8_192, "{asked}");
     }
 
-    #[tokio::test(start_paused = true)]
+    #[timed_test(start_paused = true)]
     async fn h2_window_bytes_max_is_what_a_client_may_send_unread() {
         let (near, far) = duplex(PIPE_BYTES);
         let (_stop, stopped) = watch::channel(false);
@@ -379,7 +380,7 @@ mod tests {
         assert!((window..=window + 4_096).contains(&sent), "{sent}");
     }
 
-    #[tokio::test(start_paused = true)]
+    #[timed_test(start_paused = true)]
     async fn h2_streams_max_lets_others_wait_and_a_stop_waits_for_all() {
         let (asked, go) = (Arc::new(Mutex::new(0_u32)), Arc::new(Notify::new()));
         let (mut client, served, stop) = {

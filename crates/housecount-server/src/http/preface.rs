@@ -140,6 +140,7 @@ impl AsyncWrite for BegunSocket {
 #[cfg(test)]
 mod tests {
     use housecount_core::limits::REQUEST_WAIT_MS_MAX;
+    use housecount_test::timed_test;
     use tokio::io::AsyncWriteExt;
     use tokio::net::{TcpListener, TcpStream};
     use tokio::task::JoinHandle;
@@ -162,7 +163,7 @@ mod tests {
     }
 
     /// The version's parser reads all bytes, whatever they are and in whatever pieces they come.
-    #[tokio::test]
+    #[timed_test]
     async fn a_version_is_known_by_the_first_bytes_and_none_is_lost() {
         let h2 = [PREFACE.as_slice(), b"\0\0\0\x04\0\0\0\0\0"].concat();
         for (sent, expected) in [
@@ -189,7 +190,7 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    #[timed_test]
     async fn half_a_preface_and_an_end_is_left_to_http_1() {
         let (mut client, detected, _stop) = connection().await;
         client.write_all(&PREFACE[..10]).await.unwrap();
@@ -200,7 +201,7 @@ mod tests {
         assert_eq!((version, &read[..]), (Version::Http1, &PREFACE[..10]));
     }
 
-    #[tokio::test]
+    #[timed_test]
     async fn a_stop_or_an_end_is_no_connection() {
         let (client, detected, _stop) = connection().await;
         drop(client);
@@ -213,7 +214,7 @@ mod tests {
         }
     }
 
-    #[tokio::test(start_paused = true)]
+    #[timed_test(start_paused = true)]
     async fn header_read_ms_max_ends_a_partial_preface_and_request_wait_ms_max_a_silent_one() {
         let (_silent, detected, _stop) = connection().await;
         let begun = Instant::now();

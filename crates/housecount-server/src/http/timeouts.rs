@@ -258,11 +258,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TimeoutStream<S> {
 
 #[cfg(test)]
 mod tests {
+    use housecount_test::timed_test;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
     use super::*;
 
-    #[tokio::test(start_paused = true)]
+    #[timed_test(start_paused = true)]
     async fn headers_get_little_time_and_all_else_gets_more() {
         let (mut client, server) = duplex(1_024);
         let mut server =
@@ -287,7 +288,7 @@ mod tests {
     }
 
     /// The timer that was set for the first wait fires in the middle of the last one, and is moved.
-    #[tokio::test(start_paused = true)]
+    #[timed_test(start_paused = true)]
     async fn a_connection_is_idle_from_its_last_answer_on() {
         let (mut client, server) = duplex(1_024);
         let mut server =
@@ -309,7 +310,7 @@ mod tests {
     }
 
     /// Nothing is written meanwhile, and time stands still, so only the close can end the answer.
-    #[tokio::test(start_paused = true)]
+    #[timed_test(start_paused = true)]
     async fn an_endless_answer_ends_with_its_client_and_another_one_does_not() {
         for is_endless in [false, true] {
             let (mut client, server) = duplex(1_024);
@@ -337,7 +338,7 @@ mod tests {
         }
     }
 
-    #[tokio::test(start_paused = true)]
+    #[timed_test(start_paused = true)]
     async fn read_ahead_bytes_max_is_held_of_what_a_client_sends_meanwhile() {
         let (mut client, server) = duplex(4 * READ_AHEAD_BYTES_MAX);
         let mut server =
@@ -354,7 +355,7 @@ mod tests {
         assert!(server.into_parts().1.is_empty());
     }
 
-    #[tokio::test(start_paused = true)]
+    #[timed_test(start_paused = true)]
     async fn answer_read_ms_max_ends_a_client_that_reads_nothing() {
         let (mut client, server) = duplex(64);
         let mut server =

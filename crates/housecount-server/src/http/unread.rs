@@ -152,6 +152,7 @@ impl<B: Body + Unpin> Body for LentBody<B> {
 
 #[cfg(test)]
 mod tests {
+    use housecount_test::timed_test;
     use std::collections::VecDeque;
     use std::convert::Infallible;
 
@@ -216,7 +217,7 @@ mod tests {
         response.headers().contains_key(header::CONNECTION)
     }
 
-    #[tokio::test(start_paused = true)]
+    #[timed_test(start_paused = true)]
     async fn unread_body_bytes_max_is_read_before_the_answer() {
         let max = UNREAD_BODY_BYTES_MAX;
         for (pieces, expected) in
@@ -232,7 +233,7 @@ mod tests {
         );
     }
 
-    #[tokio::test(start_paused = true)]
+    #[timed_test(start_paused = true)]
     async fn unread_body_ms_max_is_how_long_it_may_take() {
         let hangs = || Pieces { hangs: true, ..body(&[1]) };
         let began = tokio::time::Instant::now();
@@ -246,14 +247,14 @@ mod tests {
         );
     }
 
-    #[tokio::test]
+    #[timed_test]
     async fn a_client_that_expects_100_continue_gets_the_answer_only() {
         let post = || post(body(&[1, 2]), &[("expect", "100-continue")]);
         assert!(ends(post(), 0, 401).await);
         assert!(!ends(post(), 1, 413).await, "the client has received 100 Continue");
     }
 
-    #[tokio::test]
+    #[timed_test]
     async fn http2_has_no_such_header() {
         let mut request = post(body(&[UNREAD_BODY_BYTES_MAX, 1]), &[]);
         *request.version_mut() = Version::HTTP_2;

@@ -101,11 +101,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeoutStream<S> {
 
 #[cfg(test)]
 mod tests {
+    use housecount_test::timed_test;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
     use super::*;
 
-    #[tokio::test(start_paused = true)]
+    #[timed_test(start_paused = true)]
     async fn answer_read_ms_max_ends_only_clients_that_read_nothing() {
         let (mut client, server) = duplex(64);
         let mut server = WriteTimeoutStream::new(server);
@@ -123,7 +124,7 @@ mod tests {
         );
     }
 
-    #[tokio::test(start_paused = true)]
+    #[timed_test(start_paused = true)]
     async fn an_idle_client_is_not_ended() {
         let (mut client, server) = duplex(64);
         let mut server = WriteTimeoutStream::new(server);

@@ -114,6 +114,7 @@ pub(crate) fn configuration_over(http: SharedHttpClient) -> aws_sdk_dynamodb::co
 
 #[cfg(test)]
 mod tests {
+    use housecount_test::timed_test;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -123,7 +124,7 @@ mod tests {
     use super::*;
 
     /// A server in DynamoDB's place may send an endless answer.
-    #[tokio::test]
+    #[timed_test]
     async fn aws_answer_bytes_max_ends_an_endless_answer() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());

@@ -104,12 +104,13 @@ impl<'a> Configs<'a> {
 mod tests {
     use housecount_core::keys::Key;
     use housecount_core::version::ConfigVersion;
+    use housecount_test::timed_test;
 
     use super::*;
     use housecount_backend::cold::KeyedItem;
     use housecount_stores::cold::SqliteCold;
 
-    #[tokio::test]
+    #[timed_test]
     async fn export_versions_held_max_bounds_what_is_held() {
         let cold: Arc<dyn Cold> = Arc::new(SqliteCold::memory().unwrap());
         let version = |stage: &str, number: u32| {

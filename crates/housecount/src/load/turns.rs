@@ -49,13 +49,14 @@ impl CallTurn {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use housecount_test::timed_test;
 
     fn call(is_leave: bool) -> PlannedCall {
         let about = vec![("s".to_string(), "v".to_string())];
         PlannedCall { path: "", body: bytes::Bytes::new(), is_leave, about }
     }
 
-    #[tokio::test]
+    #[timed_test]
     async fn a_goodbye_waits_for_the_last_heartbeat() {
         let mut turns = CallOrder::default();
         let beat = turns.take(&call(false)).wait().await;

@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use housecount_test::timed_test;
 use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
@@ -27,14 +28,14 @@ const RESIDENT_MIB_SLACK: u64 = 20;
 /// Longest wait for an answer. No request takes longer, so a client that waits this long got none.
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn twenty_thousand_requests() {
     run(20_000).await;
 }
 
 /// Sends a million requests. docs/PROOFS.md has the command; `HOUSECOUNT_REQUESTS` sets another
 /// number.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 #[ignore = "takes minutes"]
 async fn a_million_requests() {
     run(from_environment("HOUSECOUNT_REQUESTS").unwrap_or(1_000_000)).await;

@@ -4,6 +4,7 @@ use housecount_core::limits::{
     BATCH_BEATS_MAX, BEAT_BODY_BYTES_MAX, BODY_BYTES_MAX, HEADER_BYTES_MAX, PAGE_ROWS_DEFAULT,
     STAGE_ID_BYTES_MAX,
 };
+use housecount_test::timed_test;
 use hyper::Method;
 use serde_json::{Value, json};
 
@@ -49,7 +50,7 @@ fn check(answer: (u16, Value), status: u16, code: &str, named: &str) {
     assert!(body["title"].is_string() && body["type"].is_string(), "RFC 9457: {body}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_heartbeat_is_answered_with_its_own_count() {
     let node = Node::ready(&FAST).await;
     let body = node.beat("arn:aws:ivs:eu-west-1:1:stage/AbC", "ann").await;
@@ -71,7 +72,7 @@ async fn a_heartbeat_is_answered_with_its_own_count() {
 }
 
 /// Players' calls bypass the router, yet their answers have the same headers.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn answers_have_the_same_headers_on_every_path() {
     use std::io::{Read, Write};
     let node = Node::ready(&FAST).await;
@@ -119,7 +120,7 @@ async fn answers_have_the_same_headers_on_every_path() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn leaves_and_expiry() {
     let node = Node::ready(&FAST).await;
     for viewer in ["ann", "bob", "cy"] {
@@ -137,7 +138,7 @@ async fn leaves_and_expiry() {
     assert_eq!(node.status("/v1/stages/nowhere").await, 404, "a leave creates no stage");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn bad_heartbeats_are_refused_by_name() {
     let node = Node::ready(&FAST).await;
     let beat = |body: &str| post(&node, "/v1/heartbeat", "application/json", body);
@@ -201,7 +202,7 @@ async fn bad_heartbeats_are_refused_by_name() {
     assert!(metrics.contains("housecount_rejected_total{code=\"invalid_stage\"} 7"), "{metrics}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn wrong_paths_methods_and_queries() {
     let node = Node::ready(&FAST).await;
     let get = |path: &str| {
@@ -234,7 +235,7 @@ async fn wrong_paths_methods_and_queries() {
     assert_eq!(node.status("/healthz").await, 200, "the node still answers");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn many_heartbeats_at_once() {
     let node = Node::ready(&FAST).await;
     let array = json!([
@@ -287,7 +288,7 @@ async fn many_heartbeats_at_once() {
     assert_eq!(batch("application/json", "[]"), (200, json!({ "accepted": 0, "rejected": [] })));
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn stages_are_configured_listed_and_forgotten() {
     let node = Node::ready(&FAST).await;
     let arn = "arn:aws:ivs:eu-west-1:1:stage/AbC";
@@ -386,7 +387,7 @@ async fn stages_are_configured_listed_and_forgotten() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn unconfigured_stages_can_be_closed() {
     let node = Node::ready(&[&FAST[..], &["stages.auto=false"]].concat()).await;
     let beat = json!({ "stage": "s", "viewer": "ann" });
@@ -396,7 +397,7 @@ async fn unconfigured_stages_can_be_closed() {
     assert_eq!(node.call(Method::POST, "/v1/heartbeat", beat).await.0, 200);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn viewers_by_name() {
     let node = Node::ready(&["log=memory:"]).await;
     node.beat_many("s", 0, 250).await;
@@ -419,7 +420,7 @@ async fn viewers_by_name() {
     assert_eq!((&unknown["online"], &unknown["stages"]), (&json!(false), &json!([])));
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn without_a_cold_tier() {
     let node = Node::ready(&[&FAST[..], &["cold=none"]].concat()).await;
     node.beat("s", "ann").await;
@@ -445,7 +446,7 @@ async fn without_a_cold_tier() {
     .await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn openapi_describes_every_route() {
     let node = Node::ready(&FAST).await;
     let api = node.get("/openapi.json").await;
@@ -480,7 +481,7 @@ async fn openapi_describes_every_route() {
 }
 
 /// Clients that begin a request and then stall are disconnected, in the headers and in the body.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn header_read_ms_max_and_body_read_ms_max() {
     let node = Node::ready(&FAST).await;
     let address = node.address.trim_start_matches("http://").to_string();

@@ -20,6 +20,7 @@ use housecount_engine::internals::archive_read as read;
 use housecount_engine::internals::chunks;
 use housecount_engine::internals::{EngineRunner, EngineState as Inner};
 use housecount_metrics::MetricsFormat;
+use housecount_test::timed_test;
 use hyper::Method;
 use serde_json::json;
 use tokio::sync::oneshot;
@@ -166,7 +167,7 @@ async fn party(nodes: &[&Inside], rounds: usize) -> BTreeSet<Row> {
     sent
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn each_event_is_packed_once_by_any_writer_and_through_failures() {
     let (log, cold) = (Arc::new(MemoryLog::default()), Arc::new(FaultyCold::new().await));
     let first = Inside::start("packed", &log, &cold).await;
@@ -204,7 +205,7 @@ async fn each_event_is_packed_once_by_any_writer_and_through_failures() {
     assert_eq!(packed(&cold).await, sent.into_iter().map(to_the_tick).collect());
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn each_heartbeat_becomes_an_item() {
     let (log, cold) = (Arc::new(MemoryLog::default()), Arc::new(FaultyCold::new().await));
     let first = Inside::start("items", &log, &cold).await;
@@ -233,7 +234,7 @@ async fn each_heartbeat_becomes_an_item() {
 
 /// Ids that contain the separators of keys. Each heartbeat is an item of its own, also within one
 /// millisecond.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn ids_with_the_signs_of_keys_stop_nothing() {
     let dynamo = Dynamo::start().await;
     let cold = remote(&dynamo).await;
@@ -266,7 +267,7 @@ async fn ids_with_the_signs_of_keys_stop_nothing() {
 
 /// An item that the cold tier refuses is left out and counted. No other item of any stage is left
 /// out, after a restart neither.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn an_item_that_is_refused_stops_no_stage() {
     let dynamo = Dynamo::start().await;
     let cold = remote(&dynamo).await;
@@ -306,7 +307,7 @@ async fn an_item_that_is_refused_stops_no_stage() {
 
 /// A table that refuses every item is itself at fault. No item is left out, and all are written
 /// once the table accepts items again.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_table_that_refuses_everything_loses_nothing() {
     let dynamo = Dynamo::start().await;
     let cold = remote(&dynamo).await;
@@ -329,7 +330,7 @@ async fn a_table_that_refuses_everything_loses_nothing() {
 }
 
 /// The line in the process's log names the item by its stage and time, and not by its viewer.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn an_item_that_is_refused_is_named() {
     let (dynamo, folder) = (Dynamo::start().await, tempfile::tempdir().unwrap());
     dynamo.make_table("audience");
@@ -359,7 +360,7 @@ async fn an_item_that_is_refused_is_named() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn what_has_expired_is_swept_where_the_store_does_not() {
     const RETENTION_MS: u64 = 90 * DAY_MS;
     let cold = Arc::new(FaultyCold::new().await);
@@ -398,7 +399,7 @@ async fn what_has_expired_is_swept_where_the_store_does_not() {
 }
 
 /// A damaged chunk costs itself and the rest of its keyframe's period only, and is named.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn damage_is_named_and_the_rest_is_read() {
     let cold = Arc::new(FaultyCold::new().await);
     let chain = Series::Archive.chains(1).next().unwrap();
@@ -431,7 +432,7 @@ async fn damage_is_named_and_the_rest_is_read() {
     assert_eq!(found, 3 + KEYFRAME_MS / 30_000);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn the_archive_is_exported_as_rows() {
     let dynamo = Dynamo::start().await;
     let cold = dynamo.url("audience");

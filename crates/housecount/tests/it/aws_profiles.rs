@@ -3,6 +3,7 @@
 
 use std::process::{Command, Output};
 
+use housecount_test::timed_test;
 use tempfile::TempDir;
 
 use crate::support::dynamo::Dynamo;
@@ -83,7 +84,7 @@ pub fn says_what_to_use_instead(complaint: &str, sign_in: &str) {
     assert!(!complaint.to_lowercase().contains("cargo"), "{complaint}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_profile_that_signs_in_by_a_browser_is_reported_as_unusable() {
     let profiles = Profiles::new();
     for (profile, sign_in) in [
@@ -102,7 +103,7 @@ async fn a_profile_that_signs_in_by_a_browser_is_reported_as_unusable() {
 }
 
 /// The kind of profile that the error recommends works.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_profile_with_a_process_works() {
     let (profiles, dynamo) = (Profiles::new(), Dynamo::start().await);
     let mut command = profiles.housecount("process");

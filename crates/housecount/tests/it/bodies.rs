@@ -8,6 +8,7 @@ use std::net::TcpStream;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use housecount_core::limits::{BEAT_BODY_BYTES_MAX, BODY_BYTES_MAX, UNREAD_BODY_BYTES_MAX};
+use housecount_test::timed_test;
 use serde_json::{Value, json};
 
 use crate::support::node::Node;
@@ -128,7 +129,7 @@ fn calls() -> [(&'static str, Value, u16); 7] {
     ]
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn every_json_body_may_be_packed_and_marked() {
     let node = Node::ready(&["log=memory:", "limits.session_beats=0"]).await;
     let mut connection = Connection::open(&node);
@@ -177,7 +178,7 @@ async fn every_json_body_may_be_packed_and_marked() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn gzip_ratio_max_and_both_sizes_bound_what_is_unpacked() {
     let node = Node::ready(&ONE).await;
     let large = |bytes: usize| format!("[{}]", " ".repeat(bytes - 2));
@@ -194,7 +195,7 @@ async fn gzip_ratio_max_and_both_sizes_bound_what_is_unpacked() {
     assert_eq!((answer.status, &answer.body["accepted"]), (200, &json!(9_000)));
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_content_type_says_what_form_many_heartbeats_have() {
     let node = Node::ready(&ONE).await;
     let (one, array) = (beat("ann").to_string(), json!([beat("ann"), beat("bob")]).to_string());
@@ -236,7 +237,7 @@ async fn a_content_type_says_what_form_many_heartbeats_have() {
     assert_eq!(post(&node, "/v1/heartbeats", &[NDJSON], &marked).body["accepted"], 2);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_batch_of_which_nothing_can_be_taken_is_400() {
     let node = Node::ready(&[&ONE[..], &["limits.viewers_per_stage=1"]].concat()).await;
     let send = |beats: Value| post(&node, "/v1/heartbeats", &[JSON], beats.to_string().as_bytes());
@@ -281,7 +282,7 @@ async fn a_batch_of_which_nothing_can_be_taken_is_400() {
     assert_eq!(rejected, 6.0, "each rejection is counted once");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_byte_that_is_not_utf8_refuses_its_own_heartbeat() {
     let node = Node::ready(&ONE).await;
     let bad = b"{\"stage\":\"s\",\"viewer\":\"Zo\xeb\"}".to_vec();
@@ -298,7 +299,7 @@ async fn a_byte_that_is_not_utf8_refuses_its_own_heartbeat() {
     assert_eq!(post(&node, "/v1/heartbeat", &[JSON], &bad).code(), "invalid_body");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_field_of_another_type_is_named_with_what_is_wanted() {
     let node = Node::ready(&ONE).await;
     let fields =
@@ -329,7 +330,7 @@ async fn a_field_of_another_type_is_named_with_what_is_wanted() {
 }
 
 /// A wrong token matters only on a node that checks tokens.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_token_of_another_type_matters_only_where_tokens_do() {
     let mut sent = beat("ann");
     sent["token"] = json!({ "any": "thing" });
@@ -348,7 +349,7 @@ async fn a_token_of_another_type_matters_only_where_tokens_do() {
 
 /// A client writes its whole request before it reads. The answer must not look like a broken
 /// connection to it.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn unread_body_bytes_max_is_read_and_the_connection_goes_on() {
     let node = Node::ready(&[
         "log=memory:",
@@ -392,7 +393,7 @@ async fn unread_body_bytes_max_is_read_and_the_connection_goes_on() {
     assert_eq!(connection.ask("GET /healthz", &[], b"").status, 200);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_body_that_is_not_read_ends_the_connection_and_the_answer_says_so() {
     let node = Node::ready(&ONE).await;
     let form = "content-type: multipart/form-data; boundary=x";
@@ -417,7 +418,7 @@ async fn a_body_that_is_not_read_ends_the_connection_and_the_answer_says_so() {
 }
 
 /// Chunked requests and HTTP/2 show an empty body only at its end.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn operator_calls_without_a_body_work_with_any_length_header() {
     let node = Node::ready(&["log=memory:"]).await;
     for path in ["/v1/admin/snapshot", "/v1/admin/restore"] {

@@ -4,6 +4,7 @@
 use std::process::Output;
 
 use housecount_stores::cold::ColdTarget;
+use housecount_test::timed_test;
 use hyper::Method;
 use serde_json::Value;
 
@@ -85,7 +86,7 @@ fn settings_are_a_configuration_file() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_taken_port_and_a_taken_folder_are_named() {
     let node = Node::ready(&[]).await;
     let taken = node.address.trim_start_matches("http://").to_string();
@@ -103,7 +104,7 @@ async fn waits_for(node: &Node) -> String {
     body["detail"].as_str().unwrap().to_string()
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_redis_that_is_away_is_waited_for() {
     let port = free_port();
     let node = Node::start(&[&format!("log=redis://:secret@127.0.0.1:{port}/0"), "cold=none"]);
@@ -122,7 +123,7 @@ async fn a_redis_that_is_away_is_waited_for() {
     node.until_ready().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_table_that_is_missing_is_waited_for() {
     let dynamo = Dynamo::start().await;
     let cold = dynamo.url("table");
@@ -148,7 +149,7 @@ async fn a_table_that_is_missing_is_waited_for() {
     assert_eq!(run(&["table", "status", "--cold", &cold]).status.code(), Some(1));
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_dynamodb_that_is_away_is_waited_for() {
     let port = free_port();
     let cold = format!("cold=dynamodb://table?region=eu-west-1&endpoint=http://127.0.0.1:{port}");
@@ -160,7 +161,7 @@ async fn a_dynamodb_that_is_away_is_waited_for() {
     assert_eq!(node.status("/healthz").await, 200);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_table_with_other_keys_stops_the_start() {
     let dynamo = Dynamo::start().await;
     let create = serde_json::json!({
@@ -183,7 +184,7 @@ async fn a_table_with_other_keys_stops_the_start() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn snapshot_and_restore_by_hand() {
     let node = Node::ready(&["log=memory:"]).await;
     node.beat_many("s", 0, 41).await;

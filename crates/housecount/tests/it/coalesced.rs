@@ -11,6 +11,7 @@ use housecount_core::event::{EventKind, EventRef, Ids};
 use housecount_core::limits::{COALESCE_MS_MAX, SESSION_BURST, SESSION_LEAVES_SPARE};
 use housecount_engine::internals::{IngestError, UnstampedEvent};
 use housecount_net::client::Client;
+use housecount_test::timed_test;
 use hyper::Method;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -49,7 +50,7 @@ async fn coalesced(node: &Node, transport: &str) -> u64 {
         as u64
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn beats_beyond_session_burst_are_answered_and_not_logged() {
     let node = Node::ready(&ONE).await;
     let began = Instant::now();
@@ -80,7 +81,7 @@ async fn beats_beyond_session_burst_are_answered_and_not_logged() {
     assert_eq!(node.beat("t", "ann").await.get("coalesced"), None);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_session_that_beats_without_end_can_still_leave() {
     let node =
         Node::ready(&[&ONE[..], &["leave_grace=100ms", "limits.session_beats=1"]].concat()).await;
@@ -114,7 +115,7 @@ async fn a_session_that_beats_without_end_can_still_leave() {
     assert_eq!(leave().await.1["code"], "too_many_beats");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn in_a_batch_they_are_accepted_and_counted() {
     let node = Node::ready(&ONE).await;
     let mut beats = vec![ann(); 100];
@@ -136,7 +137,7 @@ async fn in_a_batch_they_are_accepted_and_counted() {
 }
 
 /// `housecount load` at an interval that is beyond the limit.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn load_counts_them_apart() {
     for transport in [Transport::Http, Transport::Batch, Transport::Ws] {
         let node = Node::ready(&ONE).await;
@@ -170,7 +171,7 @@ async fn inside(settings: &[(&str, &str)]) -> Inside {
 
 /// Forty beats at once. Admitted beats wait for their append, and so do the beats that rely on
 /// them.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn they_wait_for_the_beat_that_they_rely_on() {
     for ack in ["log", "memory"] {
         let inside = inside(&[("linger", "1s"), ("ack", ack)]).await;
@@ -197,7 +198,7 @@ async fn they_wait_for_the_beat_that_they_rely_on() {
 
 /// The log refuses events, which shows only in the logged beats of others. A coalesced beat is then
 /// answered like a logged one.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn they_are_not_answered_while_the_log_refuses_events() {
     for ack in ["log", "memory"] {
         let inside = inside(&[("ack", ack)]).await;
@@ -223,7 +224,7 @@ async fn they_are_not_answered_while_the_log_refuses_events() {
 }
 
 /// A hanging append is known to be late only after seconds. A beat that relies on it waits as long.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn ack_timeout_ms_is_how_long_they_wait_for_a_log_that_hangs() {
     let inside = inside(&[]).await;
     let client = inside.client();
@@ -238,7 +239,7 @@ async fn ack_timeout_ms_is_how_long_they_wait_for_a_log_that_hangs() {
 }
 
 /// Another node took the leave. This node's table of limits doesn't know it, but its fold does.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_leave_that_another_node_took_has_the_last_word() {
     let inside = inside(&[("limits.session_beats", "1"), ("linger", "0s")]).await;
     let client = inside.client();
@@ -271,7 +272,7 @@ async fn a_leave_that_another_node_took_has_the_last_word() {
 }
 
 /// The log's content counts, whatever this node has admitted itself.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn coalesce_ms_max_is_how_old_a_logged_beat_may_be() {
     let inside = inside(&[]).await;
     let beat = UnstampedEvent {
@@ -310,7 +311,7 @@ async fn coalesce_ms_max_is_how_old_a_logged_beat_may_be() {
 
 /// On a busy node, events of others always wait for the log. Such an event says nothing about a
 /// session that has left by way of another node.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn coalesce_ms_max_is_also_how_long_ago_a_leave_must_be() {
     for ack in ["log", "memory"] {
         let inside = inside(&[("ack", ack)]).await;

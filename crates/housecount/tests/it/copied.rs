@@ -10,6 +10,7 @@ use housecount_core::item::{Attr, Item};
 use housecount_core::keys::Key;
 use housecount_core::time::UnixMs;
 use housecount_stores::cold::SqliteCold;
+use housecount_test::timed_test;
 use serde_json::{Value, json};
 
 use crate::support::dynamo::Dynamo;
@@ -85,7 +86,7 @@ fn embedded(folder: &Path) -> String {
     format!("embedded:{}", folder.display())
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn all_rows_arrive_in_a_table_and_back_and_an_interrupted_copy_goes_on() {
     let above = tempfile::tempdir().unwrap();
     let (first, second) = (above.path().join("first"), above.path().join("second"));
@@ -127,7 +128,7 @@ async fn all_rows_arrive_in_a_table_and_back_and_an_interrupted_copy_goes_on() {
     assert!(refused(&first, &table).contains("has other data than the source, such as OTHER / x"));
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_target_with_other_data_is_refused() {
     let above = tempfile::tempdir().unwrap();
     let (from, to) = (above.path().join("from"), above.path().join("to"));
@@ -155,7 +156,7 @@ async fn a_target_with_other_data_is_refused() {
     assert!(!nowhere.exists());
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_tier_with_a_node_on_it_is_refused() {
     let mut node = Node::ready(&["log=memory:"]).await;
     let (theirs, other) = (node.data().join("cold"), tempfile::tempdir().unwrap());
@@ -182,7 +183,7 @@ async fn a_tier_with_a_node_on_it_is_refused() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_target_with_some_of_the_rows_gets_the_others() {
     let above = tempfile::tempdir().unwrap();
     let (from, to) = (above.path().join("from"), above.path().join("to"));

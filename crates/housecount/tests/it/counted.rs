@@ -5,6 +5,7 @@ use std::time::Duration;
 use housecount::load::audience::AudienceConfig;
 use housecount::load::{self, LoadPlan, Report, Transport};
 use housecount_net::client::Client;
+use housecount_test::timed_test;
 use serde_json::Value;
 
 use crate::support::dynamo::Dynamo;
@@ -70,7 +71,7 @@ async fn equals_the_truth(node: &Node, report: &Report) {
     assert_eq!(counts, report.expected_by_stage);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn embedded() {
     let node = Node::ready(&[]).await;
     for transport in [Transport::Http, Transport::Batch] {
@@ -81,14 +82,14 @@ async fn embedded() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn acknowledged_from_memory() {
     let node = Node::ready(&["log=memory:", "ack=memory"]).await;
     let report = play(&[&node], small(), Transport::Http).await;
     equals_the_truth(&node, &report).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn two_nodes_on_redis_and_dynamodb_answer_alike() {
     two_nodes_answer_alike(small()).await;
 }
@@ -116,7 +117,7 @@ async fn two_nodes_answer_alike(audience: (AudienceConfig, Duration)) {
 
 /// The audience size that users start with. Run with:
 /// `cargo test --release -p housecount --test it -- --ignored --nocapture full_size`
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 #[ignore = "takes a minute"]
 async fn full_size_embedded() {
     let node = Node::ready(&[]).await;
@@ -126,7 +127,7 @@ async fn full_size_embedded() {
 }
 
 /// The same size with two nodes on Redis and DynamoDB's API.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 #[ignore = "takes a minute"]
 async fn full_size_two_nodes_on_redis_and_dynamodb() {
     two_nodes_answer_alike(full()).await;
@@ -134,7 +135,7 @@ async fn full_size_two_nodes_on_redis_and_dynamodb() {
 
 /// Beats that one node accepts show on the other. How soon is a figure (docs/ARCHITECTURE.md), not
 /// a test.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn what_one_node_takes_the_other_shows() {
     let redis = Server::start(Flavour::Redis, &[]).await;
     let log = format!("log={}", redis.url());
@@ -162,7 +163,7 @@ async fn what_one_node_takes_the_other_shows() {
 }
 
 /// The `load` command itself, and its verdict.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn load_reports_and_exits_by_its_verdict() {
     let load = |url: String, transport: &str| {
         let arguments = [
@@ -217,7 +218,7 @@ async fn forgetful() -> String {
     url
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn the_demo_has_something_to_see() {
     let node = Node::demo(50, &["log=memory:"]);
     eventually("viewers arrive", async || node.stats().await["viewers"].as_u64() > Some(20)).await;

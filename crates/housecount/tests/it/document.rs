@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use housecount_access::auth::Scope;
 use housecount_access::auth::operators::new_key;
+use housecount_test::timed_test;
 use serde_json::{Value, json};
 
 use crate::support::node::Node;
@@ -50,7 +51,7 @@ fn references<'a>(value: &'a Value, found: &mut BTreeSet<&'a str>) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn operation_ids_are_verbs_in_camel_case_and_unique() {
     let node = Node::ready(&PLAIN).await;
     let api = node.get("/openapi.json").await;
@@ -75,7 +76,7 @@ async fn operation_ids_are_verbs_in_camel_case_and_unique() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn schema_names_are_nouns_in_pascal_case() {
     let node = Node::ready(&PLAIN).await;
     let api = node.get("/openapi.json").await;
@@ -131,7 +132,7 @@ async fn security(settings: &[&str], calls: &[&str]) -> Value {
 
 /// A generated client demands a credential for every call that names a scheme. So calls name a
 /// scheme only where the node checks it.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn players_need_a_credential_only_where_it_is_switched_on() {
     let open = [&PLAYERS_CALLS[..], &SERVERS_CALLS].concat();
     assert_eq!(security(&[], &open).await, json!([]));

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use housecount_test::timed_test;
 use serde_json::{Value, json};
 
 use crate::support::dynamo::Dynamo;
@@ -82,7 +83,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn an_embedded_ledger_is_restored_from_a_copy() {
     let mut node = Node::ready(&SMALL).await;
     let (cold, backup) =
@@ -144,7 +145,7 @@ fn restore_to(dynamo: &Dynamo, from: &str, to: &str) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_table_is_restored_as_another_one() {
     let redis = Server::start(Flavour::Redis, &[]).await;
     let (dynamo, log) = (Dynamo::start().await, format!("log={}", redis.url()));

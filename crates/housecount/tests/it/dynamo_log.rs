@@ -19,6 +19,7 @@ use housecount_engine::internals::PeriodicTask;
 use housecount_engine::{ArchiveFormat, ArchiveSettings};
 use housecount_stores::cold::SqliteCold;
 use housecount_stores::log::dynamodb::{DynamoLog, DynamoTarget};
+use housecount_test::timed_test;
 use serde_json::Value;
 
 use crate::support::crowd::{Crowd, IdStyle, Shape, USUAL};
@@ -49,7 +50,7 @@ async fn node(settings: &[String]) -> Node {
 
 /// Beats go to two nodes, and one of them is killed. All nodes count the acknowledged beats, a node
 /// that starts later included.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn two_nodes_are_one_and_kill_9_loses_nothing() {
     let (_dynamo, settings) = stand().await;
     let mut nodes = [node(&settings).await, node(&settings).await];
@@ -81,7 +82,7 @@ async fn two_nodes_are_one_and_kill_9_loses_nothing() {
 
 /// A table that throttles, and whose answers are lost. Every acknowledged beat is in the log, and
 /// no beat counts twice.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_table_that_throttles_and_lies_loses_nothing() {
     let (dynamo, settings) = stand().await;
     let nodes = [node(&settings).await, node(&settings).await];
@@ -111,7 +112,7 @@ fn beat(viewer: &str) -> Bytes {
 }
 
 /// A handle that begins in the middle of an epoch reads back the ids of the epoch's numbers.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_reader_that_starts_in_the_middle_reads_back() {
     let dynamo = Dynamo::start().await;
     dynamo.make_table("table");
@@ -133,7 +134,7 @@ async fn a_reader_that_starts_in_the_middle_reads_back() {
     assert!(tail.records.iter().all(|(_, record)| record::decode(record).is_err()));
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_log_of_another_shape_is_refused_and_a_missing_table_named() {
     let dynamo = Dynamo::start().await;
     let read = async |more| {
@@ -155,7 +156,7 @@ async fn a_log_of_another_shape_is_refused_and_a_missing_table_named() {
 
 /// A follower reads every one and a half flushes. A one-off read waits for nothing and delays no
 /// other task. The test runs in virtual time.
-#[tokio::test(start_paused = true)]
+#[timed_test(start_paused = true)]
 async fn a_single_read_is_not_paced_and_delays_no_other() {
     housecount_backend::sim::begin(7);
     let emulator = Emulator::start();
@@ -226,7 +227,7 @@ async fn archive(log: Arc<DynamoLog>, cold: Arc<dyn Cold>, hub: Arc<Hub>) {
 
 /// Measures an hour of 10,000 viewers in virtual time, after an hour in which they come. Run with:
 /// `cargo test --release -p housecount --test it -- --ignored --nocapture --test-threads 1 dollars_of_a_log`
-#[tokio::test(start_paused = true)]
+#[timed_test(start_paused = true)]
 #[ignore = "a figure, and takes a minute"]
 async fn dollars_of_a_log() {
     for (name, shape, is_sticky, stretch, is_archived) in [

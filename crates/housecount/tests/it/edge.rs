@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use housecount_core::limits::{BATCH_BEATS_MAX, VIEWER_SESSIONS_KEPT_MAX};
+use housecount_test::timed_test;
 use hyper::Method;
 use serde_json::{Value, json};
 
@@ -74,7 +75,7 @@ fn beat(node: &Node, stage: &str, viewer: &str, session: &str) -> ReceivedEvent 
     say(node, "/v1/heartbeat", stage, viewer, session)
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_viewer_may_have_twenty_sessions_on_a_stage() {
     let node = node(&["limits.session_beats=0"]).await;
     // All at once, since sessions on their way to the log count too.
@@ -100,7 +101,7 @@ async fn a_viewer_may_have_twenty_sessions_on_a_stage() {
 
 /// Covers sessions on stages of their own: all in one batch, then one by one, and by leaves. The
 /// session of a leave is kept as well.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_viewer_may_have_a_thousand_sessions_kept() {
     let node = node(&["limits.session_beats=0"]).await;
     let sessions: Vec<Value> =
@@ -122,7 +123,7 @@ async fn a_viewer_may_have_a_thousand_sessions_kept() {
     assert_eq!(node.stats().await["viewers"], 2);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_refused_viewer_takes_no_room() {
     let mut redis = Server::start(Flavour::Redis, &[]).await;
     redis.kill();
@@ -143,7 +144,7 @@ async fn a_refused_viewer_takes_no_room() {
     assert_eq!(body["rejected"][0]["code"], "stage_full", "{body}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_stage_may_be_full_and_new_stages_are_limited() {
     let node = node(&["limits.viewers_per_stage=2", "limits.new_stages_per_minute=3"]).await;
     assert_eq!(
@@ -177,7 +178,7 @@ async fn a_stage_may_be_full_and_new_stages_are_limited() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn an_address_may_send_so_much() {
     let node = node(&[
         "limits.address_per_second=1",
@@ -208,7 +209,7 @@ async fn an_address_may_send_so_much() {
     assert_eq!((post().status, post().code()), (200, "too_many_requests"));
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn pages_of_other_sites_may_play_and_not_operate() {
     let node = node(&[]).await;
     let origin = ("origin", "https://fans.example");
@@ -258,7 +259,7 @@ async fn pages_of_other_sites_may_play_and_not_operate() {
     assert_eq!(page.header("referrer-policy"), Some("no-referrer"));
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn the_sites_can_be_named() {
     let node = node(&[
         "cors.origins=https://a.example, https://b.example",

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use housecount_net::client::Client;
+use housecount_test::timed_test;
 use hyper::Method;
 
 use crate::support::eventually;
@@ -50,7 +51,7 @@ async fn text(client: &Client, method: Method, path: &str) -> String {
     String::from_utf8(body.to_vec()).unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn an_audience_is_counted_in_another_program_and_survives_its_restart() {
     let data = tempfile::tempdir().unwrap();
     let folder = data.path().to_str().unwrap();
@@ -70,7 +71,7 @@ async fn an_audience_is_counted_in_another_program_and_survives_its_restart() {
     assert_eq!(other, "0 viewers\n");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_program_follows_a_redis_log_beside_a_node() {
     let redis = Server::start(Flavour::Redis, &[]).await;
     let node = Node::ready(&[&format!("log={}", redis.url()), "cold=none"]).await;

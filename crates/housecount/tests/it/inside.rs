@@ -21,6 +21,7 @@ use housecount_metrics::MetricsFormat;
 use housecount_net::client::Client;
 use housecount_server::http::BoundListener;
 use housecount_server::node::Node;
+use housecount_test::timed_test;
 use tokio::sync::oneshot;
 
 use crate::support::eventually;
@@ -91,7 +92,7 @@ pub fn test_event(viewer: usize) -> (EventKind, Seat) {
     (EventKind::Beat, seat)
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn heartbeats_of_a_moment_share_an_append() {
     let inside = Inside::ready(FaultyLog::default(), &[("linger", "500ms")]).await;
     let mut submitted = tokio::task::JoinSet::new();
@@ -104,7 +105,7 @@ async fn heartbeats_of_a_moment_share_an_append() {
     assert!(inside.log.appended.load(Ordering::SeqCst) <= 2, "the requests share appends");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn record_events_max_splits_a_batch() {
     let inside = Inside::ready(FaultyLog::default(), &[]).await;
     let many = (0..RECORD_EVENTS_MAX * 2 + 1).map(test_event).collect();
@@ -113,7 +114,7 @@ async fn record_events_max_splits_a_batch() {
     assert_eq!(inside.log.appended.load(Ordering::SeqCst), 3);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn an_append_that_fails_is_tried_again() {
     let inside = Inside::ready(FaultyLog::default(), &[]).await;
     inside.log.refused.store(3, Ordering::SeqCst);
@@ -124,7 +125,7 @@ async fn an_append_that_fails_is_tried_again() {
 
 /// The append takes effect, but is answered with a failure. The retry holds the same event, with
 /// the same time.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_lost_answer_counts_each_viewer_once() {
     let inside = Inside::ready(FaultyLog::default(), &[]).await;
     inside.log.lying.store(2, Ordering::SeqCst);
@@ -139,7 +140,7 @@ async fn a_lost_answer_counts_each_viewer_once() {
     assert!(times.iter().all(|at| *at == times[0]), "{times:?}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn ack_timeout_ms_ends_a_request_but_not_the_beat() {
     let inside = Inside::ready(FaultyLog::default(), &[]).await;
     inside.log.away.store(true, Ordering::SeqCst);
@@ -152,7 +153,7 @@ async fn ack_timeout_ms_ends_a_request_but_not_the_beat() {
     eventually("the event is counted", async || inside.viewers() == 1).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn waiting_events_max_sheds_what_is_too_much() {
     let inside = Inside::ready(FaultyLog::default(), &[("ack", "memory")]).await;
     inside.log.away.store(true, Ordering::SeqCst);
@@ -184,7 +185,7 @@ async fn waiting_events_max_sheds_what_is_too_much() {
 }
 
 /// Events that change counts are folded at once; other events are folded when the log has them.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn acknowledged_from_memory_a_viewer_is_counted_at_once() {
     let inside = Inside::ready(FaultyLog::default(), &[("ack", "memory")]).await;
     inside.log.away.store(true, Ordering::SeqCst);
@@ -217,7 +218,7 @@ async fn acknowledged_from_memory_a_viewer_is_counted_at_once() {
     assert_eq!(inside.viewers(), 1);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn lateness_max_gives_up_what_is_too_old() {
     let inside = Inside::ready(FaultyLog::default(), &[("lateness_max", "1s")]).await;
     inside.log.away.store(true, Ordering::SeqCst);
@@ -234,7 +235,7 @@ async fn lateness_max_gives_up_what_is_too_old() {
     assert_eq!(inside.viewers(), 1);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn clock_ahead_ms_max_corrects_a_broken_clock() {
     let inside = Inside::ready(FaultyLog::default(), &[("interval", "500ms"), ("ttl", "2s")]).await;
     let now = inside.node.engine.clock.now().unwrap();
@@ -253,7 +254,7 @@ async fn clock_ahead_ms_max_corrects_a_broken_clock() {
 }
 
 /// Nodes continue with the time that they had.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_log_whose_clock_is_set_back_stops_nothing() {
     let inside = Inside::ready(FaultyLog::default(), &[("interval", "500ms"), ("ttl", "2s")]).await;
     let complete = || inside.node.engine.hub.totals().status.complete;
@@ -265,7 +266,7 @@ async fn a_log_whose_clock_is_set_back_stops_nothing() {
 
 /// If the log's clock is set back too far, time stands still until the clock is there again. The
 /// counts are flagged meanwhile.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_log_whose_clock_is_set_back_too_far_is_waited_for() {
     let inside = Inside::ready(FaultyLog::default(), &[("interval", "500ms"), ("ttl", "2s")]).await;
     let complete = || inside.node.engine.hub.totals().status.complete;
@@ -278,7 +279,7 @@ async fn a_log_whose_clock_is_set_back_too_far_is_waited_for() {
 
 /// Another node that goes by such a clock stamps its events far ahead. They count, but the counts
 /// are flagged for a while.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn counts_are_flagged_while_stamps_are_more_than_clock_ahead_ms_max_ahead() {
     let inside = Inside::ready(FaultyLog::default(), &[("interval", "500ms"), ("ttl", "2s")]).await;
     let complete = || inside.node.engine.hub.totals().status.complete;
@@ -300,7 +301,7 @@ async fn counts_are_flagged_while_stamps_are_more_than_clock_ahead_ms_max_ahead(
 
 /// A server that takes another's place may lack records that other nodes had appended there. They
 /// get a second to write them again.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn time_is_held_back_when_another_server_answers() {
     let inside = Inside::ready(FaultyLog::default(), &[]).await;
     let now = || inside.node.engine.hub.now();
@@ -318,7 +319,7 @@ async fn time_is_held_back_when_another_server_answers() {
     eventually("time stands still for a second", leaps).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_damaged_record_is_counted_and_passed_over() {
     let inside = Inside::ready(FaultyLog::default(), &[]).await;
     inside.log.append(0, Bytes::from_static(b"not a record at all")).await.unwrap();
@@ -332,7 +333,7 @@ async fn a_damaged_record_is_counted_and_passed_over() {
 
 /// A log that answers nothing. Counts are flagged after `LOG_STALE_MS`, and right again once the
 /// log is back.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn log_stale_ms_flags_the_counts() {
     let inside = Inside::ready(FaultyLog::default(), &[("interval", "500ms"), ("ttl", "2s")]).await;
     let complete = || inside.node.engine.hub.totals().status.complete;
@@ -345,7 +346,7 @@ async fn log_stale_ms_flags_the_counts() {
     eventually("counts are complete again", async || complete()).await;
 }
 
-#[tokio::test]
+#[timed_test]
 async fn batch_slice_beats_max_is_taken_in_at_once() {
     let (beats, largest) = (20 * BATCH_SLICE_BEATS_MAX + 7, 2 * BATCH_SLICE_BEATS_MAX);
     assert!(folded_at_once("memory", beats).await <= largest);
@@ -353,7 +354,7 @@ async fn batch_slice_beats_max_is_taken_in_at_once() {
 
 /// A larger record is folded by another thread. Its viewers, too, are counted once it is
 /// acknowledged.
-#[tokio::test]
+#[timed_test]
 async fn fold_inline_events_max_and_more_are_counted_when_they_are_acknowledged() {
     for beats in [FOLD_INLINE_EVENTS_MAX, FOLD_INLINE_EVENTS_MAX + 1, RECORD_EVENTS_MAX] {
         folded_at_once("log", beats).await;

@@ -13,6 +13,7 @@ use housecount_backend::log::MemoryLog;
 use housecount_core::event::EventKind;
 use housecount_core::span::Span;
 use housecount_stores::cold::SqliteCold;
+use housecount_test::timed_test;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -239,7 +240,7 @@ async fn output_of(mut command: std::process::Command) -> (Option<i32>, String, 
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_profile_of_iam_identity_center_is_reported_as_unusable() {
     let folder = tempfile::tempdir().unwrap();
     let range = an_hour(folder.path()).await;
@@ -253,7 +254,7 @@ async fn a_profile_of_iam_identity_center_is_reported_as_unusable() {
     says_what_to_use_instead(&complaint, "IAM Identity Center (sso)");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn stages_that_drift_are_found() {
     let folder = tempfile::tempdir().unwrap();
     let range = an_hour(folder.path()).await;
@@ -329,7 +330,7 @@ async fn stages_that_drift_are_found() {
     assert!(ivs.asked.lock().iter().all(|asked| asked.region == "us-east-1"));
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn an_unknown_stage_is_all_drift() {
     let folder = tempfile::tempdir().unwrap();
     let range = an_hour(folder.path()).await;
@@ -350,7 +351,7 @@ async fn an_unknown_stage_is_all_drift() {
     assert_eq!(found["stages"][0]["steps"][0]["subscribers"], Value::Null);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn what_can_not_be_found_out_is_one_line() {
     let folder = tempfile::tempdir().unwrap();
     let range = an_hour(folder.path()).await;

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use housecount_core::limits::VIEWERS_PER_HOLD_MAX;
+use housecount_test::timed_test;
 
 use crate::support::node::Node;
 
@@ -28,7 +29,7 @@ async fn pages(node: &Node, stage: &str, limit: usize) -> (Vec<String>, usize) {
 
 /// A page larger than the bound consists of several slices. No viewer is lost or repeated between
 /// them.
-#[tokio::test]
+#[timed_test]
 async fn viewers_per_hold_max_bounds_a_slice_and_no_page() {
     let node = Node::ready(&[]).await;
     let count = 3 * VIEWERS_PER_HOLD_MAX + 1;
@@ -58,7 +59,7 @@ async fn viewers_per_hold_max_bounds_a_slice_and_no_page() {
     assert_eq!(listed, all);
 }
 
-#[tokio::test]
+#[timed_test]
 async fn a_cursor_of_no_page_is_refused() {
     let node = Node::ready(&[]).await;
     node.beat("s", "ann").await;

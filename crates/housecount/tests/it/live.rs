@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use housecount_backend::clock::mono_ms;
+use housecount_test::timed_test;
 use hyper::Method;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -24,7 +25,7 @@ fn viewers(event: &Event) -> u64 {
     event.data["viewers"].as_u64().unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_stage_is_sent_at_once_and_when_it_changes() {
     let node = Node::ready(&QUICK).await;
     let mut events = Events::open(&node.address, "/v1/live?stage=s%2F1&token=unused", None).await;
@@ -62,7 +63,7 @@ async fn a_stage_is_sent_at_once_and_when_it_changes() {
     .await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn all_stages_are_sent_and_their_totals() {
     let node = Node::ready(&QUICK).await;
     for (stage, viewer) in [("a", "ann"), ("b", "bob"), ("b", "ann")] {
@@ -99,7 +100,7 @@ async fn all_stages_are_sent_and_their_totals() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_returning_subscriber_gets_what_has_changed_since() {
     let node = Node::ready(&QUICK).await;
     for stage in ["a", "b", "c"] {
@@ -133,7 +134,7 @@ async fn a_returning_subscriber_gets_what_has_changed_since() {
 
 /// A young log is not known to be whole until a ttl is over. Then this change alone is sent as an
 /// event.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_change_of_completeness_is_sent_by_itself() {
     let node = Node::ready(&["log=memory:", "cold=none", "ttl=3s", "interval=1s"]).await;
     let mut events = Events::open(&node.address, "/v1/live?stage=s", None).await;
@@ -143,7 +144,7 @@ async fn a_change_of_completeness_is_sent_by_itself() {
     assert_eq!((viewers(&whole), &whole.data["complete"]), (0, &json!(true)));
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_stopping_node_ends_its_streams() {
     let mut node = Node::ready(&QUICK).await;
     let mut one = Events::open(&node.address, "/v1/live?stage=s", None).await;
@@ -155,7 +156,7 @@ async fn a_stopping_node_ends_its_streams() {
     assert!(stopped.await.unwrap().success());
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn what_makes_no_sense_is_refused() {
     let node = Node::ready(&QUICK).await;
     let many = (0..101).map(|n| format!("stage=s{n}")).collect::<Vec<_>>().join("&");
@@ -168,7 +169,7 @@ async fn what_makes_no_sense_is_refused() {
 
 /// Measures the figures of docs/PROOFS.md: many subscribers, and the time until they see a viewer
 /// who joins.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 #[ignore = "a figure: takes a minute"]
 async fn figures() {
     for (subscribers, crowd) in [(1_000, 10_000), (10_000, 10_000)] {
@@ -224,7 +225,7 @@ async fn figures() {
 
 /// A stream ends when its client closes the sending side, and no longer counts for its address.
 /// Before, the node noticed this only by the comment after 15 s.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_stream_ends_when_its_client_closes_and_makes_room_for_another() {
     // The node's own client in this test has one connection.
     let node = Node::ready(&["log=memory:", "cold=none", "limits.address_connections=2"]).await;

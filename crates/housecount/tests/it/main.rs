@@ -25,7 +25,6 @@ mod edge;
 mod embedded;
 mod faults;
 mod forget;
-mod fuzzed;
 mod history;
 mod http;
 mod inside;

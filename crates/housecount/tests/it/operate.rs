@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use housecount_net::client::Client;
+use housecount_test::timed_test;
 use hyper::Method;
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -83,7 +84,7 @@ fn expressions(of: &Value, found: &mut Vec<String>) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn what_dashboard_and_alerts_ask_for_is_there() {
     let there = series(&metrics().await);
     let dashboard: Value = serde_json::from_str(&deployed("grafana.json")).unwrap();
@@ -114,7 +115,7 @@ async fn what_dashboard_and_alerts_ask_for_is_there() {
     assert!(unseen.iter().all(|name| name.starts_with("process_")), "no query uses {unseen:?}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn acknowledgements_are_counted_by_transport() {
     let node = Node::ready(&["cold=none"]).await;
     node.beat("s", "ann").await;
@@ -163,7 +164,7 @@ pub fn promtool(arguments: &[&str], input: &str) {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn prometheus_accepts_metrics_and_rules() {
     promtool(&["check", "metrics"], &metrics().await);
     promtool(&["check", "rules", "alerts.yml"], "");
@@ -250,7 +251,7 @@ async fn beat(address: &str, viewer: usize) -> Result<String, std::io::Error> {
     Ok(answer)
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn nodes_are_replaced_under_load_and_no_request_fails() {
     let redis = Server::start(Flavour::Redis, &[]).await;
     let log = format!("log={}", redis.url());

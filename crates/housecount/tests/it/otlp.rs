@@ -7,6 +7,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use housecount_test::timed_test;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -76,7 +77,7 @@ fn attribute(of: &[KeyValue], key: &str) -> Option<Value> {
     of.iter().find(|attribute| attribute.key == key)?.value.clone()?.value
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_collector_is_sent_what_happens_once_for_many() {
     let collector = Collector::start().await;
     let otlp = format!("otlp={}", collector.url);
@@ -115,7 +116,7 @@ async fn a_collector_is_sent_what_happens_once_for_many() {
     assert_eq!(name, Some(Value::StringValue("housecount".to_string())));
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn an_unavailable_collector_is_logged_once() {
     let gone = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", gone.local_addr().unwrap());

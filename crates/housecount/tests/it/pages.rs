@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::io::Read;
 
+use housecount_test::timed_test;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Bytes;
 use hyper::{HeaderMap, Request};
@@ -43,7 +44,7 @@ fn named(text: &str) -> BTreeSet<String> {
 
 const FOR_GOOD: &str = "public, max-age=31536000, immutable";
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn pages_are_whole_and_load_nothing_from_elsewhere() {
     let node = Node::ready(&["log=memory:", "cold=none"]).await;
     for page in ["/", "/docs/"] {
@@ -99,7 +100,7 @@ async fn assert_whole(node: &Node, page: &str) {
 
 /// A page of another version names this version's file with another hash. The node answers the
 /// file, and browsers check it each time.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_name_without_this_versions_hash_is_checked_each_time() {
     let node = Node::ready(&["log=memory:", "cold=none"]).await;
     for path in ["/assets/app.js", "/assets/app-0123456789ab.js"] {
@@ -114,7 +115,7 @@ async fn a_name_without_this_versions_hash_is_checked_each_time() {
 
 /// Any site may load the client, and keep it under the name of its version. The client has the
 /// functions that pages call.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn the_client_is_served_to_pages_of_any_site() {
     let node = Node::ready(&["log=memory:", "cold=none"]).await;
     for (name, has, has_not) in [

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use futures_util::{SinkExt, StreamExt};
+use housecount_test::timed_test;
 use hyper::Method;
 use serde_json::json;
 use tokio::net::TcpStream;
@@ -26,7 +27,7 @@ fn is_written(folder: &Path, text: &str) -> bool {
     })
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn hashed_ids_are_kept_nowhere_and_can_be_asked_for() {
     let settings = [
         "viewer_ids=hashed",

@@ -10,6 +10,7 @@ use housecount_backend::error::ErrorKind;
 use housecount_core::item::Item;
 use housecount_core::keys::Key;
 use housecount_stores::cold::SqliteCold;
+use housecount_test::timed_test;
 use hyper::Method;
 use serde_json::json;
 
@@ -75,7 +76,7 @@ fn all_read(folder: &Path, heartbeats: &[&str], what: &str) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn reading_changes_no_file() {
     let settings =
         ["interval=1s", "ttl=3s", "window=1s", "archive=items", "archive_flush=1s", "log=memory:"];
@@ -138,7 +139,7 @@ async fn reading_changes_no_file() {
     all_read(&odd, &["viewer-1", "viewer-2", "viewer-3"], "in a folder with an odd name");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn what_is_not_there_is_not_made() {
     let folder = tempfile::tempdir().unwrap();
     let place = |name: &str, bytes: &[u8]| {
@@ -190,7 +191,7 @@ async fn what_is_not_there_is_not_made() {
 }
 
 /// Data read before and after a node began to write are of two moments. No answer may mix them.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_store_that_a_node_begins_to_write_to_is_not_read_on() {
     let folder = tempfile::tempdir().unwrap();
     drop(SqliteCold::open(folder.path()).unwrap());

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use housecount_test::timed_test;
 use hyper::Method;
 use serde_json::{Value, json};
 
@@ -23,7 +24,7 @@ fn make_table(dynamo: &Dynamo) -> String {
     format!("cold={}", dynamo.url("table"))
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_killed_embedded_node_knows_all_viewers_again() {
     let mut node = Node::ready(&[]).await;
     node.beat_many("s", 0, 5_000).await;
@@ -37,7 +38,7 @@ async fn a_killed_embedded_node_knows_all_viewers_again() {
     assert_eq!((node.viewers("s").await, node.viewers("t").await), (5_000, 50));
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_stopped_node_loses_nothing_that_it_took() {
     let mut node = Node::ready(&["ack=memory", "linger=1s"]).await;
     node.beat_many("s", 0, 100).await;
@@ -49,7 +50,7 @@ async fn a_stopped_node_loses_nothing_that_it_took() {
 
 /// The node is down for longer than an interval. No player could beat meanwhile, so no viewer times
 /// out because of it.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn after_a_long_stop_the_counts_from_before_stand_in() {
     let mut node = Node::ready(&["interval=300ms", "ttl=2s"]).await;
     node.beat_many("s", 0, 100).await;
@@ -91,7 +92,7 @@ fn watch(node: &Node, stage: &'static str) -> (Arc<AtomicBool>, tokio::task::Joi
     (stop, polling)
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_flushed_redis_lowers_no_count() {
     let (redis, dynamo) = (Server::start(Flavour::Redis, &[]).await, Dynamo::start().await);
     let (log, cold) = (format!("log={}", redis.url()), make_table(&dynamo));
@@ -117,7 +118,7 @@ async fn a_flushed_redis_lowers_no_count() {
     assert_eq!(figures(&third.stats().await), (3_010, true, false));
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_killed_redis_that_comes_back_empty_lowers_no_count() {
     let mut redis = Server::start(Flavour::Redis, &[]).await;
     let log = format!("log={}", redis.url());
@@ -143,7 +144,7 @@ async fn a_killed_redis_that_comes_back_empty_lowers_no_count() {
 }
 
 /// While the log stalls, time stands still. No viewer times out because Redis is unavailable.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_frozen_redis_times_out_no_viewer() {
     let redis = Server::start(Flavour::Redis, &[]).await;
     let node = Node::ready(&[&format!("log={}", redis.url()), "interval=500ms", "ttl=2s"]).await;
@@ -167,7 +168,7 @@ async fn a_frozen_redis_times_out_no_viewer() {
 }
 
 /// Redis restarts from an old dump, so it is not empty, but lacks records.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_redis_that_goes_back_to_a_dump_is_rebuilt() {
     let mut redis = Server::start(Flavour::Redis, &[]).await;
     let log = format!("log={}", redis.url());
@@ -193,7 +194,7 @@ async fn a_redis_that_goes_back_to_a_dump_is_rebuilt() {
 }
 
 /// The node drops a connection to a replica, and finds the server that took the place.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_redis_demoted_to_a_replica_is_left() {
     let redis = Server::start(Flavour::Redis, &[]).await;
     let node = Node::ready(&[&format!("log={}", redis.url())]).await;
@@ -206,7 +207,7 @@ async fn a_redis_demoted_to_a_replica_is_left() {
     eventually("the held beat is counted", async || node.viewers("s").await == 2).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn after_a_total_loss_counts_are_bridged_from_snapshots() {
     let (redis, dynamo) = (Server::start(Flavour::Redis, &[]).await, Dynamo::start().await);
     let (log, cold) = (format!("log={}", redis.url()), make_table(&dynamo));
@@ -247,7 +248,7 @@ async fn after_a_total_loss_counts_are_bridged_from_snapshots() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn snapshots_are_as_other_programs_read_them() {
     let dynamo = Dynamo::start().await;
     let cold = make_table(&dynamo);
@@ -279,7 +280,7 @@ async fn snapshots_are_as_other_programs_read_them() {
 }
 
 /// Counts, in all and by stage, don't depend on the cold tier.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_cold_tier_that_is_away_hides_no_count() {
     let dynamo = Dynamo::start().await;
     let cold = make_table(&dynamo);
@@ -301,7 +302,7 @@ async fn a_cold_tier_that_is_away_hides_no_count() {
 }
 
 /// A node that is stopped while the log is unavailable ends soon.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_node_can_be_stopped_while_the_log_is_away() {
     let mut redis = Server::start(Flavour::Redis, &[]).await;
     let mut node = Node::ready(&[&format!("log={}", redis.url()), "ack=memory"]).await;
@@ -325,7 +326,7 @@ async fn a_node_can_be_stopped_while_the_log_is_away() {
 
 /// The cold tier is unavailable. Snapshots fail, are counted and are tried again. Heartbeats are
 /// not affected.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_throttled_cold_tier_delays_snapshots_only() {
     let dynamo = Dynamo::start().await;
     let cold = make_table(&dynamo);
@@ -345,7 +346,7 @@ async fn a_throttled_cold_tier_delays_snapshots_only() {
     eventually("the snapshot is saved", async || !dynamo.snapshots("table", "s").is_empty()).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn two_nodes_write_each_snapshot_once() {
     let (redis, dynamo) = (Server::start(Flavour::Redis, &[]).await, Dynamo::start().await);
     let (log, cold) = (format!("log={}", redis.url()), make_table(&dynamo));
@@ -368,7 +369,7 @@ async fn two_nodes_write_each_snapshot_once() {
     assert!(saved <= aligned() + 2, "{saved} snapshots for {} slots", aligned());
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn expired_snapshots_are_swept_from_the_embedded_store() {
     let node = Node::ready(&["snapshot_interval=1s", "snapshot_retention=2s"]).await;
     node.beat_many("s", 0, 7).await;
@@ -383,7 +384,7 @@ async fn expired_snapshots_are_swept_from_the_embedded_store() {
     assert!(listed().await.len() <= 4);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_cluster_counts_on_all_its_masters() {
     let cluster = Cluster::start().await;
     let log = format!("log={}", cluster.url());

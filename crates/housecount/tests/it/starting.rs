@@ -15,6 +15,7 @@ use housecount_core::time::UnixMs;
 use housecount_net::client::Client;
 use housecount_server::http::BoundListener;
 use housecount_stores::log::LogTarget;
+use housecount_test::timed_test;
 use hyper::Method;
 use serde_json::Value;
 use tokio::sync::Semaphore;
@@ -76,7 +77,7 @@ async fn readyz(client: &Client) -> (u16, Value, Option<u64>) {
 }
 
 /// Ten minutes of a log on Redis, which the node may read one page at a time.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_start_says_how_much_of_the_log_is_read() {
     const PAGES: usize = 10;
     const LASTED_MS: usize = 600_000;

@@ -123,3 +123,11 @@ fn every_bound_is_hit_by_a_test() {
     let silent: Vec<&str> = names.filter(is_silent).collect();
     assert!(silent.is_empty(), "no test names {silent:?}");
 }
+
+#[test]
+fn each_async_test_has_a_time_limit() {
+    for (path, text) in sources() {
+        let untimed = text.contains(concat!("#[tokio", "::test"));
+        assert!(!untimed, "{}: use housecount_test::timed_test", path.display());
+    }
+}

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use housecount_core::limits::H2_STREAMS_MAX;
+use housecount_test::timed_test;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::Request;
 use hyper::body::Frame;
@@ -84,7 +85,7 @@ async fn until_ready(node: &Node, trusted: &CertificateDer<'static>) {
     .await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn both_versions_of_http_and_websockets_speak_tls() {
     let folder = tempfile::tempdir().unwrap();
     let trusted = certify(folder.path());
@@ -167,7 +168,7 @@ async fn both_versions_of_http_and_websockets_speak_tls() {
 }
 
 /// HTTP/2 shows the end of a body only when it is read. An unread body must not be cut off.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn empty_and_unwanted_bodies_over_http2() {
     let folder = tempfile::tempdir().unwrap();
     let trusted = certify(folder.path());
@@ -199,7 +200,7 @@ async fn empty_and_unwanted_bodies_over_http2() {
     assert_eq!(post("/v1/heartbeat", large).await, (413, json!("body_too_large")));
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_new_certificate_is_used_without_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let old = certify(folder.path());
@@ -253,7 +254,7 @@ fn files_that_cant_be_used_stop_the_start() {
 }
 
 /// `housecount load --url https://` with a client that trusts the certificates in `SSL_CERT_FILE`.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn load_speaks_tls_over_http_and_websockets() {
     let folder = tempfile::tempdir().unwrap();
     certify(folder.path());

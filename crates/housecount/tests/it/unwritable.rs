@@ -7,6 +7,7 @@ use housecount_core::event::EventKind;
 use housecount_core::limits::ACK_TIMEOUT_MS;
 use housecount_engine::internals::IngestError;
 use housecount_server::node::Node as Inner;
+use housecount_test::timed_test;
 use serde_json::Value;
 
 use crate::inside::{Inside, test_event};
@@ -48,7 +49,7 @@ async fn stands_for_two_ttl(node: &Inner) {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn while_appends_are_refused_time_stands_still_and_no_viewer_times_out() {
     let faults: [fn(&FaultyLog) -> &AtomicBool; 2] =
         [|log| &log.read_only, |log| &log.append_denied];
@@ -85,7 +86,7 @@ async fn while_appends_are_refused_time_stands_still_and_no_viewer_times_out() {
 
 /// The node appends records without events. Its maintenance task does so at most
 /// `TEND_EVERY_MS_MAX` apart.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_node_without_players_learns_that_writes_are_refused_and_that_they_work_again() {
     let inside = Inside::ready(FaultyLog::default(), &FAST).await;
     let node = &inside.node;
@@ -102,7 +103,7 @@ async fn a_node_without_players_learns_that_writes_are_refused_and_that_they_wor
 }
 
 /// An append that is neither refused nor done for longer than `ACK_TIMEOUT_MS`.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn ack_timeout_ms_flags_an_append_that_hangs() {
     let inside = Inside::ready(FaultyLog::default(), &[("interval", "3s"), ("ttl", "9s")]).await;
     let node = &inside.node;
@@ -123,7 +124,7 @@ async fn ack_timeout_ms_flags_an_append_that_hangs() {
 }
 
 /// Also with `ack = memory`, the node must not answer players as if all were well.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn no_heartbeat_is_acknowledged_from_memory_while_the_log_refuses_writes() {
     let inside = Inside::ready(FaultyLog::default(), &[("ack", "memory")]).await;
     assert_eq!(inside.node.engine.ingest.submit(vec![test_event(1)]).await, Ok(()));
@@ -144,7 +145,7 @@ async fn no_heartbeat_is_acknowledged_from_memory_while_the_log_refuses_writes()
 
 /// Events older than `lateness_max` are dropped once, however long the outage lasts. The others are
 /// appended.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn an_outage_far_beyond_lateness_max_is_survived() {
     let settings = [FAST[0], FAST[1], ("lateness_max", "1s"), ("ack", "memory")];
     let inside = Inside::ready(FaultyLog::default(), &settings).await;
@@ -181,7 +182,7 @@ async fn waits_for(node: &Node) -> String {
 }
 
 /// Redis as it refuses writes and answers reads: too few replicas, and a full memory.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_redis_that_refuses_writes_stops_time_on_every_node() {
     let server = Server::start(Flavour::Redis, &[]).await;
     let log = format!("log={}", server.url());
@@ -229,7 +230,7 @@ async fn a_redis_that_refuses_writes_stops_time_on_every_node() {
 
 /// Promise 5, literally. A count that one node calls complete includes all that another node has
 /// acknowledged up to `asOf`.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn as_of_is_never_later_than_what_a_node_has_read() {
     let server = Server::start(Flavour::Redis, &[]).await;
     let log = format!("log={}", server.url());

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use housecount_core::limits::{WS_BAD_MESSAGES_MAX, WS_MESSAGE_BYTES_MAX};
+use housecount_test::timed_test;
 use hyper::Method;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
@@ -64,7 +65,7 @@ impl Player {
 }
 
 /// Limits hold for messages that come at once over one socket, before the log has any of them.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn sessions_sent_together_take_their_places_together() {
     let node =
         Node::ready(&["log=memory:", "cold=none", "linger=1s", "limits.sessions_per_viewer=5"])
@@ -97,7 +98,7 @@ async fn sessions_sent_together_take_their_places_together() {
     drop(player);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_player_beats_repeats_and_leaves() {
     let node = Node::ready(&FAST).await;
     let mut ann = Player::connect(&node.address).await;
@@ -140,7 +141,7 @@ async fn a_player_beats_repeats_and_leaves() {
     assert_eq!(node.viewers("s").await, 1);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn bad_messages_are_answered_and_ws_bad_messages_max_ends_them() {
     let node = Node::ready(&FAST).await;
     let mut player = Player::connect(&node.address).await;
@@ -176,7 +177,7 @@ async fn bad_messages_are_answered_and_ws_bad_messages_max_ends_them() {
     assert_eq!(node.viewers("s").await, 1);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn ws_message_bytes_max() {
     let node = Node::ready(&FAST).await;
     let beat = r#"{"stage":"s","viewer":"ann"}"#;
@@ -191,7 +192,7 @@ async fn ws_message_bytes_max() {
     assert_eq!(player.closed().await, CloseCode::Size);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_stage_that_is_not_open_is_named() {
     let node = Node::ready(&["log=memory:", "stages.auto=false"]).await;
     let mut player = Player::connect(&node.address).await;
@@ -207,7 +208,7 @@ async fn a_stage_that_is_not_open_is_named() {
 }
 
 /// A player that beats without end is always answered, and can still leave.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn beats_beyond_session_burst_are_answered_from_memory() {
     let node = Node::ready(&["log=memory:", "cold=none", "leave_grace=100ms"]).await;
     let mut player = Player::connect(&node.address).await;
@@ -229,7 +230,7 @@ async fn beats_beyond_session_burst_are_answered_from_memory() {
 }
 
 /// Beats that wait for the log share one answer per stage, which has the latest count.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn answers_are_shared() {
     let inside = Inside::ready(FaultyLog::default(), &[]).await;
     let mut player = Player::connect(&inside.address).await;
@@ -251,7 +252,7 @@ async fn answers_are_shared() {
     assert!(answers <= 3, "{answers} answers to 100 beats");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn ack_timeout_ms_is_answered_with_when_to_retry() {
     let inside = Inside::ready(FaultyLog::default(), &[]).await;
     let mut player = Player::connect(&inside.address).await;
@@ -271,7 +272,7 @@ async fn ack_timeout_ms_is_answered_with_when_to_retry() {
 
 /// A player that reads nothing costs the memory of a few answers, however much it sends. Once it
 /// reads, it gets the latest answer.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_slow_reader_skips_to_the_latest() {
     let node = Node::ready(&FAST).await;
     let mut slow = Player::connect(&node.address).await;
@@ -299,7 +300,7 @@ async fn a_slow_reader_skips_to_the_latest() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_stopping_node_says_goodbye() {
     let mut node = Node::ready(&FAST).await;
     let mut player = Player::connect(&node.address).await;
@@ -311,7 +312,7 @@ async fn a_stopping_node_says_goodbye() {
 
 /// Each frame counts against the requests of its address. A client that keeps sending nonsense is
 /// disconnected.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn pings_count_for_their_address() {
     let limited = ["limits.address_per_second=1", "limits.address_burst=100"];
     for frame in [Message::Ping(Bytes::from_static(b"x")), Message::Pong(Bytes::new())] {

@@ -42,8 +42,9 @@ impl IdleTimer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use housecount_test::timed_test;
 
-    #[tokio::test(start_paused = true)]
+    #[timed_test(start_paused = true)]
     async fn it_is_silent_from_the_last_word_on() {
         let mut silence = IdleTimer::new(Duration::from_secs(75));
         for _ in 0..5 {

@@ -105,8 +105,9 @@ impl ReplyQueue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use housecount_test::timed_test;
 
-    #[tokio::test]
+    #[timed_test]
     async fn ws_pending_replies_max_and_one_answer_a_stage() {
         let mut replies = ReplyQueue::default();
         for _ in 0..100 {
@@ -129,7 +130,7 @@ mod tests {
         assert!(!replies.has_room());
     }
 
-    #[tokio::test]
+    #[timed_test]
     async fn ws_pending_events_max_is_what_may_wait_for_the_log() {
         let mut replies = ReplyQueue::default();
         let (waiting, tell) = PendingAck::unresolved();
@@ -142,7 +143,7 @@ mod tests {
         assert!(replies.has_room(), "the log has the events");
     }
     /// An answer for several is coalesced only if all of them are.
-    #[tokio::test]
+    #[timed_test]
     async fn one_answer_for_a_logged_and_a_coalesced_beat_is_not_coalesced() {
         let (logged, coalesced) = (PendingAck::default, PendingAck::of_coalesced);
         for (later, expected) in [
@@ -162,7 +163,7 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    #[timed_test]
     async fn ws_pending_events_max_holds_while_beats_are_coalesced() {
         let mut replies = ReplyQueue::default();
         let (waiting, tell) = PendingAck::unresolved();

@@ -57,6 +57,7 @@ impl ReaderPool {
 
 #[cfg(test)]
 mod tests {
+    use housecount_test::timed_test;
     use std::sync::Barrier;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -64,7 +65,7 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test]
+    #[timed_test]
     async fn cold_readers_max_bounds_reads_at_once() {
         let connections = (0..COLD_READERS_MAX).map(|_| Connection::open_in_memory().unwrap());
         let pool = Arc::new(ReaderPool::of(connections.collect()));

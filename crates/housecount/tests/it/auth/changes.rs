@@ -3,6 +3,7 @@
 
 use housecount_access::auth::operators::new_key;
 use housecount_access::auth::{Scope, jwt};
+use housecount_test::timed_test;
 use serde_json::json;
 
 use super::raw::ask;
@@ -17,7 +18,7 @@ const OTHER_JWK: &str = r#"{"kty":"OKP","crv":"Ed25519","kid":"other","x":"wifQN
 
 /// Public text in the place of public keys is never a secret. Otherwise any reader of that text
 /// could sign a token.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn public_text_in_the_place_of_public_keys_is_no_secret() {
     let folder = tempfile::tempdir().unwrap();
     let (keys, log) = (folder.path().join("jwks.json"), folder.path().join("log"));
@@ -90,7 +91,7 @@ async fn public_text_in_the_place_of_public_keys_is_no_secret() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn the_last_operator_key_can_be_taken_back() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("keys.toml");
@@ -121,7 +122,7 @@ async fn the_last_operator_key_can_be_taken_back() {
 }
 
 /// Passwords in addresses are in no line of the log, at any level. A JWKS URL can't have one.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn an_address_is_logged_without_its_secrets() {
     let refused = |setting: &str| {
         let output = housecount()

@@ -4,6 +4,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 
+use housecount_test::timed_test;
 use serde_json::Value;
 
 use super::node;
@@ -92,7 +93,7 @@ async fn operators_routes(node: &Node) -> Vec<(String, &'static str)> {
     lines
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn operators_calls_are_answered_to_this_machine_asked_directly() {
     let node = node(&[]).await;
     let host = node.address.trim_start_matches("http://").to_string();
@@ -126,7 +127,7 @@ async fn operators_calls_are_answered_to_this_machine_asked_directly() {
 }
 
 /// Players' calls are answered from any page and through any proxy.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn players_calls_are_answered_to_all() {
     let node = node(&["limits.session_beats=0"]).await;
     let host = node.address.trim_start_matches("http://").to_string();
@@ -153,7 +154,7 @@ async fn players_calls_are_answered_to_all() {
 
 /// In a container the peer is a network bridge, and the name is the machine's. Pages of other sites
 /// are still refused.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn an_insecure_node_refuses_other_sites_pages_only() {
     let node = node(&["insecure=true", "cors.operator_origins=https://ops.example"]).await;
     for (is_taken, headers) in [
@@ -185,7 +186,7 @@ async fn an_insecure_node_refuses_other_sites_pages_only() {
 
 /// Pages of other sites can send text, forms, and bodies without a type. Before they send JSON,
 /// browsers ask the node.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn what_operators_send_says_that_it_is_json() {
     let node = Node::ready(&["log=memory:"]).await;
     let new = r#"{"stage":"s"}"#;
@@ -231,7 +232,7 @@ async fn what_operators_send_says_that_it_is_json() {
 }
 
 /// A page can make any number of calls, but the operator gets one line in the log.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn refusals_are_one_line_in_the_log() {
     let folder = tempfile::tempdir().unwrap();
     let log = std::fs::File::create(folder.path().join("log")).unwrap();

@@ -3,6 +3,7 @@
 
 use housecount_access::auth::operators::new_key;
 use housecount_access::auth::{Payload, Scope, jwt};
+use housecount_test::timed_test;
 use hyper::Method;
 use serde_json::json;
 use tempfile::NamedTempFile;
@@ -12,7 +13,7 @@ use super::{in_s, node, payload, prefixed, refused, strict, token};
 use crate::support::eventually;
 use crate::support::sse::Events;
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_stream_of_counts_needs_a_token_for_its_stages() {
     let node = strict().await;
     let (ann, all) = (token(&prefixed("ann", "match-")), token(&prefixed("ann", "")));
@@ -64,7 +65,7 @@ async fn ending(mut events: Events) -> String {
     last.data["code"].as_str().unwrap().to_string()
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_stream_ends_with_its_token() {
     let node = strict().await;
     for query in ["stage=s&stage=t", "totals=true"] {
@@ -79,7 +80,7 @@ async fn a_stream_ends_with_its_token() {
     .await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_stream_ends_with_its_key_and_others_go_on() {
     let (operators, viewers) = (NamedTempFile::new().unwrap(), NamedTempFile::new().unwrap());
     let (removed, first) = new_key("removed", &[Scope::Read]);

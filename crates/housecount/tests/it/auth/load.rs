@@ -3,12 +3,13 @@
 
 use housecount_access::auth::Scope;
 use housecount_access::auth::operators::new_key;
+use housecount_test::timed_test;
 use serde_json::Value;
 
 use super::{SECRET, node};
 use crate::support::node::housecount;
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn load_brings_tokens_and_a_key() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str, text: &str| {

@@ -3,6 +3,7 @@
 
 use housecount_access::auth::Scope;
 use housecount_access::auth::operators::{SCOPES, new_key};
+use housecount_test::timed_test;
 use hyper::Method;
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
@@ -36,7 +37,7 @@ fn with_key(node: &Node, line: &str, key: &str) -> (u16, Value) {
 }
 
 /// Calls every operation of /openapi.json without a key, with a wrong one, and with each key.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn every_route_needs_the_scope_it_says_and_none_is_forgotten() {
     let (file, keys) = keys();
     let node = keyed(&file).await;
@@ -111,7 +112,7 @@ async fn every_route_needs_the_scope_it_says_and_none_is_forgotten() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn no_path_and_no_method_leads_around_a_key() {
     let (file, _) = keys();
     let node = keyed(&file).await;
@@ -162,7 +163,7 @@ async fn no_path_and_no_method_leads_around_a_key() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn keys_change_without_a_restart_and_a_broken_file_changes_nothing() {
     let (file, keys) = keys();
     let node = keyed(&file).await;
@@ -181,7 +182,7 @@ async fn keys_change_without_a_restart_and_a_broken_file_changes_nothing() {
 
 /// An array or lines of heartbeats need the scope whatever viewers need. That holds over HTTP/1 as
 /// a player's page sends them, too. Single heartbeats stay players' calls.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn many_heartbeats_at_once_need_the_scope_beats_where_operators_have_keys() {
     let (file, keys) = keys();
     for (policy, of_a_player) in [("off", 200), ("optional", 200), ("required", 401)] {
@@ -223,7 +224,7 @@ async fn many_heartbeats_at_once_need_the_scope_beats_where_operators_have_keys(
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_public_address_needs_keys() {
     let refuses = |more: &[&str], named: &str| {
         let output = housecount()
@@ -258,7 +259,7 @@ async fn a_public_address_needs_keys() {
     refuses(&["--listen", "127.0.0.1:0", "--set", &named], "at most 64 are allowed");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn our_own_commands_send_a_key() {
     let (file, keys) = keys();
     let operators = format!("auth.operator_keys={}", file.path().display());

@@ -3,6 +3,7 @@
 
 use futures_util::{SinkExt, StreamExt};
 use housecount_access::auth::Payload;
+use housecount_test::timed_test;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
@@ -53,7 +54,7 @@ async fn refusals(node: &Node, stage: &str, viewer: &str) -> Vec<bool> {
     refusals
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn no_event_is_taken_without_the_token_of_a_viewer_that_has_one() {
     let node = optional().await;
     assert_eq!(refusals(&node, "s", "ann").await, [false; 8]);
@@ -72,7 +73,7 @@ async fn no_event_is_taken_without_the_token_of_a_viewer_that_has_one() {
     assert_eq!(refusals(&node, "s", "cid").await, [false; 8]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_websocket_or_a_stream_shows_a_token_too_and_none_outlives_it() {
     let node = optional().await;
     let ann = token(&payload("ann", "s"));

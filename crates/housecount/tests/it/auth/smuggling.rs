@@ -1,12 +1,14 @@
 //! Requests that two programs may read in two ways. A proxy in front of a node could let pass what
 //! the node reads as another request.
 
+use housecount_test::timed_test;
+
 use super::raw::{all, ask};
 use super::{payload, refused, strict, token};
 
 const BEAT: &str = r#"{"stage":"s","viewer":"ann"}"#;
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn two_credentials_are_refused_even_if_both_are_good() {
     let node = strict().await;
     let good = format!("authorization: Bearer {}", token(&payload("ann", "s")));
@@ -31,7 +33,7 @@ async fn two_credentials_are_refused_even_if_both_are_good() {
 }
 
 /// A second request never hides in the body of the first, however the length is given.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_body_has_one_length() {
     let node = strict().await;
     let good = token(&payload("ann", "s"));

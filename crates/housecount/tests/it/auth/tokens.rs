@@ -2,6 +2,7 @@
 
 use housecount_access::auth::{AudienceClaim, Payload, jwt};
 use housecount_core::limits::TOKEN_BYTES_MAX;
+use housecount_test::timed_test;
 use serde_json::{Value, json};
 
 use super::raw::{ask, say};
@@ -53,7 +54,7 @@ fn signed_by(claims: &str, secret: &str, kid: Option<&str>) -> String {
     format!("{signed}.{}", base64url(signature))
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_token_of_each_algorithm_lets_its_viewer_beat_and_leave() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), public_keys()).unwrap();
@@ -80,7 +81,7 @@ async fn a_token_of_each_algorithm_lets_its_viewer_beat_and_leave() {
     eventually("the key is revoked", async || beat(&node, Some(&token), "s", "ann").0 == 401).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_token_is_for_its_viewer_stage_and_session() {
     let node = strict().await;
     let ann = token(&payload("ann", "match-1"));
@@ -113,7 +114,7 @@ async fn a_token_is_for_its_viewer_stage_and_session() {
     assert_eq!(node.viewers("match-1").await, 1);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn without_a_token_nothing_is_taken_and_the_answer_says_what_to_send() {
     let node = strict().await;
     let heartbeat = json!({ "stage": "s", "viewer": "ann" });
@@ -140,7 +141,7 @@ async fn without_a_token_nothing_is_taken_and_the_answer_says_what_to_send() {
     assert_eq!(refused(&say(&node, "/v1/heartbeats", None, &many)), (401, "unauthorized"));
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn optional_means_that_a_token_must_be_right_if_there_is_one() {
     let keys = format!("auth.viewer_keys=secret:{SECRET}");
     let node = node(&["auth.viewer=optional", &keys]).await;
@@ -153,7 +154,7 @@ async fn optional_means_that_a_token_must_be_right_if_there_is_one() {
     assert_eq!(refused(&beat(&node, Some("x.y.z"), "s", "ann")), (401, "token_invalid"));
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn forged_tokens_are_refused() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), public_keys()).unwrap();
@@ -215,7 +216,7 @@ async fn forged_tokens_are_refused() {
     assert_eq!(beat(&node, Some(&good), "s", "ann").0, 200);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn expired_early_and_others_tokens_are_refused() {
     let keys = format!("auth.viewer_keys=secret:{SECRET}");
     let node =
@@ -274,7 +275,7 @@ async fn expired_early_and_others_tokens_are_refused() {
 
 /// A stolen token allows what its viewer may do and nothing else, until it ends. That also holds on
 /// a node that already knows the token.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_stolen_token_is_worth_something_until_it_ends() {
     let node = strict().await;
     let stolen = token(&Payload { exp: in_s(2.0), ..payload("ann", "s") });
@@ -289,7 +290,7 @@ async fn a_stolen_token_is_worth_something_until_it_ends() {
 }
 
 /// Tokens and keys appear in no log line, metric or answer, at any log level.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_token_is_never_shown() {
     let folder = tempfile::tempdir().unwrap();
     let log = std::fs::File::create(folder.path().join("log")).unwrap();
@@ -336,7 +337,7 @@ async fn a_token_is_never_shown() {
     assert!(!shown.contains(mine) && !shown.contains(SECRET), "{shown}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn the_command_makes_tokens() {
     let node = strict().await;
     let run = |more: &[&str]| {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use housecount_access::auth::{Payload, jwt};
+use housecount_test::timed_test;
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 use tokio::net::TcpStream;
@@ -54,7 +55,7 @@ pub(super) async fn ask(socket: &mut WebSocketStream<TcpStream>, text: Value) ->
     serde_json::from_str(socket.next().await.unwrap().unwrap().to_text().unwrap()).unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_websocket_needs_a_token_and_stays_within_it() {
     let node = strict().await;
     let ann = token(&prefixed("ann", "match-"));
@@ -86,7 +87,7 @@ async fn a_websocket_needs_a_token_and_stays_within_it() {
 }
 
 /// Browsers can't send headers with a WebSocket, and its address gets into logs.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_websockets_token_may_be_a_subprotocol_that_is_never_answered() {
     let node = strict().await;
     let ann = token(&payload("ann", "s"));
@@ -127,7 +128,7 @@ async fn ending(socket: &mut WebSocketStream<TcpStream>) -> (Value, CloseCode, S
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_websocket_ends_with_its_token() {
     let node = strict().await;
     let ann = token(&Payload { exp: in_s(2.0), ..payload("ann", "s") });
@@ -144,7 +145,7 @@ async fn a_websocket_ends_with_its_token() {
 }
 
 /// The player sends without a pause, so there is always a message to read.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_player_that_never_pauses_does_not_outlive_its_token() {
     let node = strict().await;
     let ann = token(&Payload { exp: in_s(2.0), ..payload("ann", "s") });
@@ -168,7 +169,7 @@ async fn a_player_that_never_pauses_does_not_outlive_its_token() {
     talking.await.unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_websocket_ends_with_the_key_that_signed_its_token() {
     let file = NamedTempFile::new().unwrap();
     std::fs::write(file.path(), super::public_keys()).unwrap();

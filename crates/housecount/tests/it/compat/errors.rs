@@ -3,6 +3,7 @@
 use housecount_access::auth::Scope;
 use housecount_access::auth::operators::new_key;
 use housecount_core::limits::{BEAT_BODY_BYTES_MAX, DROP_IN_DAYS_MAX};
+use housecount_test::timed_test;
 use hyper::Method;
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
@@ -16,7 +17,7 @@ async fn plain() -> Node {
     Node::ready(&["log=memory:", "cold=none", "limits.session_beats=0"]).await
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn missing_fields_are_named() {
     let node = plain().await;
     let all = json!({ "userId": "ann", "stageArn": "s", "participantId": "p" });
@@ -48,7 +49,7 @@ async fn missing_fields_are_named() {
     assert_eq!(bad(asked, 400, "VALIDATION_ERROR").1, both);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn wrong_fields_are_named() {
     let node = plain().await;
     let all = json!({ "userId": "ann", "stageArn": "s", "participantId": "p" });
@@ -79,7 +80,7 @@ async fn wrong_fields_are_named() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn wrong_questions_are_refused() {
     let node = plain().await;
     for (path, status, code) in [
@@ -113,7 +114,7 @@ async fn wrong_questions_are_refused() {
 
 /// Errors that no handler of this API makes: unknown paths, other methods, large bodies, other
 /// types.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn what_no_handler_has_made_has_the_shape_too() {
     let node = plain().await;
     for path in [
@@ -156,7 +157,7 @@ async fn what_no_handler_has_made_has_the_shape_too() {
     assert_eq!((&problem["code"], &problem["success"]), (&json!("not_found"), &Value::Null));
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn keys_and_scopes() {
     let file = NamedTempFile::new().unwrap();
     let (beats, beats_entry) = new_key("beats", &[Scope::Beats]);
@@ -194,7 +195,7 @@ async fn keys_and_scopes() {
 }
 
 /// Without keys, operators' calls are for this machine only, and health is for all.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn without_keys_only_players_calls_and_health_are_open() {
     let node = plain().await;
     let proxied = ["x-forwarded-for: 203.0.113.7".to_string()];
@@ -218,7 +219,7 @@ async fn without_keys_only_players_calls_and_health_are_open() {
 
 /// An address that sends too much gets this shape, also when it is refused before any route. Health
 /// may always be asked.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn too_much_is_answered_in_the_shape() {
     let node = Node::ready(&[
         "log=memory:",
@@ -254,7 +255,7 @@ async fn too_much_is_answered_in_the_shape() {
     bad(last, 429, "RATE_LIMITED");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_node_that_is_ready_is_healthy() {
     let node = plain().await;
     for path in ["/health", "/api/health"] {
@@ -269,7 +270,7 @@ async fn a_node_that_is_ready_is_healthy() {
 }
 
 /// No Redis listens at the address of this node's log.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_node_that_waits_for_its_log_is_not() {
     let node = Node::start(&[&format!("log=redis://127.0.0.1:{}", free_port()), "cold=none"]);
     for path in ["/health", "/api/health"] {
@@ -282,7 +283,7 @@ async fn a_node_that_waits_for_its_log_is_not() {
 }
 
 /// A stage that is not open is answered as not found.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_stage_that_is_not_open_is_not_found() {
     let node = Node::ready(&["stages.auto=false"]).await;
     let ann = json!({ "userId": "ann", "stageArn": "s", "participantId": "p" });

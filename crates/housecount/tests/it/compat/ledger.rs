@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use housecount_core::time::UnixMs;
+use housecount_test::timed_test;
 use serde_json::{Value, json};
 
 use super::{QUICK, fields, get, good, post};
@@ -43,7 +44,7 @@ fn moment(text: &Value) -> UnixMs {
     housecount_server::calendar::parse(text).unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn how_long_a_viewer_watched() {
     let node = Node::ready(&QUICK).await;
     let path = "/api/viewer/duration?userId=ann&stageArn=s";
@@ -60,7 +61,7 @@ async fn how_long_a_viewer_watched() {
 
 /// Ann watches twice, with more than a ttl between. In the middle of the second time she leaves for
 /// less than a ttl. Bob watches once.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn views_are_watch_spans_and_viewers_are_distinct() {
     let node = Node::ready(&QUICK).await;
     let empty = get(&node, "/api/viewer/stats/s").await;
@@ -123,7 +124,7 @@ async fn views_are_watch_spans_and_viewers_are_distinct() {
 }
 
 /// The same figures from a restarted node, once they are committed.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn views_outlive_the_node() {
     let mut node = Node::ready(&QUICK).await;
     watch(&node, "ann", "s", 2).await;

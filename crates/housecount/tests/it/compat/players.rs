@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use housecount_test::timed_test;
 use serde_json::json;
 
 use super::{ARN, bad, encoded, fields, get, get_complete, good, post};
 use crate::support::eventually;
 use crate::support::node::Node;
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_viewer_comes_stays_and_goes() {
     // The log is a file, since counts from a log in memory are not complete for a ttl.
     let node = Node::ready(&["leave_grace=50ms"]).await;
@@ -62,7 +63,7 @@ async fn a_viewer_comes_stays_and_goes() {
 }
 
 /// A leave with a participant ends that session only.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_leave_of_a_participant_is_of_that_session_only() {
     let node = Node::ready(&["log=memory:", "cold=none", "leave_grace=50ms"]).await;
     let with =
@@ -85,7 +86,7 @@ async fn a_leave_of_a_participant_is_of_that_session_only() {
 }
 
 /// JSON integers count as their decimal text, for each kind of id.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn ids_may_be_integers() {
     let node = Node::ready(&["log=memory:", "cold=none"]).await;
     let largest = 9_007_199_254_740_992_u64;
@@ -105,7 +106,7 @@ async fn ids_may_be_integers() {
 }
 
 /// A heartbeat without a participant refreshes the viewer's newest session, and the others expire.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_heartbeat_without_a_participant_is_the_newest_sessions() {
     let node = Node::ready(&[
         "log=memory:",

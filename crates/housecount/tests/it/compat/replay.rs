@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use housecount_test::timed_test;
 use hyper::Method;
 use serde_json::{Value, json};
 
@@ -9,7 +10,7 @@ use super::{ARN, QUICK, bad, encoded, get, good, post};
 use crate::support::eventually;
 use crate::support::node::Node;
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn the_seed_systems_calls_in_their_order() {
     let node = Node::ready(&QUICK).await;
     assert_eq!(get(&node, "/health").await["status"], "healthy");
@@ -90,13 +91,13 @@ async fn fifty_a_second_for_one_viewer(paced: Option<Duration>) {
     assert_eq!(node.call(Method::POST, "/v1/leave", beat).await.0, 204);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn fifty_heartbeats_a_second_are_all_answered() {
     fifty_a_second_for_one_viewer(None).await;
 }
 
 /// The same stress test at its real pace.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 #[ignore = "takes 30 s"]
 async fn fifty_heartbeats_a_second_for_30_s_are_all_answered() {
     fifty_a_second_for_one_viewer(Some(Duration::from_millis(20))).await;

@@ -4,6 +4,7 @@ use futures_util::{SinkExt, StreamExt};
 use housecount_access::auth::Scope;
 use housecount_access::auth::operators::new_key;
 use housecount_core::limits::{WS_BAD_MESSAGES_MAX, WS_CHANNEL_BYTES_MAX};
+use housecount_test::timed_test;
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 use tokio::net::TcpStream;
@@ -55,7 +56,7 @@ async fn closed(socket: &mut Socket) -> CloseCode {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_page_subscribes_and_gets_counts() {
     let node = Node::ready(&["log=memory:", "cold=none"]).await;
     let mut socket = connect(&node, &[]).await.unwrap();
@@ -96,7 +97,7 @@ async fn a_page_subscribes_and_gets_counts() {
     .await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn bad_messages_are_answered_and_end_the_socket_at_last() {
     let node = Node::ready(&["log=memory:", "cold=none"]).await;
     let mut socket = connect(&node, &[]).await.unwrap();
@@ -122,7 +123,7 @@ async fn bad_messages_are_answered_and_end_the_socket_at_last() {
     assert_eq!(closed(&mut socket).await, CloseCode::Policy);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn it_is_the_operators() {
     let node = Node::ready(&["log=memory:", "cold=none"]).await;
     for header in [
@@ -150,7 +151,7 @@ async fn it_is_the_operators() {
     assert_eq!(closed(&mut socket).await, CloseCode::Policy);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn it_ends_with_the_node() {
     let mut node = Node::ready(&["log=memory:", "cold=none"]).await;
     let mut socket = connect(&node, &[]).await.unwrap();

@@ -1,12 +1,13 @@
 //! Current counts: in all, stage by stage, and of one stage.
 
+use housecount_test::timed_test;
 use hyper::Method;
 use serde_json::{Value, json};
 
 use super::{ARN, encoded, fields, get, get_complete, good, post};
 use crate::support::node::Node;
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn counts_of_all_of_each_and_of_one() {
     let node = Node::ready(&[]).await;
     let no_viewers = json!({
@@ -64,7 +65,7 @@ async fn counts_of_all_of_each_and_of_one() {
 }
 
 /// Without a cold tier no data is kept for good, and the counts are the same.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn counts_need_no_cold_tier() {
     let node = Node::ready(&["log=memory:", "cold=none"]).await;
     good(

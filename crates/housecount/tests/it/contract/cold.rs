@@ -14,6 +14,7 @@ use housecount_core::time::UnixMs;
 use housecount_sim::plan::SimPlan;
 use housecount_sim::world::World;
 use housecount_stores::cold::{SqliteCold, TableOptions};
+use housecount_test::timed_test;
 use serde_json::json;
 
 use crate::support::dynamo::{Dynamo, cold_at};
@@ -207,12 +208,12 @@ async fn a_transaction_is_all_or_nothing(cold: &dyn Cold) {
     cold.delete(vec![key(1), key(3)]).await.unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn embedded_in_memory() {
     keeps_the_contract(&SqliteCold::memory().unwrap()).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn embedded_in_a_folder() {
     let above = tempfile::tempdir().unwrap();
     let folder = above.path().join("cold");
@@ -227,7 +228,7 @@ async fn embedded_in_a_folder() {
 }
 
 /// The embedded store meters the units that a table would have consumed, before there is a table.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn embedded_counts_the_units_of_a_table() {
     let dynamo = Dynamo::start().await;
     let table = dynamo.cold("table").await;
@@ -259,7 +260,7 @@ async fn several_pages_are_read(cold: &dyn Cold) {
 }
 
 /// DynamoDB deletes expired items by itself; the embedded store sweeps them.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn sweep_rows_max_bounds_a_step_of_the_sweep() {
     let folder = tempfile::tempdir().unwrap();
     let cold = SqliteCold::open(folder.path()).unwrap();
@@ -290,7 +291,7 @@ async fn sweep_rows_max_bounds_a_step_of_the_sweep() {
 }
 
 /// The simulated cold tier keeps the contract too, or proofs over it would prove little.
-#[tokio::test(start_paused = true)]
+#[timed_test(start_paused = true)]
 async fn simulated() {
     housecount_backend::sim::begin(9);
     let world = World::new(SimPlan::of(9), 1_000, false);
@@ -301,7 +302,7 @@ async fn simulated() {
     housecount_backend::sim::end();
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn dynamodb() {
     let dynamo = Dynamo::start().await;
     let cold = dynamo.cold("table").await;
@@ -331,7 +332,7 @@ async fn dynamodb() {
 
 /// An engine that shares no code with ours keeps the contract, except for the parts that it lacks.
 /// `tools/dynamodb/others` runs it.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 #[ignore = "needs an engine at DYNAMODB_ENDPOINT"]
 async fn dynamodb_of_another_engine() {
     #[allow(clippy::disallowed_methods)] // names the engine, not a setting
@@ -357,7 +358,7 @@ async fn dynamodb_of_another_engine() {
     assert_eq!(differing.join(" "), variable("DYNAMODB_LACKS"));
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_provisioned_table() {
     let dynamo = Dynamo::start().await;
     let cold = dynamo.cold("table").await;
@@ -368,7 +369,7 @@ async fn a_provisioned_table() {
     assert_eq!(table["Table"]["ProvisionedThroughput"]["WriteCapacityUnits"], 7);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn point_in_time_recovery_is_waited_for() {
     let dynamo = Dynamo::start().await;
     let cold = dynamo.cold("table").await;
@@ -380,7 +381,7 @@ async fn point_in_time_recovery_is_waited_for() {
     assert_eq!(dynamo.faults.too_early.load(Ordering::SeqCst), 0, "every injected fault occurred");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_table_with_other_keys_is_named() {
     let dynamo = Dynamo::start().await;
     let create = json!({
@@ -398,7 +399,7 @@ async fn a_table_with_other_keys_is_named() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn throttling_drops_nothing() {
     let dynamo = Dynamo::start().await;
     let cold = Arc::new(dynamo.cold("table").await);
@@ -416,7 +417,7 @@ async fn throttling_drops_nothing() {
     assert_eq!(dynamo.snapshots("table", "throttled").len(), 100);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_conditional_put_whose_answer_was_lost_is_done() {
     let dynamo = Dynamo::start().await;
     let cold = dynamo.cold("table").await;
@@ -428,7 +429,7 @@ async fn a_conditional_put_whose_answer_was_lost_is_done() {
 }
 
 /// Two transactions that meet at an item. DynamoDB cancels one of them, and refuses a put on it.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_write_that_meets_a_transaction_is_sent_again() {
     let dynamo = Dynamo::start().await;
     let cold = dynamo.cold("table").await;

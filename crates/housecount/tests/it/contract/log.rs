@@ -20,6 +20,7 @@ use housecount_sim::plan::SimPlan;
 use housecount_sim::world::World;
 use housecount_stores::cold::TableOptions;
 use housecount_stores::log::{DynamoLog, LogTarget};
+use housecount_test::timed_test;
 use parking_lot::Mutex;
 
 use crate::support::dynamo::{Dynamo, cold_at, log_at};
@@ -295,13 +296,13 @@ pub(super) fn at(url: String) -> Backend {
     Backend::at(move |_| target.clone())
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn memory() {
     let memory = Backend { survives: false, shared: false, ..Backend::at(|_| LogTarget::Memory) };
     keeps_the_contract(memory).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn file() {
     let folder = tempfile::tempdir().unwrap();
     let path: PathBuf = folder.path().into();
@@ -310,7 +311,7 @@ async fn file() {
 }
 
 /// The simulated log keeps the contract too, or proofs over it would prove little.
-#[tokio::test(start_paused = true)]
+#[timed_test(start_paused = true)]
 async fn simulated() {
     housecount_backend::sim::begin(9);
     // Two partitions, so that a mix-up of partitions shows.
@@ -326,25 +327,25 @@ async fn simulated() {
     housecount_backend::sim::end();
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn redis() {
     let server = Server::start(Flavour::Redis, &[]).await;
     keeps_the_contract(at(server.url())).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn valkey() {
     let server = Server::start(Flavour::Valkey, &[]).await;
     keeps_the_contract(at(server.url())).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn redis_with_partitions() {
     let server = Server::start(Flavour::Redis, &[]).await;
     keeps_the_contract(at(format!("{}?partitions=4", server.url()))).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn redis_cluster() {
     let cluster = Cluster::start().await;
     keeps_the_contract(at(cluster.url())).await;
@@ -427,7 +428,7 @@ async fn dynamodb_at(endpoint: String, partitions: u16) {
 }
 
 /// The counterpart of the cold tier's test for another engine.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 #[ignore = "needs an engine at DYNAMODB_ENDPOINT"]
 async fn dynamodb_of_another_engine() {
     #[allow(clippy::disallowed_methods)] // names the engine, not a setting
@@ -440,17 +441,17 @@ async fn dynamodb_of_another_engine() {
     dynamodb_at(endpoint, 1).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn dynamodb() {
     dynamodb_with(1).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn dynamodb_with_partitions() {
     dynamodb_with(3).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn redis_with_a_password_and_a_database() {
     let server = Server::start(Flavour::Redis, &["--requirepass", "secret"]).await;
     keeps_the_contract(at(format!("redis://:secret@127.0.0.1:{}/3", server.port))).await;
@@ -467,7 +468,7 @@ async fn redis_with_a_password_and_a_database() {
     assert!(!error.to_string().contains("wrong@"), "{error}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn redis_over_tls() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str| folder.path().join(name).display().to_string();
@@ -494,7 +495,7 @@ async fn redis_over_tls() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_log_with_other_partitions_is_refused() {
     let server = Server::start(Flavour::Redis, &[]).await;
     let open = async |url: String| LogTarget::parse(&url).unwrap().open("hc:").await.unwrap();
@@ -508,7 +509,7 @@ async fn a_log_with_other_partitions_is_refused() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn redis_that_comes_back_is_used_again() {
     let mut server = Server::start(Flavour::Redis, &[]).await;
     let log = LogTarget::parse(&server.url()).unwrap().open("hc:").await.unwrap();
@@ -525,7 +526,7 @@ async fn redis_that_comes_back_is_used_again() {
     assert!(origin.created_at > born && !origin.is_complete, "the log reports the loss");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn publish_sets_and_removes_plain_keys() {
     let server = Server::start(Flavour::Redis, &[]).await;
     let cluster = Cluster::start().await;
@@ -548,7 +549,7 @@ async fn publish_sets_and_removes_plain_keys() {
 }
 
 /// The driver may lose all its nodes while a master is unavailable; it must find them again.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_cluster_whose_master_comes_back_is_used_again() {
     let mut cluster = Cluster::start().await;
     let log = LogTarget::parse(&cluster.url()).unwrap().open("hc:").await.unwrap();
@@ -586,7 +587,7 @@ async fn a_cluster_whose_master_comes_back_is_used_again() {
 
 /// A stalled disk. The number of waiting orders is bounded, and accepted orders are written when
 /// the disk works again.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn file_log_orders_max_refuses_what_a_stalled_disk_would_pile_up() {
     let folder = tempfile::tempdir().unwrap();
     let log = LogTarget::File(folder.path().to_path_buf()).open("").await.unwrap();
@@ -618,7 +619,7 @@ async fn file_log_orders_max_refuses_what_a_stalled_disk_would_pile_up() {
 
 /// More commands at once than a connection has room for. They wait for their turn, and all are
 /// answered.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn redis_commands_max_and_redis_pipeline_max_let_others_wait() {
     let server = Server::start(Flavour::Redis, &[]).await;
     let log = LogTarget::parse(&server.url()).unwrap().open("test:").await.unwrap();

@@ -7,6 +7,7 @@ use housecount_backend::log::{Log, Position};
 use housecount_core::fold::HandleKey;
 use housecount_core::keys::redis_stream;
 use housecount_stores::log::LogTarget;
+use housecount_test::timed_test;
 
 use super::log::{at, keeps_the_contract, read_all, record};
 use crate::support::certificates::Authority;
@@ -25,7 +26,7 @@ async fn refusal(url: &str) -> String {
     error.to_string()
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn redis_by_its_socket() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a socket.sock").display().to_string();
@@ -51,7 +52,7 @@ async fn start(arguments: &[String]) -> Server {
     Server::start(Flavour::Redis, &arguments.iter().map(String::as_str).collect::<Vec<_>>()).await
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn redis_that_asks_for_a_certificate() {
     let (ours, theirs, port) = (Authority::new(), Authority::new(), free_port());
     let _server = start(&ours.arguments(port)).await;
@@ -69,7 +70,7 @@ async fn redis_that_asks_for_a_certificate() {
     assert!(error.contains("certificate"), "{error}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_cluster_that_asks_for_a_certificate() {
     let (authority, port) = (Authority::new(), free_port());
     let more = ["--cluster-enabled", "yes", "--tls-cluster", "yes"];
@@ -88,7 +89,7 @@ async fn a_cluster_that_asks_for_a_certificate() {
     assert!(error.contains(&format!("localhost:{port}")), "{error}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn sentinels_that_ask_for_a_certificate() {
     let (authority, port) = (Authority::new(), free_port());
     let _server = start(&with(&authority.arguments(port), &["--tls-replication", "yes"])).await;
@@ -116,7 +117,7 @@ async fn sentinels_that_ask_for_a_certificate() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn redis_behind_sentinels() {
     let setup = SentinelSetup::start().await;
     keeps_the_contract(at(setup.url())).await;
@@ -127,7 +128,7 @@ async fn redis_behind_sentinels() {
 }
 
 /// The error names each sentinel with its answer, and the name of the master asked for.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn sentinels_without_an_answer_are_named() {
     let mut setup = SentinelSetup::start().await;
     let hosts: Vec<String> =
@@ -165,7 +166,7 @@ async fn sentinels_without_an_answer_are_named() {
     assert!(error.contains(&master) && hosts.iter().all(|host| error.contains(host)), "{error}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_log_follows_the_failovers_of_its_sentinels() {
     let mut setup = SentinelSetup::start().await;
     let log = open(&setup.url()).await;
@@ -212,7 +213,7 @@ async fn a_log_follows_the_failovers_of_its_sentinels() {
 
 /// Sentinels give different answers. The result of the latest failover counts, whichever sentinel
 /// is listed first and whichever answers.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_sentinel_that_was_cut_off_is_not_believed() {
     let mut setup = SentinelSetup::start().await;
     let stray = Server::start(Flavour::Redis, &[]).await;
@@ -255,7 +256,7 @@ async fn a_sentinel_that_was_cut_off_is_not_believed() {
 
 /// A read must not be answered by a replica. A replica may lack the latest appends, without a sign
 /// of it.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_replica_is_not_read() {
     let server = Server::start(Flavour::Redis, &[]).await;
     let log = open(&server.url()).await;
@@ -277,7 +278,7 @@ fn figure(server: &Server, name: &str) -> usize {
 }
 
 /// A node polls 20 times per second, so a poll must not fetch known records again.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn idle_polls_do_not_fetch_the_last_record_again() {
     const POLLS: usize = 200;
     let server = Server::start(Flavour::Redis, &[]).await;
@@ -307,7 +308,7 @@ async fn idle_polls_do_not_fetch_the_last_record_again() {
 }
 
 /// A lost record is noticed however it was lost, and whatever was appended after it.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_lost_record_is_missed_at_the_next_poll() {
     let server = Server::start(Flavour::Redis, &[]).await;
     let log = open(&server.url()).await;

@@ -8,6 +8,7 @@ use housecount_backend::log::{Log, Position};
 use housecount_core::fold::HandleKey;
 use housecount_core::time::UnixMs;
 use housecount_stores::log::LogTarget;
+use housecount_test::timed_test;
 
 use super::log::{at, keeps_the_contract, record};
 use crate::support::redis::{Flavour, Server, documented_acl, list};
@@ -51,7 +52,7 @@ async fn server_with(line: &str) -> (Server, Arc<dyn Log>) {
     (server, log)
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn redis_as_the_user_of_the_document() {
     let mut server = Server::start(Flavour::Redis, &[]).await;
     keeps_the_contract(at(server.url())).await;
@@ -73,7 +74,7 @@ async fn redis_as_the_user_of_the_document() {
 
 /// Each permission is removed in turn, and Redis denies a command. If the node fails for it, the
 /// error names the permission and the document that lists it.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn no_permission_of_the_document_is_needless() {
     let [line, ..] = documented_acl();
     let permissions: Vec<&str> = line.split(' ').filter(|word| word.starts_with('+')).collect();

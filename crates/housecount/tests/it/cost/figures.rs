@@ -10,6 +10,7 @@ use housecount_cost::plans::{self, AudienceProfile};
 use housecount_cost::prices::{DEFAULT_PRICES, PriceList};
 use housecount_cost::{Prices, Usd};
 use housecount_engine::ArchiveFormat;
+use housecount_test::timed_test;
 
 use super::hour::{Hour, SLOT_MS};
 use crate::ledger::stage::HOUR_MS;
@@ -84,7 +85,7 @@ fn agree(what: &str, measured: Units, model: Units) -> Usd {
 }
 
 /// Measures a day, which is one period of the ledger's keyframes and six of the archive's.
-#[tokio::test]
+#[timed_test]
 #[ignore = "a figure, and takes minutes"]
 async fn our_own() {
     let mut hour = Hour::new(CROWD, true).await;
@@ -105,7 +106,7 @@ async fn our_own() {
 
 /// Measures an hour of the well-known plans, with the code that exists for them. One plan has
 /// counts only, and one has an item per heartbeat.
-#[tokio::test]
+#[timed_test]
 #[ignore = "a figure, and takes minutes"]
 async fn the_plans_that_people_know() {
     let mut hour = Hour::new(CROWD, false).await;

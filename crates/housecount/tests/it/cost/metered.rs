@@ -15,6 +15,7 @@ use housecount_core::limits::{COST_GUARD_HOLD_MS, COST_GUARD_WARMUP_MS, SNAPSHOT
 use housecount_core::snapshot::Snapshot;
 use housecount_core::time::UnixMs;
 use housecount_engine::ArchiveFormat;
+use housecount_test::timed_test;
 use hyper::Method;
 use serde_json::{Value, json};
 
@@ -86,7 +87,7 @@ async fn metered_cost(dynamo: &Dynamo, node: &Node) -> Option<Value> {
     comes_to_agree(node, dynamo).await
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn the_meter_is_the_emulators_own_whatever_fails() {
     let quick = [
         "interval=1s",
@@ -153,7 +154,7 @@ async fn the_meter_is_the_emulators_own_whatever_fails() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn redis_is_counted_and_asked_for_its_memory() {
     let redis = Server::start(Flavour::Redis, &[]).await;
     let log = format!("log={}", redis.url());
@@ -192,7 +193,7 @@ fn snapshots(from: u64, count: u64) -> Vec<KeyedItem> {
 }
 
 /// Passes more than an hour to the guard, in the test's own minutes.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn the_guard_stretches_what_it_may_and_comes_back() {
     let set = [("cost.monthly_limit_usd", "0.10"), ("cost.guard", "stretch")];
     let flags = set.map(|(k, v)| ("--set".to_string(), k.to_string(), v.to_string())).to_vec();
@@ -232,7 +233,7 @@ async fn the_guard_stretches_what_it_may_and_comes_back() {
 }
 
 /// A log in DynamoDB charges for each read.
-#[tokio::test]
+#[timed_test]
 async fn a_packed_archive_reads_the_log_once_a_slot() {
     let mut hour = Hour::new(Shape { viewers: 20, ..USUAL }, false).await;
     hour.archive(ArchiveFormat::Packed);

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use housecount_test::timed_test;
 use hyper::Method;
 
 use super::crowd::{Crowd, EVERY};
@@ -32,7 +33,7 @@ pub(super) fn crowd_at(nodes: &[Node]) -> std::sync::Arc<Crowd> {
     Crowd::new(&clients, VIEWERS)
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_cluster_whose_master_dies_and_whose_slots_move_loses_nothing() {
     let mut cluster = Cluster::start_replicated().await;
     let dynamo = Dynamo::start().await;
@@ -77,7 +78,7 @@ async fn a_cluster_whose_master_dies_and_whose_slots_move_loses_nothing() {
 
 /// The primary dies, and its replica, which lacks the last seconds, is promoted by hand. Nodes find
 /// the replica at the primary's address.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_replica_that_is_promoted_by_hand_loses_nothing() {
     let mut primary = Server::start(Flavour::Redis, &[]).await;
     let replica = Server::start(Flavour::Redis, &[]).await;

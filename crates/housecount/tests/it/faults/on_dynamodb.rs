@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use housecount_core::fold::HandleKey;
+use housecount_test::timed_test;
 
 use super::crowd::Crowd;
 use super::tap::Tap;
@@ -72,7 +73,7 @@ impl House {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_table_alone_loses_nothing_and_credits_nothing_twice() {
     let mut house = House::open(1_000).await;
     let tasks = house.crowd.go();

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use housecount_test::timed_test;
+
 use super::cluster::{crowd_at, nodes_on};
 use super::crowd::EVERY;
 use super::tap::Tap;
@@ -18,7 +20,7 @@ fn entries(server: &Server) -> u64 {
     server.command("XLEN hc:{0}:log").trim_start_matches(':').parse().unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_failover_to_a_replica_that_lacks_the_last_records_loses_nothing() {
     let mut setup = SentinelSetup::start().await;
     let dynamo = Dynamo::start().await;
@@ -53,7 +55,7 @@ async fn a_failover_to_a_replica_that_lacks_the_last_records_loses_nothing() {
 
 /// A machine that stalls for longer than Sentinel waits. When it continues, its Redis still
 /// believes that it is the master, and executes the commands left in its sockets.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_master_that_stood_still_and_goes_on_loses_nothing() {
     let setup = SentinelSetup::start().await;
     let dynamo = Dynamo::start().await;
@@ -82,7 +84,7 @@ async fn a_master_that_stood_still_and_goes_on_loses_nothing() {
 
 /// Fails over, and back again. Each time the former master is still up, and answers reads as a
 /// replica.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_failover_that_is_ordered_loses_nothing() {
     let setup = SentinelSetup::start().await;
     let dynamo = Dynamo::start().await;

@@ -14,6 +14,7 @@ use housecount_metrics::MetricsFormat;
 use housecount_net::client::Client;
 use housecount_server::http::BoundListener;
 use housecount_server::node::Node;
+use housecount_test::timed_test;
 use hyper::Method;
 use serde_json::json;
 use tokio::sync::oneshot;
@@ -103,7 +104,7 @@ async fn gaps_after(dynamo: &Dynamo, before: usize) -> Vec<u64> {
     positions(dynamo)[before..].windows(2).map(|two| two[1] - two[0]).collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn flushes_are_stretched_above_the_limit_and_go_back() {
     let dynamo = Dynamo::start().await;
     dynamo.make_table("table");

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use housecount_test::timed_test;
+
 use super::crowd::Crowd;
 use super::tap::Tap;
 use super::{
@@ -83,7 +85,7 @@ async fn lasts(long: Duration) {
     tokio::time::sleep(long).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn nothing_acknowledged_is_lost() {
     let mut house = House::open(5_000).await;
     let tasks = house.crowd.go();

@@ -16,6 +16,7 @@ use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 use housecount_engine::internals::archive_read as read;
 use housecount_engine::internals::chunks;
+use housecount_test::timed_test;
 
 use super::{ARCHIVE, ask, commit, copy, intervals, is_anywhere, items, request, watches};
 use crate::ledger::stage::{BASE, HOUR_MS, LoggedEvent, MINUTE_MS, Stage};
@@ -101,7 +102,7 @@ fn bytes(records: &[KeyedItem]) -> usize {
     archived.map(of).sum()
 }
 
-#[tokio::test]
+#[timed_test]
 async fn a_packed_archive_loses_one_viewer_only() {
     let stage = committed(BASE.plus(DAY_MS + HOUR_MS)).await;
     pack(&stage, UnixMs::MAX).await;
@@ -137,7 +138,7 @@ async fn a_packed_archive_loses_one_viewer_only() {
 }
 
 /// Holding all chunks at once or one after the other writes the same.
-#[tokio::test]
+#[timed_test]
 async fn forget_held_bytes_max() {
     let stage = committed(BASE.plus(DAY_MS + HOUR_MS)).await;
     pack(&stage, UnixMs::MAX).await;
@@ -162,7 +163,7 @@ async fn forget_held_bytes_max() {
     );
 }
 
-#[tokio::test]
+#[timed_test]
 async fn a_crash_anywhere_leaves_an_archive_and_the_next_run_ends_it() {
     let stage = committed(BASE.plus(DAY_MS + HOUR_MS)).await;
     pack(&stage, UnixMs::MAX).await;
@@ -189,7 +190,7 @@ async fn a_crash_anywhere_leaves_an_archive_and_the_next_run_ends_it() {
 }
 
 /// A generation that a node may still continue is refused, and all items stay as they were.
-#[tokio::test]
+#[timed_test]
 async fn a_generation_that_goes_on_is_refused() {
     let (from, ends) = (BASE.aligned(30_000), BASE.aligned(KEYFRAME_MS).plus(KEYFRAME_MS));
     for (until, is_refused) in [
@@ -233,7 +234,7 @@ fn archived(sent: &[LoggedEvent], is_listed: bool) -> Vec<KeyedItem> {
     pairs.flatten().map(|(key, item)| KeyedItem { key, item }).collect()
 }
 
-#[tokio::test]
+#[timed_test]
 async fn heartbeats_that_are_items_are_deleted() {
     let stage = committed(BASE.plus(DAY_MS + HOUR_MS)).await;
     let mut records = archived(&stage.events, true);
@@ -265,7 +266,7 @@ async fn heartbeats_that_are_items_are_deleted() {
 
 /// Heartbeats that this version didn't list may be on stages of unknown name. The report says so,
 /// and all that is found is deleted.
-#[tokio::test]
+#[timed_test]
 async fn parts_that_were_not_searched_are_reported() {
     let stage = committed(BASE.plus(DAY_MS + HOUR_MS)).await;
     put(&stage.cold, Key::Series { series: Series::Archive, partitions: 1 }, Item::new()).await;

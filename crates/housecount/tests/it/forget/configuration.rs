@@ -17,6 +17,7 @@ use housecount_core::time::UnixMs;
 use housecount_engine::internals::StageStore;
 use housecount_engine::internals::verify::verify;
 use housecount_server::calendar::PeriodUnit;
+use housecount_test::timed_test;
 
 use crate::ledger::damage::{an_hour, range};
 use crate::ledger::stage::{MINUTE_MS, Stage, WINDOW_MS};
@@ -68,7 +69,7 @@ async fn forget(
     configuration::forget(cold, &request, |_| ()).await
 }
 
-#[tokio::test]
+#[timed_test]
 async fn a_customer_is_forgotten_and_sums_stay() {
     let stage = an_hour(6).await;
     // The configurations are to look as if they had been made before the watched hour.

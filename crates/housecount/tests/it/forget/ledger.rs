@@ -14,6 +14,7 @@ use housecount_core::time::UnixMs;
 use housecount_engine::internals::chunks;
 use housecount_engine::internals::chunks::ChunkReader;
 use housecount_engine::internals::verify::{VerifyReport, verify};
+use housecount_test::timed_test;
 
 use super::{LEDGER, ask, commit, copy, intervals, is_anywhere, items, renamed, request, watches};
 use crate::ledger::stage::{
@@ -78,7 +79,7 @@ async fn verified(cold: &Arc<FaultyCold>) -> VerifyReport {
     found
 }
 
-#[tokio::test]
+#[timed_test]
 async fn a_viewer_goes_on_under_a_pseudonym_and_all_totals_stay() {
     let stage = committed(LAST.plus(2 * KEPT_MS + HOUR_MS)).await;
     let cold = &stage.cold;
@@ -124,7 +125,7 @@ async fn a_viewer_goes_on_under_a_pseudonym_and_all_totals_stay() {
 }
 
 /// Nodes that ran before, with their memory, and a node that starts only now.
-#[tokio::test]
+#[timed_test]
 async fn the_ledger_goes_on_from_rewritten_chunks() {
     for is_new in [false, true] {
         let stage = Stage::new(audience()).await;
@@ -151,7 +152,7 @@ async fn the_ledger_goes_on_from_rewritten_chunks() {
     }
 }
 
-#[tokio::test]
+#[timed_test]
 async fn a_viewer_seen_too_recently_is_refused_and_nothing_is_changed() {
     let safe = LAST.plus(2 * KEPT_MS);
     let stage = committed(LAST.plus(MINUTE_MS)).await;
@@ -199,7 +200,7 @@ async fn a_viewer_seen_too_recently_is_refused_and_nothing_is_changed() {
 
 /// The run ends after any call, whether or not the call took effect. The ledger stays readable, and
 /// the next run does what is left.
-#[tokio::test]
+#[timed_test]
 async fn a_crash_anywhere_leaves_a_ledger_and_the_next_run_ends_it() {
     let stage = committed(LAST.plus(2 * KEPT_MS + HOUR_MS)).await;
     let (before, stored) = (intervals(&stage.cold).await, items(&stage.cold).await);
@@ -239,7 +240,7 @@ async fn a_crash_anywhere_leaves_a_ledger_and_the_next_run_ends_it() {
 
 /// An unreadable chunk may name the viewer. The report names it, and all other chunks are
 /// rewritten.
-#[tokio::test]
+#[timed_test]
 async fn damage_is_reported_and_the_rest_is_done() {
     let stage = committed(LAST.plus(2 * KEPT_MS + HOUR_MS)).await;
     let mut records = items(&stage.cold).await;
@@ -272,7 +273,7 @@ async fn damage_is_reported_and_the_rest_is_done() {
 }
 
 /// The frozen form of a rewritten chunk (docs/FORMATS.md).
-#[tokio::test]
+#[timed_test]
 async fn rewritten_chunks_are_frozen() {
     let stage = committed(BASE.plus(9 * HOUR_MS)).await;
     let stored = items(&stage.cold).await;
@@ -296,7 +297,7 @@ async fn rewritten_chunks_are_frozen() {
 
 /// A chunk of many parts is never there in part. The new parts come first, and the caller deletes
 /// the old ones.
-#[tokio::test]
+#[timed_test]
 async fn a_chunk_of_many_items_is_rewritten_whole() {
     let cold = Arc::new(FaultyCold::new().await);
     let bytes = |seed: u8, len: usize| -> Vec<u8> {
@@ -336,7 +337,7 @@ async fn a_chunk_of_many_items_is_rewritten_whole() {
 
 /// A part that belongs to no chunk may name any viewer. It is deleted once no writer can be about
 /// to name it.
-#[tokio::test]
+#[timed_test]
 async fn what_belongs_to_no_chunk_goes() {
     let stage = committed(LAST.plus(2 * KEPT_MS + HOUR_MS)).await;
     let stray = |window| Key::ChunkPart { chain: LEDGER, window, crc: 7, part: 1 };

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use housecount_test::timed_test;
 use hyper::Method;
 use serde_json::{Value, json};
 
@@ -144,7 +145,7 @@ async fn is_forgotten(mut node: Node, cold: &str, ann: &str, asked: &[&str]) {
     assert_eq!(watched(cold, &to).1["agrees"], true);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn in_an_embedded_store_and_by_the_id_of_a_hashed_viewer() {
     let folder = tempfile::tempdir().unwrap();
     let cold = format!("embedded:{}", folder.path().join("cold").display());
@@ -161,7 +162,7 @@ async fn in_an_embedded_store_and_by_the_id_of_a_hashed_viewer() {
     assert!(Path::new(folder.path()).join("cold/items.sqlite").exists());
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn in_dynamodb() {
     let dynamo = Dynamo::start().await;
     let cold = dynamo.url("audience");

@@ -15,6 +15,7 @@ use housecount_core::version::{ConfigVersion, TooManyVersions};
 use housecount_engine::internals::fence::Fence;
 use housecount_engine::internals::{ChangeError, ChangedStage};
 use housecount_engine::internals::{StageStore, history};
+use housecount_test::timed_test;
 
 use crate::ledger::stage::{BASE, MINUTE_MS, WINDOW_MS};
 use crate::support::cold::FaultyCold;
@@ -52,7 +53,7 @@ fn window() -> UnixMs {
     BASE.aligned(WINDOW_MS)
 }
 
-#[tokio::test]
+#[timed_test]
 async fn changes_apply_to_whole_windows() {
     let cold = Arc::new(FaultyCold::new().await);
     let node = node(&cold);
@@ -79,7 +80,7 @@ async fn changes_apply_to_whole_windows() {
 
 /// Two nodes change one stage at once, many times. No change is lost, and the configuration is the
 /// one that the last change made.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn no_change_of_two_nodes_is_lost() {
     const CHANGES: usize = 20;
     let cold = Arc::new(FaultyCold::new().await);
@@ -113,7 +114,7 @@ async fn no_change_of_two_nodes_is_lost() {
 }
 
 /// A node stalls between its read and its write, while another node commits the window.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_change_that_comes_late_applies_to_later_time() {
     let cold = Arc::new(FaultyCold::new().await);
     let node = node(&cold);
@@ -138,7 +139,7 @@ async fn a_change_that_comes_late_applies_to_later_time() {
 }
 
 /// The fence only rises, whichever node raises it.
-#[tokio::test]
+#[timed_test]
 async fn the_fence_only_rises() {
     let cold = FaultyCold::new().await;
     let (mut one, mut other) = (Fence::default(), Fence::default());
@@ -161,7 +162,7 @@ async fn the_fence_only_rises() {
     assert_eq!(cold.calls.load(Ordering::SeqCst), calls, "a known fence costs no call");
 }
 
-#[tokio::test]
+#[timed_test]
 async fn a_change_whose_answer_was_lost_is_made_once() {
     let cold = Arc::new(FaultyCold::new().await);
     let node = node(&cold);
@@ -174,7 +175,7 @@ async fn a_change_whose_answer_was_lost_is_made_once() {
     assert_eq!(versions(&cold).await.len(), 3);
 }
 
-#[tokio::test]
+#[timed_test]
 async fn a_change_is_tried_change_tries_max_times() {
     let cold = Arc::new(FaultyCold::new().await);
     let node = node(&cold);
@@ -190,7 +191,7 @@ async fn a_change_is_tried_change_tries_max_times() {
     assert_eq!(versions(&cold).await.len(), 2, "a failed change writes no version");
 }
 
-#[tokio::test]
+#[timed_test]
 async fn a_change_waits_change_wait_ms_max_for_its_turn() {
     let cold = Arc::new(FaultyCold::new().await);
     let node = node(&cold);
@@ -214,7 +215,7 @@ async fn a_change_waits_change_wait_ms_max_for_its_turn() {
     assert_eq!(first.await.unwrap().config, Some(config("OTHER")));
 }
 
-#[tokio::test]
+#[timed_test]
 async fn stage_versions_max_is_refused_and_deletion_still_possible() {
     let cold = Arc::new(FaultyCold::new().await);
     let node = node(&cold);
@@ -250,7 +251,7 @@ async fn stage_versions_max_is_refused_and_deletion_still_possible() {
 }
 
 /// A table from before versions existed. Its configuration applies to all time until it is changed.
-#[tokio::test]
+#[timed_test]
 async fn a_configuration_without_versions_keeps_the_time_before_a_change() {
     let cold = Arc::new(FaultyCold::new().await);
     let node = node(&cold);
@@ -270,7 +271,7 @@ async fn a_configuration_without_versions_keeps_the_time_before_a_change() {
     assert_eq!(history.in_force(changed.effective_from), changed.config.as_ref());
 }
 
-#[tokio::test]
+#[timed_test]
 async fn nothing_changes_while_the_cold_tier_is_away() {
     let cold = Arc::new(FaultyCold::new().await);
     let node = node(&cold);

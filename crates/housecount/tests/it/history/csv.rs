@@ -1,12 +1,12 @@
 //! CSV files as spreadsheets open them. All that players and operators sent is text there, and
 //! never a formula.
 
-use crate::support::node::{Node, housecount};
-
+use housecount_test::timed_test;
 use hyper::Method;
 use serde_json::json;
 
 use super::served::{QUICK, ms, watch_until};
+use crate::support::node::{Node, housecount};
 
 /// Exports from the node's data; returns the bytes, or the error's text.
 fn export(node: &Node, (from, to): (u64, u64), more: &[&str]) -> Result<Vec<u8>, String> {
@@ -17,7 +17,7 @@ fn export(node: &Node, (from, to): (u64, u64), more: &[&str]) -> Result<Vec<u8>,
     if output.status.success() { Ok(output.stdout) } else { Err(printed) }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn formulas_are_text_in_every_csv_file() {
     let node = Node::ready(&[&QUICK[..], &["archive=packed", "archive_flush=1s"]].concat()).await;
     let stage = json!({ "stage": "=s", "customer": "+ACME", "name": "-1", "tags": { "=a": "@b" } });

@@ -8,6 +8,7 @@ use housecount_core::keys::Key;
 use housecount_core::stage::StageConfig;
 use housecount_engine::internals::verify::verify;
 use housecount_engine::internals::{StageStore, history};
+use housecount_test::timed_test;
 
 use crate::ledger::damage::{an_hour, range};
 use crate::ledger::stage::{BASE, Stage, WINDOW_MS};
@@ -44,7 +45,7 @@ async fn refusal(stage: &Stage) -> Option<String> {
     Some(error.to_string())
 }
 
-#[tokio::test]
+#[timed_test]
 async fn versions_that_are_as_written_agree() {
     let stage = stage().await;
     let found = verify(&stage.cold(), range(), None, |_| ()).await.unwrap();
@@ -54,7 +55,7 @@ async fn versions_that_are_as_written_agree() {
     assert_eq!(refusal(&stage).await, None);
 }
 
-#[tokio::test]
+#[timed_test]
 async fn a_version_that_is_missing_is_found() {
     let stage = stage().await;
     stage.cold.delete(vec![version(2)]).await.unwrap();
@@ -65,7 +66,7 @@ async fn a_version_that_is_missing_is_found() {
     assert!(refusal(&stage).await.unwrap().contains("version 2 is missing; `housecount verify`"));
 }
 
-#[tokio::test]
+#[timed_test]
 async fn a_version_that_cannot_be_read_is_found() {
     let stage = stage().await;
     let mut item = stage.cold.get(&version(2)).await.unwrap().unwrap();
@@ -83,7 +84,7 @@ async fn a_version_that_cannot_be_read_is_found() {
     assert!(refusal(&stage).await.unwrap().starts_with(expected));
 }
 
-#[tokio::test]
+#[timed_test]
 async fn versions_out_of_order_are_found() {
     let stage = stage().await;
     let mut item = stage.cold.get(&version(2)).await.unwrap().unwrap();
@@ -95,7 +96,7 @@ async fn versions_out_of_order_are_found() {
 
 /// Another program has changed the configuration, or its copy in the list. Or the last version is
 /// gone.
-#[tokio::test]
+#[timed_test]
 async fn a_configuration_that_no_version_made_is_found() {
     let stage = stage().await;
     let key = Key::Config { stage: "stage-1".into() };

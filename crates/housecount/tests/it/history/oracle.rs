@@ -14,6 +14,7 @@ use housecount_core::stage::StageConfig;
 use housecount_core::time::UnixMs;
 use housecount_engine::internals::StageStore;
 use housecount_server::calendar::PeriodUnit;
+use housecount_test::timed_test;
 use parking_lot::Mutex;
 use serde_json::Value;
 
@@ -240,14 +241,14 @@ async fn history_stays(seed: u64, has_lag: bool) {
     assert_eq!(total(&rows(&customers)), total(&rows(&all)), "seed {seed}");
 }
 
-#[tokio::test]
+#[timed_test]
 async fn a_committed_window_has_the_version_of_its_time_for_good() {
     for seed in 1..=8 {
         history_stays(seed, false).await;
     }
 }
 
-#[tokio::test]
+#[timed_test]
 async fn a_node_whose_clock_is_behind_changes_no_committed_window() {
     for seed in 101..=108 {
         history_stays(seed, true).await;

@@ -9,6 +9,7 @@ use housecount_core::limits::STAGE_VERSIONS_MAX;
 use housecount_core::stage::StageConfig;
 use housecount_core::time::UnixMs;
 use housecount_core::version::ConfigVersion;
+use housecount_test::timed_test;
 use hyper::Method;
 use serde_json::{Value, json};
 
@@ -53,7 +54,7 @@ fn customers(csv: &str) -> Vec<String> {
 }
 
 /// The issue's own example: a committed month names ACME, whatever the stage becomes afterwards.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_committed_range_is_exported_the_same_after_patch_and_delete() {
     let node = Node::ready(&QUICK).await;
     let acme = json!({ "stage": "s", "customer": "ACME", "tags": { "sport": "chess" } });
@@ -146,7 +147,7 @@ async fn a_committed_range_is_exported_the_same_after_patch_and_delete() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_stage_that_was_changed_too_often_says_so() {
     let dynamo = Dynamo::start().await;
     let url = dynamo.url("table");
@@ -178,7 +179,7 @@ async fn a_stage_that_was_changed_too_often_says_so() {
 
 /// Ids that look alike: composed and decomposed, in another case, with a space. Each is a viewer of
 /// its own, live and in the export.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn ids_are_bytes() {
     const ALIKE: [&str; 5] = ["Ann", "Zoe\u{308}", "Zo\u{eb}", "ann", "ann "];
     let node = Node::ready(&QUICK).await;

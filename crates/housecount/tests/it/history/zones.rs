@@ -5,6 +5,7 @@ use std::path::Path;
 use housecount_core::event::EventKind;
 use housecount_core::time::UnixMs;
 use housecount_stores::cold::SqliteCold;
+use housecount_test::timed_test;
 
 use crate::ledger::stage::{HOUR_MS, LoggedEvent, MINUTE_MS, Stage, TTL_MS, WINDOW_MS};
 use crate::support::cold::FaultyCold;
@@ -46,7 +47,7 @@ fn export(folder: &Path, arguments: &[&str]) -> (i32, String) {
     (output.status.code().unwrap(), String::from_utf8(events).unwrap())
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn days_and_months_of_a_zone() {
     let folder = tempfile::tempdir().unwrap();
     watched(folder.path()).await;
@@ -92,7 +93,7 @@ async fn days_and_months_of_a_zone() {
 
 /// A machine without a database of zones, and with wrong variables. The binary has its own
 /// database.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_bare_machine_knows_the_zones_and_names_those_it_does_not() {
     let folder = tempfile::tempdir().unwrap();
     drop(SqliteCold::open(folder.path()).unwrap());

@@ -1,6 +1,7 @@
 //! `Cache-Control`: no cache keeps an answer, except for the files of the dashboard and the
 //! documentation.
 
+use housecount_test::timed_test;
 use serde_json::json;
 
 use super::{FAST, ask, exchange, get};
@@ -9,7 +10,7 @@ use crate::support::sse::Events;
 
 const BEAT: &str = r#"{"stage":"s","viewer":"ann"}"#;
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn no_cache_keeps_an_answer() {
     let node = Node::ready(&[&FAST[..], &["cors.origins=https://a.example"]].concat()).await;
     node.beat("s", "ann").await;
@@ -59,7 +60,7 @@ async fn no_cache_keeps_an_answer() {
 }
 
 /// The refusal of an address over its limit has `no-store`, too.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn nor_a_refusal() {
     let limits = ["limits.address_per_second=1", "limits.address_burst=40"];
     let node = Node::ready(&[&FAST[..], &limits].concat()).await;
@@ -73,7 +74,7 @@ async fn nor_a_refusal() {
 }
 
 /// Assets are requested each time, and answered 304 while they are the same.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn assets_are_checked_by_their_tag() {
     let node = Node::ready(&FAST).await;
     for path in ["/", "/docs/"] {

@@ -1,5 +1,7 @@
 //! `/metrics` in both of Prometheus's text formats.
 
+use housecount_test::timed_test;
+
 use super::{FAST, ask};
 use crate::operate::promtool;
 use crate::support::node::Node;
@@ -8,7 +10,7 @@ use crate::support::node::Node;
 const PROMETHEUS: &str = "application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,\
                           text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn open_metrics_is_for_clients_that_ask_for_it() {
     let node = Node::ready(&FAST).await;
     node.beat("s", "ann").await;

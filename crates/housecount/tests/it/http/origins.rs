@@ -2,6 +2,7 @@
 
 use housecount_access::auth::Scope;
 use housecount_access::auth::operators::new_key;
+use housecount_test::timed_test;
 
 use super::{Answer, FAST, ask};
 use crate::support::node::{Node, housecount};
@@ -15,7 +16,7 @@ fn preflight(node: &Node, path: &str, origin: &str, wanted: &str) -> Answer {
     ask(node, "OPTIONS", path, &headers, "")
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn pages_of_apps_and_of_all_hosts_below_a_domain_may_call() {
     let origins = "cors.origins=https://*.example.org,capacitor://localhost,ionic://localhost,null,http://localhost:3000";
     let node = Node::ready(&[&FAST[..], &[origins]].concat()).await;
@@ -49,7 +50,7 @@ async fn pages_of_apps_and_of_all_hosts_below_a_domain_may_call() {
 
 /// `null` is the origin of any site's sandboxed frame. It may be allowed to read an operator's
 /// answers, but a node without keys doesn't answer it.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn null_is_no_site_that_a_node_without_keys_knows() {
     let origins = "cors.operator_origins=null,https://*.ops.example";
     let node = Node::ready(&[&FAST[..], &[origins]].concat()).await;
@@ -64,7 +65,7 @@ async fn null_is_no_site_that_a_node_without_keys_knows() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_preflight_allows_tracing_headers() {
     let node = Node::ready(&FAST).await;
     let wanted = "content-type,content-encoding,traceparent,tracestate,baggage,sentry-trace,authorization,x-api-key,last-event-id";
@@ -80,7 +81,7 @@ async fn a_preflight_allows_tracing_headers() {
 
 /// The table of docs/IVS.md, on a node with keys. Preflight and answer allow the front-end's
 /// origin, and the key opens the calls of its scopes.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_drop_in_front_end_on_another_origin_has_what_it_needs() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let (key, entry) = new_key("studio", &[Scope::Read, Scope::Beats]);

@@ -1,6 +1,7 @@
 //! Paths with ids in them, and the same calls with the ids in the query. The second form is for
 //! clients behind proxies that decode `%2F`.
 
+use housecount_test::timed_test;
 use hyper::Method;
 use serde_json::{Value, json};
 
@@ -21,7 +22,7 @@ fn steady(mut body: Value) -> Value {
     body
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn both_forms_of_a_call_answer_alike() {
     let node = Node::ready(&FAST).await;
     node.beat(ARN, "a/b").await;
@@ -64,7 +65,7 @@ async fn both_forms_of_a_call_answer_alike() {
     assert_eq!((&watching["online"], &watching["stages"][0]["stage"]), (&json!(true), &json!(ARN)));
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_stage_is_changed_and_deleted_by_its_query_form() {
     let node = Node::ready(&FAST).await;
     let path = format!("/v1/stage?stage={ARN}");
@@ -84,7 +85,7 @@ async fn a_stage_is_changed_and_deleted_by_its_query_form() {
     assert_eq!(ask(&node, "POST", &path, &[], "").status, 405);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn an_id_that_is_missing_or_bad_is_named() {
     let node = Node::ready(&FAST).await;
     for (path, code, part) in [
@@ -112,7 +113,7 @@ async fn an_id_that_is_missing_or_bad_is_named() {
 }
 
 /// The path as a proxy sends it that decodes what it forwards (nginx: `proxy_pass http://node/;`).
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_decoded_slash_is_404_that_says_the_way_out() {
     let node = Node::ready(&FAST).await;
     node.beat(ARN, "ann").await;
@@ -135,7 +136,7 @@ async fn a_decoded_slash_is_404_that_says_the_way_out() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn the_document_has_both_forms() {
     let node = Node::ready(&FAST).await;
     let api = node.get("/openapi.json").await;

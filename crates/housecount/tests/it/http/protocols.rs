@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use housecount_core::limits::{H2_STREAMS_MAX, HEADER_READ_MS_MAX};
+use housecount_test::timed_test;
 use http_body_util::{BodyExt, Full};
 use hyper::Request;
 use hyper::client::conn::http2::SendRequest;
@@ -51,7 +52,7 @@ async fn call(client: &mut Client, request: Request<Full<Bytes>>) -> (u16, Value
 
 /// Many players' requests on one connection, as balancers send them that speak HTTP/2 to their
 /// servers.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn http_2_by_prior_knowledge_is_spoken_on_the_plain_port() {
     let node = Node::ready(&FAST).await;
     let (mut client, _connection) = h2c(&node).await;
@@ -84,7 +85,7 @@ async fn http_2_by_prior_knowledge_is_spoken_on_the_plain_port() {
 
 /// The bounds of HTTP/2 are the same as over TLS. The first frame announces how many requests may
 /// be open.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn h2_streams_max_is_announced_on_the_plain_port() {
     let node = Node::ready(&FAST).await;
     let mut stream = connect(&node);
@@ -99,7 +100,7 @@ async fn h2_streams_max_is_announced_on_the_plain_port() {
 }
 
 /// Bytes that arrive one by one form the same request, in both versions.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_beginning_in_pieces_is_understood() {
     let node = Node::ready(&FAST).await;
     let mut stream = connect(&node);
@@ -140,7 +141,7 @@ async fn a_beginning_in_pieces_is_understood() {
 
 /// Half a preface holds a connection no longer than half a request does. A whole HTTP/1 request is
 /// served meanwhile.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn header_read_ms_max_ends_half_a_preface() {
     const { assert!(HEADER_READ_MS_MAX < 30_000, "the test would take too long") };
     let node = Node::ready(&FAST).await;
@@ -162,7 +163,7 @@ async fn header_read_ms_max_ends_half_a_preface() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn an_idle_connection_of_either_kind_ends_with_the_node() {
     let mut node = Node::ready(&FAST).await;
     let (mut client, connection) = h2c(&node).await;
@@ -179,7 +180,7 @@ async fn an_idle_connection_of_either_kind_ends_with_the_node() {
 
 /// RFC 9113 has no upgrade from HTTP/1.1 any more. A client that offers one (`curl --http2`)
 /// continues in HTTP/1.1.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn an_upgrade_to_http_2_is_passed_over() {
     let node = Node::ready(&FAST).await;
     let answer = exchange(
@@ -196,7 +197,7 @@ async fn an_upgrade_to_http_2_is_passed_over() {
 }
 
 /// HAProxy's default check is `OPTIONS / HTTP/1.0`; older checks send `OPTIONS *`.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn options_of_the_server_is_204_with_allow() {
     let node = Node::ready(&FAST).await;
     let all = "GET, HEAD, POST, PATCH, DELETE, OPTIONS";
@@ -236,7 +237,7 @@ fn subprotocol(node: &Node, path: &str, offered: &[&str]) -> Option<String> {
     answer.header("sec-websocket-protocol").map(str::to_string)
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_websocket_is_answered_with_its_subprotocol() {
     let node = Node::ready(&FAST).await;
     let ours = Some("housecount.1".to_string());

@@ -1,5 +1,6 @@
 //! Query parameters of `/v1`. Unknown and repeated ones are refused by name.
 
+use housecount_test::timed_test;
 use serde_json::json;
 
 use super::{FAST, ask, get, operations};
@@ -14,7 +15,7 @@ fn refused(answer: &super::Answer, named: &str, hint: &str) {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn every_call_refuses_what_its_document_does_not_name() {
     let node = Node::ready(&FAST).await;
     let api = node.get("/openapi.json").await;
@@ -37,7 +38,7 @@ async fn every_call_refuses_what_its_document_does_not_name() {
 }
 
 /// Each of these was answered 200 before, with another result than the caller meant.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_misspelt_parameter_is_named_with_the_nearest_one() {
     let node = Node::ready(&FAST).await;
     for (path, named, hint) in [
@@ -83,7 +84,7 @@ async fn a_misspelt_parameter_is_named_with_the_nearest_one() {
     assert_eq!(ask(&node, "HEAD", "/v1/stats?x=1", &[], "").status, 400);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_parameter_that_is_given_twice_is_refused() {
     let node = Node::ready(&FAST).await;
     for (path, named) in [
@@ -98,7 +99,7 @@ async fn a_parameter_that_is_given_twice_is_refused() {
 }
 
 /// The drop-in API, pages and probes are called by programs that were not made for housecount.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn outside_v1_unknown_parameters_are_ignored() {
     let node = Node::ready(&FAST).await;
     for path in [
@@ -122,7 +123,7 @@ async fn outside_v1_unknown_parameters_are_ignored() {
 }
 
 /// A call without a key learns nothing, and a player's page can read the error.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn keys_are_asked_for_first_and_players_pages_read_the_error() {
     let folder = tempfile::tempdir().unwrap();
     let keys = folder.path().join("keys.toml");

@@ -1,6 +1,8 @@
 //! Times in queries and commands. Seconds in place of milliseconds are an error, never an empty
 //! answer.
 
+use housecount_test::timed_test;
+
 use super::{FAST, get};
 use crate::support::node::{Node, housecount};
 
@@ -30,7 +32,7 @@ const BAD: [(&str, &str); 8] = [
     ("2026-11-01T00:00:00+01:00", "write + as %2B"),
 ];
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_time_in_seconds_is_an_error_in_every_call() {
     let node = Node::ready(&FAST).await;
     for call in CALLS {
@@ -64,7 +66,7 @@ async fn a_time_in_seconds_is_an_error_in_every_call() {
 }
 
 /// Eight digits are a day (UTC), and so are its other forms.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_date_has_two_forms() {
     let node = Node::ready(&FAST).await;
     for day in ["20261101", "2026-11-01", "2026-11-01T00:00:00Z", "1793491200000"] {
@@ -74,7 +76,7 @@ async fn a_date_has_two_forms() {
 }
 
 /// Both ends of a range of snapshots belong to it. Before, a reversed range was empty.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_range_the_wrong_way_round_is_an_error() {
     let node = Node::ready(&FAST).await;
     for call in CALLS {

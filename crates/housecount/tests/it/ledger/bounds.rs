@@ -25,6 +25,7 @@ use housecount_engine::internals::chunks::ChunkWrite;
 use housecount_net::client::Client;
 use housecount_server::calendar::PeriodUnit;
 use housecount_server::http::BoundListener;
+use housecount_test::timed_test;
 use hyper::Method;
 
 use super::damage;
@@ -34,7 +35,7 @@ use crate::support::eventually;
 
 /// The log is trimmed behind committed time. Uncommitted records are kept, but only for a limited
 /// time.
-#[tokio::test]
+#[timed_test]
 async fn uncommitted_retention_ms_max() {
     let log = Arc::new(MemoryLog::default());
     let appended = log.append(0, "a record".into()).await.unwrap().at;
@@ -84,7 +85,7 @@ async fn uncommitted_retention_ms_max() {
 }
 
 /// An export in passes of a few rows equals an export in one pass.
-#[tokio::test]
+#[timed_test]
 async fn export_rows_max() {
     let stage = damage::an_hour(30).await;
     let folder = tempfile::tempdir().unwrap();
@@ -121,7 +122,7 @@ async fn export_rows_max() {
 }
 
 /// At most `SCANS_MAX` scans run at once; another scan waits until one is done.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn scans_max() {
     let cold = Arc::new(FaultyCold::new().await);
     let shared: Arc<dyn Cold> = cold.clone();
@@ -147,7 +148,7 @@ async fn scans_max() {
 }
 
 /// A chunk of many items is put a few at a time, and read whole.
-#[tokio::test]
+#[timed_test]
 async fn chunk_parts_put_max() {
     let cold = FaultyCold::new().await;
     let chain = Chain { series: Series::Ledger, partitions: 1, partition: 0 };

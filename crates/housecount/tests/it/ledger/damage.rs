@@ -14,6 +14,7 @@ use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 use housecount_engine::internals::scan;
 use housecount_engine::internals::verify::{VerifyReport, verify};
+use housecount_test::timed_test;
 
 use super::stage::{BASE, HOUR_MS, LoggedEvent, MINUTE_MS, Stage, TTL_MS, WINDOW_MS};
 
@@ -86,7 +87,7 @@ fn names(found: &VerifyReport, n: u64) -> bool {
     found.problems.iter().any(|problem| problem.contains(&sk))
 }
 
-#[tokio::test]
+#[timed_test]
 async fn an_undamaged_ledger_agrees() {
     let stage = an_hour(30).await;
     let found = found(&stage).await;
@@ -97,7 +98,7 @@ async fn an_undamaged_ledger_agrees() {
     assert_eq!(read(&stage).await, Ok(sum));
 }
 
-#[tokio::test]
+#[timed_test]
 async fn a_flipped_byte_is_found_and_never_a_wrong_number() {
     let stage = an_hour(30).await;
     let cold = stage.cold();
@@ -112,7 +113,7 @@ async fn a_flipped_byte_is_found_and_never_a_wrong_number() {
     assert_eq!(read(&stage).await, Err(ErrorKind::Corrupt));
 }
 
-#[tokio::test]
+#[timed_test]
 async fn a_removed_window_is_found() {
     for n in [3, 11] {
         let stage = an_hour(30).await;
@@ -133,7 +134,7 @@ async fn a_removed_window_is_found() {
     }
 }
 
-#[tokio::test]
+#[timed_test]
 async fn a_doubled_window_is_harmless_and_reported() {
     let stage = an_hour(30).await;
     let cold = stage.cold();
@@ -152,7 +153,7 @@ async fn a_doubled_window_is_harmless_and_reported() {
 }
 
 /// An hour of 30,000 viewers, whose chunks are several items each.
-#[tokio::test]
+#[timed_test]
 async fn a_missing_part_is_found() {
     let stage = an_hour(30_000).await;
     let cold = stage.cold();
@@ -189,7 +190,7 @@ async fn a_missing_part_is_found() {
     assert_eq!(read(&stage).await, Ok(sum));
 }
 
-#[tokio::test]
+#[timed_test]
 async fn a_snapshot_that_is_too_low_is_found() {
     let stage = an_hour(30).await;
     let at = window(5).plus(1_234);
@@ -214,7 +215,7 @@ async fn a_snapshot_that_is_too_low_is_found() {
 }
 
 /// The number of partitions has changed, and readers read both ledgers.
-#[tokio::test]
+#[timed_test]
 async fn two_ledgers_are_one_history() {
     let stage = an_hour(30).await;
     let cold = stage.cold();
@@ -230,7 +231,7 @@ async fn two_ledgers_are_one_history() {
 }
 
 /// A writer died between a chunk's parts and the item that names them.
-#[tokio::test]
+#[timed_test]
 async fn parts_without_their_chunk_are_passed_over() {
     let stage = an_hour(30).await;
     let cold = stage.cold();
@@ -251,7 +252,7 @@ async fn parts_without_their_chunk_are_passed_over() {
 
 /// A chunk that can't be read stays an error for its readers. Later chunks are written all the
 /// same.
-#[tokio::test]
+#[timed_test]
 async fn after_a_chunk_that_cant_be_read_the_ledger_goes_on() {
     let stage = an_hour(30).await;
     let cold = stage.cold();
@@ -280,7 +281,7 @@ async fn after_a_chunk_that_cant_be_read_the_ledger_goes_on() {
 }
 
 /// Chunks before a keyframe were removed. The keyframe shows that there were some.
-#[tokio::test]
+#[timed_test]
 async fn a_removed_beginning_is_found() {
     let stage = an_hour(30).await;
     let cold = stage.cold();

@@ -23,6 +23,7 @@ use housecount_metrics::Metrics;
 use housecount_net::client::Client;
 use housecount_server::http::BoundListener;
 use housecount_stores::cold::SqliteCold;
+use housecount_test::timed_test;
 use hyper::Method;
 
 use super::stage::{BASE, HOUR_MS, LATENESS_MS, TTL_MS, WINDOW_MS, settings};
@@ -87,7 +88,7 @@ async fn play(
 }
 
 /// Measures a day after four hours of warm-up. One of the day's windows is a keyframe.
-#[tokio::test]
+#[timed_test]
 #[ignore = "a figure, and takes minutes"]
 async fn bytes_and_dollars() {
     for (name, shape) in [
@@ -129,7 +130,7 @@ async fn bytes_and_dollars() {
 }
 
 /// Commits a window of a million viewers while events keep coming in.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 #[ignore = "a figure, and takes a gigabyte"]
 async fn a_million_viewers() {
     let cold = Arc::new(FaultyCold::new().await);
@@ -207,13 +208,13 @@ fn resident_kb(what: &str) -> u64 {
 /// Memory per viewer with the ledger, at four times. They are a first commit, the time after it, a
 /// commit without changes, and the time once all have left. Each test runs in its own process, by
 /// `cargo test -p housecount --test it -- --ignored --nocapture memory_of_a_million_viewers`.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 #[ignore = "a figure, and takes a minute"]
 async fn memory_of_100_000_viewers() {
     memory(100_000).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 #[ignore = "a figure, and takes minutes"]
 async fn memory_of_a_million_viewers() {
     memory(1_000_000).await;
@@ -284,7 +285,7 @@ async fn housecount_open(cold: &Arc<FaultyCold>) -> usize {
 
 /// Reads one stage's day from the embedded store on disk, over HTTP. It has 10,000 viewers in the
 /// day, then 10,000 at once.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 #[ignore = "a figure, and takes a minute"]
 async fn a_stage_day() {
     for (name, viewers) in [("10,000 viewers in a day", 208), ("10,000 viewers at once", 10_000)] {
@@ -334,7 +335,7 @@ async fn a_stage_day() {
 }
 
 /// Measures the memory for reading thirty days of one stage with 1,000 viewers at once.
-#[tokio::test]
+#[timed_test]
 #[ignore = "a figure, and takes minutes"]
 async fn thirty_days() {
     let folder = tempfile::tempdir().unwrap();

@@ -7,6 +7,7 @@ use housecount_core::event::EventKind;
 use housecount_core::limits::VIEWER_SEATS_WALKED_MAX;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
+use housecount_test::timed_test;
 
 use super::stage::{
     BASE, HOUR_MS, LATENESS_MS, LoggedEvent, MINUTE_MS, Stage, TTL_MS, Totals, WINDOW_MS, oracle,
@@ -160,7 +161,7 @@ async fn equals_the_oracle(stage: &Stage) {
     }
 }
 
-#[tokio::test]
+#[timed_test]
 async fn every_viewers_time_is_exact() {
     let ms = 3 * HOUR_MS;
     let mut sent = audience(2_000, 30, ms, 1);
@@ -182,7 +183,7 @@ async fn every_viewers_time_is_exact() {
 
 /// Two nodes that read the same log take turns. Or both commit at once without knowing of each
 /// other.
-#[tokio::test]
+#[timed_test]
 async fn two_that_commit_at_once_change_nothing() {
     let ms = 3 * HOUR_MS;
     let stage = Stage::new(audience(2_000, 30, ms, 2)).await;
@@ -199,7 +200,7 @@ async fn two_that_commit_at_once_change_nothing() {
 }
 
 /// The committing node dies at every call that it makes, before or after the call takes effect.
-#[tokio::test]
+#[timed_test]
 async fn a_committer_may_die_at_every_step() {
     let ms = 3 * HOUR_MS;
     let stage = Stage::new(audience(2_000, 30, ms, 3)).await;
@@ -228,7 +229,7 @@ async fn a_committer_may_die_at_every_step() {
 }
 
 /// The cold tier is unavailable for over an hour. Windows wait, and are committed later.
-#[tokio::test]
+#[timed_test]
 async fn windows_wait_for_the_cold_tier() {
     let ms = 2 * HOUR_MS;
     let stage = Stage::new(audience(300, 10, ms, 4)).await;
@@ -247,7 +248,7 @@ async fn windows_wait_for_the_cold_tier() {
 
 /// For hours there are no viewers, and nodes with different knowledge return to the chain. The
 /// chain doesn't fork, and late events from before the gap aren't lost in it.
-#[tokio::test]
+#[timed_test]
 async fn a_gap_is_one_chunk() {
     let mut sent = audience(50, 3, HOUR_MS, 5);
     let night_ms = 7 * HOUR_MS;
@@ -287,7 +288,7 @@ async fn a_gap_is_one_chunk() {
     assert!(longest_ms > 3 * HOUR_MS, "{longest_ms}");
 }
 
-#[tokio::test]
+#[timed_test]
 async fn what_comes_too_late_is_refused_and_counted() {
     let beat = |at: u64, logged: u64| LoggedEvent {
         at: BASE.plus(at),
@@ -317,7 +318,7 @@ async fn what_comes_too_late_is_refused_and_counted() {
 }
 
 /// All hot data is lost a moment after a commit. Proof continues where the ledger had it end.
-#[tokio::test]
+#[timed_test]
 async fn after_a_total_loss_proof_goes_on_where_it_ended() {
     let window = BASE.aligned(WINDOW_MS).plus(WINDOW_MS);
     let commit_at = window.plus(WINDOW_MS + TTL_MS + 1_000);

@@ -11,6 +11,7 @@ use housecount_core::time::UnixMs;
 use housecount_engine::internals::scan;
 use housecount_engine::internals::{AskedRange, Scans, StageList, Stores, WatchList};
 use housecount_engine::internals::{LedgerRow, RowPage};
+use housecount_test::timed_test;
 
 use super::stage::{BASE, LoggedEvent, MINUTE_MS, Node, Stage, TTL_MS, WINDOW_MS};
 use crate::support::crowd::Rng;
@@ -74,7 +75,7 @@ async fn all<R: LedgerRow, K>(
 }
 
 /// Pages from kept rows equal one scan over all rows, for drawn audiences and lists.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn pages_are_parts_of_a_scan() {
     let mut rng = Rng(24);
     let (mut rows, mut pages) = (0, 0);
@@ -124,7 +125,7 @@ async fn pages_are_parts_of_a_scan() {
 }
 
 /// Pages after the first read nothing again, neither from the cold tier nor from the fold.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn next_pages_cost_their_rows() {
     let mut rng = Rng(7);
     let sent = audience(&mut rng, 200, 3);
@@ -181,7 +182,7 @@ async fn next_pages_cost_their_rows() {
 
 /// One step of reading is computed at a time. A scan whose caller has gone ends, and releases its
 /// turn.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn ledger_steps_max() {
     let mut rng = Rng(3);
     let (stage, node, windows) = drawn(&mut rng).await;

@@ -13,6 +13,7 @@ use housecount_core::time::UnixMs;
 use housecount_engine::internals::chain::decode;
 use housecount_engine::internals::chunks::ChunkReader;
 use housecount_engine::internals::verify::verify;
+use housecount_test::timed_test;
 
 use super::stage::{HOUR_MS, LoggedEvent, Stage, TTL_MS, WINDOW_MS, oracle};
 
@@ -39,7 +40,7 @@ async fn expiries(cold: &Arc<dyn Cold>) -> Vec<(String, Option<u64>)> {
     rows.unwrap().into_iter().map(|(sk, item)| (sk, ttl(&item))).collect()
 }
 
-#[tokio::test]
+#[timed_test]
 async fn a_generation_expires_at_once_and_the_rest_is_read_without_it() {
     // Twenty hours fifty days ago, over the border of two generations; and one hour yesterday.
     let long_ago = wall_clock().aligned(WINDOW_MS).minus(50 * DAY_MS);

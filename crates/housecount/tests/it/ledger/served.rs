@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use housecount_core::limits::{HISTORY_STEPS_MAX, PAGE_STEPS_MAX};
+use housecount_test::timed_test;
 use hyper::Method;
 use serde_json::{Value, json};
 
@@ -65,7 +66,7 @@ fn run(arguments: &[&str]) -> (i32, String) {
     (output.status.code().unwrap(), String::from_utf8_lossy(&printed).into_owned())
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn watch_time_by_viewer() {
     let mut node = Node::ready(&QUICK).await;
     let start = say(&node, "s", "once", "").await;
@@ -142,7 +143,7 @@ async fn watch_time_by_viewer() {
 }
 
 /// The commands read what a running node writes.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn export_and_verify_beside_a_running_node() {
     let node = Node::ready(&QUICK).await;
     let body = json!({ "stage": "s", "customer": "acme", "tags": { "sport": "chess, fast" } });
@@ -254,7 +255,7 @@ async fn two_nodes(partitions: u16) -> (Server, Dynamo, [Node; 2], Vec<String>) 
 
 /// Redis loses everything, and a node starts after that. Then the nodes with the old knowledge die.
 /// The time that was proven before is still committed.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn proof_outlives_redis_and_the_nodes_that_made_it() {
     let (redis, dynamo, [mut a, mut b], settings) = two_nodes(1).await;
     let who = [("s", "ann", ""), ("s", "bob", "tab")];
@@ -316,7 +317,7 @@ async fn proof_outlives_redis_and_the_nodes_that_made_it() {
 }
 
 /// The cold tier is unavailable. Windows wait in the log and in memory, and then all are committed.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn windows_wait_while_dynamodb_is_away() {
     let (_redis, dynamo, [mut a, b], settings) = two_nodes(2).await;
     let who = [("s", "ann", ""), ("s", "bob", "tab")];
@@ -341,7 +342,7 @@ async fn windows_wait_while_dynamodb_is_away() {
     is_unbroken(&c, "bob", start, to).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn bad_questions_are_named() {
     let node = Node::ready(&QUICK).await;
     let status = async |path: &str| {

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use housecount_core::limits::ANSWER_READ_MS_MAX;
+use housecount_test::timed_test;
 use hyper::Method;
 
 use crate::support::eventually;
@@ -33,7 +34,7 @@ fn drain(stream: &mut TcpStream) {
     stream.set_nonblocking(false).unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn without_file_descriptors_open_connections_stay_and_others_wait() {
     let node = Node::ready_with_files(96, &["log=memory:", "cold=none", "workers=2"]).await;
     // An old connection, since the test's own client may lose its place.
@@ -80,7 +81,7 @@ pub fn connections() -> usize {
     limit.saturating_sub(400).min(20_000)
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn twenty_thousand_idle_connections_cost_little() {
     let (count, all) = (connections(), connections() + 400);
     let node = Node::ready_with_files(all, &["log=memory:", "cold=none"]).await;
@@ -129,7 +130,7 @@ async fn twenty_thousand_idle_connections_cost_little() {
 
 /// A client sends requests without a pause and reads nothing. Others are served meanwhile, and the
 /// client is disconnected after `ANSWER_READ_MS_MAX`.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_client_that_reads_nothing_is_closed() {
     const { assert!(ANSWER_READ_MS_MAX < 60_000, "the test would take too long") };
     let node = Node::ready(&["log=memory:", "cold=none"]).await;
@@ -149,7 +150,7 @@ async fn a_client_that_reads_nothing_is_closed() {
 }
 
 /// One address may have two connections. A third is closed at once, until one of them ends.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn connections_of_an_address_are_limited() {
     let node = Node::ready(&["log=memory:", "cold=none", "limits.address_connections=2"]).await;
     // The node's own client in this test has one connection.
@@ -186,7 +187,7 @@ async fn connections_of_an_address_are_limited() {
 
 /// A proxy's connections are not limited. Its WebSockets and streams are, by the client that the
 /// proxy names.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn websockets_and_streams_behind_a_proxy_are_limited() {
     let node = Node::ready(&[
         "log=memory:",

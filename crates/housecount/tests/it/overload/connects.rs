@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use housecount_test::timed_test;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::Instant;
@@ -43,7 +44,7 @@ async fn open(node: &Node, count: usize, round: usize) -> (Vec<TcpStream>, Durat
     (open, slowest)
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 #[ignore = "a figure: cargo test -p housecount --test it -- --ignored --nocapture overload::connects"]
 async fn twenty_thousand_connects_one_after_the_other() {
     let count = connections();
@@ -69,7 +70,7 @@ async fn twenty_thousand_connects_one_after_the_other() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 #[ignore = "a figure: cargo test -p housecount --test it -- --ignored --nocapture overload::connects"]
 async fn ten_thousand_websockets_one_after_the_other() {
     let count = connections().min(10_000);
@@ -93,7 +94,7 @@ async fn ten_thousand_websockets_one_after_the_other() {
 
 /// Measures the memory of subscribers: while they are there, once they are gone, and after others
 /// have come and gone.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 #[ignore = "a figure: cargo test -p housecount --test it -- --ignored --nocapture overload::connects"]
 async fn memory_of_ten_thousand_streams_that_are_gone() {
     const STREAM: &str = "GET /v1/live?stage=s HTTP/1.1\r\nhost: localhost\r\n\r\n";

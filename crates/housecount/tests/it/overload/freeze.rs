@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use housecount_core::limits::{BATCH_BEATS_MAX, VIEWER_SESSIONS_KEPT_MAX};
 use housecount_net::client::Client;
+use housecount_test::timed_test;
 use hyper::Method;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -111,7 +112,7 @@ where
     latencies
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 #[ignore = "a figure: takes a minute, on a machine with nothing else to do"]
 async fn figures() {
     let node = Node::ready(&["log=memory:", "cold=none", "limits.session_beats=0"]).await;

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use housecount_core::limits::{BATCH_BEATS_MAX, WAITING_EVENTS_MAX};
+use housecount_test::timed_test;
 use hyper::Method;
 use serde_json::{Value, json};
 
@@ -16,7 +17,7 @@ use crate::support::redis::{Flavour, Server, log_at};
 /// Upper bound for a waiting beat with ids of 10 bytes, in batches that grow by doubling.
 const BYTES_A_BEAT: u64 = 160;
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_node_slows_players_down_then_refuses_and_comes_back() {
     let redis = Server::start(Flavour::Redis, &[]).await;
     let network = Proxy::before(redis.port).await;

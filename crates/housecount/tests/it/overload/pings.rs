@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use housecount_core::limits::{ANSWER_READ_MS_MAX, WS_WRITE_BUFFER_BYTES_MAX};
+use housecount_test::timed_test;
 use tokio::net::TcpSocket;
 use tokio::runtime::Handle;
 
@@ -110,7 +111,7 @@ impl Flood {
 }
 
 /// Causes far more pongs than the system's own buffers take.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn ws_write_buffer_bytes_max_bounds_what_clients_that_never_read_cost() {
     const CLIENTS: usize = 4;
     const BYTES: u64 = 16 * 1024 * 1024;
@@ -127,7 +128,7 @@ async fn ws_write_buffer_bytes_max_bounds_what_clients_that_never_read_cost() {
 
 /// The client pings and reads nothing, so that its pongs wait. It is disconnected although it still
 /// sends.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_websocket_whose_client_takes_nothing_is_closed() {
     const { assert!(ANSWER_READ_MS_MAX < 45_000, "the test would take too long") };
     let node = Node::ready(&["log=memory:", "cold=none"]).await;
@@ -147,7 +148,7 @@ async fn a_websocket_whose_client_takes_nothing_is_closed() {
 }
 
 /// Runs a hundred clients for a minute. docs/PROOFS.md has the command.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 #[ignore = "takes a minute and all cores"]
 async fn a_hundred_clients_that_ping_and_never_read() {
     const CLIENTS: usize = 100;

@@ -13,6 +13,7 @@ use housecount_core::keys::Key;
 use housecount_core::time::UnixMs;
 use housecount_stores::cold::SqliteCold;
 use housecount_stores::log::LogTarget;
+use housecount_test::timed_test;
 use hyper::Method;
 use serde_json::json;
 
@@ -45,7 +46,7 @@ fn remove(path: &Path) {
     removed.unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_file_log_that_is_gone_or_replaced_takes_and_answers_nothing() {
     let above = tempfile::tempdir().unwrap();
     let (folder, aside) = (above.path().join("log"), above.path().join("aside"));
@@ -82,7 +83,7 @@ async fn a_file_log_that_is_gone_or_replaced_takes_and_answers_nothing() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn an_embedded_cold_tier_that_is_gone_or_replaced_takes_and_answers_nothing() {
     let above = tempfile::tempdir().unwrap();
     let (folder, aside) = (above.path().join("cold"), above.path().join("aside"));
@@ -107,7 +108,7 @@ async fn an_embedded_cold_tier_that_is_gone_or_replaced_takes_and_answers_nothin
 }
 
 /// The equivalent of `rm -rf data` under a running node.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_node_whose_folder_is_deleted_says_so() {
     let node = Node::ready(&[]).await;
     node.beat("s", "ann").await;
@@ -133,7 +134,7 @@ fn all_in(folder: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn only_its_owner_reads_a_nodes_folder_an_older_versions_too() {
     let mut node = Node::ready(&[]).await;
     node.beat("s", "ann").await;

@@ -13,6 +13,7 @@ use housecount_core::item::{Attr, Item};
 use housecount_core::keys::{Key, KeyRange};
 use housecount_core::time::UnixMs;
 use housecount_stores::cold::SqliteCold;
+use housecount_test::timed_test;
 use hyper::Method;
 use serde_json::json;
 use tokio::time::Instant;
@@ -22,7 +23,7 @@ use crate::support::node::{Node, housecount, housecount_by};
 const DATABASE: &str = "items.sqlite";
 
 /// Every acknowledged configuration is still there after kill -9.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn kill_9_loses_nothing_that_was_acknowledged() {
     let mut node = Node::ready(&["log=memory:"]).await;
     for round in 0..3u64 {
@@ -64,7 +65,7 @@ fn record(n: u64) -> KeyedItem {
 
 /// A flipped bit of the file changes no answer, or causes an error. The error names the file and
 /// the remedy. A flip never invents an item.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_flipped_bit_makes_no_item_up() {
     const ROWS: u64 = 60;
     let folder = tempfile::tempdir().unwrap();
@@ -140,7 +141,7 @@ fn run_as_other_user(folder: &Path, args: &[&str]) -> Output {
     command.args(args).output().unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_read_only_folder_is_read_and_named() {
     let above = tempfile::tempdir().unwrap();
     let set_mode = |path: &Path, mode| {
@@ -172,7 +173,7 @@ async fn a_read_only_folder_is_read_and_named() {
 }
 
 /// The store of a version that used an emulator is refused, and never taken for an empty one.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn an_earlier_versions_store_is_refused_in_one_line() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("cold.sqlite"), "SQLite format 3").unwrap();
@@ -207,7 +208,7 @@ async fn an_earlier_versions_store_is_refused_in_one_line() {
 /// Measures puts alone, beside 1,000 reads of a copy, and beside 1,000 reads of the store itself.
 /// The last two differ only in the store's locks. Run with:
 /// `cargo test -p housecount --test it -- --ignored --nocapture readers_hold_no_writer`
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 #[ignore = "a figure"]
 async fn readers_hold_no_writer() {
     let (folder, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -257,7 +258,7 @@ async fn readers_hold_no_writer() {
 }
 
 /// Opens the store of `STORE_TO_READ` 1,000 times, and reads a stage each time.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 #[ignore = "a process of the figure above"]
 async fn a_reader_of_all_rows() {
     #[allow(clippy::disallowed_methods)] // from its parent, not a setting

@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::process::Command;
 use std::sync::Arc;
 
+use housecount_test::timed_test;
 use hyper::Method;
 use parking_lot::Mutex;
 use serde_json::json;
@@ -34,7 +35,7 @@ fn lines() -> (File, Arc<Mutex<Vec<String>>>) {
     (File::from(OwnedFd::from(writer)), lines)
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_full_disk_is_one_line_when_it_begins_and_one_when_it_ends() {
     let (writer, printed) = lines();
     let data = tempfile::tempdir().unwrap();

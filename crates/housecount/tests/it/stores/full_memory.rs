@@ -8,6 +8,7 @@ use housecount_backend::log::{Log, Position};
 use housecount_core::fold::HandleKey;
 use housecount_core::time::UnixMs;
 use housecount_stores::log::LogTarget;
+use housecount_test::timed_test;
 
 use crate::support::eventually;
 use crate::support::node::Node;
@@ -53,7 +54,7 @@ async fn a_full_log_is_read_and_trimmed(url: &str, set: impl Fn(&str)) {
     assert_eq!(tail.origin.last_tended_at, UnixMs(9));
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn over_its_maxmemory_redis_and_valkey_are_read_and_trimmed() {
     for flavour in [Flavour::Redis, Flavour::Valkey] {
         let server = Server::start(flavour, &["--maxmemory-policy", "noeviction"]).await;
@@ -63,7 +64,7 @@ async fn over_its_maxmemory_redis_and_valkey_are_read_and_trimmed() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn over_its_maxmemory_a_cluster_is_read_and_trimmed() {
     let cluster = Cluster::start().await;
     let set = |max: &str| {
@@ -75,7 +76,7 @@ async fn over_its_maxmemory_a_cluster_is_read_and_trimmed() {
 }
 
 /// Nodes report the fault. So does a node without players, which only writes its `attended` time.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn over_redis_maxmemory_no_node_calls_its_counts_complete() {
     let redis = Server::start(Flavour::Redis, &["--maxmemory-policy", "noeviction"]).await;
     let log = format!("log={}", redis.url());
@@ -97,7 +98,7 @@ async fn over_redis_maxmemory_no_node_calls_its_counts_complete() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_redis_that_may_evict_the_log_is_named_once_and_measured() {
     let redis = Server::start(
         Flavour::Redis,
@@ -121,7 +122,7 @@ async fn a_redis_that_may_evict_the_log_is_named_once_and_measured() {
     assert_eq!(printed.matches("maxmemory-policy is allkeys-lru").count(), 1, "{printed}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_redis_that_evicts_nothing_of_ours_is_not_named() {
     let redis = Server::start(Flavour::Valkey, &["--maxmemory-policy", "volatile-lru"]).await;
     let lines = tempfile::NamedTempFile::new().unwrap();

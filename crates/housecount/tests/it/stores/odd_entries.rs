@@ -8,6 +8,7 @@ use housecount_core::fold::HandleKey;
 use housecount_core::limits::READ_RECORDS_MAX;
 use housecount_core::time::UnixMs;
 use housecount_stores::log::LogTarget;
+use housecount_test::timed_test;
 
 use crate::support::eventually;
 use crate::support::node::Node;
@@ -36,7 +37,7 @@ async fn log_at(url: &str, prefix: &str) -> Arc<dyn Log> {
     LogTarget::parse(url).unwrap().open(prefix).await.unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn odd_entries_stop_no_node_and_no_restart() {
     let redis = Server::start(Flavour::Redis, &[]).await;
     let log = format!("log={}", redis.url());
@@ -71,7 +72,7 @@ async fn odd_entries_stop_no_node_and_no_restart() {
 }
 
 /// More odd entries than one read takes, with nothing after them.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn pages_of_odd_entries_are_passed_over() {
     let redis = Server::start(Flavour::Valkey, &[]).await;
     let log = log_at(&redis.url(), "hc:").await;
@@ -93,7 +94,7 @@ async fn pages_of_odd_entries_are_passed_over() {
     assert!(read.iter().all(|(_, body)| body.is_empty()));
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn odd_entries_stop_no_archive() {
     let redis = Server::start(Flavour::Redis, &[]).await;
     let log = format!("log={}", redis.url());
@@ -113,7 +114,7 @@ async fn odd_entries_stop_no_archive() {
 
 /// Fields of the log's origin that hold no numbers. Required ones are created again, and the others
 /// are overwritten.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn an_odd_past_stops_no_node_and_no_restart() {
     let redis = Server::start(Flavour::Redis, &[]).await;
     let log = format!("log={}", redis.url());
@@ -153,7 +154,7 @@ async fn an_odd_past_stops_no_node_and_no_restart() {
 
 /// After an entry with an id far ahead of Redis's clock, every append would get such an id. Time
 /// would jump there.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn an_odd_entry_of_the_far_future_moves_no_reader_there() {
     for flavour in [Flavour::Redis, Flavour::Valkey] {
         let redis = Server::start(flavour, &[]).await;
@@ -186,7 +187,7 @@ async fn an_odd_entry_of_the_far_future_moves_no_reader_there() {
 }
 
 /// The same entry, deleted before a node could read it. The stream still continues after its id.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_deleted_entry_of_the_far_future_moves_no_reader_there() {
     for flavour in [Flavour::Redis, Flavour::Valkey] {
         let redis = Server::start(flavour, &[]).await;
@@ -234,7 +235,7 @@ async fn a_deleted_entry_of_the_far_future_moves_no_reader_there() {
 
 /// A node may not delete another program's key. The error names the key, and once the key is gone
 /// the log begins again.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_key_of_another_type_is_named_and_nothing_more() {
     let redis = Server::start(Flavour::Redis, &[]).await;
     let log = log_at(&redis.url(), "hc:").await;
@@ -254,7 +255,7 @@ async fn a_key_of_another_type_is_named_and_nothing_more() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn a_cluster_passes_odd_entries_over_too() {
     let cluster = Cluster::start().await;
     let log = log_at(&format!("{}?partitions=1", cluster.url()), "hc:").await;
@@ -272,7 +273,7 @@ async fn a_cluster_passes_odd_entries_over_too() {
 }
 
 /// SQLite stores values of any type.
-#[tokio::test(flavor = "multi_thread")]
+#[timed_test(flavor = "multi_thread")]
 async fn odd_rows_stop_no_file_log() {
     let folder = tempfile::tempdir().unwrap();
     let target = LogTarget::File(folder.path().join("log"));

@@ -48,7 +48,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ]),
     ("housecount", &[
         "without", "config", "app", "copy", "export", "forget", "ivs", "load", "otlp", "cmd",
-        "fuzz_targets", "lib", "main",
+        "lib", "main",
     ]),
 ];
 

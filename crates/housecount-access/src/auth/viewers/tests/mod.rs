@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicUsize;
 use housecount_core::event::{EventKind, Ids};
 use housecount_core::limits::{JWKS_WAIT_MS_MAX, KEYS_BYTES_MAX};
 use housecount_net::service_url::ServiceUrl;
+use housecount_test::timed_test;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -76,7 +77,7 @@ fn token(kid: &str, key: &str) -> String {
     jwt::sign(&payload, key, Some(kid.to_string())).unwrap()
 }
 
-#[tokio::test]
+#[timed_test]
 async fn jwks_refresh_ms_min_and_the_old_keys_stay_while_it_is_away() {
     let publisher = Publisher::default();
     let viewers = by_url(publisher.clone().start().await);
@@ -222,7 +223,7 @@ fn a_viewer_that_has_presented_a_token_needs_one() {
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[timed_test(start_paused = true)]
 async fn jwks_wait_ms_max_ends_waiting_for_a_url_that_says_nothing() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let viewers = by_url(format!("http://{}/jwks", silent.local_addr().unwrap()));
