@@ -12,4 +12,5 @@ pub mod retry;
 pub mod rng;
 #[cfg(feature = "sim")]
 pub mod sim;
+pub mod tasks;
 pub mod threads;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use housecount_backend::clock::mono_ms;
 use housecount_backend::error::StoreResult;
+use housecount_backend::tasks::{PeriodicTask, Progress, run_every};
 use housecount_engine::internals::EngineRunner;
-use housecount_engine::internals::{PeriodicTask, Progress, run_every};
 
 use crate::{CostSettings, CostTracker};
 

@@ -1,10 +1,9 @@
 //! The parts of the engine that housecount's own server, commands and simulator need beside its
-//! face. They may change with every release, so other programs should not use them.
+//! public API. They may change with every release, so other programs should not use them.
 
 pub use crate::archive::ArchiveProgress;
 pub use crate::archive::read as archive_read;
 pub use crate::archive::task::ArchiveTask;
-pub use crate::cold::WatchedCold;
 pub use crate::engine::{EngineRunner, EngineState, ExtraTask, Readiness, StartProgress};
 pub use crate::follower::maintenance::LogMaintenance;
 pub use crate::hub::{Hold, Hub};
@@ -21,7 +20,6 @@ pub use crate::snapshots::service::{SnapshotOutcome, SnapshotService};
 pub use crate::snapshots::{SnapshotSpacing, read as snapshots_read};
 pub use crate::stages::change::{ChangeError, ChangedStage};
 pub use crate::stages::{StageClosed, StageStore, history};
-pub use crate::tasks::{PeriodicTask, Progress, run_every};
 pub use crate::workers::balancer::{ConnectionBalancer, ConnectionSlot};
 pub use crate::workers::wake_coalescing::WakeCoalescer;
 pub use crate::workers::{Workers, default_worker_count};

@@ -54,7 +54,6 @@ mod log;
 mod rfc3339;
 mod snapshots;
 mod stages;
-mod tasks;
 mod traced;
 mod verify;
 mod workers;

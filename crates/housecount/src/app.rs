@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use housecount_backend::cold::Cold;
+use housecount_backend::cold::WatchedCold;
 use housecount_backend::error::{ErrorKind, StoreError, StoreResult};
 use housecount_backend::log::Log;
 use housecount_cost::CostTracker;
 use housecount_engine::internals::EngineRunner;
-use housecount_engine::internals::WatchedCold;
 use housecount_server::http::{self, BoundListener};
 use housecount_server::node::Node;
 use housecount_stores::cold::ColdTarget;

@@ -5,6 +5,7 @@
 //! (tests/it/contract/cold.rs). Both backends count the same units for the same calls.
 
 pub mod bulk;
+mod outage;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,6 +16,7 @@ use housecount_core::item::{Attr, Item};
 use housecount_core::keys::{Key, KeyRange};
 use housecount_core::time::UnixMs;
 
+pub use self::outage::WatchedCold;
 use crate::error::StoreResult;
 pub use crate::meter::{Meter, Purpose};
 

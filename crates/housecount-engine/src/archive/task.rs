@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use housecount_backend::cold::{Cold, Condition, KeyedItem};
 use housecount_backend::error::StoreResult;
 use housecount_backend::log::Log;
+use housecount_backend::tasks::{PeriodicTask, Progress};
 use housecount_core::archive::ArchiveParams;
 use housecount_core::item::Item;
 use housecount_core::keys::{Chain, Key, Series};
@@ -24,7 +25,6 @@ use crate::archive::packed::{self, PackedArchiveWriter};
 use crate::archive::{ArchiveFormat, ArchiveProgress, ArchiveSettings, WriteProgress};
 use crate::cold::lease::{self, LeaseState};
 use crate::hub::Hub;
-use crate::tasks::{PeriodicTask, Progress};
 
 /// Longest duration of the lease. It is renewed after half of it.
 const LEASE_MS_MAX: u64 = 5 * 60 * 1000;

@@ -1,7 +1,4 @@
 //! The cold tier as a node uses it: watched, leased, and swept of what has expired.
 
 pub mod lease;
-mod outage;
 pub mod sweep;
-
-pub use self::outage::WatchedCold;

@@ -8,9 +8,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use housecount_backend::cold::Cold;
 use housecount_backend::error::StoreResult;
+use housecount_backend::tasks::{PeriodicTask, Progress};
 
 use crate::hub::Hub;
-use crate::tasks::{PeriodicTask, Progress};
 
 /// Task that sweeps the cold tier, by the log's clock.
 #[derive(Debug)]

@@ -1,9 +1,10 @@
-//! An engine in the caller's own process: the face of this crate.
+//! An engine in the caller's own process: the public API of this crate.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use housecount_backend::cold::Cold;
+use housecount_backend::cold::WatchedCold;
 use housecount_backend::error::{ErrorKind, StoreError};
 use housecount_backend::log::Log;
 use housecount_core::event::EventKind;
@@ -18,7 +19,6 @@ use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, yield_now};
 
 use super::{CountUpdates, EngineError, EngineRunner, EngineState, Settings};
-use crate::cold::WatchedCold;
 use crate::hub::WithStatus;
 use crate::ingest::UnstampedEvent;
 use crate::ledger::{Proofs, scan};

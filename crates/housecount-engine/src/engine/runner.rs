@@ -10,6 +10,7 @@ use housecount_backend::cold::Cold;
 use housecount_backend::error::{StoreError, StoreResult};
 use housecount_backend::log::{Log, LogUsage};
 use housecount_backend::rng;
+use housecount_backend::tasks::run_every;
 use housecount_metrics::Metrics;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -32,7 +33,6 @@ use crate::log::WatchedLog;
 use crate::snapshots::SnapshotSpacing;
 use crate::snapshots::service::SnapshotService;
 use crate::stages::StageStore;
-use crate::tasks::run_every;
 use crate::workers::Workers;
 use crate::workers::wake_coalescing::WakeCoalescer;
 

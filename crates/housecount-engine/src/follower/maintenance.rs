@@ -15,6 +15,7 @@ use bytes::Bytes;
 use housecount_backend::clock::SharedClock;
 use housecount_backend::error::StoreResult;
 use housecount_backend::log::Log;
+use housecount_backend::tasks::{PeriodicTask, Progress};
 use housecount_backend::threads::blocking::run_blocking;
 use housecount_core::fold::Rules;
 use housecount_core::limits::{TEND_EVERY_MS_MAX, UNCOMMITTED_RETENTION_MS_MAX};
@@ -25,7 +26,6 @@ use housecount_core::time::UnixMs;
 use crate::archive::ArchiveProgress;
 use crate::hub::Hub;
 use crate::ledger::Proofs;
-use crate::tasks::{PeriodicTask, Progress};
 
 /// Interval between two probes of a log that refuses writes.
 const PROBE_EVERY_MS: u64 = 500;

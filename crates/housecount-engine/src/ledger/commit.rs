@@ -15,6 +15,7 @@ use housecount_backend::cold::{Cold, Condition, KeyedItem, PutOutcome};
 use housecount_backend::error::{ErrorKind, StoreError, StoreResult};
 use housecount_backend::log::Log;
 use housecount_backend::rng;
+use housecount_backend::tasks::{PeriodicTask, Progress};
 use housecount_backend::threads::blocking::run_blocking;
 use housecount_core::item::{Attr, Item, number_or_zero};
 use housecount_core::keys::{Chain, Key, Series};
@@ -32,7 +33,6 @@ use crate::ledger::chain::{self, ChainReader};
 use crate::ledger::chunks::{self, ChunkWrite};
 use crate::ledger::drafting::{self, DraftedChunk};
 use crate::ledger::fence::Fence;
-use crate::tasks::{PeriodicTask, Progress};
 use crate::traced::TARGET;
 
 /// Longest window that is written, where nothing was proven for longer. It is the longest that its

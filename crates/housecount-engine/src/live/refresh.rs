@@ -7,10 +7,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use housecount_backend::clock::mono_ms;
 use housecount_backend::error::StoreResult;
+use housecount_backend::tasks::{PeriodicTask, Progress};
 use housecount_metrics::Metrics;
 
 use crate::live::Live;
-use crate::tasks::{PeriodicTask, Progress};
 
 /// Greatest delay of a change's message, if the stage's last message is old enough.
 const PERIOD: Duration = Duration::from_millis(100);

@@ -10,6 +10,7 @@ use housecount::export::{
 use housecount_backend::clock::{SharedClock, mono_ms};
 use housecount_backend::cold::Cold;
 use housecount_backend::log::{Log, MemoryLog, Position};
+use housecount_backend::tasks::PeriodicTask;
 use housecount_core::fold::HandleKey;
 use housecount_core::keys::{Chain, Series};
 use housecount_core::limits::{
@@ -18,7 +19,6 @@ use housecount_core::limits::{
 use housecount_core::time::UnixMs;
 use housecount_engine::internals::Hub;
 use housecount_engine::internals::LogMaintenance;
-use housecount_engine::internals::PeriodicTask;
 use housecount_engine::internals::Proofs;
 use housecount_engine::internals::chunks;
 use housecount_engine::internals::chunks::ChunkWrite;

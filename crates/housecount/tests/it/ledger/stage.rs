@@ -7,6 +7,7 @@ use housecount::config::{Layers, NodeSettings};
 use housecount_backend::cold::Cold;
 use housecount_backend::error::StoreResult;
 use housecount_backend::log::{Log, MemoryLog, Position};
+use housecount_backend::tasks::Progress;
 use housecount_core::event::{EventKind, EventRef, Ids};
 use housecount_core::fold::HandleKey;
 use housecount_core::ledger::watch::WatchFilter;
@@ -14,7 +15,6 @@ use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 use housecount_engine::internals::Hub;
 use housecount_engine::internals::LedgerCommitter;
-use housecount_engine::internals::Progress;
 use housecount_engine::internals::{Proofs, scan};
 use housecount_metrics::Metrics;
 

@@ -17,13 +17,13 @@ const CRATES: &[(&str, &[&str])] = &[
         "heartbeat", "lease", "lib", "coarse_clock", "stage", "version",
     ]),
     ("housecount-backend", &[
-        "error", "meter", "sim", "clock", "cold", "rng", "threads", "log", "retry", "lib",
+        "error", "meter", "sim", "clock", "rng", "retry", "threads", "cold", "log", "tasks", "lib",
     ]),
     ("housecount-metrics", &[
         "labels", "list", "cost", "format", "holds", "polls", "process", "lib",
     ]),
     ("housecount-engine", &[
-        "log", "rfc3339", "tasks", "traced", "hub", "workers", "cold", "ingest", "live", "ledger",
+        "log", "rfc3339", "traced", "hub", "workers", "cold", "ingest", "live", "ledger",
         "snapshots", "archive", "stages", "follower", "verify", "engine", "internals", "lib",
     ]),
     ("housecount-cost", &[
@@ -46,6 +46,7 @@ const CRATES: &[(&str, &[&str])] = &[
         "plan", "oracle", "digest", "active_faults", "world", "archive_check", "nodes", "checks",
         "lib", "main", "operator", "player", "standstill", "run", "soak",
     ]),
+    ("housecount-test", &["lib"]),
     ("housecount", &[
         "without", "config", "app", "copy", "export", "forget", "ivs", "load", "otlp", "cmd",
         "lib", "main",

@@ -6,16 +6,17 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use housecount_backend::clock::mono_ms;
-use housecount_backend::cold::{
-    Cold, Condition, KeyedItem, KeyedRow, Meter, Page, PutOutcome, TransactOutcome, Write,
-};
-use housecount_backend::error::{ErrorKind, StoreResult};
-use housecount_backend::retry::streak::{Change, FailureStreak};
 use housecount_core::item::Item;
 use housecount_core::keys::{Key, KeyRange};
 use housecount_core::time::UnixMs;
 use parking_lot::Mutex;
+
+use crate::clock::mono_ms;
+use crate::cold::{
+    Cold, Condition, KeyedItem, KeyedRow, Meter, Page, PutOutcome, TransactOutcome, Write,
+};
+use crate::error::{ErrorKind, StoreResult};
+use crate::retry::streak::{Change, FailureStreak};
 
 /// Time without a failed call after which an outage is over. A cold tier that throttles alternates
 /// between failing and working.

@@ -4,11 +4,12 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use housecount_backend::clock::mono_ms;
-use housecount_backend::error::StoreResult;
-use housecount_backend::retry::streak::{Change, FailureStreak};
-use housecount_backend::rng;
 use tokio::sync::watch;
+
+use crate::clock::mono_ms;
+use crate::error::StoreResult;
+use crate::retry::streak::{Change, FailureStreak};
+use crate::rng;
 
 /// Time without a failed tick after which a task counts as working again. Most ticks find nothing
 /// to do.
