@@ -3,7 +3,7 @@
 
 use proc_macro::{Delimiter, Group, TokenStream, TokenTree};
 
-/// Time limit of a test, in seconds. The slowest test takes a sixth of it on a busy machine.
+/// Time limit of a test, in seconds. The slowest tests take more than a minute.
 const LIMIT_S: u64 = 600;
 /// Time limit of a test on a paused clock, which some tests advance by hours.
 const LIMIT_PAUSED_S: u64 = 30 * 24 * 60 * 60;

@@ -77,7 +77,7 @@ pub struct Engine {
 
 impl Engine {
     /// Starts an engine over a log, and over a cold tier if watch time is to be kept. Returns once
-    /// the log has been read to its end, so that counts are complete.
+    /// the log has been read to its end, so that counts have all that is in it.
     ///
     /// It waits without a limit for a store that can't be reached. A drop of the future ends the
     /// wait.
@@ -92,12 +92,14 @@ impl Engine {
     /// ```
     ///
     /// # Errors
-    /// Returns [`EngineError::Store`] for an error of a store that a retry can't fix.
+    /// Returns [`EngineError::Invalid`] for settings out of bounds. Returns [`EngineError::Store`]
+    /// for an error of a store that a retry can't fix.
     pub async fn start(
         settings: Settings,
         log: Arc<dyn Log>,
         cold: Option<Arc<dyn Cold>>,
     ) -> Result<Engine, EngineError> {
+        settings.check(cold.is_some()).map_err(EngineError::Invalid)?;
         let cold = cold.map(|cold| Arc::new(WatchedCold::new(cold)) as Arc<dyn Cold>);
         let runner = EngineRunner::new(settings, log, cold);
         let state = runner.state.clone();

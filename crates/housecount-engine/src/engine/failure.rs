@@ -19,7 +19,7 @@ use crate::stages::StageClosed;
 /// ```
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// An argument is not allowed: an id, or a range with too many steps.
+    /// An argument is not allowed: an id, a range with too many steps, or settings out of bounds.
     #[error("{0}")]
     Invalid(String),
     /// The event was not taken, or the log has not taken it in time. After the latter it may still

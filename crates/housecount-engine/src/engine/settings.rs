@@ -2,6 +2,7 @@
 
 use housecount_core::archive::ArchiveParams;
 use housecount_core::fold::Rules;
+use housecount_core::limits::{WINDOW_MS_MAX, WORKERS_MAX};
 
 use crate::archive::ArchiveSettings;
 use crate::follower::FollowerSettings;
@@ -84,6 +85,40 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// Checks the bounds of a program that has no file of settings. The commands check theirs with
+    /// the names and sources of a file.
+    pub(super) fn check(&self, has_cold: bool) -> Result<(), String> {
+        let Rules { ttl_ms, leave_grace_ms } = self.rules;
+        let archive = self.archive;
+        let rules = [
+            (self.workers <= WORKERS_MAX, "workers is too large"),
+            (self.interval_ms >= 100, "interval_ms must be at least 100"),
+            (ttl_ms / 3 >= self.interval_ms, "ttl_ms must be at least three times interval_ms"),
+            (leave_grace_ms < ttl_ms, "leave_grace_ms must be less than ttl_ms"),
+            (self.linger_ms <= 1_000, "linger_ms must be at most 1,000"),
+            (
+                (1_000..=WINDOW_MS_MAX).contains(&self.window_ms),
+                "window_ms must be from a second to an hour",
+            ),
+            (self.snapshot_interval_ms >= 1_000, "snapshot_interval_ms must be at least 1,000"),
+            (
+                self.snapshot_retention_ms >= self.snapshot_interval_ms,
+                "snapshot_retention_ms must be at least snapshot_interval_ms",
+            ),
+            (archive.is_none() || has_cold, "an archive needs a cold tier"),
+            (
+                archive.is_none_or(|kept| (1_000..=self.window_ms).contains(&kept.flush_ms)),
+                "the archive's flush_ms must be from a second to window_ms",
+            ),
+            (self.stages_auto || has_cold, "stages_auto off needs a cold tier"),
+            (self.poll_ms > 0, "poll_ms must be above zero"),
+        ];
+        match rules.iter().find(|(holds, _)| !holds) {
+            Some((_, broken)) => Err((*broken).to_string()),
+            None => Ok(()),
+        }
+    }
+
     /// Returns the settings that ingest needs.
     #[must_use]
     pub fn ingest(&self) -> IngestSettings {
@@ -142,5 +177,42 @@ impl Settings {
     #[must_use]
     pub fn log_kept_ms(&self) -> u64 {
         2 * self.rules.ttl_ms + self.rules.handle_valid_ms() + self.window_ms
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::ArchiveFormat;
+
+    #[test]
+    fn settings_out_of_bounds_are_named() {
+        let usual = Settings::default;
+        assert_eq!((usual().check(false), usual().check(true)), (Ok(()), Ok(())));
+        let rules = Rules { ttl_ms: 89_999, leave_grace_ms: 0 };
+        let late = Rules { ttl_ms: 90_000, leave_grace_ms: 90_000 };
+        let archive = |flush_ms| {
+            let form = ArchiveFormat::Packed;
+            Some(ArchiveSettings { form, flush_ms, retention_ms: 1_000 })
+        };
+        for (wrong, named) in [
+            (Settings { workers: 257, ..usual() }, "workers"),
+            (Settings { interval_ms: 0, ..usual() }, "interval_ms"),
+            (Settings { rules, ..usual() }, "ttl_ms"),
+            (Settings { rules: late, ..usual() }, "leave_grace_ms"),
+            (Settings { linger_ms: 1_001, ..usual() }, "linger_ms"),
+            (Settings { window_ms: 0, ..usual() }, "window_ms"),
+            (Settings { window_ms: 3_600_001, ..usual() }, "window_ms"),
+            (Settings { snapshot_interval_ms: 0, ..usual() }, "snapshot_interval_ms"),
+            (Settings { snapshot_retention_ms: 1, ..usual() }, "snapshot_retention_ms"),
+            (Settings { archive: archive(30_000), ..usual() }, "cold tier"),
+            (Settings { stages_auto: false, ..usual() }, "stages_auto"),
+            (Settings { poll_ms: 0, ..usual() }, "poll_ms"),
+        ] {
+            let error = wrong.check(false).unwrap_err();
+            assert!(error.contains(named), "{wrong:?}: {error}");
+        }
+        let slow = Settings { archive: archive(300_001), ..usual() };
+        assert!(slow.check(true).unwrap_err().contains("flush_ms"));
     }
 }

@@ -33,15 +33,19 @@ pub struct CountUpdates {
 }
 
 impl CountUpdates {
-    /// Waits until the count, or its completeness, differs from the last one, and returns it. The
-    /// first call returns at once. Changes that come close together are one. Returns `None` when
-    /// the engine stops.
+    /// Waits until the count, `complete` or `recovering` differs from the last one, and returns it.
+    ///
+    /// The first call returns at once. Changes that come close together are one. Returns `None`
+    /// when the engine stops.
     pub async fn next(&mut self) -> Option<WithStatus<Count>> {
         loop {
             self.messages.next().await?;
             let count = self.state.hub.count(self.stage.as_str());
             let is_news = self.last.as_ref().is_none_or(|last| {
-                (last.value, last.status.complete) != (count.value, count.status.complete)
+                let shown = |count: &WithStatus<Count>| {
+                    (count.value, count.status.complete, count.status.recovering)
+                };
+                shown(last) != shown(&count)
             });
             if is_news {
                 self.last = Some(count.clone());
