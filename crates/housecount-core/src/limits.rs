@@ -54,17 +54,20 @@ pub const ANSWER_READ_MS_MAX: u64 = 30_000;
 pub const READ_AHEAD_BYTES_MAX: usize = 1_024;
 /// Time in which a client must send a body.
 pub const BODY_READ_MS_MAX: u64 = 10_000;
-/// Open connections of a node. Further ones wait in the listen queue.
-pub const CONNECTIONS_MAX: usize = 50_000;
+/// Largest number of open connections of a node. `connections_max` is lower; further connections
+/// wait in the listen queue.
+pub const CONNECTIONS_MAX: usize = 1_000_000;
+/// Open connections of a node whose memory is not known.
+pub const CONNECTIONS_MAX_DEFAULT: usize = 50_000;
+/// Memory of a machine for each connection that it may hold by default. A WebSocket over TLS takes
+/// up to 17 KiB of it, with the kernel's part (docs/PERFORMANCE.md).
+pub const CONNECTION_BYTES: u64 = 24 * 1024;
 /// Connections that may wait to be accepted. Linux uses the lower of this and `net.core.somaxconn`
 /// (4,096 by default), and drops the SYNs of further clients.
 pub const LISTEN_QUEUE_MAX: u32 = 65_535;
 /// Connections accepted in one turn of the accepting task, some 15 us each. Then the other tasks of
 /// its thread have theirs.
 pub const ACCEPTED_AT_ONCE_MAX: usize = 32;
-/// Connections of one client address, unless `limits.address_connections` sets another number. No
-/// single address can fill a node.
-pub const ADDRESS_CONNECTIONS_MAX: usize = CONNECTIONS_MAX / 2;
 /// Bytes of a message on a WebSocket. The longest ids fit with every character escaped.
 pub const WS_MESSAGE_BYTES_MAX: usize = 4 * 1024;
 /// Bytes that wait for the client of one WebSocket. Pongs beyond it are left out, as RFC 6455
@@ -153,6 +156,8 @@ pub const ADDRESSES_MAX: usize = 1 << 17;
 pub const TLS_HANDSHAKE_MS_MAX: u64 = 10_000;
 /// TLS handshakes under way at once. Further ones wait for their turn.
 pub const TLS_HANDSHAKES_MAX: usize = 256;
+/// Shortest secret of TLS session tickets, in bytes: as many as the keys have that follow from it.
+pub const TLS_TICKET_KEY_BYTES_MIN: usize = 32;
 /// Open requests on a connection that uses HTTP/2. Browsers open few. Each takes some kilobytes.
 pub const H2_STREAMS_MAX: u32 = 64;
 /// Time for which a stopping node may continue to serve. Load balancers check it every few seconds.
@@ -399,7 +404,7 @@ const _: () = {
     );
     // Less than a command holds, because several calls may be answered at once.
     assert!(SCANS_MAX * VIEWS_HELD_MAX <= 2 * EXPORT_ROWS_MAX);
-    assert!(2 * ADDRESS_CONNECTIONS_MAX <= CONNECTIONS_MAX);
+    assert!(CONNECTIONS_MAX_DEFAULT <= CONNECTIONS_MAX);
     // A removed key is seen with the next check, and a second is left to tell all open connections.
     assert!(KEYS_LOOK_MS < OUTLIVE_MS_MAX && OUTLIVE_MS_MAX < ANSWER_READ_MS_MAX);
     assert!(

@@ -120,6 +120,8 @@ metrics! {
         accept_failures: "accept_failures" => Counter,
         /// Open connections
         connections: "connections" => Gauge,
+        /// Limit of open connections (`connections_max`)
+        connections_max: "connections_max" => Gauge,
         /// Connections closed at once because their address had reached its limit
         /// (`limits.address_connections`)
         connections_refused: "connections_refused" => Counter,

@@ -4,4 +4,6 @@
 pub mod client;
 pub mod service_url;
 #[cfg(feature = "http")]
+mod tickets;
+#[cfg(feature = "http")]
 pub mod tls;

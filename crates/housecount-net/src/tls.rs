@@ -6,16 +6,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use housecount_core::limits::{TLS_HANDSHAKE_MS_MAX, TLS_HANDSHAKES_MAX};
+use housecount_core::limits::{TLS_HANDSHAKE_MS_MAX, TLS_HANDSHAKES_MAX, TLS_TICKET_KEY_BYTES_MIN};
 use parking_lot::RwLock;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::{ClientHello, ProducesTickets, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
+
+use super::tickets::SessionTickets;
 
 /// A TLS connection of a client.
 pub type TlsStream = tokio_rustls::server::TlsStream<TcpStream>;
@@ -32,35 +34,60 @@ pub fn install_provider() {
     let _ = ring::default_provider().install_default();
 }
 
-/// Paths of the certificate (its chain, PEM) and of its key (PEM).
+/// Paths of the certificate (its chain, PEM), of its key (PEM), and of the tickets' secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {
     /// `tls_cert`
     pub cert: PathBuf,
     /// `tls_key`
     pub key: PathBuf,
+    /// `tls_ticket_key`; `None` for a secret that follows from `key`
+    pub ticket_key: Option<PathBuf>,
 }
 
 /// Content of the files, which is never shown.
 #[derive(PartialEq, Eq)]
-struct Pem {
+struct FileContents {
     cert: Vec<u8>,
     key: Vec<u8>,
+    ticket_key: Option<Vec<u8>>,
 }
 
 impl TlsFiles {
-    fn read(&self) -> Result<Pem, String> {
+    fn read(&self) -> Result<FileContents, String> {
         let read = |name: &str, path: &Path| {
             std::fs::read(path).map_err(|e| format!("`{name}` = \"{}\": {e}", path.display()))
         };
-        Ok(Pem { cert: read("tls_cert", &self.cert)?, key: read("tls_key", &self.key)? })
+        let ticket_key = self.ticket_key.as_deref();
+        Ok(FileContents {
+            cert: read("tls_cert", &self.cert)?,
+            key: read("tls_key", &self.key)?,
+            ticket_key: ticket_key.map(|path| read("tls_ticket_key", path)).transpose()?,
+        })
     }
 
     /// Returns the certificate with its key, if they belong together.
-    fn certified(&self, pem: &Pem) -> Result<CertifiedKey, String> {
+    fn certified(&self, pem: &FileContents) -> Result<CertifiedKey, String> {
         let shown = |name: &str, path: &Path| format!("`{name}` = \"{}\"", path.display());
         let (cert, key) = (shown("tls_cert", &self.cert), shown("tls_key", &self.key));
         certified((&cert, &pem.cert), (&key, &pem.key))
+    }
+
+    /// Returns the maker of session tickets.
+    fn tickets(&self, pem: &FileContents) -> Result<SessionTickets, String> {
+        let Some(secret) = &pem.ticket_key else {
+            // The key itself, whatever text its file has around it.
+            let key = private_key("`tls_key`", &pem.key)?;
+            return Ok(SessionTickets::new(key.secret_der()));
+        };
+        if secret.len() < TLS_TICKET_KEY_BYTES_MIN {
+            let path = self.ticket_key.as_deref().unwrap_or(Path::new("")).display();
+            let (found, min) = (secret.len(), TLS_TICKET_KEY_BYTES_MIN);
+            return Err(format!(
+                "`tls_ticket_key` = \"{path}\": it has {found} bytes; use at least {min} random ones"
+            ));
+        }
+        Ok(SessionTickets::new(secret))
     }
 }
 
@@ -72,14 +99,18 @@ impl TlsFiles {
 pub fn certified(cert: (&str, &[u8]), key: (&str, &[u8])) -> Result<CertifiedKey, String> {
     let ((cert_name, cert), (key_name, key)) = (cert, key);
     let chain = certificates(cert_name, cert)?;
-    let key = PrivateKeyDer::from_pem_slice(key).map_err(|e| match e {
-        pem::Error::NoItemsFound => {
-            format!("{key_name}: there is no private key in it (PEM, not encrypted)")
-        }
-        e => format!("{key_name}: {e}"),
-    })?;
+    let key = private_key(key_name, key)?;
     CertifiedKey::from_der(chain, key, &ring::default_provider())
         .map_err(|e| format!("{key_name}: it doesn't fit the certificate: {e}"))
+}
+
+fn private_key(name: &str, pem: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
+    PrivateKeyDer::from_pem_slice(pem).map_err(|e| match e {
+        pem::Error::NoItemsFound => {
+            format!("{name}: there is no private key in it (PEM, not encrypted)")
+        }
+        e => format!("{name}: {e}"),
+    })
 }
 
 /// Checks that every certificate of a PEM file can be trusted as an authority.
@@ -106,25 +137,58 @@ fn certificates(name: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, 
     }
 }
 
-/// The current certificate, which a reload replaces.
-struct ReloadingCert(RwLock<(Pem, Arc<CertifiedKey>)>);
+/// Secrets of this node's port, made of the content of the files.
+struct Identity {
+    contents: FileContents,
+    certified: Arc<CertifiedKey>,
+    tickets: SessionTickets,
+}
 
-impl fmt::Debug for ReloadingCert {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Current")
+impl Identity {
+    fn new(files: &TlsFiles, contents: FileContents) -> Result<Identity, String> {
+        let certified = Arc::new(files.certified(&contents)?);
+        let tickets = files.tickets(&contents)?;
+        Ok(Identity { contents, certified, tickets })
     }
 }
 
-impl ResolvesServerCert for ReloadingCert {
+/// The current identity, which a reload replaces.
+struct ReloadingIdentity(RwLock<Identity>);
+
+impl fmt::Debug for ReloadingIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ReloadingIdentity")
+    }
+}
+
+impl ResolvesServerCert for ReloadingIdentity {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.read().1.clone())
+        Some(self.0.read().certified.clone())
+    }
+}
+
+impl ProducesTickets for ReloadingIdentity {
+    fn enabled(&self) -> bool {
+        true
+    }
+
+    fn lifetime(&self) -> u32 {
+        self.0.read().tickets.lifetime()
+    }
+
+    fn encrypt(&self, session: &[u8]) -> Option<Vec<u8>> {
+        self.0.read().tickets.encrypt(session)
+    }
+
+    fn decrypt(&self, ticket: &[u8]) -> Option<Vec<u8>> {
+        self.0.read().tickets.decrypt(ticket)
     }
 }
 
 /// TLS of this node's port.
 pub struct Tls {
     files: TlsFiles,
-    current: Arc<ReloadingCert>,
+    current: Arc<ReloadingIdentity>,
     acceptor: TlsAcceptor,
     handshake_permits: Semaphore,
 }
@@ -136,20 +200,22 @@ impl fmt::Debug for Tls {
 }
 
 impl Tls {
-    /// Loads the certificate from files.
+    /// Loads the certificate, and the secret of session tickets, from files.
     ///
     /// # Errors
     /// Returns one line that names the setting and the file.
     pub fn load(files: TlsFiles) -> Result<Tls, String> {
-        let pem = files.read()?;
-        let certified = Arc::new(files.certified(&pem)?);
-        let current = Arc::new(ReloadingCert(RwLock::new((pem, certified))));
+        let identity = Identity::new(&files, files.read()?)?;
+        let current = Arc::new(ReloadingIdentity(RwLock::new(identity)));
         let provider: Arc<CryptoProvider> = Arc::new(ring::default_provider());
         let config = rustls::ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions();
         let config = config.map_err(|e| format!("TLS can't be used: {e}"))?;
         let mut config = config.with_no_client_auth().with_cert_resolver(current.clone());
         config.alpn_protocols = vec![H2.to_vec(), H1.to_vec()];
+        config.ticketer = current.clone();
+        // A client needs one. A second one costs every handshake some 200 bytes.
+        config.send_tls13_tickets = 1;
         let acceptor = TlsAcceptor::from(Arc::new(config));
         Ok(Tls { files, current, acceptor, handshake_permits: Semaphore::new(TLS_HANDSHAKES_MAX) })
     }
@@ -169,12 +235,12 @@ impl Tls {
 
     /// Reads the certificate files again. Returns whether the certificate has changed.
     fn reload(&self) -> Result<bool, String> {
-        let pem = self.files.read()?;
-        if self.current.0.read().0 == pem {
+        let contents = self.files.read()?;
+        if self.current.0.read().contents == contents {
             return Ok(false);
         }
-        let certified = Arc::new(self.files.certified(&pem)?);
-        *self.current.0.write() = (pem, certified);
+        let identity = Identity::new(&self.files, contents)?;
+        *self.current.0.write() = identity;
         Ok(true)
     }
 
@@ -223,7 +289,11 @@ mod tests {
 
     fn tls(folder: &Path) -> Tls {
         let made = rcgen::generate_simple_self_signed(["localhost".to_string()]).unwrap();
-        let files = TlsFiles { cert: folder.join("cert.pem"), key: folder.join("key.pem") };
+        let files = TlsFiles {
+            cert: folder.join("cert.pem"),
+            key: folder.join("key.pem"),
+            ticket_key: None,
+        };
         std::fs::write(&files.cert, made.cert.pem()).unwrap();
         std::fs::write(&files.key, made.signing_key.serialize_pem()).unwrap();
         Tls::load(files).unwrap()
@@ -266,11 +336,11 @@ mod tests {
         let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let (tls, other) = (tls(one.path()), tls(other.path()));
         assert_eq!(tls.reload(), Ok(false));
-        let before = tls.current.0.read().1.clone();
+        let before = tls.current.0.read().certified.clone();
         std::fs::copy(&other.files.cert, &tls.files.cert).unwrap();
         let why = tls.reload().unwrap_err();
         assert!(why.contains("`tls_key`") && why.contains("doesn't fit"), "{why}");
-        assert!(Arc::ptr_eq(&before, &tls.current.0.read().1));
+        assert!(Arc::ptr_eq(&before, &tls.current.0.read().certified));
         std::fs::copy(&other.files.key, &tls.files.key).unwrap();
         assert_eq!(tls.reload(), Ok(true));
         std::fs::write(&tls.files.cert, "nonsense").unwrap();
@@ -279,5 +349,30 @@ mod tests {
         let why = Tls::load(tls.files.clone()).unwrap_err();
         assert!(why.starts_with("`tls_key` = ") && !why.contains('\n'), "{why}");
         assert!(!format!("{tls:?}").contains("BEGIN"));
+    }
+
+    #[test]
+    fn tls_ticket_key_bytes_min_is_required_and_nodes_that_have_it_share_tickets() {
+        let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        let secret = folders[0].path().join("secret");
+        let load = |folder: &tempfile::TempDir, ticket_key| {
+            let files = tls(folder.path()).files;
+            Tls::load(TlsFiles { ticket_key, ..files })
+        };
+        std::fs::write(&secret, [7; TLS_TICKET_KEY_BYTES_MIN - 1]).unwrap();
+        let why = load(&folders[0], Some(secret.clone())).unwrap_err();
+        assert!(why.contains("`tls_ticket_key`") && why.contains("31 bytes"), "{why}");
+        std::fs::write(&secret, [7; TLS_TICKET_KEY_BYTES_MIN]).unwrap();
+        let session = b"\0\x03\x04";
+        let opens = |one: &Tls, other: &Tls| {
+            let ticket = one.current.encrypt(session).unwrap();
+            other.current.decrypt(&ticket).as_deref() == Some(session)
+        };
+        let with = folders.each_ref().map(|folder| load(folder, Some(secret.clone())).unwrap());
+        assert!(opens(&with[0], &with[1]), "the certificates differ, the secret doesn't");
+        let own = folders.each_ref().map(|folder| load(folder, None).unwrap());
+        assert!(!opens(&own[0], &own[1]), "each has its own key");
+        let copy = Tls::load(own[0].files.clone()).unwrap();
+        assert!(opens(&own[0], &copy), "the key is the same");
     }
 }

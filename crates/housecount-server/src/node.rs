@@ -17,6 +17,8 @@ pub struct ServerSettings {
     pub listen: String,
     /// `tls_cert` and `tls_key`; `None` for plain HTTP
     pub tls: Option<TlsFiles>,
+    /// `connections_max`
+    pub connections_max: usize,
     /// `drain`
     pub drain_ms: u64,
     /// `proxies`, `limits.*`, `viewer_ids` and `viewer_ids_key`

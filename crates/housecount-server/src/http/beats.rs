@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::http::{Request, Response, StatusCode};
+use axum::response::IntoResponse;
 use bytes::Bytes;
 use housecount_core::event::EventKind;
 use housecount_core::limits::BEAT_BODY_BYTES_MAX;
@@ -22,6 +23,7 @@ use super::error::{Problem, ProblemBody};
 use super::gzip::Coding;
 use super::heartbeat_json::HeartbeatRequest;
 use super::live::{CountBody, CountStatusBody};
+use super::short_answer::ShortAnswer;
 use super::unread::RequestEnd;
 use crate::node::Node;
 
@@ -31,24 +33,44 @@ use crate::node::Node;
 #[serde(rename_all = "camelCase")]
 pub struct HeartbeatResponse {
     #[serde(flatten)]
-    count: CountBody,
+    pub(super) count: CountBody,
     /// Time until the next heartbeat is due, in ms. This is the interval plus or minus a tenth, and
     /// longer under load. It is never above ttl/3.
-    next_ms: u64,
+    pub(super) next_ms: u64,
     /// Present, and true, only for a heartbeat beyond its session's limit. It was not logged. The
     /// session's last logged heartbeat, which is less than a second old, answers it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
-    coalesced: bool,
+    pub(super) coalesced: bool,
+}
+
+/// Answer to a heartbeat, in the form that its request asked for.
+#[derive(Debug)]
+pub struct HeartbeatAnswer {
+    response: HeartbeatResponse,
+    /// Whether the answer is short.
+    pub is_short: bool,
+}
+
+impl HeartbeatAnswer {
+    /// Returns the answer as JSON.
+    pub fn text(&self) -> String {
+        match self.is_short {
+            true => ShortAnswer::new(&self.response, None, false).text(),
+            false => self.response.text(),
+        }
+    }
 }
 
 /// Sends a heartbeat: this session watches this stage now.
 ///
 /// Send the next one after `nextMs`. The body may come as `text/plain`, as `navigator.sendBeacon`
-/// sends it.
+/// sends it. With `"answer": "short"` in it, a complete count is answered as an array. That has the
+/// viewers, and the time until the next heartbeat in units of 100 ms.
 #[utoipa::path(post, path = "/v1/heartbeat", operation_id = "sendHeartbeat", tag = "players", request_body = HeartbeatRequest,
     responses(
-        (status = 200, body = HeartbeatResponse),
+        (status = 200, body = HeartbeatResponse,
+            description = "acknowledged; short answers have another form, see the guide"),
         (status = 400, body = ProblemBody, content_type = "application/problem+json"),
         (status = 401, body = ProblemBody, content_type = "application/problem+json"),
         (status = 403, body = ProblemBody, content_type = "application/problem+json"),
@@ -63,8 +85,9 @@ pub struct HeartbeatResponse {
 pub async fn heartbeat(
     State(node): State<Arc<Node>>,
     request: Request<Body>,
-) -> Result<Json<HeartbeatResponse>, Problem> {
-    PlayerRequest::new(&node, request).beat(&node).await.map(Json)
+) -> Result<Response<Body>, Problem> {
+    let answer = PlayerRequest::new(&node, request).beat(&node).await?;
+    Ok(([(CONTENT_TYPE, "application/json")], answer.text()).into_response())
 }
 
 /// A heartbeat or leave request, reduced to what the handler needs. Each open request holds one, so
@@ -116,7 +139,7 @@ where
     ///
     /// # Errors
     /// Returns the `Problem`s of the route.
-    pub async fn beat(&mut self, node: &Node) -> Result<HeartbeatResponse, Problem> {
+    pub async fn beat(&mut self, node: &Node) -> Result<HeartbeatAnswer, Problem> {
         let bytes = self.bytes().await?;
         let body = HeartbeatRequest::parse(&bytes)?;
         let event = body.to_event(EventKind::Beat)?;
@@ -124,7 +147,8 @@ where
         let ack = admit_event(node, event).await?.enqueue(node)?;
         ack.wait().await?;
         node.engine.metrics.answered(ack.is_coalesced()).http.inc();
-        Ok(HeartbeatResponse::of(node, event.ids.stage, &ack))
+        let response = HeartbeatResponse::of(node, event.ids.stage, &ack);
+        Ok(HeartbeatAnswer { response, is_short: body.wants_short_answer() })
     }
 
     /// Handles a leave.

@@ -8,7 +8,7 @@
 use hyper::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD,
-    HeaderMap, HeaderValue, ORIGIN, VARY,
+    HeaderMap, HeaderValue, ORIGIN, RETRY_AFTER, VARY,
 };
 use hyper::{Method, Request, Uri};
 
@@ -18,7 +18,7 @@ use crate::origin::OriginPattern;
 /// Headers that pages may send beyond those that are always allowed. They are credentials, and the
 /// ones that tracing libraries add (W3C Trace Context and Baggage, Sentry).
 const HEADERS: &str = "authorization, content-type, content-encoding, last-event-id, x-api-key, traceparent, tracestate, baggage, sentry-trace";
-/// Headers that scripts may read beyond those that are always readable.
+/// Header that scripts may read beyond those that are always readable, where an answer has it.
 const EXPOSED: &str = "retry-after";
 /// A day. Browsers may use a shorter time (Chrome two hours, 2026-10).
 const MAX_AGE_S: &str = "86400";
@@ -108,7 +108,10 @@ impl CorsDecision {
             }
         };
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
+        // Heartbeats' answers are many, and hardly any has the header.
+        if headers.contains_key(RETRY_AFTER) {
+            headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
+        }
     }
 
     /// Returns the further headers of the answer to a preflight. Returns `None` if the request is

@@ -27,7 +27,7 @@ use tokio::sync::watch;
 use super::answer::{ResponseBody, ResponseFuture};
 use super::auth::{self, PlayerCredential};
 use super::batch::{self, BatchOutcome};
-use super::beats::{HeartbeatResponse, PlayerRequest};
+use super::beats::{HeartbeatAnswer, PlayerRequest};
 use super::compat;
 use super::connection_context::ConnectionContext;
 use super::cors::{Cors, CorsDecision};
@@ -149,17 +149,17 @@ impl FastPath {
                 Box::pin(async move {
                     let Inner { node, beat, .. } = &*connection.service.0;
                     let outcome = player_request.beat(node).await;
-                    let is_taken = outcome.is_ok();
-                    let response = beat.answer(node, outcome.map(|body| heartbeat_response(&body)));
-                    // In a box, since most requests are accepted.
-                    with_common_headers(
-                        if is_taken {
-                            response
-                        } else {
-                            Box::pin(player_request.finish_refused(response)).await
-                        },
-                        allowed,
-                    )
+                    let accepted_short = outcome.as_ref().ok().map(|answer| answer.is_short);
+                    let outcome = outcome.map(|answer| heartbeat_response(&answer));
+                    let response = beat.answer(node, outcome);
+                    match accepted_short {
+                        Some(is_short) => with_player_headers(response, is_short, allowed),
+                        // In a box, since most requests are accepted.
+                        None => with_common_headers(
+                            Box::pin(player_request.finish_refused(response)).await,
+                            allowed,
+                        ),
+                    }
                 })
             }
             "/v1/leave" if is_post => {
@@ -167,16 +167,15 @@ impl FastPath {
                 Box::pin(async move {
                     let Inner { node, leave, .. } = &*connection.service.0;
                     let outcome = player_request.leave(node).await;
-                    let is_taken = outcome.is_ok();
+                    let is_accepted = outcome.is_ok();
                     let response = leave.answer(node, outcome.map(no_content));
-                    with_common_headers(
-                        if is_taken {
-                            response
-                        } else {
-                            Box::pin(player_request.finish_refused(response)).await
-                        },
-                        allowed,
-                    )
+                    match is_accepted {
+                        true => with_player_headers(response, false, allowed),
+                        false => with_common_headers(
+                            Box::pin(player_request.finish_refused(response)).await,
+                            allowed,
+                        ),
+                    }
                 })
             }
             _ => Box::pin(async move {
@@ -342,6 +341,17 @@ where
     answered.await.unwrap_or_else(|never: Infallible| match never {}).map(ResponseBody::Routed)
 }
 
+/// Adds the headers of an accepted heartbeat or leave.
+fn with_player_headers(
+    mut response: Response<ResponseBody>,
+    is_short: bool,
+    allowed: CorsDecision,
+) -> Response<ResponseBody> {
+    allowed.apply(response.headers_mut());
+    headers::set_player(response.headers_mut(), is_short);
+    response
+}
+
 /// Adds the headers that every answer has.
 fn with_common_headers(
     mut response: Response<ResponseBody>,
@@ -352,8 +362,8 @@ fn with_common_headers(
     response
 }
 
-fn heartbeat_response(body: &HeartbeatResponse) -> Response<ResponseBody> {
-    json_bytes(body.text().into_bytes())
+fn heartbeat_response(answer: &HeartbeatAnswer) -> Response<ResponseBody> {
+    json_bytes(answer.text().into_bytes())
 }
 
 /// Returns the answer to many heartbeats.

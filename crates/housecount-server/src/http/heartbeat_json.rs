@@ -37,6 +37,10 @@ pub struct HeartbeatRequest<'a> {
     #[serde(borrow, default)]
     #[schema(value_type = serde_json::Value, required = false)]
     pub(super) token: Option<RedactedStr<'a>>,
+    /// `short` for a short answer. Any other value has no effect.
+    #[serde(borrow, default)]
+    #[schema(value_type = Option<String>, example = "short")]
+    pub(super) answer: Option<Field<'a>>,
 }
 
 impl<'a> HeartbeatRequest<'a> {
@@ -59,6 +63,11 @@ impl<'a> HeartbeatRequest<'a> {
             Field::Text(token) => Ok(&**token),
             Field::Bool(_) | Field::Other(_) => Err(TokenError::Invalid("it is not a string")),
         })
+    }
+
+    /// Whether the client asks for a short answer.
+    pub fn wants_short_answer(&self) -> bool {
+        matches!(&self.answer, Some(Field::Text(form)) if form == "short")
     }
 
     /// Returns the event, with its ids checked.

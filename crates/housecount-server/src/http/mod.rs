@@ -37,6 +37,7 @@ mod preface;
 mod query;
 mod query_form;
 mod server;
+mod short_answer;
 mod snapshots;
 mod stages;
 mod stream;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use housecount_access::admission::connections::AddressConnections;
-use housecount_core::limits::{CONNECTIONS_MAX, REQUEST_WAIT_MS_MAX};
+use housecount_core::limits::REQUEST_WAIT_MS_MAX;
 use housecount_engine::internals::ConnectionBalancer;
 use housecount_engine::internals::Workers;
 use housecount_metrics::Metrics;
@@ -92,13 +92,16 @@ pub async fn serve(
 ) -> Workers {
     let front = FastPath::new(node.clone(), stop.clone());
     let (metrics, addresses) = (node.engine.metrics.clone(), node.admission.connections.clone());
-    HttpServer { front, addresses, metrics, workers, stop }.run(bound).await
+    let connections_max = node.settings.connections_max;
+    metrics.connections_max.set(i64::try_from(connections_max).unwrap_or(i64::MAX));
+    HttpServer { front, addresses, connections_max, metrics, workers, stop }.run(bound).await
 }
 
 /// State of the server that serves connections until the node stops.
 struct HttpServer {
     front: FastPath,
     addresses: Arc<AddressConnections>,
+    connections_max: usize,
     metrics: Arc<Metrics>,
     workers: Workers,
     stop: watch::Receiver<bool>,
@@ -147,7 +150,7 @@ impl HttpServer {
             tokio::spawn(async move { tls.watch_files(stop).await });
         }
         let balancer = self.workers.balancer();
-        let free = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let free = Arc::new(Semaphore::new(self.connections_max));
         let mut is_failing = false;
         loop {
             let accepted = tokio::select! {
@@ -183,7 +186,7 @@ impl HttpServer {
         }
         drop(bound);
         // Every permit is back when the last connection has ended.
-        let ended = free.acquire_many(u32::try_from(CONNECTIONS_MAX).unwrap_or(u32::MAX));
+        let ended = free.acquire_many(u32::try_from(self.connections_max).unwrap_or(u32::MAX));
         if tokio::time::timeout(DRAIN, ended).await.is_err() {
             tracing::warn!("some requests did not finish in time");
         }

@@ -9,9 +9,17 @@ use super::{ConfigError, Layers};
 /// Reads the TLS files; both are set or neither.
 pub(super) fn tls(layers: &Layers) -> Result<Option<TlsFiles>, ConfigError> {
     let (cert, key) = (layers.text("tls_cert")?, layers.text("tls_key")?);
+    let ticket_key = layers.text("tls_ticket_key")?;
     match (cert.is_empty(), key.is_empty()) {
+        (true, true) if !ticket_key.is_empty() => {
+            Err(layers.invalid("tls_ticket_key", "it needs `tls_cert` and `tls_key` as well"))
+        }
         (true, true) => Ok(None),
-        (false, false) => Ok(Some(TlsFiles { cert: cert.into(), key: key.into() })),
+        (false, false) => Ok(Some(TlsFiles {
+            cert: cert.into(),
+            key: key.into(),
+            ticket_key: (!ticket_key.is_empty()).then(|| ticket_key.into()),
+        })),
         (true, false) => Err(layers.invalid("tls_key", "it needs `tls_cert` as well")),
         (false, true) => Err(layers.invalid("tls_cert", "it needs `tls_key` as well")),
     }

@@ -1,18 +1,17 @@
 //! Settings of the edge: limits, trusted proxies and pseudonyms.
 
 use std::net::IpAddr;
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::NonZeroU32;
 use std::path::Path;
 
 use housecount_access::admission::AdmissionSettings;
 use housecount_access::admission::client_addr::AddressRate;
-use housecount_access::admission::connections::ConnectionLimit;
 use housecount_access::admission::pseudonyms::{KEY_BYTES_MIN, Pseudonymizer};
 use housecount_access::admission::rate_table::{FULL_WITHIN_S_MAX, PER_SECOND_MAX};
-use housecount_core::limits::{ADDRESS_CONNECTIONS_MAX, CONNECTIONS_MAX, SESSION_BEATS_MAX};
+use housecount_core::limits::SESSION_BEATS_MAX;
 use ipnet::IpNet;
 
-use super::{ConfigError, Layers};
+use super::{ConfigError, Layers, connections};
 
 /// Default limit of an address, in requests per second: enough for 150,000 viewers behind one.
 const ADDRESS_PER_SECOND: u32 = 5_000;
@@ -29,7 +28,7 @@ pub(super) fn admission(layers: &Layers) -> Result<AdmissionSettings, ConfigErro
     Ok(AdmissionSettings {
         session_beats: session_beats(layers)?,
         address_rate: address_rate(layers)?,
-        address_connections: address_connections(layers)?,
+        address_connections: connections::of_address(layers)?,
         proxies: proxies(layers)?,
         sessions_per_viewer: count("limits.sessions_per_viewer")?,
         viewers_per_stage: count("limits.viewers_per_stage")?.map(|n| n as u64),
@@ -78,18 +77,6 @@ fn address_rate(layers: &Layers) -> Result<Option<AddressRate>, ConfigError> {
     Ok(Some(AddressRate { per_second, burst, is_for_loopback: !is_default }))
 }
 
-fn address_connections(layers: &Layers) -> Result<Option<ConnectionLimit>, ConfigError> {
-    let name = "limits.address_connections";
-    let is_default = layers.text(name)?.is_empty();
-    let max = if is_default { ADDRESS_CONNECTIONS_MAX } else { layers.number(name)? };
-    if max > CONNECTIONS_MAX {
-        let expected =
-            format!("it must be at most {CONNECTIONS_MAX}, the limit of a node; 0 means no limit");
-        return Err(layers.invalid(name, &expected));
-    }
-    Ok(NonZeroUsize::new(max).map(|max| ConnectionLimit { max, is_for_loopback: !is_default }))
-}
-
 fn proxies(layers: &Layers) -> Result<Vec<IpNet>, ConfigError> {
     let network = |text: &String| {
         let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
@@ -130,33 +117,4 @@ fn names(layers: &Layers) -> Result<Pseudonymizer, ConfigError> {
 fn hex(text: &[u8]) -> Option<Vec<u8>> {
     let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(text).ok()?;
     (bytes.len() >= KEY_BYTES_MIN).then_some(bytes)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn set(value: Option<&str>) -> Result<Option<ConnectionLimit>, ConfigError> {
-        let flag = |value: &str| {
-            ("--set".to_string(), "limits.address_connections".to_string(), value.to_string())
-        };
-        let layers = Layers::of(None, Vec::new(), value.map(flag).into_iter().collect())?;
-        admission(&layers).map(|settings| settings.address_connections)
-    }
-
-    #[test]
-    fn address_connections_max_is_half_of_connections_max_and_lets_this_machine_be() {
-        let limit = |max, is_for_loopback| {
-            NonZeroUsize::new(max).map(|max| ConnectionLimit { max, is_for_loopback })
-        };
-        assert_eq!(set(None), Ok(limit(ADDRESS_CONNECTIONS_MAX, false)));
-        assert_eq!(ADDRESS_CONNECTIONS_MAX, CONNECTIONS_MAX / 2);
-        assert_eq!(set(Some("7")), Ok(limit(7, true)));
-        assert_eq!(set(Some("0")), Ok(None));
-        for wrong in [(CONNECTIONS_MAX + 1).to_string(), "-1".to_string(), "many".to_string()] {
-            assert!(
-                set(Some(&wrong)).unwrap_err().to_string().contains("limits.address_connections")
-            );
-        }
-    }
 }

@@ -7,7 +7,9 @@
 mod addresses;
 mod admission;
 mod auth;
+mod connections;
 mod layers;
+mod machine;
 
 use std::path::PathBuf;
 
@@ -239,6 +241,7 @@ fn server(layers: &Layers) -> Result<ServerSettings, ConfigError> {
     Ok(ServerSettings {
         listen: layers.text("listen")?,
         tls: tls(layers)?,
+        connections_max: connections::of_node(layers)?,
         drain_ms: layers.duration_ms("drain")?,
         admission: admission(layers)?,
         cors_origins: origins(layers, "cors.origins")?,
@@ -342,6 +345,7 @@ mod tests {
             ),
             (vec![("cors.operator_origins", "https://a.example:443")], "browsers leave out :443"),
             (vec![("tls_cert", "cert.pem")], "it needs `tls_key` as well"),
+            (vec![("tls_ticket_key", "secret")], "it needs `tls_cert` and `tls_key` as well"),
             (vec![("viewer_ids", "hashed")], "needs a key: make one with `openssl rand -hex 32"),
             (vec![("ledger_retention", "1d")], "it must be at least snapshot_retention"),
             (vec![("publish_counts", "yes")], "it must be true or false"),

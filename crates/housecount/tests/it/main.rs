@@ -40,6 +40,7 @@ mod pages;
 mod privacy;
 mod read_only;
 mod recovery;
+mod resumption;
 mod starting;
 mod stores;
 mod support;

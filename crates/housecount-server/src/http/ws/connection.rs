@@ -37,6 +37,7 @@ use super::message::{
     ErrorReply, HeartbeatReply, LeaveReply, Message, not_text, nothing_to_repeat,
 };
 use super::replies::ReplyQueue;
+use super::short::ShortAnswers;
 use crate::http::admit::admit_event;
 use crate::http::beats::HeartbeatResponse;
 use crate::http::error::Problem;
@@ -63,6 +64,16 @@ pub fn config() -> WebSocketConfig {
         .max_frame_size(Some(WS_MESSAGE_BYTES_MAX))
 }
 
+/// Client of a WebSocket, as its upgrade request describes it.
+pub struct Player {
+    /// Claims of the player's token; `None` where no token is needed.
+    pub claims: Option<Claims>,
+    /// Client address of the player.
+    pub client_addr: ClientAddr,
+    /// Whether the player asked for the subprotocol with short answers.
+    pub has_short_answers: bool,
+}
+
 /// Task of one player's WebSocket, with all of its state.
 pub struct PlayerSocket {
     socket: Socket,
@@ -77,6 +88,8 @@ pub struct PlayerSocket {
     /// The last heartbeat, as the only event.
     last: Batch,
     replies: ReplyQueue,
+    /// Short answers, if the client asked for the subprotocol that has them.
+    short: Option<ShortAnswers>,
     error_reply: Option<ErrorReply>,
     /// Number of consecutive senseless messages, and pings beyond the address's limit.
     bad: usize,
@@ -101,13 +114,10 @@ enum SocketEvent {
 }
 
 impl PlayerSocket {
-    pub fn new(
-        socket: Socket,
-        node: Arc<Node>,
-        claims: Option<Claims>,
-        client_addr: ClientAddr,
-    ) -> PlayerSocket {
+    pub fn new(socket: Socket, node: Arc<Node>, player: Player) -> PlayerSocket {
+        let Player { claims, client_addr, has_short_answers } = player;
         let (last, dues) = (Batch::default(), ReplyQueue::default());
+        let short = has_short_answers.then(ShortAnswers::default);
         PlayerSocket {
             socket,
             node,
@@ -116,6 +126,7 @@ impl PlayerSocket {
             held: Vec::new(),
             last,
             replies: dues,
+            short,
             error_reply: None,
             bad: 0,
             is_flushed: true,
@@ -211,7 +222,7 @@ impl PlayerSocket {
     async fn handle_text(&mut self, text: &str) -> Result<(), Problem> {
         let message = Message::parse(text)?;
         release(&mut self.held);
-        let kind = message.kind();
+        let (kind, options) = (message.kind(), message.options());
         let ids = message.ids();
         let named = ids.as_ref().map(|ids| ids.to_event(kind)).transpose()?;
         let event = match named {
@@ -237,6 +248,9 @@ impl PlayerSocket {
         if let Some(UnstampedEvent { kind: EventKind::Beat, ids: Ids { stage, viewer, session } }) =
             named
         {
+            if let Some(short) = &mut self.short {
+                short.set_options(options);
+            }
             self.last.clear();
             self.last.push(&EventRef {
                 at: UnixMs::ZERO,
@@ -250,6 +264,9 @@ impl PlayerSocket {
     fn queue_error(&mut self, problem: Problem) {
         self.node.engine.metrics.count_rejection(problem.code());
         self.error_reply = Some(problem.into());
+        if let Some(short) = &mut self.short {
+            short.note_refused();
+        }
     }
 
     /// Sends pending messages, one after the other, while the socket takes them without waiting.
@@ -265,10 +282,20 @@ impl PlayerSocket {
             answered.ws.inc_by(u64::from(outcome.is_ok()));
             match (due.kind, outcome) {
                 (_, Err(refused)) => self.queue_error(refused.into()),
-                (EventKind::Leave, Ok(())) => self.send_json(&LeaveReply { stage, left: true })?,
+                (EventKind::Leave, Ok(())) => match &mut self.short {
+                    Some(short) => {
+                        let text = short.leave(stage);
+                        self.send(text)?;
+                    }
+                    None => self.send_json(&LeaveReply { stage: Some(stage), left: true })?,
+                },
                 (EventKind::Beat, Ok(())) => {
                     let body = HeartbeatResponse::of(&self.node, stage, &due.ack);
-                    self.send(HeartbeatReply { stage, body }.text())?;
+                    let text = match &mut self.short {
+                        Some(short) => short.heartbeat(stage, &body),
+                        None => Some(HeartbeatReply { stage, body }.text()),
+                    };
+                    text.map_or(Ok(()), |text| self.send(text))?;
                 }
             }
         }

@@ -21,6 +21,19 @@ pub struct Message<'a> {
     session: Option<Field<'a>>,
     #[serde(borrow, default)]
     leave: Option<Field<'a>>,
+    #[serde(borrow, default)]
+    sessions: Option<Field<'a>>,
+    #[serde(borrow, default)]
+    quiet: Option<Field<'a>>,
+}
+
+/// Wishes of a client for its short answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AnswerOptions {
+    /// Whether answers have the number of sessions.
+    pub with_sessions: bool,
+    /// Whether every second steady answer is left out.
+    pub is_quiet: bool,
 }
 
 impl<'a> Message<'a> {
@@ -49,11 +62,22 @@ impl<'a> Message<'a> {
         }
     }
 
+    /// Returns what it asks for. A field that is not `true` has no effect.
+    pub fn options(&self) -> AnswerOptions {
+        let is_true = |field: &Option<Field<'_>>| matches!(field, Some(Field::Bool(true)));
+        AnswerOptions { with_sessions: is_true(&self.sessions), is_quiet: is_true(&self.quiet) }
+    }
+
     /// Returns its ids. Returns `None` if it has none, and so means those of the last heartbeat.
     pub fn ids(self) -> Option<HeartbeatRequest<'a>> {
         let Message { stage, viewer, session, .. } = self;
         let has_ids = stage.is_some() || viewer.is_some() || session.is_some();
-        has_ids.then_some(HeartbeatRequest { stage, viewer, session, token: None })
+        has_ids.then_some(HeartbeatRequest {
+            stage,
+            viewer,
+            session,
+            ..HeartbeatRequest::default()
+        })
     }
 }
 
@@ -89,8 +113,9 @@ impl HeartbeatReply<'_> {
 /// Answer to a leave.
 #[derive(Debug, Serialize)]
 pub struct LeaveReply<'a> {
-    /// Stage of the leave.
-    pub stage: &'a str,
+    /// Stage of the leave. A short answer has it only if the client can't know it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stage: Option<&'a str>,
     /// Always true.
     pub left: bool,
 }

@@ -8,6 +8,7 @@ mod connection;
 mod idle;
 pub mod message;
 mod replies;
+mod short;
 
 use std::sync::Arc;
 
@@ -30,8 +31,8 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
-use self::connection::PlayerSocket;
 pub use self::connection::Socket;
+use self::connection::{Player, PlayerSocket};
 pub use self::idle::IdleTimer;
 pub use self::message::not_text;
 use super::answer::ResponseBody;
@@ -44,8 +45,10 @@ use super::timeouts::TimeoutStream;
 use super::write_timeout::WriteTimeoutStream;
 use crate::node::Node;
 
-/// Subprotocol of the messages below, for clients that offer one.
-const SUBPROTOCOL: &str = "housecount.1";
+/// Subprotocols of the messages below, for clients that offer one, in the order of preference.
+const SUBPROTOCOLS: [&str; 2] = [SHORT_ANSWERS, "housecount.1"];
+/// Subprotocol with short answers.
+const SHORT_ANSWERS: &str = "housecount.2";
 /// Prefix of a viewer's token where a client offers it as a subprotocol. It is never answered.
 const TOKEN_SUBPROTOCOL: &str = "housecount.token.";
 
@@ -55,10 +58,11 @@ const TOKEN_SUBPROTOCOL: &str = "housecount.token.";
 /// heartbeat. A leave is a heartbeat with `"leave": true`; without ids it has those of the last
 /// heartbeat. A heartbeat has the answer of `POST /v1/heartbeat`, with its `stage`. A leave has
 /// `{"stage","left":true}`. The answer to any refused message is
-/// `{"code","detail","retryAfterMs"?}`.
+/// `{"code","detail","retryAfterMs"?}`. Subprotocol `housecount.2` has short answers.
 ///
 /// A browser sends a viewer's token as a subprotocol, `housecount.token.TOKEN` beside
-/// `housecount.1`. Only the latter is answered. A token in `?token=` gets into the logs of proxies.
+/// `housecount.1` or `housecount.2`. The token's one is never answered. A token in `?token=` gets
+/// into the logs of proxies.
 #[utoipa::path(get, path = "/v1/ws", operation_id = "openWebSocket", tag = "players",
     params(("token" = Option<String>, Query, description = "viewer's token, for clients that can't send headers")),
     responses(
@@ -88,19 +92,19 @@ pub fn upgrade(
     stop: watch::Receiver<bool>,
 ) -> Option<Response<ResponseBody>> {
     let accept = accept_key(request.headers())?;
-    let subprotocol =
-        offered(request.headers()).find(|name| *name == SUBPROTOCOL).and_then(as_header);
+    let is_offered = |known: &&str| offered(request.headers()).any(|name| name == *known);
+    let subprotocol = SUBPROTOCOLS.into_iter().find(is_offered);
+    let has_short_answers = subprotocol == Some(SHORT_ANSWERS);
     let open = OpenSocketGauge::new(node.engine.metrics.clone(), counted);
     tokio::spawn(run_upgraded(
         hyper::upgrade::on(request),
         node.clone(),
-        claims,
+        Player { claims, client_addr, has_short_answers },
         context,
         open,
-        client_addr,
         stop,
     ));
-    Some(switching(accept, subprotocol))
+    Some(switching(accept, subprotocol.map(HeaderValue::from_static)))
 }
 
 /// Answers a request of an operator's page for counts: the drop-in API's socket. The socket ends
@@ -190,20 +194,14 @@ fn accept_key(headers: &HeaderMap) -> Option<HeaderValue> {
 async fn run_upgraded(
     upgrade: OnUpgrade,
     node: Arc<Node>,
-    claims: Option<Claims>,
+    player: Player,
     context: Arc<ConnectionContext<FastPath>>,
     open: OpenSocketGauge,
-    client_addr: ClientAddr,
     stop: watch::Receiver<bool>,
 ) {
     let Some(socket) = socket_of(upgrade).await else { return };
     // In a task of its own, without the state of the upgrade.
-    tokio::spawn(run_here(
-        PlayerSocket::new(socket, node, claims, client_addr),
-        open,
-        context,
-        stop,
-    ));
+    tokio::spawn(run_here(PlayerSocket::new(socket, node, player), open, context, stop));
 }
 
 /// Returns the WebSocket, once the answer is sent.

@@ -7,6 +7,7 @@ mod origins;
 mod paths;
 mod protocols;
 mod queries;
+mod short_answers;
 mod times;
 
 use std::io::{Read, Write};

@@ -31,7 +31,7 @@ const CRATES: &[(&str, &[&str])] = &[
         "sampler", "lib",
     ]),
     ("housecount-net", &[
-        "service_url", "tls", "client", "lib",
+        "service_url", "tickets", "tls", "client", "lib",
     ]),
     ("housecount-stores", &[
         "features", "folder", "dynamo", "without", "cold", "log", "lib",
