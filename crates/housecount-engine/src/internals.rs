@@ -13,7 +13,7 @@ pub use crate::ledger::restore::restore_open_spans;
 pub use crate::ledger::rows::{LedgerRow, RowPage};
 pub use crate::ledger::scans::{AskedRange, Scans, StageList, Stores, WatchList};
 pub use crate::ledger::{Proofs, chain, chunks, fence, scan};
-pub use crate::live::SubscriptionFilter;
+pub use crate::live::{CountEncoding, SubscriptionFilter};
 pub use crate::rfc3339::{format_time, timestamp};
 pub use crate::snapshots::roster::{LastRoster, last_roster};
 pub use crate::snapshots::service::{SnapshotOutcome, SnapshotService};

@@ -143,7 +143,7 @@ impl EngineRunner {
         let stages = StageStore::new(cold.clone(), settings.stages_auto, settings.window_ms);
         let readiness = Readiness::new(follower.progress(), log.partitions());
         let scans = Scans::new();
-        let live = Arc::new(Live::new(hub.clone()));
+        let live = Arc::new(Live::new(hub.clone(), settings.live_events_per_second));
         let reads = cold.clone().map(Cold::metered_as_reads);
         let hash_key = rng::random::<[u8; 32]>();
         let state = EngineState {

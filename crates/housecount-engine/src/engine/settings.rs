@@ -2,7 +2,7 @@
 
 use housecount_core::archive::ArchiveParams;
 use housecount_core::fold::Rules;
-use housecount_core::limits::{WINDOW_MS_MAX, WORKERS_MAX};
+use housecount_core::limits::{LIVE_EVENTS_PER_SECOND, WINDOW_MS_MAX, WORKERS_MAX};
 
 use crate::archive::ArchiveSettings;
 use crate::follower::FollowerSettings;
@@ -53,6 +53,8 @@ pub struct Settings {
     pub publish_counts: bool,
     /// Whether a stage opens with its first heartbeat. Otherwise it must be configured before.
     pub stages_auto: bool,
+    /// Messages of live counts per second of a stage, to all of its subscribers together.
+    pub live_events_per_second: u64,
     /// Interval between two reads of the log.
     pub poll_ms: u64,
 }
@@ -79,6 +81,7 @@ impl Default for Settings {
             lateness_max_ms: 60 * MINUTE_MS,
             publish_counts: false,
             stages_auto: true,
+            live_events_per_second: LIVE_EVENTS_PER_SECOND,
             poll_ms: POLL_MS,
         }
     }
@@ -111,6 +114,7 @@ impl Settings {
                 "the archive's flush_ms must be from a second to window_ms",
             ),
             (self.stages_auto || has_cold, "stages_auto off needs a cold tier"),
+            (self.live_events_per_second > 0, "live_events_per_second must be above zero"),
             (self.poll_ms > 0, "poll_ms must be above zero"),
         ];
         match rules.iter().find(|(holds, _)| !holds) {

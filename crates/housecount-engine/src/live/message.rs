@@ -7,10 +7,46 @@ use housecount_core::fold::Count;
 use serde::Serialize;
 
 use super::PublishedCount;
+use super::latest::LiveMessage;
 use crate::hub::CountStatus;
 
 /// Stands for all stages together. No stage has an empty id.
 pub(super) const ALL: &str = "";
+
+/// Form of the messages of a subscription.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Encoding {
+    /// All fields.
+    #[default]
+    Full,
+    /// The viewers, and what differs from a complete count.
+    Brief,
+}
+
+impl Encoding {
+    /// Returns a message of a stage in this form. The brief one is made for each subscriber.
+    pub(super) fn of(self, message: &LiveMessage, stage: &str) -> Bytes {
+        match (self, &message.shown) {
+            (Encoding::Brief, Some(shown)) if stage != ALL => {
+                brief(message.epoch, message.number, stage, shown)
+            }
+            _ => message.text.clone(),
+        }
+    }
+}
+
+/// Encodes a stage's message in its brief form.
+fn brief(epoch: u32, number: u64, stage: &str, shown: &PublishedCount) -> Bytes {
+    let CountStatus { as_of, complete, recovering } = shown.status;
+    let data = BriefData {
+        stage,
+        viewers: shown.count.viewers,
+        as_of: (!complete).then_some(as_of.0),
+        complete: (!complete).then_some(false),
+        recovering: recovering.then_some(true),
+    };
+    event(epoch, number, "count", &data)
+}
 
 /// Encodes a message as it is sent.
 pub(super) fn text(epoch: u32, number: u64, stage: &str, shown: &PublishedCount) -> Bytes {
@@ -26,10 +62,14 @@ pub(super) fn text(epoch: u32, number: u64, stage: &str, shown: &PublishedCount)
         recovering,
     };
     let name = if stage == ALL { "totals" } else { "count" };
+    event(epoch, number, name, &data)
+}
+
+fn event(epoch: u32, number: u64, name: &str, data: &impl Serialize) -> Bytes {
     let mut text = String::with_capacity(192);
-    // Neither can fail: both write to memory, and this type can always be serialized.
+    // Neither can fail: both write to memory, and these types can always be serialized.
     let _ = write!(text, "id: {epoch:08x}-{number}\nevent: {name}\ndata: ");
-    text.push_str(&serde_json::to_string(&data).unwrap_or_default());
+    text.push_str(&serde_json::to_string(data).unwrap_or_default());
     text.push_str("\n\n");
     text.into()
 }
@@ -47,6 +87,20 @@ struct MessageData<'a> {
     as_of: u64,
     complete: bool,
     recovering: bool,
+}
+
+/// Data of a brief message, as JSON. An absent field has its usual value.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct BriefData<'a> {
+    stage: &'a str,
+    viewers: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    as_of: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    complete: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recovering: Option<bool>,
 }
 
 #[cfg(test)]
@@ -74,5 +128,19 @@ mod tests {
             text.starts_with(b"id: 0000000a-4\nevent: totals\ndata: {\"viewers\":2,"),
             "{text:?}"
         );
+    }
+
+    #[test]
+    fn a_brief_message_has_what_differs_from_a_complete_count() {
+        let of = |complete, recovering| {
+            let status = CountStatus { as_of: UnixMs(7), complete, recovering };
+            brief(0xa, 3, "s/1", &PublishedCount { status, ..shown(2) })
+        };
+        let head = "id: 0000000a-3\nevent: count\ndata: ";
+        assert_eq!(of(true, false), format!("{head}{{\"stage\":\"s/1\",\"viewers\":2}}\n\n"));
+        let incomplete = "{\"stage\":\"s/1\",\"viewers\":2,\"asOf\":7,\"complete\":false}";
+        assert_eq!(of(false, false), format!("{head}{incomplete}\n\n"));
+        let recovering = "{\"stage\":\"s/1\",\"viewers\":2,\"recovering\":true}";
+        assert_eq!(of(true, true), format!("{head}{recovering}\n\n"));
     }
 }

@@ -21,6 +21,7 @@ use tokio::task::yield_now;
 
 use self::latest::{LatestCounts, LiveMessage};
 use self::message::ALL;
+pub use self::message::Encoding as CountEncoding;
 use self::pending::DueStages;
 pub use self::subscription::{Subscription, SubscriptionFilter};
 use crate::hub::{CountStatus, Hub, WithStatus};
@@ -43,10 +44,13 @@ impl PublishedCount {
 
     /// Whether a subscriber would see no difference. A later time alone is not one.
     fn eq_for_subscribers(&self, other: &PublishedCount) -> bool {
-        let fields = |shown: &PublishedCount| {
-            (shown.count, shown.stages, shown.status.complete, shown.status.recovering)
-        };
-        fields(self) == fields(other)
+        let numbers = |shown: &PublishedCount| (shown.count, shown.stages);
+        numbers(self) == numbers(other) && self.has_same_status(other)
+    }
+
+    fn has_same_status(&self, other: &PublishedCount) -> bool {
+        let flags = |shown: &PublishedCount| (shown.status.complete, shown.status.recovering);
+        flags(self) == flags(other)
     }
 }
 
@@ -61,10 +65,13 @@ pub struct Live {
 }
 
 impl Live {
-    /// Creates a source without subscribers.
+    /// Creates a source without subscribers. `events_per_second` is the number of messages of a
+    /// stage that all of its subscribers together are sent.
     #[must_use]
-    pub fn new(hub: Arc<Hub>) -> Live {
-        let board = Mutex::new(LatestCounts::new(rng::random::<u32>()));
+    pub fn new(hub: Arc<Hub>, events_per_second: u64) -> Live {
+        let mut board = LatestCounts::new(rng::random::<u32>());
+        board.events_per_second = events_per_second;
+        let board = Mutex::new(board);
         Live { hub, board, latest: watch::channel(0).0, closed: watch::channel(false).0 }
     }
 

@@ -8,10 +8,10 @@ use housecount_backend::clock::mono_ms;
 use housecount_core::ids::StageId;
 use tokio::sync::watch;
 use tokio::task::yield_now;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
-use super::message::ALL;
-use super::{Live, LiveMessage};
+use super::message::{ALL, Encoding};
+use super::{Live, LiveMessage, PublishedCount};
 
 /// Time without a message after which a comment is sent. It keeps the connection open in proxies,
 /// and detects a subscriber that is gone.
@@ -53,16 +53,53 @@ pub struct Subscription {
     /// Whether the last call returned a message.
     has_sent: bool,
     wants_all: bool,
+    encoding: Encoding,
+    /// Least time between two returns of messages.
+    every: Duration,
+    /// When the next messages may be returned.
+    not_before: Option<Instant>,
 }
 
 /// Source of messages.
 #[derive(Debug)]
 enum MessageSource {
-    /// Each stage's own channel, and the number of its last message that was read.
-    Stages(Vec<(watch::Receiver<LiveMessage>, u64)>),
+    /// Each named stage.
+    Stages(Vec<StageFeed>),
     /// The board, after a number. The receiver of totals keeps them updated as long as a subscriber
     /// follows them.
     Board { after: u64, totals: Option<watch::Receiver<LiveMessage>> },
+}
+
+/// A named stage's own channel.
+#[derive(Debug)]
+struct StageFeed {
+    stage: Box<str>,
+    messages: watch::Receiver<LiveMessage>,
+    /// Number of the last message that was read.
+    number: u64,
+    /// Contents of that message, if it was sent on this subscription.
+    sent: Option<PublishedCount>,
+}
+
+impl StageFeed {
+    /// Takes the stage's message, if it has not been read yet. In the brief form, a message with
+    /// the same viewers as the one before is left out.
+    fn take(&mut self, encoding: Encoding) -> Option<Bytes> {
+        let message = self.messages.borrow_and_update();
+        if message.number <= self.number {
+            return None;
+        }
+        self.number = message.number;
+        let before = std::mem::replace(&mut self.sent, message.shown);
+        let is_same = |shown: PublishedCount, before: PublishedCount| {
+            shown.count.viewers == before.count.viewers && shown.has_same_status(&before)
+        };
+        let is_known = self.sent.zip(before).is_some_and(|(shown, before)| is_same(shown, before));
+        if encoding == Encoding::Brief && *self.stage != *ALL && is_known {
+            return None;
+        }
+        Some(encoding.of(&message, &self.stage))
+    }
 }
 
 impl Subscription {
@@ -92,7 +129,15 @@ impl Subscription {
                 let stages = stages.iter().map(StageId::as_str).chain(totals);
                 MessageSource::Stages(
                     stages
-                        .map(|stage| follow(stage).map(|messages| (messages, after)))
+                        .map(|stage| {
+                            let messages = follow(stage)?;
+                            Some(StageFeed {
+                                stage: stage.into(),
+                                messages,
+                                number: after,
+                                sent: None,
+                            })
+                        })
                         .collect::<Option<_>>()?,
                 )
             }
@@ -105,7 +150,23 @@ impl Subscription {
         drop(board);
         let first = (last.is_some() && known.is_none()).then(|| Bytes::from_static(RESET));
         let (latest, has_ended) = (live.latest.subscribe(), live.closed.subscribe());
-        Some(Subscription { live, from, latest, has_ended, first, has_sent: false, wants_all })
+        Some(Subscription {
+            live,
+            from,
+            latest,
+            has_ended,
+            first,
+            has_sent: false,
+            wants_all,
+            encoding: Encoding::Full,
+            every: Duration::ZERO,
+            not_before: None,
+        })
+    }
+
+    /// Sets the form of messages, and the least time between two returns of them.
+    pub fn set_pace(&mut self, encoding: Encoding, every: Duration) {
+        (self.encoding, self.every) = (encoding, every);
     }
 
     /// Waits for the next messages, or returns a comment after a while without any; `None` when the
@@ -120,10 +181,20 @@ impl Subscription {
             if std::mem::take(&mut self.has_sent) {
                 yield_now().await;
             }
+            if let Some(wait) = self.not_before.take().map(|at| at - Instant::now())
+                && !wait.is_zero()
+            {
+                tokio::select! {
+                    biased;
+                    _ = self.has_ended.changed() => return None,
+                    () = sleep(wait) => {}
+                }
+            }
             // Marked as seen before the check, so that later messages wake this task.
             self.latest.mark_unchanged();
             if let Some(text) = self.first.take().or_else(|| self.take()) {
                 self.has_sent = true;
+                self.not_before = (!self.every.is_zero()).then(|| Instant::now() + self.every);
                 return Some(text);
             }
             let changed = tokio::select! {
@@ -142,17 +213,14 @@ impl Subscription {
         match &mut self.from {
             MessageSource::Stages(stages) => {
                 let mut text = BytesMut::new();
-                for (messages, number_sent) in stages {
-                    let messages = messages.borrow_and_update();
-                    if messages.number > *number_sent {
-                        *number_sent = messages.number;
-                        text.extend_from_slice(&messages.text);
-                    }
+                for feed in stages {
+                    text.extend(feed.take(self.encoding));
                 }
                 (!text.is_empty()).then(|| text.freeze())
             }
             MessageSource::Board { after, totals } => loop {
-                let (text, reached) = self.live.board.lock().after(*after, totals.is_some())?;
+                let (text, reached) =
+                    self.live.board.lock().after(*after, totals.is_some(), self.encoding)?;
                 *after = reached;
                 if !text.is_empty() {
                     return Some(text);
@@ -167,7 +235,7 @@ impl Subscription {
 /// One stage has its own channel, so that most subscribers aren't woken by other stages.
 async fn changed(from: &mut MessageSource, latest: &mut watch::Receiver<u64>) {
     let changed = match from {
-        MessageSource::Stages(stages) if stages.len() == 1 => stages[0].0.changed().await,
+        MessageSource::Stages(stages) if stages.len() == 1 => stages[0].messages.changed().await,
         _ => latest.changed().await,
     };
     if changed.is_err() {

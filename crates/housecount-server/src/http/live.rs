@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -15,15 +16,15 @@ use housecount_access::admission::AddressConnection;
 use housecount_access::auth::{Credential, CredentialEnd, end_of};
 use housecount_core::fold::Count;
 use housecount_core::ids::StageId;
-use housecount_core::limits::SUBSCRIPTION_STAGES_MAX;
-use housecount_engine::internals::SubscriptionFilter;
+use housecount_core::limits::{LIVE_EVERY_MS_MAX, LIVE_EVERY_MS_MIN, SUBSCRIPTION_STAGES_MAX};
+use housecount_engine::internals::{CountEncoding, SubscriptionFilter};
 use housecount_engine::{CountStatus, WithStatus};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::auth::authorize_counts;
 use super::error::{Problem, ProblemBody};
-use super::extract::bad_query;
+use super::extract::{bad_query, duration_ms};
 use super::query::{self, Parameter};
 use super::timeouts::EndlessAnswer;
 use crate::node::Node;
@@ -100,13 +101,27 @@ pub async fn stats(State(node): State<Arc<Node>>) -> Json<TotalsBody> {
 }
 
 /// Parameters of a subscriber's query. Two tokens are refused as two credentials are (`auth`).
-const LIVE_PARAMETERS: [Parameter; 3] =
-    [Parameter::repeatable("stage"), Parameter::once("totals"), Parameter::repeatable("token")];
+const LIVE_PARAMETERS: [Parameter; 5] = [
+    Parameter::repeatable("stage"),
+    Parameter::once("totals"),
+    Parameter::repeatable("token"),
+    Parameter::once("every"),
+    Parameter::once("fields"),
+];
 
-/// Parses a subscriber's query: any number of `stage`, and `totals`.
-fn parse_filter(query: &str) -> Result<SubscriptionFilter, Problem> {
+/// A subscriber's wishes.
+#[derive(Debug, PartialEq, Eq)]
+struct LiveQuery {
+    filter: SubscriptionFilter,
+    encoding: CountEncoding,
+    every: Duration,
+}
+
+/// Parses a subscriber's query.
+fn parse_query(query: &str) -> Result<LiveQuery, Problem> {
     query::check(query, &LIVE_PARAMETERS)?;
     let (mut stages, mut with_totals) = (Vec::new(), false);
+    let (mut encoding, mut every) = (CountEncoding::Full, Duration::ZERO);
     for pair in query::pairs(query) {
         let (name, value) = pair?;
         match (&*name, &*value) {
@@ -114,6 +129,9 @@ fn parse_filter(query: &str) -> Result<SubscriptionFilter, Problem> {
             ("totals", "true") => with_totals = true,
             ("totals", "false") => {}
             ("totals", _) => return Err(bad_query(format!("totals={value} is not true or false"))),
+            ("every", text) => every = parse_every(text)?,
+            ("fields", "viewers") => encoding = CountEncoding::Brief,
+            ("fields", _) => return Err(bad_query(format!("fields={value} is not viewers"))),
             _ => {}
         }
     }
@@ -126,11 +144,22 @@ fn parse_filter(query: &str) -> Result<SubscriptionFilter, Problem> {
         );
         return Err(bad_query(detail));
     }
-    Ok(if stages.is_empty() {
+    let filter = if stages.is_empty() {
         SubscriptionFilter::All { with_totals }
     } else {
         SubscriptionFilter::Stages { stages, with_totals }
-    })
+    };
+    Ok(LiveQuery { filter, encoding, every })
+}
+
+/// Parses the least time between two messages of a stage.
+fn parse_every(text: &str) -> Result<Duration, Problem> {
+    let ms = duration_ms("every", text, LIVE_EVERY_MS_MIN)?;
+    if ms > LIVE_EVERY_MS_MAX {
+        let max_s = LIVE_EVERY_MS_MAX / 1_000;
+        return Err(bad_query(format!("every={text} is too long; at most {max_s}s")));
+    }
+    Ok(Duration::from_millis(ms))
 }
 
 /// Whether a query asks for named stages only, as players do. All stages and totals are for
@@ -138,7 +167,7 @@ fn parse_filter(query: &str) -> Result<SubscriptionFilter, Problem> {
 pub(super) fn names_stages(query: &str) -> bool {
     // Any caller may read the error of a wrong query.
     !matches!(
-        parse_filter(query),
+        parse_query(query).map(|wanted| wanted.filter),
         Ok(SubscriptionFilter::All { .. } | SubscriptionFilter::Stages { with_totals: true, .. })
     )
 }
@@ -168,7 +197,7 @@ async fn check(
 /// Streams counts as they change, as Server-Sent Events.
 ///
 /// `event: count` has a stage's name and count. It is sent at once, then after each change, at most
-/// once per second and stage. With `totals=true`, `event: totals` has the answer of `/v1/stats`.
+/// once per second and stage, and less often where many follow it. With `totals=true`, `event: totals` has the answer of `/v1/stats`.
 /// Comments in between keep the connection open.
 ///
 /// A client that reconnects with `Last-Event-ID` gets the changes since then. If these are not
@@ -179,13 +208,16 @@ async fn check(
     params(("stage" = Option<Vec<String>>, Query, description = "stage to follow, repeatable up to 100 times; all stages if absent"),
         ("token" = Option<String>, Query, description = "viewer's token, for clients that can't send headers"),
         ("totals" = Option<bool>, Query, description = "whether to send the totals of all stages too"),
+        ("every" = Option<String>, Query, description = "least time between two events of a stage, 1s to 10s"),
+        ("fields" = Option<String>, Query, description = "`viewers` for short data: no sessions, and only what differs from a complete count"),
         ("Last-Event-ID" = Option<String>, Header, description = "id of the last event received")),
     responses((status = 200, body = String, content_type = "text/event-stream"),
         (status = 400, body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn live(State(node): State<Arc<Node>>, request: Request) -> Result<Response, Problem> {
     let (mut request, _) = request.into_parts();
-    let wanted = parse_filter(request.uri.query().unwrap_or_default())?;
-    let credential = check(&node, &request, &wanted).await?;
+    let LiveQuery { filter, encoding, every } =
+        parse_query(request.uri.query().unwrap_or_default())?;
+    let credential = check(&node, &request, &filter).await?;
     let last = request.headers.get("last-event-id").and_then(|id| id.to_str().ok());
     let full = || {
         Problem::unavailable(
@@ -193,7 +225,8 @@ pub async fn live(State(node): State<Arc<Node>>, request: Request) -> Result<Res
             "too many stages without viewers are followed on this node",
         )
     };
-    let subscription = node.engine.live.subscribe(wanted, last).ok_or_else(full)?;
+    let mut subscription = node.engine.live.subscribe(filter, last).ok_or_else(full)?;
+    subscription.set_pace(encoding, every);
     let ended = credential.map(|credential| {
         let node = node.clone();
         Box::pin(async move { node.auth.ended(&credential).await })
@@ -230,10 +263,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn live_every_ms_max_bounds_a_wish() {
+        let pace = |query: &str| {
+            parse_query(query).map(|wanted| (wanted.encoding, wanted.every.as_millis() as u64))
+        };
+        assert_eq!(pace("stage=a"), Ok((CountEncoding::Full, 0)));
+        assert_eq!(pace("every=1s&fields=viewers"), Ok((CountEncoding::Brief, LIVE_EVERY_MS_MIN)));
+        assert_eq!(pace("every=10s"), Ok((CountEncoding::Full, LIVE_EVERY_MS_MAX)));
+        let why = parse_query("every=11s").unwrap_err();
+        assert_eq!(why.detail(), "every=11s is too long; at most 10s");
+    }
+
+    #[test]
     fn subscription_stages_max_bounds_what_is_named() {
         let stage = |id: &str| StageId::parse(id).unwrap();
         let all = |with_totals| SubscriptionFilter::All { with_totals };
         let some = |stages, with_totals| SubscriptionFilter::Stages { stages, with_totals };
+        let parse_filter = |query: &str| parse_query(query).map(|wanted| wanted.filter);
         assert_eq!(parse_filter(""), Ok(all(false)));
         assert_eq!(parse_filter("totals=true&token=x"), Ok(all(true)));
         assert_eq!(
@@ -247,6 +293,12 @@ mod tests {
             "totals=1",
             "totals=true&totals=true",
             "stage=%zz",
+            "every=500ms",
+            "every=11s",
+            "every=1",
+            "every=1s&every=1s",
+            "fields=",
+            "fields=sessions",
         ] {
             assert!(
                 parse_filter(bad).is_err() && names_stages(bad),

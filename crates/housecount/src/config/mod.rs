@@ -219,8 +219,18 @@ fn engine(layers: &Layers) -> Result<Settings, ConfigError> {
         lateness_max_ms: layers.duration_ms("lateness_max")?,
         publish_counts: layers.boolean("publish_counts")?,
         stages_auto: layers.boolean("stages.auto")?,
+        live_events_per_second: events_per_second(layers)?,
         poll_ms: Settings::default().poll_ms,
     })
+}
+
+fn events_per_second(layers: &Layers) -> Result<u64, ConfigError> {
+    let name = "limits.live_events_per_second";
+    let number = layers.number(name)?;
+    match number {
+        0 => Err(layers.invalid(name, "it must be at least 1")),
+        number => Ok(number as u64),
+    }
 }
 
 fn archive(layers: &Layers) -> Result<Option<ArchiveSettings>, ConfigError> {
@@ -348,6 +358,7 @@ mod tests {
             (vec![("tls_ticket_key", "secret")], "it needs `tls_cert` and `tls_key` as well"),
             (vec![("viewer_ids", "hashed")], "needs a key: make one with `openssl rand -hex 32"),
             (vec![("ledger_retention", "1d")], "it must be at least snapshot_retention"),
+            (vec![("limits.live_events_per_second", "0")], "it must be at least 1"),
             (vec![("publish_counts", "yes")], "it must be true or false"),
             (vec![("publish_counts", "true")], "it needs a Redis log"),
             (vec![("log", "dynamodb://t?flush=5m")], "`log` (from --set)"),
