@@ -1,16 +1,23 @@
 //! Every price, from one dated file (`prices.toml`, with the source of each).
 //!
 //! The file is parsed outside this crate. This module has the types of its content, and computes
-//! the cost of a quantity.
+//! the cost of a quantity. [`infrastructure`] has the types of machines and bytes.
+
+mod file;
+pub mod infrastructure;
 
 use housecount_core::units::Units;
 use serde::Deserialize;
 
+use self::infrastructure::{
+    AddressPrice, BalancerPrices, CdnPrices, DiskPrice, DnsPrices, EgressPrices, GB, Machine,
+    NatPrices, ZonePrice,
+};
 pub use super::money::Usd;
 use super::{MONTH_HOURS, share};
 
 /// Prices that come with this program: a TOML text of [`Prices`].
-pub const DEFAULT_PRICES: &str = include_str!("prices.toml");
+pub const DEFAULT_PRICES: &str = include_str!("../prices.toml");
 /// Version of DynamoDB's list prices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PriceList {
@@ -22,7 +29,7 @@ pub enum PriceList {
 
 /// All prices of a region.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "file::PriceFile")]
 pub struct Prices {
     /// Region and date, for people.
     pub name: String,
@@ -38,6 +45,26 @@ pub struct Prices {
     pub ivs: Ivs,
     /// Redis nodes, of each engine the smaller ones first.
     pub node: Vec<RedisNode>,
+    /// Bytes to the internet.
+    pub egress: EgressPrices,
+    /// Prices of balancers.
+    pub balancer: BalancerPrices,
+    /// Virtual machines.
+    pub machine: Vec<Machine>,
+    /// Price of a public address.
+    pub address: AddressPrice,
+    /// Bytes between zones.
+    pub zone: ZonePrice,
+    /// Content delivery network.
+    pub cdn: CdnPrices,
+    /// Prices of a NAT gateway.
+    pub nat: NatPrices,
+    /// Prices of DNS.
+    pub dns: DnsPrices,
+    /// Price of a disk.
+    pub disk: DiskPrice,
+    /// Sections that the file does not have. Their prices are those that come with this program.
+    pub builtin_sections: Vec<&'static str>,
 }
 
 /// Prices of DynamoDB on demand, per million units.
@@ -120,6 +147,8 @@ pub struct RedisNode {
     pub hour: Usd,
     /// `maxmemory` of the node.
     pub bytes_max: u64,
+    /// CPU that Redis may use all day, in percent of a core. A file may leave it out.
+    pub cpu_percent: Option<u64>,
 }
 
 impl RedisNode {
@@ -127,6 +156,13 @@ impl RedisNode {
     #[must_use]
     pub fn month(&self) -> Usd {
         self.hour.times(MONTH_HOURS)
+    }
+
+    /// Returns the CPU that Redis may use all day, in thousandths of a core. An unknown node type
+    /// has one core, because Redis runs commands on one thread.
+    #[must_use]
+    pub fn cpu_permille(&self) -> u64 {
+        self.cpu_percent.unwrap_or(100).saturating_mul(10)
     }
 }
 
@@ -153,7 +189,45 @@ impl Prices {
                 ));
             }
         }
-        Ok(())
+        infrastructure::check(&self.egress, &self.cdn, &self.balancer, &self.machine)
+    }
+
+    /// Returns the cost of a month in which `bytes` go to the internet, by the price ranges.
+    #[must_use]
+    pub fn egress_month(&self, bytes: u64) -> Usd {
+        self.egress.month(bytes)
+    }
+
+    /// Returns the machine of this name.
+    #[must_use]
+    pub fn machine(&self, name: &str) -> Option<&Machine> {
+        self.machine.iter().find(|machine| machine.name == name)
+    }
+
+    /// Returns the cheapest machine with at least this much memory. A running node finds its own
+    /// machine by the memory that its kernel reports.
+    #[must_use]
+    pub fn machine_of(&self, bytes: u64) -> Option<&Machine> {
+        let fits = self.machine.iter().filter(|machine| machine.bytes >= bytes);
+        fits.min_by_key(|machine| machine.hour)
+    }
+
+    /// Returns the cost of a month of `n` public addresses.
+    #[must_use]
+    pub fn address_month(&self, n: u64) -> Usd {
+        self.address.hour.times(MONTH_HOURS).times(n)
+    }
+
+    /// Returns the cost of a month of a disk of `gb` GB.
+    #[must_use]
+    pub fn disk_month(&self, gb: u64) -> Usd {
+        self.disk.gb_month.times(gb)
+    }
+
+    /// Returns the cost of `bytes` that one machine sends to another zone or receives from it.
+    #[must_use]
+    pub fn crossing_month(&self, bytes: u64) -> Usd {
+        Usd(share(bytes, self.zone.gb.0, GB))
     }
 
     /// Returns the cost of units on demand, rounded once.
