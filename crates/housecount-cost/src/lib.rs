@@ -1,8 +1,10 @@
 //! Cost model: prices, a formula per plan, and the cost of a running node.
 //!
 //! - [`prices`]: every price, from one dated file. [`money`]: the only type for money here.
-//! - [`plans`]: the cost of an audience under each well-known plan and under housecount's own.
-//!   [`own_usage`]: the units that housecount consumes.
+//! - [`plans`]: the store's cost of an audience under each well-known plan and under housecount's
+//!   own. [`own_usage`]: the units that housecount consumes. [`redis_size`]: the Redis it needs.
+//! - [`whole`]: the whole bill, from machines to bytes. [`wire`]: the measured figures behind it.
+//!   [`sizing`]: machines for an audience. [`managed`]: services that are sold instead.
 //! - [`crossover`]: the number of viewers up to which one plan is cheaper than another.
 //! - [`bill`]: samples of consumption, and the usage of an hour and a month.
 //! - [`guard`]: the action when the cost is above the limit.
@@ -14,13 +16,18 @@
 pub mod bill;
 pub mod crossover;
 pub mod guard;
+pub mod managed;
 pub mod money;
 pub mod own_usage;
 pub mod plans;
 pub mod prices;
 mod read;
+pub mod redis_size;
 mod sampler;
+pub mod sizing;
 mod tracker;
+pub mod whole;
+pub mod wire;
 
 pub use self::money::Usd;
 pub use self::prices::Prices;

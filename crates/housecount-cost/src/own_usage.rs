@@ -84,6 +84,10 @@ const LOG_KEPT_MS: u64 = 17 * 60_000;
 const STREAM_PERCENT: u64 = 130;
 /// Memory of an empty Redis, bytes.
 const REDIS_BYTES: u64 = 4 << 20;
+/// CPU of Redis for the polls of a node, in thousandths of a core, and per heartbeat at 20,000/s.
+/// Both are in docs/PERFORMANCE.md.
+const REDIS_NODE_CPU_PERMILLE: u64 = 5;
+const REDIS_BEAT_CPU_NS: u64 = 460;
 
 /// Returns how often a task with this interval runs in a month.
 #[must_use]
@@ -238,6 +242,13 @@ pub fn redis_bytes(of: &AudienceProfile) -> u64 {
 pub fn redis_commands(of: &AudienceProfile, setup: &Deployment) -> u64 {
     let appends = of.beats_a_month().min(times_a_month(10).saturating_mul(setup.nodes));
     appends.saturating_add(times_a_month(50).saturating_mul(setup.nodes))
+}
+
+/// Returns the CPU of Redis for a log in Redis, in thousandths of a core.
+#[must_use]
+pub fn redis_cpu_permille(of: &AudienceProfile, setup: &Deployment) -> u64 {
+    let polls = setup.nodes.saturating_mul(REDIS_NODE_CPU_PERMILLE);
+    polls.saturating_add(of.beat_cpu_permille(REDIS_BEAT_CPU_NS))
 }
 
 /// Returns the bytes stored in the cold tier after a month: all of the ledger, and snapshots for

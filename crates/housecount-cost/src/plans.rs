@@ -5,7 +5,9 @@ use housecount_core::limits::WRITE_BATCH_ITEMS;
 use housecount_core::units::{INDEX_BYTES, Units, WRITE_BYTES};
 
 use super::own_usage::{self, Deployment, times_a_month};
-use super::prices::{CacheEngine, PriceList, Prices, Usd};
+use super::prices::{PriceList, Prices, Usd};
+pub use super::redis_size::RedisRequirements;
+use super::wire::usual;
 use super::{MONTH_MS, share};
 
 /// Audience whose cost is estimated.
@@ -32,6 +34,18 @@ impl AudienceProfile {
     #[must_use]
     pub fn beats_a_month(&self) -> u64 {
         share(self.viewers, MONTH_MS, self.interval_ms)
+    }
+
+    /// Returns the stays per month.
+    #[must_use]
+    pub fn stays_a_month(&self) -> u64 {
+        share(self.viewers, MONTH_MS, self.stay_ms)
+    }
+
+    /// Returns the average CPU of a task with this time per heartbeat, in thousandths of a core.
+    #[must_use]
+    pub fn beat_cpu_permille(&self, ns: u64) -> u64 {
+        share(self.viewers.saturating_mul(ns), 1, self.interval_ms.saturating_mul(1_000))
     }
 
     /// Returns the hours watched per month, all viewers together.
@@ -70,15 +84,6 @@ impl PlanKind {
     }
 }
 
-/// Memory and commands that a plan needs of Redis.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RedisRequirements {
-    /// Bytes in its memory.
-    pub bytes: u64,
-    /// Commands per month.
-    pub commands: u64,
-}
-
 /// A plan, and its usage per month.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CostPlan {
@@ -105,7 +110,7 @@ pub struct Bill {
     pub requests: Usd,
     /// Cost of DynamoDB's storage, after a month.
     pub storage: Usd,
-    /// Cost of the smallest Valkey node that is large enough, or of serverless if no node is.
+    /// Cost of the smallest Valkey node with enough memory and CPU, or of several or serverless.
     pub redis: Usd,
 }
 
@@ -133,18 +138,6 @@ impl CostPlan {
             storage: prices.stored(self.stored_bytes),
             redis,
         }
-    }
-}
-
-impl RedisRequirements {
-    /// Returns the cost of a month: by node if one is large enough, otherwise serverless.
-    #[must_use]
-    pub fn month(&self, prices: &Prices) -> Usd {
-        let node = prices.node(CacheEngine::Valkey, self.bytes);
-        node.map_or_else(
-            || prices.serverless(self.bytes, self.commands),
-            super::prices::RedisNode::month,
-        )
     }
 }
 
@@ -178,6 +171,7 @@ fn usual_redis(of: &AudienceProfile) -> RedisRequirements {
     RedisRequirements {
         bytes: of.viewers.saturating_mul(KEY_BYTES),
         commands: of.beats_a_month().saturating_mul(2),
+        cpu_permille: of.beat_cpu_permille(usual::REDIS_BEAT_CPU_NS),
     }
 }
 
@@ -305,6 +299,7 @@ pub fn housecount(
     let need = || RedisRequirements {
         bytes: own_usage::redis_bytes(of),
         commands: own_usage::redis_commands(of, setup),
+        cpu_permille: own_usage::redis_cpu_permille(of, setup),
     };
     let name = match (log, kept != ArchiveKind::Off) {
         (LogBackend::Redis, false) => "housecount",
@@ -343,7 +338,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::prices::ours;
+    use crate::prices::{CacheEngine, ours};
 
     fn requests(plan: &CostPlan, list: PriceList) -> u64 {
         plan.bill(&ours(), list).requests.0
@@ -367,6 +362,18 @@ mod tests {
         assert_eq!(requests(&batched(&of), PriceList::Before), 1_095_000_000);
         // 876 million x 330 bytes are 269.2 GiB, of which 25 are free of charge.
         assert_eq!(batched(&of).bill(&ours(), PriceList::Now).storage, Usd(61_056_682));
+    }
+
+    /// 33,333 heartbeats per second take Redis 1.86 cores the usual way.
+    #[test]
+    fn redis_is_chosen_by_its_cpu_too() {
+        let of = AudienceProfile { viewers: 1_000_000, ..AudienceProfile::default() };
+        let needs = pure_redis(&of).redis.unwrap();
+        assert_eq!(needs.cpu_permille, 1_857);
+        let month = pure_redis(&of).bill(&ours(), PriceList::Now).redis;
+        assert_eq!(month, Usd(5 * 18_688_000), "five t4g.small, not a t4g.micro");
+        let own = housecount(&of, &Deployment::default(), LogBackend::Redis, ArchiveKind::Off);
+        assert_eq!(own.redis.unwrap().cpu_permille, 20);
     }
 
     #[test]

@@ -300,7 +300,9 @@ impl CostTracker {
         let LogUsage::Redis(used) = self.log.consumed() else { return None };
         let node = self.prices.node(CacheEngine::Valkey, used.memory_bytes);
         let commands = own_usage::redis_commands(audience, &self.setup);
-        let month = RedisRequirements { bytes: used.memory_bytes, commands }.month(&self.prices);
+        let cpu_permille = own_usage::redis_cpu_permille(audience, &self.setup);
+        let needs = RedisRequirements { bytes: used.memory_bytes, commands, cpu_permille };
+        let month = needs.month(&self.prices);
         Some(RedisCost { used, node: node.map(|node| node.name.clone()), month })
     }
 

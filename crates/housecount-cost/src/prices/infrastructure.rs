@@ -228,13 +228,21 @@ impl Machine {
 }
 
 impl CdnPrices {
-    /// Returns the cost of a month: bytes to viewers, bytes from viewers, and requests.
+    /// Returns the cost of a month in which `bytes` go to viewers.
     #[must_use]
-    pub fn month(&self, bytes_out: u64, bytes_in: u64, requests: u64) -> Usd {
+    pub fn egress_month(&self, bytes: u64) -> Usd {
+        tiered(bytes, self.gb_free, &self.tier)
+    }
+
+    /// Returns the cost of a month of requests, and of their bytes to the machines.
+    #[must_use]
+    pub fn requests_month(&self, requests: u64, bytes_in: u64) -> Usd {
         let charged = requests.saturating_sub(self.requests_free);
-        tiered(bytes_out, self.gb_free, &self.tier)
-            .plus(Usd(share(bytes_in, self.origin_gb.0, GB)))
-            .plus(Usd(share(charged, self.request_million.0, 1_000_000)))
+        Usd(share(bytes_in, self.origin_gb.0, GB)).plus(Usd(share(
+            charged,
+            self.request_million.0,
+            1_000_000,
+        )))
     }
 }
 
@@ -302,8 +310,10 @@ mod tests {
     #[test]
     fn a_cdn_charges_bytes_and_requests() {
         let cdn = ours().cdn;
-        assert_eq!(cdn.month(1_024 * GB, 0, 10_000_000), Usd(0));
-        assert_eq!(cdn.month(1_025 * GB, GB, 11_000_000), Usd(85_000 + 20_000 + 1_000_000));
+        assert_eq!(cdn.egress_month(1_024 * GB), Usd(0));
+        assert_eq!(cdn.egress_month(1_025 * GB), Usd(85_000));
+        assert_eq!(cdn.requests_month(10_000_000, 0), Usd(0));
+        assert_eq!(cdn.requests_month(11_000_000, GB), Usd(20_000 + 1_000_000));
     }
 
     #[test]

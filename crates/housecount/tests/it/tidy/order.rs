@@ -27,8 +27,8 @@ const CRATES: &[(&str, &[&str])] = &[
         "snapshots", "archive", "stages", "follower", "verify", "engine", "internals", "lib",
     ]),
     ("housecount-cost", &[
-        "money", "prices", "own_usage", "plans", "bill", "crossover", "guard", "read", "tracker",
-        "sampler", "lib",
+        "money", "prices", "redis_size", "wire", "own_usage", "plans", "sizing", "whole", "managed",
+        "bill", "crossover", "guard", "read", "tracker", "sampler", "lib",
     ]),
     ("housecount-net", &[
         "service_url", "tickets", "tls", "client", "lib",
