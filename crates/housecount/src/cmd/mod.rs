@@ -64,7 +64,7 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Simulate an audience on a running node, and check its counts.
     Load(load::LoadArgs),
-    /// Estimate the monthly cost of an audience, by known plans and by housecount's own.
+    /// Estimate the whole monthly bill of an audience, and the cost of other ways.
     Cost(cost::CostArgs),
     /// Create, describe or delete the table of the cold tier.
     Table(table::TableArgs),

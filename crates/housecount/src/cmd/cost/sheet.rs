@@ -6,10 +6,11 @@ use housecount_cost::crossover::crossover;
 use housecount_cost::own_usage::Deployment;
 use housecount_cost::plans::{self, ArchiveKind, AudienceProfile, Bill, CostPlan, LogBackend};
 use housecount_cost::prices::{CacheEngine, HEADROOM, PriceList, UTILIZATION_PERCENT};
+use housecount_cost::whole::WholePlan;
 use housecount_cost::{MONTH_HOURS, Prices, Usd};
 use serde_json::{Value, json};
 
-use super::common_claims;
+use super::{common_claims, whole};
 
 /// Measurements and their dates; none of these figures is computed.
 const MEASURED: &str = include_str!("measured.md");
@@ -25,6 +26,7 @@ pub(super) struct Section {
 /// Computed costs of an audience, for output as text, Markdown or JSON.
 pub(super) struct Sheet<'a> {
     pub(super) of: AudienceProfile,
+    pub(super) plan: WholePlan,
     pub(super) prices: &'a Prices,
     setup: Deployment,
     known: Vec<CostPlan>,
@@ -32,13 +34,14 @@ pub(super) struct Sheet<'a> {
 }
 
 impl<'a> Sheet<'a> {
-    pub(super) fn new(of: AudienceProfile, prices: &'a Prices) -> Sheet<'a> {
+    pub(super) fn new(plan: WholePlan, prices: &'a Prices) -> Sheet<'a> {
+        let of = plan.of;
         let setup = Deployment::default();
         let own = [LogBackend::Redis, LogBackend::DynamoDb]
             .into_iter()
             .flat_map(|log| [(log, ArchiveKind::Off), (log, ArchiveKind::Packed)])
             .map(|(log, kept)| plans::housecount(&of, &setup, log, kept));
-        Sheet { of, prices, setup, known: plans::standard_plans(&of), own: own.collect() }
+        Sheet { of, plan, prices, setup, known: plans::standard_plans(&of), own: own.collect() }
     }
 
     fn plans(&self) -> impl Iterator<Item = &CostPlan> {
@@ -67,14 +70,16 @@ impl<'a> Sheet<'a> {
     }
 
     fn parts(&self) -> Vec<Section> {
-        vec![
+        let mut parts = whole::parts(self);
+        parts.extend([
             self.month(),
             self.purposes(),
             self.provisioned(),
             self.redis(),
             self.crossovers(),
             common_claims::part(self),
-        ]
+        ]);
+        parts
     }
 
     fn month(&self) -> Section {
@@ -88,7 +93,7 @@ impl<'a> Sheet<'a> {
             row
         };
         Section {
-            title: "What does a month cost?",
+            title: "What does the store cost a month?",
             head: vec![
                 "plan", "until 2024-11", "DynamoDB", "storage", "Redis", "total", "loses", "run it with",
             ],
@@ -114,7 +119,7 @@ impl<'a> Sheet<'a> {
             ]
         };
         Section {
-            title: "What does housecount spend it on?",
+            title: "What does housecount spend on the store?",
             head: vec!["purpose", "write units", "read units", "a month"],
             rows: all.parts.iter().map(row).collect(),
             notes: vec![
@@ -151,15 +156,18 @@ impl<'a> Sheet<'a> {
     fn redis(&self) -> Section {
         let row = |name: &str, plan: &CostPlan| {
             let need = plan.redis?;
-            let node = |engine| match self.prices.node(engine, need.bytes) {
-                Some(node) => format!("{} {}", node.name, node.month()),
+            let node = |engine| match need.nodes(self.prices, engine) {
+                Some(one) if one.count == 1 => format!("{} {}", one.node.name, one.month()),
+                Some(some) => format!("{} x {} {}", some.count, some.node.name, some.month()),
                 None => "none".to_string(),
             };
             let serverless = self.prices.serverless(need.bytes, need.commands).to_string();
             let memory = format!("{} MB", grouped(need.bytes.div_ceil(1_000_000)));
+            let cpu = format!("{}.{} %", need.cpu_permille / 10, need.cpu_permille % 10);
             Some(vec![
                 name.to_string(),
                 memory,
+                cpu,
                 node(CacheEngine::Valkey),
                 node(CacheEngine::Redis),
                 serverless,
@@ -171,10 +179,18 @@ impl<'a> Sheet<'a> {
             .chain([self.own.first().and_then(|plan| row("housecount's log", plan))]);
         Section {
             title: "Which Redis is enough?",
-            head: vec!["content", "memory", "Valkey", "Redis OSS", "serverless Valkey"],
+            head: vec![
+                "content",
+                "memory",
+                "CPU of a core",
+                "Valkey",
+                "Redis OSS",
+                "serverless Valkey",
+            ],
             rows: rows.flatten().collect(),
             notes: vec![format!(
-                "Each node is the smallest one that holds {HEADROOM} times as much. ElastiCache reserves a \
+                "Each node is the smallest one that holds {HEADROOM} times as much and may use as much CPU all \
+                 day. Where none does, the cheapest several are shown. ElastiCache reserves a \
                  quarter of the memory, and half on micro nodes, for backups and failovers. A replica \
                  is another node. Serverless is billed for 100 MB at least, and for each command. It \
                  always evicts by volatile-lru: harmless for the log, which has no TTL, but published \
@@ -244,7 +260,8 @@ impl<'a> Sheet<'a> {
                 out.push_str(&format!("  {}\n", line.collect::<Vec<_>>().join("  ").trim_end()));
             }
             for note in &part.notes {
-                out.push_str(&wrapped(note, 110));
+                let note = note.replace("[PERFORMANCE](PERFORMANCE.md)", "docs/PERFORMANCE.md");
+                out.push_str(&wrapped(&note, 110));
             }
         }
         out
@@ -252,9 +269,10 @@ impl<'a> Sheet<'a> {
 
     /// Formats the sheet as docs/COST.md.
     pub(super) fn markdown(&self) -> String {
-        let mut out = "# Cost\n\nFor operators who want to know what an audience costs a month, \
-                       beside other plans.\n\n"
-            .to_string();
+        let mut out =
+            "# Cost\n\nFor operators who want to know the whole bill of an audience, and \
+                       what other ways would cost.\n\n"
+                .to_string();
         for title in self.parts().iter().map(|part| part.title).chain(["Measured"]) {
             let anchor = title.to_lowercase().replace(' ', "-").replace([',', '?'], "");
             out.push_str(&format!("- [{title}](#{anchor})\n"));
@@ -300,7 +318,7 @@ impl<'a> Sheet<'a> {
             })
         };
         let AudienceProfile { viewers, stages, stay_ms, interval_ms } = self.of;
-        json!({
+        let mut figures = json!({
             "prices": self.prices.name,
             "audience": {
                 "viewers": viewers, "stages": stages, "stayMs": stay_ms, "intervalMs": interval_ms,
@@ -308,13 +326,15 @@ impl<'a> Sheet<'a> {
             },
             "plans": self.plans().map(plan).collect::<Vec<_>>(),
             "crossovers": self.crossovers().rows, "claims": common_claims::part(self).rows,
-        })
+        });
+        whole::add_json(self, &mut figures);
+        figures
     }
 }
 
 /// Whether a column holds amounts or counts, which are aligned to the right.
 fn is_number(part: &Section, column: usize) -> bool {
-    let is = |cell: &String| cell.chars().all(|c| c.is_ascii_digit() || "$,.".contains(c));
+    let is = |cell: &String| cell.chars().all(|c| c.is_ascii_digit() || "$,. %".contains(c));
     column > 0 && part.rows.iter().all(|row| row.get(column).is_some_and(is))
 }
 
