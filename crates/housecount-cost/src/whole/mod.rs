@@ -1,6 +1,8 @@
 //! The whole monthly bill of an audience: machines, disks, bytes, balancer, addresses, DNS, Redis
 //! and DynamoDB.
 
+use housecount_core::units::Units;
+
 use super::own_usage::Deployment;
 use super::plans::{self, ArchiveKind, AudienceProfile, CostPlan, LogBackend};
 use super::prices::infrastructure::GB;
@@ -123,6 +125,8 @@ pub struct WholeBill {
     pub log: LogBackend,
     /// Traffic between players and nodes.
     pub traffic: Traffic,
+    /// Units of DynamoDB, which the bill charges on demand.
+    pub units: Units,
     /// Hours watched per month, all viewers together.
     pub viewer_hours: u64,
 }
@@ -151,6 +155,13 @@ impl WholeBill {
             shares[n] += 1;
         }
         shares
+    }
+
+    /// Returns the sum of all lines with provisioned instead of on-demand capacity of DynamoDB.
+    #[must_use]
+    pub fn provisioned_total(&self, prices: &Prices) -> Usd {
+        let on_demand = prices.units(self.units, PriceList::Now);
+        Usd(self.total().0.saturating_sub(on_demand.0)).plus(prices.provisioned(self.units))
     }
 
     /// Returns the cost of a million viewer hours; `None` if no viewer watched.
@@ -336,6 +347,7 @@ fn bill(
         machine: fleet.machine.name.clone(),
         log: if store.redis.is_some() { LogBackend::Redis } else { LogBackend::DynamoDb },
         traffic,
+        units: store.units(),
         viewer_hours: plan.of.viewer_hours(),
     }
 }

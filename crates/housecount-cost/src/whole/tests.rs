@@ -14,6 +14,13 @@ fn own(plan: &WholePlan) -> WholeBill {
     housecount(&ours(), plan).unwrap()
 }
 
+/// Bytes in DynamoDB after a month.
+fn own_bytes(viewers: u64) -> u64 {
+    let setup = Deployment { nodes: 2, ..Deployment::default() };
+    plans::housecount(&plan(viewers).of, &setup, LogBackend::DynamoDb, ArchiveKind::Off)
+        .stored_bytes
+}
+
 fn line(bill: &WholeBill, id: &str) -> Usd {
     bill.lines.iter().find(|line| line.id == id).unwrap().month
 }
@@ -35,6 +42,10 @@ fn ten_thousand_viewers_by_hand() {
     assert_eq!(line(&bill, "dns"), Usd(500_000 + 1_000_000 + 50 * 8_760 * 400_000 / 1_000_000));
     assert_eq!((bill.log, line(&bill, "redis")), (LogBackend::DynamoDb, Usd(0)));
     assert_eq!(line(&bill, "zones"), Usd(0));
+    // The units fit the provisioned ones that are free of charge.
+    let rest = Usd(bill.total().0 - line(&bill, "dynamodb").0);
+    assert_eq!(bill.provisioned_total(&ours()), rest.plus(ours().stored(own_bytes(10_000))));
+    assert!(rest <= Usd(17_000_000), "{rest}");
     assert_eq!(bill.per_million_viewer_hours(), Some(Usd(share(bill.total().0, 10, 73))));
 }
 

@@ -195,8 +195,7 @@ pub(super) fn run(args: &CostArgs) -> Result<ExitCode, CommandError> {
         return Err(format!(
             "--nodes {nodes}: no machine of the prices is large enough; give more nodes, or add a \
              larger [[machine]] to the price file"
-        )
-        .into());
+        ));
     }
     let sheet = Sheet::new(plan, &prices);
     if args.json {

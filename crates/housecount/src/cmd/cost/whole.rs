@@ -5,7 +5,7 @@ use housecount_cost::managed::{self, ManagedService};
 use housecount_cost::plans::{AudienceProfile, LogBackend};
 use housecount_cost::whole::{self, Front, WholeBill, WholePlan};
 use housecount_cost::wire::{self, PlayerTransport};
-use housecount_cost::{MONTH_HOURS, Usd};
+use housecount_cost::{MONTH_HOURS, Prices, Usd};
 use serde_json::{Value, json};
 
 use super::sheet::{Section, Sheet, grouped};
@@ -89,6 +89,12 @@ fn asked_notes(sheet: &Sheet<'_>, bill: &WholeBill) -> Vec<String> {
             sheet.prices.nat.hour.times(MONTH_HOURS)
         ),
     ];
+    let provisioned = bill.provisioned_total(sheet.prices);
+    if provisioned < bill.total() {
+        notes.push(format!(
+            "DynamoDB is on demand. With provisioned capacity and an even load the total is {provisioned}."
+        ));
+    }
     if !sheet.prices.builtin_sections.is_empty() {
         notes.push(format!(
             "The price file has no prices of {}. These are the prices that come with this program.",
@@ -239,7 +245,7 @@ fn services(sheet: &Sheet<'_>) -> Section {
     }
 }
 
-fn bill_json(bill: &WholeBill) -> Value {
+fn bill_json(prices: &Prices, bill: &WholeBill) -> Value {
     let lines: Vec<Value> = bill
         .lines
         .iter()
@@ -252,7 +258,8 @@ fn bill_json(bill: &WholeBill) -> Value {
         })
         .collect();
     json!({
-        "monthUsd": bill.total(), "perMillionViewerHoursUsd": bill.per_million_viewer_hours(),
+        "monthUsd": bill.total(), "provisionedMonthUsd": bill.provisioned_total(prices),
+        "perMillionViewerHoursUsd": bill.per_million_viewer_hours(),
         "nodes": bill.nodes, "machine": bill.machine, "log": log_id(bill.log),
         "bytesOut": bill.traffic.bytes_out, "bytesIn": bill.traffic.bytes_in, "lines": lines,
     })
@@ -260,14 +267,15 @@ fn bill_json(bill: &WholeBill) -> Value {
 
 /// Adds the whole bill, other ways and services to the figures for programs.
 pub(super) fn add_json(sheet: &Sheet<'_>, figures: &mut Value) {
-    let way = |(name, bill)| json!({ "name": name, "bill": bill_json(&bill) });
+    let way = |(name, bill)| json!({ "name": name, "bill": bill_json(sheet.prices, &bill) });
     let service = |of: ManagedService| {
         json!({
             "name": of.name, "monthUsd": of.month, "listPrices": of.arithmetic, "source": of.source,
         })
     };
     figures["builtinPrices"] = json!(sheet.prices.builtin_sections);
-    figures["wholeBill"] = own(sheet, &sheet.plan).as_ref().map_or(Value::Null, bill_json);
+    let asked = own(sheet, &sheet.plan);
+    figures["wholeBill"] = asked.map_or(Value::Null, |bill| bill_json(sheet.prices, &bill));
     figures["otherWays"] = ways(sheet).into_iter().map(way).collect();
     figures["services"] = managed::services(&sheet.of).into_iter().map(service).collect();
 }
