@@ -47,6 +47,9 @@ const CRATES: &[(&str, &[&str])] = &[
         "lib", "main", "operator", "player", "standstill", "run", "soak",
     ]),
     ("housecount-test", &["lib"]),
+    ("housecount-test-support", &[
+        "certificates", "cold", "faulty", "emulator", "dynamo", "redis", "sentinel", "lib",
+    ]),
     ("housecount", &[
         "without", "config", "app", "copy", "export", "forget", "ivs", "load", "otlp", "cmd",
         "lib", "main",

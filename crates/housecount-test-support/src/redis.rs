@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::{eventually, free_port};
+use crate::{eventually, free_port};
 
 /// The password of `housecount`.
 const PASSWORD: &str = "p%40ss";

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use super::emulator::Emulator;
+use crate::emulator::Emulator;
 
 /// Number of coming calls that go wrong, by kind.
 #[derive(Debug, Default)]

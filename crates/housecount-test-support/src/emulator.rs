@@ -132,11 +132,16 @@ impl HttpConnector for Inline {
     }
 }
 
-/// The emulator never outlives the test, however the test ends.
-#[test]
-fn an_emulator_ends_with_its_input() {
-    let emulator = Emulator::start();
-    let mut emulator = Arc::into_inner(emulator).unwrap();
-    drop(emulator.process.stdin.take());
-    assert!(emulator.process.wait().unwrap().success());
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The emulator never outlives the test, however the test ends.
+    #[test]
+    fn an_emulator_ends_with_its_input() {
+        let emulator = Emulator::start();
+        let mut emulator = Arc::into_inner(emulator).unwrap();
+        drop(emulator.process.stdin.take());
+        assert!(emulator.process.wait().unwrap().success());
+    }
 }

@@ -7,8 +7,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use super::redis::{Flavour, Server, command_at, documented_acl, list};
-use super::{eventually, free_port};
+use crate::redis::{Flavour, Server, command_at, documented_acl, list};
+use crate::{eventually, free_port};
 
 /// The name of the master.
 pub const MASTER: &str = "mymaster";
