@@ -2,7 +2,8 @@
 //!
 //! Putting an item twice has the same effect as putting it once. So a put may be retried, and two
 //! nodes may do the same work at once. One suite checks the contract below for every backend
-//! (tests/it/contract/cold.rs). Both backends count the same units for the same calls.
+//! (`crates/housecount-stores/tests/it/contract/cold.rs`). Both backends count the same units for
+//! the same calls.
 
 pub mod bulk;
 mod outage;

@@ -2,8 +2,9 @@
 //!
 //! A log is a clock and a few partitions of records, each in the order of its positions. Every node
 //! appends to it and reads all of it. Nodes exchange nothing else. One suite checks the contract
-//! below for every backend of this repository (`crates/housecount/tests/it/contract/log.rs`).
-//! Callers retry failed calls: see the engine's `ingest` and `follower`.
+//! below for every backend of this repository
+//! (`crates/housecount-stores/tests/it/contract/log.rs`). Callers retry failed calls: see the
+//! engine's `ingest` and `follower`.
 
 mod consumed;
 mod memory;

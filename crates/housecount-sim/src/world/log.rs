@@ -2,8 +2,8 @@
 //! The server has its own clock.
 //!
 //! The server does in memory what log/redis/*.lua do. The contract tests of the log also run on
-//! this one (crates/housecount/tests/it/contract). A message travels independently of its sender.
-//! It may arrive after the sender has given up or is dead.
+//! this one (crates/housecount-stores/tests/it/contract). A message travels independently of its
+//! sender. It may arrive after the sender has given up or is dead.
 
 use std::collections::VecDeque;
 use std::fmt;

@@ -14,7 +14,6 @@ mod bodies;
 mod cli;
 mod coalesced;
 mod compat;
-mod contract;
 mod copied;
 mod cost;
 mod counted;

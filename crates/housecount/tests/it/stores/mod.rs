@@ -1,5 +1,4 @@
-//! The stores, and a node over them, after other programs, a full memory, a full disk or a vanished
-//! folder.
+//! A node over its stores, after other programs, a full memory, a full disk or a vanished folder.
 
 mod data_folder;
 mod embedded;
