@@ -9,13 +9,16 @@
 
 pub mod certificates;
 pub mod cold;
+pub mod committed_crowd;
 #[path = "../../housecount-core/tests/crowd/mod.rs"]
 pub mod crowd;
 pub mod dynamo;
 pub mod emulator;
 pub mod faulty;
+pub mod hour;
 pub mod redis;
 pub mod sentinel;
+pub mod stage;
 
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -8,8 +8,7 @@ use futures_util::future::join_all;
 use housecount::load::audience::AudienceConfig;
 use housecount::load::{self, LoadPlan, Transport};
 use housecount_core::event::{EventKind, EventRef, Ids};
-use housecount_core::limits::{COALESCE_MS_MAX, SESSION_BURST, SESSION_LEAVES_SPARE};
-use housecount_engine::internals::{IngestError, UnstampedEvent};
+use housecount_core::limits::{SESSION_BURST, SESSION_LEAVES_SPARE};
 use housecount_net::client::Client;
 use housecount_test::timed_test;
 use hyper::Method;
@@ -269,81 +268,4 @@ async fn a_leave_that_another_node_took_has_the_last_word() {
     })
     .await;
     assert_eq!(refused, ["too_many_beats"]);
-}
-
-/// The log's content counts, whatever this node has admitted itself.
-#[timed_test(flavor = "multi_thread")]
-async fn coalesce_ms_max_is_how_old_a_logged_beat_may_be() {
-    let inside = inside(&[]).await;
-    let beat = UnstampedEvent {
-        kind: EventKind::Beat,
-        ids: Ids { stage: "s", viewer: "ann", session: "tab" },
-    };
-    let coalesced =
-        || inside.node.engine.ingest.coalesce(&beat, false).map(|receipt| receipt.is_some());
-    let logged = |kind, session, ago_ms| {
-        let at = inside.node.engine.clock.now().unwrap().minus(ago_ms);
-        inside.node.engine.hub.apply([EventRef {
-            at,
-            kind,
-            ids: Ids { stage: "s", viewer: "ann", session },
-        }]);
-    };
-    assert_eq!(coalesced(), Ok(false), "no beat is logged");
-    logged(EventKind::Beat, "tab", COALESCE_MS_MAX);
-    assert_eq!(coalesced(), Ok(false), "the logged beat is too old");
-    // The result stays the same if a machine takes a second for this line.
-    logged(EventKind::Beat, "tab", 0);
-    assert_eq!(coalesced(), Ok(true));
-    logged(EventKind::Beat, "other tab", 0);
-    logged(EventKind::Leave, "other tab", 0);
-    assert_eq!(coalesced(), Ok(true), "only another session has left");
-    inside.node.engine.hub.writes().refuse(0);
-    assert_eq!(coalesced(), Err(IngestError::NotTaken));
-    inside.node.engine.hub.writes().accept(0);
-    assert_eq!(coalesced(), Ok(true));
-    logged(EventKind::Leave, "", 0);
-    assert_eq!(coalesced(), Ok(false), "all of the viewer's sessions have left");
-    logged(EventKind::Beat, "tab", 0);
-    logged(EventKind::Leave, "tab", 0);
-    assert_eq!(coalesced(), Ok(false), "the session has left");
-}
-
-/// On a busy node, events of others always wait for the log. Such an event says nothing about a
-/// session that has left by way of another node.
-#[timed_test(flavor = "multi_thread")]
-async fn coalesce_ms_max_is_also_how_long_ago_a_leave_must_be() {
-    for ack in ["log", "memory"] {
-        let inside = inside(&[("ack", ack)]).await;
-        inside.log.append_hangs.store(true, Ordering::SeqCst);
-        let beat = UnstampedEvent {
-            kind: EventKind::Beat,
-            ids: Ids { stage: "s", viewer: "ann", session: "tab" },
-        };
-        let coalesced = || inside.node.engine.ingest.coalesce(&beat, true).unwrap();
-        assert_eq!(
-            coalesced().is_some(),
-            ack == "memory",
-            "without a waiting append only `ack = memory` coalesces"
-        );
-        let taken = inside
-            .node
-            .engine
-            .ingest
-            .enqueue(UnstampedEvent { ids: Ids { viewer: "bob", ..beat.ids }, ..beat }, false)
-            .unwrap();
-        let receipt = coalesced().unwrap();
-        assert_eq!((receipt.is_coalesced(), receipt.is_resolved()), (true, ack == "memory"));
-        let now = inside.node.engine.clock.now().unwrap();
-        let leave = |at| EventRef {
-            at,
-            kind: EventKind::Leave,
-            ids: Ids { stage: "s", viewer: "ann", session: "" },
-        };
-        inside.node.engine.hub.apply([leave(now.minus(COALESCE_MS_MAX))]);
-        assert!(coalesced().is_some(), "the beat is later than the leave");
-        inside.node.engine.hub.apply([leave(now.plus(COALESCE_MS_MAX))]);
-        assert!(coalesced().is_none());
-        drop(taken);
-    }
 }

@@ -31,7 +31,6 @@ mod ivs;
 mod ledger;
 mod lists;
 mod live;
-mod memory;
 mod operate;
 mod otlp;
 mod overload;

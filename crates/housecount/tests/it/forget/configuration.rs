@@ -19,8 +19,7 @@ use housecount_engine::internals::verify::verify;
 use housecount_server::calendar::PeriodUnit;
 use housecount_test::timed_test;
 
-use crate::ledger::damage::{an_hour, range};
-use crate::ledger::stage::{MINUTE_MS, Stage, WINDOW_MS};
+use crate::ledger::stage::{MINUTE_MS, Stage, WINDOW_MS, an_hour, range};
 
 const JANE: &str = "Jane Doe";
 

@@ -155,7 +155,12 @@ async fn is_anywhere(cold: &Arc<FaultyCold>, id: &str) -> bool {
 }
 
 /// Commits all that is due from the audience's first event to `until`, one window after the other.
-async fn commit(stage: &Stage, node: &mut crate::ledger::stage::Node, from: UnixMs, until: UnixMs) {
+async fn commit(
+    stage: &Stage,
+    node: &mut crate::ledger::stage::StageNode,
+    from: UnixMs,
+    until: UnixMs,
+) {
     use crate::ledger::stage::{TTL_MS, WINDOW_MS};
     let mut now = from.aligned(WINDOW_MS).plus(WINDOW_MS + TTL_MS + 1_000);
     while now <= until {

@@ -1,9 +1,7 @@
 //! History never changes. Configuration is kept in versions, and committed watch time keeps the
 //! version of its time.
 
-mod changes;
 mod csv;
-mod damage;
 mod oracle;
 mod served;
 mod zones;

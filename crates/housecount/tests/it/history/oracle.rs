@@ -18,7 +18,7 @@ use housecount_test::timed_test;
 use parking_lot::Mutex;
 use serde_json::Value;
 
-use crate::ledger::stage::{BASE, LoggedEvent, MINUTE_MS, Node, Stage, TTL_MS, WINDOW_MS};
+use crate::ledger::stage::{BASE, LoggedEvent, MINUTE_MS, Stage, StageNode, TTL_MS, WINDOW_MS};
 use crate::support::crowd::Rng;
 
 const WINDOWS: u64 = 12;
@@ -85,7 +85,7 @@ struct World {
     rng: Rng,
     stage: Stage,
     nodes: [StageStore; 2],
-    committer: Node,
+    committer: StageNode,
     changes: Changes,
     /// By window, its exports when it was committed: by viewer and by customer.
     exported: Vec<[String; 2]>,

@@ -48,7 +48,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ]),
     ("housecount-test", &["lib"]),
     ("housecount-test-support", &[
-        "certificates", "cold", "faulty", "emulator", "dynamo", "redis", "sentinel", "lib",
+        "certificates", "cold", "faulty", "emulator", "dynamo", "redis", "sentinel", "stage",
+        "committed_crowd", "hour", "lib",
     ]),
     ("housecount", &[
         "without", "config", "app", "copy", "export", "forget", "ivs", "load", "otlp", "cmd",

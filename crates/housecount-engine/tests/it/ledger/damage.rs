@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use housecount_backend::cold::{Cold, KeyedItem, Page};
 use housecount_backend::error::ErrorKind;
-use housecount_core::event::EventKind;
 use housecount_core::fold::Count;
 use housecount_core::item::{Attr, Item};
 use housecount_core::keys::{Chain, Key, KeyRange, Series};
@@ -12,46 +11,18 @@ use housecount_core::ledger::watch::WatchFilter;
 use housecount_core::snapshot::Snapshot;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
-use housecount_engine::internals::scan;
 use housecount_engine::internals::verify::{VerifyReport, verify};
+use housecount_engine::internals::{chain, scan};
 use housecount_test::timed_test;
 
-use super::stage::{BASE, HOUR_MS, LoggedEvent, MINUTE_MS, Stage, TTL_MS, WINDOW_MS};
+use crate::support::stage::{HOUR_MS, MINUTE_MS, Stage, TTL_MS, an_hour, range, window};
 
 const CHAIN: Chain = Chain { series: Series::Ledger, partitions: 1, partition: 0 };
 
-pub fn range() -> Span {
-    let from = BASE.aligned(WINDOW_MS);
-    Span::new(from, from.plus(HOUR_MS))
-}
-
-fn window(n: u64) -> UnixMs {
-    range().from.plus(n * WINDOW_MS)
-}
-
-/// A committed hour of `viewers` who all stay.
-pub async fn an_hour(viewers: usize) -> Stage {
-    let beats = |viewer: usize| {
-        (0..HOUR_MS + 2 * MINUTE_MS).step_by(30_000).map(move |ms| LoggedEvent {
-            at: range().from.plus(ms + viewer as u64 % 1_000),
-            logged: range().from.plus(ms + 1_000),
-            kind: EventKind::Beat,
-            stage: format!("stage-{}", viewer % 3),
-            viewer: format!(
-                "{:032x}-{viewer}",
-                (viewer as u128 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_ac69_5d12_b3a1)
-            ),
-            session: String::new(),
-        })
-    };
-    let stage = Stage::new((0..viewers).flat_map(beats).collect()).await;
-    let mut node = stage.node().await;
-    for n in 1..=12 {
-        let now = window(n).plus(TTL_MS + 1_000);
-        stage.hear(&mut node, now).await;
-        node.commit(now).await.unwrap();
-    }
-    stage
+/// Time up to which the ledger is committed.
+async fn committed_to(cold: &Arc<dyn Cold>) -> UnixMs {
+    let end = chain::end(&**cold, CHAIN).await.unwrap();
+    scan::committed_to(&[(CHAIN, end)])
 }
 
 async fn found(stage: &Stage) -> VerifyReport {
@@ -239,7 +210,7 @@ async fn parts_without_their_chunk_are_passed_over() {
     let stray = Key::ChunkPart { chain: CHAIN, window: window(12), crc: 7, part: 1 };
     let item = Item::from([("chunk".to_string(), Attr::B(vec![1, 2, 3]))]);
     cold.put(vec![KeyedItem { key: stray, item }]).await.unwrap();
-    assert_eq!(housecount::export::committed_to(&cold).await.unwrap(), window(12));
+    assert_eq!(committed_to(&cold).await, window(12));
     assert_eq!(read(&stage).await, sum);
     assert!(found(&stage).await.is_good());
     // A node that starts now continues with that very window.
@@ -247,7 +218,7 @@ async fn parts_without_their_chunk_are_passed_over() {
     let now = window(13).plus(TTL_MS + 1_000);
     stage.hear(&mut node, now).await;
     node.commit(now).await.unwrap();
-    assert_eq!(housecount::export::committed_to(&cold).await.unwrap(), window(13));
+    assert_eq!(committed_to(&cold).await, window(13));
 }
 
 /// A chunk that can't be read stays an error for its readers. Later chunks are written all the

@@ -10,8 +10,7 @@ use housecount_engine::internals::verify::verify;
 use housecount_engine::internals::{StageStore, history};
 use housecount_test::timed_test;
 
-use crate::ledger::damage::{an_hour, range};
-use crate::ledger::stage::{BASE, Stage, WINDOW_MS};
+use crate::support::stage::{BASE, Stage, WINDOW_MS, an_hour, range};
 
 /// A committed hour, and a stage with four versions: created, changed, deleted, and created again.
 async fn stage() -> Stage {

@@ -22,13 +22,13 @@ use housecount_engine::internals::Hub;
 use housecount_engine::internals::LedgerCommitter;
 use housecount_engine::internals::Proofs;
 use housecount_engine::internals::SnapshotService;
-use housecount_engine::{ArchiveFormat, ArchiveSettings};
+use housecount_engine::{ArchiveFormat, ArchiveSettings, Settings};
 use housecount_metrics::Metrics;
 use parking_lot::Mutex;
 
-use crate::ledger::stage::{BASE, LATENESS_MS, TTL_MS, WINDOW_MS, settings};
-use crate::support::cold::FaultyCold;
-use crate::support::crowd::{Crowd, Shape};
+use crate::cold::FaultyCold;
+use crate::crowd::{Crowd, Shape};
+use crate::stage::{BASE, LATENESS_MS, TTL_MS, WINDOW_MS};
 
 /// Time for which heartbeats gather for the archive: the setting's default.
 pub const SLOT_MS: u64 = 30_000;
@@ -117,8 +117,8 @@ impl Hour {
     pub async fn new(shape: Shape, keeps_ledger: bool) -> Hour {
         let cold = Arc::new(FaultyCold::new().await);
         let (tape, metrics, settings) =
-            (Arc::new(Tape::default()), Arc::new(Metrics::default()), settings(&[]));
-        let hub = Arc::new(Hub::new(settings.engine.rules, 1, true));
+            (Arc::new(Tape::default()), Arc::new(Metrics::default()), Settings::default());
+        let hub = Arc::new(Hub::new(settings.rules, 1, true));
         hub.go_live();
         let proofs = Arc::new(Proofs::new(hub.fold(), LATENESS_MS, WINDOW_MS));
         let (log, name) = (tape.clone(), "test".to_string());
@@ -129,7 +129,7 @@ impl Hour {
             proofs,
             metrics.clone(),
             name.clone(),
-            settings.engine.commit(),
+            settings.commit(),
         );
         let clock = Arc::new(SharedClock::default());
         let (stretch, of) = (Arc::default(), hub.clone());
@@ -139,7 +139,7 @@ impl Hour {
             clock,
             metrics.clone(),
             name,
-            settings.engine.snapshots(),
+            settings.snapshots(),
             stretch,
         );
         let now = BASE.aligned(WINDOW_MS);
@@ -172,7 +172,7 @@ impl Hour {
             Arc::new(ArchiveProgress::new(1)),
             "test".to_string(),
             kept,
-            settings(&[]).engine.archive_params(kept),
+            Settings::default().archive_params(kept),
         ));
     }
 

@@ -13,8 +13,8 @@ use housecount_engine::internals::{AskedRange, Scans, StageList, Stores, WatchLi
 use housecount_engine::internals::{LedgerRow, RowPage};
 use housecount_test::timed_test;
 
-use super::stage::{BASE, LoggedEvent, MINUTE_MS, Node, Stage, TTL_MS, WINDOW_MS};
 use crate::support::crowd::Rng;
+use crate::support::stage::{BASE, LoggedEvent, MINUTE_MS, Stage, StageNode, TTL_MS, WINDOW_MS};
 
 /// Events of a drawn audience: viewers come, fall silent and come back, on three stages.
 fn audience(rng: &mut Rng, viewers: u64, windows: u64) -> Vec<LoggedEvent> {
@@ -41,7 +41,7 @@ fn audience(rng: &mut Rng, viewers: u64, windows: u64) -> Vec<LoggedEvent> {
 }
 
 /// A node that has committed some windows, and has read the events after them.
-async fn drawn(rng: &mut Rng) -> (Stage, Node, u64) {
+async fn drawn(rng: &mut Rng) -> (Stage, StageNode, u64) {
     let windows = 2 + rng.below(4);
     let (viewers, committed) = (rng.below(24), rng.below(windows + 1));
     let stage = Stage::new(audience(rng, viewers, windows)).await;

@@ -9,10 +9,10 @@ use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 use housecount_test::timed_test;
 
-use super::stage::{
-    BASE, HOUR_MS, LATENESS_MS, LoggedEvent, MINUTE_MS, Stage, TTL_MS, Totals, WINDOW_MS, oracle,
-};
 use crate::support::crowd::Rng;
+use crate::support::stage::{
+    BASE, HOUR_MS, LATENESS_MS, LoggedEvent, MINUTE_MS, Stage, TTL_MS, WINDOW_MS, WatchMs, oracle,
+};
 
 const ALWAYS: Span = Span { from: UnixMs::ZERO, to: UnixMs::MAX };
 
@@ -148,7 +148,7 @@ async fn equals_the_oracle(stage: &Stage) {
     let found = stage.totals(ALWAYS).await;
     let differs = |who: &&(String, String)| expected.get(*who) != found.get(*who);
     let who: Vec<_> = expected.keys().chain(found.keys()).filter(differs).take(3).collect();
-    let shown = |of: &Totals| who.iter().map(|who| of.get(*who).copied()).collect::<Vec<_>>();
+    let shown = |of: &WatchMs| who.iter().map(|who| of.get(*who).copied()).collect::<Vec<_>>();
     assert!(who.is_empty(), "{who:?}: {:?} instead of {:?}", shown(&found), shown(&expected));
     // Conservation of watched time, by the other path.
     let mut by_stage: BTreeMap<&str, u64> = BTreeMap::new();

@@ -17,9 +17,9 @@ use housecount_engine::internals::{ChangeError, ChangedStage};
 use housecount_engine::internals::{StageStore, history};
 use housecount_test::timed_test;
 
-use crate::ledger::stage::{BASE, MINUTE_MS, WINDOW_MS};
 use crate::support::cold::FaultyCold;
 use crate::support::eventually;
+use crate::support::stage::{BASE, MINUTE_MS, WINDOW_MS};
 
 fn stage() -> StageId {
     StageId::parse("s").unwrap()

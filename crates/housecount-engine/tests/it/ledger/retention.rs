@@ -10,12 +10,13 @@ use housecount_core::keys::{Chain, KeyRange, Series};
 use housecount_core::ledger::GENERATION_MS_MAX;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
+use housecount_engine::Settings;
 use housecount_engine::internals::chain::decode;
 use housecount_engine::internals::chunks::ChunkReader;
 use housecount_engine::internals::verify::verify;
 use housecount_test::timed_test;
 
-use super::stage::{HOUR_MS, LoggedEvent, Stage, TTL_MS, WINDOW_MS, oracle};
+use crate::support::stage::{HOUR_MS, LoggedEvent, Stage, TTL_MS, WINDOW_MS, oracle};
 
 const CHAIN: Chain = Chain { series: Series::Ledger, partitions: 1, partition: 0 };
 const DAY_MS: u64 = 24 * HOUR_MS;
@@ -50,7 +51,8 @@ async fn a_generation_expires_at_once_and_the_rest_is_read_without_it() {
     let recent: Vec<LoggedEvent> =
         events.iter().filter(|event| event.viewer == "new").cloned().collect();
     let stage = Stage::new(events).await;
-    let mut node = stage.node_with(&[("ledger_retention", "30d")]).await;
+    let settings = Settings { ledger_retention_ms: Some(30 * DAY_MS), ..Settings::default() };
+    let mut node = stage.node_with(&settings).await;
     for now in [21 * HOUR_MS, 49 * DAY_MS, 49 * DAY_MS + 2 * HOUR_MS] {
         let now = long_ago.plus(now);
         stage.hear(&mut node, now).await;
@@ -101,7 +103,7 @@ async fn a_generation_expires_at_once_and_the_rest_is_read_without_it() {
 
     // A writer continues, too.
     let now = yesterday.plus(2 * HOUR_MS + 3 * WINDOW_MS + TTL_MS);
-    let mut other = stage.node_with(&[("ledger_retention", "30d")]).await;
+    let mut other = stage.node_with(&settings).await;
     stage.hear(&mut other, now).await;
     other.commit(now).await.unwrap();
     assert_eq!(stage.totals(Span::new(long_ago, now)).await, oracle(&recent));

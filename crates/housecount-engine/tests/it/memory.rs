@@ -1,5 +1,5 @@
 //! Memory that a viewer costs a node. Run with:
-//! `cargo test --release -p housecount --test it -- --ignored --nocapture memory::`
+//! `cargo test --release -p housecount-engine --test it -- --ignored --nocapture memory::`
 
 use housecount_core::event::{EventKind, EventRef, Ids};
 use housecount_core::fold::{HandleKey, Rules};

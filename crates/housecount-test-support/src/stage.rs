@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use housecount::config::{Layers, NodeSettings};
 use housecount_backend::cold::Cold;
 use housecount_backend::error::StoreResult;
 use housecount_backend::log::{Log, MemoryLog, Position};
@@ -13,12 +12,13 @@ use housecount_core::fold::HandleKey;
 use housecount_core::ledger::watch::WatchFilter;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
+use housecount_engine::Settings;
 use housecount_engine::internals::Hub;
 use housecount_engine::internals::LedgerCommitter;
 use housecount_engine::internals::{Proofs, scan};
 use housecount_metrics::Metrics;
 
-use crate::support::cold::FaultyCold;
+use crate::cold::FaultyCold;
 
 pub const WINDOW_MS: u64 = 300_000;
 pub const TTL_MS: u64 = 120_000;
@@ -26,12 +26,6 @@ pub const LATENESS_MS: u64 = 3_600_000;
 pub const MINUTE_MS: u64 = 60_000;
 pub const HOUR_MS: u64 = 60 * MINUTE_MS;
 pub const BASE: UnixMs = UnixMs(1_790_000_100_000);
-
-pub fn settings(set: &[(&str, &str)]) -> NodeSettings {
-    let flags = [("cold", "none"), ("log", "memory:")].iter().chain(set);
-    let flags = flags.map(|(k, v)| ("--set".to_string(), k.to_string(), v.to_string())).collect();
-    NodeSettings::from_layers(&Layers::of(None, Vec::new(), flags).unwrap()).unwrap()
-}
 
 /// A player's event, and the time at which the log had it.
 #[derive(Clone, Debug)]
@@ -56,11 +50,11 @@ impl LoggedEvent {
 }
 
 /// Watched time in ms, by stage and viewer.
-pub type Totals = BTreeMap<(String, String), u64>;
+pub type WatchMs = BTreeMap<(String, String), u64>;
 
 /// A node, with its position in the list of events.
 #[derive(Debug)]
-pub struct Node {
+pub struct StageNode {
     pub hub: Arc<Hub>,
     pub proofs: Arc<Proofs>,
     commit: LedgerCommitter,
@@ -89,14 +83,13 @@ impl Stage {
     }
 
     /// Creates a node that reads the events left in the log.
-    pub async fn node(&self) -> Node {
-        self.node_with(&[]).await
+    pub async fn node(&self) -> StageNode {
+        self.node_with(&Settings::default()).await
     }
 
     /// Creates such a node with settings.
-    pub async fn node_with(&self, set: &[(&str, &str)]) -> Node {
-        let (log, hub) =
-            (self.log.clone(), Arc::new(Hub::new(settings(&[]).engine.rules, 1, true)));
+    pub async fn node_with(&self, settings: &Settings) -> StageNode {
+        let (log, hub) = (self.log.clone(), Arc::new(Hub::new(settings.rules, 1, true)));
         let proofs = Arc::new(Proofs::new(hub.fold(), LATENESS_MS, WINDOW_MS));
         let metrics = Arc::new(Metrics::default());
         let commit = LedgerCommitter::new(
@@ -106,7 +99,7 @@ impl Stage {
             proofs.clone(),
             metrics,
             "test".to_string(),
-            settings(set).engine.commit(),
+            settings.commit(),
         );
         let committed =
             self.log.read(0, Position::START, HandleKey::default()).await.unwrap().origin.committed;
@@ -114,11 +107,11 @@ impl Stage {
         // The log is trimmed as `LogMaintenance` does it.
         let kept = committed.minus(2 * TTL_MS);
         let folded = self.events.partition_point(|event| event.logged < kept);
-        Node { hub, proofs, commit, folded }
+        StageNode { hub, proofs, commit, folded }
     }
 
     /// Lets a node read the log up to `now`.
-    pub async fn hear(&self, node: &mut Node, now: UnixMs) {
+    pub async fn hear(&self, node: &mut StageNode, now: UnixMs) {
         let to = self.events.partition_point(|event| event.logged <= now);
         node.hub.apply(self.events[node.folded..to].iter().map(LoggedEvent::event));
         node.hub.advance(now);
@@ -130,7 +123,7 @@ impl Stage {
     }
 
     /// Watch time of each viewer, by the ledger alone.
-    pub async fn totals(&self, range: Span) -> Totals {
+    pub async fn totals(&self, range: Span) -> WatchMs {
         let page = scan::committed_watch(
             &self.cold(),
             range,
@@ -149,7 +142,7 @@ impl Stage {
 
     /// Integral of the number of viewers, by the ledger alone.
     pub async fn integral(&self, range: Span, stage: &str) -> u64 {
-        let empty = Hub::new(settings(&[]).engine.rules, 1, true);
+        let empty = Hub::new(Settings::default().rules, 1, true);
         let empty = Arc::new(Proofs::new(empty.fold(), LATENESS_MS, WINDOW_MS));
         let steps =
             scan::history(&self.cold(), &empty, range, 7 * MINUTE_MS, Some(stage)).await.unwrap().0;
@@ -157,7 +150,7 @@ impl Stage {
     }
 }
 
-impl Node {
+impl StageNode {
     /// Commits all that is due at `now`.
     pub async fn commit(&mut self, now: UnixMs) -> StoreResult<()> {
         while self.commit.step(0, now).await? == Progress::More {}
@@ -167,7 +160,7 @@ impl Node {
 
 /// The billing rule, word for word. A beat and a later beat or leave of its session, at most a ttl
 /// apart, prove the time between them. The result is the measure of the union, by stage and viewer.
-pub fn oracle(events: &[LoggedEvent]) -> Totals {
+pub fn oracle(events: &[LoggedEvent]) -> WatchMs {
     let mut by_session: BTreeMap<(&str, &str, &str), Vec<&LoggedEvent>> = BTreeMap::new();
     let mut leaves_of_all: BTreeMap<(&str, &str), Vec<UnixMs>> = BTreeMap::new();
     for event in events {
@@ -200,4 +193,40 @@ pub fn oracle(events: &[LoggedEvent]) -> Totals {
         sum
     };
     proven.into_iter().map(|(who, spans)| (who, measure(spans))).filter(|(_, ms)| *ms > 0).collect()
+}
+
+/// The hour of [`an_hour`].
+pub fn range() -> Span {
+    let from = BASE.aligned(WINDOW_MS);
+    Span::new(from, from.plus(HOUR_MS))
+}
+
+/// End of the n-th window of [`range`].
+pub fn window(n: u64) -> UnixMs {
+    range().from.plus(n * WINDOW_MS)
+}
+
+/// A committed hour of `viewers` who all stay.
+pub async fn an_hour(viewers: usize) -> Stage {
+    let beats = |viewer: usize| {
+        (0..HOUR_MS + 2 * MINUTE_MS).step_by(30_000).map(move |ms| LoggedEvent {
+            at: range().from.plus(ms + viewer as u64 % 1_000),
+            logged: range().from.plus(ms + 1_000),
+            kind: EventKind::Beat,
+            stage: format!("stage-{}", viewer % 3),
+            viewer: format!(
+                "{:032x}-{viewer}",
+                (viewer as u128 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_ac69_5d12_b3a1)
+            ),
+            session: String::new(),
+        })
+    };
+    let stage = Stage::new((0..viewers).flat_map(beats).collect()).await;
+    let mut node = stage.node().await;
+    for n in 1..=12 {
+        let now = window(n).plus(TTL_MS + 1_000);
+        stage.hear(&mut node, now).await;
+        node.commit(now).await.unwrap();
+    }
+    stage
 }
