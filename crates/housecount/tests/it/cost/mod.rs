@@ -1,6 +1,5 @@
-//! Costs: the model against the emulator's own figures, and the meter against them.
+//! Costs: the meter against the emulator's own figures, and the printed sheet.
 
-mod figures;
 mod metered;
 mod sheet;
 

@@ -1,5 +1,5 @@
 //! The cost model against the consumption that the emulator counts. Run with:
-//! `cargo test --release -p housecount --test it -- --ignored --nocapture --test-threads 1 cost::figures`.
+//! `cargo test --release -p housecount-cost --test it -- --ignored --nocapture --test-threads 1 cost::figures`.
 //! docs/COST.md shows what the tests print, by way of cmd/cost/measured.md.
 
 use housecount_backend::cold::{Cold, Purpose};
@@ -12,9 +12,9 @@ use housecount_cost::{Prices, Usd};
 use housecount_engine::ArchiveFormat;
 use housecount_test::timed_test;
 
-use super::hour::{Hour, SLOT_MS};
-use crate::ledger::stage::HOUR_MS;
 use crate::support::crowd::{Shape, USUAL};
+use crate::support::hour::{Hour, SLOT_MS};
+use crate::support::stage::HOUR_MS;
 
 /// An audience of 10,000 players on 100 stages, from a seed. The players stay for 30 min, and beat
 /// when the answers ask them to.

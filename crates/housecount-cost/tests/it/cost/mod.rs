@@ -1,0 +1,3 @@
+//! Costs: the model against the emulator's own figures.
+
+mod figures;
