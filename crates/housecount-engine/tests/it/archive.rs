@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use housecount_backend::cold::{Cold, Page};
+use housecount_backend::cold::{Cold, Page, Purpose};
 use housecount_backend::log::MemoryLog;
 use housecount_core::archive::{ArchiveEncoder, ArchiveParams, KEYFRAME_MS};
 use housecount_core::beat_schedule::TICK_MS;
@@ -24,8 +24,10 @@ use tokio::sync::oneshot;
 
 use crate::inside::paced;
 use crate::support::cold::FaultyCold;
+use crate::support::crowd::{Shape, USUAL};
 use crate::support::dynamo::Dynamo;
 use crate::support::eventually;
+use crate::support::hour::Hour;
 
 /// Time for which the archive is kept.
 const RETENTION_MS: u64 = 90 * DAY_MS;
@@ -392,4 +394,20 @@ async fn damage_is_named_and_the_rest_is_read() {
     let name = format!("{}", from.plus(90_000));
     assert!(problems[0].contains(&name) && problems[0].contains("checksum"), "{problems:?}");
     assert_eq!(found, 3 + KEYFRAME_MS / 30_000);
+}
+
+/// A log in DynamoDB charges for each read.
+#[timed_test]
+async fn a_packed_archive_reads_the_log_once_a_slot() {
+    let mut hour = Hour::new(Shape { viewers: 20, ..USUAL }, false).await;
+    hour.archive(ArchiveFormat::Packed);
+    for _ in 0..3 {
+        hour.slot().await;
+        assert_eq!(
+            (hour.look().await, hour.look().await),
+            (0, 0),
+            "the archive reads nothing between slots"
+        );
+    }
+    assert!(hour.cold.meter().units(Purpose::Archive).writes >= 2, "the archive has been written");
 }

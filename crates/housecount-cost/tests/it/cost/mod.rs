@@ -1,3 +1,4 @@
-//! Costs: the model against the emulator's own figures.
+//! Costs: the model against the emulator's own figures, and the guard that limits them.
 
 mod figures;
+mod guard;

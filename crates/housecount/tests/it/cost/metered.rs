@@ -1,27 +1,12 @@
-//! A node's metered consumption against the emulator's, unit by unit, and the guard's reaction.
+//! A node's metered consumption against the emulator's, unit by unit.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use housecount::app::App;
-use housecount::config::{Layers, NodeSettings};
-use housecount_backend::clock::mono_ms;
-use housecount_backend::cold::{Cold, KeyedItem, Purpose};
-use housecount_backend::log::MemoryLog;
-use housecount_core::fold::Count;
-use housecount_core::keys::Key;
-use housecount_core::limits::{COST_GUARD_HOLD_MS, COST_GUARD_WARMUP_MS, SNAPSHOT_STRETCH_MAX};
-use housecount_core::snapshot::Snapshot;
-use housecount_core::time::UnixMs;
-use housecount_engine::ArchiveFormat;
 use housecount_test::timed_test;
 use hyper::Method;
 use serde_json::{Value, json};
 
-use super::hour::Hour;
-use crate::support::cold::FaultyCold;
-use crate::support::crowd::{Shape, USUAL};
 use crate::support::dynamo::Dynamo;
 use crate::support::eventually;
 use crate::support::node::{Node, housecount};
@@ -180,70 +165,4 @@ async fn redis_is_counted_and_asked_for_its_memory() {
         json!({ "monthUsd": 5.0, "guard": "warn", "isExceeded": false, "isStretched": false });
     assert_eq!(cost["limit"], limit);
     assert!(node.metric("housecount_redis_memory_bytes ").await > 100_000.0);
-}
-
-fn snapshots(from: u64, count: u64) -> Vec<KeyedItem> {
-    let snapshot = |n| {
-        let count = Count { viewers: 1, sessions: 1 };
-        let at = UnixMs(1_790_000_000_000 + n);
-        let snapshot = Snapshot { stage: "s".into(), at, count, peak: 1, recovering: false };
-        KeyedItem { key: Key::Snapshot { stage: "s".into(), at }, item: snapshot.to_item(1_000) }
-    };
-    (from..from + count).map(snapshot).collect()
-}
-
-/// Passes more than an hour to the guard, in the test's own minutes.
-#[timed_test(flavor = "multi_thread")]
-async fn the_guard_stretches_what_it_may_and_comes_back() {
-    let set = [("cost.monthly_limit_usd", "0.10"), ("cost.guard", "stretch")];
-    let flags = set.map(|(k, v)| ("--set".to_string(), k.to_string(), v.to_string())).to_vec();
-    let settings =
-        NodeSettings::from_layers(&Layers::of(None, Vec::new(), flags).unwrap()).unwrap();
-    let cold = Arc::new(FaultyCold::new().await);
-    let app = App::with_stores(settings, Arc::new(MemoryLog::default()), Some(cold.clone()));
-    let (costs, started_ms) = (app.node.costs.clone(), mono_ms());
-    let at = |minute: u64| started_ms + 1_000 + minute * 60_000;
-    let (judged, held) = (COST_GUARD_WARMUP_MS / 60_000, COST_GUARD_HOLD_MS / 60_000);
-    let decided = || {
-        let decided = costs.figures().decided;
-        (decided.is_exceeded, decided.stretch, costs.stretch().get())
-    };
-    // Ten writes per minute cost $0.27 a month.
-    for minute in 1..=3 * held {
-        cold.put(snapshots(minute * 10, 10)).await.unwrap();
-        costs.sample(at(minute));
-        let is_exceeded = minute >= judged;
-        let stretch = if minute >= held { SNAPSHOT_STRETCH_MAX } else { 1 };
-        assert_eq!(decided(), (is_exceeded, stretch, stretch), "minute {minute}");
-    }
-    // Without further writes the rate falls step by step, and then the guard stretches nothing.
-    let mut changes = vec![decided()];
-    for minute in 3 * held + 1..=5 * held {
-        costs.sample(at(minute));
-        if decided() != changes[changes.len() - 1] {
-            changes.push(decided());
-        }
-    }
-    assert_eq!(changes.first(), Some(&(true, SNAPSHOT_STRETCH_MAX, SNAPSHOT_STRETCH_MAX)));
-    assert_eq!(changes.last(), Some(&(false, 1, 1)), "{changes:?}");
-    assert!(
-        changes.len() <= 1 + SNAPSHOT_STRETCH_MAX as usize,
-        "the guard oscillates: {changes:?}"
-    );
-}
-
-/// A log in DynamoDB charges for each read.
-#[timed_test]
-async fn a_packed_archive_reads_the_log_once_a_slot() {
-    let mut hour = Hour::new(Shape { viewers: 20, ..USUAL }, false).await;
-    hour.archive(ArchiveFormat::Packed);
-    for _ in 0..3 {
-        hour.slot().await;
-        assert_eq!(
-            (hour.look().await, hour.look().await),
-            (0, 0),
-            "the archive reads nothing between slots"
-        );
-    }
-    assert!(hour.cold.meter().units(Purpose::Archive).writes >= 2, "the archive has been written");
 }

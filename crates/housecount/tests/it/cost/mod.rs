@@ -2,5 +2,3 @@
 
 mod metered;
 mod sheet;
-
-use crate::support::hour;
