@@ -124,20 +124,28 @@ fn renamed(
     of.iter().map(|(who, spans)| (name(who), spans.clone())).collect()
 }
 
+/// Whether a text has an id. A pseudonym that happens to contain the same letters is another id.
+fn names(text: &str, id: &str) -> bool {
+    let is_of_id = |c: char| c.is_ascii_alphanumeric() || ['-', '_'].contains(&c);
+    text.match_indices(id).any(|(at, _)| {
+        !text[..at].ends_with(is_of_id) && !text[at + id.len()..].starts_with(is_of_id)
+    })
+}
+
 /// Whether an id is anywhere. It may be in the stored bytes of any item, in a chunk of the ledger,
 /// or in the archive.
 async fn is_anywhere(cold: &Arc<FaultyCold>, id: &str) -> bool {
     let records = items(cold).await;
     let is_plain =
-        records.iter().any(|record| format!("{:?} {:?}", record.key, record.item).contains(id));
+        records.iter().any(|record| names(&format!("{:?} {:?}", record.key, record.item), id));
     let mut chunks =
         housecount_engine::internals::chunks::ChunkReader::at(LEDGER, UnixMs::ZERO, UnixMs::MAX);
     let mut is_named = false;
     while let Some(stored) = chunks.next(&**cold).await.unwrap() {
-        is_named |= format!("{:?}", chain::decode(&stored, LEDGER).unwrap().0).contains(id);
+        is_named |= names(&format!("{:?}", chain::decode(&stored, LEDGER).unwrap().0), id);
     }
     let with = |event: &housecount_core::event::EventRef<'_>| {
-        is_named |= event.ids.viewer.contains(id) || event.ids.session.contains(id);
+        is_named |= names(event.ids.viewer, id) || names(event.ids.session, id);
         Ok(())
     };
     let range = Span::new(UnixMs::ZERO, UnixMs(u64::MAX / 9));
