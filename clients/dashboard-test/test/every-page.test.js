@@ -66,13 +66,14 @@ test("health shows readiness, and the facts behind it", async () => {
 });
 
 test("the budget describes the guard, without players", async () => {
-  const limit = { monthUsd: 5, guard: "stretch", isExceeded: true, isStretched: true };
+  const limit = { monthUsd: 5, guard: "stretch", isExceeded: true, isStretched: true, isSlowed: false };
   for (const [change, words] of /** @type {const} */ ([
     [{}, /Exceeded\. Snapshots, and appends to a log in DynamoDB, .* Heartbeats and counts are unchanged\./],
     [{ isStretched: false }, /Exceeded: a warning is logged\. Writes are not reduced yet\./],
     [{ isStretched: false, guard: "warn" }, /Exceeded: a warning is logged\. Writes are not reduced\./],
     [{ isExceeded: false }, /Within budget\. Snapshots, and appends to a log in DynamoDB, are less frequent/],
     [{ isExceeded: false, isStretched: false }, /used\. Within budget\.$/],
+    [{ guard: "interval", isSlowed: true }, /Exceeded\. Players are asked for fewer heartbeats, .* stay exact\./],
   ])) {
     const { page, close } = await openPage();
     // Changes the node's response, because its guard needs a quarter of an hour of data.

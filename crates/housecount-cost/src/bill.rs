@@ -22,6 +22,8 @@ pub struct UsageSample<const N: usize> {
     pub units: [Units; N],
     /// Watch time of all viewers together.
     pub watched_ms: u64,
+    /// Bytes of the packets sent to clients.
+    pub egress_bytes: u64,
 }
 
 /// Consumption between two samples.
@@ -33,6 +35,8 @@ pub struct Usage<const N: usize> {
     pub units: [Units; N],
     /// Watch time in this period.
     pub watched_ms: u64,
+    /// Bytes of the packets sent to clients in this period.
+    pub egress_bytes: u64,
 }
 
 /// Samples of the last hour.
@@ -77,8 +81,15 @@ impl<const N: usize> UsageWindow<N> {
             ms: now.at_ms.saturating_sub(from.at_ms),
             units,
             watched_ms: now.watched_ms.saturating_sub(from.watched_ms),
+            egress_bytes: now.egress_bytes.saturating_sub(from.egress_bytes),
         }
     }
+}
+
+/// Returns the bytes of a month in which `ms` has this many. Returns zero for no time.
+#[must_use]
+pub fn bytes_per_month(bytes: u64, ms: u64) -> u64 {
+    share(bytes, MONTH_MS, ms)
 }
 
 /// Returns the units of a month in which `ms` consumes this much. Returns zero for no time.
@@ -101,6 +112,7 @@ mod tests {
             at_ms: 7_000 + minute * MINUTE_MS,
             units: [Units::writes(writes)],
             watched_ms: minute * 100,
+            egress_bytes: minute * 10,
         }
     }
 
@@ -118,6 +130,7 @@ mod tests {
         let hour = readings.last_hour(&reading(1_000, 1_050));
         assert_eq!((hour.ms, hour.units[0].writes, hour.watched_ms), (60 * MINUTE_MS, 60, 6_000));
         assert_eq!(per_month(hour.units[0], hour.ms).writes, 60 * 730);
+        assert_eq!(bytes_per_month(hour.egress_bytes, hour.ms), 600 * 730);
         // A node that was suspended for a day has one earlier sample. The usage covers the time
         // since then.
         let late = readings.last_hour(&reading(3_000, 2_000));
@@ -127,6 +140,7 @@ mod tests {
     #[test]
     fn nothing_divides_by_zero() {
         assert_eq!(per_month(Units::writes(5), 0), Units::default());
+        assert_eq!(bytes_per_month(5, 0), 0);
         assert_eq!(per_month(Units::writes(u64::MAX), 1).writes, u64::MAX);
     }
 }

@@ -18,6 +18,8 @@ pub enum BudgetGuard {
     Warn,
     /// Warns, and reduces some writes.
     Stretch,
+    /// The same, and asks players for fewer heartbeats where bytes are the excess.
+    Interval,
 }
 
 /// Operator's limit, and the action above it.
@@ -37,6 +39,8 @@ pub struct GuardState {
     /// Factor between 1 and [`SNAPSHOT_STRETCH_MAX`] by which snapshots are further apart.
     /// [`flushes`] derives that of the log's flushes.
     pub stretch: u64,
+    /// Whether players are asked for a heartbeat every ttl/3 only.
+    pub is_slowed: bool,
     /// Time of the last change of `stretch`, or of the node's start, on a clock that never goes
     /// backwards.
     pub changed_ms: u64,
@@ -46,12 +50,12 @@ impl GuardState {
     /// Returns the state at the start of a node.
     #[must_use]
     pub fn at(now_ms: u64) -> GuardState {
-        GuardState { is_exceeded: false, stretch: 1, changed_ms: now_ms }
+        GuardState { is_exceeded: false, stretch: 1, is_slowed: false, changed_ms: now_ms }
     }
 }
 
 /// Projected cost of a month at the present rate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Projection {
     /// Cost of all parts.
     pub month: Usd,
@@ -61,6 +65,10 @@ pub struct Projection {
     /// proportion to their number. Items larger than a kilobyte save less, so the guard returns to
     /// normal later than it could.
     pub flushes: Usd,
+    /// Cost of bytes to clients.
+    pub egress: Usd,
+    /// Cost of these bytes at the usual interval of heartbeats.
+    pub egress_unslowed: Usd,
 }
 
 /// Returns the number of flushes of the log that are merged into one.
@@ -89,7 +97,9 @@ pub fn decide(
     if limit.guard == BudgetGuard::Warn || held {
         return GuardState { is_exceeded, ..before };
     }
-    let Projection { month, snapshots, flushes: flushed } = projected;
+    let is_slowed =
+        limit.guard == BudgetGuard::Interval && is_to_slow(before, projected, limit, back);
+    let Projection { month, snapshots, flushes: flushed, .. } = projected;
     let fixed = month.0.saturating_sub(snapshots.0).saturating_sub(flushed.0);
     let month_at = |stretch: u64| {
         let snapshots = share(snapshots.0, before.stretch, stretch);
@@ -103,8 +113,20 @@ pub fn decide(
     } else {
         smallest(back).unwrap_or(SNAPSHOT_STRETCH_MAX).min(before.stretch)
     };
-    let changed_ms = if stretch == before.stretch { before.changed_ms } else { now_ms };
-    GuardState { is_exceeded, stretch, changed_ms }
+    let is_same = stretch == before.stretch && is_slowed == before.is_slowed;
+    let changed_ms = if is_same { before.changed_ms } else { now_ms };
+    GuardState { is_exceeded, stretch, is_slowed, changed_ms }
+}
+
+/// Whether players should send fewer heartbeats: bytes alone put the month above the limit. They
+/// return to the usual interval once the month would be below `back` with it.
+fn is_to_slow(before: GuardState, projected: Projection, limit: BudgetLimit, back: Usd) -> bool {
+    let Projection { month, egress, egress_unslowed, .. } = projected;
+    let others = Usd(month.0.saturating_sub(egress.0));
+    match before.is_slowed {
+        true => others.plus(egress_unslowed) > back,
+        false => month > limit.month && others <= limit.month,
+    }
 }
 
 #[cfg(test)]
@@ -116,7 +138,7 @@ mod tests {
     const LIMIT: BudgetLimit = BudgetLimit { month: Usd(1_000), guard: BudgetGuard::Stretch };
 
     fn before(is_exceeded: bool, stretch: u64) -> GuardState {
-        GuardState { is_exceeded, stretch, changed_ms: 0 }
+        GuardState { is_exceeded, stretch, is_slowed: false, changed_ms: 0 }
     }
 
     #[test]
@@ -142,8 +164,12 @@ mod tests {
             ((true, 3), 300, 100, hold, (false, 1)),
             ((true, 3), 300, 100, hold - 1, (false, 3)),
         ] {
-            let projected =
-                Projection { month: Usd(month), snapshots: Usd(stretched), flushes: Usd(0) };
+            let projected = Projection {
+                month: Usd(month),
+                snapshots: Usd(stretched),
+                flushes: Usd(0),
+                ..Projection::default()
+            };
             let decided = decide(before(was.0, was.1), projected, LIMIT, now_ms);
             assert_eq!(
                 (decided.is_exceeded, decided.stretch),
@@ -171,6 +197,7 @@ mod tests {
             month: Usd(month),
             snapshots: Usd(0),
             flushes: Usd(flushes),
+            ..Projection::default()
         };
         let decide = |was, projected| {
             decide(before(true, was), projected, LIMIT, COST_GUARD_HOLD_MS).stretch
@@ -184,6 +211,38 @@ mod tests {
         );
     }
 
+    /// The limit is 1,000, and the interval grows by a third.
+    #[test]
+    fn bytes_above_the_limit_slow_players_down() {
+        let hold = COST_GUARD_HOLD_MS;
+        let interval = BudgetLimit { guard: BudgetGuard::Interval, ..LIMIT };
+        // Columns: slowed before, cost of the others, of bytes now and at the usual interval, time,
+        // slowed after.
+        for (was, others, egress, unslowed, now_ms, is) in [
+            (false, 100, 900, 900, hold, false),
+            (false, 100, 901, 901, hold, true),
+            (false, 100, 901, 901, hold - 1, false),
+            // The others alone exceed the limit.
+            (false, 1_001, 500, 500, hold, false),
+            // The usual interval would be above nine tenths of the limit.
+            (true, 100, 601, 801, hold, true),
+            (true, 100, 600, 800, hold, false),
+        ] {
+            let projected = Projection {
+                month: Usd(others + egress),
+                egress: Usd(egress),
+                egress_unslowed: Usd(unslowed),
+                ..Projection::default()
+            };
+            let before = GuardState { is_slowed: was, ..before(was, 1) };
+            let decided = decide(before, projected, interval, now_ms);
+            assert_eq!(decided.is_slowed, is, "{was} {others} {egress} {now_ms}");
+            let stretched =
+                decide(GuardState { is_slowed: false, ..before }, projected, LIMIT, now_ms);
+            assert!(!stretched.is_slowed, "only where the operator asked for it");
+        }
+    }
+
     proptest! {
         /// Under any steady load the guard settles, and then changes no more.
         #[test]
@@ -193,7 +252,7 @@ mod tests {
             for hour in 1..20 {
                 let stretched = share(part, 1, decided.stretch);
                 let projected =
-                    Projection { month: Usd(fixed + stretched), snapshots: Usd(stretched), flushes: Usd(0) };
+                    Projection { month: Usd(fixed + stretched), snapshots: Usd(stretched), flushes: Usd(0), ..Projection::default() };
                 let next = decide(decided, projected, LIMIT, hour * COST_GUARD_HOLD_MS);
                 prop_assert!((1..=SNAPSHOT_STRETCH_MAX).contains(&next.stretch));
                 changes += u64::from(next.stretch != decided.stretch);
@@ -208,7 +267,7 @@ mod tests {
         fn it_comes_back(fixed in 0u64..300, part in 0u64..300, stretch in 1..=SNAPSHOT_STRETCH_MAX) {
             let stretched = share(part, 1, stretch);
             let projected =
-                    Projection { month: Usd(fixed + stretched), snapshots: Usd(stretched), flushes: Usd(0) };
+                    Projection { month: Usd(fixed + stretched), snapshots: Usd(stretched), flushes: Usd(0), ..Projection::default() };
             let decided = decide(before(true, stretch), projected, LIMIT, COST_GUARD_HOLD_MS);
             prop_assert_eq!((decided.is_exceeded, decided.stretch), (false, 1));
         }

@@ -7,6 +7,7 @@
 //!   [`sizing`]: machines for an audience. [`managed`]: services that are sold instead.
 //! - [`crossover`]: the number of viewers up to which one plan is cheaper than another.
 //! - [`bill`]: samples of consumption, and the usage of an hour and a month.
+//! - [`traffic`]: bytes between clients and a node.
 //! - [`guard`]: the action when the cost is above the limit.
 //! - [`CostTracker`]: the cost of a node, from the meters of its stores.
 //!
@@ -26,13 +27,17 @@ pub mod redis_size;
 mod sampler;
 pub mod sizing;
 mod tracker;
+pub mod traffic;
 pub mod whole;
 pub mod wire;
 
 pub use self::money::Usd;
 pub use self::prices::Prices;
 pub use self::read::{PricesError, read_prices};
-pub use self::tracker::{CostReport, CostSettings, CostTracker, PurposeCost, RedisCost, store_of};
+pub use self::tracker::{
+    CostReport, CostSettings, CostTracker, EgressCost, MachineCost, PurposeCost, RedisCost,
+    store_of,
+};
 
 /// Hours of a month, as in AWS's own calculator: 365 x 24 / 12.
 pub const MONTH_HOURS: u64 = 730;

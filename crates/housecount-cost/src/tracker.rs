@@ -6,6 +6,7 @@
 //! nodes add up.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use housecount_backend::clock::{SharedClock, mono_ms};
 use housecount_backend::cold::Cold;
@@ -15,21 +16,25 @@ use housecount_core::limits::COST_GUARD_WARMUP_MS;
 use housecount_core::time::UnixMs;
 use housecount_core::units::Units;
 use housecount_engine::ArchiveFormat;
+use housecount_engine::internals::BeatFloor;
 use housecount_engine::internals::EngineState;
 use housecount_engine::internals::Hub;
 use housecount_engine::internals::SnapshotSpacing;
-use housecount_metrics::{CostLabel, KindLabel, Metrics};
+use housecount_metrics::{CostLabel, KindLabel, Metrics, TrafficLabel};
 use parking_lot::Mutex;
 
-use crate::bill::{Usage, UsageSample, UsageWindow, per_month};
+use crate::bill::{Usage, UsageSample, UsageWindow, bytes_per_month, per_month};
 use crate::guard::{self, BudgetLimit, GuardState, Projection, decide};
 use crate::own_usage::{self, Deployment};
 use crate::plans::{
     self, ArchiveKind, AudienceProfile, Bill, CostPlan, LogBackend, RedisRequirements,
 };
 use crate::prices::{CacheEngine, PriceList};
-use crate::{MONTH_MS, Prices, Usd};
+use crate::traffic::{ClientTraffic, Transport};
+use crate::{MONTH_MS, Prices, Usd, share};
 
+/// Size of the disk of a machine: the smallest that the images of Linux distributions ask for.
+const MACHINE_DISK_GB: u64 = 8;
 /// Number of purposes.
 const N: usize = Purpose::ALL.len();
 
@@ -59,6 +64,26 @@ pub struct RedisCost {
     pub month: Usd,
 }
 
+/// Bytes to clients, and their cost.
+#[derive(Clone, Copy, Debug)]
+pub struct EgressCost {
+    /// Bytes of the packets sent to clients so far.
+    pub bytes: u64,
+    /// Bytes of a month at the rate of the last hour.
+    pub month_bytes: u64,
+    /// Cost of a month at that rate, if they are the only bytes of the account.
+    pub month: Usd,
+}
+
+/// The machine that a node runs on, and its cost.
+#[derive(Clone, Debug)]
+pub struct MachineCost {
+    /// Name in the file of prices.
+    pub name: String,
+    /// Cost of a month, with a public address and a disk.
+    pub month: Usd,
+}
+
 /// All figures at one time.
 #[derive(Clone, Debug)]
 pub struct CostReport {
@@ -83,6 +108,12 @@ pub struct CostReport {
     pub hour: Usd,
     /// Cost of a month: requests, storage and Redis.
     pub month: Usd,
+    /// Bytes to clients.
+    pub egress: EgressCost,
+    /// The machine; `None` if it is not known or not counted.
+    pub machine: Option<MachineCost>,
+    /// Cost of a month with bytes and machine.
+    pub whole_month: Usd,
     /// Cost of a million viewer hours at the rate of the last hour; `None` if no viewer watched.
     pub per_million_viewer_hours: Option<Usd>,
     /// Decision of the cost guard.
@@ -96,6 +127,8 @@ pub struct CostSettings {
     pub prices: Prices,
     /// `cost.monthly_limit_usd` and `cost.guard`; `None` for a limit of 0.
     pub limit: Option<BudgetLimit>,
+    /// `cost.machine`, or the machine by memory; `None` if none is counted.
+    pub machine: Option<String>,
 }
 
 /// Cost of this node's calls, computed from its meters, and the cost guard.
@@ -105,8 +138,14 @@ pub struct CostTracker {
     pub prices: Prices,
     /// Monthly limit, if one is set.
     pub limit: Option<BudgetLimit>,
+    /// Bytes of clients' connections.
+    pub traffic: Arc<ClientTraffic>,
+    machine: Option<MachineCost>,
     setup: Deployment,
     interval_ms: u64,
+    /// Interval that the guard may ask players for.
+    slow_ms: u64,
+    beat_floor: Arc<BeatFloor>,
     place: LogBackend,
     kept: ArchiveKind,
     cold: Option<Arc<dyn Cold>>,
@@ -154,8 +193,12 @@ impl CostTracker {
         let mut costs = CostTracker {
             prices: cost.prices.clone(),
             limit: cost.limit,
+            traffic: Arc::default(),
+            machine: cost.machine.as_deref().and_then(|name| machine(&cost.prices, name)),
             setup,
             interval_ms: settings.interval_ms,
+            slow_ms: settings.rules.ttl_ms / 3,
+            beat_floor: engine.beat_floor.clone(),
             place,
             kept,
             cold: engine.cold.clone(),
@@ -169,6 +212,7 @@ impl CostTracker {
                     at_ms: now_ms,
                     units: [Units::default(); N],
                     watched_ms: 0,
+                    egress_bytes: 0,
                 }),
                 watched: (now_ms, 0),
                 watched_ms: 0,
@@ -176,7 +220,8 @@ impl CostTracker {
                 decided: GuardState::at(now_ms),
             }),
         };
-        let first = UsageSample { at_ms: now_ms, units: costs.units(), watched_ms: 0 };
+        let units = costs.units();
+        let first = UsageSample { at_ms: now_ms, units, watched_ms: 0, egress_bytes: 0 };
         costs.state.get_mut().readings = UsageWindow::new(first);
         costs
     }
@@ -208,14 +253,22 @@ impl CostTracker {
         let of = |purpose: Purpose| figures.spending[purpose as usize].month;
         let flushed = Units::writes(spent.units[Purpose::Log as usize].writes);
         let flushes = self.prices.units(per_month(flushed, spent.ms), PriceList::Now);
-        let projected =
-            Projection { month: figures.month, snapshots: of(Purpose::Snapshots), flushes };
+        let egress = figures.egress.month;
+        let month = figures.month.plus(egress);
+        // Heartbeats are most of the egress, so it falls in proportion to them.
+        let egress_unslowed = match figures.decided.is_slowed {
+            true => Usd(share(egress.0, self.slow_ms, self.interval_ms)),
+            false => egress,
+        };
+        let snapshots = of(Purpose::Snapshots);
+        let projected = Projection { month, snapshots, flushes, egress, egress_unslowed };
         let before = figures.decided;
         let decided = decide(before, projected, limit, now_ms);
         self.state.lock().decided = decided;
         self.stretch.set(decided.stretch);
+        self.beat_floor.set_ms(if decided.is_slowed { self.slow_ms } else { 0 });
         self.hub.set_extra_delay(self.log.set_append_spacing(guard::flushes(decided.stretch)));
-        log_guard_change(before, decided, figures.month, limit);
+        log_guard_change(before, decided, month, limit);
     }
 
     fn units(&self) -> [Units; N] {
@@ -246,7 +299,8 @@ impl CostTracker {
         let both = before.saturating_add(viewers);
         let watched_ms = both.saturating_mul(now_ms.saturating_sub(at_ms)) / 2;
         state.watched_ms = state.watched_ms.saturating_add(watched_ms);
-        UsageSample { at_ms: now_ms, units, watched_ms: state.watched_ms }
+        let egress_bytes = self.traffic.egress_bytes();
+        UsageSample { at_ms: now_ms, units, watched_ms: state.watched_ms, egress_bytes }
     }
 
     /// Returns all figures as of now.
@@ -279,6 +333,14 @@ impl CostTracker {
         let (storage, redis) = (self.prices.stored(stored_bytes), self.redis(&audience));
         let fixed = storage.plus(redis.as_ref().map_or(Usd(0), |redis| redis.month));
         let hour = cost(sum(&spent.units));
+        let month = cost(per_month(sum(&spent.units), spent.ms)).plus(fixed);
+        let month_bytes = bytes_per_month(spent.egress_bytes, spent.ms);
+        let egress = EgressCost {
+            bytes: reading.egress_bytes,
+            month_bytes,
+            month: self.prices.egress_month(month_bytes),
+        };
+        let machine_month = self.machine.as_ref().map_or(Usd(0), |machine| machine.month);
         let figures = CostReport {
             since: state.since,
             as_of: self.clock.now().unwrap_or_default(),
@@ -288,7 +350,10 @@ impl CostTracker {
             storage,
             total: cost(sum(&reading.units)),
             hour,
-            month: cost(per_month(sum(&spent.units), spent.ms)).plus(fixed),
+            month,
+            egress,
+            machine: self.machine.clone(),
+            whole_month: month.plus(egress.month).plus(machine_month),
             per_million_viewer_hours: per_million(hour, fixed, &spent),
             redis,
             decided: state.decided,
@@ -326,6 +391,9 @@ impl CostTracker {
             shown.month_usd.get_or_create(&label).set(of.month.dollars());
         }
         shown.total_month_usd.set(figures.month.dollars());
+        shown.whole_month_usd.set(figures.whole_month.dollars());
+        shown.is_slowed.set(i64::from(figures.decided.is_slowed));
+        self.update_traffic(metrics);
         shown.is_exceeded.set(i64::from(figures.decided.is_exceeded));
         let count = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
         shown.stretch.set(count(figures.decided.stretch));
@@ -344,6 +412,26 @@ impl CostTracker {
         shown.redis_memory_share.set(used.memory_permille as f64 / 1_000.0);
         shown.redis_evicting.set(i64::from(used.is_evicting));
     }
+
+    /// Copies the counts of bytes, which connections add to.
+    fn update_traffic(&self, metrics: &Metrics) {
+        for transport in Transport::ALL {
+            let (bytes_in, bytes_out) = self.traffic.of(transport).socket_bytes();
+            for (direction, bytes) in [("in", bytes_in), ("out", bytes_out)] {
+                let label = TrafficLabel { transport: transport.name(), direction };
+                let counter = metrics.client_bytes.get_or_create(&label);
+                counter.inner().store(bytes, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+/// Returns a machine of the price file, with an address and a disk.
+fn machine(prices: &Prices, name: &str) -> Option<MachineCost> {
+    let machine = prices.machine(name)?;
+    let month =
+        machine.month().plus(prices.address_month(1)).plus(prices.disk_month(MACHINE_DISK_GB));
+    Some(MachineCost { name: machine.name.clone(), month })
 }
 
 /// Store of a purpose's items.
@@ -381,6 +469,12 @@ fn log_guard_change(before: GuardState, now: GuardState, month: Usd, limit: Budg
             "the cost guard changed the interval of snapshots and of flushes to a DynamoDB log"
         );
     }
+    if now.is_slowed != before.is_slowed {
+        tracing::info!(
+            is_slowed = now.is_slowed,
+            "the cost guard changed the interval of heartbeats"
+        );
+    }
 }
 
 #[cfg(test)]
@@ -391,7 +485,12 @@ mod tests {
 
     #[test]
     fn a_million_viewer_hours() {
-        let spent = |ms, watched_ms| Usage { ms, units: [Units::default(); N], watched_ms };
+        let spent = |ms, watched_ms| Usage {
+            ms,
+            units: [Units::default(); N],
+            watched_ms,
+            egress_bytes: 0,
+        };
         // 10,000 viewers for an hour: $0.0016 of requests, and one 730th of $9.34.
         let found =
             per_million(Usd(1_600), Usd(9_344_000), &spent(3_600_000, 36_000_000_000)).unwrap();

@@ -4,7 +4,9 @@
 pub use crate::archive::ArchiveProgress;
 pub use crate::archive::read as archive_read;
 pub use crate::archive::task::ArchiveTask;
-pub use crate::engine::{EngineRunner, EngineState, ExtraTask, Readiness, StartProgress};
+pub use crate::engine::{
+    BeatFloor, EngineRunner, EngineState, ExtraTask, Readiness, StartProgress,
+};
 pub use crate::follower::maintenance::LogMaintenance;
 pub use crate::hub::{Hold, Hub};
 pub use crate::ingest::{Ingest, IngestError, OwnAppends, PendingAck, UnstampedEvent};

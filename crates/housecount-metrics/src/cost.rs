@@ -22,10 +22,14 @@ metrics! {
         month_usd: "cost_month_usd" => Family<CostLabel, Figure>,
         /// Cost of a month at that rate, with storage and Redis
         total_month_usd: "cost_total_month_usd" => Figure,
-        /// 1 if that cost is above cost.monthly_limit_usd
+        /// Cost of a month at that rate, with bytes to clients and the machine too
+        whole_month_usd: "cost_whole_month_usd" => Figure,
+        /// 1 if a month's calls and bytes cost more than cost.monthly_limit_usd
         is_exceeded: "cost_limit_exceeded" => Gauge,
         /// Factor by which the cost guard spaces snapshots
         stretch: "cost_stretch" => Gauge,
+        /// 1 if the cost guard has asked players for a heartbeat every ttl/3 only
+        is_slowed: "cost_beats_slowed" => Gauge,
         /// Number of flushes to a log in DynamoDB that the cost guard merges into one
         flush_stretch: "cost_flush_stretch" => Gauge,
         /// Commands that this node has sent to Redis

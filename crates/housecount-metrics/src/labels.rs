@@ -39,6 +39,15 @@ pub struct TransportLabel {
     pub transport: &'static str,
 }
 
+/// Labels `transport` (h1, h2 or ws) and `direction` (in or out) of bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct TrafficLabel {
+    /// The transport.
+    pub transport: &'static str,
+    /// The direction.
+    pub direction: &'static str,
+}
+
 /// Labels `route` and `status` of an answered request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct RouteLabel {

@@ -27,7 +27,9 @@ use prometheus_client::registry::{Registry, Unit};
 pub use self::cost::CostMetrics;
 pub use self::format::MetricsFormat;
 use self::holds::{Hold, HoldTimes, LockHolds};
-pub use self::labels::{CodeLabel, CostLabel, KindLabel, PathLabel, RouteLabel, TransportLabel};
+pub use self::labels::{
+    CodeLabel, CostLabel, KindLabel, PathLabel, RouteLabel, TrafficLabel, TransportLabel,
+};
 use self::list::metrics;
 use self::process::ProcessCollector;
 
@@ -125,6 +127,10 @@ metrics! {
         /// Connections closed at once because their address had reached its limit
         /// (`limits.address_connections`)
         connections_refused: "connections_refused" => Counter,
+        /// Bytes of clients' connections: in (from clients) and out, below TLS, by transport
+        client_bytes: "client" in Bytes => Family<TrafficLabel, Counter>,
+        /// TLS handshakes: full or resumed
+        tls_handshakes: "tls_handshakes" => Family<KindLabel, Counter>,
         /// Open subscriptions of live counts.
         subscribers: "subscribers" => Gauge,
         /// Open WebSockets

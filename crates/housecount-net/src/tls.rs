@@ -8,19 +8,26 @@ use std::time::Duration;
 
 use housecount_core::limits::{TLS_HANDSHAKE_MS_MAX, TLS_HANDSHAKES_MAX, TLS_TICKET_KEY_BYTES_MIN};
 use parking_lot::RwLock;
+use rustls::HandshakeKind;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ProducesTickets, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
 use super::tickets::SessionTickets;
 
 /// A TLS connection of a client.
-pub type TlsStream = tokio_rustls::server::TlsStream<TcpStream>;
+pub type TlsStream<S> = tokio_rustls::server::TlsStream<S>;
+
+/// Whether a client's handshake resumed an earlier session.
+#[must_use]
+pub fn is_resumed<S>(stream: &TlsStream<S>) -> bool {
+    stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed)
+}
 
 /// Interval between two checks of the certificate files. A signal (SIGHUP) triggers a check at
 /// once.
@@ -222,7 +229,10 @@ impl Tls {
 
     /// Performs the handshake, and returns whether the connection uses HTTP/2. Returns `None` if
     /// the handshake fails or takes too long.
-    pub async fn accept(&self, stream: TcpStream) -> Option<(TlsStream, bool)> {
+    pub async fn accept<S>(&self, stream: S) -> Option<(TlsStream<S>, bool)>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
         let shaken = async {
             let _turn = self.handshake_permits.acquire().await.ok()?;
             self.acceptor.accept(stream).await.ok()

@@ -17,8 +17,10 @@ import { panel, responsiveTable, statusBox } from "./parts.js";
  * @property {Purpose[]} purposes
  * @property {{bytes: number, monthUsd: number}} storage
  * @property {{commands: number, bytesIn: number, bytesOut: number, memoryBytes: number, node: string, monthUsd: number} | null} redis
- * @property {{usd: number, lastHourUsd: number, monthUsd: number, perMillionViewerHoursUsd: number | null}} total
- * @property {{monthUsd: number, guard: string, isExceeded: boolean, isStretched: boolean} | null} limit
+ * @property {{bytes: number, monthBytes: number, monthUsd: number}} egress
+ * @property {{name: string, monthUsd: number} | null} machine
+ * @property {{usd: number, lastHourUsd: number, monthUsd: number, wholeMonthUsd: number, perMillionViewerHoursUsd: number | null}} total
+ * @property {{monthUsd: number, guard: string, isExceeded: boolean, isStretched: boolean, isSlowed: boolean} | null} limit
  * @property {Plan[]} plans
  */
 
@@ -64,7 +66,7 @@ export function cost(scope) {
 
 /** @param {Cost} cost */
 function report(cost) {
-  const { total, since, asOf, prices } = cost;
+  const { total, egress, since, asOf, prices } = cost;
   const isRough = asOf - since < MEASURED_MS_MIN;
   const basis = isRough
     ? `from ${format.span(asOf - since)} only: too short for a projection`
@@ -72,7 +74,7 @@ function report(cost) {
   const figures = [
     figure(
       "Month, projected",
-      `${isRough ? "≈ " : ""}${format.money(total.monthUsd)}`,
+      `${isRough ? "≈ " : ""}${format.money(total.wholeMonthUsd)}`,
       basis,
       `figure-main ${isRough ? "rough" : ""}`,
     ),
@@ -89,13 +91,13 @@ function report(cost) {
       "section",
       { class: "panel", "aria-label": "Total cost" },
       createElement("dl", { class: "figures wide" }, figures),
-      cost.limit && budget(cost.limit, total.monthUsd),
+      cost.limit && budget(cost.limit, total.monthUsd + egress.monthUsd),
     ),
     createElement("div", { class: "split" }, purposesPanel(cost), plansPanel(cost)),
     createElement(
       "p",
       { class: "hint" },
-      `Prices: ${prices}. Capacity is summed from the store's replies. For the embedded store it is what DynamoDB would charge.`,
+      `Prices: ${prices}. Capacity is summed from the store's replies. For the embedded store it is what DynamoDB would charge. Bytes to clients are those of their packets, with the first 100 GB of a month free. A balancer and DNS are not included.`,
     ),
   ];
 }
@@ -142,21 +144,23 @@ function budget(limit, monthUsd) {
 }
 
 /**
- * Describes the budget guard. It never changes the interval of heartbeats.
+ * Describes the budget guard.
  * @param {NonNullable<Cost["limit"]>} limit
  */
-function guardText({ guard, isExceeded, isStretched }) {
+function guardText({ guard, isExceeded, isStretched, isSlowed }) {
   const stretched = "Snapshots, and appends to a log in DynamoDB, are less frequent";
+  if (isSlowed)
+    return `${isExceeded ? "Exceeded" : "Within budget"}. Players are asked for fewer heartbeats, at most one every third of the ttl, until bytes are within the budget. Counts and watch time stay exact.`;
   if (isExceeded && isStretched)
     return `Exceeded. ${stretched} until the cost is within the budget. Heartbeats and counts are unchanged.`;
   if (isStretched) return `Within budget. ${stretched} for at least one hour.`;
   if (!isExceeded) return "Within budget.";
-  if (guard === "stretch") return "Exceeded: a warning is logged. Writes are not reduced yet.";
+  if (guard !== "warn") return "Exceeded: a warning is logged. Writes are not reduced yet.";
   return "Exceeded: a warning is logged. Writes are not reduced.";
 }
 
 /** @param {Cost} cost */
-function purposesPanel({ purposes, storage, redis, total }) {
+function purposesPanel({ purposes, storage, redis, egress, machine, total }) {
   const row = (/** @type {string} */ title, /** @type {string} */ sub, /** @type {string[]} */ cells) =>
     createElement(
       "tr",
@@ -188,6 +192,8 @@ function purposesPanel({ purposes, storage, redis, total }) {
         format.money(redis.monthUsd),
       ]),
     );
+  rows.push(row("bytes to clients", format.bytes(egress.bytes), ["", "", "", format.money(egress.monthUsd)]));
+  if (machine) rows.push(row("machine", machine.name, ["", "", "", format.money(machine.monthUsd)]));
   const foot = createElement(
     "tfoot",
     null,
@@ -198,7 +204,7 @@ function purposesPanel({ purposes, storage, redis, total }) {
       createElement("td"),
       createElement("td"),
       createElement("td", { class: "num" }, format.money(total.lastHourUsd)),
-      createElement("td", { class: "num" }, format.money(total.monthUsd)),
+      createElement("td", { class: "num" }, format.money(total.wholeMonthUsd)),
     ),
   );
   return panel(

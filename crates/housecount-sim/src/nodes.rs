@@ -66,7 +66,7 @@ impl Nodes {
     pub fn new(world: Arc<World>, settings: Settings) -> std::io::Result<Nodes> {
         let prices = read_prices(None)
             .map_err(|e| std::io::Error::new(std::io::ErrorKind::InvalidData, e))?;
-        let cost = CostSettings { prices, limit: None };
+        let cost = CostSettings { prices, limit: None, machine: None };
         let running = (0..world.plan.nodes).map(|_| None).collect();
         Ok(Nodes { world, settings, cost, running: Mutex::new(running) })
     }

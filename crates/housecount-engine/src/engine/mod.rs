@@ -12,6 +12,7 @@ mod settings;
 mod updates;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use housecount_backend::clock::SharedClock;
 use housecount_backend::cold::Cold;
@@ -59,6 +60,8 @@ pub struct EngineState {
     pub snapshots: Option<Arc<SnapshotService>>,
     /// Spacing of the snapshots, which a cost guard may widen.
     pub snapshot_spacing: Arc<SnapshotSpacing>,
+    /// Least time to a player's next beat.
+    pub beat_floor: Arc<BeatFloor>,
     /// Reads of the ledger for callers of the API.
     pub scans: Scans,
     /// Readiness of the node.
@@ -104,6 +107,22 @@ impl EngineState {
         let max_ms = self.settings.rules.ttl_ms / 3;
         // No stretch up to half full, twice the time when full.
         let stretch = 1.0 + (self.ingest.queue_utilization() * 2.0 - 1.0).clamp(0.0, 1.0);
-        ((ack.gap_ms() as f64 * stretch) as u64).clamp(1, max_ms.max(1))
+        let next_ms = (ack.gap_ms() as f64 * stretch) as u64;
+        next_ms.max(self.beat_floor.ms()).clamp(1, max_ms.max(1))
+    }
+}
+
+/// Least time to a player's next beat, which the cost guard sets. 0 for none.
+#[derive(Debug, Default)]
+pub struct BeatFloor(AtomicU64);
+
+impl BeatFloor {
+    /// Sets the time.
+    pub fn set_ms(&self, ms: u64) {
+        self.0.store(ms, Ordering::Relaxed);
+    }
+
+    fn ms(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
     }
 }

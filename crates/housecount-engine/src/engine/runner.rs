@@ -159,6 +159,7 @@ impl EngineRunner {
             stages,
             snapshots,
             snapshot_spacing,
+            beat_floor: Arc::default(),
             scans,
             readiness,
             metrics,

@@ -86,13 +86,19 @@ pub async fn serve<A, B>(
 mod tests {
     use housecount_test::timed_test;
     use std::pin::Pin;
+    use std::sync::Arc;
 
     use http_body_util::Full;
     use hyper::Response;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpStream};
 
+    use super::super::metered::MeteredStream;
     use super::*;
+
+    fn plain(stream: TcpStream) -> MaybeTlsStream {
+        MaybeTlsStream::Plain(MeteredStream::new(stream, Arc::default()))
+    }
 
     fn empty(_: Request<Incoming>) -> ResponseFuture<Full<Bytes>> {
         Box::pin(async { Response::default() })
@@ -106,14 +112,9 @@ mod tests {
         let mut client = TcpStream::connect(address).await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
         let (_stop, stopped) = watch::channel(false);
-        tokio::spawn(serve(
-            MaybeTlsStream::Plain(stream),
-            empty,
-            Duration::from_millis(50),
-            stopped,
-        ))
-        .await
-        .unwrap();
+        tokio::spawn(serve(plain(stream), empty, Duration::from_millis(50), stopped))
+            .await
+            .unwrap();
         let mut rest = Vec::new();
         let _ = client.read_to_end(&mut rest).await;
     }
@@ -146,7 +147,7 @@ mod tests {
     async fn an_endless_answer_ends_when_its_client_closes() {
         for is_half_closed in [false, true] {
             let (mut client, server) = pair().await;
-            let stream = MaybeTlsStream::Plain(server);
+            let stream = plain(server);
             let (_stop, stopped) = watch::channel(false);
             let served = tokio::spawn(serve(stream, silence, Duration::from_secs(60), stopped));
             client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();

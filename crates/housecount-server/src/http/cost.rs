@@ -33,6 +33,10 @@ pub struct CostBody {
     storage: StorageBody,
     /// Redis, if it holds the log.
     redis: Option<RedisBody>,
+    /// Bytes to clients.
+    egress: EgressBody,
+    /// The machine that this node runs on; null if it is not known or not counted.
+    machine: Option<MachineBody>,
     /// Total of all parts.
     total: TotalBody,
     /// The limit, if one is set.
@@ -103,7 +107,31 @@ pub struct RedisBody {
     month_usd: f64,
 }
 
-/// Sum of requests, storage and Redis.
+/// Bytes of the packets to clients, with their headers.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = EgressCost)]
+#[serde(rename_all = "camelCase")]
+pub struct EgressBody {
+    /// Bytes so far.
+    bytes: u64,
+    /// Bytes of a month like the last hour.
+    month_bytes: u64,
+    /// Cost of these in a month, if they were the only bytes of the account.
+    month_usd: f64,
+}
+
+/// A machine, with a public address and a disk of 8 GB.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = MachineCost)]
+#[serde(rename_all = "camelCase")]
+pub struct MachineBody {
+    /// `cost.machine`, or the cheapest machine with this one's memory.
+    name: String,
+    /// Cost of a month.
+    month_usd: f64,
+}
+
+/// Sum of requests, storage and Redis, and of all parts.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = TotalCost)]
 #[serde(rename_all = "camelCase")]
@@ -114,6 +142,8 @@ pub struct TotalBody {
     last_hour_usd: f64,
     /// Cost of a month like the last hour, with storage and Redis.
     month_usd: f64,
+    /// The same with bytes to clients and the machine.
+    whole_month_usd: f64,
     /// Cost of a million hours of watching, by the last hour; null if there were none.
     per_million_viewer_hours_usd: Option<f64>,
 }
@@ -127,11 +157,13 @@ pub struct LimitBody {
     month_usd: f64,
     /// `cost.guard`
     guard: &'static str,
-    /// Whether a month like the last hour would cost more.
+    /// Whether the calls and bytes of a month like the last hour would cost more.
     is_exceeded: bool,
     /// Whether the node saves cost because of it. It then takes snapshots less often, and writes
     /// less often to a log in DynamoDB.
     is_stretched: bool,
+    /// Whether the node asks players for a heartbeat every ttl/3 only, because of bytes.
+    is_slowed: bool,
 }
 
 /// Cost of a plan.
@@ -184,9 +216,11 @@ pub async fn cost(State(node): State<Arc<Node>>) -> Json<CostBody> {
         guard: match limit.guard {
             BudgetGuard::Warn => "warn",
             BudgetGuard::Stretch => "stretch",
+            BudgetGuard::Interval => "interval",
         },
         is_exceeded: figures.decided.is_exceeded,
         is_stretched: figures.decided.stretch > 1,
+        is_slowed: figures.decided.is_slowed,
     });
     Json(CostBody {
         since: figures.since.0,
@@ -199,10 +233,19 @@ pub async fn cost(State(node): State<Arc<Node>>) -> Json<CostBody> {
         purposes: purposes.collect(),
         storage: StorageBody { bytes: figures.stored_bytes, month_usd: dollars(figures.storage) },
         redis: redis(&figures),
+        egress: EgressBody {
+            bytes: figures.egress.bytes,
+            month_bytes: figures.egress.month_bytes,
+            month_usd: dollars(figures.egress.month),
+        },
+        machine: figures
+            .machine
+            .map(|machine| MachineBody { name: machine.name, month_usd: dollars(machine.month) }),
         total: TotalBody {
             usd: dollars(figures.total),
             last_hour_usd: dollars(figures.hour),
             month_usd: dollars(figures.month),
+            whole_month_usd: dollars(figures.whole_month),
             per_million_viewer_hours_usd: figures.per_million_viewer_hours.map(dollars),
         },
         limit,

@@ -30,6 +30,7 @@ mod headers;
 pub mod heartbeat_json;
 mod history;
 mod live;
+mod metered;
 mod openapi;
 mod ops;
 mod packed;

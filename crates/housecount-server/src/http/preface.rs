@@ -13,10 +13,10 @@ use std::time::Duration;
 
 use housecount_core::limits::HEADER_READ_MS_MAX;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use super::metered::MeteredStream;
 use super::stream::MaybeTlsStream;
 
 /// First bytes of a client of HTTP/2 (RFC 9113, 3.4).
@@ -35,7 +35,7 @@ pub enum Version {
 /// the time for the first byte. Once some bytes have come, the rest of a preface has the time of a
 /// request's headers. Returns `None` if the client has closed or was too slow, or the node stops.
 pub async fn detect(
-    socket: TcpStream,
+    socket: MeteredStream,
     first_within: Duration,
     mut stop: watch::Receiver<bool>,
 ) -> Option<(MaybeTlsStream, Version)> {
@@ -47,7 +47,7 @@ pub async fn detect(
 }
 
 async fn detect_by_first(
-    socket: TcpStream,
+    socket: MeteredStream,
     first_within: Duration,
 ) -> Option<(MaybeTlsStream, Version)> {
     let mut first = [0; PREFACE.len()];
@@ -64,7 +64,7 @@ async fn detect_by_first(
 }
 
 /// Reads until the bytes are a preface, or can no longer become one.
-async fn read_preface(mut socket: TcpStream) -> io::Result<(MaybeTlsStream, Version)> {
+async fn read_preface(mut socket: MeteredStream) -> io::Result<(MaybeTlsStream, Version)> {
     let mut begun = Vec::with_capacity(PREFACE.len());
     let version = loop {
         let before = begun.len();
@@ -86,7 +86,14 @@ pub struct BegunSocket {
     begun: Vec<u8>,
     /// Number of these bytes that were returned.
     given: usize,
-    socket: TcpStream,
+    socket: MeteredStream,
+}
+
+impl BegunSocket {
+    /// Returns the socket itself.
+    pub fn socket_mut(&mut self) -> &mut MeteredStream {
+        &mut self.socket
+    }
 }
 
 impl AsyncRead for BegunSocket {
@@ -139,6 +146,8 @@ impl AsyncWrite for BegunSocket {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use housecount_core::limits::REQUEST_WAIT_MS_MAX;
     use housecount_test::timed_test;
     use tokio::io::AsyncWriteExt;
@@ -158,6 +167,7 @@ mod tests {
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         client.set_nodelay(true).unwrap();
         let socket = listener.accept().await.unwrap().0;
+        let socket = MeteredStream::new(socket, Arc::default());
         let (stop, stopped) = watch::channel(false);
         (client, tokio::spawn(detect(socket, FIRST, stopped)), stop)
     }

@@ -12,23 +12,22 @@ use std::time::Duration;
 
 use housecount_access::admission::connections::AddressConnections;
 use housecount_core::limits::REQUEST_WAIT_MS_MAX;
+use housecount_cost::traffic::{ClientTraffic, Transport};
 use housecount_engine::internals::ConnectionBalancer;
 use housecount_engine::internals::Workers;
-use housecount_metrics::Metrics;
-use housecount_net::tls::{Tls, TlsFiles};
-use hyper::Request;
-use hyper::body::Incoming;
+use housecount_metrics::{KindLabel, Metrics};
+use housecount_net::tls::{Tls, TlsFiles, TlsStream, is_resumed};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::yield_now;
 
 use super::accept::{AcceptedSocket, Listener};
-use super::answer::{ResponseBody, ResponseFuture};
 use super::connection;
 use super::connection_context::ConnectionContext;
 use super::fast_path::FastPath;
 use super::h2;
+use super::metered::MeteredStream;
 use super::preface::{self, Version};
 use super::stream::MaybeTlsStream;
 use crate::node::Node;
@@ -94,7 +93,14 @@ pub async fn serve(
     let (metrics, addresses) = (node.engine.metrics.clone(), node.admission.connections.clone());
     let connections_max = node.settings.connections_max;
     metrics.connections_max.set(i64::try_from(connections_max).unwrap_or(i64::MAX));
-    HttpServer { front, addresses, connections_max, metrics, workers, stop }.run(bound).await
+    // A scrape shows them before the first handshake, too.
+    for kind in ["full", "resumed"] {
+        drop(metrics.tls_handshakes.get_or_create(&KindLabel { kind }));
+    }
+    let traffic = node.costs.traffic.clone();
+    HttpServer { front, addresses, connections_max, metrics, traffic, workers, stop }
+        .run(bound)
+        .await
 }
 
 /// State of the server that serves connections until the node stops.
@@ -103,6 +109,7 @@ struct HttpServer {
     addresses: Arc<AddressConnections>,
     connections_max: usize,
     metrics: Arc<Metrics>,
+    traffic: Arc<ClientTraffic>,
     workers: Workers,
     stop: watch::Receiver<bool>,
 }
@@ -132,6 +139,7 @@ impl HttpServer {
         };
         let (worker, place) = balancer.assign();
         self.metrics.connections.inc();
+        self.traffic.count_connection();
         let context = ConnectionContext {
             service: self.front.clone(),
             peer: peer.ip(),
@@ -174,10 +182,12 @@ impl HttpServer {
             let arrivals = group.into_iter().filter_map(|accepted| self.admit(accepted, &balancer));
             for (worker, connections) in by_worker(arrivals) {
                 let (stop, tls) = (self.stop.clone(), tls.clone());
+                let traffic = self.traffic.clone();
                 // The worker is woken once for all of them.
                 worker.spawn(async move {
                     for (stream, context) in connections {
-                        tokio::spawn(serve_one(stream, context, tls.clone(), stop.clone()));
+                        let (tls, traffic) = (tls.clone(), traffic.clone());
+                        tokio::spawn(serve_one(stream, context, tls, traffic, stop.clone()));
                     }
                 });
             }
@@ -211,10 +221,13 @@ async fn serve_one(
     stream: std::net::TcpStream,
     context: Arc<ConnectionContext<FastPath>>,
     tls: Option<Arc<Tls>>,
+    traffic: Arc<ClientTraffic>,
     stop: watch::Receiver<bool>,
 ) {
     // A socket belongs to the runtime that it is registered with.
     let Ok(stream) = TcpStream::from_std(stream) else { return };
+    let stream = MeteredStream::new(stream, traffic.of(Transport::Http1).clone());
+    let metrics = context.metrics.clone();
     let wait = Duration::from_millis(REQUEST_WAIT_MS_MAX);
     let answer = move |request| FastPath::serve(request, context.clone());
     match tls {
@@ -225,30 +238,30 @@ async fn serve_one(
                 Some((stream, Version::Http1)) => {
                     connection::serve(stream, answer, wait, stop).await;
                 }
-                Some((stream, Version::Http2)) => {
+                Some((mut stream, Version::Http2)) => {
+                    stream.set_traffic(traffic.of(Transport::Http2).clone());
                     Box::pin(h2::serve(stream, answer, wait, stop)).await;
                 }
                 None => {}
             }
         }
-        Some(tls) => Box::pin(serve_secured(&tls, stream, answer, wait, stop)).await,
+        Some(tls) => {
+            let secured = Box::pin(tls.accept(stream)).await;
+            let Some((stream, is_h2)) = secured else { return };
+            count_handshake(&metrics, &stream);
+            let mut stream = MaybeTlsStream::Tls(Box::new(stream));
+            if is_h2 {
+                stream.set_traffic(traffic.of(Transport::Http2).clone());
+                Box::pin(h2::serve(stream, answer, wait, stop)).await;
+            } else {
+                connection::serve(stream, answer, wait, stop).await;
+            }
+        }
     }
 }
 
-/// Serves a connection over TLS. The handshake is done on the worker, so the accepting task does
-/// not wait for it.
-async fn serve_secured(
-    tls: &Tls,
-    stream: TcpStream,
-    answer: impl Fn(Request<Incoming>) -> ResponseFuture<ResponseBody> + Send + 'static,
-    request_wait: Duration,
-    stop: watch::Receiver<bool>,
-) {
-    let Some((stream, is_h2)) = tls.accept(stream).await else { return };
-    let stream = MaybeTlsStream::Tls(Box::new(stream));
-    if is_h2 {
-        h2::serve(stream, answer, request_wait, stop).await;
-    } else {
-        connection::serve(stream, answer, request_wait, stop).await;
-    }
+/// Counts a handshake over TLS. It is done on the worker, so the accepting task does not wait for it.
+fn count_handshake(metrics: &Metrics, stream: &TlsStream<MeteredStream>) {
+    let kind = if is_resumed(stream) { "resumed" } else { "full" };
+    metrics.tls_handshakes.get_or_create(&KindLabel { kind }).inc();
 }

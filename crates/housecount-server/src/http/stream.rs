@@ -2,24 +2,37 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use housecount_cost::traffic::TransportTraffic;
 use housecount_net::tls::TlsStream;
 use smallvec::SmallVec;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
+use super::metered::MeteredStream;
 use super::preface::BegunSocket;
 
 /// Byte stream of a connection, plain or through TLS.
 #[derive(Debug)]
 pub enum MaybeTlsStream {
     /// Without TLS.
-    Plain(TcpStream),
+    Plain(MeteredStream),
     /// With TLS. In a box, because many idle connections are usually plain ones from a balancer.
-    Tls(Box<TlsStream>),
+    Tls(Box<TlsStream<MeteredStream>>),
     /// Plain, with first bytes that came in pieces. In a box, since there are few.
     Begun(Box<BegunSocket>),
+}
+
+impl MaybeTlsStream {
+    /// Counts further bytes as traffic of another transport.
+    pub fn set_traffic(&mut self, traffic: Arc<TransportTraffic>) {
+        match self {
+            MaybeTlsStream::Plain(socket) => socket.set_traffic(traffic),
+            MaybeTlsStream::Tls(stream) => stream.get_mut().0.set_traffic(traffic),
+            MaybeTlsStream::Begun(begun) => begun.socket_mut().set_traffic(traffic),
+        }
+    }
 }
 
 /// Largest write that is joined here before the system call, such as a heartbeat's answer with its

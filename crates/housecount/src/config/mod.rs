@@ -30,6 +30,7 @@ use housecount_stores::log::LogTarget;
 use self::addresses::{origins, otlp, tls};
 use self::admission::admission;
 pub use self::layers::{DEFAULT_TOML, Layers};
+use self::machine::memory_bytes;
 
 /// Reason why the settings can't be used: one line with the setting, its source and a remedy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -89,7 +90,7 @@ impl NodeSettings {
         let settings = NodeSettings {
             engine: engine(layers)?,
             server: server(layers)?,
-            cost: CostSettings { prices: prices(layers)?, limit: cost_limit(layers)? },
+            cost: cost(layers)?,
             log: LogTarget::parse(&log).map_err(|e| layers.invalid("log", &e))?,
             cold: ColdTarget::parse(&cold, &layers.text("table")?)
                 .map_err(|e| layers.invalid("cold", &e))?,
@@ -267,9 +268,38 @@ fn prices(layers: &Layers) -> Result<Prices, ConfigError> {
     read_prices(file.as_deref()).map_err(|e| layers.invalid("prices", &e.to_string()))
 }
 
+fn cost(layers: &Layers) -> Result<CostSettings, ConfigError> {
+    let prices = prices(layers)?;
+    let machine = cost_machine(layers, &prices)?;
+    Ok(CostSettings { prices, limit: cost_limit(layers)?, machine })
+}
+
+/// Reads the machine whose price is counted. By default it is found by its memory.
+fn cost_machine(layers: &Layers, prices: &Prices) -> Result<Option<String>, ConfigError> {
+    match layers.text("cost.machine")?.as_str() {
+        "none" => Ok(None),
+        "" => {
+            let machine = memory_bytes().and_then(|bytes| prices.machine_of(bytes));
+            Ok(machine.map(|machine| machine.name.clone()))
+        }
+        name if prices.machine(name).is_some() => Ok(Some(name.to_string())),
+        _ => {
+            let names: Vec<&str> = prices.machine.iter().map(|known| known.name.as_str()).collect();
+            let expected = format!("it must be none or one of {}", names.join(", "));
+            Err(layers.invalid("cost.machine", &expected))
+        }
+    }
+}
+
 fn cost_limit(layers: &Layers) -> Result<Option<BudgetLimit>, ConfigError> {
-    let guard = layers
-        .choice("cost.guard", &[("warn", BudgetGuard::Warn), ("stretch", BudgetGuard::Stretch)])?;
+    let guard = layers.choice(
+        "cost.guard",
+        &[
+            ("warn", BudgetGuard::Warn),
+            ("stretch", BudgetGuard::Stretch),
+            ("interval", BudgetGuard::Interval),
+        ],
+    )?;
     let month = Usd::parse(&layers.text("cost.monthly_limit_usd")?);
     let month = month.map_err(|e| layers.invalid("cost.monthly_limit_usd", e))?;
     Ok((month > Usd(0)).then_some(BudgetLimit { month, guard }))
@@ -372,7 +402,8 @@ mod tests {
                 vec![("cost.monthly_limit_usd", "ten")],
                 "`cost.monthly_limit_usd` = \"ten\" (from --set): not a decimal",
             ),
-            (vec![("cost.guard", "stop")], "it must be one of warn, stretch"),
+            (vec![("cost.machine", "t4g.huge")], "it must be none or one of t4g.nano, "),
+            (vec![("cost.guard", "stop")], "it must be one of warn, stretch, interval"),
             (
                 vec![("prices", "/nowhere.toml")],
                 "`prices` = \"/nowhere.toml\" (from --set): /nowhere.toml: No such file",

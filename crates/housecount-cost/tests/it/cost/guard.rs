@@ -37,7 +37,7 @@ async fn the_guard_stretches_what_it_may_and_comes_back() {
     let cold = Arc::new(FaultyCold::new().await);
     let log = Arc::new(MemoryLog::default());
     let mut engine = EngineRunner::new(Settings::default(), log, Some(cold.clone()));
-    let costs = CostTracker::start(&CostSettings { prices, limit }, &mut engine);
+    let costs = CostTracker::start(&CostSettings { prices, limit, machine: None }, &mut engine);
     let started_ms = mono_ms();
     let at = |minute: u64| started_ms + 1_000 + minute * 60_000;
     let (judged, held) = (COST_GUARD_WARMUP_MS / 60_000, COST_GUARD_HOLD_MS / 60_000);

@@ -20,6 +20,7 @@ use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response as Routed};
 use housecount_access::admission::{AddressConnection, ClientAddr};
 use housecount_access::auth::{Claims, Credential};
+use housecount_cost::traffic::Transport;
 use housecount_metrics::Metrics;
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -125,7 +126,7 @@ pub fn open_stats(
     let open = OpenSocketGauge::new(node.engine.metrics.clone(), counted);
     let (upgrade, node) = (hyper::upgrade::on(request), node.clone());
     tokio::spawn(async move {
-        let Some(socket) = socket_of(upgrade).await else { return };
+        let Some(socket) = socket_of(upgrade, &node).await else { return };
         StatsSocket::new(socket, node, client_addr, credential, open, context, stop).run().await;
     });
     Some(switching(accept, subprotocol))
@@ -199,14 +200,15 @@ async fn run_upgraded(
     open: OpenSocketGauge,
     stop: watch::Receiver<bool>,
 ) {
-    let Some(socket) = socket_of(upgrade).await else { return };
+    let Some(socket) = socket_of(upgrade, &node).await else { return };
     // In a task of its own, without the state of the upgrade.
     tokio::spawn(run_here(PlayerSocket::new(socket, node, player), open, context, stop));
 }
 
 /// Returns the WebSocket, once the answer is sent.
-async fn socket_of(upgrade: OnUpgrade) -> Option<Socket> {
-    let (stream, begun) = upgrade.await.ok().and_then(into_stream)?;
+async fn socket_of(upgrade: OnUpgrade, node: &Node) -> Option<Socket> {
+    let (mut stream, begun) = upgrade.await.ok().and_then(into_stream)?;
+    stream.set_traffic(node.costs.traffic.of(Transport::WebSocket).clone());
     let stream = WriteTimeoutStream::new(stream);
     Some(
         WebSocketStream::from_partially_read(

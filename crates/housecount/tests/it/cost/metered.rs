@@ -161,8 +161,7 @@ async fn redis_is_counted_and_asked_for_its_memory() {
     assert_eq!((&cost["total"]["usd"], &cost["total"]["monthUsd"]), (&json!(0.0), &json!(9.344)));
     assert_eq!(cost["audience"], json!({ "viewers": 500, "stages": 1 }));
     // The guard judges the cost only after a quarter of an hour.
-    let limit =
-        json!({ "monthUsd": 5.0, "guard": "warn", "isExceeded": false, "isStretched": false });
+    let limit = json!({ "monthUsd": 5.0, "guard": "warn", "isExceeded": false, "isStretched": false, "isSlowed": false });
     assert_eq!(cost["limit"], limit);
     assert!(node.metric("housecount_redis_memory_bytes ").await > 100_000.0);
 }
