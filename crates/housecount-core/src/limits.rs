@@ -288,6 +288,13 @@ pub const SCAN_LONG_ROWS_MAX: usize = 4_096;
 /// Bytes of rows kept for next pages, of viewers and of stages each. Beyond it the oldest are
 /// dropped, and computed again if needed.
 pub const SCAN_KEPT_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes of the ledger's items that a node keeps for later reads: a day of 50,000 viewers, some
+/// 1 KB per viewer.
+pub const LEDGER_CACHE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Time without use after which such an item is dropped. An open dashboard reads every 5 min.
+pub const LEDGER_CACHE_IDLE_MS: u64 = 15 * 60_000;
+/// Age at which such an item is read again, in case an operator has restored the table.
+pub const LEDGER_CACHE_MS_MAX: u64 = 24 * 3_600_000;
 /// Sets of rows kept for next pages, and lists whose first page was recently requested.
 pub const SCAN_KEPT_SETS_MAX: usize = 1_024;
 /// Time for which rows are kept for next pages. A later page computes its rows again.

@@ -14,10 +14,12 @@ import { isComplete, statusText, setCountText } from "./count-status.js";
 /** @typedef {import("./live.js").Totals} Totals */
 
 /** Interval of watch time calls, which read the ledger. */
-const WATCH_MS = 120_000;
+const WATCH_MS = 300_000;
 const SPARK_STEP = "2m";
 /** Delay of the call for new stages' names, so that one call serves several stages. */
 const NAMES_MS = 3_000;
+/** Most new stages that are asked for one by one. For more, the whole list is loaded. */
+const NEW_STAGES_MAX = 25;
 
 /** @type {import("./app.js").MakePage} */
 export function overview(scope) {
@@ -163,6 +165,18 @@ export function overview(scope) {
     draw();
   };
 
+  /** @param {string[]} ids stages that have appeared since the list was loaded */
+  const loadNew = async (ids) => {
+    if (ids.length > NEW_STAGES_MAX) return loadStages();
+    try {
+      for (const stage of ids) table.setStage(await call("/v1/stage", { query: { stage }, signal: scope.signal }));
+    } catch (error) {
+      if (!isAbort(error)) await loadStages();
+    }
+  };
+
+  /** @type {Set<string>} */
+  const newStages = new Set();
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let reloadTimer;
   scope.defer(() => clearTimeout(reloadTimer));
@@ -209,9 +223,12 @@ export function overview(scope) {
       const isKnown = table.count(count);
       // The first list is still loading when the stream begins.
       if (isKnown || isListEmpty === null) return;
+      newStages.add(count.stage);
       reloadTimer ??= setTimeout(() => {
         reloadTimer = undefined;
-        void loadStages();
+        const ids = [...newStages];
+        newStages.clear();
+        void loadNew(ids);
       }, NAMES_MS);
     },
     onReset: () => void loadStages(),

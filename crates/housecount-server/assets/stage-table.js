@@ -149,6 +149,18 @@ export function stageTable(scope) {
     if (sparks) row.spark = sparks.get(row.stage);
   };
 
+  /**
+   * @param {Stage} stage
+   * @param {Row | undefined} known its row so far, whose newer live count is kept
+   */
+  const rowOf = (stage, known) => {
+    const live = known && known.asOf > stage.asOf ? countOf(known) : {};
+    const row = { ...stage, ...live, searchText: searchTextOf(stage) };
+    row.peak = Math.max(row.peak, row.viewers);
+    addWatchData(row);
+    return row;
+  };
+
   return {
     element: panel("Stages", { class: "stages", end: [summary, field] }, missingNamesNote, table.element),
     get isEmpty() {
@@ -163,12 +175,7 @@ export function stageTable(scope) {
       const before = new Map(rows);
       rows.clear();
       for (const stage of listed) {
-        const known = before.get(stage.stage);
-        const live = known && known.asOf > stage.asOf ? countOf(known) : {};
-        const row = { ...stage, ...live, searchText: searchTextOf(stage) };
-        row.peak = Math.max(row.peak, row.viewers);
-        addWatchData(row);
-        rows.set(stage.stage, row);
+        rows.set(stage.stage, rowOf(stage, before.get(stage.stage)));
       }
       // New stages since the list was made.
       for (const [id, row] of before) if (!rows.has(id) && row.asOf > asOf) rows.set(id, row);
@@ -192,6 +199,14 @@ export function stageTable(scope) {
       rows.set(count.stage, row);
       resetSoon();
       return false;
+    },
+    /**
+     * Adds a stage's name and configuration.
+     * @param {Stage} stage
+     */
+    setStage(stage) {
+      rows.set(stage.stage, rowOf(stage, rows.get(stage.stage)));
+      resetSoon();
     },
     /** @param {Map<string, number>} watchMs by stage */
     setHours(watchMs) {

@@ -6,6 +6,7 @@
 //! the same calls.
 
 pub mod bulk;
+mod cached;
 mod outage;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use housecount_core::item::{Attr, Item};
 use housecount_core::keys::{Key, KeyRange};
 use housecount_core::time::UnixMs;
 
+pub use self::cached::CachedCold;
 pub use self::outage::WatchedCold;
 use crate::error::StoreResult;
 pub use crate::meter::{Meter, Purpose};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use housecount_backend::clock::SharedClock;
-use housecount_backend::cold::Cold;
+use housecount_backend::cold::{CachedCold, Cold};
 use housecount_backend::error::{StoreError, StoreResult};
 use housecount_backend::log::{Log, LogUsage};
 use housecount_backend::rng;
@@ -144,7 +144,7 @@ impl EngineRunner {
         let readiness = Readiness::new(follower.progress(), log.partitions());
         let scans = Scans::new();
         let live = Arc::new(Live::new(hub.clone(), settings.live_events_per_second));
-        let reads = cold.clone().map(Cold::metered_as_reads);
+        let reads = cold.clone().map(CachedCold::of_reads);
         let hash_key = rng::random::<[u8; 32]>();
         let state = EngineState {
             settings,

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use housecount_backend::clock::wall_clock;
-use housecount_backend::cold::Cold;
+use housecount_backend::cold::{Cold, KeyedItem};
 use housecount_backend::error::{ErrorKind, StoreError, StoreResult};
-use housecount_core::keys::{Chain, Key};
+use housecount_core::item::Attr;
+use housecount_core::keys::{Chain, Key, Series};
 use housecount_core::ledger::watch::{WatchFilter, WatchTotals};
 use housecount_core::ledger::{Book, Chunk};
 use housecount_core::span::Span;
@@ -17,6 +18,9 @@ use housecount_engine::internals::chunks::{ChunkReader, StoredChunk, corrupt};
 use housecount_engine::internals::{chain, scan};
 
 use super::{Findings, ForgetRequest};
+
+/// Attribute of the item that names a series: when chunks were last rewritten, Unix ms.
+const REWRITTEN: &str = "rewritten";
 
 /// A chunk that names the viewer, and the places of the name.
 #[derive(Debug)]
@@ -30,6 +34,8 @@ pub(super) struct ChunkReference {
 #[derive(Debug, Default)]
 pub(super) struct LedgerFindings {
     pub(super) named: Vec<ChunkReference>,
+    /// The viewer's chain of each ledger.
+    pub(super) chains: BTreeSet<Chain>,
     pub(super) spans: u64,
     pub(super) watch_ms: u64,
     /// Items that belong to no chunk, with their windows.
@@ -62,6 +68,7 @@ pub(super) async fn find(
             }
             continue;
         }
+        found.ledger.chains.insert(chain);
         let progress = |at: UnixMs| progress(at.since(first) as f64 / whole);
         ends.push((chain, read_chain(&**cold, chain, request, found, progress).await?));
     }
@@ -156,6 +163,19 @@ impl LedgerFindings {
             _ => None,
         }));
     }
+}
+
+/// Records in the items that name the series of these chains that chunks were rewritten. Nodes then
+/// drop what they have kept of the ledger.
+pub(super) async fn note_rewritten(cold: &dyn Cold, chains: &BTreeSet<Chain>) -> StoreResult<()> {
+    let partitions: BTreeSet<u16> = chains.iter().map(|chain| chain.partitions).collect();
+    for partitions in partitions {
+        let key = Key::Series { series: Series::Ledger, partitions };
+        let mut item = cold.get(&key).await?.unwrap_or_default();
+        item.insert(REWRITTEN.to_string(), Attr::N(wall_clock().0));
+        cold.put(vec![KeyedItem { key, item }]).await?;
+    }
+    Ok(())
 }
 
 /// Rewrites a chunk with another name for the viewer. Returns the keys of items that no chunk names

@@ -226,6 +226,8 @@ async fn write(
         progress("deleting heartbeats", n as f64 / found.items.len() as f64);
         problems.extend(items::delete(&**cold, request, of).await?);
     }
+    // Also if an earlier run was cut off after it had rewritten all.
+    ledger::note_rewritten(&**cold, &found.ledger.chains).await?;
     cold.delete(stale).await?;
     Ok(pseudonym)
 }
