@@ -65,12 +65,10 @@ impl HeartbeatAnswer {
 /// Sends a heartbeat: this session watches this stage now.
 ///
 /// Send the next one after `nextMs`. The body may come as `text/plain`, as `navigator.sendBeacon`
-/// sends it. With `"answer": "short"` in it, a complete count is answered as an array. That has the
-/// viewers, and the time until the next heartbeat in units of 100 ms.
+/// sends it.
 #[utoipa::path(post, path = "/v1/heartbeat", operation_id = "sendHeartbeat", tag = "players", request_body = HeartbeatRequest,
     responses(
-        (status = 200, body = HeartbeatResponse,
-            description = "acknowledged; short answers have another form, see the guide"),
+        (status = 200, body = HeartbeatResponse),
         (status = 400, body = ProblemBody, content_type = "application/problem+json"),
         (status = 401, body = ProblemBody, content_type = "application/problem+json"),
         (status = 403, body = ProblemBody, content_type = "application/problem+json"),
