@@ -31,18 +31,23 @@ export interface Reports {
   debug?: boolean | undefined;
 }
 
-/** Server of a `subscribe`. */
-export interface LiveServer extends Server, Reports {}
+/** Server of a `subscribe`. Subscriptions that differ in `every` or `sessions` have a stream each. */
+export interface LiveServer extends Server, Reports {
+  /** Least time between two counts of a stage, from `"1s"` to `"10s"`; by default `"5s"`. A server with many streams may raise it. */
+  every?: string | undefined;
+  /** Whether counts have `sessions` and `asOf`, for larger events; by default false. */
+  sessions?: boolean | undefined;
+}
 
 /** Count of a stage's viewers, and whether it is exact. */
 export interface Count {
   stage: string;
   /** Distinct viewers. */
   viewers: number;
-  /** Players: a viewer with a phone and a laptop has two. */
-  sessions: number;
-  /** Time of the count: Unix ms, by the server's clock. */
-  asOf: number;
+  /** Players: a viewer with a phone and a laptop has two. Only with the option `sessions`, or from an older server. */
+  sessions?: number | undefined;
+  /** Time of the count: Unix ms, by the server's clock. May be missing if the count is complete: then the count is of now. */
+  asOf?: number | undefined;
   /** All viewers are counted. Otherwise the count may be low. */
   complete: boolean;
   /** Restored from the state before a data loss. The count may be high, for two minutes at most. */
@@ -84,6 +89,16 @@ export interface ViewerOptions extends Server, Reports {
    * after a rejected handshake (a bad token), which looks like an outage.
    */
   transport?: "auto" | "ws" | "http" | undefined;
+  /**
+   * Whether counts have `sessions`, for about 40 bytes more per heartbeat; by default false. If pages share heartbeats, the page that
+   * sends them decides.
+   */
+  sessions?: boolean | undefined;
+  /**
+   * Whether the server may answer every second heartbeat only, over a WebSocket; by default false. Then `onCount` is called half as
+   * often. A Linux server sends no fewer bytes for that, because the kernel acknowledges more packets.
+   */
+  quiet?: boolean | undefined;
   /** Time in ms that the media may wait for data before the viewer leaves; 10,000 by default. */
   stallMs?: number | undefined;
 }
@@ -132,7 +147,7 @@ export interface IvsStage {
 export function watchStage(stage: IvsStage, options: ViewerOptions): Watch;
 
 /**
- * Subscribes to the live counts of stages: at once, then with each change, at most one per second and stage. All subscriptions of a
+ * Subscribes to the live counts of stages: at once, then with each change, at most one per `every` and stage. All subscriptions of a
  * browser to a server share one stream. The library retries all errors except a rejection.
  *
  * @param stages one stage, or up to 100; `[]`: all stages

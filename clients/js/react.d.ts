@@ -1,4 +1,4 @@
-import type { Count, HousecountError, Server, WatchOptions } from "./index.js";
+import type { Count, HousecountError, LiveServer, Reports, WatchOptions } from "./index.js";
 
 export interface Audience {
   /** Count of the last heartbeat; `null` before the first response. */
@@ -21,8 +21,11 @@ export interface AudienceOptions extends Omit<WatchOptions, "stage" | "viewer" |
  */
 export function useAudience(options: AudienceOptions): Audience;
 
+/** Server of `useViewers`. */
+export interface CountServer extends Omit<LiveServer, keyof Reports> {}
+
 /** Live count of a stage, without counting this page's viewer. `null` until it is known. */
-export function useViewers(server: Server, stage?: string | null): Count | null;
+export function useViewers(server: CountServer, stage?: string | null): Count | null;
 
 /** Known live counts, by stage. All components of a page share one stream. */
-export function useViewers(server: Server, stages: readonly string[]): Readonly<Record<string, Count>>;
+export function useViewers(server: CountServer, stages: readonly string[]): Readonly<Record<string, Count>>;

@@ -1,7 +1,7 @@
 /** The heartbeats of one session, from the first one to the leave. */
 
 import { SLOW_MS, backoffMs, createTimer, jitter } from "./page.js";
-import { connect, sendLeave } from "./transport.js";
+import { connect } from "./transport.js";
 
 /** @typedef {import("./page.js").RequestError} RequestError */
 
@@ -25,16 +25,25 @@ const WAIT_MS_MAX = 3_600_000;
  * @param {import("../index.d.ts").WatchOptions} options
  * @param {import("./token.js").TokenSource} tokens
  * @param {object} callbacks
- * @param {(nextMs: number, update: import("./watch.js").BeatUpdate) => void} callbacks.onUpdate a heartbeat succeeded or failed; the
- *   next one is due in `nextMs`
+ * @param {(nextMs: number, update?: import("./watch.js").BeatUpdate) => void} callbacks.onUpdate a heartbeat succeeded or failed, or
+ *   needs no answer; the next one is due in `nextMs`
  * @param {(error: RequestError) => void} callbacks.onRejected the server rejected the session for good; no more heartbeats follow
  */
 export function startBeats(page, options, tokens, { onUpdate, onRejected }) {
-  const { url, stage, viewer } = options;
+  const { stage, viewer } = options;
   const beat = { stage, viewer, session: options.session ?? newSession(page) };
-  const connection = connect(page, options, tokens, beat, (error) => pending || onFailure(error));
+  const connection = connect(
+    page,
+    options,
+    tokens,
+    beat,
+    (response) => pending || onSuccess(response),
+    (error) => pending || onFailure(error),
+  );
   const setTimer = createTimer(page);
   let failures = 0;
+  /** The server's wish at the last answer, which holds until the next one. */
+  let nextMs = 0;
   let hasEnded = false;
   /** Time of the next heartbeat; 0 before the first one. */
   let dueAt = 0;
@@ -62,14 +71,19 @@ export function startBeats(page, options, tokens, { onUpdate, onRejected }) {
     pending = own;
   }
 
-  function onSuccess(/** @type {import("./transport.js").HeartbeatResponse} */ response, /** @type {boolean} */ isFirst) {
+  /**
+   * @param {import("./transport.js").HeartbeatResponse | undefined} response
+   * @param {boolean} [isFirst]
+   */
+  function onSuccess(response, isFirst) {
     pending = null;
     if (hasEnded) return;
     failures = 0;
     tokens.accept();
-    const { nextMs, coalesced, ...count } = response;
+    if (response) ({ nextMs } = response);
     const isConfirmed = !isFirst || !options.session;
-    onUpdate(schedule(isConfirmed ? jitter(page, nextMs, 0.95, 1.05) : Math.min(CONFIRM_MS, nextMs)), { count: { ...count, stage } });
+    const wait = schedule(isConfirmed ? jitter(page, nextMs, 0.95, 1.05) : Math.min(CONFIRM_MS, nextMs));
+    onUpdate(wait, response && { count: { ...response.count, stage } });
   }
 
   function onFailure(/** @type {RequestError} */ error) {
@@ -112,15 +126,7 @@ export function startBeats(page, options, tokens, { onUpdate, onRejected }) {
       if (hasEnded) return;
       hasEnded = true;
       setTimer();
-      const leave = () => sendLeave(page, url, tokens.latest, beat);
-      leave();
-      if (isPageHidden || !pending) return connection.close();
-      connection.isEnding = true;
-      // The pending heartbeat may reach the server after the leave, and would count the viewer again.
-      pending.then(() => {
-        leave();
-        connection.close();
-      });
+      connection.end(pending, isPageHidden);
     },
   };
 }

@@ -18,7 +18,8 @@ import { createTimer } from "./page.js";
  *
  * @template Message
  * @typedef {object} Election
- * @property {(nextMs: number, message?: Message) => void} broadcast sends a message, also to later queries; the next is due in `nextMs`
+ * @property {(nextMs: number, message?: Message) => void} broadcast sends a message, also to later queries, or that the last one still
+ *   holds; the next is due in `nextMs`
  * @property {(message: Message) => void} post sends a message to the pages that are open now
  * @property {() => void} query queries the leader, if that is another page
  * @property {() => void} resign leaves the election
@@ -69,8 +70,9 @@ export function joinElection(page, name, { onElected, onReplaced, onQuery, onMes
    */
   function broadcast(nextMs, message) {
     // Doubled, because a hidden page's timers fire once per minute.
-    latest = /** @type {LeaderMessage<Message>} */ ({ until: page.Date.now() + 2 * nextMs + BEAT_MS_MAX, ...message });
-    channel?.postMessage(latest);
+    const until = page.Date.now() + 2 * nextMs + BEAT_MS_MAX;
+    latest = /** @type {LeaderMessage<Message>} */ ({ ...(message ?? latest), until });
+    channel?.postMessage({ ...message, until });
   }
 
   /** @param {boolean} steal takes the lock from its holder */

@@ -30,7 +30,7 @@ function useToken(token) {
 }
 
 /** @type {typeof import("../react.d.ts").useAudience} */
-export function useAudience({ url, stage, viewer, session, token, transport, media, stallMs, onStatus }) {
+export function useAudience({ url, stage, viewer, session, token, transport, sessions, quiet, media, stallMs, onStatus }) {
   const [audience, setAudience] = useState(/** @type {import("../react.d.ts").Audience} */ ({ count: null, error: null }));
   const { get, tries, onRejected } = useToken(token);
   const onStatusRef = useRef(onStatus);
@@ -47,6 +47,8 @@ export function useAudience({ url, stage, viewer, session, token, transport, med
       session,
       token: get,
       transport,
+      sessions,
+      quiet,
       stallMs,
       media: media && "current" in media ? media.current : media,
       onStatus: (...status) => onStatusRef.current?.(...status),
@@ -57,18 +59,18 @@ export function useAudience({ url, stage, viewer, session, token, transport, med
       },
     });
     return leave;
-  }, [url, stage, viewer, session, get, transport, media, stallMs, tries]);
+  }, [url, stage, viewer, session, get, transport, sessions, quiet, media, stallMs, tries]);
   // The last count may be of the stage before.
   const isCurrent = stage && viewer && (!audience.count || audience.count.stage === stage);
   return isCurrent ? audience : { count: null, error: null };
 }
 
 /**
- * @param {import("../index.d.ts").Server} server
+ * @param {import("../react.d.ts").CountServer} server
  * @param {string | null | readonly string[]} [stages]
  * @returns {any}
  */
-export function useViewers({ url, token }, stages) {
+export function useViewers({ url, token, every, sessions }, stages) {
   const [counts, setCounts] = useState(/** @type {Record<string, Count>} */ ({}));
   const { get, tries, onRejected } = useToken(token);
   // Stage ids have no spaces.
@@ -77,7 +79,8 @@ export function useViewers({ url, token }, stages) {
     if (!wanted) return;
     const names = wanted.split(" ");
     setCounts((before) => Object.fromEntries(Object.entries(before).filter(([stage]) => names.includes(stage))));
-    return subscribe({ url, token: get }, names, (count) => setCounts((before) => ({ ...before, [count.stage]: count })), onRejected);
-  }, [url, get, wanted, tries]);
+    const server = { url, token: get, every, sessions };
+    return subscribe(server, names, (count) => setCounts((before) => ({ ...before, [count.stage]: count })), onRejected);
+  }, [url, get, every, sessions, wanted, tries]);
   return Array.isArray(stages) ? counts : (counts[wanted] ?? null);
 }

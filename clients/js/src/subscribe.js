@@ -40,8 +40,9 @@ const feedsByPage = new WeakMap();
  * @param {(error: import("../index.d.ts").HousecountError) => void} [onError]
  * @returns {() => void}
  */
-export function subscribeOnPage(page, { url, token: option, ...reports }, stages, onCount, onError) {
+export function subscribeOnPage(page, { url, token: option, every = "5s", sessions, ...reports }, stages, onCount, onError) {
   const live = routeUrl(page, url, "/v1/live");
+  const query = `every=${encodeURIComponent(every)}${sessions ? "" : "&fields=viewers"}`;
   const tokens = tokenSource(page, option);
   const setTimer = createTimer(page);
   let failures = 0;
@@ -77,8 +78,8 @@ export function subscribeOnPage(page, { url, token: option, ...reports }, stages
     if (!feeds) feedsByPage.set(page, (feeds = new Map()));
     // Tokens with the same rights share a feed, whenever they expire.
     const { exp, iat, nbf, jti, ...rights } = jwtClaims(page, token);
-    const key = JSON.stringify([live, token && (rights.sub ? rights : token), !stageList.length]);
-    feed = feeds.get(key) ?? createFeed(page, live, `housecount ${key}`, tokens, () => feeds.delete(key));
+    const key = JSON.stringify([live, query, token && (rights.sub ? rights : token), !stageList.length]);
+    feed = feeds.get(key) ?? createFeed(page, [live, query], `housecount ${key}`, tokens, () => feeds.delete(key));
     feeds.set(key, feed);
     feed.attach(subscription);
   }
@@ -102,12 +103,12 @@ export function subscribeOnPage(page, { url, token: option, ...reports }, stages
  * Creates a feed: the subscriptions of one page that share a stream.
  *
  * @param {Page} page
- * @param {string} live URL of the stream
+ * @param {string[]} address URL of the stream, and the query that makes it cheap
  * @param {string} name of the lock and the channel
  * @param {import("./token.js").TokenSource} tokens
  * @param {() => void} onEmpty the last subscription was detached
  */
-function createFeed(page, live, name, tokens, onEmpty) {
+function createFeed(page, [live, query], name, tokens, onEmpty) {
   /** @type {Set<Subscription>} */
   const subscriptions = new Set();
   /** Latest count of each stage. @type {Map<string, Count>} */
@@ -169,10 +170,11 @@ function createFeed(page, live, name, tokens, onEmpty) {
 
   /** Keeps a stream open until it is aborted, or the server rejects it for good. */
   async function readStream(/** @type {string[]} */ stages, /** @type {AbortSignal} */ signal) {
-    const query = stages.map((stage) => `stage=${encodeURIComponent(stage)}`).join("&");
+    const stageQuery = stages.map((stage) => `stage=${encodeURIComponent(stage)}`).join("&");
     const setDeadline = createTimer(page);
     for (let failures = 1; !signal.aborted; failures += 1) {
       const attempt = new page.AbortController();
+      const ownQuery = query;
       const abort = () => attempt.abort();
       listen(signal, "abort", abort, attempt.signal);
       /** @type {RequestError} */
@@ -182,7 +184,7 @@ function createFeed(page, live, name, tokens, onEmpty) {
           publish({ why: "no answer yet" });
           setDeadline(SILENCE_MS_MAX, abort);
         });
-        const { body } = await fetchOk(page, query ? `${live}?${query}` : live, await tokens.get(), { signal: attempt.signal });
+        const { body } = await fetchOk(page, `${live}?${[query, stageQuery].filter(Boolean).join("&")}`, await tokens.get(), { signal: attempt.signal });
         tokens.accept();
         const reader = /** @type {ReadableStream<Uint8Array>} */ (body).getReader();
         const decoder = new page.TextDecoder();
@@ -197,7 +199,7 @@ function createFeed(page, live, name, tokens, onEmpty) {
             text = text.slice(end + 2);
             // The token has expired or was revoked.
             if (event === "end") throw problemError(JSON.parse(data), { isFinal: true });
-            if (event === "count") fresh.push(JSON.parse(data));
+            if (event === "count") fresh.push({ complete: true, recovering: false, ...JSON.parse(data) });
           }
           if (!fresh.length) continue;
           failures = 0;
@@ -210,6 +212,11 @@ function createFeed(page, live, name, tokens, onEmpty) {
         abort();
       }
       if (signal.aborted) return;
+      if (ownQuery && failure.code === "invalid_query") {
+        // An older server does not know its parameters.
+        query = "";
+        continue;
+      }
       if (failure.isFinal) {
         if (!tokens.renew(failure)) {
           for (const { onRejected } of [...subscriptions]) onRejected(failure);

@@ -63,7 +63,7 @@ export function watchOnPage(page, options, bindMedia) {
         beats = startBeats(page, options, tokens, {
           onUpdate(nextMs, update) {
             election?.broadcast(nextMs, update);
-            onBeatUpdate(update);
+            if (update) onBeatUpdate(update);
           },
           onRejected(error) {
             beats = null;

@@ -66,7 +66,7 @@ test("a broken connection is reopened", async (t) => {
 
 test("subscribe reports counts at once and with each change, also after an outage of the server", async (t) => {
   const { site, context, open } = await scene(t, "interval=2s", "ttl=6s", "leave_grace=100ms");
-  const looking = await openTab(context, site, { looksAt: "s,t" });
+  const looking = await openTab(context, site, { looksAt: "s,t", hasSessions: "yes", every: "1s" });
   const live = async () => (await recorded(looking)).live;
   const viewers = async (stage) => (await live()).filter((count) => count.stage === stage).at(-1)?.viewers;
   await until("a count of 0 on both", async () => (await viewers("s")) === 0 && (await viewers("t")) === 0);

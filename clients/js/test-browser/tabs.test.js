@@ -29,7 +29,7 @@ for (const transport of ["auto", "http"]) {
   test(`two tabs are one viewer with one session, and both get counts (${transport})`, async (t) => {
     const { stage, open } = await scene(t);
     const looking = pollCount(server, stage);
-    const [first, second] = [await open({ transport }), await open({ transport })];
+    const [first, second] = [await open({ transport, hasSessions: "yes" }), await open({ transport, hasSessions: "yes" })];
     await until("counts in both", async () => (await recorded(first)).counts.length > 2 && (await recorded(second)).counts.length > 2);
     assert.equal((await looking.end()).sessionsMax, 1);
     const { viewers, sessions } = (await recorded(second)).counts.at(-1);
@@ -95,30 +95,50 @@ test("a named session outlives its reload", async (t) => {
   assert.deepEqual(await looking.end(), { viewersMin: 1, sessionsMax: 1, sessions: 1 });
 });
 
-test("leave() sends a leave by beacon", async (t) => {
+/** Requests of leaves from now on. */
+function requestedLeaves() {
+  const before = site.received.length;
+  return () => site.received.slice(before).filter(({ path }) => path === "/v1/leave");
+}
+
+test("leave() is a message on the WebSocket, without a request", async (t) => {
   const { stage, open } = await scene(t);
   const tab = await open({ token: "secret" });
   await counted(tab);
-  const before = site.received.length;
+  const [leaves, { upgrades }] = [requestedLeaves(), site];
   await tab.evaluate(() => globalThis.handle.leave());
   await until("a count of 0", async () => (await server.count(stage)).viewers === 0);
-  const leaves = site.received.slice(before).filter(({ path }) => path === "/v1/leave");
-  assert.equal(leaves.length, 1);
-  assert.match(leaves[0].contentType, /^text\/plain/);
-  assert.equal(leaves[0].token, "secret");
+  assert.deepEqual(leaves(), []);
+  assert.equal(site.upgrades, upgrades);
 });
 
-test("a viewer restored from the cache is counted at once", chromiumOnly, async (t) => {
+test("where heartbeats are requests, leave() is one too, as text", async (t) => {
   const { stage, open } = await scene(t);
-  const tab = await open();
+  const tab = await open({ token: "secret", transport: "http" });
   await counted(tab);
-  await tab.goto(`${site.url}/?other`);
+  const leaves = requestedLeaves();
+  await tab.evaluate(() => globalThis.handle.leave());
   await until("a count of 0", async () => (await server.count(stage)).viewers === 0);
-  // A restored page is not loaded again.
-  await tab.goBack({ waitUntil: "commit" });
-  assert.equal((await recorded(tab)).returns, 1, "the same page, restored from the cache");
-  await until("there", async () => (await server.count(stage)).viewers === 1);
+  const [{ contentType, token }, ...more] = leaves();
+  assert.deepEqual([token, more], ["secret", []]);
+  assert.match(contentType, /^text\/plain/);
 });
+
+for (const transport of ["auto", "http"]) {
+  test(`a viewer restored from the cache is counted at once (${transport})`, chromiumOnly, async (t) => {
+    const { stage, open } = await scene(t);
+    const tab = await open({ transport });
+    await counted(tab);
+    const leaves = requestedLeaves();
+    await tab.goto(`${site.url}/?other`);
+    await until("a count of 0", async () => (await server.count(stage)).viewers === 0);
+    assert.equal(leaves().length, transport === "http" ? 1 : 0);
+    // A restored page is not loaded again.
+    await tab.goBack({ waitUntil: "commit" });
+    assert.equal((await recorded(tab)).returns, 1, "the same page, restored from the cache");
+    await until("there", async () => (await server.count(stage)).viewers === 1);
+  });
+}
 
 test("without Web Locks (plain HTTP) each tab sends its own heartbeats, as one viewer", chromiumOnly, async (t) => {
   const plain = await launch("--host-resolver-rules=MAP site.test 127.0.0.1");

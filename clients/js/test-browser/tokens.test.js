@@ -33,7 +33,7 @@ test("a token is sent over each transport, and a rejection is reported", notWebK
     const tab = await open({ transport, token: mint(3_600), looksAt: "s" });
     await counted(tab);
     await until("live", async () => (await recorded(tab)).live.at(-1)?.viewers === 1);
-    // Long before the ttl: the server accepted the beacon's token.
+    // Long before the ttl: the server accepted the leave's token.
     await tab.close();
     await until("a count of 0", async () => (await server.count("s")).viewers === 0);
   }

@@ -94,7 +94,7 @@ for (const lacks of [[], ["WebSocket"], ["WebSocket", "crypto", "navigator", "Br
     leave();
     await world.pass(10_000);
     assert.equal(world.server.count().viewers, 0);
-    assert.equal(world.server.leaves()[0].by, "fetch");
+    assert.equal(world.server.leaves()[0].by, lacks.length ? "fetch" : "ws");
     assert.deepEqual(world.timers, []);
   });
 }

@@ -31,9 +31,49 @@ const openIn = (world) => world.server.sources.filter(({ isOpen }) => isOpen);
 
 test("the address names the stages, and a token is in a header", async () => {
   const of = async (...args) => (await alone(...args)).sources.map(({ url, headers }) => [url, headers]);
-  assert.deepEqual(await of(), [["https://count.example/base/v1/live?stage=match-1", {}]]);
-  assert.deepEqual(await of(["c&d", "a/b"], { token: "t" }), [["https://count.example/base/v1/live?stage=a%2Fb&stage=c%26d", { authorization: "Bearer t" }]]);
-  assert.deepEqual(await of([]), [["https://count.example/base/v1/live", {}]]);
+  assert.deepEqual(await of(), [["https://count.example/base/v1/live?every=5s&fields=viewers&stage=match-1", {}]]);
+  assert.deepEqual(await of(["c&d", "a/b"], { token: "t" }), [["https://count.example/base/v1/live?every=5s&fields=viewers&stage=a%2Fb&stage=c%26d", { authorization: "Bearer t" }]]);
+  assert.deepEqual(await of([]), [["https://count.example/base/v1/live?every=5s&fields=viewers", {}]]);
+});
+
+test("events are rare and small by default, and options change that", async () => {
+  const query = async (options) => (await alone("a", options)).sources.map(({ url }) => url.split("?")[1]);
+  assert.deepEqual(await query({}), ["every=5s&fields=viewers&stage=a"]);
+  assert.deepEqual(await query({ every: "1s", sessions: true }), ["every=1s&stage=a"]);
+});
+
+test("a short event is a count", async () => {
+  const { world, recorded, sources } = await alone();
+  sources[0].send({ stage: "match-1", viewers: 2 });
+  sources[0].send({ stage: "match-1", viewers: 1, asOf: 7, complete: false });
+  await world.pass(10);
+  assert.deepEqual(recorded, [
+    { stage: "match-1", viewers: 2, complete: true, recovering: false },
+    { stage: "match-1", viewers: 1, asOf: 7, complete: false, recovering: false },
+  ]);
+});
+
+test("an older server that rejects the parameters is asked without them, at once and for good", async () => {
+  const world = new World();
+  const strict = (url) => (/every|fields/.test(url) ? { status: 400, body: { code: "invalid_query", detail: "unknown parameter every" } } : { status: 200 });
+  world.server.answerLive = strict;
+  const page = new Browser(world).open();
+  const names = Array.from({ length: 150 }, (_, n) => `stage-${n}`);
+  const one = subscribed(page, names);
+  await world.pass(300);
+  assert.equal(openIn(world).length, 2);
+  openIn(world)[1].send(count("stage-99", 2));
+  await world.pass(10);
+  assert.deepEqual(one.recorded, [count("stage-99", 2)]);
+  for (const source of openIn(world)) source.cut();
+  await world.pass(2_000);
+  assert.equal(world.server.sources.length, 6, "two rejected, two cut, two open");
+  assert.equal(openIn(world).length, 2);
+  assert.deepEqual([one.errors, one.statuses.map(([status]) => status)], [[], ["connecting", "counted", "retrying"]]);
+  world.server.answerLive = () => strict("every");
+  openIn(world)[0].cut();
+  await world.pass(5_000);
+  assert.deepEqual(one.errors.map(({ code }) => code), ["invalid_query"], "a second rejection is final");
 });
 
 test("counts are reported until the subscription ends, which closes everything", async () => {
@@ -223,6 +263,18 @@ test("three tabs share one stream; when its leader closes, another one takes ove
   assert.deepEqual(world.timers.filter(({ page: of }) => of !== page), []);
 });
 
+test("two subscriptions in each of two tabs are one stream; other options need another one", async () => {
+  const world = new World();
+  const browser = new Browser(world);
+  const pages = [browser.open(), browser.open()];
+  for (const page of pages) for (const stage of ["a", "b"]) subscribed(page, stage);
+  await world.pass(6_000);
+  assert.equal(openIn(world).length, 1);
+  subscribed(pages[0], "a", { every: "1s" });
+  await world.pass(500);
+  assert.deepEqual(openIn(world).map(({ url }) => url.split("?")[1]).sort(), ["every=1s&fields=viewers&stage=a", "every=5s&fields=viewers&stage=a&stage=b"]);
+});
+
 test("a tab takes over from a frozen leader", async () => {
   const world = new World();
   const browser = new Browser(world);
@@ -256,7 +308,7 @@ test("tokens with the same rights share a stream, others don't", async () => {
   subscribed(second, "c", of({ stagePrefix: "" }, 3_600));
   subscribed(second, "d", of({ stage: "d" }, 3_600));
   await world.pass(6_000);
-  assert.deepEqual(openIn(world).map(({ url }) => url.split("?")[1]).sort(), ["stage=a&stage=b&stage=c", "stage=d"]);
+  assert.deepEqual(openIn(world).map(({ url }) => url.split("viewers&")[1]).sort(), ["stage=a&stage=b&stage=c", "stage=d"]);
 });
 
 test("an expired token is replaced once, without an error", async () => {

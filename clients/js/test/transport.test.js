@@ -26,7 +26,7 @@ test("a WebSocket is opened, gets the ids once, and is used again", async () => 
   assert.deepEqual(by(server), ["ws", "ws", "ws"]);
   assert.equal(server.sockets.length, 1);
   assert.equal(server.sockets[0].url, "wss://count.example/v1/ws", "without the token");
-  assert.deepEqual(server.sockets[0].protocols, ["housecount.1", "housecount.token.a.b"]);
+  assert.deepEqual(server.sockets[0].protocols, ["housecount.2", "housecount.1", "housecount.token.a.b"]);
   assert.equal(server.beats()[0].token, "a.b");
   assert.deepEqual(sent.slice(1), ["{}", "{}"]);
   assert.deepEqual(JSON.parse(sent[0]), { stage: "match-1", viewer: "ann", session: server.beats()[0].session });

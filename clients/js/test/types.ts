@@ -12,8 +12,10 @@ const watching = watch({
   session: undefined,
   token: "eyJ",
   transport: "auto",
+  sessions: true,
+  quiet: false,
   onCount: ({ stage, viewers, sessions, asOf, complete, recovering }: Count) =>
-    console.log(stage.length, viewers + sessions + asOf, complete && recovering),
+    console.log(stage.length, viewers + (sessions ?? 0), asOf?.toFixed(), complete && recovering),
   onError: ({ name, message, code, status }: HousecountError) => console.log(name, message, code, status?.toFixed()),
 });
 watching.leave();
@@ -21,7 +23,7 @@ watching.stop();
 
 const end: () => void = subscribe({ url }, "match-1", (count) => console.log(count.viewers));
 end();
-subscribe({ url, token: "eyJ" }, ["match-1", "match-2"], () => {});
+subscribe({ url, token: "eyJ", every: "1s", sessions: true }, ["match-1", "match-2"], () => {});
 
 // @ts-expect-error: the viewer is missing
 watch({ url, stage: "match-1" });
@@ -29,11 +31,13 @@ watch({ url, stage: "match-1" });
 watch({ url, stage: "match-1", viewer: "ann", transport: "carrier pigeon" });
 // @ts-expect-error: a misspelled option is not a missing one
 watch({ url, stage: "match-1", viewer: "ann", onCounts() {} });
+// @ts-expect-error: a duration has a unit
+subscribe({ url, every: 5 }, "match-1", () => {});
 // @ts-expect-error: the callback is missing
 subscribe({ url }, "match-1");
 
 export function Player({ viewer }: { viewer: string | null }) {
   const { count, error } = useAudience({ url, stage: "match-1", viewer });
-  const others: Count | null = useViewers({ url }, "match-2");
+  const others: Count | null = useViewers({ url, every: "10s" }, "match-2");
   return error?.message ?? (count?.viewers ?? 0) + (others?.viewers ?? 0);
 }

@@ -1,3 +1,9 @@
+/** Shortens an answer, as `housecount.2` has it. */
+function short({ viewers, sessions, asOf, complete, recovering, nextMs, coalesced }, hasSessions = false, isFirst = false) {
+  if (complete && !recovering && !coalesced && !hasSessions && !isFirst) return [viewers, Math.max(1, Math.round(nextMs / 100))];
+  return { viewers, ...(hasSessions && { sessions }), ...(!complete && { asOf, complete }), ...(recovering && { recovering }), nextMs, ...(coalesced && { coalesced }) };
+}
+
 /** A fake server that records requests, answers as the test sets it, and counts viewers by the presence rule. */
 
 const TTL_MS = 120_000;
@@ -12,8 +18,12 @@ export class FakeServer {
   /** Replaces the response to a stream; `null`: no response. @type {((url: string, headers: Record<string, string>) => { status: number, body: any, headers?: Record<string, string> } | null) | null} */
   answerLive = null;
   takesSockets = true;
+  /** Known subprotocols; without the first one it is an older server, which ignores what it does not know. */
+  protocols = ["housecount.2", "housecount.1"];
   /** WebSockets neither open nor fail. */
   socketsHang = false;
+  /** Whether it answers leaves on a WebSocket. */
+  answersLeaves = true;
   nextMs = 30_000;
   /** Replaces the response to a heartbeat; `null`: no response. @type {((beat: object) => { status: number, body: any, headers?: Record<string, string> } | null) | null} */
   answer = null;
@@ -33,24 +43,39 @@ export class FakeServer {
 
   post(by, url, body, headers) {
     const { pathname } = new URL(url);
-    const { stage, viewer, session, token } = JSON.parse(body);
+    const { stage, viewer, session, token, answer } = JSON.parse(body);
     const event = { by, stage, viewer, session, token: token ?? headers.authorization };
     if (pathname.endsWith("/v1/leave")) {
       this.#record("leave", event);
       return { status: 204, body: "" };
     }
-    return this.#acceptBeat(event);
+    const accepted = this.#acceptBeat(event);
+    if (accepted?.status !== 200 || answer !== "short" || !this.#isShort) return accepted;
+    return { ...accepted, body: short(accepted.body) };
   }
 
+  get #isShort() {
+    return this.protocols[0] === "housecount.2";
+  }
+
+  /** Returns the answer to a message; `null`: there is none. */
   onSocketMessage(socket, text) {
     const message = JSON.parse(text);
-    const event = "stage" in message ? message : this.#last.get(socket);
-    if (!event) return { code: "invalid_stage", detail: "nothing to repeat" };
+    const { leave, ...event } = "stage" in message ? message : { ...this.#last.get(socket), ...message };
+    if (!event.stage) return { code: "invalid_stage", detail: "nothing to repeat" };
+    if (leave) {
+      this.#record("leave", { by: "ws", token: socket.token, ...event });
+      return this.answersLeaves ? { stage: event.stage, left: true } : null;
+    }
     const answer = this.#acceptBeat({ by: "ws", token: socket.token, ...event });
     if (!answer) return null;
     if (answer.status === 200) {
+      const before = this.#last.get(socket);
       this.#last.set(socket, event);
-      return { stage: event.stage, ...answer.body };
+      if (socket.protocol !== "housecount.2") return { stage: event.stage, ...answer.body };
+      const body = short(answer.body, event.sessions, !before);
+      socket.hasAnswered = !(event.quiet && socket.hasAnswered && Array.isArray(body));
+      return socket.hasAnswered ? (before ? body : { stage: event.stage, ...body }) : null;
     }
     const retryAfter = answer.headers?.["retry-after"];
     return { ...answer.body, ...(retryAfter && { retryAfterMs: 1_000 * Number(retryAfter) }) };

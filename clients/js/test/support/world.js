@@ -219,6 +219,7 @@ export class FakePage extends Target {
   document = Object.assign(new Target(), { visibilityState: "visible" });
   location = { href: "https://site.example/live/" };
   AbortController = AbortController;
+  Request = Request;
   crypto = crypto;
   atob = atob;
   TextDecoder = TextDecoder;
@@ -274,6 +275,7 @@ export class FakePage extends Target {
         this.url = url;
         this.protocols = protocols;
         this.token = protocols.find((name) => name.startsWith("housecount.token."))?.slice(17);
+        this.protocol = world.server.protocols.find((name) => protocols.includes(name)) ?? "";
         page.sockets.add(this);
         world.server.sockets.push(this);
         if (world.server.socketsHang) return;
@@ -307,12 +309,13 @@ export class FakePage extends Target {
     for (const name of browser.lacks) delete (name in this.navigator ? this.navigator : this)[name];
   }
 
-  #fetch(url, { body, headers, signal = new AbortController().signal }) {
+  #fetch(url, { body, headers, keepalive, signal = new AbortController().signal }) {
     const { world } = this;
     if (new URL(url).pathname.endsWith("/v1/live")) return new Source(this, url, headers, signal).response;
     return new Promise((resolve, reject) => {
       const mine = {};
-      this.fetches.add(mine);
+      // A kept request outlives the page.
+      if (!keepalive) this.fetches.add(mine);
       const end = (settled, value) => {
         this.fetches.delete(mine);
         this.run(() => settled(value));
@@ -320,6 +323,7 @@ export class FakePage extends Target {
       signal.addEventListener("abort", () => end(reject, signal.reason));
       if (!this.browser.isOnline) return queueMicrotask(() => end(reject, new TypeError("Failed to fetch")));
       world.after(world.travelMs, () => {
+        if (this.isGone && !keepalive) return;
         const answer = world.server.post("fetch", url, body, headers);
         if (answer === null) return;
         const { status, body: content, headers: answered = {} } = answer;
