@@ -7,6 +7,7 @@
 
 pub mod bulk;
 mod cached;
+pub mod lease;
 mod outage;
 
 use std::collections::BTreeMap;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use housecount_backend::cold::lease::{self, LeaseState};
 use housecount_backend::cold::{Cold, Condition, KeyedItem};
 use housecount_backend::error::StoreResult;
 use housecount_backend::log::Log;
@@ -23,7 +24,6 @@ use crate::archive::items::{self, ItemArchiveWriter};
 use crate::archive::log_cursor::LogCursor;
 use crate::archive::packed::{self, PackedArchiveWriter};
 use crate::archive::{ArchiveFormat, ArchiveProgress, ArchiveSettings, WriteProgress};
-use crate::cold::lease::{self, LeaseState};
 use crate::hub::Hub;
 
 /// Longest duration of the lease. It is renewed after half of it.

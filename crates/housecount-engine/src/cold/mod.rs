@@ -1,4 +1,3 @@
-//! The cold tier as a node uses it: watched, leased, and swept of what has expired.
+//! The cold tier as a node uses it: swept of what has expired.
 
-pub mod lease;
 pub mod sweep;

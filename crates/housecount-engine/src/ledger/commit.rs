@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use housecount_backend::clock::mono_ms;
+use housecount_backend::cold::lease;
 use housecount_backend::cold::{Cold, Condition, KeyedItem, PutOutcome};
 use housecount_backend::error::{ErrorKind, StoreError, StoreResult};
 use housecount_backend::log::Log;
@@ -26,7 +27,6 @@ use housecount_core::time::UnixMs;
 use housecount_metrics::Metrics;
 use tracing::Instrument;
 
-use crate::cold::lease;
 use crate::hub::Hub;
 use crate::ledger::Proofs;
 use crate::ledger::chain::{self, ChainReader};

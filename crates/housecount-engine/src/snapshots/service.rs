@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use housecount_backend::clock::{SharedClock, mono_ms};
+use housecount_backend::cold::lease;
 use housecount_backend::cold::{Cold, KeyedItem};
 use housecount_backend::error::{ErrorKind, StoreError, StoreResult};
 use housecount_backend::retry::backoff::Backoff;
@@ -25,7 +26,6 @@ use tokio::sync::{Mutex, watch};
 use tracing::Instrument;
 
 use super::{SnapshotSettings, SnapshotSpacing, stretched_ms};
-use crate::cold::lease;
 use crate::hub::{Hub, WithStatus};
 use crate::snapshots::roster::{RECOVERING, last_taken};
 use crate::traced::TARGET;

@@ -1,12 +1,13 @@
 //! Acquires and releases leases in the cold tier. `housecount_core::lease` explains why they are so
 //! simple.
 
-use housecount_backend::cold::{Cold, Condition, KeyedItem, PutOutcome};
-use housecount_backend::error::StoreResult;
 use housecount_core::item::number_or_zero;
 use housecount_core::keys::Key;
 use housecount_core::lease::Lease;
 use housecount_core::time::UnixMs;
+
+use crate::cold::{Cold, Condition, KeyedItem, PutOutcome};
+use crate::error::StoreResult;
 
 /// Duration of a lease: longer than any task that takes one, and short enough for another node to
 /// step in.
