@@ -10,6 +10,7 @@ mod consumed;
 mod memory;
 
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -140,6 +141,15 @@ pub trait Log: Send + Sync + fmt::Debug {
         after: Position,
         key: HandleKey,
     ) -> StoreResult<ReadResult>;
+
+    /// Waits until records may have been appended after these positions, one for each partition, but
+    /// not longer than `within`.
+    ///
+    /// Returns false where the log cannot tell, or cannot now. The caller then reads as often as
+    /// usual.
+    async fn wait(&self, _after: &[Position], _within: Duration) -> bool {
+        false
+    }
 
     /// Reads as `read` does, for callers that read rarely and don't follow the log.
     ///

@@ -49,6 +49,12 @@ use crate::ledger::Proofs;
 
 /// Wait after a failed read.
 const RETRY: Duration = Duration::from_millis(200);
+/// Time without records after which the log is idle. It is longer than `leave_grace`, so that a
+/// leave takes effect in time.
+const IDLE_AFTER_MS: u64 = 5_000;
+/// Wait of an idle node for a record of any node. It is half of the time after which counts are no
+/// longer complete without a read, and a twentieth of the usual number of reads.
+const IDLE_WAIT: Duration = Duration::from_millis(1_000);
 /// Time for which the clock stands still after the log has lost data.
 ///
 /// By then other nodes have noticed, and rewritten what only they had read. It is shorter than the
@@ -83,6 +89,8 @@ pub struct Follower {
     ttl_ms: u64,
     kept_ms: u64,
     places: Vec<PartitionCursor>,
+    /// When a read last returned records, on `mono_ms`.
+    last_record_ms: u64,
     /// Partitions that have lost data which this node has not rewritten yet.
     partitions_to_rebuild: BTreeSet<u16>,
     /// When a loss was last found, on `mono_ms`.
@@ -146,6 +154,7 @@ impl Follower {
             ttl_ms,
             kept_ms,
             places,
+            last_record_ms: mono_ms(),
             partitions_to_rebuild: BTreeSet::new(),
             lost_ms: None,
             moves: 0,
@@ -232,6 +241,7 @@ impl Follower {
             }
             if let Some((last, _)) = tail.records.last() {
                 place.after = *last;
+                self.last_record_ms = mono_ms();
             }
             let read = tail
                 .records
@@ -371,6 +381,7 @@ impl Follower {
         loop {
             let round_ms = mono_ms();
             self.slowest_read_ms = 0;
+            let mut may_idle = false;
             let wait = match self.poll_all().await {
                 Ok(now) => {
                     self.hub.note_read();
@@ -407,6 +418,7 @@ impl Follower {
                     {
                         self.hub.advance(now);
                         self.mark_rebuilt().await;
+                        may_idle = self.rebuilt_unmarked.is_empty();
                     }
                     self.poll
                 }
@@ -418,14 +430,25 @@ impl Follower {
                 }
             };
             let before_ms = mono_ms();
-            tokio::select! {
+            let waited = tokio::select! {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => return,
-                () = tokio::time::sleep(wait) => {}
-            }
+                waited = self.pause(wait, may_idle) => waited,
+            };
             overslept_ms =
-                mono_ms().saturating_sub(before_ms).saturating_sub(wait.as_millis() as u64);
+                mono_ms().saturating_sub(before_ms).saturating_sub(waited.as_millis() as u64);
         }
+    }
+
+    /// Waits for the next round, and while the log is idle for a record of any node. Returns the
+    /// longest time that this should have taken.
+    async fn pause(&self, wait: Duration, may_idle: bool) -> Duration {
+        tokio::time::sleep(wait).await;
+        if !may_idle || mono_ms().saturating_sub(self.last_record_ms) < IDLE_AFTER_MS {
+            return wait;
+        }
+        let after: Vec<Position> = self.places.iter().map(|place| place.after).collect();
+        if self.log.wait(&after, IDLE_WAIT).await { wait + IDLE_WAIT } else { wait }
     }
 
     /// Holds time back after the log has moved to another server.

@@ -1,6 +1,7 @@
 //! A watched log: a log whose appends are recorded in a [`WriteHealth`].
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -50,6 +51,10 @@ impl Log for WatchedLog {
         key: HandleKey,
     ) -> StoreResult<ReadResult> {
         self.log.read(partition, after, key).await
+    }
+
+    async fn wait(&self, after: &[Position], within: Duration) -> bool {
+        self.log.wait(after, within).await
     }
 
     async fn read_once(&self, partition: u16, after: Position) -> StoreResult<ReadResult> {

@@ -27,7 +27,7 @@ use super::target::{Login, Servers};
 /// load was 1.5 ms, and an append to a slow disk took some tens of ms.
 const RESPONSE_TIMEOUT: Duration = Duration::from_millis(500);
 /// Timeout of making a connection.
-const CONNECTION_TIMEOUT: Duration = Duration::from_millis(500);
+pub(super) const CONNECTION_TIMEOUT: Duration = Duration::from_millis(500);
 /// Time of failures without a success after which a connection is replaced.
 const REBUILD_AFTER_MS: u64 = 3_000;
 
@@ -145,6 +145,20 @@ impl ConnectionPool {
         match &self.client {
             AnyClient::Master(sentinels) => sentinels.shown_master(),
             _ => None,
+        }
+    }
+
+    /// The client of the server that the pool leads to now.
+    ///
+    /// # Errors
+    /// Returns an error for a cluster, or if no sentinel names a master.
+    pub(super) async fn server(&self) -> Result<Client, RedisError> {
+        match &self.client {
+            AnyClient::One(client) => Ok((**client).clone()),
+            AnyClient::Master(sentinels) => sentinels.master().await,
+            AnyClient::Cluster(_) => {
+                Err((RedisKind::Client, "a cluster has several servers").into())
+            }
         }
     }
 

@@ -3,8 +3,9 @@
 //!
 //! A record is acknowledged when Redis has executed its XADD. That is safe against any fault of a
 //! node. Every node holds all that matters in memory, so it is also safe against the loss of Redis
-//! itself. Reads poll rather than block. The same calls work on a cluster, and no connection is
-//! stuck behind a blocking call. An idle node costs Redis little (docs/PROOFS.md).
+//! itself. Reads poll rather than block. The same calls work on a cluster, and no read is stuck
+//! behind a blocking call. While nothing is appended, a node waits for a record on a connection of
+//! its own (`wait.rs`), and reads once a second.
 //!
 //! A foreign entry of a stream is read as an empty record, which no reader can decode. So the node
 //! counts it, names it and skips it like a damaged one.
@@ -25,10 +26,12 @@ mod query;
 mod read;
 mod sentinel;
 mod target;
+mod wait;
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -50,6 +53,7 @@ use self::link::ConnectionPool;
 use self::memory::Memory;
 use self::read::PartitionPoll;
 pub use self::target::RedisTarget;
+use self::wait::Waiter;
 
 /// Lifetime of a published count that no node publishes any more, so that no count outlives the
 /// last node.
@@ -69,6 +73,7 @@ pub struct RedisLog {
     prefix: String,
     partitions: u16,
     link: ConnectionPool,
+    waiter: Waiter,
     lengths: KnownLengths,
     counter: RedisCounter,
     /// When the next query of Redis's memory is due, on this node's own clock.
@@ -121,6 +126,7 @@ impl RedisLog {
             prefix: prefix.to_string(),
             partitions: target.partitions,
             link,
+            waiter: Waiter::default(),
             lengths: KnownLengths::new(target.partitions),
             counter: RedisCounter::default(),
             ask_memory_ms: AtomicU64::new(0),
@@ -369,6 +375,15 @@ impl Log for RedisLog {
         let bytes = tail.records.iter().map(|(_, record)| record.len()).sum::<usize>();
         self.counter.received(bytes as u64);
         Ok(tail)
+    }
+
+    async fn wait(&self, after: &[Position], within: Duration) -> bool {
+        if self.link.is_cluster() {
+            return false;
+        }
+        self.counter.sent(1, 0);
+        let (server, moves) = (self.link.server(), self.link.moves());
+        self.waiter.wait(server, moves, &self.prefix, after, within).await
     }
 
     async fn maintain(&self, partition: u16, before: UnixMs, attended: UnixMs) -> StoreResult<()> {

@@ -1,6 +1,7 @@
 //! The contract on each way to a Redis, and the error where a way is closed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use housecount_backend::error::ErrorKind;
 use housecount_backend::log::{Log, Position};
@@ -271,7 +272,7 @@ async fn a_replica_is_not_read() {
 }
 
 fn figure(server: &Server, name: &str) -> usize {
-    let info = server.command("INFO stats");
+    let info = server.command("INFO");
     info.lines()
         .find_map(|line| line.trim().strip_prefix(name)?.strip_prefix(':')?.parse().ok())
         .unwrap()
@@ -305,6 +306,33 @@ async fn idle_polls_do_not_fetch_the_last_record_again() {
     assert_eq!((tail.records.len(), tail.start_exists), (1, true));
     assert!(log.read(0, newer, key).await.unwrap().start_exists);
     assert!(figure(&server, "total_net_output_bytes") - before < 5_000);
+}
+
+/// An append of any node to any partition ends the wait of an idle one.
+#[timed_test(flavor = "multi_thread")]
+async fn an_idle_node_waits_for_the_next_record() {
+    // Longer than the test may take: a wait that is not woken fails it.
+    const FOREVER: Duration = Duration::from_secs(3_600);
+    let server = Server::start(Flavour::Redis, &[]).await;
+    let url = format!("{}?partitions=2", server.url());
+    let (idle, other) = (open(&url).await, open(&url).await);
+    let mut after = [Position::START; 2];
+    for partition in [1, 0, 1] {
+        let waiting = idle.wait(&after, FOREVER);
+        let appending = async {
+            let blocked = "blocked_clients";
+            eventually("the node waits", async || figure(&server, blocked) == 1).await;
+            other.append(partition, record(7)).await.unwrap()
+        };
+        let (is_woken, at) = tokio::join!(waiting, appending);
+        assert!(is_woken);
+        after[usize::from(partition)] = at;
+    }
+    // A record that is there already.
+    assert!(idle.wait(&[Position::START; 2], FOREVER).await);
+    assert!(idle.wait(&after, Duration::from_millis(10)).await, "nothing has come, and it says so");
+    drop(server);
+    assert!(!idle.wait(&after, FOREVER).await, "without Redis it does not wait");
 }
 
 /// A lost record is noticed however it was lost, and whatever was appended after it.
