@@ -168,8 +168,6 @@ proptest! {
         };
         let bill = own(&plan);
         prop_assert_eq!(bill.shares().iter().sum::<u64>(), 100);
-        let larger = own(&WholePlan { lookers: lookers + 1_000, ..plan });
-        prop_assert!(larger.total() >= bill.total());
     }
 
     #[test]
