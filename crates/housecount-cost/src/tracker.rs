@@ -30,7 +30,7 @@ use crate::plans::{
     self, ArchiveKind, AudienceProfile, Bill, CostPlan, LogBackend, RedisRequirements,
 };
 use crate::prices::{CacheEngine, PriceList};
-use crate::traffic::{ClientTraffic, Transport};
+use crate::traffic::{ClientTraffic, ClientTransport};
 use crate::{MONTH_MS, Prices, Usd, share};
 
 /// Size of the disk of a machine: the smallest that the images of Linux distributions ask for.
@@ -415,7 +415,7 @@ impl CostTracker {
 
     /// Copies the counts of bytes, which connections add to.
     fn update_traffic(&self, metrics: &Metrics) {
-        for transport in Transport::ALL {
+        for transport in ClientTransport::ALL {
             let (bytes_in, bytes_out) = self.traffic.of(transport).socket_bytes();
             for (direction, bytes) in [("in", bytes_in), ("out", bytes_out)] {
                 let label = TrafficLabel { transport: transport.name(), direction };

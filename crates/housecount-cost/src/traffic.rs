@@ -1,8 +1,8 @@
 //! Bytes between clients and this node, as they are billed.
 //!
-//! The bill has IP packets, and a node sees the bytes of its sockets. So headers are added: those
-//! of a packet for each write, or for each full segment of a long one, and of the packets that open
-//! and close a connection. Acknowledgements without data are not seen; most ride on an answer.
+//! The bill has IP packets, and a node sees the bytes of its sockets. So headers are added for each
+//! write, or each full segment of a long one. The packets that open and close a connection are
+//! added, too. Acknowledgements without data are not seen; most ride on an answer.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,26 +16,27 @@ const CONNECTION_PACKETS: u64 = 4;
 
 /// Way in which a client uses its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transport {
+pub enum ClientTransport {
     /// HTTP/1.1, also before the client has shown that it means another.
     Http1,
-    /// HTTP/2.
+    /// Requests over HTTP/2.
     Http2,
-    /// WebSocket.
+    /// Messages of a WebSocket.
     WebSocket,
 }
 
-impl Transport {
+impl ClientTransport {
     /// All transports.
-    pub const ALL: [Transport; 3] = [Transport::Http1, Transport::Http2, Transport::WebSocket];
+    pub const ALL: [ClientTransport; 3] =
+        [ClientTransport::Http1, ClientTransport::Http2, ClientTransport::WebSocket];
 
     /// Returns the name in metrics.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Transport::Http1 => "h1",
-            Transport::Http2 => "h2",
-            Transport::WebSocket => "ws",
+            ClientTransport::Http1 => "h1",
+            ClientTransport::Http2 => "h2",
+            ClientTransport::WebSocket => "ws",
         }
     }
 }
@@ -75,19 +76,19 @@ impl TransportTraffic {
 /// Traffic of all clients of a node.
 #[derive(Debug, Default)]
 pub struct ClientTraffic {
-    by_transport: [Arc<TransportTraffic>; Transport::ALL.len()],
+    by_transport: [Arc<TransportTraffic>; ClientTransport::ALL.len()],
 }
 
 impl ClientTraffic {
     /// Returns the traffic of a transport.
     #[must_use]
-    pub fn of(&self, transport: Transport) -> &Arc<TransportTraffic> {
+    pub fn of(&self, transport: ClientTransport) -> &Arc<TransportTraffic> {
         &self.by_transport[transport as usize]
     }
 
     /// Counts a new connection.
     pub fn count_connection(&self) {
-        let packets = &self.of(Transport::Http1).packets_out;
+        let packets = &self.of(ClientTransport::Http1).packets_out;
         packets.fetch_add(CONNECTION_PACKETS, Ordering::Relaxed);
     }
 
@@ -107,16 +108,16 @@ mod tests {
         let traffic = ClientTraffic::default();
         traffic.count_connection();
         assert_eq!(traffic.egress_bytes(), 4 * 52);
-        let socket = traffic.of(Transport::WebSocket);
+        let socket = traffic.of(ClientTransport::WebSocket);
         socket.count_read(30);
         socket.count_write(34);
         assert_eq!(socket.socket_bytes(), (30, 34));
         assert_eq!(traffic.egress_bytes(), 4 * 52 + 86, "a short answer over TLS is one packet");
         for (bytes, packets) in [(0, 0), (SEGMENT_BYTES, 1), (SEGMENT_BYTES + 1, 2)] {
             let before = traffic.egress_bytes();
-            traffic.of(Transport::Http2).count_write(bytes);
+            traffic.of(ClientTransport::Http2).count_write(bytes);
             assert_eq!(traffic.egress_bytes() - before, (bytes + 52 * packets) as u64);
         }
-        assert_eq!(Transport::ALL.map(|transport| transport as usize), [0, 1, 2]);
+        assert_eq!(ClientTransport::ALL.map(|transport| transport as usize), [0, 1, 2]);
     }
 }

@@ -133,7 +133,8 @@ impl LedgerPages {
         self.sweep(now_ms);
         let size = |(sk, item): &KeyedRow| item_bytes(&key.pk, sk, item);
         let bytes = usize::try_from(rows.iter().map(size).sum::<u64>()).unwrap_or(usize::MAX);
-        // Pages in use stay: a scan of more than fits would otherwise drop each before its next use.
+        // Pages in use stay. A scan of more than fits would otherwise drop each before its next
+        // use.
         if self.bytes.saturating_add(bytes) > LEDGER_CACHE_BYTES_MAX {
             return;
         }

@@ -142,8 +142,8 @@ pub trait Log: Send + Sync + fmt::Debug {
         key: HandleKey,
     ) -> StoreResult<ReadResult>;
 
-    /// Waits until records may have been appended after these positions, one for each partition, but
-    /// not longer than `within`.
+    /// Waits until records may have been appended after these positions, but not longer than
+    /// `within`. There is a position for each partition.
     ///
     /// Returns false where the log cannot tell, or cannot now. The caller then reads as often as
     /// usual.

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use housecount_access::admission::connections::AddressConnections;
 use housecount_core::limits::REQUEST_WAIT_MS_MAX;
-use housecount_cost::traffic::{ClientTraffic, Transport};
+use housecount_cost::traffic::{ClientTraffic, ClientTransport};
 use housecount_engine::internals::ConnectionBalancer;
 use housecount_engine::internals::Workers;
 use housecount_metrics::{KindLabel, Metrics};
@@ -226,7 +226,7 @@ async fn serve_one(
 ) {
     // A socket belongs to the runtime that it is registered with.
     let Ok(stream) = TcpStream::from_std(stream) else { return };
-    let stream = MeteredStream::new(stream, traffic.of(Transport::Http1).clone());
+    let stream = MeteredStream::new(stream, traffic.of(ClientTransport::Http1).clone());
     let metrics = context.metrics.clone();
     let wait = Duration::from_millis(REQUEST_WAIT_MS_MAX);
     let answer = move |request| FastPath::serve(request, context.clone());
@@ -239,7 +239,7 @@ async fn serve_one(
                     connection::serve(stream, answer, wait, stop).await;
                 }
                 Some((mut stream, Version::Http2)) => {
-                    stream.set_traffic(traffic.of(Transport::Http2).clone());
+                    stream.set_traffic(traffic.of(ClientTransport::Http2).clone());
                     Box::pin(h2::serve(stream, answer, wait, stop)).await;
                 }
                 None => {}
@@ -251,7 +251,7 @@ async fn serve_one(
             count_handshake(&metrics, &stream);
             let mut stream = MaybeTlsStream::Tls(Box::new(stream));
             if is_h2 {
-                stream.set_traffic(traffic.of(Transport::Http2).clone());
+                stream.set_traffic(traffic.of(ClientTransport::Http2).clone());
                 Box::pin(h2::serve(stream, answer, wait, stop)).await;
             } else {
                 connection::serve(stream, answer, wait, stop).await;

@@ -1,3 +1,5 @@
+//! Tests of the board.
+
 use housecount_core::time::UnixMs;
 use proptest::prelude::*;
 

@@ -1,8 +1,12 @@
 //! Lists of watch times, page by page, from rows that are computed once and kept.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use housecount_backend::cold::{CachedCold, Cold, KeyedItem, Purpose};
 use housecount_core::event::EventKind;
+use housecount_core::item::Attr;
+use housecount_core::keys::{Key, Series};
 use housecount_core::ledger::totals::{StageTotal, StageTotals};
 use housecount_core::ledger::watch::{StageViewer, WatchFilter, WatchTime};
 use housecount_core::limits::{LEDGER_STEPS_MAX, SCANS_MAX};
@@ -218,4 +222,43 @@ async fn ledger_steps_max() {
     .await;
     drop(turns);
     scans.stages(stores, list, range, None, 10).await.unwrap();
+}
+
+/// Scans through kept pages equal plain ones while the ledger grows, and read each full page once.
+#[timed_test(flavor = "multi_thread")]
+async fn kept_pages_give_the_same_scans_for_fewer_reads() {
+    let mut rng = Rng(7);
+    let windows = 40;
+    let stage = Stage::new(audience(&mut rng, 24, windows)).await;
+    let mut node = stage.node().await;
+    let kept = CachedCold::of_reads(stage.cold());
+    let whole = Span::new(BASE.aligned(WINDOW_MS), UnixMs::MAX);
+    let scan = async |cold: &Arc<dyn Cold>, node: &StageNode| {
+        let found = scan::watch(cold, &node.proofs, whole, WatchFilter::default(), 1_000).await;
+        found.unwrap().rows
+    };
+    let units = || stage.cold().meter().units(Purpose::Reads).read_halves;
+    let mut last_units = 0;
+    for n in 1..=windows {
+        let now = BASE.aligned(WINDOW_MS).plus(n * WINDOW_MS + TTL_MS + 1_000);
+        stage.hear(&mut node, now).await;
+        node.commit(now).await.unwrap();
+        let before = units();
+        let found = scan(&kept, &node).await;
+        last_units = units() - before;
+        assert_eq!(found, scan(&stage.cold(), &node).await, "after {n} windows");
+    }
+    // What a node reads that has kept nothing.
+    let before = units();
+    scan(&CachedCold::of_reads(stage.cold()), &node).await;
+    let all_units = units() - before;
+    assert!(last_units * 3 < all_units, "{last_units} of {all_units} read units");
+    // A rewrite of chunks changes the item that names the series, and all is read again.
+    let key = Key::Series { series: Series::Ledger, partitions: node.proofs.partitions() };
+    let mut item = stage.cold().get(&key).await.unwrap().unwrap();
+    item.insert("rewritten".to_string(), Attr::N(1));
+    stage.cold().put(vec![KeyedItem { key, item }]).await.unwrap();
+    let before = units();
+    scan(&kept, &node).await;
+    assert_eq!(units() - before, all_units);
 }

@@ -20,7 +20,7 @@ use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response as Routed};
 use housecount_access::admission::{AddressConnection, ClientAddr};
 use housecount_access::auth::{Claims, Credential};
-use housecount_cost::traffic::Transport;
+use housecount_cost::traffic::ClientTransport;
 use housecount_metrics::Metrics;
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -208,7 +208,7 @@ async fn run_upgraded(
 /// Returns the WebSocket, once the answer is sent.
 async fn socket_of(upgrade: OnUpgrade, node: &Node) -> Option<Socket> {
     let (mut stream, begun) = upgrade.await.ok().and_then(into_stream)?;
-    stream.set_traffic(node.costs.traffic.of(Transport::WebSocket).clone());
+    stream.set_traffic(node.costs.traffic.of(ClientTransport::WebSocket).clone());
     let stream = WriteTimeoutStream::new(stream);
     Some(
         WebSocketStream::from_partially_read(
