@@ -164,6 +164,8 @@ pub const ADDRESSES_MAX: usize = 1 << 17;
 pub const TLS_HANDSHAKE_MS_MAX: u64 = 10_000;
 /// TLS handshakes under way at once. Further ones wait for their turn.
 pub const TLS_HANDSHAKES_MAX: usize = 256;
+/// Longest TLS record that a client may send, and longest message of its handshake (RFC 8446, 5.2).
+pub const TLS_RECORD_BYTES_MAX: usize = 5 + 16_384 + 256;
 /// Bytes of data in a full packet: 1,500 of Ethernet without the 52 of IPv4, TCP and timestamps.
 pub const SEGMENT_BYTES: usize = 1_448;
 /// Shortest secret of TLS session tickets, in bytes: as many as the keys have that follow from it.

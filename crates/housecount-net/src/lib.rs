@@ -7,3 +7,5 @@ pub mod service_url;
 mod tickets;
 #[cfg(feature = "http")]
 pub mod tls;
+#[cfg(feature = "http")]
+mod tls_stream;

@@ -1,5 +1,4 @@
-//! The only TLS stack: rustls with ring, shared by Redis, AWS, and this node's own port (through
-//! the crate `tokio-rustls`).
+//! The only TLS stack: rustls with ring, shared by Redis, AWS, and this node's own port.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -8,7 +7,7 @@ use std::time::Duration;
 
 use housecount_core::limits::{TLS_HANDSHAKE_MS_MAX, TLS_HANDSHAKES_MAX, TLS_TICKET_KEY_BYTES_MIN};
 use parking_lot::RwLock;
-use rustls::HandshakeKind;
+use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -16,18 +15,9 @@ use rustls::server::{ClientHello, ProducesTickets, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, watch};
-use tokio_rustls::TlsAcceptor;
 
 use super::tickets::SessionTickets;
-
-/// A TLS connection of a client.
-pub type TlsStream<S> = tokio_rustls::server::TlsStream<S>;
-
-/// Whether a client's handshake resumed an earlier session.
-#[must_use]
-pub fn is_resumed<S>(stream: &TlsStream<S>) -> bool {
-    stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed)
-}
+pub use super::tls_stream::TlsStream;
 
 /// Interval between two checks of the certificate files. A signal (SIGHUP) triggers a check at
 /// once.
@@ -196,7 +186,7 @@ impl ProducesTickets for ReloadingIdentity {
 pub struct Tls {
     files: TlsFiles,
     current: Arc<ReloadingIdentity>,
-    acceptor: TlsAcceptor,
+    config: Arc<ServerConfig>,
     handshake_permits: Semaphore,
 }
 
@@ -215,16 +205,16 @@ impl Tls {
         let identity = Identity::new(&files, files.read()?)?;
         let current = Arc::new(ReloadingIdentity(RwLock::new(identity)));
         let provider: Arc<CryptoProvider> = Arc::new(ring::default_provider());
-        let config = rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions();
+        let config =
+            ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
         let config = config.map_err(|e| format!("TLS can't be used: {e}"))?;
         let mut config = config.with_no_client_auth().with_cert_resolver(current.clone());
         config.alpn_protocols = vec![H2.to_vec(), H1.to_vec()];
         config.ticketer = current.clone();
         // A client needs one. A second one costs every handshake some 200 bytes.
         config.send_tls13_tickets = 1;
-        let acceptor = TlsAcceptor::from(Arc::new(config));
-        Ok(Tls { files, current, acceptor, handshake_permits: Semaphore::new(TLS_HANDSHAKES_MAX) })
+        let config = Arc::new(config);
+        Ok(Tls { files, current, config, handshake_permits: Semaphore::new(TLS_HANDSHAKES_MAX) })
     }
 
     /// Performs the handshake, and returns whether the connection uses HTTP/2. Returns `None` if
@@ -235,11 +225,11 @@ impl Tls {
     {
         let shaken = async {
             let _turn = self.handshake_permits.acquire().await.ok()?;
-            self.acceptor.accept(stream).await.ok()
+            TlsStream::accept(stream, self.config.clone()).await.ok()
         };
         let within = Duration::from_millis(TLS_HANDSHAKE_MS_MAX);
         let secured = tokio::time::timeout(within, shaken).await.ok()??;
-        let is_h2 = secured.get_ref().1.alpn_protocol() == Some(H2);
+        let is_h2 = secured.alpn_protocol() == Some(H2);
         Some((secured, is_h2))
     }
 

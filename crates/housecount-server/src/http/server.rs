@@ -16,7 +16,7 @@ use housecount_cost::traffic::{ClientTraffic, ClientTransport};
 use housecount_engine::internals::ConnectionBalancer;
 use housecount_engine::internals::Workers;
 use housecount_metrics::{KindLabel, Metrics};
-use housecount_net::tls::{Tls, TlsFiles, TlsStream, is_resumed};
+use housecount_net::tls::{Tls, TlsFiles, TlsStream};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
@@ -262,6 +262,6 @@ async fn serve_one(
 
 /// Counts a handshake over TLS. It is done on the worker, so the accepting task does not wait for it.
 fn count_handshake(metrics: &Metrics, stream: &TlsStream<MeteredStream>) {
-    let kind = if is_resumed(stream) { "resumed" } else { "full" };
+    let kind = if stream.is_resumed() { "resumed" } else { "full" };
     metrics.tls_handshakes.get_or_create(&KindLabel { kind }).inc();
 }

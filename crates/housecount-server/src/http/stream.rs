@@ -29,7 +29,7 @@ impl MaybeTlsStream {
     pub fn set_traffic(&mut self, traffic: Arc<TransportTraffic>) {
         match self {
             MaybeTlsStream::Plain(socket) => socket.set_traffic(traffic),
-            MaybeTlsStream::Tls(stream) => stream.get_mut().0.set_traffic(traffic),
+            MaybeTlsStream::Tls(stream) => stream.get_mut().set_traffic(traffic),
             MaybeTlsStream::Begun(begun) => begun.socket_mut().set_traffic(traffic),
         }
     }

@@ -31,7 +31,7 @@ const CRATES: &[(&str, &[&str])] = &[
         "bill", "crossover", "guard", "read", "traffic", "tracker", "sampler", "lib",
     ]),
     ("housecount-net", &[
-        "service_url", "tickets", "tls", "client", "lib",
+        "service_url", "tickets", "tls_stream", "tls", "client", "lib",
     ]),
     ("housecount-stores", &[
         "features", "folder", "dynamo", "without", "cold", "log", "lib",
