@@ -96,8 +96,8 @@ pub const LIVE_EVERY_MS_MIN: u64 = 1_000;
 /// Largest time between two messages of a stage, whatever the number of its subscribers or their
 /// own wish. It is below the 15 s after which a silent stream has a comment.
 pub const LIVE_EVERY_MS_MAX: u64 = 10_000;
-/// Messages per second of a stage's count to all of its subscribers together, by default: each of
-/// 2,000 gets one per second, each of 10,000 one in 5 s.
+/// Messages per second of a stage's count to all of its subscribers together, by default. Each of
+/// 2,000 subscribers gets one per second, each of 10,000 one in 5 s.
 pub const LIVE_EVENTS_PER_SECOND: u64 = 2_000;
 /// Bytes of messages sent to a subscriber at once. The node continues when the client has read
 /// these.

@@ -24,6 +24,7 @@ pub mod plans;
 pub mod prices;
 mod read;
 pub mod redis_size;
+mod report;
 mod sampler;
 pub mod sizing;
 mod tracker;
@@ -34,10 +35,8 @@ pub mod wire;
 pub use self::money::Usd;
 pub use self::prices::Prices;
 pub use self::read::{PricesError, read_prices};
-pub use self::tracker::{
-    CostReport, CostSettings, CostTracker, EgressCost, MachineCost, PurposeCost, RedisCost,
-    store_of,
-};
+pub use self::report::{CostReport, EgressCost, MachineCost, PurposeCost, RedisCost};
+pub use self::tracker::{CostSettings, CostTracker, store_of};
 
 /// Hours of a month, as in AWS's own calculator: 365 x 24 / 12.
 pub const MONTH_HOURS: u64 = 730;

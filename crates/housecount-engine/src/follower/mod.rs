@@ -16,6 +16,7 @@
 //! everything rewrites it to the log, as ordinary events with their old times. So a node that
 //! starts later finds it there.
 
+mod idle;
 pub mod maintenance;
 mod outage;
 pub mod progress;
@@ -49,12 +50,6 @@ use crate::ledger::Proofs;
 
 /// Wait after a failed read.
 const RETRY: Duration = Duration::from_millis(200);
-/// Time without records after which the log is idle. It is longer than `leave_grace`, so that a
-/// leave takes effect in time.
-const IDLE_AFTER_MS: u64 = 5_000;
-/// Wait of an idle node for a record of any node. It is half of the time after which counts are no
-/// longer complete without a read, and a twentieth of the usual number of reads.
-const IDLE_WAIT: Duration = Duration::from_millis(1_000);
 /// Time for which the clock stands still after the log has lost data.
 ///
 /// By then other nodes have noticed, and rewritten what only they had read. It is shorter than the
@@ -438,17 +433,6 @@ impl Follower {
             overslept_ms =
                 mono_ms().saturating_sub(before_ms).saturating_sub(waited.as_millis() as u64);
         }
-    }
-
-    /// Waits for the next round, and while the log is idle for a record of any node. Returns the
-    /// longest time that this should have taken.
-    async fn pause(&self, wait: Duration, may_idle: bool) -> Duration {
-        tokio::time::sleep(wait).await;
-        if !may_idle || mono_ms().saturating_sub(self.last_record_ms) < IDLE_AFTER_MS {
-            return wait;
-        }
-        let after: Vec<Position> = self.places.iter().map(|place| place.after).collect();
-        if self.log.wait(&after, IDLE_WAIT).await { wait + IDLE_WAIT } else { wait }
     }
 
     /// Holds time back after the log has moved to another server.

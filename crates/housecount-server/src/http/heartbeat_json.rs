@@ -37,8 +37,8 @@ pub struct HeartbeatRequest<'a> {
     #[serde(borrow, default)]
     #[schema(value_type = serde_json::Value, required = false)]
     pub(super) token: Option<RedactedStr<'a>>,
-    /// `short` for a short answer. Any other value has no effect. It is not in the OpenAPI document:
-    /// generated clients would get a union of answers instead of one type.
+    /// `short` for a short answer. Any other value has no effect. It is not in the OpenAPI
+    /// document, since generated clients would get a union of answers instead of one type.
     #[serde(borrow, default)]
     #[schema(ignore)]
     pub(super) answer: Option<Field<'a>>,

@@ -197,8 +197,8 @@ async fn check(
 /// Streams counts as they change, as Server-Sent Events.
 ///
 /// `event: count` has a stage's name and count. It is sent at once, then after each change, at most
-/// once per second and stage, and less often where many follow it. With `totals=true`, `event: totals` has the answer of `/v1/stats`.
-/// Comments in between keep the connection open.
+/// once per second and stage, and less often where many follow it. With `totals=true`,
+/// `event: totals` has the answer of `/v1/stats`. Comments in between keep the connection open.
 ///
 /// A client that reconnects with `Last-Event-ID` gets the changes since then. If these are not
 /// known, it gets `event: reset`, and must discard all earlier counts. The stream ends when its

@@ -260,7 +260,8 @@ async fn serve_one(
     }
 }
 
-/// Counts a handshake over TLS. It is done on the worker, so the accepting task does not wait for it.
+/// Counts a handshake over TLS. It is done on the worker, so the accepting task does not wait for
+/// it.
 fn count_handshake(metrics: &Metrics, stream: &TlsStream<MeteredStream>) {
     let kind = if stream.is_resumed() { "resumed" } else { "full" };
     metrics.tls_handshakes.get_or_create(&KindLabel { kind }).inc();

@@ -1,8 +1,9 @@
 //! Wait of an idle node for a record of any node, on a connection of its own.
 //!
 //! `XREAD BLOCK` returns as soon as a record is appended, so an idle node needs few reads. It only
-//! wakes the reader: what is read, and its moment, are up to the usual read. Not on a cluster, where
-//! the streams are on several servers. Where waiting fails, the node reads as often as usual.
+//! wakes the reader: what is read, and its moment, are up to the usual read. On a cluster the
+//! streams are on several servers, so there a node does not wait. Where waiting fails, the node
+//! reads as often as usual.
 
 use std::time::Duration;
 

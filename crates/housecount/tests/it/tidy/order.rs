@@ -28,7 +28,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ]),
     ("housecount-cost", &[
         "money", "prices", "redis_size", "wire", "own_usage", "plans", "sizing", "whole", "managed",
-        "bill", "crossover", "guard", "read", "traffic", "tracker", "sampler", "lib",
+        "bill", "crossover", "guard", "read", "traffic", "report", "tracker", "sampler", "lib",
     ]),
     ("housecount-net", &[
         "service_url", "tickets", "tls_stream", "tls", "client", "lib",

@@ -1,0 +1,28 @@
+//! Wait between two rounds of the follower: short while records come, long while the log is idle.
+
+use std::time::Duration;
+
+use housecount_backend::clock::mono_ms;
+use housecount_backend::log::Position;
+
+use super::Follower;
+
+/// Time without records after which the log is idle. It is longer than `leave_grace`, so that a
+/// leave takes effect in time.
+const IDLE_AFTER_MS: u64 = 5_000;
+/// Wait of an idle node for a record of any node. It is half of the time after which counts are no
+/// longer complete without a read, and a twentieth of the usual number of reads.
+const IDLE_WAIT: Duration = Duration::from_millis(1_000);
+
+impl Follower {
+    /// Waits for the next round, and while the log is idle for a record of any node. Returns the
+    /// longest time that this should have taken.
+    pub(super) async fn pause(&self, wait: Duration, may_idle: bool) -> Duration {
+        tokio::time::sleep(wait).await;
+        if !may_idle || mono_ms().saturating_sub(self.last_record_ms) < IDLE_AFTER_MS {
+            return wait;
+        }
+        let after: Vec<Position> = self.places.iter().map(|place| place.after).collect();
+        if self.log.wait(&after, IDLE_WAIT).await { wait + IDLE_WAIT } else { wait }
+    }
+}
