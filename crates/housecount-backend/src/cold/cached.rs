@@ -41,7 +41,7 @@ impl CachedCold {
         let key = PageKey::new(range, page);
         let generation = {
             let mut pages = self.pages.lock();
-            if let Some(rows) = pages.get(&key, range, mono_ms()) {
+            if let Some(rows) = pages.get(&key, mono_ms()) {
                 return Ok(rows);
             }
             pages.generation
@@ -56,8 +56,9 @@ impl CachedCold {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct PageKey {
     pk: String,
-    /// First key of a forward page, or last key of a backward one.
-    from: String,
+    /// First key of the range. Where the page continues after a key, it does not matter.
+    first: String,
+    last: String,
     after: Option<String>,
     limit: usize,
     is_backward: bool,
@@ -65,14 +66,15 @@ struct PageKey {
 
 impl PageKey {
     fn new(range: &KeyRange, page: &Page) -> PageKey {
-        // Where the page continues after a key, the start of the range does not matter.
-        let from = match (page.backwards, &page.after) {
-            (_, Some(_)) => String::new(),
-            (false, None) => range.first.clone(),
-            (true, None) => range.last.clone(),
-        };
-        let (pk, after) = (range.pk.clone(), page.after.clone());
-        PageKey { pk, from, after, limit: page.limit, is_backward: page.backwards }
+        let is_start = page.after.is_none() || page.backwards;
+        PageKey {
+            pk: range.pk.clone(),
+            first: if is_start { range.first.clone() } else { String::new() },
+            last: range.last.clone(),
+            after: page.after.clone(),
+            limit: page.limit,
+            is_backward: page.backwards,
+        }
     }
 }
 
@@ -99,14 +101,13 @@ struct LedgerPages {
 }
 
 impl LedgerPages {
-    fn get(&mut self, key: &PageKey, range: &KeyRange, now_ms: u64) -> Option<Vec<KeyedRow>> {
+    fn get(&mut self, key: &PageKey, now_ms: u64) -> Option<Vec<KeyedRow>> {
         let page = self.pages.get_mut(key)?;
         if now_ms.saturating_sub(page.read_ms) >= LEDGER_CACHE_MS_MAX {
             return None;
         }
         page.used_ms = now_ms;
-        let is_inside = |(sk, _): &&KeyedRow| (&range.first..=&range.last).contains(&sk);
-        Some(page.rows.iter().filter(is_inside).cloned().collect())
+        Some(page.rows.clone())
     }
 
     /// Keeps a page if nothing can be added to it: it is full, or its chain has a later row.
@@ -254,7 +255,7 @@ mod tests {
         now_ms: u64,
     ) -> (Vec<KeyedRow>, bool) {
         let key = PageKey::new(range, page);
-        if let Some(rows) = pages.get(&key, range, now_ms) {
+        if let Some(rows) = pages.get(&key, now_ms) {
             return (rows, true);
         }
         let generation = pages.generation;
@@ -269,8 +270,10 @@ mod tests {
         let full = rows(0..8, 10);
         assert!(!ask(&mut pages, &all, &page(8), &full, 0).1);
         assert_eq!(ask(&mut pages, &all, &page(8), &[], 1), (full.clone(), true));
-        // The rows of a narrower range that starts alike.
-        assert_eq!(ask(&mut pages, &range(0, 2), &page(8), &[], 1).0, full[..3]);
+        // A narrower range that starts alike has a page of its own, which is final as well.
+        assert!(!ask(&mut pages, &range(0, 2), &page(8), &full[..3], 1).1);
+        assert_eq!(ask(&mut pages, &range(0, 2), &page(8), &[], 1), (full[..3].to_vec(), true));
+        assert_eq!(ask(&mut pages, &all, &page(8), &[], 1), (full.clone(), true));
         // The end of the chain may grow.
         let rest = Page { after: Some(full[7].0.clone()), ..page(8) };
         assert!(!ask(&mut pages, &all, &rest, &rows(8..9, 10), 2).1);
