@@ -352,11 +352,15 @@ fn with_player_headers(
     response
 }
 
-/// Adds the headers that every answer has.
+/// Adds the headers that every answer has. The one to an upgrade has a connection's headers only: it
+/// has no content, and browsers ask no permission for a WebSocket (90 bytes).
 fn with_common_headers(
     mut response: Response<ResponseBody>,
     allowed: CorsDecision,
 ) -> Response<ResponseBody> {
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return response;
+    }
     allowed.apply(response.headers_mut());
     headers::set_common(response.headers_mut());
     response
