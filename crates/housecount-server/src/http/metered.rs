@@ -14,12 +14,14 @@ use tokio::net::TcpStream;
 pub struct MeteredStream {
     socket: TcpStream,
     traffic: Arc<TransportTraffic>,
+    /// Whether bytes were read since the last write, so that no answer acknowledges them yet.
+    is_unanswered: bool,
 }
 
 impl MeteredStream {
     /// Counts a socket's bytes as traffic of a transport.
     pub fn new(socket: TcpStream, traffic: Arc<TransportTraffic>) -> MeteredStream {
-        MeteredStream { socket, traffic }
+        MeteredStream { socket, traffic, is_unanswered: false }
     }
 
     /// Counts further bytes as traffic of another transport.
@@ -35,9 +37,19 @@ impl MeteredStream {
         self.socket.peek(bytes).await
     }
 
-    fn count(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    /// Acknowledges the bytes that were read, since no answer follows that could do so.
+    ///
+    /// If Linux waits for an answer in vain, it acknowledges the next bytes apart from their answer,
+    /// too: one more packet (52 bytes).
+    pub fn acknowledge(&self) {
+        #[cfg(target_os = "linux")]
+        let _ = self.socket.set_quickack(true).and_then(|()| self.socket.set_quickack(false));
+    }
+
+    fn count(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(bytes)) = &written {
             self.traffic.count_write(*bytes);
+            self.is_unanswered &= *bytes == 0;
         }
         written
     }
@@ -52,7 +64,12 @@ impl AsyncRead for MeteredStream {
         let this = self.get_mut();
         let before = buf.filled().len();
         let read = Pin::new(&mut this.socket).poll_read(cx, buf);
-        this.traffic.count_read(buf.filled().len() - before);
+        let bytes = buf.filled().len() - before;
+        this.traffic.count_read(bytes);
+        if bytes > 0 && std::mem::replace(&mut this.is_unanswered, true) {
+            // The bytes before these.
+            this.traffic.count_acknowledgement();
+        }
         read
     }
 }

@@ -91,6 +91,11 @@ pub struct BegunSocket {
 
 impl BegunSocket {
     /// Returns the socket itself.
+    pub fn socket(&self) -> &MeteredStream {
+        &self.socket
+    }
+
+    /// Returns the socket itself, to change it.
     pub fn socket_mut(&mut self) -> &mut MeteredStream {
         &mut self.socket
     }

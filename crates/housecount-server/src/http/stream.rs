@@ -33,6 +33,15 @@ impl MaybeTlsStream {
             MaybeTlsStream::Begun(begun) => begun.socket_mut().set_traffic(traffic),
         }
     }
+
+    /// Acknowledges the bytes that were read, since no answer follows.
+    pub fn acknowledge(&self) {
+        match self {
+            MaybeTlsStream::Plain(socket) => socket.acknowledge(),
+            MaybeTlsStream::Tls(stream) => stream.get_ref().acknowledge(),
+            MaybeTlsStream::Begun(begun) => begun.socket().acknowledge(),
+        }
+    }
 }
 
 /// Largest write that is joined here before the system call, such as a heartbeat's answer with its

@@ -41,6 +41,11 @@ impl<S> WriteTimeoutStream<S> {
         WriteTimeoutStream { inner, stall: None }
     }
 
+    /// Returns the stream itself.
+    pub fn inner(&self) -> &S {
+        &self.inner
+    }
+
     /// Returns the result of a write or flush. Fails if the client has read nothing for too long.
     fn checked<T>(
         &mut self,

@@ -295,7 +295,10 @@ impl PlayerSocket {
                         Some(short) => short.heartbeat(stage, &body),
                         None => Some(HeartbeatReply { stage, body }.text()),
                     };
-                    text.map_or(Ok(()), |text| self.send(text))?;
+                    match text {
+                        Some(text) => self.send(text)?,
+                        None => self.socket.get_ref().inner().acknowledge(),
+                    }
                 }
             }
         }
