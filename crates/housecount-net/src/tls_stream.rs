@@ -190,6 +190,12 @@ impl<S> fmt::Debug for TlsStream<S> {
 
 impl<S> TlsStream<S> {
     /// Returns the socket.
+    #[must_use]
+    pub fn get_ref(&self) -> &S {
+        &self.socket
+    }
+
+    /// Returns the socket, to change it.
     pub fn get_mut(&mut self) -> &mut S {
         &mut self.socket
     }

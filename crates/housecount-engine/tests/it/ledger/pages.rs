@@ -237,7 +237,8 @@ async fn kept_pages_give_the_same_scans_for_fewer_reads() {
         let found = scan::watch(cold, &node.proofs, whole, WatchFilter::default(), 1_000).await;
         found.unwrap().rows
     };
-    let units = || stage.cold().meter().units(Purpose::Reads).read_halves;
+    let meter = stage.cold().meter();
+    let units = || Purpose::ALL.map(|purpose| meter.units(purpose).read_halves).iter().sum::<u64>();
     let mut last_units = 0;
     for n in 1..=windows {
         let now = BASE.aligned(WINDOW_MS).plus(n * WINDOW_MS + TTL_MS + 1_000);
