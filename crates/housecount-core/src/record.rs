@@ -86,6 +86,15 @@ pub fn clamp_future_times(entries: &mut [RecordEntry<'_>], position: UnixMs) -> 
     was_ahead
 }
 
+/// Length of a record without events: the version, a time, three zeros and the checksum.
+const NO_EVENTS_BYTES: usize = 16;
+
+/// Whether a record has events, by its length alone.
+#[must_use]
+pub fn has_events(record: &[u8]) -> bool {
+    record.len() > NO_EVENTS_BYTES
+}
+
 /// Encodes at most [`RECORD_EVENTS_MAX`] events as a record. A record without events changes
 /// nothing. A node appends one to find out whether the log accepts writes again.
 #[must_use]
@@ -249,6 +258,9 @@ mod tests {
         let hex: String = encode(&[]).iter().map(|b| format!("{b:02x}")).collect();
         assert_eq!(hex, "020000000000000000000000f058ee97");
         assert_eq!(decode(&encode(&[])).unwrap(), []);
+        assert!(!has_events(&encode(&[])));
+        let one = RecordEntry::Full(beat(1, "s", "v", ""));
+        assert!(has_events(&encode(&[one])));
     }
 
     /// A log that an older housecount wrote can still be read.

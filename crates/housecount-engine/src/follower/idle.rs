@@ -7,8 +7,9 @@ use housecount_backend::log::Position;
 
 use super::Follower;
 
-/// Time without records after which the log is idle. It is longer than `leave_grace`, so that a
-/// leave takes effect in time.
+/// Time without events after which the log is idle. It is longer than `leave_grace`, so that a
+/// leave takes effect in time. Records without events, by which nodes find out whether the log
+/// accepts writes, do not count.
 const IDLE_AFTER_MS: u64 = 5_000;
 /// Wait of an idle node for a record of any node. It is half of the time after which counts are no
 /// longer complete without a read, and a twentieth of the usual number of reads.

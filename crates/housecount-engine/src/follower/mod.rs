@@ -84,7 +84,7 @@ pub struct Follower {
     ttl_ms: u64,
     kept_ms: u64,
     places: Vec<PartitionCursor>,
-    /// When a read last returned records, on `mono_ms`.
+    /// When a read last returned events, on `mono_ms`.
     last_record_ms: u64,
     /// Partitions that have lost data which this node has not rewritten yet.
     partitions_to_rebuild: BTreeSet<u16>,
@@ -236,6 +236,8 @@ impl Follower {
             }
             if let Some((last, _)) = tail.records.last() {
                 place.after = *last;
+            }
+            if tail.records.iter().any(|(_, record)| record::has_events(record)) {
                 self.last_record_ms = mono_ms();
             }
             let read = tail
