@@ -244,9 +244,9 @@ def nodes(make_node, chain, engines):
 class Visitor:
     """A tab that visits a node of its own again and again."""
 
-    def __init__(self, capture, site, navigate, node, crowd, name, watch):
+    def __init__(self, capture, site, navigate, node, name, watch):
         self.capture, self.site, self.navigate = capture, site, navigate
-        self.node, self.crowd, self.name, self.watch = node, crowd, name, watch
+        self.node, self.name, self.watch = node, name, watch
 
     def open(self):
         """Opens a page that is counted."""
@@ -259,7 +259,7 @@ class Visitor:
     def clients(self, since):
         """Returns the client ports of the browser's connections."""
         ports = packets_of.connections(self.capture.packets(), self.node.port, since)
-        return set(ports) - self.crowd.ports
+        return set(ports) - self.node.own_ports
 
     def stay(self, kind):
         """A visit with one heartbeat."""
@@ -301,12 +301,12 @@ class Visitor:
         return [self.stay("first visit"), self.stay("return"), self.beats()]
 
 
-def run(capture, chain, folder, engine, crowds, script, bench):
+def run(capture, chain, folder, engine, own_nodes, script, bench):
     """Starts a browser and a thread for each of its rows. Returns the browser and its site."""
     site = Site(script)
     browser = {"chromium": Chromium, "firefox": Firefox}[engine](folder, chain)
-    for (name, watch), (node, crowd) in zip(WATCHES.items(), crowds):
+    for (name, watch), node in zip(WATCHES.items(), own_nodes):
         full = f"{browser.version.split('.')[0].replace('/', ' ')}, {name}"
-        visitor = Visitor(capture, site, browser.tab(), node, crowd, full, watch)
+        visitor = Visitor(capture, site, browser.tab(), node, full, watch)
         bench.start(visitor.run)
     return [browser, site]

@@ -44,6 +44,7 @@ class Connection:
         self.socket = socket.create_connection(("127.0.0.1", node.port), WAIT_S_MAX)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.port = self.socket.getsockname()[1]
+        node.own_ports.add(self.port)
         self.rest = b""
         self.is_resumed = False
         if node.chain:

@@ -47,8 +47,9 @@ class Chain:
         maker = Path(__file__).parent.parent / "chain"
         kinds = ["prime256v1", "secp384r1", "4096"]
         subprocess.run([maker, folder, self.name, *kinds], check=True)
+        self.leaf_bytes, self.middle_bytes = self._der_bytes("leaf"), self._der_bytes("middle")
 
-    def der_bytes(self, name):
+    def _der_bytes(self, name):
         """Returns the length of a certificate."""
         text = (self.folder / f"{name}.pem").read_text()
         return len(ssl.PEM_cert_to_DER_cert(text))
@@ -70,6 +71,8 @@ class Node:
         # A session is resumed in its own context only.
         self.contexts = {alpn: chain.context(alpn) for alpn in ("http/1.1", "h2")} if chain else {}
         self.port = free_port()
+        # Ports of this script's connections, which are not a browser's.
+        self.own_ports = set()
         self.folder = folder
         folder.mkdir()
         if chain:
@@ -94,6 +97,7 @@ class Node:
                 return connection.close()
             except (OSError, Closed, RuntimeError):
                 if self.process.poll() is not None or time.monotonic() > deadline:
+                    stop(self.process)
                     text = (self.folder / "node.log").read_text()
                     raise RuntimeError(f"the node did not start:\n{text}") from None
                 time.sleep(0.1)
@@ -134,7 +138,6 @@ class Crowd:
         self.joins_s = joins_s
         self.viewers = [str(uuid.uuid4()) for _ in range(CROWD)]
         self.has_ended = threading.Event()
-        self.ports = set()
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
 
@@ -149,7 +152,6 @@ class Crowd:
             try:
                 if connection is None:
                     connection = Http1(self.node)
-                    self.ports.add(connection.port)
                 if time.monotonic() >= due:
                     self._beat(connection, STAGE, self.viewers)
                     due = time.monotonic() + self.every_s
