@@ -22,6 +22,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 const READ_BYTES: usize = 4_096;
 /// Most bytes of the application in a record (RFC 8446, 5.1).
 const PLAINTEXT_BYTES_MAX: usize = 16_384;
+/// Bytes that encryption usually adds to a record: 22 by TLS 1.3, and 29 by TLS 1.2.
+const RECORD_OVERHEAD_BYTES: usize = 29;
 
 /// A queue of bytes that holds no memory while it is empty.
 #[derive(Default)]
@@ -40,10 +42,6 @@ impl ByteQueue {
         &self.bytes[self.used..]
     }
 
-    fn push(&mut self, bytes: &[u8]) {
-        self.bytes.extend_from_slice(bytes);
-    }
-
     fn consume(&mut self, count: usize) {
         self.used += count;
         if self.used >= self.bytes.len() {
@@ -51,14 +49,22 @@ impl ByteQueue {
         }
     }
 
-    /// Appends the output of `write`, which returns its length. If the slice is too small, `write`
-    /// fails with the size that it needs.
+    /// Gives bytes to a reader, and keeps those for which it has no room.
+    fn pass(&mut self, bytes: &[u8], buf: &mut ReadBuf<'_>) {
+        let room = if self.is_empty() { buf.remaining() } else { 0 };
+        let (now, later) = bytes.split_at(bytes.len().min(room));
+        buf.put_slice(now);
+        self.bytes.extend_from_slice(later);
+    }
+
+    /// Appends the output of `write`, which returns its length. If a slice of `size` is too small,
+    /// `write` fails with the size that it needs.
     fn push_with(
         &mut self,
+        mut size: usize,
         mut write: impl FnMut(&mut [u8]) -> Result<usize, Option<usize>>,
     ) -> Result<(), Error> {
         let begin = self.bytes.len();
-        let mut size = 0;
         loop {
             self.bytes.resize(begin + size, 0);
             match write(&mut self.bytes[begin..]) {
@@ -113,8 +119,14 @@ struct Session {
 
 impl Session {
     /// Hands `incoming` to rustls until nothing more can be done with it, then performs the action.
-    /// Returns the number of bytes at the front that rustls needs no more.
-    fn drive(&mut self, incoming: &mut [u8], action: Action<'_>) -> Result<usize, Error> {
+    /// Decrypted bytes go to `buf`, as far as it has room. Returns the number of bytes at the front
+    /// that rustls needs no more.
+    fn drive(
+        &mut self,
+        incoming: &mut [u8],
+        action: Action<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Result<usize, Error> {
         let mut done = 0;
         loop {
             let UnbufferedStatus { discard, state, .. } =
@@ -125,11 +137,11 @@ impl Session {
                     while let Some(record) = traffic.next_record() {
                         let record = record?;
                         done += record.discard;
-                        self.decrypted.push(record.payload);
+                        self.decrypted.pass(record.payload, buf);
                     }
                 }
                 ConnectionState::EncodeTlsData(mut data) => {
-                    self.outgoing.push_with(|room| data.encode(room).map_err(size_to_encode))?;
+                    self.outgoing.push_with(0, |room| data.encode(room).map_err(size_to_encode))?;
                 }
                 // They are in `outgoing` from here on.
                 ConnectionState::TransmitTlsData(data) => data.done(),
@@ -137,10 +149,13 @@ impl Session {
                 ConnectionState::WriteTraffic(mut traffic) => {
                     match action {
                         Action::Receive => {}
-                        Action::Encrypt(plaintext) => self.outgoing.push_with(|room| {
-                            traffic.encrypt(plaintext, room).map_err(size_to_encrypt)
-                        })?,
-                        Action::Close => self.outgoing.push_with(|room| {
+                        Action::Encrypt(plaintext) => {
+                            let size = plaintext.len() + RECORD_OVERHEAD_BYTES;
+                            self.outgoing.push_with(size, |room| {
+                                traffic.encrypt(plaintext, room).map_err(size_to_encrypt)
+                            })?;
+                        }
+                        Action::Close => self.outgoing.push_with(0, |room| {
                             traffic.queue_close_notify(room).map_err(size_to_encrypt)
                         })?,
                     }
@@ -159,7 +174,7 @@ impl Session {
             match self.connection.process_tls_records(&mut []).state {
                 Ok(ConnectionState::EncodeTlsData(mut data)) => {
                     let encode = |room: &mut [u8]| data.encode(room).map_err(size_to_encode);
-                    if self.outgoing.push_with(encode).is_err() {
+                    if self.outgoing.push_with(0, encode).is_err() {
                         return;
                     }
                 }
@@ -228,7 +243,7 @@ impl<S> TlsStream<S> {
     }
 
     /// Handles received bytes. A failure is noted, since bytes before it may still be read.
-    fn receive(&mut self, received: &mut [u8]) {
+    fn receive(&mut self, received: &mut [u8], buf: &mut ReadBuf<'_>) {
         let is_continued = !self.incoming.is_empty();
         let bytes = if is_continued {
             self.incoming.reserve_exact(received.len());
@@ -237,7 +252,7 @@ impl<S> TlsStream<S> {
         } else {
             received
         };
-        match self.session.drive(bytes, Action::Receive) {
+        match self.session.drive(bytes, Action::Receive, buf) {
             Ok(0) if is_continued => {}
             Ok(done) => self.incoming = bytes[done..].to_vec(),
             Err(why) => return self.fail(why),
@@ -252,7 +267,8 @@ impl<S> TlsStream<S> {
 
     /// Performs an action on an open connection.
     fn act(&mut self, action: Action<'_>) -> io::Result<()> {
-        match self.session.drive(&mut self.incoming, action) {
+        let mut buf = ReadBuf::new(&mut []);
+        match self.session.drive(&mut self.incoming, action, &mut buf) {
             Ok(0) => {}
             Ok(done) => self.incoming = self.incoming[done..].to_vec(),
             Err(why) => self.fail(why),
@@ -291,14 +307,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
             if !self.session.connection.is_handshaking() {
                 return Poll::Ready(Ok(()));
             }
-            if !ready!(self.poll_receive(cx))? {
+            if !ready!(self.poll_receive(cx, &mut ReadBuf::new(&mut [])))? {
                 return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
             }
         }
     }
 
     /// Reads once from the socket. Returns whether anything came before its end.
-    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+    fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<bool>> {
         let mut scratch = [MaybeUninit::uninit(); READ_BYTES];
         let mut read = ReadBuf::uninit(&mut scratch);
         ready!(Pin::new(&mut self.socket).poll_read(cx, &mut read))?;
@@ -306,7 +326,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
             return Poll::Ready(Ok(false));
         }
         let was_sent = self.session.outgoing.is_empty();
-        self.receive(read.filled_mut());
+        self.receive(read.filled_mut(), buf);
         if was_sent {
             // An alert, or an answer of TLS itself. If a writer waits, it sends this too.
             let _ = self.poll_send(cx);
@@ -354,23 +374,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsStream<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        loop {
-            let unread = this.session.decrypted.unused();
-            if !unread.is_empty() || buf.remaining() == 0 {
-                let count = unread.len().min(buf.remaining());
-                buf.put_slice(&unread[..count]);
-                this.session.decrypted.consume(count);
-                return Poll::Ready(Ok(()));
-            }
+        let unread = this.session.decrypted.unused();
+        if !unread.is_empty() {
+            let count = unread.len().min(buf.remaining());
+            buf.put_slice(&unread[..count]);
+            this.session.decrypted.consume(count);
+            return Poll::Ready(Ok(()));
+        }
+        let room = buf.remaining();
+        // A reader without room gets nothing, and the socket is not read.
+        while room > 0 {
             this.check()?;
             if this.session.is_peer_closed {
                 return Poll::Ready(Ok(()));
             }
-            if !ready!(this.poll_receive(cx))? {
+            if !ready!(this.poll_receive(cx, buf))? {
                 let why = "the client closed the connection without close_notify";
                 return Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, why)));
             }
+            if buf.remaining() < room {
+                break;
+            }
         }
+        Poll::Ready(Ok(()))
     }
 }
 
