@@ -62,7 +62,7 @@ pub const CONNECTIONS_MAX: usize = 1_000_000;
 /// Open connections of a node whose memory is not known.
 pub const CONNECTIONS_MAX_DEFAULT: usize = 50_000;
 /// Memory of a machine for each connection that it may hold by default. A WebSocket over TLS takes
-/// up to 17 KiB of it, with the kernel's part (docs/PERFORMANCE.md).
+/// about 12 KiB of it, with the kernel's part (docs/PERFORMANCE.md).
 pub const CONNECTION_BYTES: u64 = 24 * 1024;
 /// Connections that may wait to be accepted. Linux uses the lower of this and `net.core.somaxconn`
 /// (4,096 by default), and drops the SYNs of further clients.
