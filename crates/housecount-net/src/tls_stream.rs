@@ -285,12 +285,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
     /// in common. An alert tells the client.
     pub async fn accept(socket: S, config: Arc<ServerConfig>) -> io::Result<TlsStream<S>> {
         let connection = UnbufferedServerConnection::new(config).map_err(io::Error::other)?;
-        let session = Session {
-            connection,
-            decrypted: ByteQueue::default(),
-            outgoing: ByteQueue::default(),
-            is_peer_closed: false,
-        };
+        let (decrypted, outgoing) = Default::default();
+        let session = Session { connection, decrypted, outgoing, is_peer_closed: false };
         let incoming = Vec::new();
         let mut stream = TlsStream { socket, session, incoming, failure: None, is_closing: false };
         poll_fn(|cx| stream.poll_handshake(cx)).await?;
@@ -382,8 +378,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsStream<S> {
             return Poll::Ready(Ok(()));
         }
         let room = buf.remaining();
-        // A reader without room gets nothing, and the socket is not read.
-        while room > 0 {
+        while room > 0 && buf.remaining() == room {
             this.check()?;
             if this.session.is_peer_closed {
                 return Poll::Ready(Ok(()));
@@ -391,9 +386,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsStream<S> {
             if !ready!(this.poll_receive(cx, buf))? {
                 let why = "the client closed the connection without close_notify";
                 return Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, why)));
-            }
-            if buf.remaining() < room {
-                break;
             }
         }
         Poll::Ready(Ok(()))

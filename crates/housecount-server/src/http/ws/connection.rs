@@ -47,8 +47,7 @@ use crate::node::Node;
 
 /// Longest time for a close until the player has seen it.
 const CLOSE_WAIT: Duration = Duration::from_secs(2);
-/// Size of the read buffer, which every connection holds. A usual heartbeat fits; for a longer one
-/// the library makes room.
+/// Size of the read buffer, which every connection holds. A longer message makes it grow.
 const READ_BUFFER_BYTES: usize = 256;
 
 /// The socket of a player, once it is upgraded.
@@ -101,9 +100,7 @@ pub struct PlayerSocket {
 /// Releases the reservations of events whose outcome is known.
 fn release(held: &mut Vec<(PendingAck, Box<Reservation>)>) {
     held.retain(|(ack, _)| !ack.is_resolved());
-    if held.is_empty() {
-        *held = Vec::new();
-    }
+    held.shrink_to_fit();
 }
 
 /// Next event of the socket's task.
@@ -120,17 +117,15 @@ enum SocketEvent {
 impl PlayerSocket {
     pub fn new(socket: Socket, node: Arc<Node>, player: Player) -> PlayerSocket {
         let Player { claims, client_addr, has_short_answers } = player;
-        let (last, dues) = (Batch::default(), ReplyQueue::default());
-        let short = has_short_answers.then(ShortAnswers::default);
         PlayerSocket {
             socket,
             node,
             claims,
             client_addr,
             held: Vec::new(),
-            last,
-            replies: dues,
-            short,
+            last: Batch::default(),
+            replies: ReplyQueue::default(),
+            short: has_short_answers.then(ShortAnswers::default),
             error_reply: None,
             bad: 0,
             is_flushed: true,
@@ -203,7 +198,6 @@ impl PlayerSocket {
             self.node.admission.addresses.check(self.client_addr, 1).map_err(Problem::from);
         let outcome = match (counted, &frame) {
             (Err(problem), _) => Err(problem),
-            // In a box, which exists only meanwhile: an idle task has no room for it.
             (Ok(()), Frame::Text(text)) => Box::pin(self.handle_text(text)).await,
             (Ok(()), Frame::Binary(_)) => Err(not_text()),
             (Ok(()), _) => Ok(()),
@@ -223,7 +217,7 @@ impl PlayerSocket {
         }
     }
 
-    /// Enqueues a heartbeat or leave.
+    /// Enqueues a heartbeat or leave. It runs in a box, for which an idle task needs no room.
     async fn handle_text(&mut self, text: &str) -> Result<(), Problem> {
         let message = Message::parse(text)?;
         release(&mut self.held);

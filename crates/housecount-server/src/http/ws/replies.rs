@@ -95,10 +95,7 @@ impl ReplyQueue {
     pub fn take(&mut self) -> Option<(PendingReply, Result<(), IngestError>)> {
         let outcome = self.answers.front()?.outcome?;
         let mut due = self.answers.pop_front()?;
-        if self.answers.is_empty() {
-            // An idle socket has no room for answers.
-            self.answers = VecDeque::new();
-        }
+        self.answers.shrink_to_fit();
         if let Some(ack) = due.later.take() {
             self.due(&due.stage, due.kind, ack);
         }
