@@ -1,4 +1,5 @@
-//! Access to a node: tokens of viewers, keys of operators, and limits.
+//! Access to a node: tokens of viewers, keys of operators, limits, and origins of pages.
 pub mod admission;
 pub mod auth;
 pub mod cache_table;
+pub mod origin;

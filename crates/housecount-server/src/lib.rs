@@ -3,4 +3,3 @@ pub mod calendar;
 pub mod http;
 pub mod nearest;
 pub mod node;
-pub mod origin;

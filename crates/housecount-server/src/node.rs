@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use housecount_access::admission::{AdmissionControl, AdmissionSettings};
 use housecount_access::auth::{Auth, AuthSettings};
+use housecount_access::origin::OriginPattern;
 use housecount_cost::CostTracker;
 use housecount_engine::internals::EngineState;
 use housecount_net::tls::TlsFiles;
-
-use crate::origin::OriginPattern;
 
 /// Settings of the server. Those of the engine are its own.
 #[derive(Clone, Debug)]

@@ -17,13 +17,14 @@ const IDLE_WAIT: Duration = Duration::from_millis(1_000);
 
 impl Follower {
     /// Waits for the next round, and while the log is idle for a record of any node. Returns the
-    /// longest time that this should have taken.
-    pub(super) async fn pause(&self, wait: Duration, may_idle: bool) -> Duration {
+    /// longest time that this should have taken, in ms.
+    pub(super) async fn pause(&self, wait: Duration, may_idle: bool) -> u64 {
         tokio::time::sleep(wait).await;
         if !may_idle || mono_ms().saturating_sub(self.last_record_ms) < IDLE_AFTER_MS {
-            return wait;
+            return wait.as_millis() as u64;
         }
         let after: Vec<Position> = self.places.iter().map(|place| place.after).collect();
-        if self.log.wait(&after, IDLE_WAIT).await { wait + IDLE_WAIT } else { wait }
+        let is_woken = self.log.wait(&after, IDLE_WAIT).await;
+        (if is_woken { wait + IDLE_WAIT } else { wait }).as_millis() as u64
     }
 }

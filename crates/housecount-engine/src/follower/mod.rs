@@ -427,13 +427,12 @@ impl Follower {
                 }
             };
             let before_ms = mono_ms();
-            let waited = tokio::select! {
+            let waited_ms = tokio::select! {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => return,
-                waited = self.pause(wait, may_idle) => waited,
+                waited_ms = self.pause(wait, may_idle) => waited_ms,
             };
-            overslept_ms =
-                mono_ms().saturating_sub(before_ms).saturating_sub(waited.as_millis() as u64);
+            overslept_ms = mono_ms().saturating_sub(before_ms + waited_ms);
         }
     }
 

@@ -5,6 +5,7 @@
 //! node, so credentials are never allowed: a client sends its token in a header. Preflights are
 //! answered before any other work, and browsers may keep the answer for a day.
 
+use housecount_access::origin::OriginPattern;
 use hyper::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD,
@@ -13,7 +14,6 @@ use hyper::header::{
 use hyper::{Method, Request, Uri};
 
 use super::live::names_stages;
-use crate::origin::OriginPattern;
 
 /// Headers that pages may send beyond those that are always allowed. They are credentials, and the
 /// ones that tracing libraries add (W3C Trace Context and Baggage, Sentry).

@@ -13,11 +13,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use axum::http::request::Parts;
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, Version, header};
+use housecount_access::origin::OriginPattern;
 use housecount_backend::clock::mono_ms;
 
 use super::error::Problem;
 use crate::node::Node;
-use crate::origin::OriginPattern;
 
 /// Headers that proxies add to a request, besides those that begin with [`FORWARDED_PREFIX`].
 const FORWARDED: [&str; 8] = [

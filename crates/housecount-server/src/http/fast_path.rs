@@ -352,8 +352,8 @@ fn with_player_headers(
     response
 }
 
-/// Adds the headers that every answer has. The one to an upgrade has a connection's headers only: it
-/// has no content, and browsers ask no permission for a WebSocket (90 bytes).
+/// Adds the headers that every answer has. The one to an upgrade has a connection's headers only.
+/// It has no content, and browsers ask no permission for a WebSocket (90 bytes).
 fn with_common_headers(
     mut response: Response<ResponseBody>,
     allowed: CorsDecision,

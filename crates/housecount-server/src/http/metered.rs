@@ -39,8 +39,8 @@ impl MeteredStream {
 
     /// Acknowledges the bytes that were read, since no answer follows that could do so.
     ///
-    /// If Linux waits for an answer in vain, it acknowledges the next bytes apart from their answer,
-    /// too: one more packet (52 bytes).
+    /// If Linux waits for an answer in vain, it acknowledges the next bytes apart from their
+    /// answer, too: one more packet (52 bytes).
     pub fn acknowledge(&self) {
         #[cfg(target_os = "linux")]
         let _ = self.socket.set_quickack(true).and_then(|()| self.socket.set_quickack(false));

@@ -1,8 +1,8 @@
 //! Settings of addresses: TLS on the port, origins of pages that may call, and the trace collector.
 
+use housecount_access::origin::OriginPattern;
 use housecount_net::service_url::ServiceUrl;
 use housecount_net::tls::TlsFiles;
-use housecount_server::origin::OriginPattern;
 
 use super::{ConfigError, Layers};
 

@@ -272,7 +272,8 @@ async fn a_replica_is_not_read() {
 }
 
 fn figure(server: &Server, name: &str) -> usize {
-    let info = server.command("INFO");
+    let section = if name == "blocked_clients" { "clients" } else { "stats" };
+    let info = server.command(&format!("INFO {section}"));
     info.lines()
         .find_map(|line| line.trim().strip_prefix(name)?.strip_prefix(':')?.parse().ok())
         .unwrap()

@@ -37,10 +37,10 @@ const CRATES: &[(&str, &[&str])] = &[
         "features", "folder", "dynamo", "without", "cold", "log", "lib",
     ]),
     ("housecount-access", &[
-        "cache_table", "auth", "admission", "lib",
+        "cache_table", "origin", "auth", "admission", "lib",
     ]),
     ("housecount-server", &[
-        "nearest", "origin", "calendar", "node", "http", "lib",
+        "nearest", "calendar", "node", "http", "lib",
     ]),
     ("housecount-sim", &[
         "plan", "oracle", "digest", "active_faults", "world", "archive_check", "nodes", "checks",
