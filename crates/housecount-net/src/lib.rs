@@ -1,6 +1,8 @@
 //! Network basics: the HTTP client, TLS, and addresses of services.
 
 #[cfg(feature = "http")]
+mod byte_queue;
+#[cfg(feature = "http")]
 pub mod client;
 pub mod service_url;
 #[cfg(feature = "http")]

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
-use std::mem::MaybeUninit;
+use std::mem::{self, MaybeUninit};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -15,8 +15,10 @@ use std::task::{Context, Poll, ready};
 use housecount_core::limits::TLS_RECORD_BYTES_MAX;
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
-use rustls::{Error, HandshakeKind, ServerConfig};
+use rustls::{Error, HandshakeKind, ProtocolVersion, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::byte_queue::ByteQueue;
 
 /// Size of a read, which goes to the stack.
 const READ_BYTES: usize = 4_096;
@@ -24,63 +26,6 @@ const READ_BYTES: usize = 4_096;
 const PLAINTEXT_BYTES_MAX: usize = 16_384;
 /// Bytes that encryption usually adds to a record: 22 by TLS 1.3, and 29 by TLS 1.2.
 const RECORD_OVERHEAD_BYTES: usize = 29;
-
-/// A queue of bytes that holds no memory while it is empty.
-#[derive(Default)]
-struct ByteQueue {
-    bytes: Vec<u8>,
-    /// Number of bytes at the front that are used already.
-    used: usize,
-}
-
-impl ByteQueue {
-    fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
-    }
-
-    fn unused(&self) -> &[u8] {
-        &self.bytes[self.used..]
-    }
-
-    fn consume(&mut self, count: usize) {
-        self.used += count;
-        if self.used >= self.bytes.len() {
-            *self = ByteQueue::default();
-        }
-    }
-
-    /// Gives bytes to a reader, and keeps those for which it has no room.
-    fn pass(&mut self, bytes: &[u8], buf: &mut ReadBuf<'_>) {
-        let room = if self.is_empty() { buf.remaining() } else { 0 };
-        let (now, later) = bytes.split_at(bytes.len().min(room));
-        buf.put_slice(now);
-        self.bytes.extend_from_slice(later);
-    }
-
-    /// Appends the output of `write`, which returns its length. If a slice of `size` is too small,
-    /// `write` fails with the size that it needs.
-    fn push_with(
-        &mut self,
-        mut size: usize,
-        mut write: impl FnMut(&mut [u8]) -> Result<usize, Option<usize>>,
-    ) -> Result<(), Error> {
-        let begin = self.bytes.len();
-        loop {
-            self.bytes.resize(begin + size, 0);
-            match write(&mut self.bytes[begin..]) {
-                Ok(written) => {
-                    self.bytes.truncate(begin + written);
-                    return Ok(());
-                }
-                Err(Some(needed)) if needed > size => size = needed,
-                Err(_) => {
-                    self.bytes.truncate(begin);
-                    return Err(Error::EncryptError);
-                }
-            }
-        }
-    }
-}
 
 /// Returns the size that an output needs; `None` if the output is impossible.
 fn size_to_encode(error: EncodeError) -> Option<usize> {
@@ -193,6 +138,9 @@ pub struct TlsStream<S> {
     incoming: Vec<u8>,
     /// Fatal error of the connection.
     failure: Option<Box<Error>>,
+    /// Whether `outgoing` has a session ticket, which goes with the first bytes of the application.
+    /// In a segment of its own it would take 52 bytes more, of each stay.
+    holds_ticket: bool,
     /// Whether `close_notify` is sent, or queued.
     is_closing: bool,
 }
@@ -288,19 +236,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
         let (decrypted, outgoing) = Default::default();
         let session = Session { connection, decrypted, outgoing, is_peer_closed: false };
         let incoming = Vec::new();
-        let mut stream = TlsStream { socket, session, incoming, failure: None, is_closing: false };
+        let (failure, holds_ticket, is_closing) = Default::default();
+        let mut stream = TlsStream { socket, session, incoming, failure, holds_ticket, is_closing };
         poll_fn(|cx| stream.poll_handshake(cx)).await?;
         Ok(stream)
     }
 
-    /// Sends a whole flight at once, which is one segment or few, before more is read. The session
-    /// ticket is part of the last flight.
+    /// Sends a whole flight at once, which is one segment or few, before more is read. Whatever
+    /// follows the client's last flight in TLS 1.3 is a session ticket, and waits.
     fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
+            let connection = &self.session.connection;
+            let is_done = !connection.is_handshaking();
+            let is_tls13 = connection.protocol_version() == Some(ProtocolVersion::TLSv1_3);
+            if is_done && is_tls13 && self.failure.is_none() {
+                self.holds_ticket = !self.session.outgoing.is_empty();
+                return Poll::Ready(Ok(()));
+            }
             ready!(self.poll_send(cx))?;
             ready!(Pin::new(&mut self.socket).poll_flush(cx))?;
             self.check()?;
-            if !self.session.connection.is_handshaking() {
+            if is_done {
                 return Poll::Ready(Ok(()));
             }
             if !ready!(self.poll_receive(cx, &mut ReadBuf::new(&mut [])))? {
@@ -321,9 +277,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
         if read.filled().is_empty() {
             return Poll::Ready(Ok(false));
         }
-        let was_sent = self.session.outgoing.is_empty();
+        let was_sent = self.session.outgoing.is_empty() || self.holds_ticket;
+        let was_open = !self.session.connection.is_handshaking();
         self.receive(read.filled_mut(), buf);
-        if was_sent {
+        self.holds_ticket &= self.failure.is_none();
+        if was_open && was_sent && !self.holds_ticket {
             // An alert, or an answer of TLS itself. If a writer waits, it sends this too.
             let _ = self.poll_send(cx);
         }
@@ -343,13 +301,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// Waits until the last record is sent, so at most one is stored.
+    /// Waits until the last record is sent, so at most one is stored, and the ticket before the
+    /// first.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.check()?;
         if self.is_closing {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        self.poll_send(cx)
+        if mem::take(&mut self.holds_ticket) { Poll::Ready(Ok(())) } else { self.poll_send(cx) }
     }
 
     /// Encrypts a record, and sends as much of it as the socket takes.
@@ -435,7 +394,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        ready!(this.poll_send(cx))?;
+        if !this.holds_ticket {
+            ready!(this.poll_send(cx))?;
+        }
         Pin::new(&mut this.socket).poll_flush(cx)
     }
 

@@ -24,6 +24,8 @@ pub struct FaultyLog {
     pub read_only: AtomicBool,
     /// Whether it refuses appends but accepts all else.
     pub append_denied: AtomicBool,
+    /// Whether it says that its maintenance writes, which its other faults refuse.
+    pub maintain_writes: AtomicBool,
     /// Whether appends are never answered.
     pub append_hangs: AtomicBool,
     /// Number of appends of events that were applied.
@@ -101,6 +103,10 @@ impl Log for FaultyLog {
     async fn maintain(&self, partition: u16, before: UnixMs, attended: UnixMs) -> StoreResult<()> {
         self.writes()?;
         self.log.maintain(partition, before, attended).await
+    }
+
+    fn maintain_writes(&self) -> bool {
+        self.maintain_writes.load(Ordering::SeqCst)
     }
 
     async fn mark_complete(&self, partition: u16, born: UnixMs) -> StoreResult<()> {

@@ -166,6 +166,12 @@ pub trait Log: Send + Sync + fmt::Debug {
     /// claim that the node was there meanwhile.
     async fn maintain(&self, partition: u16, before: UnixMs, attended: UnixMs) -> StoreResult<()>;
 
+    /// Whether `maintain` always writes, and so usually fails when the log refuses appends. An idle
+    /// node then needs few appends to detect that.
+    fn maintain_writes(&self) -> bool {
+        false
+    }
+
     /// Records that a checkpoint of all that matters has been appended to the partition created at
     /// `born`. Does nothing if the partition has been created again since.
     async fn mark_complete(&self, partition: u16, born: UnixMs) -> StoreResult<()>;

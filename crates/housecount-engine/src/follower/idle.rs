@@ -11,9 +11,10 @@ use super::Follower;
 /// leave takes effect in time. Records without events, by which nodes find out whether the log
 /// accepts writes, do not count.
 const IDLE_AFTER_MS: u64 = 5_000;
-/// Wait of an idle node for a record of any node. It is half of the time after which counts are no
-/// longer complete without a read, and a twentieth of the usual number of reads.
-const IDLE_WAIT: Duration = Duration::from_millis(1_000);
+/// Wait of an idle node for a record of any node. Counts are no longer complete without a read for
+/// `LOG_STALE_MS`, and this leaves 0.7 s of it for a late read. It makes the number of reads a
+/// twenty-sixth of the usual one.
+const IDLE_WAIT: Duration = Duration::from_millis(1_250);
 
 impl Follower {
     /// Waits for the next round, and while the log is idle for a record of any node. Returns the

@@ -1,9 +1,10 @@
 //! Maintains the log: trims records that no node needs, and records that a node is tending it.
 //!
-//! A node without players also learns here, within 5 s, that the log refuses appends, and when it
+//! A node without players also learns here, within 5 s, that the log refuses writes, and when it
 //! accepts them again ([`WriteHealth`](crate::log::health::WriteHealth)). If nothing was appended
 //! just before, a tick appends a record without events. The probe is needed because a node that
-//! isn't ready gets no players whose beats would show it. On a DynamoDB log it costs one write unit
+//! isn't ready gets no players whose beats would show it. Where maintenance itself writes, it shows
+//! most refusals, and probes are an interval apart. On a DynamoDB log it costs one write unit
 //! per tick and such a node. That is $0.54 a month by default ($0.625 a million, us-east-1,
 //! 2026-10).
 
@@ -96,6 +97,21 @@ impl LogMaintenance {
             .max(now.minus(UNCOMMITTED_RETENTION_MS_MAX.max(self.kept_ms)))
     }
 
+    /// Returns the time without appends after which a partition needs a probe.
+    ///
+    /// Where `maintain` writes too, only a refusal of appends alone is left to detect, such as a
+    /// revoked permission. For that an interval is enough: a viewer times out two intervals after
+    /// its first refused beat at the earliest. Each probe wakes all idle nodes.
+    fn probe_after_ms(&self, is_maintenance_refused: bool) -> u64 {
+        if is_maintenance_refused || self.hub.writes().is_refused() {
+            0
+        } else if self.log.maintain_writes() {
+            self.interval_ms
+        } else {
+            self.every_ms() / 6
+        }
+    }
+
     /// Converts that time to positions of records, since stamps may be ahead of them.
     fn position_before(&self, partition: u16, now: UnixMs) -> UnixMs {
         self.before(partition, now).minus(self.clock.ahead_ms())
@@ -123,12 +139,10 @@ impl PeriodicTask for LogMaintenance {
         let mut outcome = Ok(Progress::Done);
         for partition in 0..self.log.partitions() {
             // A partition that fails must not keep the others from being trimmed.
-            if let Err(error) =
-                self.log.maintain(partition, self.position_before(partition, now), attended).await
-            {
-                outcome = Err(error);
-            }
-            let idle_ms = if self.hub.writes().is_refused() { 0 } else { self.every_ms() / 6 };
+            let maintained =
+                self.log.maintain(partition, self.position_before(partition, now), attended).await;
+            let idle_ms = self.probe_after_ms(maintained.is_err());
+            outcome = maintained.map(|()| Progress::Done).and(outcome);
             if self.hub.writes().needs_probe(partition, idle_ms) {
                 let probe = self.log.append(partition, Bytes::from(record::encode(&[]))).await;
                 outcome = outcome.and(probe.map(|_| Progress::Done));

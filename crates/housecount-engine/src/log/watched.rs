@@ -65,6 +65,10 @@ impl Log for WatchedLog {
         self.log.maintain(partition, before, attended).await
     }
 
+    fn maintain_writes(&self) -> bool {
+        self.log.maintain_writes()
+    }
+
     async fn mark_complete(&self, partition: u16, born: UnixMs) -> StoreResult<()> {
         self.log.mark_complete(partition, born).await
     }

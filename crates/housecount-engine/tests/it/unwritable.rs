@@ -71,10 +71,16 @@ async fn while_appends_are_refused_time_stands_still_and_no_viewer_times_out() {
 }
 
 /// The node appends records without events. Its maintenance task does so at most
-/// `TEND_EVERY_MS_MAX` apart.
+/// `TEND_EVERY_MS_MAX` apart, and where maintenance writes, an interval apart.
 #[timed_test(flavor = "multi_thread")]
 async fn a_node_without_players_learns_that_writes_are_refused_and_that_they_work_again() {
-    let inside = Inside::ready(FaultyLog::default(), paced(500, TTL_MS)).await;
+    for maintain_writes in [false, true] {
+        let log = FaultyLog { maintain_writes: maintain_writes.into(), ..FaultyLog::default() };
+        learns_of_refusals(Inside::ready(log, paced(500, TTL_MS)).await).await;
+    }
+}
+
+async fn learns_of_refusals(inside: Inside) {
     let node = &inside.node;
     eventually("counts are complete", async || is_complete(node)).await;
     for fault in [&inside.log.read_only, &inside.log.append_denied] {
@@ -86,6 +92,24 @@ async fn a_node_without_players_learns_that_writes_are_refused_and_that_they_wor
     }
     assert!(inside.log.probed.load(Ordering::SeqCst) > 0);
     assert_eq!(inside.log.appended.load(Ordering::SeqCst), 0, "the node appended no event");
+}
+
+/// Each of them wakes all idle nodes of a Redis.
+#[timed_test(flavor = "multi_thread")]
+async fn where_maintenance_writes_records_without_events_are_an_interval_apart() {
+    const INTERVAL_MS: u64 = 500;
+    for (maintain_writes, is_rare) in [(false, false), (true, true)] {
+        let log = FaultyLog { maintain_writes: maintain_writes.into(), ..FaultyLog::default() };
+        let inside = Inside::ready(log, paced(INTERVAL_MS, TTL_MS)).await;
+        let (node, probed) = (&inside.node, || inside.log.probed.load(Ordering::SeqCst) as u64);
+        let (began, before) = (node.clock.now().unwrap(), probed());
+        let until = began.plus(2 * TTL_MS);
+        eventually("two ttl pass", async || node.clock.now().is_some_and(|now| now > until)).await;
+        let (probes, past_ms) = (probed() - before, node.clock.now().unwrap().since(began));
+        let at_most = past_ms / INTERVAL_MS + 1;
+        assert_eq!(probes <= at_most, is_rare, "{probes} probes in {past_ms} ms");
+        assert!(probes > 0 && is_complete(node));
+    }
 }
 
 /// An append that is neither refused nor done for longer than `ACK_TIMEOUT_MS`.

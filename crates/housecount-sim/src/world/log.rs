@@ -347,6 +347,10 @@ impl Log for SimLog {
         .await
     }
 
+    fn maintain_writes(&self) -> bool {
+        true
+    }
+
     async fn mark_complete(&self, partition: u16, born: UnixMs) -> StoreResult<()> {
         let mark =
             move |origin: &mut PartitionMeta| origin.is_complete |= origin.created_at == born;

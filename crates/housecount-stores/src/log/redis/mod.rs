@@ -391,15 +391,20 @@ impl Log for RedisLog {
         trim.arg(redis_stream(&self.prefix, partition)).arg("MINID").arg("~").arg(before.0);
         let mut note = self.tend.prepare();
         note.key(redis_meta(&self.prefix, partition)).arg(attended.0);
-        // The trim runs first, and doesn't depend on the update: it frees memory when memory is
-        // short.
-        let trimmed = self.run::<()>("trimming", &RedisCommand::Command(&trim)).await;
-        let noted = self.run::<()>("updating", &RedisCommand::Script(&self.tend, &note)).await;
+        // The trim is sent first, and doesn't depend on the update: it frees memory when memory is
+        // short. Both are in one packet.
+        let (trim, note) = (RedisCommand::Command(&trim), RedisCommand::Script(&self.tend, &note));
+        let (trimmed, noted) =
+            tokio::join!(self.run::<()>("trimming", &trim), self.run::<()>("updating", &note));
         if partition == 0 {
             self.confirm_master().await;
             self.look_at_memory().await;
         }
         trimmed.and(noted)
+    }
+
+    fn maintain_writes(&self) -> bool {
+        true
     }
 
     async fn mark_complete(&self, partition: u16, born: UnixMs) -> StoreResult<()> {
