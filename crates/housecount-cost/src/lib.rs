@@ -7,7 +7,6 @@
 //!   [`sizing`]: machines for an audience. [`managed`]: services that are sold instead.
 //! - [`crossover`]: the number of viewers up to which one plan is cheaper than another.
 //! - [`bill`]: samples of consumption, and the usage of an hour and a month.
-//! - [`traffic`]: bytes between clients and a node.
 //! - [`guard`]: the action when the cost is above the limit.
 //! - [`CostTracker`]: the cost of a node, from the meters of its stores.
 //!
@@ -28,7 +27,6 @@ mod report;
 mod sampler;
 pub mod sizing;
 mod tracker;
-pub mod traffic;
 pub mod whole;
 pub mod wire;
 

@@ -21,6 +21,7 @@ use housecount_engine::internals::EngineState;
 use housecount_engine::internals::Hub;
 use housecount_engine::internals::SnapshotSpacing;
 use housecount_metrics::{CostLabel, KindLabel, Metrics, TrafficLabel};
+use housecount_net::traffic::{ClientTraffic, ClientTransport};
 use parking_lot::Mutex;
 
 use crate::bill::{Usage, UsageSample, UsageWindow, bytes_per_month, per_month};
@@ -31,7 +32,6 @@ use crate::plans::{
 };
 use crate::prices::{CacheEngine, PriceList};
 use crate::report::{CostReport, EgressCost, MachineCost, PurposeCost, RedisCost};
-use crate::traffic::{ClientTraffic, ClientTransport};
 use crate::{MONTH_MS, Prices, Usd, share};
 
 /// Size of the disk of a machine: the smallest that the images of Linux distributions ask for.

@@ -11,3 +11,4 @@ mod tickets;
 pub mod tls;
 #[cfg(feature = "http")]
 mod tls_stream;
+pub mod traffic;

@@ -1,4 +1,4 @@
-//! Answers: the body of one, and the future of one.
+//! Answers: the body of one, and JSON that takes long to write.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -9,15 +9,10 @@ use axum::response::IntoResponse;
 use bytes::Bytes;
 use housecount_backend::threads::blocking::run_at_low_priority;
 use http_body_util::Full;
-use hyper::Response;
 use hyper::body::{Body, Frame, SizeHint};
 use serde::Serialize;
 
 use super::error::Problem;
-
-/// Future of an answer. It is in a box that exists only while a request is open, because most
-/// connections are idle.
-pub type ResponseFuture<B> = Pin<Box<dyn Future<Output = Response<B>> + Send>>;
 
 /// Makes a JSON answer on a background thread, for pages of the ledger. A thousand rows, or a
 /// hundred thousand steps, take a worker longer than a heartbeat may wait.

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use housecount_core::event::EventKind;
 use housecount_core::limits::BEAT_BODY_BYTES_MAX;
 use housecount_engine::internals::PendingAck;
+use housecount_wire::unread::RequestEnd;
 use hyper::body::Body as HttpBody;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -24,7 +25,6 @@ use super::gzip::Coding;
 use super::heartbeat_json::HeartbeatRequest;
 use super::live::{CountBody, CountStatusBody};
 use super::short_answer::ShortAnswer;
-use super::unread::RequestEnd;
 use crate::node::Node;
 
 /// Answer to a heartbeat: the stage's count, with this heartbeat in it.

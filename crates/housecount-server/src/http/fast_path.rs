@@ -14,6 +14,8 @@ use bytes::Bytes;
 use housecount_access::admission::{AdmissionError, ClientAddr};
 use housecount_access::auth::Scope;
 use housecount_metrics::RouteLabel;
+use housecount_wire::ResponseFuture;
+use housecount_wire::unread::{self, RequestEnd};
 use http_body_util::Full;
 use hyper::body::{Body, Incoming};
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -24,7 +26,7 @@ use prometheus_client::metrics::counter::Counter;
 use serde::Serialize;
 use tokio::sync::watch;
 
-use super::answer::{ResponseBody, ResponseFuture};
+use super::answer::ResponseBody;
 use super::auth::{self, PlayerCredential};
 use super::batch::{self, BatchOutcome};
 use super::beats::{HeartbeatAnswer, PlayerRequest};
@@ -35,7 +37,6 @@ use super::direct::{Peer, Sender};
 use super::error::Problem;
 use super::headers;
 use super::query::{self, Parameter};
-use super::unread::{self, RequestEnd};
 use crate::node::Node;
 
 /// Parameters of a WebSocket's query. Two tokens are refused as two credentials are (`auth`).

@@ -19,6 +19,7 @@ use housecount_core::ids::StageId;
 use housecount_core::limits::{LIVE_EVERY_MS_MAX, LIVE_EVERY_MS_MIN, SUBSCRIPTION_STAGES_MAX};
 use housecount_engine::internals::{CountEncoding, SubscriptionFilter};
 use housecount_engine::{CountStatus, WithStatus};
+use housecount_wire::timeouts::EndlessAnswer;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -26,7 +27,6 @@ use super::auth::authorize_counts;
 use super::error::{Problem, ProblemBody};
 use super::extract::{bad_query, duration_ms};
 use super::query::{self, Parameter};
-use super::timeouts::EndlessAnswer;
 use crate::node::Node;
 
 /// Status of a count: how far it can be trusted.

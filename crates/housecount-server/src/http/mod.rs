@@ -4,7 +4,6 @@
 //! answers. All errors are made in one place, `error`. `docs/API.md` describes the API for people,
 //! and `/openapi.json` for programs.
 
-mod accept;
 mod admin;
 mod admit;
 mod answer;
@@ -16,7 +15,6 @@ pub mod batch_body;
 pub(crate) mod beats;
 mod body;
 mod compat;
-mod connection;
 mod connection_context;
 mod cors;
 mod cost;
@@ -25,28 +23,21 @@ mod error;
 pub mod extract;
 mod fast_path;
 mod gzip;
-mod h2;
 mod headers;
 pub mod heartbeat_json;
 mod history;
 mod live;
-mod metered;
 mod openapi;
 mod ops;
 mod packed;
-mod preface;
 mod query;
 mod query_form;
 mod server;
 mod short_answer;
 mod snapshots;
 mod stages;
-mod stream;
-mod timeouts;
-mod unread;
 mod viewers;
 mod watch;
-mod write_timeout;
 pub mod ws;
 
 use std::sync::Arc;

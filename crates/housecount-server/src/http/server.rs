@@ -12,24 +12,24 @@ use std::time::Duration;
 
 use housecount_access::admission::connections::AddressConnections;
 use housecount_core::limits::REQUEST_WAIT_MS_MAX;
-use housecount_cost::traffic::{ClientTraffic, ClientTransport};
 use housecount_engine::internals::ConnectionBalancer;
 use housecount_engine::internals::Workers;
 use housecount_metrics::{KindLabel, Metrics};
 use housecount_net::tls::{Tls, TlsFiles, TlsStream};
+use housecount_net::traffic::{ClientTraffic, ClientTransport};
+use housecount_wire::accept::{AcceptedSocket, Listener};
+use housecount_wire::connection;
+use housecount_wire::h2;
+use housecount_wire::socket::metered::MeteredStream;
+use housecount_wire::socket::preface::{self, Version};
+use housecount_wire::socket::stream::MaybeTlsStream;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::yield_now;
 
-use super::accept::{AcceptedSocket, Listener};
-use super::connection;
 use super::connection_context::ConnectionContext;
 use super::fast_path::FastPath;
-use super::h2;
-use super::metered::MeteredStream;
-use super::preface::{self, Version};
-use super::stream::MaybeTlsStream;
 use crate::node::Node;
 
 /// Time for open requests to finish when the node stops.

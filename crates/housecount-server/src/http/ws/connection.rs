@@ -21,6 +21,8 @@ use housecount_core::limits::{
 };
 use housecount_core::time::UnixMs;
 use housecount_engine::internals::{IngestError, PendingAck, UnstampedEvent};
+use housecount_wire::socket::stream::MaybeTlsStream;
+use housecount_wire::write_timeout::WriteTimeoutStream;
 use serde::Serialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
@@ -41,8 +43,6 @@ use super::short::ShortAnswers;
 use crate::http::admit::admit_event;
 use crate::http::beats::HeartbeatResponse;
 use crate::http::error::Problem;
-use crate::http::stream::MaybeTlsStream;
-use crate::http::write_timeout::WriteTimeoutStream;
 use crate::node::Node;
 
 /// Longest time for a close until the player has seen it.

@@ -20,8 +20,8 @@ use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response as Routed};
 use housecount_access::admission::{AddressConnection, ClientAddr};
 use housecount_access::auth::{Claims, Credential};
-use housecount_cost::traffic::ClientTransport;
 use housecount_metrics::Metrics;
+use housecount_net::traffic::ClientTransport;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::upgrade::{OnUpgrade, Upgraded};
@@ -36,14 +36,15 @@ pub use self::connection::Socket;
 use self::connection::{Player, PlayerSocket};
 pub use self::idle::IdleTimer;
 pub use self::message::not_text;
+use housecount_wire::socket::stream::MaybeTlsStream;
+use housecount_wire::timeouts::TimeoutStream;
+use housecount_wire::write_timeout::WriteTimeoutStream;
+
 use super::answer::ResponseBody;
 use super::compat::socket::StatsSocket;
 use super::connection_context::ConnectionContext;
 use super::error::{Problem, ProblemBody};
 use super::fast_path::FastPath;
-use super::stream::MaybeTlsStream;
-use super::timeouts::TimeoutStream;
-use super::write_timeout::WriteTimeoutStream;
 use crate::node::Node;
 
 /// Subprotocols of the messages below, for clients that offer one, in the order of preference.

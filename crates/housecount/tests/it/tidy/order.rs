@@ -28,16 +28,19 @@ const CRATES: &[(&str, &[&str])] = &[
     ]),
     ("housecount-cost", &[
         "money", "prices", "redis_size", "wire", "own_usage", "plans", "sizing", "whole", "managed",
-        "bill", "crossover", "guard", "read", "traffic", "report", "tracker", "sampler", "lib",
+        "bill", "crossover", "guard", "read", "report", "tracker", "sampler", "lib",
     ]),
     ("housecount-net", &[
-        "service_url", "tickets", "tls_stream", "tls", "client", "lib",
+        "service_url", "traffic", "byte_queue", "tickets", "tls_stream", "tls", "client", "lib",
     ]),
     ("housecount-stores", &[
         "features", "folder", "dynamo", "without", "cold", "log", "lib",
     ]),
     ("housecount-access", &[
         "cache_table", "origin", "auth", "admission", "lib",
+    ]),
+    ("housecount-wire", &[
+        "accept", "socket", "timeouts", "unread", "write_timeout", "connection", "h2", "lib",
     ]),
     ("housecount-server", &[
         "nearest", "calendar", "node", "http", "lib",

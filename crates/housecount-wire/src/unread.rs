@@ -9,11 +9,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, header};
 use bytes::Bytes;
 use housecount_core::limits::{UNREAD_BODY_BYTES_MAX, UNREAD_BODY_MS_MAX};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, SizeHint};
+use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::{Request, Response, StatusCode, Version};
 use parking_lot::Mutex;
 
 /// Properties of a request that are needed to end it after its headers are gone.

@@ -27,7 +27,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::answer::ResponseFuture;
+use crate::ResponseFuture;
 
 /// Silence of a client with an open request after which a ping asks whether it is there.
 /// `PING_WAIT` is its time to answer.

@@ -5,8 +5,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use housecount_cost::traffic::TransportTraffic;
 use housecount_net::tls::TlsStream;
+use housecount_net::traffic::TransportTraffic;
 use smallvec::SmallVec;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 

@@ -16,9 +16,9 @@ use hyper_util::rt::TokioIo;
 use tokio::sync::watch;
 use tokio::task::coop::unconstrained;
 
-use super::answer::ResponseFuture;
-use super::stream::MaybeTlsStream;
-use super::timeouts::{EndlessAnswer, TimeoutStream};
+use crate::ResponseFuture;
+use crate::socket::stream::MaybeTlsStream;
+use crate::timeouts::{EndlessAnswer, TimeoutStream};
 
 /// Serves a connection until it ends, or the node stops and no request is open.
 pub async fn serve<A, B>(
@@ -93,8 +93,8 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpStream};
 
-    use super::super::metered::MeteredStream;
     use super::*;
+    use crate::socket::metered::MeteredStream;
 
     fn plain(stream: TcpStream) -> MaybeTlsStream {
         MaybeTlsStream::Plain(MeteredStream::new(stream, Arc::default()))
