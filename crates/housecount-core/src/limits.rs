@@ -267,6 +267,12 @@ pub const EXPORT_ROWS_MAX: usize = 1_000_000;
 pub const VIEWS_HELD_MAX: usize = 500_000;
 /// Days that one call of the drop-in API may go back: ten years.
 pub const DROP_IN_DAYS_MAX: u64 = 3_652;
+/// Viewers of one report: some 250 bytes each while it is made.
+pub const REPORT_VIEWERS_MAX: usize = 1_000_000;
+/// Minutes of a broadcast for which a report has the retention: its first day.
+pub const RETENTION_MINUTES_MAX: u64 = 1_440;
+/// Broadcasts of one answer, each of which is a report.
+pub const BROADCASTS_MAX: usize = 100;
 /// Steps of one history.
 pub const HISTORY_STEPS_MAX: u64 = 10_000;
 /// Steps of all stages of one page together.

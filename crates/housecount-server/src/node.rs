@@ -28,6 +28,8 @@ pub struct ServerSettings {
     pub cors_operator_origins: Vec<OriginPattern>,
     /// `auth.*`
     pub auth: AuthSettings,
+    /// `broadcast_gap`
+    pub broadcast_gap_ms: u64,
     /// `insecure`
     pub insecure: bool,
 }

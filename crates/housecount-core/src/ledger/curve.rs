@@ -45,6 +45,16 @@ pub struct Curve {
     level: i64,
     step: Option<Step>,
     steps: Vec<Step>,
+    peak: Peak,
+}
+
+/// Largest number of concurrent viewers, and the first moment that has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Peak {
+    /// Number of viewers.
+    pub viewers: u64,
+    /// First moment with so many; zero if there is no viewer.
+    pub at: UnixMs,
 }
 
 impl Curve {
@@ -61,6 +71,7 @@ impl Curve {
             level: 0,
             step: None,
             steps: Vec::new(),
+            peak: Peak::default(),
         }
     }
 
@@ -93,6 +104,9 @@ impl Curve {
     fn run_to(&mut self, to: UnixMs) {
         while self.at < to {
             let level = u64::try_from(self.level).unwrap_or(0);
+            if level > self.peak.viewers {
+                self.peak = Peak { viewers: level, at: self.at };
+            }
             debug_assert!(self.level >= 0, "a negative count");
             let whole = self.at.aligned(self.step_ms).plus(self.step_ms.max(1)).min(self.range.to);
             let new =
@@ -126,6 +140,12 @@ impl Curve {
         sum + u64::try_from(level).unwrap_or(0) * self.range.to.since(at)
     }
 
+    /// Returns the peak of what has been computed.
+    #[must_use]
+    pub fn peak(&self) -> Peak {
+        self.peak
+    }
+
     /// Computes the last steps. The caller knows all changes.
     #[must_use]
     pub fn finish(mut self) -> Vec<Step> {
@@ -155,6 +175,12 @@ mod tests {
 
     const RANGE: Span = Span { from: UnixMs(13), to: UnixMs(95) };
 
+    fn curve_of(spans: &[Span], step_ms: u64) -> Curve {
+        let mut curve = Curve::new(RANGE, step_ms, None);
+        spans.iter().for_each(|span| curve.add("s", *span));
+        curve
+    }
+
     proptest! {
         /// Compares with a count of every single millisecond.
         #[test]
@@ -164,6 +190,8 @@ mod tests {
             spans.iter().for_each(|span| curve.add("s", *span));
             curve.add("other", RANGE);
             let integral = curve.integral();
+            let mut whole = curve_of(&spans, step_ms);
+            whole.advance(RANGE.to);
             curve.advance(UnixMs(50));
             let mut steps = curve.take();
             steps.extend(curve.finish());
@@ -171,6 +199,10 @@ mod tests {
             let level = |ms: u64| spans.iter().filter(|span| (span.from.0..span.to.0).contains(&ms)).count() as u64;
             prop_assert_eq!(steps.first().map(|s| s.span.from), Some(RANGE.from));
             prop_assert_eq!(steps.last().map(|s| s.span.to), Some(RANGE.to));
+            let most = (RANGE.from.0..RANGE.to.0).map(level).max().unwrap_or(0);
+            let first = (RANGE.from.0..RANGE.to.0).find(|at| level(*at) == most);
+            let peak = Peak { viewers: most, at: UnixMs(first.filter(|_| most > 0).unwrap_or(0)) };
+            prop_assert_eq!(whole.peak(), peak);
             for step in &steps {
                 let levels: Vec<u64> = (step.span.from.0..step.span.to.0).map(level).collect();
                 prop_assert_eq!(step.integral_ms, levels.iter().sum::<u64>());

@@ -109,30 +109,70 @@ impl Scan {
     }
 }
 
-/// Finishes a scan in its turn, since many spans may be open.
-async fn finish(scan: Scan, tell: &mut impl SpanVisitor) -> Vec<(Chain, UnixMs)> {
-    let _turn = ledger_turn().await;
-    scan.finish(tell)
+/// A result that the spans of a range are folded into.
+pub trait RangeFold: SpanVisitor + Default + Send + 'static {
+    /// Adds a span that was proven since the ledger's end. It may touch an earlier one.
+    fn add_proven(&mut self, stage: &str, viewer: &str, span: Span);
+
+    /// Learns that all spans which end before `to` have been reported.
+    fn advance(&mut self, _to: UnixMs) {}
+
+    /// Whether the result needs no more spans.
+    fn is_full(&self) -> bool {
+        false
+    }
+}
+
+/// Folds the spans of a range: the ledger's, and with `proofs` also those proven since.
+///
+/// `viewer` selects one viewer's partition. `progress` is called with the part that has been read.
+/// Also returns the time up to which the ledger is committed.
+///
+/// # Errors
+/// Returns the errors of [`Scan::next`].
+pub async fn fold<T: RangeFold>(
+    cold: &Arc<dyn Cold>,
+    proofs: Option<&Arc<Proofs>>,
+    range: Span,
+    viewer: Option<&str>,
+    mut to: T,
+    progress: &mut (impl FnMut(f64) + Send),
+) -> StoreResult<(T, UnixMs)> {
+    let mut scan = Scan::open(cold, range, viewer).await?;
+    while !to.is_full()
+        && let Some(complete_to) = scan.next(&mut to).await?
+    {
+        to.advance(complete_to);
+        progress(complete_to.since(range.from) as f64 / range.ms().max(1) as f64);
+    }
+    let ends = {
+        // In its turn, since many spans may be open.
+        let _turn = ledger_turn().await;
+        scan.finish(&mut to)
+    };
+    match proofs {
+        Some(proofs) => add_tail(proofs, ends, range, viewer.map(str::to_string), to).await,
+        None => Ok((to, committed_to(&ends))),
+    }
 }
 
 /// Adds the proof since the ledger's end, and returns the time up to which the ledger is committed.
 ///
 /// Not on a background thread, because it holds the fold's lock. Players must not wait until a
 /// thread of low priority gets a core.
-async fn add_tail<T: Send + 'static>(
+async fn add_tail<T: RangeFold>(
     proofs: &Arc<Proofs>,
     ends: Vec<(Chain, UnixMs)>,
     range: Span,
     viewer: Option<String>,
     mut to: T,
-    add: fn(&mut T, &str, &str, Span),
 ) -> StoreResult<(T, UnixMs)> {
     let proofs = proofs.clone();
     let turn = ledger_turn().await;
     let added = run_blocking(move || {
         // Held until the work is done, even if the caller is dropped.
         let _turn = turn;
-        let with = |stage: &str, viewer: &str, span| add(&mut to, stage, viewer, span);
+        let with = |stage: &str, viewer: &str, span| to.add_proven(stage, viewer, span);
         let committed_to = chain_ends(&proofs, &ends, range, viewer.as_deref(), with);
         (to, committed_to)
     });
@@ -196,14 +236,9 @@ pub async fn watch(
     wanted: WatchFilter,
     limit: usize,
 ) -> StoreResult<WatchPage> {
-    let mut scan = Scan::open(cold, range, wanted.viewer.as_deref()).await?;
-    let viewer = wanted.viewer.clone();
-    let mut watch = WatchTotals::new(range, wanted, limit);
-    while scan.next(&mut watch).await?.is_some() {}
-    let ends = finish(scan, &mut watch).await;
-    let add =
-        |watch: &mut WatchTotals, stage: &str, viewer: &str, span| watch.add(stage, viewer, span);
-    let (watch, committed_to) = add_tail(proofs, ends, range, viewer, watch, add).await?;
+    let (viewer, watch) = (wanted.viewer.clone(), WatchTotals::new(range, wanted, limit));
+    let (watch, committed_to) =
+        fold(cold, Some(proofs), range, viewer.as_deref(), watch, &mut |_| ()).await?;
     let (rows, more) = watch.finish();
     Ok(WatchPage { rows, more, committed_to })
 }
@@ -221,12 +256,8 @@ pub async fn committed_watch(
     limit: usize,
     progress: &mut (impl FnMut(f64) + Send),
 ) -> StoreResult<WatchPage> {
-    let mut scan = Scan::open(cold, range, wanted.viewer.as_deref()).await?;
-    let mut watch = WatchTotals::new(range, wanted, limit);
-    while let Some(complete_to) = scan.next(&mut watch).await? {
-        progress(complete_to.since(range.from) as f64 / range.ms().max(1) as f64);
-    }
-    let committed_to = committed_to(&scan.finish(&mut watch));
+    let (viewer, watch) = (wanted.viewer.clone(), WatchTotals::new(range, wanted, limit));
+    let (watch, committed_to) = fold(cold, None, range, viewer.as_deref(), watch, progress).await?;
     let (rows, more) = watch.finish();
     Ok(WatchPage { rows, more, committed_to })
 }
@@ -263,13 +294,9 @@ pub async fn stages(
     cold: &Arc<dyn Cold>,
     proofs: &Arc<Proofs>,
     range: Span,
-    mut totals: StageTotals,
+    totals: StageTotals,
 ) -> StoreResult<StagePage> {
-    let mut scan = Scan::open(cold, range, None).await?;
-    while scan.next(&mut totals).await?.is_some() {}
-    let ends = finish(scan, &mut totals).await;
-    let add = |totals: &mut StageTotals, stage: &str, _: &str, span| totals.add(stage, span);
-    let (totals, committed_to) = add_tail(proofs, ends, range, None, totals, add).await?;
+    let (totals, committed_to) = fold(cold, Some(proofs), range, None, totals, &mut |_| ()).await?;
     let (rows, more) = totals.finish();
     Ok(StagePage { rows, more, committed_to })
 }
@@ -278,17 +305,9 @@ pub async fn stages(
 ///
 /// # Errors
 /// Returns the errors of [`Scan::next`].
-pub async fn views(
-    cold: &Arc<dyn Cold>,
-    proofs: &Arc<Proofs>,
-    mut views: Views,
-) -> StoreResult<Views> {
+pub async fn views(cold: &Arc<dyn Cold>, proofs: &Arc<Proofs>, views: Views) -> StoreResult<Views> {
     let (range, viewer) = (views.range(), views.viewer().map(str::to_string));
-    let mut scan = Scan::open(cold, range, viewer.as_deref()).await?;
-    while !views.is_full() && scan.next(&mut views).await?.is_some() {}
-    let ends = finish(scan, &mut views).await;
-    let add = |views: &mut Views, stage: &str, viewer: &str, span| views.add(stage, viewer, span);
-    let (views, _) = add_tail(proofs, ends, range, viewer, views, add).await?;
+    let (views, _) = fold(cold, Some(proofs), range, viewer.as_deref(), views, &mut |_| ()).await?;
     Ok(views)
 }
 
@@ -306,13 +325,39 @@ pub async fn history(
     step_ms: u64,
     stage: Option<&str>,
 ) -> StoreResult<(Vec<Step>, UnixMs)> {
-    let mut scan = Scan::open(cold, range, None).await?;
-    let mut curve = Curve::new(range, step_ms, stage.map(str::to_string));
-    while let Some(complete_to) = scan.next(&mut curve).await? {
-        curve.advance(complete_to);
-    }
-    let ends = finish(scan, &mut curve).await;
-    let add = |curve: &mut Curve, stage: &str, _: &str, span| curve.add(stage, span);
-    let (curve, committed_to) = add_tail(proofs, ends, range, None, curve, add).await?;
+    let curve = Curve::new(range, step_ms, stage.map(str::to_string));
+    let (curve, committed_to) = fold(cold, Some(proofs), range, None, curve, &mut |_| ()).await?;
     Ok((curve.finish(), committed_to))
+}
+
+impl RangeFold for WatchTotals {
+    fn add_proven(&mut self, stage: &str, viewer: &str, span: Span) {
+        self.add(stage, viewer, span);
+    }
+}
+
+impl RangeFold for StageTotals {
+    fn add_proven(&mut self, stage: &str, _viewer: &str, span: Span) {
+        self.add(stage, span);
+    }
+}
+
+impl RangeFold for Views {
+    fn add_proven(&mut self, stage: &str, viewer: &str, span: Span) {
+        self.add(stage, viewer, span);
+    }
+
+    fn is_full(&self) -> bool {
+        self.is_full()
+    }
+}
+
+impl RangeFold for Curve {
+    fn add_proven(&mut self, stage: &str, _viewer: &str, span: Span) {
+        self.add(stage, span);
+    }
+
+    fn advance(&mut self, to: UnixMs) {
+        self.advance(to);
+    }
 }

@@ -32,6 +32,7 @@ mod ops;
 mod packed;
 mod query;
 mod query_form;
+mod report;
 mod server;
 mod short_answer;
 mod snapshots;
@@ -126,6 +127,10 @@ fn for_readers() -> Routes {
         .merge(both_forms(routes!(history::of_stage)))
         .routes(routes!(history::of_all))
         .routes(routes!(history::totals))
+        .merge(both_forms(routes!(report::of_stage)))
+        .routes(routes!(report::of_all))
+        .merge(both_forms(routes!(report::broadcasts)))
+        .routes(routes!(report::compare))
         .routes(routes!(cost::cost))
         .routes(routes!(ops::metrics))
 }

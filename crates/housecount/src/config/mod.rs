@@ -254,6 +254,7 @@ fn server(layers: &Layers) -> Result<ServerSettings, ConfigError> {
         tls: tls(layers)?,
         connections_max: connections::of_node(layers)?,
         drain_ms: layers.duration_ms("drain")?,
+        broadcast_gap_ms: layers.duration_ms("broadcast_gap")?,
         admission: admission(layers)?,
         cors_origins: origins(layers, "cors.origins")?,
         cors_operator_origins: origins(layers, "cors.operator_origins")?,

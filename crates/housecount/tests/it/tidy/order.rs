@@ -30,6 +30,10 @@ const CRATES: &[(&str, &[&str])] = &[
         "money", "prices", "redis_size", "wire", "own_usage", "plans", "sizing", "whole", "managed",
         "bill", "crossover", "guard", "read", "report", "tracker", "sampler", "lib",
     ]),
+    ("housecount-reports", &[
+        "request", "distribution", "figures", "views", "retention", "names", "movements", "audience",
+        "broadcasts", "read", "lib",
+    ]),
     ("housecount-net", &[
         "service_url", "traffic", "byte_queue", "tickets", "tls_stream", "tls", "client", "lib",
     ]),

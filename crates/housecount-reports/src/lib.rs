@@ -1,0 +1,25 @@
+//! Reports: who came to a stage, who stayed, and how long.
+//!
+//! All figures are exact and come from the spans of the ledger, and from those proven since. A
+//! viewer is who has proven time; there is no second definition. A *view* is a viewer's proven
+//! time on a stage without a gap of more than the ttl.
+//!
+//! - [`request`]: what a report is asked for.
+//! - [`figures`]: the shape of a report, as JSON.
+//! - [`distribution`]: mean, median, 90th percentile and histogram of watch times.
+//! - `views`: a viewer's views, as far as they may still grow.
+//! - `retention`: how many of the first viewers stay.
+//! - [`audience`]: the fold of spans into a report.
+//! - [`broadcasts`]: the times at which a stage has an audience.
+//! - [`read`]: the scans of the ledger that fill these folds.
+
+pub mod audience;
+pub mod broadcasts;
+pub mod distribution;
+pub mod figures;
+mod movements;
+mod names;
+pub mod read;
+pub mod request;
+mod retention;
+mod views;
