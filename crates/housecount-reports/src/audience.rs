@@ -1,7 +1,7 @@
 //! The fold of a range's spans into a report.
 //!
-//! A viewer's views are added up as soon as they can't grow any more, so memory is bounded by the
-//! number of viewers and not by the length of the range.
+//! A viewer's views are added up as soon as they can't grow any more. So memory is bounded by the
+//! number of viewers, and not by the length of the range.
 
 use housecount_core::ledger::SpanVisitor;
 use housecount_core::ledger::curve::{Curve, Peak, Step};

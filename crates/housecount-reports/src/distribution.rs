@@ -1,4 +1,4 @@
-//! How watch times are distributed over viewers.
+//! Distribution of watch times over viewers.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -47,8 +47,8 @@ impl Distribution {
     }
 }
 
-/// Returns the value of a percentile by nearest rank: the smallest one that at least so many
-/// percent don't exceed.
+/// Returns the value of a percentile by nearest rank: the smallest one that at least `percent` of a
+/// hundred don't exceed.
 fn at_rank(sorted: &[u64], percent: usize) -> u64 {
     let rank = (sorted.len() * percent).div_ceil(100).max(1);
     sorted.get(rank - 1).copied().unwrap_or(0)

@@ -24,7 +24,7 @@ pub struct ReportHead {
     pub p90_watch_ms: u64,
     /// Largest number of viewers at once. Of all stages, a viewer on two counts on both.
     pub peak_viewers: u64,
-    /// First moment with so many, Unix ms; missing without viewers.
+    /// First moment with the peak, Unix ms; missing without viewers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peak_at: Option<u64>,
     /// Average number of viewers at once over the whole range.
@@ -66,13 +66,13 @@ pub struct ReportStep {
     pub leaves_per_minute: f64,
 }
 
-/// How many of the first viewers are watching some time after they came.
+/// The part of the first viewers that is watching some time after they came.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RetentionPoint {
     /// Time since a viewer's first view began, ms.
     pub after_ms: u64,
-    /// Viewers of the cohort for whom that moment is within the range.
+    /// Viewers of the cohort for which that moment is within the range.
     pub viewers: u64,
     /// Those of them who are watching at that moment.
     pub watching: u64,
@@ -80,7 +80,7 @@ pub struct RetentionPoint {
     pub share: f64,
 }
 
-/// How many of the first viewers are watching in a minute of the broadcast.
+/// The part of the first viewers that is watching in a minute of the broadcast.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RetentionMinute {
@@ -92,7 +92,7 @@ pub struct RetentionMinute {
     pub share: f64,
 }
 
-/// How many of those who came first stay.
+/// The part of the first viewers that stays.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Retention {
@@ -122,7 +122,7 @@ pub struct Report {
     pub steps: Vec<ReportStep>,
     /// Viewers by watch time.
     pub histogram: Vec<WatchTimeClass>,
-    /// How many of the first viewers stay; missing for all stages together, and without viewers.
+    /// The part of the first viewers that stays; missing for all stages together, and without viewers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retention: Option<Retention>,
 }

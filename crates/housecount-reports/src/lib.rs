@@ -4,7 +4,7 @@
 //! viewer is who has proven time; there is no second definition. A *view* is a viewer's proven
 //! time on a stage without a gap of more than the ttl.
 //!
-//! - [`request`]: what a report is asked for.
+//! - [`request`]: the request of a report.
 //! - [`figures`]: the shape of a report, as JSON.
 //! - [`distribution`]: mean, median, 90th percentile and histogram of watch times.
 //! - `views`: a viewer's views, as far as they may still grow.

@@ -1,4 +1,4 @@
-//! What a report is asked for.
+//! The request of a report.
 
 use housecount_core::span::Span;
 

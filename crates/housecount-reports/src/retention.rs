@@ -1,6 +1,6 @@
 //! Retention: how many of those who came first are still watching.
 //!
-//! The cohort is everybody whose first view begins within the first minutes of a broadcast. A
+//! The cohort is the viewers whose first view begins within the first minutes of a broadcast. A
 //! member is watching at a moment within one of its views.
 
 use housecount_core::limits::RETENTION_MINUTES_MAX;
@@ -13,7 +13,7 @@ const MINUTE_MS: u64 = 60_000;
 /// Times after its arrival at which it is asked whether a member is watching, in minutes.
 const POINTS_MIN: [u64; 16] = [1, 2, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 240, 360, 480, 720];
 
-/// What the retention needs to know of a viewer.
+/// Attendance of a viewer, reduced to what the retention needs.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Attendance {
     /// Start of the first view; zero before it is known.

@@ -77,7 +77,9 @@ mod tests {
             let mut expected: Vec<Span> = Vec::new();
             for span in sorted {
                 match expected.last_mut() {
-                    Some(last) if span.from.0 <= last.to.0 + GAP_MS => last.to = last.to.max(span.to),
+                    Some(last) if span.from.0 <= last.to.0 + GAP_MS => {
+                        last.to = last.to.max(span.to);
+                    }
                     _ => expected.push(span),
                 }
             }

@@ -10,3 +10,4 @@ pub mod ivs;
 pub mod load;
 #[cfg_attr(not(feature = "otlp"), path = "without/otlp.rs")]
 pub mod otlp;
+pub mod report;

@@ -53,7 +53,7 @@ pub struct Curve {
 pub struct Peak {
     /// Number of viewers.
     pub viewers: u64,
-    /// First moment with so many; zero if there is no viewer.
+    /// First moment with that number; zero if there is no viewer.
     pub at: UnixMs,
 }
 

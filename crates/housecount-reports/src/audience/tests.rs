@@ -151,56 +151,78 @@ fn request(stage: Option<&str>) -> ReportRequest {
     }
 }
 
+const ALL_KNOWN: UnixMs = UnixMs(u64::MAX / 2);
+
+fn check_figures(spans: &Spans, window_ms: u64, stage: Option<&str>) {
+    let started_at = stage.and_then(|stage| first_moment(spans, stage));
+    let mut audience = Audience::new(request(stage), started_at, 1_000);
+    tell(&mut audience, spans, window_ms);
+    let report = audience.finish(ALL_KNOWN).unwrap();
+    assert_eq!(report.head, expected_head(spans, stage));
+    let mut tail = Audience::new(request(stage), started_at, 1_000);
+    for ((stage, viewer), spans) in spans {
+        spans.iter().rev().for_each(|span| tail.add_proven(stage, viewer, *span));
+    }
+    assert_eq!(tail.finish(ALL_KNOWN).unwrap(), report, "in any order");
+
+    let steps = &report.steps;
+    assert_eq!(steps.iter().map(|step| step.joins).sum::<u64>(), report.head.joins);
+    assert_eq!(steps.iter().map(|step| step.leaves).sum::<u64>(), report.head.leaves);
+    for step in steps {
+        let from = UnixMs(step.at);
+        let span = Span::new(from, from.aligned(STEP_MS).plus(STEP_MS).min(RANGE.to));
+        let all = || selected(spans, stage).flat_map(|(_, spans)| views(spans));
+        let in_step = |at: UnixMs| span.from <= at && at < span.to;
+        assert_eq!(step.joins, all().filter(|view| in_step(view.from)).count() as u64);
+        assert_eq!(step.leaves, all().filter(|view| in_step(view.to)).count() as u64);
+        let per_minute = step.joins as f64 * 60_000.0 / span.ms() as f64;
+        assert_eq!(step.joins_per_minute, per_minute);
+    }
+    let in_classes: u64 = report.histogram.iter().map(|class| class.viewers).sum();
+    assert_eq!(in_classes, report.head.unique_viewers);
+}
+
+fn check_retention(spans: &Spans, window_ms: u64, started_at: UnixMs) {
+    let mut audience = Audience::new(request(Some("s0")), Some(started_at), 1_000);
+    tell(&mut audience, spans, window_ms);
+    let found = audience.finish(ALL_KNOWN).unwrap().retention.unwrap();
+    let members = members(spans, "s0", started_at);
+    assert_eq!(found.viewers, members.len() as u64);
+    let is_watching =
+        |views: &[Span], at: UnixMs| views.iter().any(|view| view.from <= at && at < view.to);
+    for point in &found.after {
+        let moment = |came_at: UnixMs| came_at.plus(point.after_ms);
+        let known = || members.iter().filter(|(came_at, _)| moment(*came_at) < RANGE.to);
+        let watching = known().filter(|(came_at, views)| is_watching(views, moment(*came_at)));
+        assert_eq!(
+            (point.viewers, point.watching),
+            (known().count() as u64, watching.count() as u64)
+        );
+    }
+    assert_eq!(found.minutes.len() as u64, RANGE.to.since(started_at).div_ceil(MINUTE_MS));
+    for minute in &found.minutes {
+        let span = Span::new(UnixMs(minute.at), UnixMs(minute.at + MINUTE_MS));
+        let is_there = |views: &[Span]| views.iter().any(|view| view.clip(span).is_some());
+        let watching = members.iter().filter(|(_, views)| is_there(views)).count();
+        assert_eq!(minute.watching, watching as u64, "minute at {}", minute.at);
+    }
+}
+
 proptest! {
     #[test]
-    fn figures_are_those_of_the_plainest_program(spans in any_spans(), window_ms in 30_000u64..900_000) {
-        let known_to = UnixMs(u64::MAX / 2);
-        for stage in [Some("s0"), None] {
-            let started_at = stage.and_then(|stage| first_moment(&spans, stage));
-            let mut audience = Audience::new(request(stage), started_at, 1_000);
-            tell(&mut audience, &spans, window_ms);
-            let report = audience.finish(known_to).unwrap();
-            prop_assert_eq!(&report.head, &expected_head(&spans, stage));
-            let mut tail = Audience::new(request(stage), started_at, 1_000);
-            for ((stage, viewer), spans) in &spans {
-                spans.iter().rev().for_each(|span| tail.add_proven(stage, viewer, *span));
-            }
-            prop_assert_eq!(&tail.finish(known_to).unwrap(), &report, "in any order");
-
-            let steps = &report.steps;
-            prop_assert_eq!(steps.iter().map(|step| step.joins).sum::<u64>(), report.head.joins);
-            prop_assert_eq!(steps.iter().map(|step| step.leaves).sum::<u64>(), report.head.leaves);
-            for step in steps {
-                let span = Span::new(UnixMs(step.at), UnixMs(step.at).aligned(STEP_MS).plus(STEP_MS).min(RANGE.to));
-                let all = || selected(&spans, stage).flat_map(|(_, spans)| views(spans));
-                let in_step = |at: UnixMs| span.from <= at && at < span.to;
-                prop_assert_eq!(step.joins, all().filter(|view| in_step(view.from)).count() as u64);
-                prop_assert_eq!(step.leaves, all().filter(|view| in_step(view.to)).count() as u64);
-                prop_assert_eq!(step.joins_per_minute, step.joins as f64 * 60_000.0 / span.ms() as f64);
-            }
-            prop_assert_eq!(report.histogram.iter().map(|class| class.viewers).sum::<u64>(), report.head.unique_viewers);
-        }
+    fn figures_are_those_of_the_plainest_program(
+        spans in any_spans(), window_ms in 30_000u64..900_000,
+    ) {
+        check_figures(&spans, window_ms, Some("s0"));
+        check_figures(&spans, window_ms, None);
     }
 
     #[test]
-    fn retention_is_that_of_the_plainest_program(spans in any_spans(), window_ms in 30_000u64..900_000) {
-        let Some(started_at) = first_moment(&spans, "s0") else { return Ok(()) };
-        let mut audience = Audience::new(request(Some("s0")), Some(started_at), 1_000);
-        tell(&mut audience, &spans, window_ms);
-        let found = audience.finish(UnixMs(u64::MAX / 2)).unwrap().retention.unwrap();
-        let members = members(&spans, "s0", started_at);
-        prop_assert_eq!(found.viewers, members.len() as u64);
-        let is_watching = |views: &[Span], at: UnixMs| views.iter().any(|view| view.from <= at && at < view.to);
-        for point in &found.after {
-            let known: Vec<_> = members.iter().filter(|(came_at, _)| came_at.plus(point.after_ms) < RANGE.to).collect();
-            let watching = known.iter().filter(|(came_at, views)| is_watching(views, came_at.plus(point.after_ms))).count();
-            prop_assert_eq!((point.viewers, point.watching), (known.len() as u64, watching as u64));
-        }
-        prop_assert_eq!(found.minutes.len() as u64, RANGE.to.since(started_at).div_ceil(MINUTE_MS));
-        for minute in &found.minutes {
-            let span = Span::new(UnixMs(minute.at), UnixMs(minute.at + MINUTE_MS));
-            let watching = members.iter().filter(|(_, views)| views.iter().any(|view| view.clip(span).is_some())).count();
-            prop_assert_eq!(minute.watching, watching as u64, "minute at {}", minute.at);
+    fn retention_is_that_of_the_plainest_program(
+        spans in any_spans(), window_ms in 30_000u64..900_000,
+    ) {
+        if let Some(started_at) = first_moment(&spans, "s0") {
+            check_retention(&spans, window_ms, started_at);
         }
     }
 }
@@ -229,4 +251,28 @@ fn with_too_many_viewers_there_is_no_report() {
     assert!(!audience.is_full());
     audience.add_proven("s", "c", RANGE);
     assert!(audience.is_full() && audience.finish(UnixMs(0)).is_none());
+}
+
+/// A report of that many viewers is made, and one more is too many.
+#[test]
+fn report_viewers_max_is_reported() {
+    use housecount_core::limits::REPORT_VIEWERS_MAX;
+    let mut audience = Audience::new(request(None), None, REPORT_VIEWERS_MAX);
+    for number in 0..REPORT_VIEWERS_MAX {
+        audience.add_proven("s", &number.to_string(), RANGE);
+    }
+    assert!(!audience.is_full());
+    audience.add_proven("s", "more", RANGE);
+    assert!(audience.is_full());
+}
+
+#[test]
+fn retention_minutes_max_bounds_the_minutes() {
+    let range = Span::new(RANGE.from, RANGE.from.plus(3 * 1_440 * MINUTE_MS));
+    let request = ReportRequest { range, ..request(Some("s")) };
+    let mut audience = Audience::new(request, Some(range.from), 10);
+    audience.add_proven("s", "v", range);
+    let minutes = audience.finish(UnixMs(u64::MAX / 2)).unwrap().retention.unwrap().minutes;
+    assert_eq!(minutes.len(), 1_440);
+    assert!(minutes.iter().all(|minute| minute.watching == 1));
 }

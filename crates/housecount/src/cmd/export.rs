@@ -4,12 +4,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use housecount_backend::error::StoreResult;
 use housecount_core::limits::EXPORT_ROWS_MAX;
 use housecount_core::span::Span;
 use housecount_server::calendar::{self, PeriodUnit, Zone};
 
-use super::{CommandError, RangeArgs, print_line, progress_bar, runtime};
+use super::{CommandError, RangeArgs, print_line, progress_bar, runtime, unless_gone};
 use crate::export::{
     self, BillingRounding, CsvStyle, ExportFormat, ExportRequest, ExportSummary, atomic_file, raw,
 };
@@ -23,6 +22,7 @@ Examples:
   housecount export --from 2026-10-01 --to 2026-11-01 --group customer --by day --tz Europe/Berlin --out days.csv
   housecount export --from 2026-10-01 --to 2026-11-01 --csv excel --out october-for-excel.csv
   housecount export --from 2026-10-01 --to 2026-11-01 --stage my-stage --format parquet --out october.parquet
+  housecount export --from 2026-10-01 --to 2026-10-02 --stage my-stage --intervals --out intervals.csv
   housecount export --raw --from 2026-10-01T20:00:00Z --to 2026-10-01T21:00:00Z --stage my-stage --out heartbeats.csv
   housecount export --from 2026-10-01 --to 2026-10-02 --format ndjson --out - \\
       --cold 'dynamodb://ivs-viewer-snapshots?region=us-east-1' | jq .viewer
@@ -57,8 +57,11 @@ pub(super) struct ExportArgs {
     /// Add billed_minutes: round up every viewer's time on a stage to minutes, or only the sum
     #[arg(long, value_enum, default_value = "none")]
     round: RoundArg,
+    /// One row per interval of watch time, instead of one per stage, viewer and configuration
+    #[arg(long, conflicts_with_all = ["group", "round"])]
+    intervals: bool,
     /// Write one row per heartbeat or leave, from the archive
-    #[arg(long, conflicts_with_all = ["group", "by", "round", "partial"])]
+    #[arg(long, conflicts_with_all = ["group", "by", "round", "partial", "intervals"])]
     raw: bool,
     /// Write the range up to the ledger's end, even if the ledger does not have all of it yet
     #[arg(long)]
@@ -132,6 +135,7 @@ pub(super) fn run(args: &ExportArgs) -> Result<ExitCode, CommandError> {
         range: args.range()?,
         stage: args.range.stage.clone(),
         by_customer: args.group.is_some(),
+        intervals: args.intervals,
         period: match args.by {
             Some(ByArg::Day) => PeriodUnit::Day,
             Some(ByArg::Month) | None => PeriodUnit::Month,
@@ -143,7 +147,8 @@ pub(super) fn run(args: &ExportArgs) -> Result<ExitCode, CommandError> {
             RoundArg::None => BillingRounding::None,
         },
         format: args.format()?,
-        rows_max: EXPORT_ROWS_MAX,
+        // A row with intervals is as large as some rows without.
+        rows_max: if args.intervals { EXPORT_ROWS_MAX / 16 } else { EXPORT_ROWS_MAX },
     };
     let exported = runtime()?.block_on(export(args, &request))?;
     let ExportSummary { rows, watch_ms, committed_to } = exported;
@@ -204,12 +209,4 @@ fn run_raw(args: &ExportArgs) -> Result<ExitCode, CommandError> {
     }
     problems.iter().for_each(|problem| eprintln!("housecount: {problem}"));
     Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-fn unless_gone<T>(exported: StoreResult<T>) -> Result<T, CommandError> {
-    match exported {
-        // The reader of the output has closed the pipe (`| head`), which is not a failure.
-        Err(error) if error.is_broken_pipe() => std::process::exit(0),
-        exported => exported.map_err(|e| e.to_string()),
-    }
 }

@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{CommandError, print_line, read_key_file, runtime};
 use crate::load::audience::AudienceConfig;
-use crate::load::{self, LoadPlan, Report, Tokens, Transport};
+use crate::load::{self, LoadPlan, LoadReport, Tokens, Transport};
 
 /// Shortest `--interval` that is accepted, since real players do not beat more often.
 const INTERVAL_MS_MIN: u64 = 100;
@@ -131,9 +131,9 @@ pub(super) fn run(args: &LoadArgs) -> Result<ExitCode, CommandError> {
     Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn print(report: &Report, seed: u64) {
-    let Report { sent, acknowledged, failed, leaves, .. } = report;
-    let Report { polls, low_polls, incomplete_polls, .. } = report;
+fn print(report: &LoadReport, seed: u64) {
+    let LoadReport { sent, acknowledged, failed, leaves, .. } = report;
+    let LoadReport { polls, low_polls, incomplete_polls, .. } = report;
     let mut lines = vec![
         format!(
             "heartbeats   {sent} sent, {acknowledged} acknowledged, {failed} failed; {leaves} leaves"

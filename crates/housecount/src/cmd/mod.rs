@@ -8,6 +8,7 @@ mod ivs;
 mod key;
 mod load;
 mod remote;
+mod report;
 mod serve;
 #[cfg_attr(not(feature = "dynamodb"), path = "../without/table.rs")]
 mod table;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 use housecount_backend::cold::Cold;
+use housecount_backend::error::StoreResult;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 use housecount_server::calendar::{self, Zone};
@@ -44,6 +46,7 @@ Examples:
   housecount cost --viewers 50000 --stages 200
   housecount table create --cold 'dynamodb://my-table?region=eu-west-1'
   housecount export --from 2026-10-01 --to 2026-11-01 --group customer --round viewer-minute --out october.csv
+  housecount report --stage match-1 --from 2026-10-01 --to 2026-10-02 --format html --out match-1.html
   housecount verify --from 2026-10-01 --to 2026-11-01
   housecount copy --from embedded:housecount-data/cold --to 'dynamodb://my-table?region=eu-west-1'
   housecount forget --viewer ann --dry-run
@@ -72,6 +75,8 @@ enum Command {
     Copy(copy::CopyArgs),
     /// Write watch records to a file: each viewer's watch time, or each customer's billed time.
     Export(export::ExportArgs),
+    /// Report who came, who stayed and how long, on a stage or on all.
+    Report(report::ReportArgs),
     /// Recompute the ledger from its raw chunks, two ways, and compare. Exit 1 on any difference.
     Verify(verify::VerifyArgs),
     /// Rewrite one person's records under a random pseudonym; all totals stay.
@@ -225,6 +230,7 @@ pub fn run() -> ExitCode {
         Command::Table(args) => table::run(&args),
         Command::Copy(args) => copy::run(&args),
         Command::Export(args) => export::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Forget(args) => forget::run(&args),
         Command::Ivs(args) => ivs::run(&args),
@@ -263,4 +269,13 @@ fn print_line(text: &str) {
 fn runtime() -> Result<tokio::runtime::Runtime, CommandError> {
     let built = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     built.map_err(|e| format!("can't start the runtime: {e}"))
+}
+
+/// Returns the outcome of writing a file or to standard output.
+fn unless_gone<T>(exported: StoreResult<T>) -> Result<T, CommandError> {
+    match exported {
+        // The reader of the output has closed the pipe (`| head`), which is not a failure.
+        Err(error) if error.is_broken_pipe() => std::process::exit(0),
+        exported => exported.map_err(|e| e.to_string()),
+    }
 }

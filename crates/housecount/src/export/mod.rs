@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use housecount_backend::cold::Cold;
 use housecount_backend::error::{ErrorKind, StoreError, StoreResult};
-use housecount_core::ledger::watch::WatchFilter;
+use housecount_core::ledger::watch::{WatchFilter, WatchTime};
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 use housecount_engine::internals::{chain, scan};
@@ -75,6 +75,8 @@ pub struct ExportRequest {
     /// Whether to write one row per customer and calendar period, instead of one per stage, viewer
     /// and configuration.
     pub by_customer: bool,
+    /// Whether to write one row per interval of watch time, instead of one per stage and viewer.
+    pub intervals: bool,
     /// Unit of the calendar periods.
     pub period: PeriodUnit,
     /// Time zone of the periods and of formatted times; `None` for UTC and no times beside the
@@ -131,7 +133,11 @@ pub async fn write(
     };
     let mut configs = Configs::new(cold, range);
     let mut exported = ExportSummary { rows: 0, watch_ms: 0, committed_to };
-    let mut wanted = WatchFilter { stage: request.stage.clone(), ..WatchFilter::default() };
+    let mut wanted = WatchFilter {
+        stage: request.stage.clone(),
+        intervals: request.intervals,
+        ..WatchFilter::default()
+    };
     for period in pieces {
         wanted.after = None;
         let mut groups: BTreeMap<String, CustomerMonth> = BTreeMap::new();
@@ -155,7 +161,10 @@ pub async fn write(
                     let customer =
                         config.and_then(|config| config.customer.clone()).unwrap_or_default();
                     groups.entry(customer).or_default().add(&stage, &viewer, &watched);
-                } else {
+                    continue;
+                }
+                let rows = if request.intervals { by_interval(watched) } else { vec![watched] };
+                for watched in rows {
                     exported.rows += 1;
                     sink.row(row(&stage, &viewer, &watched, config, request)).map_err(failed)?;
                 }
@@ -171,6 +180,18 @@ pub async fn write(
     }
     sink.finish().map_err(failed)?;
     Ok(exported)
+}
+
+/// Splits a row into one per interval.
+fn by_interval(row: WatchTime) -> Vec<WatchTime> {
+    let of = |span: &Span| WatchTime {
+        piece: row.piece,
+        watch_ms: span.ms(),
+        first_at: span.from,
+        last_at: span.to,
+        intervals: Vec::new(),
+    };
+    row.intervals.iter().map(of).collect()
 }
 
 /// Opens the writer of a format's rows.

@@ -132,6 +132,7 @@ mod tests {
             range: Span::new(UnixMs(0), UnixMs(1)),
             stage: None,
             by_customer: true,
+            intervals: false,
             period: PeriodUnit::Month,
             zone,
             round,

@@ -76,7 +76,7 @@ pub struct LoadPlan {
 /// Result of a load test.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Report {
+pub struct LoadReport {
     /// Duration in seconds.
     pub seconds: f64,
     /// Heartbeats sent.
@@ -113,7 +113,7 @@ pub struct Report {
     pub problems: Vec<String>,
 }
 
-impl Report {
+impl LoadReport {
     /// Whether every acknowledged heartbeat was counted.
     #[must_use]
     pub fn is_good(&self) -> bool {
@@ -164,7 +164,7 @@ impl LoadStats {
 ///
 /// # Errors
 /// Returns one line if a node does not answer, or is not ready.
-pub async fn run(plan: LoadPlan, mut progress: impl FnMut(u64, u64)) -> Result<Report, String> {
+pub async fn run(plan: LoadPlan, mut progress: impl FnMut(u64, u64)) -> Result<LoadReport, String> {
     for node in &plan.nodes {
         let (status, body) = node.call(Method::GET, "/readyz", "").await?;
         if status != 200 {
@@ -344,7 +344,7 @@ fn coalesced(body: &Value) -> u64 {
     body["coalesced"].as_u64().unwrap_or_else(|| u64::from(body["coalesced"] == true))
 }
 
-async fn report(shared: &LoadShared, seconds: f64, polls: PollStats) -> Report {
+async fn report(shared: &LoadShared, seconds: f64, polls: PollStats) -> LoadReport {
     let expected = shared.truth.lock().online(shared.plan.shape.interval_ms);
     let outcome = check::names(shared, &expected).await;
     let mut expected_by_stage = BTreeMap::new();
@@ -356,7 +356,7 @@ async fn report(shared: &LoadShared, seconds: f64, polls: PollStats) -> Report {
     let mut problems = polls.problems;
     problems.extend(outcome.problems);
     problems.extend(figures.first_failure.clone());
-    Report {
+    LoadReport {
         seconds,
         sent: figures.sent,
         acknowledged: figures.acknowledged,

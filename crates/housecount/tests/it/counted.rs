@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use housecount::load::audience::AudienceConfig;
-use housecount::load::{self, LoadPlan, Report, Transport};
+use housecount::load::{self, LoadPlan, LoadReport, Transport};
 use housecount_net::client::Client;
 use housecount_test::timed_test;
 use serde_json::Value;
@@ -44,7 +44,7 @@ async fn play(
     nodes: &[&Node],
     (shape, duration): (AudienceConfig, Duration),
     transport: Transport,
-) -> Report {
+) -> LoadReport {
     let nodes = nodes.iter().map(|node| Client::new(&node.address).unwrap()).collect();
     // The bound is strict only in the long proof, which has the machine to itself.
     let agree_within = Duration::from_millis(if shape.viewers >= 10_000 { 100 } else { 5_000 });
@@ -57,7 +57,7 @@ async fn play(
 }
 
 /// Waits until the totals equal the truth exactly. Leaves take effect after their grace.
-async fn equals_the_truth(node: &Node, report: &Report) {
+async fn equals_the_truth(node: &Node, report: &LoadReport) {
     eventually("the totals equal the truth", async || {
         node.stats().await["viewers"].as_u64() == Some(report.expected_viewers)
     })

@@ -13,9 +13,9 @@ use crate::support::node::Node;
 const PLAIN: [&str; 2] = ["log=memory:", "cold=none"];
 
 /// First words of operation ids.
-const VERBS: [&str; 11] = [
-    "change", "check", "create", "delete", "list", "open", "restore", "save", "send", "show",
-    "stream",
+const VERBS: [&str; 12] = [
+    "change", "check", "compare", "create", "delete", "list", "open", "restore", "save", "send",
+    "show", "stream",
 ];
 
 /// Every operation of a document, as `METHOD path`.

@@ -38,6 +38,7 @@ mod pages;
 mod privacy;
 mod read_only;
 mod recovery;
+mod reports;
 mod resumption;
 mod starting;
 mod stores;

@@ -42,8 +42,18 @@ impl Write for Out {
 async fn exported(stage: &Stage, range: Span, by_customer: bool, rows_max: usize) -> String {
     let (out, round) = (Out::default(), BillingRounding::ViewerMinute);
     let (period, zone, format) = (PeriodUnit::Month, None, ExportFormat::Ndjson);
-    let request =
-        ExportRequest { range, stage: None, by_customer, period, zone, round, format, rows_max };
+    let (stage_id, intervals) = (None, false);
+    let request = ExportRequest {
+        range,
+        stage: stage_id,
+        by_customer,
+        intervals,
+        period,
+        zone,
+        round,
+        format,
+        rows_max,
+    };
     export::write(&stage.cold(), &request, Box::new(out.clone()), |_| ()).await.unwrap();
     let bytes = out.0.lock().clone();
     String::from_utf8(bytes).unwrap()

@@ -31,6 +31,7 @@ async fn export_rows_max() {
             range,
             stage: None,
             by_customer,
+            intervals: false,
             period: PeriodUnit::Month,
             zone: None,
             round: BillingRounding::ViewerMinute,

@@ -59,7 +59,7 @@ const CRATES: &[(&str, &[&str])] = &[
         "committed_crowd", "hour", "lib",
     ]),
     ("housecount", &[
-        "without", "config", "app", "copy", "export", "forget", "ivs", "load", "otlp", "cmd",
+        "without", "config", "app", "copy", "export", "forget", "ivs", "load", "otlp", "report", "cmd",
         "lib", "main",
     ]),
 ];

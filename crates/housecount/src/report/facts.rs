@@ -1,0 +1,103 @@
+//! The rows of a report, as every format but JSON shows them.
+
+use housecount_core::time::UnixMs;
+use housecount_server::calendar::{Zone, format_duration};
+
+use super::ReportDocument;
+
+/// Name and value of a figure.
+pub type Fact = (&'static str, String);
+
+/// Returns the title of a report.
+pub fn title(of: &ReportDocument) -> String {
+    of.stage.clone().unwrap_or_else(|| "All stages".to_string())
+}
+
+/// Returns the range of a report, and how final it is.
+pub fn range(of: &ReportDocument, zone: &Zone) -> String {
+    let shown = |at: u64| short_time(zone, at);
+    let range = format!("{} to {}", shown(of.from), shown(of.to));
+    if of.complete {
+        format!("{range}. Final: all of it is in the ledger.")
+    } else {
+        format!("{range}. In the ledger up to {}.", shown(of.committed_to))
+    }
+}
+
+/// Returns a time to the second, with the zone's offset.
+pub fn short_time(zone: &Zone, at: u64) -> String {
+    let shown = zone.shown(UnixMs(at));
+    match (shown.get(..10), shown.get(11..19), shown.get(23..)) {
+        (Some(day), Some(time), Some(offset)) => format!("{day} {time} {offset}"),
+        _ => shown,
+    }
+}
+
+/// Returns the main figures.
+pub fn main(of: &ReportDocument, zone: &Zone) -> Vec<Fact> {
+    let head = &of.report.head;
+    let peak = match head.peak_at {
+        Some(at) => format!("{} at {}", head.peak_viewers, short_time(zone, at)),
+        None => "0".to_string(),
+    };
+    let mut facts = vec![
+        ("Unique viewers", head.unique_viewers.to_string()),
+        ("Watch time", hours(head.watch_ms)),
+        ("Average watch time", format_duration(head.average_watch_ms as u64)),
+        ("Median watch time", format_duration(head.median_watch_ms)),
+        ("90th percentile", format_duration(head.p90_watch_ms)),
+        ("Peak viewers", peak),
+        ("Average viewers", format!("{:.1}", head.average_viewers)),
+        ("Views", head.views.to_string()),
+        ("Joins", head.joins.to_string()),
+        ("Leaves", head.leaves.to_string()),
+    ];
+    facts.extend(head.new_viewers.map(|viewers| ("New viewers", viewers.to_string())));
+    facts.extend(head.returning_viewers.map(|viewers| ("Returning viewers", viewers.to_string())));
+    facts
+}
+
+fn hours(ms: u64) -> String {
+    format!("{:.2} h", ms as f64 / 3_600_000.0)
+}
+
+/// Returns the classes of watch time, and their viewers.
+pub fn histogram(of: &ReportDocument) -> Vec<(String, u64)> {
+    let shown = |ms: u64| match ms / 60_000 {
+        minutes if minutes >= 60 => format!("{} h", minutes / 60),
+        minutes => format!("{minutes} min"),
+    };
+    let classes = of.report.histogram.iter().map(|class| {
+        let name = match class.to_ms {
+            Some(to_ms) if class.from_ms == 0 => format!("below {}", shown(to_ms)),
+            Some(to_ms) => format!("{} to {}", shown(class.from_ms), shown(to_ms)),
+            None => format!("{} and more", shown(class.from_ms)),
+        };
+        (name, class.viewers)
+    });
+    classes.collect()
+}
+
+/// Returns the times since a viewer came, the shares that are watching, and of how many viewers.
+pub fn retention(of: &ReportDocument) -> Vec<(String, f64, u64)> {
+    let after = of.report.retention.iter().flat_map(|retention| &retention.after);
+    after
+        .map(|point| (format!("{} min", point.after_ms / 60_000), point.share, point.viewers))
+        .collect()
+}
+
+/// Returns the sentence that explains the retention.
+pub fn retention_note(of: &ReportDocument) -> String {
+    let Some(retention) = &of.report.retention else { return String::new() };
+    format!(
+        "{} viewers came in the first {} of the broadcast. These shares of them were watching, by \
+         the time since each came.",
+        retention.viewers,
+        format_duration(retention.cohort_ms)
+    )
+}
+
+/// Returns a share in per cent.
+pub fn percent(share: f64) -> String {
+    format!("{:.1} %", share * 100.0)
+}

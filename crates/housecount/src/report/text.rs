@@ -1,0 +1,42 @@
+//! A report for a terminal.
+
+use std::fmt::Write as _;
+
+use housecount_server::calendar::Zone;
+
+use super::{ReportDocument, facts};
+
+/// Cells of the longest bar.
+const BAR_CELLS: usize = 40;
+
+/// Returns the report as lines.
+pub fn render(of: &ReportDocument, zone: &Zone) -> String {
+    let mut text = format!("{}\n{}\n\n", facts::title(of), facts::range(of, zone));
+    for (name, value) in facts::main(of, zone) {
+        let _ = writeln!(text, "{name:<20}{value}");
+    }
+    let retention = facts::retention(of);
+    if !retention.is_empty() {
+        let _ = writeln!(text, "\nStill watching\n{}", facts::retention_note(of));
+        for (after, share, viewers) in retention {
+            let _ = writeln!(
+                text,
+                "{after:>12} {:>8} of {viewers:<8} {}",
+                facts::percent(share),
+                bar(share)
+            );
+        }
+    }
+    let histogram = facts::histogram(of);
+    let most = histogram.iter().map(|(_, viewers)| *viewers).max().unwrap_or(0).max(1);
+    text.push_str("\nViewers by watch time\n");
+    for (class, viewers) in histogram {
+        let _ = writeln!(text, "{class:>16} {viewers:>10} {}", bar(viewers as f64 / most as f64));
+    }
+    text
+}
+
+/// Returns a bar for a part from 0 to 1.
+fn bar(part: f64) -> String {
+    "#".repeat((part * BAR_CELLS as f64).round() as usize)
+}

@@ -1,0 +1,5 @@
+//! Reports as users see them, and against a plain program over exported intervals.
+
+mod oracle;
+mod plain;
+mod served;
