@@ -14,8 +14,14 @@ export const SERVED = `${ROOT}../../crates/housecount-server/client`;
 /** Scripts by name, with the entry of each. */
 export const SCRIPTS = { housecount: "script.js", "housecount-watch": "script-watch.js" };
 
+/** Properties that no user and no other page sees. The scripts have short names for them. */
+export const PRIVATE_PROPERTIES = [
+  ...["accept", "attach", "broadcast", "detach", "isFinal", "onRejected"],
+  ...["reconnect", "renew", "resign", "setStatus", "wake"],
+];
+
 /**
- * Builds the text of a script. Terser saves another 4 % after esbuild.
+ * Builds the text of a script. Terser saves another 4 % after esbuild. The sources do not rely on strict mode.
  *
  * @param {keyof typeof SCRIPTS} name
  */
@@ -27,9 +33,13 @@ export async function script(name) {
     minify: true,
     format: "iife",
     target: "es2022",
+    mangleProps: new RegExp(`^(${PRIVATE_PROPERTIES.join("|")})$`),
     write: false,
   });
-  const { code } = await minify(outputFiles[0].text, { compress: { passes: 3, ecma: 2020 }, mangle: { toplevel: true } });
+  const text = outputFiles[0].text.replace('"use strict";', "");
+  // Unsafe only for code that replaces built-in functions, or asks for the `prototype` of its own.
+  const compress = { passes: 3, ecma: 2020, unsafe: true, unsafe_arrows: true };
+  const { code } = await minify(text, { compress, mangle: { toplevel: true } });
   return code ?? "";
 }
 

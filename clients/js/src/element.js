@@ -9,10 +9,10 @@ class HousecountViewers extends HTMLElement {
 
   connectedCallback() {
     this.disconnectedCallback();
-    const stage = this.getAttribute("stage");
+    const [url, stage, token] = HousecountViewers.observedAttributes.map((name) => this.getAttribute(name) ?? "");
     if (!stage || !this.isConnected) return;
     this.#end = subscribe(
-      { url: this.getAttribute("server") ?? "", token: this.getAttribute("token") ?? undefined },
+      { url, token },
       stage,
       ({ viewers, complete }) => {
         this.textContent = viewers.toLocaleString();

@@ -21,7 +21,7 @@ import { createTimer } from "./page.js";
  * @property {(nextMs: number, message?: Message) => void} broadcast sends a message, also to later queries, or that the last one still
  *   holds; the next is due in `nextMs`
  * @property {(message: Message) => void} post sends a message to the pages that are open now
- * @property {() => void} query queries the leader, if that is another page
+ * @property {() => boolean | void} query true if this page leads; otherwise it queries the leader
  * @property {() => void} resign leaves the election
  */
 
@@ -34,28 +34,29 @@ const BEAT_MS_MAX = 15_000;
  * Takes part in the election of a leader.
  *
  * @template Message
- * @param {import("./page.js").Page} page
- * @param {string | null} name of the lock and the channel: the same for all pages that share a leader; `null`: this page leads itself
- * @param {object} callbacks
- * @param {() => void} callbacks.onElected this page leads now. May be called again after `onReplaced`
- * @param {() => void} callbacks.onReplaced another page leads now
- * @param {(query: any) => Message | void} callbacks.onQuery answers another page's query; by default with the latest message
- * @param {(message: Message) => void} callbacks.onMessage receives a message from the leader
- * @param {() => unknown} [callbacks.query] builds the query that is sent to the leader
+ * @param {string | null | undefined | false} name of the lock and the channel: the same for all pages that share a leader; otherwise
+ *   this page leads itself
+ * @param {() => void} onElected this page leads now. May be called again after `onReplaced`
+ * @param {() => void} onReplaced another page leads now
+ * @param {(message: Message) => void} onMessage receives a message from the leader
+ * @param {(query: any) => Message | void} onQuery answers another page's query; by default with the latest message
+ * @param {() => unknown} [buildQuery] builds the query that is sent to the leader
  * @returns {Election<Message>}
  */
-export function joinElection(page, name, { onElected, onReplaced, onQuery, onMessage, query }) {
-  const locks = page.navigator?.locks;
-  const setTimer = createTimer(page);
+export function joinElection(name, onElected, onReplaced, onMessage, onQuery, buildQuery) {
+  const locks = globalThis.navigator?.locks;
+  const setTimer = createTimer();
   let isLeader = false;
-  /** @type {BroadcastChannel | null} */
-  let channel = null;
+  /** @type {BroadcastChannel | undefined} */
+  let channel;
   /** @type {LeaderMessage<Message> | undefined} */
   let latest;
-  /** Releases the lock. @type {() => void} */
-  let release = () => {};
+  /** Releases the lock. @type {(() => void) | undefined} */
+  let release;
   /** Aborted when this page resigns or requests the lock again. @type {AbortController | undefined} */
   let request;
+
+  const post = (/** @type {any} */ message) => channel?.postMessage(message);
 
   function lead() {
     isLeader = true;
@@ -70,23 +71,23 @@ export function joinElection(page, name, { onElected, onReplaced, onQuery, onMes
    */
   function broadcast(nextMs, message) {
     // Doubled, because a hidden page's timers fire once per minute.
-    const until = page.Date.now() + 2 * nextMs + BEAT_MS_MAX;
+    const until = Date.now() + 2 * nextMs + BEAT_MS_MAX;
     latest = /** @type {LeaderMessage<Message>} */ ({ ...(message ?? latest), until });
-    channel?.postMessage({ ...message, until });
+    post({ ...message, until });
   }
 
   /** @param {boolean} steal takes the lock from its holder */
   function requestLock(steal) {
     request?.abort();
-    const own = (request = new page.AbortController());
+    const { signal } = (request = new AbortController());
     locks
-      .request(/** @type {string} */ (name), steal ? { steal } : { signal: own.signal }, () => {
-        if (own.signal.aborted) return;
+      .request(/** @type {string} */ (name), steal ? { steal } : { signal }, () => {
+        if (signal.aborted) return;
         lead();
         return new Promise((/** @type {(value: void) => void} */ done) => (release = done));
       })
       .catch(() => {
-        if (own.signal.aborted) return;
+        if (signal.aborted) return;
         // The page may not use locks, as in a sandboxed frame.
         if (!isLeader) return lead();
         isLeader = false;
@@ -105,19 +106,16 @@ export function joinElection(page, name, { onElected, onReplaced, onQuery, onMes
    * frozen pages still respond, with an old message.
    */
   function queryLeader() {
-    channel?.postMessage({ query: query?.() ?? 0 });
+    post({ query: buildQuery?.() ?? 0 });
     setTimer(QUERY_MS_MAX, () => requestLock(true));
   }
 
   function onChannelMessage(/** @type {{ data: LeaderMessage<Message> & { query?: unknown } }} */ { data }) {
     const isQuery = "query" in data;
-    if (isLeader) {
-      if (isQuery) channel?.postMessage(onQuery(data.query) ?? latest);
-      return;
-    }
+    if (isLeader) return isQuery && post(onQuery(data.query) ?? latest);
     if (isQuery) return;
     if (data.until) {
-      const ms = data.until - page.Date.now();
+      const ms = data.until - Date.now();
       if (ms <= 0) return;
       setTimer(ms, queryLeader);
     }
@@ -125,7 +123,7 @@ export function joinElection(page, name, { onElected, onReplaced, onQuery, onMes
   }
 
   try {
-    if (name && locks) channel = new page.BroadcastChannel(name);
+    if (name && locks) channel = new BroadcastChannel(name);
   } catch {
     // The browser lacks it, or the page may not use storage.
   }
@@ -138,13 +136,13 @@ export function joinElection(page, name, { onElected, onReplaced, onQuery, onMes
 
   return {
     broadcast,
-    post: (message) => channel?.postMessage(message),
+    post,
     query: () => isLeader || queryLeader(),
     resign() {
       setTimer();
       request?.abort();
       channel?.close();
-      release();
+      release?.();
     },
   };
 }

@@ -1,45 +1,40 @@
-/** Bindings of the playback gate: a media element, the IVS player, an IVS stage. */
+/** Bindings of a watch to media: a media element, the IVS player, an IVS stage. */
 
 import { listen } from "./page.js";
 
-/** @typedef {import("./watch.js").PlaybackGate} PlaybackGate */
-
 /**
- * Opens the gate while a media element's time advances.
+ * Counts while a media element's time advances.
  *
- * @param {HTMLMediaElement | null} media
+ * @type {import("./watch.js").BindMedia<HTMLMediaElement | null | undefined>}
  */
-export const bindMediaElement = (media) => (/** @type {PlaybackGate} */ { open, close, stall, signal }) => {
+export function bindMediaElement(media, setIdle, stall, signal) {
   // A missing element differs from a watch without `media`.
-  if (!media) return close("no media");
+  if (!media) return setIdle("no media");
   /** @type {number | undefined} */
   let lastTime;
   const update = (/** @type {{ type?: string }} */ { type }, idleReason = "") => {
     const why = /** @type {const} */ (["error", "ended", "paused"]).find((state) => media[state]);
-    if (why) return close(why);
     // A player that waits for data may move the time a little.
-    if (type === "playing" || (media.readyState > 2 && media.currentTime !== lastTime)) {
-      lastTime = media.currentTime;
-      open();
-      stall(() => update({}, "stalled"));
-    } else if (idleReason) {
-      close(idleReason);
-    }
+    const isAdvancing = type === "playing" || (media.readyState > 2 && media.currentTime !== lastTime);
+    if (why || (!isAdvancing && idleReason)) return setIdle(why || idleReason);
+    if (!isAdvancing) return;
+    lastTime = media.currentTime;
+    setIdle("");
+    stall(() => update({}, "stalled"));
   };
   listen(media, "playing timeupdate pause ended error", update, signal);
   update({}, "waiting");
-};
+}
 
 /**
- * Opens the gate while the IVS player (low latency) is in the state `Playing`.
+ * Counts while the IVS player (low latency) is in the state `Playing`.
  *
- * @param {import("../index.d.ts").IvsPlayer} player
+ * @type {import("./watch.js").BindMedia<import("../index.d.ts").IvsPlayer>}
  */
-export const bindIvsPlayer = (player) => (/** @type {PlaybackGate} */ { open, close, stall, signal }) => {
+export function bindIvsPlayer(player, setIdle, stall, signal) {
   function update(/** @type {string} */ state) {
-    if (state === "Playing") open();
-    else if (state === "Buffering") stall(() => close("stalled"));
-    else close(state);
+    if (state === "Buffering") stall(() => setIdle("stalled"));
+    else setIdle(state === "Playing" ? "" : state);
   }
   for (const state of ["Playing", "Buffering", "Ready", "Idle", "Ended", "PlayerError"]) {
     const listener = () => update(state);
@@ -47,18 +42,18 @@ export const bindIvsPlayer = (player) => (/** @type {PlaybackGate} */ { open, cl
     signal.addEventListener("abort", () => player.removeEventListener(state, listener));
   }
   update(player.getState());
-};
+}
 
 /**
- * Opens the gate while an IVS stage (real time) is connected and has streams of another participant.
+ * Counts while an IVS stage (real time) is connected and has streams of another participant.
  *
- * @param {import("../index.d.ts").IvsStage} stage
+ * @type {import("./watch.js").BindMedia<import("../index.d.ts").IvsStage>}
  */
-export const bindIvsStage = (stage) => (/** @type {PlaybackGate} */ { open, close, signal }) => {
+export function bindIvsStage(stage, setIdle, _, signal) {
   let isConnected = false;
   /** Remote streams, as participant and stream. @type {Set<string>} */
   const streams = new Set();
-  const update = () => (isConnected ? (streams.size ? open() : close("no media")) : close("disconnected"));
+  const update = () => setIdle(isConnected ? (streams.size ? "" : "no media") : "disconnected");
   function on(/** @type {string} */ name, /** @type {(subject: any, streams: any[]) => void} */ change) {
     const listener = (/** @type {any} */ subject, /** @type {any} */ all) => {
       change(subject, all);
@@ -73,4 +68,4 @@ export const bindIvsStage = (stage) => (/** @type {PlaybackGate} */ { open, clos
   on("ParticipantStreamsRemoved", ({ id }, all) => all.forEach((each) => streams.delete(`${id} ${each.id}`)));
   on("ParticipantLeft", ({ id }) => streams.forEach((each) => each.startsWith(`${id} `) && streams.delete(each)));
   update();
-};
+}

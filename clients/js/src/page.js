@@ -1,9 +1,5 @@
-/**
- * Browser globals, passed in as `page` and never read from `globalThis`, so that tests can simulate whole browsers with their own
- * clocks. A worker, Node and React Native have only some of them.
- *
- * @typedef {Window & typeof globalThis} Page
- */
+/** Shared parts of the modules: addresses, events, timers, statuses, back-off and requests. */
+
 /**
  * A failed request. Only an error that came from a server has `isFinal`; it is true if no retry can succeed.
  *
@@ -18,52 +14,48 @@ export const SLOW_MS = 2_500;
 /**
  * Builds the absolute URL of a route.
  *
- * @param {Page} page
  * @param {string} url of the server
  * @param {string} route from its slash on
  */
-export const routeUrl = (page, url, route) => new URL(url.replace(/\/+$/, "") + route, page.location?.href).href;
+export const routeUrl = (url, route) => new URL(url.replace(/\/+$/, "") + route, globalThis.location?.href).href;
 
 /**
- * Adds event listeners, where the target has events.
+ * Adds event listeners, where the target has events. A worker, Node and React Native lack some targets.
  *
  * @param {EventTarget | undefined} target
  * @param {string} names separated by spaces
  * @param {(event: any) => void} listener
  * @param {AbortSignal} signal removes them
  */
-export function listen(target, names, listener, signal) {
-  for (const name of names.split(" ")) target?.addEventListener?.(name, listener, { signal });
-}
+export const listen = (target, names, listener, signal) =>
+  names.split(" ").forEach((name) => target?.addEventListener?.(name, listener, { signal }));
 
 /**
  * Creates a timer that can be set again. Each call replaces the last one; a call without arguments only cancels it.
  *
- * @param {Page} page
  * @returns {(ms?: number, callback?: () => void) => void}
  */
-export function createTimer(page) {
-  /** @type {number | undefined} */
+export function createTimer() {
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
   let id;
   return (ms, callback) => {
-    page.clearTimeout(id);
-    if (callback) id = page.setTimeout(callback, ms);
+    clearTimeout(id);
+    if (callback) id = setTimeout(callback, ms);
   };
 }
 
 /**
  * Creates the function that reports each change of status once.
  *
- * @param {Page} page
  * @param {readonly string[]} stages named in the console
  * @param {import("../index.d.ts").Reports} reports
  */
-export function statusReporter(page, stages, { onStatus, debug }) {
+export function statusReporter(stages, { onStatus, debug }) {
   let last = "";
   return (/** @type {import("../index.d.ts").Status} */ status, why = "") => {
     if (last === status + why) return;
     last = status + why;
-    if (debug) page.console.log("housecount", ...stages, status, why);
+    if (debug) console.log("housecount", ...stages, status, why);
     onStatus?.(status, why);
   };
 }
@@ -71,60 +63,65 @@ export function statusReporter(page, stages, { onStatus, debug }) {
 /**
  * Multiplies a time by a random factor, so that pages that start together spread out.
  *
- * @param {Page} page
  * @param {number} ms
  * @param {number} least smallest factor, such as 0.95
- * @param {number} most largest factor
+ * @param {number} range difference to the largest factor
  */
-export function jitter(page, ms, least, most) {
-  return ms * (least + (most - least) * page.Math.random());
-}
+export const jitter = (ms, least, range) => ms * (least + range * Math.random());
 
 /**
  * Exponential backoff: 1 s, doubled with each failure up to 30 s, minus up to half at random, but longer than `Retry-After`.
  *
  * A session without a heartbeat for two minutes expires, so a page retries several times before that.
  *
- * @param {Page} page
  * @param {number} failures consecutive ones, at least 1
  * @param {RequestError} error of the last one
  */
-export function backoffMs(page, failures, { retryAfterMs = 0 }) {
-  return Math.max(jitter(page, Math.min(1_000 * 2 ** (failures - 1), 30_000), 0.5, 1), jitter(page, retryAfterMs, 1, 1.25));
-}
+export const backoffMs = (failures, { retryAfterMs = 0 }) =>
+  Math.max(jitter(Math.min(500 * 2 ** failures, 30_000), 0.5, 0.5), jitter(retryAfterMs, 1, 0.25));
 
-/** Statuses after which the same request can never succeed. */
-const FINAL_STATUSES = [400, 401, 403, 404];
+/**
+ * Parses JSON of any sender.
+ *
+ * @param {() => string} read
+ * @returns {any} `undefined` if it is not JSON, or can't be read
+ */
+export function parseJson(read) {
+  try {
+    return JSON.parse(read());
+  } catch {}
+}
 
 /**
  * Builds the error for a server's RFC 9457 problem.
  *
  * @param {any} problem body of the response
- * @param {{ status?: number, retryAfterMs?: number, isFinal?: boolean }} fields
+ * @param {boolean} isFinal
+ * @param {number} [retryAfterMs]
+ * @param {number} [status]
  * @returns {RequestError}
  */
-export function problemError(problem, fields) {
-  const { code = "", detail } = problem ?? {};
-  const error = new Error(detail ?? `housecount answered ${fields.status}`);
-  return Object.assign(error, { name: "HousecountError", code }, fields);
+export function problemError(problem, isFinal, retryAfterMs, status) {
+  const { code = "", detail = `housecount answered ${status}` } = problem ?? {};
+  return Object.assign(new Error(detail), { name: "HousecountError", code, isFinal, retryAfterMs, status });
 }
 
 /**
  * Sends a request by `fetch`.
  *
- * @param {Page} page
  * @param {string} url
  * @param {string | undefined} token
  * @param {RequestInit} init
  * @returns {Promise<Response>} with a status of success; rejects with a {@link RequestError} otherwise
  */
-export async function fetchOk(page, url, token, init) {
+export async function fetchOk(url, token, init) {
   // Without a content type the body is text, which needs no CORS preflight. The server reads it as JSON.
   /** @type {Record<string, string>} */
   const headers = token ? { authorization: `Bearer ${token}` } : {};
-  const response = await page.fetch(url, { headers, credentials: "omit", ...init });
+  const response = await fetch(url, { headers, credentials: "omit", ...init });
   const { ok, status } = response;
   if (ok) return response;
-  const retryAfterMs = 1_000 * Number(response.headers.get("retry-after")) || 0;
-  throw problemError(await response.json().catch(() => null), { status, retryAfterMs, isFinal: FINAL_STATUSES.includes(status) });
+  // After these statuses the same request can never succeed.
+  const isFinal = /40[0134]/.test(`${status}`);
+  throw problemError(await response.json().catch(() => {}), isFinal, 1_000 * Number(response.headers.get("retry-after")) || 0, status);
 }

@@ -2,4 +2,4 @@
 
 import { watch, watchPlayer, watchStage } from "./index.js";
 
-Object.assign(globalThis, { housecount: { watch, watchPlayer, watchStage } });
+/** @type {any} */ (globalThis).housecount = { watch, watchPlayer, watchStage };

@@ -3,4 +3,4 @@
 import "./element.js";
 import { subscribe, watch, watchPlayer, watchStage } from "./index.js";
 
-Object.assign(globalThis, { housecount: { subscribe, watch, watchPlayer, watchStage } });
+/** @type {any} */ (globalThis).housecount = { subscribe, watch, watchPlayer, watchStage };

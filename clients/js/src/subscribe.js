@@ -9,11 +9,16 @@ import { joinElection } from "./leader.js";
 import { SLOW_MS, backoffMs, createTimer, fetchOk, listen, problemError, routeUrl, statusReporter } from "./page.js";
 import { jwtClaims, tokenSource } from "./token.js";
 
-/** @typedef {import("./page.js").Page} Page */
 /** @typedef {import("./page.js").RequestError} RequestError */
 /** @typedef {import("../index.d.ts").Count} Count */
 /** @typedef {ReturnType<typeof statusReporter>} SetStatus */
-/** @typedef {{ stages: string[], onCount: (count: Count) => void, onRejected: (error: RequestError) => void, setStatus: SetStatus }} Subscription */
+/**
+ * @typedef {object} Subscription
+ * @property {string[]} stages
+ * @property {(count: Count) => void} onCount receives the count of any stage
+ * @property {(error: RequestError) => void} onRejected
+ * @property {SetStatus} setStatus
+ */
 /** @typedef {{ until?: number, counts?: Count[], why?: string }} FeedUpdate new counts, or why there are none */
 
 /** Stages per stream: a limit of the server. */
@@ -27,38 +32,36 @@ const QUERY_MS = 30_000;
 /** Time without a query after which another page's stages are dropped: a hidden page's timers fire once per minute. */
 const STAGES_TTL_MS = 150_000;
 
-/** Feeds of each page, by server and rights. @type {WeakMap<Page, Map<string, ReturnType<typeof createFeed>>>} */
-const feedsByPage = new WeakMap();
-
 /**
- * Implements {@link import("../index.d.ts").subscribe} on a given page.
+ * An empty list is all stages.
  *
- * @param {Page} page
- * @param {import("../index.d.ts").LiveServer} server
- * @param {string | readonly string[]} stages
- * @param {(count: Count) => void} onCount
- * @param {(error: import("../index.d.ts").HousecountError) => void} [onError]
- * @returns {() => void}
+ * @param {string[]} stages
+ * @param {string} stage
  */
-export function subscribeOnPage(page, { url, token: option, every = "5s", sessions, ...reports }, stages, onCount, onError) {
-  const live = routeUrl(page, url, "/v1/live");
+const includes = (stages, stage) => !stages.length || stages.includes(stage);
+
+/** Feeds of this page, by server and rights. @type {Map<string, ReturnType<typeof createFeed>>} */
+const feeds = new Map();
+
+/** @type {typeof import("../index.d.ts").subscribe} */
+export function subscribe({ url, token: option, every = "5s", sessions, ...reports }, stages, onCount, onError) {
+  const live = routeUrl(url, "/v1/live");
   const query = `every=${encodeURIComponent(every)}${sessions ? "" : "&fields=viewers"}`;
-  const tokens = tokenSource(page, option);
-  const setTimer = createTimer(page);
+  const tokens = tokenSource(option);
+  const setTimer = createTimer();
   let failures = 0;
   let hasEnded = false;
   /** @type {ReturnType<typeof createFeed> | undefined} */
   let feed;
 
   const stageList = [stages].flat();
-  const setStatus = statusReporter(page, stageList, reports);
+  const setStatus = statusReporter(stageList, reports);
   /** @type {Subscription} */
   const subscription = {
     stages: stageList,
-    onCount,
+    onCount: (count) => includes(stageList, count.stage) && onCount(count),
     onRejected(error) {
-      end();
-      setStatus("refused", error.message);
+      end("refused", error.message);
       onError?.(/** @type {import("../index.d.ts").HousecountError} */ (error));
     },
     setStatus,
@@ -68,73 +71,72 @@ export function subscribeOnPage(page, { url, token: option, every = "5s", sessio
     tokens.get().then(joinFeed, (error) => {
       if (hasEnded) return;
       setStatus("retrying", error.message);
-      setTimer(backoffMs(page, (failures += 1), error), start);
+      setTimer(backoffMs((failures += 1), error), start);
     });
   }
 
   function joinFeed(/** @type {string | undefined} */ token) {
     if (hasEnded) return;
-    let feeds = feedsByPage.get(page);
-    if (!feeds) feedsByPage.set(page, (feeds = new Map()));
     // Tokens with the same rights share a feed, whenever they expire.
-    const { exp, iat, nbf, jti, ...rights } = jwtClaims(page, token);
+    const { exp, iat, nbf, jti, ...rights } = jwtClaims(token);
     const key = JSON.stringify([live, query, token && (rights.sub ? rights : token), !stageList.length]);
-    feed = feeds.get(key) ?? createFeed(page, [live, query], `housecount ${key}`, tokens, () => feeds.delete(key));
+    feed = feeds.get(key) ?? createFeed(live, query, `housecount ${key}`, tokens, () => feeds.delete(key));
     feeds.set(key, feed);
     feed.attach(subscription);
   }
 
-  function end() {
+  /**
+   * @param {import("../index.d.ts").Status} status
+   * @param {string} why
+   */
+  function end(status, why) {
+    if (hasEnded) return;
     hasEnded = true;
     setTimer();
     feed?.detach(subscription);
+    setStatus(status, why);
   }
 
   setStatus("connecting");
   start();
-  return () => {
-    if (hasEnded) return;
-    end();
-    setStatus("stopped", "left");
-  };
+  return () => end("stopped", "left");
 }
 
 /**
  * Creates a feed: the subscriptions of one page that share a stream.
  *
- * @param {Page} page
- * @param {string[]} address URL of the stream, and the query that makes it cheap
+ * @param {string} live URL of the stream
+ * @param {string} query that makes it cheap
  * @param {string} name of the lock and the channel
  * @param {import("./token.js").TokenSource} tokens
  * @param {() => void} onEmpty the last subscription was detached
  */
-function createFeed(page, [live, query], name, tokens, onEmpty) {
+function createFeed(live, query, name, tokens, onEmpty) {
   /** @type {Set<Subscription>} */
   const subscriptions = new Set();
   /** Latest count of each stage. @type {Map<string, Count>} */
   const counts = new Map();
   /** Stages of other pages, by page id. @type {Map<string, { stages: string[], until: number }>} */
   const otherPages = new Map();
-  const pageId = `${page.Math.random()}`;
-  const setTimer = createTimer(page);
-  const controller = new page.AbortController();
+  const pageId = `${Math.random()}`;
+  const setTimer = createTimer();
+  const controller = new AbortController();
   /** @type {import("./leader.js").Election<FeedUpdate> | null} */
   let election = null;
-  let isLeader = false;
   /** Stages of the open streams, sorted. */
   let openStages = "";
-  /** Ends the streams. @type {AbortController | null} */
+  /** Closes each open stream. @type {(() => void)[] | null} */
   let streams = null;
   /** @type {Parameters<SetStatus>} */
   let status = ["connecting"];
 
-  const ownStages = () => [...new Set([...subscriptions].flatMap(({ stages }) => stages))];
-  // An empty list is all stages.
-  const includes = (/** @type {string[]} */ stages, /** @type {string} */ stage) => !stages.length || stages.includes(stage);
+  const ownStages = () => [...subscriptions].flatMap(({ stages }) => stages);
+  /** Calls each subscription, also if that changes the set. */
+  const forEach = (/** @type {(subscription: Subscription) => void} */ callback) => [...subscriptions].forEach(callback);
 
   function setStatus(/** @type {Parameters<SetStatus>} */ ...next) {
     status = next;
-    for (const subscription of [...subscriptions]) subscription.setStatus(...next);
+    forEach(({ setStatus }) => setStatus(...next));
   }
 
   function deliver(/** @type {FeedUpdate} */ { counts: fresh, why }) {
@@ -143,7 +145,7 @@ function createFeed(page, [live, query], name, tokens, onEmpty) {
     setStatus("counted");
     for (const count of fresh) {
       counts.set(count.stage, count);
-      for (const { stages, onCount } of [...subscriptions]) if (includes(stages, count.stage)) onCount(count);
+      forEach(({ onCount }) => onCount(count));
     }
   }
 
@@ -154,51 +156,63 @@ function createFeed(page, [live, query], name, tokens, onEmpty) {
 
   function updateStreamsSoon() {
     setTimer(DEBOUNCE_MS, () => {
-      if (!isLeader) return election?.query();
-      const now = page.Date.now();
+      if (!election?.query()) return;
+      const now = Date.now();
       for (const [id, { until }] of otherPages) if (until < now) otherPages.delete(id);
-      const stages = [...new Set([...ownStages(), ...[...otherPages.values()].flatMap((other) => other.stages)])].sort();
+      const stages = [...new Set([...otherPages.values()].flatMap((other) => other.stages).concat(ownStages()))].sort();
       for (const stage of counts.keys()) if (!includes(stages, stage)) counts.delete(stage);
       if (streams && openStages === `${stages}`) return;
       closeStreams();
       openStages = `${stages}`;
-      streams = new page.AbortController();
-      do readStream(stages.splice(0, STAGES_MAX), streams.signal);
+      streams = [];
+      do readStream(stages.splice(0, STAGES_MAX), streams);
       while (stages.length);
     });
   }
 
-  /** Keeps a stream open until it is aborted, or the server rejects it for good. */
-  async function readStream(/** @type {string[]} */ stages, /** @type {AbortSignal} */ signal) {
-    const stageQuery = stages.map((stage) => `stage=${encodeURIComponent(stage)}`).join("&");
-    const setDeadline = createTimer(page);
-    for (let failures = 1; !signal.aborted; failures += 1) {
-      const attempt = new page.AbortController();
+  /**
+   * Keeps a stream open until it is closed, or the server rejects it for good.
+   *
+   * @param {string[]} stages
+   * @param {(() => void)[]} own
+   */
+  async function readStream(stages, own) {
+    const stageQuery = stages.map((stage) => `&stage=${encodeURIComponent(stage)}`).join("");
+    const setDeadline = createTimer();
+    let failures = 0;
+    /** @type {AbortController} */
+    let attempt;
+    const abort = () => attempt.abort();
+    const waitForBytes = () => setDeadline(SILENCE_MS_MAX, abort);
+    const close = () => {
+      setDeadline();
+      abort();
+    };
+    own.push(close);
+    while (streams === own) {
       const ownQuery = query;
-      const abort = () => attempt.abort();
-      listen(signal, "abort", abort, attempt.signal);
-      /** @type {RequestError} */
-      let failure;
+      attempt = new AbortController();
+      setDeadline(SLOW_MS, () => {
+        publish({ why: "no answer yet" });
+        waitForBytes();
+      });
       try {
-        setDeadline(SLOW_MS, () => {
-          publish({ why: "no answer yet" });
-          setDeadline(SILENCE_MS_MAX, abort);
-        });
-        const { body } = await fetchOk(page, `${live}?${[query, stageQuery].filter(Boolean).join("&")}`, await tokens.get(), { signal: attempt.signal });
+        const { signal } = attempt;
+        const { body } = await fetchOk(`${live}?${query}${stageQuery}`.replace("?&", "?"), await tokens.get(), { signal });
         tokens.accept();
         const reader = /** @type {ReadableStream<Uint8Array>} */ (body).getReader();
-        const decoder = new page.TextDecoder();
-        for (let text = "", end = -1; ; ) {
-          setDeadline(SILENCE_MS_MAX, abort);
+        const decoder = new TextDecoder();
+        for (let text = ""; ; ) {
+          waitForBytes();
           const { value, done } = await reader.read();
           if (done) throw new Error("the stream has ended");
-          text += decoder.decode(value, { stream: true });
+          const events = (text + decoder.decode(value, { stream: true })).split("\n\n");
+          text = /** @type {string} */ (events.pop());
           const fresh = [];
-          while ((end = text.indexOf("\n\n")) >= 0) {
-            const [, event, data] = /^event: (.*)\n(?:.*\n)*?data: (.*)/m.exec(text.slice(0, end)) ?? [];
-            text = text.slice(end + 2);
+          for (const lines of events) {
+            const [, event, data] = /^event: (.*)\n(?:.*\n)*?data: (.*)/m.exec(lines) ?? [];
             // The token has expired or was revoked.
-            if (event === "end") throw problemError(JSON.parse(data), { isFinal: true });
+            if (event === "end") throw problemError(JSON.parse(data), true);
             if (event === "count") fresh.push({ complete: true, recovering: false, ...JSON.parse(data) });
           }
           if (!fresh.length) continue;
@@ -206,79 +220,64 @@ function createFeed(page, [live, query], name, tokens, onEmpty) {
           publish({ counts: fresh });
         }
       } catch (error) {
-        failure = /** @type {RequestError} */ (error);
-      } finally {
-        setDeadline();
-        abort();
-      }
-      if (signal.aborted) return;
-      if (ownQuery && failure.code === "invalid_query") {
+        close();
+        if (streams !== own) return;
+        const failure = /** @type {RequestError} */ (error);
         // An older server does not know its parameters.
-        query = "";
-        continue;
-      }
-      if (failure.isFinal) {
-        if (!tokens.renew(failure)) {
-          for (const { onRejected } of [...subscriptions]) onRejected(failure);
-          return;
+        if (ownQuery && failure.code === "invalid_query") {
+          query = "";
+          continue;
         }
-      } else {
-        publish({ why: failure.message });
+        if (!failure.isFinal) {
+          publish({ why: failure.message });
+        } else if (!tokens.renew(failure)) {
+          return forEach(({ onRejected }) => onRejected(failure));
+        }
+        await new Promise((/** @type {(value: void) => void} */ done) => setDeadline(backoffMs((failures += 1), failure), done));
       }
-      await new Promise((/** @type {(value: void) => void} */ done) => {
-        setDeadline(backoffMs(page, failures || 1, failure), done);
-        listen(signal, "abort", () => done(setDeadline()), signal);
-      });
     }
   }
 
   function closeStreams() {
-    streams?.abort();
+    streams?.forEach((close) => close());
     streams = null;
   }
 
   function start() {
-    election ??= joinElection(page, name, /** @type {Parameters<typeof joinElection<FeedUpdate>>[2]} */ ({
-      onElected() {
-        isLeader = true;
+    election ??= joinElection(
+      name,
+      updateStreamsSoon,
+      closeStreams,
+      deliver,
+      ([id, ...stages]) => {
+        otherPages.set(id, { stages, until: Date.now() + STAGES_TTL_MS });
         updateStreamsSoon();
+        return /** @type {FeedUpdate} */ ({ until: Date.now() + QUERY_MS, counts: [...counts.values()].filter(({ stage }) => includes(stages, stage)) });
       },
-      onReplaced() {
-        isLeader = false;
-        closeStreams();
-      },
-      onQuery([id, ...stages]) {
-        otherPages.set(id, { stages, until: page.Date.now() + STAGES_TTL_MS });
-        updateStreamsSoon();
-        return { until: page.Date.now() + QUERY_MS, counts: [...counts.values()].filter(({ stage }) => includes(stages, stage)) };
-      },
-      onMessage: deliver,
-      query: () => [pageId, ...ownStages()],
-    }));
+      () => [pageId, ...ownStages()],
+    );
   }
 
   function stop() {
     setTimer();
     closeStreams();
-    isLeader = false;
     election?.resign();
     election = null;
   }
 
   // An open connection keeps a page out of the back/forward cache.
-  listen(page, "pagehide", stop, controller.signal);
-  listen(page, "pageshow", start, controller.signal);
+  listen(globalThis, "pagehide", stop, controller.signal);
+  listen(globalThis, "pageshow", start, controller.signal);
   // The connection may be dead without the browser's knowledge.
-  listen(page, "online", () => (closeStreams(), updateStreamsSoon()), controller.signal);
+  listen(globalThis, "online", () => (closeStreams(), updateStreamsSoon()), controller.signal);
 
   return {
     attach(/** @type {Subscription} */ subscription) {
-      const { stages, onCount, setStatus } = subscription;
       subscriptions.add(subscription);
       start();
       updateStreamsSoon();
-      setStatus(...status);
-      for (const count of [...counts.values()]) if (includes(stages, count.stage)) onCount(count);
+      subscription.setStatus(...status);
+      for (const count of [...counts.values()]) subscription.onCount(count);
     },
 
     detach(/** @type {Subscription} */ subscription) {

@@ -8,45 +8,48 @@ import { tokenSource } from "./token.js";
 /** @typedef {import("../index.d.ts").Count} Count */
 /** @typedef {{ count?: Count, why?: string }} BeatUpdate outcome of a heartbeat: its count, or why it failed */
 /**
- * Gate between the media and the heartbeats: the viewer is counted while it is open.
+ * Reports whether media play: the viewer is counted meanwhile.
  *
- * @typedef {object} PlaybackGate
- * @property {() => void} open the media play
- * @property {(why: string) => void} close the media don't play
- * @property {(callback: () => void) => void} stall calls back after `stallMs`, unless the gate opens or closes before
- * @property {AbortSignal} signal the watch has ended
+ * @template Media
+ * @callback BindMedia
+ * @param {Media} media
+ * @param {(why: string) => void} setIdle why the media don't play; `""`: they play
+ * @param {(callback: () => void) => void} stall calls back after `stallMs`, unless `setIdle` is called before
+ * @param {AbortSignal} signal the watch has ended
+ * @returns {void}
  */
 
 /** Default of `stallMs`: how long media may wait for data before the viewer leaves. */
 const STALL_MS = 10_000;
 
 /**
- * Implements {@link import("../index.d.ts").watch} on a given page.
+ * Implements {@link import("../index.d.ts").watch}.
  *
- * @param {import("./page.js").Page} page
+ * @template Media
  * @param {Omit<import("../index.d.ts").WatchOptions, "media">} options
- * @param {((gate: PlaybackGate) => void) | null} [bindMedia] binds the gate to media; without it the viewer watches until `leave`
+ * @param {BindMedia<Media> | false} bindMedia without it the viewer watches until `leave`
+ * @param {Media} media
  * @returns {import("../index.d.ts").Watch}
  */
-export function watchOnPage(page, options, bindMedia) {
+export function startWatch(options, bindMedia, media) {
   const { url, stage, viewer, session, onCount, onError } = options;
   for (const id of [stage, viewer, session ?? viewer]) {
-    if (!id || typeof id !== "string") throw new TypeError("housecount: stage, viewer and session must be strings");
+    if (!id || typeof id != "string") throw new TypeError("housecount: stage, viewer and session must be strings");
   }
-  const name = `housecount ${JSON.stringify([routeUrl(page, url, ""), stage, viewer])}`;
-  const tokens = tokenSource(page, options.token);
-  const setStatus = statusReporter(page, [stage], options);
-  const setStallTimer = createTimer(page);
-  const controller = new page.AbortController();
+  const name = `housecount ${JSON.stringify([routeUrl(url, ""), stage, viewer])}`;
+  const tokens = tokenSource(options.token);
+  const setStatus = statusReporter([stage], options);
+  const setStallTimer = createTimer();
+  const controller = new AbortController();
   const { signal } = controller;
 
   /** @type {ReturnType<typeof startBeats> | null} */
   let beats = null;
   /** @type {import("./leader.js").Election<BeatUpdate> | null} */
   let election = null;
-  let isOpen = !bindMedia;
+  let isPlaying = !bindMedia;
 
-  function onBeatUpdate(/** @type {BeatUpdate} */ { count, why }) {
+  function onUpdate(/** @type {BeatUpdate} */ { count, why }) {
     if (why) setStatus("retrying", why);
     if (!count) return;
     setStatus("counted");
@@ -56,75 +59,74 @@ export function watchOnPage(page, options, bindMedia) {
   const wake = () => beats?.wake();
 
   function start() {
-    if (election || !isOpen) return;
+    if (election || !isPlaying) return;
     setStatus("connecting");
-    election = joinElection(page, session ? null : name, {
-      onElected() {
-        beats = startBeats(page, options, tokens, {
-          onUpdate(nextMs, update) {
+    election = joinElection(
+      !session && name,
+      () => {
+        beats = startBeats(
+          options,
+          tokens,
+          (nextMs, update) => {
             election?.broadcast(nextMs, update);
-            if (update) onBeatUpdate(update);
+            if (update) onUpdate(update);
           },
-          onRejected(error) {
+          (error) => {
             beats = null;
-            end();
-            setStatus("refused", error.message);
+            end("refused", error.message);
             onError?.(/** @type {import("../index.d.ts").HousecountError} */ (error));
           },
-        });
+        );
       },
-      onReplaced: endBeats,
-      onQuery: wake,
-      onMessage: onBeatUpdate,
-    });
+      endBeats,
+      onUpdate,
+      wake,
+    );
   }
 
-  function endBeats(isPageHidden = false) {
+  function setIdle(/** @type {string} */ why) {
+    setStallTimer();
+    isPlaying = !why;
+    if (isPlaying) return start();
+    stop();
+    setStatus("stopped", why);
+  }
+
+  /** @param {boolean} [isPageHidden] */
+  function endBeats(isPageHidden) {
     beats?.end(isPageHidden);
     beats = null;
   }
 
-  function stop(isPageHidden = false) {
+  /** @param {boolean} [isPageHidden] */
+  function stop(isPageHidden) {
     endBeats(isPageHidden);
     election?.resign();
     election = null;
   }
 
-  function end() {
+  /**
+   * @param {import("../index.d.ts").Status} status
+   * @param {string} why
+   */
+  function end(status, why) {
+    if (signal.aborted) return;
     setStallTimer();
     controller.abort();
     stop();
-  }
-
-  function leave() {
-    if (signal.aborted) return;
-    end();
-    setStatus("stopped", "left");
+    setStatus(status, why);
   }
 
   // A page that unloads may be restored from the back/forward cache, or not. So it leaves. A restored or reloaded page is counted again
   // within the server's grace of 3 s.
-  listen(page, "pagehide", () => stop(true), signal);
-  listen(page, "pageshow", start, signal);
-  listen(page, "online", () => beats?.reconnect(), signal);
-  listen(page.document, "visibilitychange", wake, signal);
-  bindMedia?.({
-    open() {
-      setStallTimer();
-      isOpen = true;
-      start();
-    },
-    close(why) {
-      setStallTimer();
-      isOpen = false;
-      stop();
-      setStatus("stopped", why);
-    },
-    stall(callback) {
-      setStallTimer(options.stallMs ?? STALL_MS, callback);
-    },
-    signal,
-  });
-  start();
+  listen(globalThis, "pagehide", () => stop(true), signal);
+  // Firefox may cancel the running script of a page that closes. The next listener runs nevertheless, and completes the first one.
+  listen(globalThis, "pagehide", () => stop(true), signal);
+  listen(globalThis, "pageshow", start, signal);
+  listen(globalThis, "online", () => beats?.reconnect(), signal);
+  listen(globalThis.document, "visibilitychange", wake, signal);
+  if (!bindMedia) start();
+  else bindMedia(media, setIdle, (callback) => setStallTimer(options.stallMs ?? STALL_MS, callback), signal);
+  const leave = () => end("stopped", "left");
   return { leave, stop: leave };
 }

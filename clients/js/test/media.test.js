@@ -4,8 +4,7 @@ import assert from "node:assert/strict";
 import { EventEmitter, getEventListeners } from "node:events";
 import { test } from "node:test";
 
-import { bindIvsPlayer, bindIvsStage, bindMediaElement } from "../src/media.js";
-import { watchOnPage } from "../src/watch.js";
+import { load } from "./support/load.js";
 import { Browser, Target, World } from "./support/world.js";
 
 class FakeMedia extends Target {
@@ -60,18 +59,21 @@ class FakeMedia extends Target {
 }
 
 /** A page whose watch is bound to media. */
-function watching(make, bind, options = {}) {
+function watching(make, start, options = {}) {
   const world = new World();
   const page = new Browser(world).open();
   const subject = make(world);
   const statuses = [];
   const onStatus = (...status) => statuses.push(status.filter(Boolean).join(" "));
   const all = { url: "https://count.example", stage: "s", viewer: "ann", transport: "http", onStatus, ...options };
-  const { leave } = watchOnPage(page, all, bind(subject));
+  const { leave } = start(load(page), subject, all);
   return { world, page, subject, statuses, leave, server: world.server, isCounted: () => world.server.count(world.now + 3_000).viewers === 1 };
 }
 
-const media = (options) => watching((world) => new FakeMedia(world), bindMediaElement, options);
+const bindMedia = ({ watch }, media, options) => watch({ ...options, media });
+const bindPlayer = ({ watchPlayer }, player, options) => watchPlayer(player, options);
+const bindStage = ({ watchStage }, stage, options) => watchStage(stage, options);
+const media = (options) => watching((world) => new FakeMedia(world), bindMedia, options);
 
 test("media count from their start of play", async () => {
   const { world, subject, statuses, server, isCounted } = media();
@@ -93,7 +95,7 @@ test("media that already play are counted at once", async () => {
       video.play();
       return video;
     },
-    bindMediaElement,
+    bindMedia,
   );
   await world.pass(100);
   assert.ok(isCounted());
@@ -205,7 +207,7 @@ class FakePlayer {
 }
 
 test("the IVS player: Playing counts, Idle, Ended and an error don't, Buffering does for a while", async () => {
-  const { world, subject, statuses, leave, isCounted } = watching(() => new FakePlayer(), bindIvsPlayer);
+  const { world, subject, statuses, leave, isCounted } = watching(() => new FakePlayer(), bindPlayer);
   await world.pass(1_000);
   for (const state of ["Ready", "Idle", "Ended", "PlayerError"]) {
     subject.becomes("Playing");
@@ -236,7 +238,7 @@ test("the IVS player: Playing counts, Idle, Ended and an error don't, Buffering 
 });
 
 test("an IVS stage: connected and with remote media", async () => {
-  const { world, subject, statuses, leave, isCounted } = watching(() => new EventEmitter(), bindIvsStage);
+  const { world, subject, statuses, leave, isCounted } = watching(() => new EventEmitter(), bindStage);
   const host = { id: "host", isLocal: false };
   const streams = [{ id: "audio" }, { id: "video" }];
   const steps = [

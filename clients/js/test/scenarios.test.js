@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { after, test } from "node:test";
 
-import { watchOnPage } from "../src/watch.js";
+import { load } from "./support/load.js";
 import { settle } from "./support/world.js";
 
 const { scenarios } = JSON.parse(readFileSync(new URL("../../scenarios.json", import.meta.url), "utf8"));
@@ -121,7 +121,7 @@ for (const { name, options, steps } of scenarios) {
       fire(page, ({ at }) => at < page.now && at !== due);
       page.requests.length = 0;
       if (step.event === "start") {
-        stay.audience = watchOnPage(page, {
+        stay.audience = load(page).watch({
           url: "https://count.example",
           stage: "match-1",
           viewer: "ann",

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { watchOnPage } from "../src/watch.js";
+import { load } from "./support/load.js";
 import { STAGE, VIEWER, alone, watching } from "./support/watching.js";
 import { Browser, World } from "./support/world.js";
 
@@ -87,7 +87,7 @@ for (const lacks of [[], ["WebSocket"], ["WebSocket", "crypto", "navigator", "Br
     for (const name of ["setTimeout", "clearTimeout", "fetch", "Date", "Math", "AbortController", "WebSocket", "crypto", "BroadcastChannel", "atob"]) bare[name] = full[name];
     for (const name of lacks) delete bare[name];
     const recorded = [];
-    const { leave } = watchOnPage(bare, { url: "https://count.example", stage: STAGE, viewer: VIEWER, onCount: (count) => recorded.push(count) });
+    const { leave } = load(bare).watch({ url: "https://count.example", stage: STAGE, viewer: VIEWER, onCount: (count) => recorded.push(count) });
     await world.pass(100_000);
     assert.equal(recorded.length, 4);
     assert.equal(new Set(world.server.beats().map(({ session }) => session)).size, 1);

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { getEventListeners } from "node:events";
 import { test } from "node:test";
 
-import { subscribeOnPage } from "../src/subscribe.js";
+import { load } from "./support/load.js";
 import { Browser, World } from "./support/world.js";
 
 const count = (stage, viewers) => ({ stage, viewers, sessions: viewers, asOf: 1, complete: true, recovering: false });
@@ -13,7 +13,7 @@ const count = (stage, viewers) => ({ stage, viewers, sessions: viewers, asOf: 1,
 function subscribed(page, stages = "match-1", options = {}) {
   const all = { recorded: [], errors: [], statuses: [] };
   const server = { url: "https://count.example/base/", onStatus: (...status) => all.statuses.push(status), ...options };
-  const end = subscribeOnPage(page, server, stages, (each) => all.recorded.push(each), (error) => all.errors.push(error));
+  const end = load(page).subscribe(server, stages, (each) => all.recorded.push(each), (error) => all.errors.push(error));
   return { ...all, end };
 }
 

@@ -1,6 +1,6 @@
 /** Helpers: pages with a watch, in a simulated world. */
 
-import { watchOnPage } from "../../src/watch.js";
+import { load } from "./load.js";
 import { Browser, World, settle } from "./world.js";
 
 export const URL = "https://count.example";
@@ -11,7 +11,7 @@ export const VIEWER = "ann";
 export function watching(page, options = {}) {
   const recorded = { counts: [], errors: [] };
   const statuses = [];
-  const handle = watchOnPage(page, {
+  const handle = load(page).watch({
     url: URL,
     stage: STAGE,
     viewer: VIEWER,

@@ -238,7 +238,7 @@ export class FakePage extends Target {
     this.browser = browser;
     this.world = world;
     this.Date = { now: () => world.now };
-    this.Math = { random: () => 0.5 };
+    this.Math = Object.assign(Object.create(Math), { random: () => 0.5 });
     this.console = { log: (...what) => this.logged.push(what) };
     this.setTimeout = (run, ms) => world.after(ms, run, page);
     this.clearTimeout = (id) => world.cancel(id);
