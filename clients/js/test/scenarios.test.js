@@ -111,7 +111,7 @@ for (const { name, options, steps } of scenarios) {
   const skip = options.tokens && (canAskForTokens ? OTHERWISE.includes(name) && "a page does otherwise" : "tokens are texts here");
   test(name, { skip }, async () => {
     const page = playedPage(options.chance);
-    const told = [];
+    const reported = [];
     const row = [];
     const stay = { page, asked: [], audience: undefined };
     let due = null;
@@ -128,8 +128,8 @@ for (const { name, options, steps } of scenarios) {
           session: options.ownSession ? "tv" : undefined,
           token: options.tokens ? () => ask(stay) : undefined,
           transport: "http",
-          onCount: ({ viewers }) => told.push(`count ${viewers}`),
-          onError: ({ code }) => told.push(`refused ${code}`),
+          onCount: ({ viewers }) => reported.push(`count ${viewers}`),
+          onError: ({ code }) => reported.push(`refused ${code}`),
         });
       } else {
         EVENTS[step.event](stay, step);
@@ -140,15 +140,15 @@ for (const { name, options, steps } of scenarios) {
       const waits = [...page.timers.values()].map(({ at }) => at - page.now);
       // The end of the wait for a token is not visible from outside.
       const isGivenUp = (request) => request === "abandon" && (steps[steps.indexOf(step) - 1]?.state === "token");
-      const seen = { requests: [...page.requests].sort(), told: told.splice(0), timer: isTimerOff ? waits : step.timer };
+      const seen = { requests: [...page.requests].sort(), reported: reported.splice(0), timer: isTimerOff ? waits : step.timer };
       const expected = {
         requests: step.requests.filter((request) => !isGivenUp(request)).sort(),
         // A page does not report that a heartbeat is sent again.
-        told: step.told === null || step.told === "retry" ? [] : [step.told],
+        reported: step.reported === null || step.reported === "retry" ? [] : [step.reported],
         timer: step.timer,
       };
       assert.deepEqual(seen, expected, JSON.stringify(step));
-      row.push(`${[...step.requests].sort().join("+") || "-"}/${seen.told[0] ?? "-"}/${seen.timer === null ? "-" : Math.round(seen.timer)}`);
+      row.push(`${[...step.requests].sort().join("+") || "-"}/${seen.reported[0] ?? "-"}/${seen.timer === null ? "-" : Math.round(seen.timer)}`);
     }
     const sessions = new Set(page.beats.map(({ stage, viewer, session }) => `${stage} ${viewer} ${session}`));
     assert.equal(sessions.size, 1, "all of one session");

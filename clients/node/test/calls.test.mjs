@@ -53,7 +53,7 @@ test("a batch that is refused whole names each", async () => {
   assert.equal((await client.sendHeartbeats([])).accepted, 0);
 });
 
-test("coalesced heartbeats are told", async () => {
+test("coalesced heartbeats are reported", async () => {
   const { accepted, coalesced } = await client.sendHeartbeats(Array(30).fill({ stage: newStage(), viewer: "ann", session: "tab" }));
   assert.equal(accepted, 30);
   assert.ok(coalesced > 0 && coalesced < 30);

@@ -30,9 +30,9 @@ async function eventOf({ event, status, body, retryAfter, expiresIn, issuedAgo }
   }
 }
 
-function toldOf(told) {
-  if (told?.type === "count") return `count ${told.count.viewers}`;
-  return told?.type === "refused" ? `refused ${told.why.code}` : (told?.type ?? null);
+function reportOf(reported) {
+  if (reported?.type === "count") return `count ${reported.count.viewers}`;
+  return reported?.type === "refused" ? `refused ${reported.why.code}` : (reported?.type ?? null);
 }
 
 for (const { name, options, steps } of scenarios) {
@@ -42,13 +42,13 @@ for (const { name, options, steps } of scenarios) {
     for (const step of steps) {
       const now = START + step.at;
       if (step.event === "timer") assert.equal(stay.dueAt, now, "the timer goes off when the scenario says");
-      const { requests, outcome: told } = stay.handle(now, await eventOf(step, now));
+      const { requests, outcome: reported } = stay.handle(now, await eventOf(step, now));
       const timer = stay.dueAt === undefined ? null : stay.dueAt - now;
-      const seen = { requests, told: toldOf(told), timer, state: stay.state };
-      const { requests: a, told: b, timer: c, state: d } = step;
-      assert.deepEqual(seen, { requests: a, told: b, timer: c, state: d }, JSON.stringify(step));
-      // As a page shows it, which is not told of retries and orders no requests of one moment.
-      const shown = told && told.type !== "retry" ? seen.told : "-";
+      const seen = { requests, reported: reportOf(reported), timer, state: stay.state };
+      const { requests: a, reported: b, timer: c, state: d } = step;
+      assert.deepEqual(seen, { requests: a, reported: b, timer: c, state: d }, JSON.stringify(step));
+      // As a page shows it, which is silent about retries and orders no requests of one moment.
+      const shown = reported && reported.type !== "retry" ? seen.reported : "-";
       row.push(`${[...requests].sort().join("+") || "-"}/${shown}/${timer === null ? "-" : Math.round(timer)}`);
     }
     rows.push(`${name}\t${row.join(" ")}`);

@@ -8,51 +8,51 @@ import { Client, signToken } from "housecount-node";
 
 import { KEY, SECRET, URL_KEYED, URL_OPEN, all, makeNode, newStage, until } from "./support/nodes.mjs";
 
-/** Watches, and keeps what it is told. `told.wait(holds)` waits until that is true of it. */
+/** Watches, and keeps its reports. `reported.wait(holds)` waits until that is true. */
 function watching(test, url, options) {
-  const told = new EventEmitter();
-  Object.assign(told, { counts: [], retries: [], errors: [] });
+  const reported = new EventEmitter();
+  Object.assign(reported, { counts: [], retries: [], errors: [] });
   const add = (them, it) => {
     them.push(it);
-    told.emit("told");
+    reported.emit("reported");
   };
-  told.wait = async (holds) => {
+  reported.wait = async (holds) => {
     const signal = AbortSignal.timeout(20_000);
-    while (!holds()) await once(told, "told", { signal });
+    while (!holds()) await once(reported, "reported", { signal });
   };
   const watch = new Client(url).watch({
     viewer: "ann",
-    onCount: (count) => add(told.counts, count),
-    onRetry: (error, waitMs) => add(told.retries, { error, waitMs }),
-    onError: (error) => add(told.errors, error),
+    onCount: (count) => add(reported.counts, count),
+    onRetry: (error, waitMs) => add(reported.retries, { error, waitMs }),
+    onError: (error) => add(reported.errors, error),
     ...options,
   });
   test.after(() => watch.leave());
-  return { watch, told };
+  return { watch, reported };
 }
 
 const sessionsOf = async (url, stage) => (await all(new Client(url).listStageViewers(stage))).flatMap(({ sessions }) => sessions);
 
 test("a viewer is counted until the leave", async (t) => {
   const stage = newStage();
-  const { watch, told } = watching(t, URL_OPEN, { stage });
-  await told.wait(() => told.counts.length >= 6); // Longer than the ttl of 4 s: heartbeats keep ann online.
-  assert.deepEqual(new Set(told.counts.map(({ viewers }) => viewers)), new Set([1]));
+  const { watch, reported } = watching(t, URL_OPEN, { stage });
+  await reported.wait(() => reported.counts.length >= 6); // Longer than the ttl of 4 s: heartbeats keep ann online.
+  assert.deepEqual(new Set(reported.counts.map(({ viewers }) => viewers)), new Set([1]));
   const [session] = await sessionsOf(URL_OPEN, stage);
   await watch.leave();
   await until(async () => (await sessionsOf(URL_OPEN, stage)).length === 0);
-  assert.deepEqual([told.retries, told.errors], [[], []]);
+  assert.deepEqual([reported.retries, reported.errors], [[], []]);
   watch.resume();
-  const count = told.counts.length;
-  await told.wait(() => told.counts.length > count);
+  const count = reported.counts.length;
+  await reported.wait(() => reported.counts.length > count);
   const [other] = await sessionsOf(URL_OPEN, stage);
   assert.ok(other && other !== session, "a session's name is not used again");
 });
 
 test("a named session confirms soon", async (t) => {
   const stage = newStage();
-  const { told } = watching(t, URL_OPEN, { stage, session: "tv" });
-  await told.wait(() => told.counts.length >= 2);
+  const { reported } = watching(t, URL_OPEN, { stage, session: "tv" });
+  await reported.wait(() => reported.counts.length >= 2);
   assert.deepEqual(await sessionsOf(URL_OPEN, stage), ["tv"]);
 });
 
@@ -60,39 +60,39 @@ test("a viewer outlives a killed node", async (t) => {
   const stage = newStage();
   const node = await makeNode(t);
   await node.start();
-  const { told } = watching(t, node.url, { stage });
-  await told.wait(() => told.counts.length > 0);
+  const { reported } = watching(t, node.url, { stage });
+  await reported.wait(() => reported.counts.length > 0);
   await node.kill();
-  await told.wait(() => told.retries.length > 0);
-  const counted = told.counts.length;
+  await reported.wait(() => reported.retries.length > 0);
+  const counted = reported.counts.length;
   await node.start();
-  await told.wait(() => told.counts.length > counted);
+  await reported.wait(() => reported.counts.length > counted);
   assert.equal((await sessionsOf(node.url, stage)).length, 1);
-  assert.deepEqual(told.errors, []);
-  const [{ error, waitMs }] = told.retries;
+  assert.deepEqual(reported.errors, []);
+  const [{ error, waitMs }] = reported.retries;
   assert.match(error.message, /no answer/);
   assert.ok(waitMs >= 500 && waitMs <= 1_000);
 });
 
 test("the network is back", async (t) => {
   const node = await makeNode(t);
-  const { watch, told } = watching(t, node.url, { stage: newStage() });
-  await told.wait(() => told.retries.length >= 4); // The next try is 4 to 8 s away.
+  const { watch, reported } = watching(t, node.url, { stage: newStage() });
+  await reported.wait(() => reported.retries.length >= 4); // The next try is 4 to 8 s away.
   await node.start();
   watch.online();
-  await told.wait(() => told.counts.length > 0);
-  assert.equal(told.retries.length, 4);
+  await reported.wait(() => reported.counts.length > 0);
+  assert.equal(reported.retries.length, 4);
 });
 
-test("a refusal is told and is the end", async (t) => {
+test("a refusal is reported and is the end", async (t) => {
   const stage = newStage();
   const token = signToken(SECRET, { viewer: "bob", stage, ttlSeconds: 60 });
-  const { watch, told } = watching(t, URL_KEYED, { stage, token });
-  await told.wait(() => told.errors.length > 0);
-  const [{ status, code }] = told.errors;
+  const { watch, reported } = watching(t, URL_KEYED, { stage, token });
+  await reported.wait(() => reported.errors.length > 0);
+  const [{ status, code }] = reported.errors;
   assert.deepEqual([status, code], [403, "token_mismatch"]);
   await watch.leave();
-  assert.deepEqual([told.counts, told.retries], [[], []]);
+  assert.deepEqual([reported.counts, reported.retries], [[], []]);
 });
 
 test("tokens are renewed without a leave", async (t) => {
@@ -102,9 +102,9 @@ test("tokens are renewed without a leave", async (t) => {
     asked += 1;
     return signToken(SECRET, { viewer: "ann", stage, ttlSeconds: 2 });
   };
-  const { told } = watching(t, URL_KEYED, { stage, token });
-  await told.wait(() => told.counts.length >= 6);
-  assert.ok(asked >= 3 && told.errors.length === 0, "each holds for 2 s, and is replaced after three quarters of them");
+  const { reported } = watching(t, URL_KEYED, { stage, token });
+  await reported.wait(() => reported.counts.length >= 6);
+  assert.ok(asked >= 3 && reported.errors.length === 0, "each holds for 2 s, and is replaced after three quarters of them");
   const [{ intervals, watchMs }] = await all(new Client(URL_KEYED, { key: KEY }).listStageWatch(stage, { intervals: true }));
   assert.equal(intervals.length, 1, "no gap");
   assert.ok(watchMs > 4_000);
@@ -118,7 +118,7 @@ test("a token source that fails is asked again", async (t) => {
     if (asked === 1) throw new Error("the backend is away");
     return signToken(SECRET, { viewer: "ann", stage, ttlSeconds: 60 });
   };
-  const { told } = watching(t, URL_KEYED, { stage, token });
-  await told.wait(() => told.counts.length > 0);
-  assert.match(told.retries[0].error.message, /the backend is away/);
+  const { reported } = watching(t, URL_KEYED, { stage, token });
+  await reported.wait(() => reported.counts.length > 0);
+  assert.match(reported.retries[0].error.message, /the backend is away/);
 });

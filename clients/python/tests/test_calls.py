@@ -51,7 +51,7 @@ async def test_a_batch_that_is_refused_whole_names_each(client, stage):
     assert (await client.send_heartbeats([])).accepted == 0
 
 
-async def test_coalesced_heartbeats_are_told(client, stage):
+async def test_coalesced_heartbeats_are_reported(client, stage):
     outcome = await client.send_heartbeats([Heartbeat(stage, "ann", "tab")] * 30)
     assert outcome.accepted == 30 and outcome.coalesced is not None and 0 < outcome.coalesced < 30
 
@@ -151,7 +151,7 @@ async def test_live_counts(client, stage):
     assert all(each.complete and each.stage == stage for each in seen if isinstance(each, LiveCount))
 
 
-async def test_times_are_told_apart(client, stage):
+async def test_times_are_distinguished(client, stage):
     with pytest.raises(ValueError, match="no time zone"):
         await client.show_history(from_=datetime(2026, 11, 1))
     with pytest.raises(HousecountError) as error:

@@ -26,7 +26,7 @@ def event_of(step, now):
     return step["event"]
 
 
-def told_of(outcome):
+def report_of(outcome):
     if isinstance(outcome, CountOutcome):
         return f"count {outcome.answer.viewers}"
     if isinstance(outcome, RefusalOutcome):
@@ -46,15 +46,15 @@ def test_scenario(scenario, outcomes):
         effects = stay.handle(now, event_of(step, now))
         seen = {
             "requests": effects.requests,
-            "told": told_of(effects.outcome),
+            "reported": report_of(effects.outcome),
             "timer": None if stay.due_at is None else stay.due_at - now,
             "state": stay.state.value,
         }
         assert seen == {name: step[name] for name in seen}, step
-        # As a page shows it, which is not told of retries and orders no requests of one moment.
+        # As a page shows it, which is silent about retries and orders no requests of one moment.
         requests = "+".join(sorted(seen["requests"])) or "-"
-        told = "-" if seen["told"] in (None, "retry") else seen["told"]
-        row.append(f"{requests}/{told}/{'-' if seen['timer'] is None else round(seen['timer'])}")
+        reported = "-" if seen["reported"] in (None, "retry") else seen["reported"]
+        row.append(f"{requests}/{reported}/{'-' if seen['timer'] is None else round(seen['timer'])}")
     outcomes.append(f"{scenario['name']}\t{' '.join(row)}")
 
 

@@ -9,8 +9,8 @@ from conftest import until
 from housecount import AsyncClient, Client, HousecountError, sign_token
 
 
-class Told:
-    """What the callbacks were told. `count` is set by each count."""
+class Reports:
+    """Reports to the callbacks. `count` is set by each count."""
 
     def __init__(self):
         self.counts, self.retries, self.errors = [], [], []
@@ -33,12 +33,12 @@ class Told:
             with self.changed:
                 return self.changed.wait_for(lambda: holds(self), timeout=20)
 
-        assert await asyncio.to_thread(wait), "was not told within 20 s"
+        assert await asyncio.to_thread(wait), "had no report within 20 s"
 
 
 @pytest.fixture
-def told():
-    return Told()
+def reported():
+    return Reports()
 
 
 @pytest.fixture(params=["sync", "async"])
@@ -74,10 +74,10 @@ async def sessions_of(url, stage, **fields):
         return {session async for viewer in client.list_stage_viewers(stage) for session in viewer.sessions}
 
 
-async def test_a_viewer_is_counted_until_the_leave(watcher, url, stage, told):
-    watch = await watcher(url, stage, "ann", **told.callbacks())
-    await told.wait(lambda told: len(told.counts) >= 6)  # Longer than the ttl of 4 s: heartbeats keep ann online.
-    assert [count.viewers for count in told.counts] == [1] * len(told.counts)
+async def test_a_viewer_is_counted_until_the_leave(watcher, url, stage, reported):
+    watch = await watcher(url, stage, "ann", **reported.callbacks())
+    await reported.wait(lambda reported: len(reported.counts) >= 6)  # Longer than the ttl of 4 s: heartbeats keep ann online.
+    assert [count.viewers for count in reported.counts] == [1] * len(reported.counts)
     (session,) = await sessions_of(url, stage)
     await watch.leave()
 
@@ -85,75 +85,75 @@ async def test_a_viewer_is_counted_until_the_leave(watcher, url, stage, told):
         return await sessions_of(url, stage) == set()
 
     await until(is_gone)
-    assert told.retries == told.errors == []
+    assert reported.retries == reported.errors == []
     resumed = watch.resume()
     if resumed is not None:
         await resumed
-    count = len(told.counts)
-    await told.wait(lambda told: len(told.counts) > count)
+    count = len(reported.counts)
+    await reported.wait(lambda reported: len(reported.counts) > count)
     (other,) = await sessions_of(url, stage)
     assert other != session, "a session's name is not used again"
 
 
-async def test_a_named_session_confirms_soon(watcher, url, stage, told):
-    await watcher(url, stage, "ann", "tv", **told.callbacks())
-    await told.wait(lambda told: len(told.counts) >= 2)
+async def test_a_named_session_confirms_soon(watcher, url, stage, reported):
+    await watcher(url, stage, "ann", "tv", **reported.callbacks())
+    await reported.wait(lambda reported: len(reported.counts) >= 2)
     assert await sessions_of(url, stage) == {"tv"}
 
 
-async def test_a_viewer_outlives_a_killed_node(watcher, make_node, stage, told):
+async def test_a_viewer_outlives_a_killed_node(watcher, make_node, stage, reported):
     node = make_node()
     node.start()
-    await watcher(node.url, stage, "ann", **told.callbacks())
-    await told.wait(lambda told: told.counts)
+    await watcher(node.url, stage, "ann", **reported.callbacks())
+    await reported.wait(lambda reported: reported.counts)
     node.kill()
-    await told.wait(lambda told: told.retries)
-    counted = len(told.counts)
+    await reported.wait(lambda reported: reported.retries)
+    counted = len(reported.counts)
     node.start()
-    await told.wait(lambda told: len(told.counts) > counted)
-    assert await sessions_of(node.url, stage) and not told.errors
-    error, seconds = told.retries[0]
+    await reported.wait(lambda reported: len(reported.counts) > counted)
+    assert await sessions_of(node.url, stage) and not reported.errors
+    error, seconds = reported.retries[0]
     assert "no answer" in error.detail and 0.5 <= seconds <= 1
 
 
-async def test_the_network_is_back(watcher, make_node, stage, told):
+async def test_the_network_is_back(watcher, make_node, stage, reported):
     node = make_node()
-    watch = await watcher(node.url, stage, "ann", **told.callbacks())
-    await told.wait(lambda told: len(told.retries) >= 4)  # The next try is 4 to 8 s away.
+    watch = await watcher(node.url, stage, "ann", **reported.callbacks())
+    await reported.wait(lambda reported: len(reported.retries) >= 4)  # The next try is 4 to 8 s away.
     node.start()
     back = watch.online()
     if back is not None:
         await back
-    await told.wait(lambda told: told.counts)
-    assert len(told.retries) == 4
+    await reported.wait(lambda reported: reported.counts)
+    assert len(reported.retries) == 4
 
 
-async def test_a_refusal_is_told_and_is_the_end(watcher, keyed_url, secret, stage, told):
+async def test_a_refusal_is_reported_and_is_the_end(watcher, keyed_url, secret, stage, reported):
     token = sign_token(secret, viewer="bob", stage=stage, ttl=60)
-    watch = await watcher(keyed_url, stage, "ann", token=token, **told.callbacks())
-    await told.wait(lambda told: told.errors)
-    (error,) = told.errors
+    watch = await watcher(keyed_url, stage, "ann", token=token, **reported.callbacks())
+    await reported.wait(lambda reported: reported.errors)
+    (error,) = reported.errors
     assert isinstance(error, HousecountError) and (error.status, error.code) == (403, "token_mismatch")
     await watch.leave()
-    assert told.counts == told.retries == []
+    assert reported.counts == reported.retries == []
 
 
-async def test_tokens_are_renewed_without_a_leave(watcher, keyed_url, key, secret, stage, told):
+async def test_tokens_are_renewed_without_a_leave(watcher, keyed_url, key, secret, stage, reported):
     asked = []
 
     def token():
         asked.append(sign_token(secret, viewer="ann", stage=stage, ttl=2))
         return asked[-1]
 
-    await watcher(keyed_url, stage, "ann", token=token, **told.callbacks())
-    await told.wait(lambda told: len(told.counts) >= 6)
-    assert len(asked) >= 3 and not told.errors, "each holds for 2 s, and is replaced after three quarters of them"
+    await watcher(keyed_url, stage, "ann", token=token, **reported.callbacks())
+    await reported.wait(lambda reported: len(reported.counts) >= 6)
+    assert len(asked) >= 3 and not reported.errors, "each holds for 2 s, and is replaced after three quarters of them"
     async with AsyncClient(keyed_url, key=key) as client:
         (watched,) = [row async for row in client.list_stage_watch(stage, intervals=True)]
     assert len(watched.intervals) == 1 and watched.watch_ms > 4_000, "no gap"
 
 
-async def test_a_token_that_ends_unseen_is_replaced_after_401(watcher, keyed_url, secret, stage, told, monkeypatch):
+async def test_a_token_that_ends_unseen_is_replaced_after_401(watcher, keyed_url, secret, stage, reported, monkeypatch):
     # The client cannot read when it ends, as with encrypted tokens.
     monkeypatch.setattr("housecount._watch.token_times_ms", lambda token: (None, None))
     asked = []
@@ -162,13 +162,13 @@ async def test_a_token_that_ends_unseen_is_replaced_after_401(watcher, keyed_url
         asked.append(sign_token(secret, viewer="ann", stage=stage, ttl=2))
         return asked[-1]
 
-    await watcher(keyed_url, stage, "ann", token=token, **told.callbacks())
-    await told.wait(lambda told: len(asked) >= 3)
-    await told.wait(lambda told: len(told.counts) >= 6)
-    assert not told.errors
+    await watcher(keyed_url, stage, "ann", token=token, **reported.callbacks())
+    await reported.wait(lambda reported: len(asked) >= 3)
+    await reported.wait(lambda reported: len(reported.counts) >= 6)
+    assert not reported.errors
 
 
-async def test_a_token_source_that_fails_is_asked_again(watcher, keyed_url, secret, stage, told):
+async def test_a_token_source_that_fails_is_asked_again(watcher, keyed_url, secret, stage, reported):
     asked = []
 
     def token():
@@ -177,9 +177,9 @@ async def test_a_token_source_that_fails_is_asked_again(watcher, keyed_url, secr
             raise OSError("the backend is away")
         return sign_token(secret, viewer="ann", stage=stage, ttl=60)
 
-    await watcher(keyed_url, stage, "ann", token=token, **told.callbacks())
-    await told.wait(lambda told: told.counts)
-    assert "the backend is away" in told.retries[0][0].detail
+    await watcher(keyed_url, stage, "ann", token=token, **reported.callbacks())
+    await reported.wait(lambda reported: reported.counts)
+    assert "the backend is away" in reported.retries[0][0].detail
 
 
 def test_a_closed_watch_says_so(url, stage):

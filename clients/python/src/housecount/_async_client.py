@@ -239,7 +239,7 @@ class AsyncClient:
     ) -> AsyncIterator[LiveCount | StatsResponse | LiveReset]:
         """Yields live counts: at once, and when they change, at most once a second each. Connects again by itself.
 
-        Without a stage it yields all; with `totals` also a `StatsResponse` of all together. After a `LiveReset` forget what was told.
+        Without a stage it yields all; with `totals` also a `StatsResponse` of all together. After a `LiveReset` forget the earlier counts.
 
         Raises:
             HousecountError: the server refuses, or has ended the stream since the token or key is no longer good.

@@ -34,15 +34,15 @@ final class ScenariosTests: XCTestCase {
             if step["event"] as? String == "timer" { XCTAssertEqual(stay.dueAt, now, "\(name): the timer goes off then") }
             let effects = stay.handle(now: now, try eventOf(step, now))
             let requests = effects.requests.map(\.rawValue)
-            let told = toldOf(effects.outcome)
+            let reported = reportOf(effects.outcome)
             let timer = stay.dueAt.map { $0 - now }
             XCTAssertEqual(requests, step["requests"] as? [String], "\(name): \(step)")
-            XCTAssertEqual(told, step["told"] as? String, "\(name): \(step)")
+            XCTAssertEqual(reported, step["reported"] as? String, "\(name): \(step)")
             XCTAssertEqual(timer, step["timer"] as? Double, "\(name): \(step)")
             XCTAssertEqual(stay.state.rawValue, step["state"] as? String, "\(name): \(step)")
-            // As a page shows it, which is not told of retries and orders no requests of one moment.
+            // As a page shows it, which is silent about retries and orders no requests of one moment.
             let sorted = requests.isEmpty ? "-" : requests.sorted().joined(separator: "+")
-            let shown = told == nil || told == "retry" ? "-" : told!
+            let shown = reported == nil || reported == "retry" ? "-" : reported!
             row.append("\(sorted)/\(shown)/\(timer.map { String(Int($0.rounded())) } ?? "-")")
         }
         return "\(name)\t\(row.joined(separator: " "))"
@@ -69,8 +69,8 @@ final class ScenariosTests: XCTestCase {
         }
     }
 
-    private func toldOf(_ told: Stay.Outcome?) -> String? {
-        switch told {
+    private func reportOf(_ reported: Stay.Outcome?) -> String? {
+        switch reported {
         case .counted(let count): return "count \(count.viewers)"
         case .retrying: return "retry"
         case .refused(let error): return "refused \(error.code)"

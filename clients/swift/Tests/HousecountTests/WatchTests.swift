@@ -9,8 +9,8 @@ import FoundationNetworking
 
 /// `Watch` in real time, against the real node of clients/with-nodes.
 final class WatchTests: XCTestCase {
-    /// What a watch told.
-    private actor Told {
+    /// Reports of a watch.
+    private actor Reports {
         var counts: [Count] = []
         var errors: [HousecountError] = []
 
@@ -44,11 +44,11 @@ final class WatchTests: XCTestCase {
     func testAViewerIsCountedUntilTheLeave() async throws {
         let node = try url("CLIENTS_URL")
         let stage = "swift-\(UUID())"
-        let told = Told()
-        let watch = Watch(url: node, stage: stage, viewer: "ann") { event in Task { await told.add(event) } }
+        let reported = Reports()
+        let watch = Watch(url: node, stage: stage, viewer: "ann") { event in Task { await reported.add(event) } }
         await watch.start()
         // Longer than the ttl of 4 s: heartbeats keep ann online.
-        try await until { await told.counts.count >= 6 }
+        try await until { await reported.counts.count >= 6 }
         let seen = try await viewers(node, stage)
         XCTAssertEqual(seen, 1)
         await watch.leave()
@@ -61,11 +61,11 @@ final class WatchTests: XCTestCase {
 
     func testARefusalIsToldAndIsTheEnd() async throws {
         let node = try url("CLIENTS_KEYED_URL")
-        let told = Told()
-        let watch = Watch(url: node, stage: "a", viewer: "ann", token: { "no.such.token" }) { event in Task { await told.add(event) } }
+        let reported = Reports()
+        let watch = Watch(url: node, stage: "a", viewer: "ann", token: { "no.such.token" }) { event in Task { await reported.add(event) } }
         await watch.start()
-        try await until { await !told.errors.isEmpty }
-        let error = await told.errors.first
+        try await until { await !reported.errors.isEmpty }
+        let error = await reported.errors.first
         XCTAssertEqual(error?.status, 401)
         XCTAssertEqual(error?.code, "token_invalid")
     }

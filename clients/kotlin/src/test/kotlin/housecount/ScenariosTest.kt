@@ -25,12 +25,12 @@ class ScenariosTest(private val name: String, private val scenario: Map<*, *>) {
             if (step["event"] == "timer") assertEquals(now, stay.dueAt, "the timer goes off when the scenario says")
             val effects = stay.handle(now, eventOf(step, now))
             val requests = effects.requests.map { it.name.lowercase() }
-            val told = toldOf(effects.outcome)
+            val reported = reportOf(effects.outcome)
             val timer = stay.dueAt?.let { it - now }
-            val seen = listOf(requests, told, timer?.toDouble(), stay.state.name.lowercase())
-            assertEquals(listOf("requests", "told", "timer", "state").map { step[it] }, seen, "$step")
-            // As a page shows it, which is not told of retries and orders no requests of one moment.
-            val shown = if (told == null || told == "retry") "-" else told
+            val seen = listOf(requests, reported, timer?.toDouble(), stay.state.name.lowercase())
+            assertEquals(listOf("requests", "reported", "timer", "state").map { step[it] }, seen, "$step")
+            // As a page shows it, which is silent about retries and orders no requests of one moment.
+            val shown = if (reported == null || reported == "retry") "-" else reported
             row += "${requests.sorted().joinToString("+").ifEmpty { "-" }}/$shown/${timer ?: "-"}"
         }
         rows += "$name\t${row.joinToString(" ")}"
@@ -55,7 +55,7 @@ class ScenariosTest(private val name: String, private val scenario: Map<*, *>) {
         else -> error("unknown event $event")
     }
 
-    private fun toldOf(outcome: Outcome?): String? = when (outcome) {
+    private fun reportOf(outcome: Outcome?): String? = when (outcome) {
         is Outcome.NewCount -> "count ${outcome.count.viewers}"
         is Outcome.Retry -> "retry"
         is Outcome.Refusal -> "refused ${outcome.error.code}"
