@@ -3,7 +3,6 @@
 import { spawn } from "node:child_process";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { createServer, request } from "node:http";
-import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { extname, join } from "node:path";
 import { createInterface } from "node:readline";
@@ -125,24 +124,38 @@ export async function startSite(target, files = {}) {
     site.addresses.add(asked.url);
     socket.on("error", () => {});
     if (site.blocksSockets || site.isCut) return socket.destroy();
-    const onward = connect(Number(port), hostname);
+    sockets.add(socket);
+    const onward = request({ hostname, port, path: asked.url, headers: asked.headers });
+    socket.on("close", () => {
+      sockets.delete(socket);
+      onward.destroy();
+    });
     onward.on("error", () => socket.destroy());
-    for (const each of [socket, onward]) {
-      sockets.add(each);
-      each.on("close", () => {
-        sockets.delete(each);
-        socket.destroy();
-        onward.destroy();
-      });
-    }
-    const headers = Object.entries(asked.headers).map(([name, value]) => `${name}: ${value}\r\n`);
-    onward.write(`GET ${asked.url} HTTP/1.1\r\n${headers.join("")}\r\n`);
-    onward.write(head);
-    socket.pipe(onward).pipe(socket);
+    onward.on("upgrade", (response, tunnel, first) => {
+      socket.write(`${headOf(response)}\r\n`);
+      socket.write(first);
+      tunnel.on("error", () => socket.destroy()).on("close", () => socket.destroy());
+      socket.on("close", () => tunnel.destroy());
+      tunnel.write(head);
+      socket.pipe(tunnel).pipe(socket);
+    });
+    // A rejected one is no tunnel: the browser would send its next request of this site through it.
+    onward.on("response", (response) => {
+      socket.write(`${headOf(response)}connection: close\r\n\r\n`);
+      response.pipe(socket);
+    });
+    onward.end();
   });
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
   site.url = `http://127.0.0.1:${server.address().port}`;
   return site;
+}
+
+/** Writes a response's first line and headers. */
+function headOf({ statusCode, statusMessage, rawHeaders }) {
+  const lines = [`HTTP/1.1 ${statusCode} ${statusMessage}\r\n`];
+  for (let at = 0; at < rawHeaders.length; at += 2) lines.push(`${rawHeaders[at]}: ${rawHeaders[at + 1]}\r\n`);
+  return lines.join("");
 }
 
 async function file(path, files) {
