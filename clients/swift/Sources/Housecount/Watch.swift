@@ -4,9 +4,6 @@ import Foundation
 import FoundationNetworking
 #endif
 
-/// A request has this long; the machine gives a heartbeat up after as long.
-private let timeoutS = 10.0
-
 /// Event of a `Watch`.
 public enum WatchEvent: Sendable {
     /// A heartbeat was answered with the stage's count, about every 30 s.
@@ -19,13 +16,10 @@ public enum WatchEvent: Sendable {
 
 /// A viewer who is counted until `leave()`.
 public actor Watch {
-    private let url: URL
-    private let stage: String
-    private let viewer: String
+    private let channel: Channel
     private let ownSession: String?
     private let askForToken: (@Sendable () async throws -> String)?
     private let onEvent: @Sendable (WatchEvent) -> Void
-    private let http: URLSession
     private var stay: Stay
     private var session: String
     private var token: String?
@@ -41,18 +35,16 @@ public actor Watch {
     ///   - url: where housecount answers, such as `https://count.example.org`; a path is kept.
     ///   - session: this player, where it has a name of its own, such as an IVS participant id.
     ///   - token: returns a viewer's token. Asked again before the token ends and after a 401.
+    ///   - sessions: whether counts have sessions, for about 40 bytes more per heartbeat.
     ///   - onEvent: called with counts and errors, on no particular thread.
     public init(
         url: URL, stage: String, viewer: String, session: String? = nil,
-        token: (@Sendable () async throws -> String)? = nil, http: URLSession = .shared,
+        token: (@Sendable () async throws -> String)? = nil, sessions: Bool = false, http: URLSession = .shared,
         onEvent: @escaping @Sendable (WatchEvent) -> Void = { _ in }
     ) {
-        self.url = url
-        self.stage = stage
-        self.viewer = viewer
+        channel = Channel(url: url, stage: stage, viewer: viewer, wantsSessions: sessions, http: http)
         ownSession = session
         askForToken = token
-        self.http = http
         self.onEvent = onEvent
         stay = Stay(hasOwnSession: session != nil, hasTokens: token != nil)
         self.session = session ?? Watch.newSession()
@@ -71,7 +63,10 @@ public actor Watch {
     public func leave() { handle(.leave) }
 
     /// Says that the network is back: the next heartbeat goes at once. Call it from an `NWPathMonitor`.
-    public func online() { handle(.online) }
+    public func online() async {
+        await channel.reset()
+        handle(.online)
+    }
 
     /// Says that the app is in the foreground again: a heartbeat that is overdue goes at once.
     public func wake() { handle(.wake) }
@@ -100,7 +95,10 @@ public actor Watch {
         switch effects.outcome {
         case .counted(let count): onEvent(.count(count))
         case .retrying(let error, let waitMs): onEvent(.retry(error, waitMs: waitMs))
-        case .refused(let error): onEvent(.refused(error))
+        case .refused(let error):
+            let channel = channel
+            Task { await channel.reset() }
+            onEvent(.refused(error))
         case nil: break
         }
     }
@@ -112,15 +110,21 @@ public actor Watch {
             underWay?.cancel()
             underWay = nil
         case .leave:
-            let leave = post("v1/leave")
-            let http = http
-            // A leave is a hint: without it the session ends a ttl after its last heartbeat.
-            leaves.append(Task { _ = try? await http.data(for: leave) })
+            let identity = identity
+            let channel = channel
+            leaves.append(Task { await channel.leave(identity) })
         case .token:
             start { watch in await watch.newToken() }
         case .heartbeat:
-            let beat = post("v1/heartbeat")
-            start { watch in await watch.send(beat) }
+            let identity = identity
+            let channel = channel
+            start { _ in
+                do {
+                    return try await channel.heartbeat(identity)
+                } catch {
+                    return .failure(HousecountError("no answer: \(error)"))
+                }
+            }
         }
     }
 
@@ -151,22 +155,5 @@ public actor Watch {
         }
     }
 
-    private func send(_ beat: URLRequest) async -> Stay.Event {
-        do {
-            let (body, response) = try await http.data(for: beat)
-            guard let answer = response as? HTTPURLResponse else { return .failure(HousecountError("no HTTP answer")) }
-            return event(status: answer.statusCode, retryAfter: answer.value(forHTTPHeaderField: "Retry-After"), body: body)
-        } catch {
-            return .failure(HousecountError("no answer: \(error)"))
-        }
-    }
-
-    private func post(_ path: String) -> URLRequest {
-        var request = URLRequest(url: url.appendingPathComponent(path), cachePolicy: .reloadIgnoringLocalCacheData, timeoutInterval: timeoutS)
-        request.httpMethod = "POST"
-        request.setValue("application/json", forHTTPHeaderField: "Content-Type")
-        if let token { request.setValue("Bearer \(token)", forHTTPHeaderField: "Authorization") }
-        request.httpBody = try? JSONEncoder().encode(Beat(stage: stage, viewer: viewer, session: session))
-        return request
-    }
+    private var identity: Channel.Identity { Channel.Identity(session: session, token: token) }
 }

@@ -9,14 +9,37 @@ struct Beat: Encodable {
     let stage: String
     let viewer: String
     let session: String
+    /// `short` over HTTP: the answer may leave out what is as usual.
+    var answer: String?
+    /// Whether answers over a WebSocket have sessions.
+    var sessions: Bool?
 }
 
-/// Reads what a heartbeat was answered, which may be anything where no node answered.
-func event(status: Int, retryAfter: String?, body: Data) -> Stay.Event {
-    struct Problem: Decodable {
-        let code: String
-        let detail: String
+/// Answer to a leave over a WebSocket.
+struct Left: Decodable {
+    let left: Bool
+}
+
+private struct Problem: Decodable {
+    let code: String
+    let detail: String
+    let retryAfterMs: Double?
+}
+
+/// Reads the answer to a heartbeat over a WebSocket. It has no status, so it gets that of the same answer over HTTP.
+func event(message: Data) -> Stay.Event {
+    let count = try? JSONDecoder().decode(Count.self, from: message)
+    guard let problem = try? JSONDecoder().decode(Problem.self, from: message) else {
+        return .answer(status: count == nil ? 503 : 200, count: count, error: HousecountError("no answer of a housecount node"))
     }
+    let error = HousecountError(problem.detail, code: problem.code, retryAfterMs: problem.retryAfterMs)
+    // Another token may succeed where the last one has ended.
+    let isTokenOver = ["token_expired", "key_removed"].contains(problem.code)
+    return .answer(status: problem.retryAfterMs != nil ? 503 : isTokenOver ? 401 : 400, count: nil, error: error)
+}
+
+/// Reads the answer to a heartbeat over HTTP, which may be anything where no node answered.
+func event(status: Int, retryAfter: String?, body: Data) -> Stay.Event {
     let retryAfterMs = retryAfter.flatMap(Double.init).flatMap { $0 >= 0 ? 1_000 * $0 : nil }
     let error: HousecountError
     if let problem = try? JSONDecoder().decode(Problem.self, from: body) {

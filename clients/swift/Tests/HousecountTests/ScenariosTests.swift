@@ -78,6 +78,21 @@ final class ScenariosTests: XCTestCase {
         }
     }
 
+    func testEveryKindOfAnswerIsACount() {
+        XCTAssertEqual(fields(#"{"viewers":3,"sessions":4,"asOf":5,"complete":false,"recovering":true,"nextMs":29400}"#), [3, 4, 5, 0, 1, 29_400])
+        XCTAssertEqual(fields("[3,287]"), [3, nil, nil, 1, 0, 28_700])
+        XCTAssertEqual(fields(#"{"stage":"s","viewers":3,"nextMs":7}"#), [3, nil, nil, 1, 0, 7])
+        for text in ["", "[]", "[1]", "null", "<html>", #"{"left":true}"#] { XCTAssertNil(fields(text), text) }
+    }
+
+    private func fields(_ message: String) -> [Double?]? {
+        guard case .answer(_, let count?, _) = event(message: Data(message.utf8)) else { return nil }
+        return [
+            Double(count.viewers), count.sessions.map { Double($0) }, count.asOf.map { Double($0) },
+            count.complete ? 1 : 0, count.recovering ? 1 : 0, count.nextMs,
+        ]
+    }
+
     func testTokensSayWhenTheyEnd() {
         // {"alg":"HS256"}.{"sub":"zoë?>","exp":1790000000}
         XCTAssertEqual(expiry("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ6b8OrPz4iLCJleHAiOjE3OTAwMDAwMDB9.x"), 1_790_000_000_000)

@@ -59,7 +59,7 @@ final class WatchTests: XCTestCase {
         try await until { try await viewers(node, stage) == 0 }
     }
 
-    func testARefusalIsToldAndIsTheEnd() async throws {
+    func testARefusalIsReportedAndIsTheEnd() async throws {
         let node = try url("CLIENTS_KEYED_URL")
         let reported = Reports()
         let watch = Watch(url: node, stage: "a", viewer: "ann", token: { "no.such.token" }) { event in Task { await reported.add(event) } }

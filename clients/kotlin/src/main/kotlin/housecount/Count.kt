@@ -4,10 +4,10 @@ package housecount
 public class Count(
     /** Distinct viewers. */
     public val viewers: Long,
-    /** Players: a viewer with a phone and a laptop has two. */
-    public val sessions: Long,
-    /** Time of the count: Unix ms, by the server's clock. */
-    public val asOf: Long,
+    /** Players: a viewer with a phone and a laptop has two. Only with [WatchOptions.sessions], or from an older node. */
+    public val sessions: Long?,
+    /** Time of the count: Unix ms, by the server's clock. May be missing if the count is complete: then the count is of now. */
+    public val asOf: Long?,
     /** Whether every viewer is counted for sure. If not, the count may be low. */
     public val complete: Boolean,
     /** Whether it is bridged from what was known before a loss. */

@@ -12,9 +12,11 @@ internal object Json {
      */
     fun parse(text: String): Any? = Reader(text).document()
 
-    /** Writes an object of texts; what is null is left out. */
-    fun write(fields: Map<String, String?>): String =
-        fields.entries.filter { it.value != null }.joinToString(",", "{", "}") { (name, value) -> "${quote(name)}:${quote(value!!)}" }
+    /** Writes an object of texts and booleans; what is null is left out. */
+    fun write(fields: Map<String, Any?>): String =
+        fields.entries.filter { it.value != null }.joinToString(",", "{", "}") { (name, value) ->
+            "${quote(name)}:${if (value is Boolean) value else quote("$value")}"
+        }
 
     private fun quote(text: String): String = buildString {
         append('"')

@@ -44,6 +44,10 @@ public class WatchOptions(
     /** Executor of the listener's methods; on Android the main thread's. */
     public val callbacks: Executor = Executor { it.run() },
     public val transport: Transport = UrlConnectionTransport,
+    /** Whether heartbeats may use a WebSocket, which [transport] does not carry. Where that fails, they are POSTs. */
+    public val webSocket: Boolean = transport === UrlConnectionTransport,
+    /** Whether counts have sessions, for about 40 bytes more per heartbeat. */
+    public val sessions: Boolean = false,
 )
 
 /**
@@ -61,7 +65,8 @@ public class Watch(private val options: WatchOptions) : AutoCloseable {
 
     /** Identifies the request under way, so that the answer of one that was given up is passed over. */
     private var underWay: Any? = null
-    private var call: HttpCall? = null
+    private var call: Call<Event.Answer>? = null
+    private val channel = Channel(options, TIMEOUT_MS)
     private val leaves = mutableSetOf<CountDownLatch>()
     private var hasClosed = false
 
@@ -82,7 +87,10 @@ public class Watch(private val options: WatchOptions) : AutoCloseable {
     }
 
     /** Says that the network is back: the next heartbeat goes at once. On Android call it from a `NetworkCallback`. */
-    public fun online(): Unit = run { handle(Event.Online) }
+    public fun online(): Unit = run {
+        channel.reset()
+        handle(Event.Online)
+    }
 
     /** Says that the app is in the foreground again: a heartbeat that is overdue goes at once. */
     public fun wake(): Unit = run { handle(Event.Wake) }
@@ -130,7 +138,10 @@ public class Watch(private val options: WatchOptions) : AutoCloseable {
         when (val outcome = effects.outcome) {
             is Outcome.NewCount -> options.callbacks.execute { listener.onCount(outcome.count) }
             is Outcome.Retry -> options.callbacks.execute { listener.onRetry(outcome.error, outcome.waitMs) }
-            is Outcome.Refusal -> options.callbacks.execute { listener.onError(outcome.error) }
+            is Outcome.Refusal -> {
+                channel.reset()
+                options.callbacks.execute { listener.onError(outcome.error) }
+            }
             null -> Unit
         }
     }
@@ -144,7 +155,7 @@ public class Watch(private val options: WatchOptions) : AutoCloseable {
             }
             Request.LEAVE -> {
                 val sent = CountDownLatch(1)
-                val leave = post("/v1/leave")
+                val leave = channel.leave(identity())
                 leaves += sent
                 requests.execute {
                     try {
@@ -159,7 +170,7 @@ public class Watch(private val options: WatchOptions) : AutoCloseable {
             }
             Request.TOKEN -> start { askForToken() }
             Request.HEARTBEAT -> {
-                val mine = post("/v1/heartbeat")
+                val mine = channel.heartbeat(identity())
                 call = mine
                 start { beat(mine) }
             }
@@ -192,58 +203,20 @@ public class Watch(private val options: WatchOptions) : AutoCloseable {
             Event.Failure(HousecountException("no token could be had: $error", cause = error))
         }
 
-    private fun beat(call: HttpCall): Event =
+    private fun beat(call: Call<Event.Answer>): Event =
         try {
-            answerOf(call.run())
+            call.run()
         } catch (error: IOException) {
             Event.Failure(HousecountException("no answer: $error", cause = error))
         }
 
-    private fun post(path: String): HttpCall {
-        val body = Json.write(mapOf("stage" to options.stage, "viewer" to options.viewer, "session" to session))
-        val headers = mutableMapOf("content-type" to "application/json")
-        token?.let { headers["authorization"] = "Bearer $it" }
-        return options.transport.post(options.url.trimEnd('/') + path, body, headers, TIMEOUT_MS)
-    }
+    private fun identity() = Identity(session, token)
 
     private companion object {
         val random = SecureRandom()
 
         fun daemon(task: Runnable): Thread = Thread(task, "housecount-watch").apply { isDaemon = true }
     }
-}
-
-/** Reads what a heartbeat was answered, which may be anything where no node answered. */
-internal fun answerOf(answer: HttpAnswer): Event.Answer {
-    val body = try {
-        Json.parse(answer.body) as? Map<*, *>
-    } catch (_: IllegalArgumentException) {
-        null
-    }
-    val status = answer.status
-    val retryAfterMs = answer.retryAfter?.toDoubleOrNull()?.takeIf { it >= 0 }?.let { (1_000 * it).toLong() }
-    val code = body?.get("code") as? String
-    val detail = body?.get("detail") as? String
-    val error = if (code != null && detail != null) {
-        HousecountException(detail, code, status, retryAfterMs)
-    } else {
-        HousecountException("no housecount node answered, but something with status $status", "", status, retryAfterMs)
-    }
-    return Event.Answer(status, body?.let(::countOf), error)
-}
-
-private fun countOf(body: Map<*, *>): Count? {
-    fun number(name: String) = (body[name] as? Double)?.toLong()
-    val viewers = number("viewers") ?: return null
-    val nextMs = number("nextMs") ?: return null
-    return Count(
-        viewers,
-        number("sessions") ?: viewers,
-        number("asOf") ?: 0,
-        body["complete"] as? Boolean ?: true,
-        body["recovering"] as? Boolean ?: false,
-        nextMs,
-    )
 }
 
 /** Returns the event of a new token, with its times, unverified, where they can be read. */

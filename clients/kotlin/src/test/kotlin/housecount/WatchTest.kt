@@ -8,10 +8,13 @@ import kotlin.test.assertContains
 import kotlin.test.assertEquals
 import kotlin.test.assertNotEquals
 import kotlin.test.assertTrue
+import org.junit.runner.RunWith
+import org.junit.runners.Parameterized
 
-/** [Watch] in real time, against real nodes. */
-class WatchTest {
-    /** What a listener was told. */
+/** [Watch] in real time, against real nodes, over a WebSocket and without one. */
+@RunWith(Parameterized::class)
+class WatchTest(private val webSocket: Boolean) {
+    /** Reports to a listener. */
     private class Listener : WatchListener {
         val counts = mutableListOf<Count>()
         val retries = mutableListOf<Pair<HousecountException, Long>>()
@@ -30,35 +33,35 @@ class WatchTest {
 
         override fun onError(error: HousecountException) = add { errors += error }
 
-        /** Waits until something holds, and returns how much it was told. */
+        /** Waits until something holds, and returns the number of reports. */
         fun await(holds: Listener.() -> Boolean) = lock.withLock {
             var left = TimeUnit.SECONDS.toNanos(20)
             while (!holds()) {
-                assertTrue(left > 0, "was not told within 20 s")
+                assertTrue(left > 0, "had no report within 20 s")
                 left = changed.awaitNanos(left)
             }
         }
     }
 
-    private val told = Listener()
+    private val reported = Listener()
     private val stage = Nodes.newStage()
 
     private fun watch(url: String, session: String? = null, token: (() -> String)? = null) =
-        Watch(WatchOptions(url, stage, "ann", session, token, listener = told))
+        Watch(WatchOptions(url, stage, "ann", session, token, listener = reported, webSocket = webSocket))
 
     @Test
     fun aViewerIsCountedUntilTheLeave() {
         watch(Nodes.url).use { watch ->
-            told.await { counts.size >= 6 } // Longer than the ttl of 4 s: heartbeats keep ann online.
-            assertEquals(setOf(1L), told.counts.map { it.viewers }.toSet())
-            assertTrue(told.counts.all { it.complete && it.asOf > 1_700_000_000_000 })
+            reported.await { counts.size >= 6 } // Longer than the ttl of 4 s: heartbeats keep ann online.
+            assertEquals(setOf(1L), reported.counts.map { it.viewers }.toSet())
+            assertTrue(reported.counts.all { it.complete && it.nextMs > 0 })
             val session = Nodes.sessions(Nodes.url, stage).single()
             watch.leave()
             Nodes.until("the leave") { Nodes.sessions(Nodes.url, stage).isEmpty() }
-            assertTrue(told.retries.isEmpty() && told.errors.isEmpty())
+            assertTrue(reported.retries.isEmpty() && reported.errors.isEmpty())
             watch.resume()
-            val counted = told.counts.size
-            told.await { counts.size > counted }
+            val counted = reported.counts.size
+            reported.await { counts.size > counted }
             assertNotEquals(session, Nodes.sessions(Nodes.url, stage).single(), "a session's name is not used again")
         }
         Nodes.until("the leave of a closed watch") { Nodes.sessions(Nodes.url, stage).isEmpty() }
@@ -67,7 +70,7 @@ class WatchTest {
     @Test
     fun aNamedSessionConfirmsSoon() {
         watch(Nodes.url, session = "tv").use {
-            told.await { counts.size >= 2 }
+            reported.await { counts.size >= 2 }
             assertEquals(listOf("tv"), Nodes.sessions(Nodes.url, stage))
         }
     }
@@ -77,15 +80,15 @@ class WatchTest {
         Node().use { node ->
             node.start()
             watch(node.url).use {
-                told.await { counts.isNotEmpty() }
+                reported.await { counts.isNotEmpty() }
                 node.kill()
-                told.await { retries.isNotEmpty() }
-                val counted = told.counts.size
+                reported.await { retries.isNotEmpty() }
+                val counted = reported.counts.size
                 node.start()
-                told.await { counts.size > counted }
+                reported.await { counts.size > counted }
                 assertEquals(1, Nodes.sessions(node.url, stage).size)
-                assertTrue(told.errors.isEmpty())
-                val (error, waitMs) = told.retries.first()
+                assertTrue(reported.errors.isEmpty())
+                val (error, waitMs) = reported.retries.first()
                 assertContains(error.message!!, "no answer")
                 assertContains(500L..1_000L, waitMs)
             }
@@ -96,23 +99,23 @@ class WatchTest {
     fun theNetworkIsBack() {
         Node().use { node ->
             watch(node.url).use { watch ->
-                told.await { retries.size >= 4 } // The next try is 4 to 8 s away.
+                reported.await { retries.size >= 4 } // The next try is 4 to 8 s away.
                 node.start()
                 watch.online()
-                told.await { counts.isNotEmpty() }
-                assertEquals(4, told.retries.size)
+                reported.await { counts.isNotEmpty() }
+                assertEquals(4, reported.retries.size)
             }
         }
     }
 
     @Test
-    fun aRefusalIsToldAndIsTheEnd() {
+    fun aRefusalIsReportedAndIsTheEnd() {
         watch(Nodes.keyedUrl, token = { Nodes.token("bob", stage, 60) }).use {
-            told.await { errors.isNotEmpty() }
-            val error = told.errors.single()
-            assertEquals(403 to "token_mismatch", error.status to error.code)
+            reported.await { errors.isNotEmpty() }
+            val error = reported.errors.single()
+            assertEquals((if (webSocket) null else 403) to "token_mismatch", error.status to error.code)
         }
-        assertTrue(told.counts.isEmpty() && told.retries.isEmpty())
+        assertTrue(reported.counts.isEmpty() && reported.retries.isEmpty())
     }
 
     @Test
@@ -123,8 +126,8 @@ class WatchTest {
             Nodes.token("ann", stage, 2)
         }
         watch(Nodes.keyedUrl, token = token).use {
-            told.await { counts.size >= 6 }
-            assertTrue(asked >= 3 && told.errors.isEmpty(), "each holds for 2 s, and is replaced after three quarters of them")
+            reported.await { counts.size >= 6 }
+            assertTrue(asked >= 3 && reported.errors.isEmpty(), "each holds for 2 s, and is replaced after three quarters of them")
             val answer = Nodes.get("${Nodes.keyedUrl}/v1/stage/watch?stage=$stage&intervals=true", Nodes.key)
             val watched = (answer["watch"] as List<*>).single() as Map<*, *>
             assertEquals(1, (watched["intervals"] as List<*>).size, "no gap")
@@ -141,19 +144,25 @@ class WatchTest {
             Nodes.token("ann", stage, 60)
         }
         watch(Nodes.keyedUrl, token = token).use {
-            told.await { counts.isNotEmpty() }
-            assertContains(told.retries.first().first.message!!, "the backend is away")
+            reported.await { counts.isNotEmpty() }
+            assertContains(reported.retries.first().first.message!!, "the backend is away")
         }
     }
 
     @Test
     fun aClosedWatchSaysNothing() {
         val watch = watch(Nodes.url)
-        told.await { counts.isNotEmpty() }
+        reported.await { counts.isNotEmpty() }
         watch.close()
         watch.close()
         watch.resume()
         watch.leave()
         Nodes.until("the leave") { Nodes.sessions(Nodes.url, stage).isEmpty() }
+    }
+
+    companion object {
+        @JvmStatic
+        @Parameterized.Parameters(name = "webSocket = {0}")
+        fun transports(): List<Array<Any>> = listOf(arrayOf(true), arrayOf(false))
     }
 }
