@@ -25,8 +25,10 @@ type CostAudience struct {
 type CostLimit struct {
 	// `cost.guard`
 	Guard string `json:"guard"`
-	// Whether a month like the last hour would cost more.
+	// Whether the calls and bytes of a month like the last hour would cost more.
 	IsExceeded bool `json:"isExceeded"`
+	// Whether the node asks players for a heartbeat every ttl/3 only, because of bytes.
+	IsSlowed bool `json:"isSlowed"`
 	// Whether the node saves cost because of it. It then takes snapshots less often, and writes less often to a
 	// log in DynamoDB.
 	IsStretched bool `json:"isStretched"`
@@ -40,6 +42,8 @@ type CostResponse struct {
 	AsOf int64 `json:"asOf"`
 	// The audience at that time.
 	Audience CostAudience `json:"audience"`
+	// Bytes to clients.
+	Egress EgressCost `json:"egress"`
 	// Cost of this audience for a whole month, by each plan.
 	Plans []PlanCost `json:"plans"`
 	// Region and date of the prices.
@@ -51,9 +55,20 @@ type CostResponse struct {
 	// Data stored in the cold tier.
 	Storage StorageCost `json:"storage"`
 	// Total of all parts.
-	Total TotalCost  `json:"total"`
-	Limit *CostLimit `json:"limit,omitempty"`
-	Redis *RedisCost `json:"redis,omitempty"`
+	Total   TotalCost    `json:"total"`
+	Limit   *CostLimit   `json:"limit,omitempty"`
+	Machine *MachineCost `json:"machine,omitempty"`
+	Redis   *RedisCost   `json:"redis,omitempty"`
+}
+
+// EgressCost: Bytes of the packets to clients, with their headers.
+type EgressCost struct {
+	// Bytes so far.
+	Bytes int64 `json:"bytes"`
+	// Bytes of a month like the last hour.
+	MonthBytes int64 `json:"monthBytes"`
+	// Cost of these in a month, if they were the only bytes of the account.
+	MonthUsd float64 `json:"monthUsd"`
 }
 
 // HeartbeatResponse: Answer to a heartbeat: the stage's count, with this heartbeat in it.
@@ -108,6 +123,14 @@ type HistoryStep struct {
 	Max int64 `json:"max"`
 	// Smallest number of viewers at once.
 	Min int64 `json:"min"`
+}
+
+// MachineCost: A machine, with a public address and a disk of 8 GB.
+type MachineCost struct {
+	// Cost of a month.
+	MonthUsd float64 `json:"monthUsd"`
+	// `cost.machine`, or the cheapest machine with this one's memory.
+	Name string `json:"name"`
 }
 
 // OnlineViewer: A viewer on a stage.
@@ -427,7 +450,7 @@ type StorageCost struct {
 	MonthUsd float64 `json:"monthUsd"`
 }
 
-// TotalCost: Sum of requests, storage and Redis.
+// TotalCost: Sum of requests, storage and Redis, and of all parts.
 type TotalCost struct {
 	// Cost of requests in the last hour, or since a later start.
 	LastHourUsd float64 `json:"lastHourUsd"`
@@ -435,6 +458,8 @@ type TotalCost struct {
 	MonthUsd float64 `json:"monthUsd"`
 	// Cost of requests so far.
 	Usd float64 `json:"usd"`
+	// The same with bytes to clients and the machine.
+	WholeMonthUsd float64 `json:"wholeMonthUsd"`
 	// Cost of a million hours of watching, by the last hour; null if there were none.
 	PerMillionViewerHoursUsd *float64 `json:"perMillionViewerHoursUsd,omitempty"`
 }

@@ -22,8 +22,10 @@ export interface CostAudience {
 export interface CostLimit {
   /** `cost.guard` */
   guard: string;
-  /** Whether a month like the last hour would cost more. */
+  /** Whether the calls and bytes of a month like the last hour would cost more. */
   isExceeded: boolean;
+  /** Whether the node asks players for a heartbeat every ttl/3 only, because of bytes. */
+  isSlowed: boolean;
   /** Whether the node saves cost because of it. It then takes snapshots less often, and writes less often to a log in DynamoDB. */
   isStretched: boolean;
   /** `cost.monthly_limit_usd` */
@@ -36,6 +38,8 @@ export interface CostResponse {
   asOf: number;
   /** The audience at that time. */
   audience: CostAudience;
+  /** Bytes to clients. */
+  egress: EgressCost;
   /** Cost of this audience for a whole month, by each plan. */
   plans: PlanCost[];
   /** Region and date of the prices. */
@@ -49,7 +53,18 @@ export interface CostResponse {
   /** Total of all parts. */
   total: TotalCost;
   limit?: CostLimit | null | undefined;
+  machine?: MachineCost | null | undefined;
   redis?: RedisCost | null | undefined;
+}
+
+/** Bytes of the packets to clients, with their headers. */
+export interface EgressCost {
+  /** Bytes so far. */
+  bytes: number;
+  /** Bytes of a month like the last hour. */
+  monthBytes: number;
+  /** Cost of these in a month, if they were the only bytes of the account. */
+  monthUsd: number;
 }
 
 /** Answer to a heartbeat: the stage's count, with this heartbeat in it. */
@@ -100,6 +115,14 @@ export interface HistoryStep {
   max: number;
   /** Smallest number of viewers at once. */
   min: number;
+}
+
+/** A machine, with a public address and a disk of 8 GB. */
+export interface MachineCost {
+  /** Cost of a month. */
+  monthUsd: number;
+  /** `cost.machine`, or the cheapest machine with this one's memory. */
+  name: string;
 }
 
 /** A viewer on a stage. */
@@ -410,7 +433,7 @@ export interface StorageCost {
   monthUsd: number;
 }
 
-/** Sum of requests, storage and Redis. */
+/** Sum of requests, storage and Redis, and of all parts. */
 export interface TotalCost {
   /** Cost of requests in the last hour, or since a later start. */
   lastHourUsd: number;
@@ -418,6 +441,8 @@ export interface TotalCost {
   monthUsd: number;
   /** Cost of requests so far. */
   usd: number;
+  /** The same with bytes to clients and the machine. */
+  wholeMonthUsd: number;
   /** Cost of a million hours of watching, by the last hour; null if there were none. */
   perMillionViewerHoursUsd?: number | null | undefined;
 }

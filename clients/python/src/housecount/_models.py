@@ -11,9 +11,11 @@ __all__ = [
     "CostAudience",
     "CostLimit",
     "CostResponse",
+    "EgressCost",
     "HeartbeatResponse",
     "HistoryResponse",
     "HistoryStep",
+    "MachineCost",
     "OnlineViewer",
     "PlanCost",
     "PurposeCost",
@@ -89,7 +91,9 @@ class CostLimit:
     guard: str
     """`cost.guard`"""
     is_exceeded: bool
-    """Whether a month like the last hour would cost more."""
+    """Whether the calls and bytes of a month like the last hour would cost more."""
+    is_slowed: bool
+    """Whether the node asks players for a heartbeat every ttl/3 only, because of bytes."""
     is_stretched: bool
     """Whether the node saves cost because of it. It then takes snapshots less often, and writes less often to
     a log in DynamoDB."""
@@ -101,6 +105,7 @@ class CostLimit:
         return cls(
             guard=data["guard"],
             is_exceeded=data["isExceeded"],
+            is_slowed=data["isSlowed"],
             is_stretched=data["isStretched"],
             month_usd=data["monthUsd"],
         )
@@ -114,6 +119,8 @@ class CostResponse:
     """Time of this answer's figures, Unix ms."""
     audience: CostAudience
     """The audience at that time."""
+    egress: EgressCost
+    """Bytes to clients."""
     plans: list[PlanCost]
     """Cost of this audience for a whole month, by each plan."""
     prices: str
@@ -127,6 +134,7 @@ class CostResponse:
     total: TotalCost
     """Total of all parts."""
     limit: CostLimit | None = None
+    machine: MachineCost | None = None
     redis: RedisCost | None = None
 
     @classmethod
@@ -134,6 +142,7 @@ class CostResponse:
         return cls(
             as_of=data["asOf"],
             audience=CostAudience.from_json(data["audience"]),
+            egress=EgressCost.from_json(data["egress"]),
             plans=[PlanCost.from_json(each) for each in data["plans"]],
             prices=data["prices"],
             purposes=[PurposeCost.from_json(each) for each in data["purposes"]],
@@ -141,7 +150,28 @@ class CostResponse:
             storage=StorageCost.from_json(data["storage"]),
             total=TotalCost.from_json(data["total"]),
             limit=None if data.get("limit") is None else CostLimit.from_json(data["limit"]),
+            machine=None if data.get("machine") is None else MachineCost.from_json(data["machine"]),
             redis=None if data.get("redis") is None else RedisCost.from_json(data["redis"]),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EgressCost:
+    """Bytes of the packets to clients, with their headers."""
+
+    bytes: int
+    """Bytes so far."""
+    month_bytes: int
+    """Bytes of a month like the last hour."""
+    month_usd: float
+    """Cost of these in a month, if they were the only bytes of the account."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> EgressCost:
+        return cls(
+            bytes=data["bytes"],
+            month_bytes=data["monthBytes"],
+            month_usd=data["monthUsd"],
         )
 
 
@@ -236,6 +266,23 @@ class HistoryStep:
             avg=data["avg"],
             max=data["max"],
             min=data["min"],
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MachineCost:
+    """A machine, with a public address and a disk of 8 GB."""
+
+    month_usd: float
+    """Cost of a month."""
+    name: str
+    """`cost.machine`, or the cheapest machine with this one's memory."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> MachineCost:
+        return cls(
+            month_usd=data["monthUsd"],
+            name=data["name"],
         )
 
 
@@ -673,9 +720,7 @@ class StageWatch:
             last_at=data["lastAt"],
             watch_ms=data["watchMs"],
             stage=data["stage"],
-            intervals=None
-            if data.get("intervals") is None
-            else [WatchInterval.from_json(each) for each in data["intervals"]],
+            intervals=None if data.get("intervals") is None else [WatchInterval.from_json(each) for each in data["intervals"]],
         )
 
 
@@ -814,7 +859,7 @@ class StorageCost:
 
 @dataclass(frozen=True, kw_only=True)
 class TotalCost:
-    """Sum of requests, storage and Redis."""
+    """Sum of requests, storage and Redis, and of all parts."""
 
     last_hour_usd: float
     """Cost of requests in the last hour, or since a later start."""
@@ -822,6 +867,8 @@ class TotalCost:
     """Cost of a month like the last hour, with storage and Redis."""
     usd: float
     """Cost of requests so far."""
+    whole_month_usd: float
+    """The same with bytes to clients and the machine."""
     per_million_viewer_hours_usd: float | None = None
     """Cost of a million hours of watching, by the last hour; null if there were none."""
 
@@ -831,6 +878,7 @@ class TotalCost:
             last_hour_usd=data["lastHourUsd"],
             month_usd=data["monthUsd"],
             usd=data["usd"],
+            whole_month_usd=data["wholeMonthUsd"],
             per_million_viewer_hours_usd=data.get("perMillionViewerHoursUsd"),
         )
 
@@ -906,9 +954,7 @@ class ViewerWatch:
             last_at=data["lastAt"],
             watch_ms=data["watchMs"],
             viewer=data["viewer"],
-            intervals=None
-            if data.get("intervals") is None
-            else [WatchInterval.from_json(each) for each in data["intervals"]],
+            intervals=None if data.get("intervals") is None else [WatchInterval.from_json(each) for each in data["intervals"]],
         )
 
 
