@@ -76,7 +76,8 @@ async def sessions_of(url, stage, **fields):
 
 async def test_a_viewer_is_counted_until_the_leave(watcher, url, stage, reported):
     watch = await watcher(url, stage, "ann", **reported.callbacks())
-    await reported.wait(lambda reported: len(reported.counts) >= 6)  # Longer than the ttl of 4 s: heartbeats keep ann online.
+    # Longer than the ttl of 4 s: heartbeats keep ann online.
+    await reported.wait(lambda reported: len(reported.counts) >= 6)
     assert [count.viewers for count in reported.counts] == [1] * len(reported.counts)
     (session,) = await sessions_of(url, stage)
     await watch.leave()
