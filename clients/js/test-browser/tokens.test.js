@@ -66,7 +66,7 @@ for (const transport of ["auto", "http"]) {
     await tab.evaluate(async (transport) => {
       const { subscribe, watch } = await import("/src/index.js");
       const { recorded } = globalThis;
-      const mint = async () => (await fetch("/mint/")).text();
+      const mint = async () => (await fetch("/mint/token")).text();
       const onStatus = (...status) => recorded.statuses.push(status);
       globalThis.handle = watch({ url: "", stage: "s", viewer: "ann", transport, token: mint, onStatus, onCount: (count) => recorded.counts.push(count), onError: ({ code }) => recorded.errors.push(code) });
       subscribe({ url: "", token: mint }, "s", (count) => recorded.live.push(count), ({ code }) => recorded.liveErrors.push(code));
