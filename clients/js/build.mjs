@@ -16,8 +16,8 @@ export const SCRIPTS = { housecount: "script.js", "housecount-watch": "script-wa
 
 /** Properties that no user and no other page sees. The scripts have short names for them. */
 export const PRIVATE_PROPERTIES = [
-  ...["accept", "attach", "broadcast", "detach", "isFinal", "onRejected"],
-  ...["reconnect", "renew", "resign", "setStatus", "wake"],
+  ...["accept", "attach", "detach", "isFinal", "onRejected"],
+  ...["reconnect", "renew", "setStatus", "wake"],
 ];
 
 /**

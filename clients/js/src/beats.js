@@ -51,11 +51,10 @@ export function startBeats(options, tokens, onUpdate, onRejected) {
       onUpdate(schedule(backoffMs((failures += 1), error)), { why: error.message || error.name });
     } else {
       connection.close();
-      // Another token continues the session.
-      if (tokens.renew(error)) return void schedule(0);
-      // No leave: the server would reject it as well.
       setTimer();
-      onRejected(error);
+      // Another token continues the session. Otherwise there is no leave: the server would reject it as well.
+      if (tokens.renew(error)) schedule(0);
+      else onRejected(error);
     }
   });
 

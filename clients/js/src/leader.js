@@ -18,11 +18,11 @@ import { createTimer } from "./page.js";
  *
  * @template Message
  * @typedef {object} Election
- * @property {(nextMs: number, message?: Message) => void} broadcast sends a message, also to later queries, or that the last one still
+ * @property {(nextMs: number, message?: Message) => void} send sends a message, also to later queries, or that the last one still
  *   holds; the next is due in `nextMs`
  * @property {(message: Message) => void} post sends a message to the pages that are open now
  * @property {() => boolean | void} query true if this page leads; otherwise it queries the leader
- * @property {() => void} resign leaves the election
+ * @property {() => void} close leaves the election
  */
 
 /** Timeout of a query. A live page responds at once, even a hidden one. */
@@ -53,7 +53,7 @@ export function joinElection(name, onElected, onReplaced, onMessage, onQuery, bu
   let latest;
   /** Releases the lock. @type {(() => void) | undefined} */
   let release;
-  /** Aborted when this page resigns or requests the lock again. @type {AbortController | undefined} */
+  /** Aborted when this page leaves the election or requests the lock again. @type {AbortController | undefined} */
   let request;
 
   const post = (/** @type {any} */ message) => channel?.postMessage(message);
@@ -61,7 +61,7 @@ export function joinElection(name, onElected, onReplaced, onMessage, onQuery, bu
   function lead() {
     isLeader = true;
     setTimer();
-    broadcast(0);
+    send(0);
     onElected();
   }
 
@@ -69,7 +69,7 @@ export function joinElection(name, onElected, onReplaced, onMessage, onQuery, bu
    * @param {number} nextMs
    * @param {Message} [message]
    */
-  function broadcast(nextMs, message) {
+  function send(nextMs, message) {
     // Doubled, because a hidden page's timers fire once per minute.
     const until = Date.now() + 2 * nextMs + BEAT_MS_MAX;
     latest = /** @type {LeaderMessage<Message>} */ ({ ...(message ?? latest), until });
@@ -135,10 +135,10 @@ export function joinElection(name, onElected, onReplaced, onMessage, onQuery, bu
   }
 
   return {
-    broadcast,
+    send,
     post,
     query: () => isLeader || queryLeader(),
-    resign() {
+    close() {
       setTimer();
       request?.abort();
       channel?.close();

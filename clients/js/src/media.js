@@ -14,13 +14,15 @@ export function bindMediaElement(media, setIdle, stall, signal) {
   let lastTime;
   const update = (/** @type {{ type?: string }} */ { type }, idleReason = "") => {
     const why = /** @type {const} */ (["error", "ended", "paused"]).find((state) => media[state]);
+    if (why) return setIdle(why);
     // A player that waits for data may move the time a little.
-    const isAdvancing = type === "playing" || (media.readyState > 2 && media.currentTime !== lastTime);
-    if (why || (!isAdvancing && idleReason)) return setIdle(why || idleReason);
-    if (!isAdvancing) return;
-    lastTime = media.currentTime;
-    setIdle("");
-    stall(() => update({}, "stalled"));
+    if (type === "playing" || (media.readyState > 2 && media.currentTime !== lastTime)) {
+      lastTime = media.currentTime;
+      setIdle("");
+      stall(() => update({}, "stalled"));
+    } else if (idleReason) {
+      setIdle(idleReason);
+    }
   };
   listen(media, "playing timeupdate pause ended error", update, signal);
   update({}, "waiting");

@@ -123,5 +123,6 @@ export async function fetchOk(url, token, init) {
   if (ok) return response;
   // After these statuses the same request can never succeed.
   const isFinal = /40[0134]/.test(`${status}`);
-  throw problemError(await response.json().catch(() => {}), isFinal, 1_000 * Number(response.headers.get("retry-after")) || 0, status);
+  const retryAfter = /** @type {any} */ (response.headers.get("retry-after"));
+  throw problemError(await response.json().catch(() => {}), isFinal, 1_000 * retryAfter || 0, status);
 }

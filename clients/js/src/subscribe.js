@@ -261,7 +261,7 @@ function createFeed(live, query, name, tokens, onEmpty) {
   function stop() {
     setTimer();
     closeStreams();
-    election?.resign();
+    election?.close();
     election = null;
   }
 

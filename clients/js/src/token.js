@@ -41,8 +41,8 @@ export function tokenSource(option) {
      * @param {import("./page.js").RequestError} error
      * @returns {boolean} true if another token may succeed; `get` gets it
      */
-    renew({ status, code = "" }) {
-      const mayRenew = isFunction && !isRejected && (status === 401 || /expired|removed/.test(code));
+    renew({ status, code }) {
+      const mayRenew = isFunction && !isRejected && (status === 401 || /expired|removed/.test(/** @type {string} */ (code)));
       isRejected = true;
       renewAt = 0;
       return mayRenew;

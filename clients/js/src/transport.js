@@ -56,10 +56,6 @@ export function connect({ url, transport = "auto", sessions, quiet }, tokens, be
   /** From the leave on: the heartbeat under way is completed, and then left again. */
   let isEnding = false;
 
-  function post(/** @type {string} */ route, /** @type {string | undefined} */ token, /** @type {object} */ fields, /** @type {RequestInit} */ init) {
-    return fetchOk(routeUrl(url, route), token, { method: "POST", body: JSON.stringify({ ...beat, ...fields }), ...init });
-  }
-
   function cancel() {
     setDeadline();
     attempt?.abort();
@@ -95,7 +91,8 @@ export function connect({ url, transport = "auto", sessions, quiet }, tokens, be
       mayUseSocket = hasSocketWorked;
       setLimit(RESPONSE_MS_MAX);
       // Short answers have no sessions here.
-      post("/v1/heartbeat", token, sessions ? {} : { answer: "short" }, { signal: own.signal })
+      const body = JSON.stringify(sessions ? beat : { ...beat, answer: "short" });
+      fetchOk(routeUrl(url, "/v1/heartbeat"), token, { method: "POST", body, signal: own.signal })
         .then((answer) => answer.json())
         .then((answer) => {
           const response = readResponse(answer);
@@ -169,11 +166,12 @@ export function connect({ url, transport = "auto", sessions, quiet }, tokens, be
 
   /** Sends the leave as a request, also while the page unloads. If the leave is lost, the session expires. */
   function sendLeave() {
-    const fields = { token };
+    const to = routeUrl(url, "/v1/leave");
+    const body = JSON.stringify({ ...beat, token });
     // A beacon carries credentials, unlike a heartbeat, so the browser opens another connection for it.
     const mayUseBeacon = !globalThis.Request?.prototype.hasOwnProperty("keepalive");
-    if (mayUseBeacon && globalThis.navigator?.sendBeacon?.(routeUrl(url, "/v1/leave"), JSON.stringify({ ...beat, ...fields }))) return;
-    post("/v1/leave", undefined, fields, { keepalive: true }).catch(() => {});
+    if (mayUseBeacon && globalThis.navigator?.sendBeacon?.(to, body)) return;
+    fetchOk(to, undefined, { method: "POST", body, keepalive: true }).catch(() => {});
   }
 
   /** Cancels the heartbeat under way and closes the connection. A later `send` tries all transports again. */
@@ -201,15 +199,15 @@ export function connect({ url, transport = "auto", sessions, quiet }, tokens, be
         own.send('{"leave":true}');
         socket = null;
         cancel();
-        const finish = (/** @type {unknown} */ isReceived) => {
+        const finish = (/** @type {boolean | void} */ isReceived) => {
           setDeadline();
           own.onclose = null;
           own.close();
           if (!isReceived) sendLeave();
         };
         own.onmessage = ({ data }) => parseJson(() => data)?.left && finish(true);
-        own.onclose = () => finish(false);
-        setDeadline(LEFT_MS_MAX, () => finish(false));
+        own.onclose = () => finish();
+        setDeadline(LEFT_MS_MAX, finish);
         // If a heartbeat waits for its response, the connection may be dead.
         if (isPageHidden) finish(!pending);
         return;

@@ -68,7 +68,7 @@ export function startWatch(options, bindMedia, media) {
           options,
           tokens,
           (nextMs, update) => {
-            election?.broadcast(nextMs, update);
+            election?.send(nextMs, update);
             if (update) onUpdate(update);
           },
           (error) => {
@@ -101,7 +101,7 @@ export function startWatch(options, bindMedia, media) {
   /** @param {boolean} [isPageHidden] */
   function stop(isPageHidden) {
     endBeats(isPageHidden);
-    election?.resign();
+    election?.close();
     election = null;
   }
 
