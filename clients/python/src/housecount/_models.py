@@ -720,7 +720,9 @@ class StageWatch:
             last_at=data["lastAt"],
             watch_ms=data["watchMs"],
             stage=data["stage"],
-            intervals=None if data.get("intervals") is None else [WatchInterval.from_json(each) for each in data["intervals"]],
+            intervals=None
+            if data.get("intervals") is None
+            else [WatchInterval.from_json(each) for each in data["intervals"]],
         )
 
 
@@ -954,7 +956,9 @@ class ViewerWatch:
             last_at=data["lastAt"],
             watch_ms=data["watchMs"],
             viewer=data["viewer"],
-            intervals=None if data.get("intervals") is None else [WatchInterval.from_json(each) for each in data["intervals"]],
+            intervals=None
+            if data.get("intervals") is None
+            else [WatchInterval.from_json(each) for each in data["intervals"]],
         )
 
 
