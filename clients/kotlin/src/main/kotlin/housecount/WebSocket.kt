@@ -9,8 +9,8 @@ import java.net.Socket
 import java.net.URI
 import java.security.MessageDigest
 import java.security.SecureRandom
+import javax.net.ssl.HttpsURLConnection
 import javax.net.ssl.SSLSocket
-import javax.net.ssl.SSLSocketFactory
 
 /** Subprotocols, of which a node takes the first that it knows: short answers, and long ones. */
 private val PROTOCOLS = listOf("housecount.2", "housecount.1")
@@ -156,7 +156,8 @@ internal class WebSocket private constructor(private val socket: Socket) : Close
 
         /** Adds TLS, and verifies that the certificate is the host's. */
         private fun secure(plain: Socket, host: String, port: Int): Socket {
-            val socket = (SSLSocketFactory.getDefault() as SSLSocketFactory).createSocket(plain, host, port, true) as SSLSocket
+            // As requests have it, so that an app's own trust is that of both.
+            val socket = HttpsURLConnection.getDefaultSSLSocketFactory().createSocket(plain, host, port, true) as SSLSocket
             socket.sslParameters = socket.sslParameters.apply { endpointIdentificationAlgorithm = "HTTPS" }
             socket.startHandshake()
             return socket

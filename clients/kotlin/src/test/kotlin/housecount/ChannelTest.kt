@@ -5,6 +5,8 @@ import java.net.ServerSocket
 import java.net.Socket
 import java.net.URI
 import java.util.concurrent.CopyOnWriteArrayList
+import javax.net.ssl.HttpsURLConnection
+import javax.net.ssl.SSLException
 import kotlin.concurrent.thread
 import kotlin.test.Test
 import kotlin.test.assertEquals
@@ -163,6 +165,35 @@ class ChannelTest {
             assertEquals(List(relay.requests.size) { "GET /v1/ws HTTP/1.1" }, relay.requests.toList())
             assertEquals(401, channel.beat(token = null).status)
             assertEquals("token_mismatch", channel.beat(token = Nodes.token("bob", stage, 60)).error.code)
+        }
+    }
+
+    @Test
+    fun overTlsTheCertificateMustBeTrustedAndTheHosts() {
+        val before = HttpsURLConnection.getDefaultSSLSocketFactory()
+        val verifier = HttpsURLConnection.getDefaultHostnameVerifier()
+        fun open(url: String) = WebSocket.open("$url/v1/ws", null, 5_000) {}.use { it.protocol }
+        try {
+            for (name in listOf("ip:127.0.0.1", "dns:other.example")) {
+                Certificate(name).use { certificate ->
+                    HttpsURLConnection.setDefaultSSLSocketFactory(certificate.trusting)
+                    HttpsURLConnection.setDefaultHostnameVerifier { _, _ -> true }
+                    Node(certificate).use { node ->
+                        node.start()
+                        if (name == "ip:127.0.0.1") {
+                            assertEquals("housecount.2", open(node.url))
+                            val channel = channel(node.url)
+                            repeat(2) { assertEquals(1, channel.beat().count?.viewers) }
+                            channel.reset()
+                            HttpsURLConnection.setDefaultSSLSocketFactory(before)
+                        }
+                        assertFailsWith<SSLException>("not trusted, or another host's: $name") { open(node.url) }
+                    }
+                }
+            }
+        } finally {
+            HttpsURLConnection.setDefaultSSLSocketFactory(before)
+            HttpsURLConnection.setDefaultHostnameVerifier(verifier)
         }
     }
 
