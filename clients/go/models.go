@@ -13,6 +13,73 @@ type BatchResponse struct {
 	Coalesced *int64 `json:"coalesced,omitempty"`
 }
 
+// Broadcast: A broadcast: a time in which a stage had an audience.
+type Broadcast struct {
+	// Average number of viewers at once over the whole range.
+	AverageViewers float64 `json:"averageViewers"`
+	// Mean watch time of a viewer, ms; 0 without viewers.
+	AverageWatchMs float64 `json:"averageWatchMs"`
+	// Views that begin within the range.
+	Joins int64 `json:"joins"`
+	// Views that end within the range. A view has ended once it is certain that it does not go on.
+	Leaves int64 `json:"leaves"`
+	// Smallest watch time that at least half of the viewers don't exceed, ms.
+	MedianWatchMs int64 `json:"medianWatchMs"`
+	// Smallest watch time that at least nine tenths of the viewers don't exceed, ms.
+	P90WatchMs int64 `json:"p90WatchMs"`
+	// Largest number of viewers at once. Of all stages, a viewer on two counts on both.
+	PeakViewers int64 `json:"peakViewers"`
+	// Distinct viewers with watch time.
+	UniqueViewers int64 `json:"uniqueViewers"`
+	// Views that overlap the range. A view is a viewer's proven time on a stage without a gap of more than the
+	// ttl.
+	Views int64 `json:"views"`
+	// Sum of their watch times, ms.
+	WatchMs int64 `json:"watchMs"`
+	// First moment with a viewer, Unix ms.
+	From int64 `json:"from"`
+	// Whether the broadcast may still go on.
+	Ongoing bool `json:"ongoing"`
+	// End of the last viewer's watch time, Unix ms.
+	To int64 `json:"to"`
+	// Viewers without; only with `before`.
+	NewViewers *int64 `json:"newViewers,omitempty"`
+	// First moment with so many, Unix ms; missing without viewers.
+	PeakAt *int64 `json:"peakAt,omitempty"`
+	// Viewers with watch time in the time before the range too; only with `before`.
+	ReturningViewers *int64 `json:"returningViewers,omitempty"`
+}
+
+// BroadcastsResponse: Broadcasts of a stage.
+type BroadcastsResponse struct {
+	// Time up to which the ledger has all proven time, Unix ms; 0 if nothing is committed yet. Watch time after
+	// it may still grow.
+	CommittedTo int64 `json:"committedTo"`
+	// Whether the ledger has the whole range.
+	Complete bool `json:"complete"`
+	// Start of the range, Unix ms.
+	From int64 `json:"from"`
+	// End of the range, Unix ms, not included.
+	To int64 `json:"to"`
+	// The setting `ttl`, ms. Only so long after a moment is it certain who was watching then. So figures for the
+	// last `ttlMs` of a range that ends now are too low.
+	TtlMs int64 `json:"ttlMs"`
+	// Broadcasts, newest first.
+	Broadcasts []Broadcast `json:"broadcasts"`
+	// Longest time without a viewer within a broadcast, ms.
+	GapMs int64 `json:"gapMs"`
+	// The stage.
+	Stage string `json:"stage"`
+}
+
+// CompareResponse: Two reports side by side.
+type CompareResponse struct {
+	// Report of the first range.
+	A ReportResponse `json:"a"`
+	// Report of the second range.
+	B ReportResponse `json:"b"`
+}
+
 // CostAudience: Size of the audience.
 type CostAudience struct {
 	// Stages with a viewer online.
@@ -199,6 +266,78 @@ type RejectedHeartbeat struct {
 	Index int64 `json:"index"`
 }
 
+// ReportResponse: A report.
+type ReportResponse struct {
+	// Average number of viewers at once over the whole range.
+	AverageViewers float64 `json:"averageViewers"`
+	// Mean watch time of a viewer, ms; 0 without viewers.
+	AverageWatchMs float64 `json:"averageWatchMs"`
+	// Views that begin within the range.
+	Joins int64 `json:"joins"`
+	// Views that end within the range. A view has ended once it is certain that it does not go on.
+	Leaves int64 `json:"leaves"`
+	// Smallest watch time that at least half of the viewers don't exceed, ms.
+	MedianWatchMs int64 `json:"medianWatchMs"`
+	// Smallest watch time that at least nine tenths of the viewers don't exceed, ms.
+	P90WatchMs int64 `json:"p90WatchMs"`
+	// Largest number of viewers at once. Of all stages, a viewer on two counts on both.
+	PeakViewers int64 `json:"peakViewers"`
+	// Distinct viewers with watch time.
+	UniqueViewers int64 `json:"uniqueViewers"`
+	// Views that overlap the range. A view is a viewer's proven time on a stage without a gap of more than the
+	// ttl.
+	Views int64 `json:"views"`
+	// Sum of their watch times, ms.
+	WatchMs int64 `json:"watchMs"`
+	// Viewers by watch time.
+	Histogram []WatchTimeClass `json:"histogram"`
+	// Length of a step, ms. Steps are aligned to the epoch; the first and the last may be shorter.
+	StepMs int64 `json:"stepMs"`
+	// Steps in order of time.
+	Steps []ReportStep `json:"steps"`
+	// Time up to which the ledger has all proven time, Unix ms; 0 if nothing is committed yet. Watch time after
+	// it may still grow.
+	CommittedTo int64 `json:"committedTo"`
+	// Whether the ledger has the whole range.
+	Complete bool `json:"complete"`
+	// Start of the range, Unix ms.
+	From int64 `json:"from"`
+	// End of the range, Unix ms, not included.
+	To int64 `json:"to"`
+	// The setting `ttl`, ms. Only so long after a moment is it certain who was watching then. So figures for the
+	// last `ttlMs` of a range that ends now are too low.
+	TtlMs int64 `json:"ttlMs"`
+	// Viewers without; only with `before`.
+	NewViewers *int64 `json:"newViewers,omitempty"`
+	// First moment with so many, Unix ms; missing without viewers.
+	PeakAt *int64 `json:"peakAt,omitempty"`
+	// Viewers with watch time in the time before the range too; only with `before`.
+	ReturningViewers *int64     `json:"returningViewers,omitempty"`
+	Retention        *Retention `json:"retention,omitempty"`
+	// The stage; missing for all stages together.
+	Stage *string `json:"stage,omitempty"`
+}
+
+// ReportStep: A step of a report.
+type ReportStep struct {
+	// Start of the step, Unix ms.
+	At int64 `json:"at"`
+	// Average number of viewers at once.
+	Avg float64 `json:"avg"`
+	// Views that begin in the step.
+	Joins int64 `json:"joins"`
+	// Joins divided by the step's length in minutes.
+	JoinsPerMinute float64 `json:"joinsPerMinute"`
+	// Views that end in the step.
+	Leaves int64 `json:"leaves"`
+	// Leaves divided by the step's length in minutes.
+	LeavesPerMinute float64 `json:"leavesPerMinute"`
+	// Largest number of viewers at once.
+	Max int64 `json:"max"`
+	// Smallest number of viewers at once.
+	Min int64 `json:"min"`
+}
+
 // RestoreResponse: Result of a restore.
 type RestoreResponse struct {
 	// Whether there was a snapshot to restore.
@@ -211,6 +350,42 @@ type RestoreResponse struct {
 	TakenAt *int64 `json:"takenAt,omitempty"`
 	// Time until which its counts stand in, Unix ms.
 	Until *int64 `json:"until,omitempty"`
+}
+
+// Retention: How many of those who came first stay.
+type Retention struct {
+	// Those who are watching, by time since they came.
+	After []RetentionPoint `json:"after"`
+	// Length of the time from the start in which the cohort came, ms.
+	CohortMs int64 `json:"cohortMs"`
+	// Those who are watching, by minute of the broadcast; of its first day at most.
+	Minutes []RetentionMinute `json:"minutes"`
+	// Start of the broadcast: the first moment of the range with a viewer, Unix ms.
+	StartedAt int64 `json:"startedAt"`
+	// Viewers of the cohort: those whose first view begins in that time.
+	Viewers int64 `json:"viewers"`
+}
+
+// RetentionMinute: How many of the first viewers are watching in a minute of the broadcast.
+type RetentionMinute struct {
+	// Start of the minute, Unix ms. Minutes count from the start of the broadcast.
+	At int64 `json:"at"`
+	// `watching` divided by the cohort's viewers.
+	Share float64 `json:"share"`
+	// Viewers of the cohort who are watching at some moment of the minute.
+	Watching int64 `json:"watching"`
+}
+
+// RetentionPoint: How many of the first viewers are watching some time after they came.
+type RetentionPoint struct {
+	// Time since a viewer's first view began, ms.
+	AfterMs int64 `json:"afterMs"`
+	// `watching` divided by `viewers`.
+	Share float64 `json:"share"`
+	// Viewers of the cohort for whom that moment is within the range.
+	Viewers int64 `json:"viewers"`
+	// Those of them who are watching at that moment.
+	Watching int64 `json:"watching"`
 }
 
 // SaveSnapshotsResponse: Result of a snapshot.
@@ -532,6 +707,16 @@ type WatchInterval struct {
 	From int64 `json:"from"`
 	// End in Unix ms, not included.
 	To int64 `json:"to"`
+}
+
+// WatchTimeClass: Viewers whose watch time is in a class.
+type WatchTimeClass struct {
+	// Least watch time of the class, ms, included.
+	FromMs int64 `json:"fromMs"`
+	// Number of viewers.
+	Viewers int64 `json:"viewers"`
+	// Watch time at which the next class begins, ms; missing for the last class.
+	ToMs *int64 `json:"toMs,omitempty"`
 }
 
 // WatchTotalsResponse: Watch time by stage.

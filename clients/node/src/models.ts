@@ -10,6 +10,70 @@ export interface BatchResponse {
   coalesced?: number | null | undefined;
 }
 
+/** A broadcast: a time in which a stage had an audience. */
+export interface Broadcast {
+  /** Average number of viewers at once over the whole range. */
+  averageViewers: number;
+  /** Mean watch time of a viewer, ms; 0 without viewers. */
+  averageWatchMs: number;
+  /** Views that begin within the range. */
+  joins: number;
+  /** Views that end within the range. A view has ended once it is certain that it does not go on. */
+  leaves: number;
+  /** Smallest watch time that at least half of the viewers don't exceed, ms. */
+  medianWatchMs: number;
+  /** Smallest watch time that at least nine tenths of the viewers don't exceed, ms. */
+  p90WatchMs: number;
+  /** Largest number of viewers at once. Of all stages, a viewer on two counts on both. */
+  peakViewers: number;
+  /** Distinct viewers with watch time. */
+  uniqueViewers: number;
+  /** Views that overlap the range. A view is a viewer's proven time on a stage without a gap of more than the ttl. */
+  views: number;
+  /** Sum of their watch times, ms. */
+  watchMs: number;
+  /** First moment with a viewer, Unix ms. */
+  from: number;
+  /** Whether the broadcast may still go on. */
+  ongoing: boolean;
+  /** End of the last viewer's watch time, Unix ms. */
+  to: number;
+  /** Viewers without; only with `before`. */
+  newViewers?: number | null | undefined;
+  /** First moment with so many, Unix ms; missing without viewers. */
+  peakAt?: number | null | undefined;
+  /** Viewers with watch time in the time before the range too; only with `before`. */
+  returningViewers?: number | null | undefined;
+}
+
+/** Broadcasts of a stage. */
+export interface BroadcastsResponse {
+  /** Time up to which the ledger has all proven time, Unix ms; 0 if nothing is committed yet. Watch time after it may still grow. */
+  committedTo: number;
+  /** Whether the ledger has the whole range. */
+  complete: boolean;
+  /** Start of the range, Unix ms. */
+  from: number;
+  /** End of the range, Unix ms, not included. */
+  to: number;
+  /** The setting `ttl`, ms. Only so long after a moment is it certain who was watching then. So figures for the last `ttlMs` of a range that ends now are too low. */
+  ttlMs: number;
+  /** Broadcasts, newest first. */
+  broadcasts: Broadcast[];
+  /** Longest time without a viewer within a broadcast, ms. */
+  gapMs: number;
+  /** The stage. */
+  stage: string;
+}
+
+/** Two reports side by side. */
+export interface CompareResponse {
+  /** Report of the first range. */
+  a: ReportResponse;
+  /** Report of the second range. */
+  b: ReportResponse;
+}
+
 /** Size of the audience. */
 export interface CostAudience {
   /** Stages with a viewer online. */
@@ -191,6 +255,75 @@ export interface RejectedHeartbeat {
   index: number;
 }
 
+/** A report. */
+export interface ReportResponse {
+  /** Average number of viewers at once over the whole range. */
+  averageViewers: number;
+  /** Mean watch time of a viewer, ms; 0 without viewers. */
+  averageWatchMs: number;
+  /** Views that begin within the range. */
+  joins: number;
+  /** Views that end within the range. A view has ended once it is certain that it does not go on. */
+  leaves: number;
+  /** Smallest watch time that at least half of the viewers don't exceed, ms. */
+  medianWatchMs: number;
+  /** Smallest watch time that at least nine tenths of the viewers don't exceed, ms. */
+  p90WatchMs: number;
+  /** Largest number of viewers at once. Of all stages, a viewer on two counts on both. */
+  peakViewers: number;
+  /** Distinct viewers with watch time. */
+  uniqueViewers: number;
+  /** Views that overlap the range. A view is a viewer's proven time on a stage without a gap of more than the ttl. */
+  views: number;
+  /** Sum of their watch times, ms. */
+  watchMs: number;
+  /** Viewers by watch time. */
+  histogram: WatchTimeClass[];
+  /** Length of a step, ms. Steps are aligned to the epoch; the first and the last may be shorter. */
+  stepMs: number;
+  /** Steps in order of time. */
+  steps: ReportStep[];
+  /** Time up to which the ledger has all proven time, Unix ms; 0 if nothing is committed yet. Watch time after it may still grow. */
+  committedTo: number;
+  /** Whether the ledger has the whole range. */
+  complete: boolean;
+  /** Start of the range, Unix ms. */
+  from: number;
+  /** End of the range, Unix ms, not included. */
+  to: number;
+  /** The setting `ttl`, ms. Only so long after a moment is it certain who was watching then. So figures for the last `ttlMs` of a range that ends now are too low. */
+  ttlMs: number;
+  /** Viewers without; only with `before`. */
+  newViewers?: number | null | undefined;
+  /** First moment with so many, Unix ms; missing without viewers. */
+  peakAt?: number | null | undefined;
+  /** Viewers with watch time in the time before the range too; only with `before`. */
+  returningViewers?: number | null | undefined;
+  retention?: Retention | null | undefined;
+  /** The stage; missing for all stages together. */
+  stage?: string | null | undefined;
+}
+
+/** A step of a report. */
+export interface ReportStep {
+  /** Start of the step, Unix ms. */
+  at: number;
+  /** Average number of viewers at once. */
+  avg: number;
+  /** Views that begin in the step. */
+  joins: number;
+  /** Joins divided by the step's length in minutes. */
+  joinsPerMinute: number;
+  /** Views that end in the step. */
+  leaves: number;
+  /** Leaves divided by the step's length in minutes. */
+  leavesPerMinute: number;
+  /** Largest number of viewers at once. */
+  max: number;
+  /** Smallest number of viewers at once. */
+  min: number;
+}
+
 /** Result of a restore. */
 export interface RestoreResponse {
   /** Whether there was a snapshot to restore. */
@@ -203,6 +336,42 @@ export interface RestoreResponse {
   takenAt?: number | null | undefined;
   /** Time until which its counts stand in, Unix ms. */
   until?: number | null | undefined;
+}
+
+/** How many of those who came first stay. */
+export interface Retention {
+  /** Those who are watching, by time since they came. */
+  after: RetentionPoint[];
+  /** Length of the time from the start in which the cohort came, ms. */
+  cohortMs: number;
+  /** Those who are watching, by minute of the broadcast; of its first day at most. */
+  minutes: RetentionMinute[];
+  /** Start of the broadcast: the first moment of the range with a viewer, Unix ms. */
+  startedAt: number;
+  /** Viewers of the cohort: those whose first view begins in that time. */
+  viewers: number;
+}
+
+/** How many of the first viewers are watching in a minute of the broadcast. */
+export interface RetentionMinute {
+  /** Start of the minute, Unix ms. Minutes count from the start of the broadcast. */
+  at: number;
+  /** `watching` divided by the cohort's viewers. */
+  share: number;
+  /** Viewers of the cohort who are watching at some moment of the minute. */
+  watching: number;
+}
+
+/** How many of the first viewers are watching some time after they came. */
+export interface RetentionPoint {
+  /** Time since a viewer's first view began, ms. */
+  afterMs: number;
+  /** `watching` divided by `viewers`. */
+  share: number;
+  /** Viewers of the cohort for whom that moment is within the range. */
+  viewers: number;
+  /** Those of them who are watching at that moment. */
+  watching: number;
 }
 
 /** Result of a snapshot. */
@@ -513,6 +682,16 @@ export interface WatchInterval {
   from: number;
   /** End in Unix ms, not included. */
   to: number;
+}
+
+/** Viewers whose watch time is in a class. */
+export interface WatchTimeClass {
+  /** Least watch time of the class, ms, included. */
+  fromMs: number;
+  /** Number of viewers. */
+  viewers: number;
+  /** Watch time at which the next class begins, ms; missing for the last class. */
+  toMs?: number | null | undefined;
 }
 
 /** Watch time by stage. */

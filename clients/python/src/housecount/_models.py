@@ -8,6 +8,9 @@ from typing import Any
 
 __all__ = [
     "BatchResponse",
+    "Broadcast",
+    "BroadcastsResponse",
+    "CompareResponse",
     "CostAudience",
     "CostLimit",
     "CostResponse",
@@ -21,7 +24,12 @@ __all__ = [
     "PurposeCost",
     "RedisCost",
     "RejectedHeartbeat",
+    "ReportResponse",
+    "ReportStep",
     "RestoreResponse",
+    "Retention",
+    "RetentionMinute",
+    "RetentionPoint",
     "SaveSnapshotsResponse",
     "Snapshot",
     "Stage",
@@ -42,6 +50,7 @@ __all__ = [
     "ViewerWatch",
     "ViewerWatchResponse",
     "WatchInterval",
+    "WatchTimeClass",
     "WatchTotalsResponse",
 ]
 
@@ -64,6 +73,120 @@ class BatchResponse:
             accepted=data["accepted"],
             rejected=[RejectedHeartbeat.from_json(each) for each in data["rejected"]],
             coalesced=data.get("coalesced"),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Broadcast:
+    """A broadcast: a time in which a stage had an audience."""
+
+    average_viewers: float
+    """Average number of viewers at once over the whole range."""
+    average_watch_ms: float
+    """Mean watch time of a viewer, ms; 0 without viewers."""
+    joins: int
+    """Views that begin within the range."""
+    leaves: int
+    """Views that end within the range. A view has ended once it is certain that it does not go on."""
+    median_watch_ms: int
+    """Smallest watch time that at least half of the viewers don't exceed, ms."""
+    p90_watch_ms: int
+    """Smallest watch time that at least nine tenths of the viewers don't exceed, ms."""
+    peak_viewers: int
+    """Largest number of viewers at once. Of all stages, a viewer on two counts on both."""
+    unique_viewers: int
+    """Distinct viewers with watch time."""
+    views: int
+    """Views that overlap the range. A view is a viewer's proven time on a stage without a gap of more than
+    the ttl."""
+    watch_ms: int
+    """Sum of their watch times, ms."""
+    from_: int
+    """First moment with a viewer, Unix ms."""
+    ongoing: bool
+    """Whether the broadcast may still go on."""
+    to: int
+    """End of the last viewer's watch time, Unix ms."""
+    new_viewers: int | None = None
+    """Viewers without; only with `before`."""
+    peak_at: int | None = None
+    """First moment with so many, Unix ms; missing without viewers."""
+    returning_viewers: int | None = None
+    """Viewers with watch time in the time before the range too; only with `before`."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Broadcast:
+        return cls(
+            average_viewers=data["averageViewers"],
+            average_watch_ms=data["averageWatchMs"],
+            joins=data["joins"],
+            leaves=data["leaves"],
+            median_watch_ms=data["medianWatchMs"],
+            p90_watch_ms=data["p90WatchMs"],
+            peak_viewers=data["peakViewers"],
+            unique_viewers=data["uniqueViewers"],
+            views=data["views"],
+            watch_ms=data["watchMs"],
+            from_=data["from"],
+            ongoing=data["ongoing"],
+            to=data["to"],
+            new_viewers=data.get("newViewers"),
+            peak_at=data.get("peakAt"),
+            returning_viewers=data.get("returningViewers"),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class BroadcastsResponse:
+    """Broadcasts of a stage."""
+
+    committed_to: int
+    """Time up to which the ledger has all proven time, Unix ms; 0 if nothing is committed yet. Watch time
+    after it may still grow."""
+    complete: bool
+    """Whether the ledger has the whole range."""
+    from_: int
+    """Start of the range, Unix ms."""
+    to: int
+    """End of the range, Unix ms, not included."""
+    ttl_ms: int
+    """The setting `ttl`, ms. Only so long after a moment is it certain who was watching then. So figures for
+    the last `ttlMs` of a range that ends now are too low."""
+    broadcasts: list[Broadcast]
+    """Broadcasts, newest first."""
+    gap_ms: int
+    """Longest time without a viewer within a broadcast, ms."""
+    stage: str
+    """The stage."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> BroadcastsResponse:
+        return cls(
+            committed_to=data["committedTo"],
+            complete=data["complete"],
+            from_=data["from"],
+            to=data["to"],
+            ttl_ms=data["ttlMs"],
+            broadcasts=[Broadcast.from_json(each) for each in data["broadcasts"]],
+            gap_ms=data["gapMs"],
+            stage=data["stage"],
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareResponse:
+    """Two reports side by side."""
+
+    a: ReportResponse
+    """Report of the first range."""
+    b: ReportResponse
+    """Report of the second range."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> CompareResponse:
+        return cls(
+            a=ReportResponse.from_json(data["a"]),
+            b=ReportResponse.from_json(data["b"]),
         )
 
 
@@ -411,6 +534,123 @@ class RejectedHeartbeat:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReportResponse:
+    """A report."""
+
+    average_viewers: float
+    """Average number of viewers at once over the whole range."""
+    average_watch_ms: float
+    """Mean watch time of a viewer, ms; 0 without viewers."""
+    joins: int
+    """Views that begin within the range."""
+    leaves: int
+    """Views that end within the range. A view has ended once it is certain that it does not go on."""
+    median_watch_ms: int
+    """Smallest watch time that at least half of the viewers don't exceed, ms."""
+    p90_watch_ms: int
+    """Smallest watch time that at least nine tenths of the viewers don't exceed, ms."""
+    peak_viewers: int
+    """Largest number of viewers at once. Of all stages, a viewer on two counts on both."""
+    unique_viewers: int
+    """Distinct viewers with watch time."""
+    views: int
+    """Views that overlap the range. A view is a viewer's proven time on a stage without a gap of more than
+    the ttl."""
+    watch_ms: int
+    """Sum of their watch times, ms."""
+    histogram: list[WatchTimeClass]
+    """Viewers by watch time."""
+    step_ms: int
+    """Length of a step, ms. Steps are aligned to the epoch; the first and the last may be shorter."""
+    steps: list[ReportStep]
+    """Steps in order of time."""
+    committed_to: int
+    """Time up to which the ledger has all proven time, Unix ms; 0 if nothing is committed yet. Watch time
+    after it may still grow."""
+    complete: bool
+    """Whether the ledger has the whole range."""
+    from_: int
+    """Start of the range, Unix ms."""
+    to: int
+    """End of the range, Unix ms, not included."""
+    ttl_ms: int
+    """The setting `ttl`, ms. Only so long after a moment is it certain who was watching then. So figures for
+    the last `ttlMs` of a range that ends now are too low."""
+    new_viewers: int | None = None
+    """Viewers without; only with `before`."""
+    peak_at: int | None = None
+    """First moment with so many, Unix ms; missing without viewers."""
+    returning_viewers: int | None = None
+    """Viewers with watch time in the time before the range too; only with `before`."""
+    retention: Retention | None = None
+    stage: str | None = None
+    """The stage; missing for all stages together."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> ReportResponse:
+        return cls(
+            average_viewers=data["averageViewers"],
+            average_watch_ms=data["averageWatchMs"],
+            joins=data["joins"],
+            leaves=data["leaves"],
+            median_watch_ms=data["medianWatchMs"],
+            p90_watch_ms=data["p90WatchMs"],
+            peak_viewers=data["peakViewers"],
+            unique_viewers=data["uniqueViewers"],
+            views=data["views"],
+            watch_ms=data["watchMs"],
+            histogram=[WatchTimeClass.from_json(each) for each in data["histogram"]],
+            step_ms=data["stepMs"],
+            steps=[ReportStep.from_json(each) for each in data["steps"]],
+            committed_to=data["committedTo"],
+            complete=data["complete"],
+            from_=data["from"],
+            to=data["to"],
+            ttl_ms=data["ttlMs"],
+            new_viewers=data.get("newViewers"),
+            peak_at=data.get("peakAt"),
+            returning_viewers=data.get("returningViewers"),
+            retention=None if data.get("retention") is None else Retention.from_json(data["retention"]),
+            stage=data.get("stage"),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportStep:
+    """A step of a report."""
+
+    at: int
+    """Start of the step, Unix ms."""
+    avg: float
+    """Average number of viewers at once."""
+    joins: int
+    """Views that begin in the step."""
+    joins_per_minute: float
+    """Joins divided by the step's length in minutes."""
+    leaves: int
+    """Views that end in the step."""
+    leaves_per_minute: float
+    """Leaves divided by the step's length in minutes."""
+    max: int
+    """Largest number of viewers at once."""
+    min: int
+    """Smallest number of viewers at once."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> ReportStep:
+        return cls(
+            at=data["at"],
+            avg=data["avg"],
+            joins=data["joins"],
+            joins_per_minute=data["joinsPerMinute"],
+            leaves=data["leaves"],
+            leaves_per_minute=data["leavesPerMinute"],
+            max=data["max"],
+            min=data["min"],
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class RestoreResponse:
     """Result of a restore."""
 
@@ -433,6 +673,75 @@ class RestoreResponse:
             viewers=data["viewers"],
             taken_at=data.get("takenAt"),
             until=data.get("until"),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retention:
+    """How many of those who came first stay."""
+
+    after: list[RetentionPoint]
+    """Those who are watching, by time since they came."""
+    cohort_ms: int
+    """Length of the time from the start in which the cohort came, ms."""
+    minutes: list[RetentionMinute]
+    """Those who are watching, by minute of the broadcast; of its first day at most."""
+    started_at: int
+    """Start of the broadcast: the first moment of the range with a viewer, Unix ms."""
+    viewers: int
+    """Viewers of the cohort: those whose first view begins in that time."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Retention:
+        return cls(
+            after=[RetentionPoint.from_json(each) for each in data["after"]],
+            cohort_ms=data["cohortMs"],
+            minutes=[RetentionMinute.from_json(each) for each in data["minutes"]],
+            started_at=data["startedAt"],
+            viewers=data["viewers"],
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetentionMinute:
+    """How many of the first viewers are watching in a minute of the broadcast."""
+
+    at: int
+    """Start of the minute, Unix ms. Minutes count from the start of the broadcast."""
+    share: float
+    """`watching` divided by the cohort's viewers."""
+    watching: int
+    """Viewers of the cohort who are watching at some moment of the minute."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> RetentionMinute:
+        return cls(
+            at=data["at"],
+            share=data["share"],
+            watching=data["watching"],
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetentionPoint:
+    """How many of the first viewers are watching some time after they came."""
+
+    after_ms: int
+    """Time since a viewer's first view began, ms."""
+    share: float
+    """`watching` divided by `viewers`."""
+    viewers: int
+    """Viewers of the cohort for whom that moment is within the range."""
+    watching: int
+    """Those of them who are watching at that moment."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> RetentionPoint:
+        return cls(
+            after_ms=data["afterMs"],
+            share=data["share"],
+            viewers=data["viewers"],
+            watching=data["watching"],
         )
 
 
@@ -1013,6 +1322,26 @@ class WatchInterval:
         return cls(
             from_=data["from"],
             to=data["to"],
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class WatchTimeClass:
+    """Viewers whose watch time is in a class."""
+
+    from_ms: int
+    """Least watch time of the class, ms, included."""
+    viewers: int
+    """Number of viewers."""
+    to_ms: int | None = None
+    """Watch time at which the next class begins, ms; missing for the last class."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> WatchTimeClass:
+        return cls(
+            from_ms=data["fromMs"],
+            viewers=data["viewers"],
+            to_ms=data.get("toMs"),
         )
 
 
