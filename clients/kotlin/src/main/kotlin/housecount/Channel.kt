@@ -63,7 +63,7 @@ internal class Channel(private val options: WatchOptions, private val timeoutMs:
         }
 
         private fun bySocket(): Event.Answer {
-            val kept = take()?.takeIf { it.identity.session == identity.session && it.identity.token == identity.token }
+            val kept = take { it.session == identity.session && it.token == identity.token }
             kept?.let { hold(it.socket) }
             val open = kept?.socket ?: WebSocket.open(url("/v1/ws"), identity.token, OPEN_MS_MAX, ::hold).also(::hold)
             val beat = Json.write(fields(identity) + if (options.sessions) mapOf("sessions" to true) else emptyMap())
@@ -89,7 +89,7 @@ internal class Channel(private val options: WatchOptions, private val timeoutMs:
     /** Prepares a leave. On the idle connection it arrives behind all heartbeats. */
     fun leave(identity: Identity): Call<Unit> = object : Call<Unit> {
         private val request = post("/v1/leave", identity)
-        private val connection = take()?.takeIf { it.identity.session == identity.session }
+        private val connection = take { it.session == identity.session }
 
         override fun run() {
             connection?.socket?.use {
@@ -108,10 +108,16 @@ internal class Channel(private val options: WatchOptions, private val timeoutMs:
     /** Closes the idle connection, which may hang after a change of the network. */
     fun reset() {
         mayUseSocket = options.webSocket
-        take()?.socket?.close()
+        take { false }
     }
 
-    private fun take(): Connection? = synchronized(lock) { idle.also { idle = null } }
+    /** Takes the idle connection out; closes it if its identity does not fit. */
+    private fun take(fits: (Identity) -> Boolean): Connection? {
+        val taken = synchronized(lock) { idle.also { idle = null } } ?: return null
+        if (fits(taken.identity)) return taken
+        taken.socket.close()
+        return null
+    }
 
     private fun put(connection: Connection) = synchronized(lock) { idle.also { idle = connection } }?.socket?.close()
 

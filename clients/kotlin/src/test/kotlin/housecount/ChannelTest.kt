@@ -20,6 +20,7 @@ class ChannelTest {
     private class Relay(target: String, change: (String) -> String?) : AutoCloseable {
         val requests = CopyOnWriteArrayList<String>()
         private val sockets = CopyOnWriteArrayList<Socket>()
+        private val inbounds = CopyOnWriteArrayList<Socket>()
         private val server = ServerSocket(0)
         val url = "http://127.0.0.1:${server.localPort}"
 
@@ -28,7 +29,7 @@ class ChannelTest {
             thread(isDaemon = true) {
                 try {
                     while (true) {
-                        val inbound = server.accept().also(sockets::add)
+                        val inbound = server.accept().also(sockets::add).also(inbounds::add)
                         thread(isDaemon = true) { relay(inbound, node, change) }
                     }
                 } catch (_: IOException) {
@@ -54,12 +55,19 @@ class ChannelTest {
             inbound.close()
         }
 
-        private fun copy(from: Socket, to: Socket) = try {
-            from.getInputStream().copyTo(to.getOutputStream())
-            to.close()
-        } catch (_: IOException) {
-            to.close()
+        private fun copy(from: Socket, to: Socket) {
+            try {
+                from.getInputStream().copyTo(to.getOutputStream())
+            } catch (_: IOException) {
+                // One end has closed.
+            } finally {
+                from.close()
+                to.close()
+            }
         }
+
+        /** Number of open connections of clients. */
+        fun open(): Int = inbounds.count { !it.isClosed }
 
         override fun close() {
             server.close()
@@ -163,6 +171,8 @@ class ChannelTest {
             val channel = channel(relay.url)
             for (seconds in listOf(60L, 60L, 90L)) assertEquals(1, channel.beat(token = Nodes.token("ann", stage, seconds)).count?.viewers)
             assertEquals(List(relay.requests.size) { "GET /v1/ws HTTP/1.1" }, relay.requests.toList())
+            // The relay sees that the connection of the former token has ended.
+            Nodes.until("one open connection") { relay.open() == 1 }
             assertEquals(401, channel.beat(token = null).status)
             assertEquals("token_mismatch", channel.beat(token = Nodes.token("bob", stage, 60)).error.code)
         }
