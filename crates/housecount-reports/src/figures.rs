@@ -122,7 +122,8 @@ pub struct Report {
     pub steps: Vec<ReportStep>,
     /// Viewers by watch time.
     pub histogram: Vec<WatchTimeClass>,
-    /// The part of the first viewers that stays; missing for all stages together, and without viewers.
+    /// The part of the first viewers that stays. Missing for all stages together, and without
+    /// viewers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retention: Option<Retention>,
 }

@@ -131,7 +131,7 @@ async fn broadcasts_and_comparisons() {
     }
     let one = node.get(&format!("/v1/stage/broadcasts?stage=s&from={from}&to={to}&limit=1")).await;
     assert_eq!(one["broadcasts"], all["broadcasts"]);
-    let none = node.get(&format!("/v1/stages/nobody/broadcasts?from={from}&to={to}")).await;
+    let none = node.get(&format!("/v1/stages/empty/broadcasts?from={from}&to={to}")).await;
     assert_eq!(none["broadcasts"], json!([]));
 
     let sides = format!("/v1/compare?a=s@{begin}..{end}&b=t@{from}..{to}");
