@@ -11,6 +11,7 @@
 //! - `retention`: how many of the first viewers stay.
 //! - [`audience`]: the fold of spans into a report.
 //! - [`broadcasts`]: the times at which a stage has an audience.
+//! - [`ranking`]: watch times in an order that the caller chooses.
 //! - [`read`]: the scans of the ledger that fill these folds.
 
 pub mod audience;
@@ -19,6 +20,7 @@ pub mod distribution;
 pub mod figures;
 mod movements;
 mod names;
+pub mod ranking;
 pub mod read;
 pub mod request;
 mod retention;

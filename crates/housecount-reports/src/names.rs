@@ -16,13 +16,15 @@ pub struct Names {
 }
 
 impl Names {
+    /// Returns the name of a number.
+    pub fn name(&self, number: usize) -> &str {
+        slice(&self.text, &self.ends, number)
+    }
+
     /// Returns the number of a name, which is new if the name is.
     pub fn number(&mut self, name: &str) -> u32 {
         let Names { text, ends, numbers, hasher } = self;
-        let get = |number: u32| {
-            let begin = number.checked_sub(1).map_or(0, |before| ends[before as usize]);
-            &text[begin..ends[number as usize]]
-        };
+        let get = |number: u32| slice(text, ends, number as usize);
         let hash = hasher.hash_one(name);
         if let Some(number) = numbers.find(hash, |number| get(*number) == name) {
             return *number;
@@ -33,6 +35,11 @@ impl Names {
         ends.push(text.len());
         number
     }
+}
+
+fn slice<'a>(text: &'a str, ends: &[usize], number: usize) -> &'a str {
+    let begin = number.checked_sub(1).map_or(0, |before| ends[before]);
+    &text[begin..ends[number]]
 }
 
 #[cfg(test)]

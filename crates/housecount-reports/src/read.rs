@@ -13,6 +13,7 @@ use housecount_engine::internals::{Proofs, scan};
 use crate::audience::Audience;
 use crate::broadcasts::{Broadcasts, FirstMoment};
 use crate::figures::{Report, ReportHead};
+use crate::ranking::{RankedRow, Ranking, RankingOf, RankingPage};
 use crate::request::ReportRequest;
 
 /// Reason why there is no report.
@@ -59,11 +60,12 @@ impl Sources {
     async fn fold<T: scan::RangeFold>(
         &self,
         range: Span,
+        viewer: Option<&str>,
         to: T,
         progress: &mut (impl FnMut(f64) + Send),
     ) -> StoreResult<(T, UnixMs)> {
         let proofs = self.proofs.as_ref().map(|(proofs, _)| proofs);
-        scan::fold(&self.cold, proofs, range, None, to, progress).await
+        scan::fold(&self.cold, proofs, range, viewer, to, progress).await
     }
 
     /// Returns the time up to which all proof is known, given how far the ledger is committed.
@@ -93,13 +95,13 @@ pub async fn report(
     let started_at = match &request.stage {
         Some(stage) => {
             let first = FirstMoment::new(request.range, stage.clone());
-            sources.fold(request.range, first, &mut |_| ()).await?.0.found()
+            sources.fold(request.range, None, first, &mut |_| ()).await?.0.found()
         }
         None => None,
     };
     let reads = request.reads();
     let audience = Audience::new(request, started_at, REPORT_VIEWERS_MAX);
-    let (audience, committed_to) = sources.fold(reads, audience, progress).await?;
+    let (audience, committed_to) = sources.fold(reads, None, audience, progress).await?;
     let report =
         audience.finish(sources.known_to(committed_to)).ok_or(ReportError::TooManyViewers)?;
     Ok(Covered { value: report, committed_to })
@@ -130,7 +132,7 @@ pub async fn broadcasts(
     limit: usize,
 ) -> Result<Covered<Vec<Broadcast>>, ReportError> {
     let fold = Broadcasts::new(range, stage.to_string(), gap_ms);
-    let (fold, committed_to) = sources.fold(range, fold, &mut |_| ()).await?;
+    let (fold, committed_to) = sources.fold(range, None, fold, &mut |_| ()).await?;
     let known_to = sources.known_to(committed_to);
     let mut found = Vec::new();
     for span in fold.finish().into_iter().rev().take(limit) {
@@ -146,4 +148,24 @@ pub async fn broadcasts(
         found.push(Broadcast { span, is_ongoing, head });
     }
     Ok(Covered { value: found, committed_to })
+}
+
+/// Reads a page of a ranking. Each page reads the whole range.
+///
+/// # Errors
+/// Returns `TooManyViewers`, or the error of the scan.
+pub async fn ranking(
+    sources: &Sources,
+    range: Span,
+    of: RankingOf,
+    page: &RankingPage,
+) -> Result<Covered<(Vec<RankedRow>, bool)>, ReportError> {
+    let viewer = match &of {
+        RankingOf::Stages { viewer } => Some(viewer.clone()),
+        RankingOf::Viewers { .. } => None,
+    };
+    let fold = Ranking::new(of, range, REPORT_VIEWERS_MAX);
+    let (fold, committed_to) = sources.fold(range, viewer.as_deref(), fold, &mut |_| ()).await?;
+    let value = fold.page(page).ok_or(ReportError::TooManyViewers)?;
+    Ok(Covered { value, committed_to })
 }

@@ -9,6 +9,8 @@ use housecount_cost::CostTracker;
 use housecount_engine::internals::EngineState;
 use housecount_net::tls::TlsFiles;
 
+use crate::config_list::ConfigList;
+
 /// Settings of the server. Those of the engine are its own.
 #[derive(Clone, Debug)]
 pub struct ServerSettings {
@@ -47,6 +49,8 @@ pub struct Node {
     pub engine: Arc<EngineState>,
     /// Cost of the node's calls.
     pub costs: Arc<CostTracker>,
+    /// All stages' configurations, for lists that need them all.
+    pub config_list: ConfigList,
 }
 
 impl Node {
@@ -64,6 +68,7 @@ impl Node {
             engine.settings.interval_ms,
             engine.settings.rules.leave_grace_ms,
         ));
-        Node { settings, auth, admission, engine, costs }
+        let config_list = ConfigList::default();
+        Node { settings, auth, admission, engine, costs, config_list }
     }
 }

@@ -36,6 +36,8 @@ mod report;
 mod server;
 mod short_answer;
 mod snapshots;
+mod sorting;
+mod stage_list;
 mod stages;
 mod viewers;
 mod watch;
@@ -117,7 +119,7 @@ fn for_subscribers() -> Routes {
 fn for_readers() -> Routes {
     OpenApiRouter::new()
         .routes(routes!(live::stats))
-        .routes(routes!(stages::list))
+        .routes(routes!(stage_list::list))
         .merge(both_forms(routes!(stages::show)))
         .merge(both_forms(routes!(viewers::of_stage)))
         .merge(both_forms(routes!(viewers::show)))

@@ -70,7 +70,7 @@ impl From<ReportError> for Problem {
 }
 
 /// Returns the sources of a report, with the node's own proof.
-fn sources(node: &Node) -> Result<Sources, Problem> {
+pub(super) fn sources(node: &Node) -> Result<Sources, Problem> {
     let Stores { cold, proofs } = ledger_stores(node)?;
     Ok(Sources { cold, proofs: Some((proofs, node.engine.hub.now())) })
 }

@@ -22,7 +22,7 @@ use utoipa::ToSchema;
 
 use super::body;
 use super::error::{Problem, ProblemBody};
-use super::extract::{PageQuery, StageParam, ValidQuery};
+use super::extract::StageParam;
 use super::live::CountStatusBody;
 use crate::node::Node;
 
@@ -32,7 +32,7 @@ use crate::node::Node;
 #[serde(rename_all = "camelCase")]
 pub struct StageBody {
     /// Id of the stage.
-    stage: String,
+    pub(super) stage: String,
     /// Whether an operator has configured it.
     configured: bool,
     /// Name for people.
@@ -46,17 +46,21 @@ pub struct StageBody {
     tags: BTreeMap<String, String>,
     /// Time when it was configured, Unix ms.
     #[serde(skip_serializing_if = "Option::is_none")]
-    created_at: Option<u64>,
+    pub(super) created_at: Option<u64>,
     /// Distinct online viewers.
-    viewers: u64,
+    pub(super) viewers: u64,
     /// Online sessions.
     sessions: u64,
     /// Largest number of viewers at once, as far as is known.
-    peak: u64,
+    pub(super) peak: u64,
 }
 
 impl StageBody {
-    fn new(stage: &str, config: Option<StageConfig>, view: Option<StageView>) -> StageBody {
+    pub(super) fn new(
+        stage: &str,
+        config: Option<StageConfig>,
+        view: Option<StageView>,
+    ) -> StageBody {
         let count = view.as_ref().map(|v| v.count).unwrap_or_default();
         let configured = config.is_some();
         let created_at = config.as_ref().map(|c| c.created_at.0);
@@ -119,16 +123,16 @@ pub struct StageDeletedAnswer {
 #[schema(as = StagesResponse)]
 #[serde(rename_all = "camelCase")]
 pub struct StagesBody {
-    /// Stages, sorted by id.
-    stages: Vec<StageBody>,
+    /// Stages, sorted by id or as requested.
+    pub(super) stages: Vec<StageBody>,
     /// Value to send for the next page; missing on the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    cursor: Option<String>,
+    pub(super) cursor: Option<String>,
     /// False while the cold tier is unavailable. The counts are right, but names are missing, and
     /// so are stages that are only configured.
-    configuration_known: bool,
+    pub(super) configuration_known: bool,
     #[serde(flatten)]
-    status: CountStatusBody,
+    pub(super) status: CountStatusBody,
 }
 
 /// Configuration of a new stage.
@@ -228,44 +232,6 @@ fn now(node: &Node) -> Result<UnixMs, Problem> {
     Ok(node.engine.clock.now().ok_or(housecount_engine::internals::IngestError::Starting)?)
 }
 
-/// Lists all stages that are configured or watched, with count and peak.
-#[utoipa::path(get, path = "/v1/stages", operation_id = "listStages", tag = "operators", params(PageQuery),
-    responses((status = 200, body = StagesBody),
-        (status = 400, body = ProblemBody, content_type = "application/problem+json")))]
-pub async fn list(
-    State(node): State<Arc<Node>>,
-    ValidQuery(page): ValidQuery<PageQuery>,
-) -> Result<Json<StagesBody>, Problem> {
-    let limit = page.limit()?;
-    let after = page.after(StageId::check)?;
-    // Counts do not depend on the cold tier. While it is unavailable, they come without
-    // configurations.
-    let (configured, configuration_known) = match node.engine.stages.list(after, limit + 1).await {
-        Ok(configured) => (configured, true),
-        Err(error) => {
-            tracing::debug!(%error, "configurations can't be read; listing stages without them");
-            (Vec::new(), false)
-        }
-    };
-    let WithStatus { value: known, status } = node.engine.hub.stages_page(after, limit + 1).await;
-    let mut merged: BTreeMap<String, (Option<StageConfig>, Option<StageView>)> = BTreeMap::new();
-    for view in known {
-        merged.insert(view.stage.clone(), (None, Some(view)));
-    }
-    for config in configured {
-        let view = node.engine.hub.stage(&config.stage).value;
-        merged.insert(config.stage.clone(), (Some(config), view));
-    }
-    let mut stages: Vec<StageBody> = merged
-        .into_iter()
-        .map(|(stage, (config, view))| StageBody::new(&stage, config, view))
-        .collect();
-    let more = stages.len() > limit;
-    stages.truncate(limit);
-    let cursor = stages.last().filter(|_| more).map(|last| last.stage.clone());
-    Ok(Json(StagesBody { stages, cursor, configuration_known, status: status.into() }))
-}
-
 /// Configures a stage. A stage needs no configuration to be watched.
 #[utoipa::path(post, path = "/v1/stages", operation_id = "createStage", tag = "operators", request_body = NewStageBody,
     responses((status = 201, body = StageChangeAnswer),
@@ -290,6 +256,7 @@ pub async fn create(
     };
     let changed =
         node.engine.stages.create(config, now).await.map_err(|error| refused(&stage, error))?;
+    node.config_list.forget().await;
     let place = format!("/v1/stages/{}", utf8_percent_encode(stage.as_str(), NON_ALPHANUMERIC));
     Ok((
         StatusCode::CREATED,
@@ -367,6 +334,7 @@ pub async fn change(
 ) -> Result<Json<StageChangeAnswer>, Problem> {
     let change: StagePatchBody = body::read_json(request, BODY_BYTES_MAX).await?;
     let changed = node.engine.stages.edit(&stage, now(&node)?, |config| change.apply(config)).await;
+    node.config_list.forget().await;
     Ok(Json(change_answer(&node, &stage, changed.map_err(|error| refused(&stage, error))?)))
 }
 
@@ -386,6 +354,7 @@ pub async fn delete(
         .delete(&stage, now(&node)?)
         .await
         .map_err(|error| refused(&stage, error))?;
+    node.config_list.forget().await;
     let effective_from = deleted.effective_from.0;
     Ok(Json(StageDeletedAnswer { stage: stage.to_string(), effective_from }))
 }

@@ -10,18 +10,38 @@ use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 use housecount_engine::internals::RowPage;
 use housecount_engine::internals::{Stores, WatchList};
+use housecount_reports::ranking::{RankedRow, RankingKey, RankingOf, RankingPage, RankingPlace};
+use housecount_reports::read::{self, Covered};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::answer::json_in_background;
 use super::error::{Problem, ProblemBody};
-use super::extract::{PageQuery, StageParam, ValidQuery, ViewerParam, asked_range};
+use super::extract::{
+    PageQuery, StageParam, ValidQuery, ViewerParam, asked_range, bad_query, parse_range,
+};
+use super::report;
+use super::sorting::{SortOrder, cursor, parse_cursor};
 use crate::node::Node;
 
-/// Parameters of a range of time, and of a page.
+/// Key by which watch times are sorted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum WatchSort {
+    /// Id of the viewer.
+    Viewer,
+    /// Id of the stage.
+    Stage,
+    /// Watch time.
+    WatchMs,
+    /// End of the last watch time.
+    LastAt,
+}
+
+/// Parameters of a list of a stage's viewers.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub struct WatchQuery {
+pub struct StageWatchQuery {
     /// Unix ms, RFC 3339 or a date (UTC), included; a day before `to` if not given.
     from: Option<String>,
     /// Unix ms, RFC 3339 or a date (UTC), not included; now if not given.
@@ -33,6 +53,81 @@ pub struct WatchQuery {
     /// Also returns the exact intervals.
     #[serde(default)]
     intervals: bool,
+    /// `viewer`, `watchMs` or `lastAt`; `viewer` if not given.
+    #[param(inline)]
+    sort: Option<WatchSort>,
+    /// `asc` or `desc`; if not given, ids ascend and other keys descend.
+    #[param(inline)]
+    order: Option<SortOrder>,
+    /// First characters of the viewers to list.
+    viewer: Option<String>,
+}
+
+/// Parameters of a list of a viewer's stages.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ViewerWatchQuery {
+    /// Unix ms, RFC 3339 or a date (UTC), included; a day before `to` if not given.
+    from: Option<String>,
+    /// Unix ms, RFC 3339 or a date (UTC), not included; now if not given.
+    to: Option<String>,
+    /// Largest number of rows: 1 to 1,000, 100 if not given.
+    limit: Option<usize>,
+    /// The last page's `cursor`, to continue after it.
+    cursor: Option<String>,
+    /// Also returns the exact intervals.
+    #[serde(default)]
+    intervals: bool,
+    /// `stage`, `watchMs` or `lastAt`; `stage` if not given.
+    #[param(inline)]
+    sort: Option<WatchSort>,
+    /// `asc` or `desc`; if not given, ids ascend and other keys descend.
+    #[param(inline)]
+    order: Option<SortOrder>,
+}
+
+/// Parameters of either list.
+#[derive(Debug)]
+struct WatchQuery {
+    from: Option<String>,
+    to: Option<String>,
+    page: PageQuery,
+    intervals: bool,
+    ranking: RankingPage,
+    /// Whether the rows are in another order than by ascending id, or only some of them.
+    is_ranked: bool,
+}
+
+impl WatchQuery {
+    /// Parses the parameters of a list whose rows have ids of this kind.
+    fn parse(query: StageWatchQuery, by_id: WatchSort) -> Result<WatchQuery, Problem> {
+        let StageWatchQuery { from, to, limit, cursor, intervals, sort, order, viewer } = query;
+        let key = match sort.unwrap_or(by_id) {
+            WatchSort::WatchMs => RankingKey::WatchMs,
+            WatchSort::LastAt => RankingKey::LastAt,
+            id if id == by_id => RankingKey::Id,
+            WatchSort::Stage => return Err(bad_query("sort=stage: this list has one stage")),
+            WatchSort::Viewer => return Err(bad_query("sort=viewer: this list has one viewer")),
+        };
+        let is_descending = order.map_or(key != RankingKey::Id, |order| order == SortOrder::Desc);
+        let is_ranked = key != RankingKey::Id || is_descending || viewer.is_some();
+        if is_ranked && intervals {
+            let why = "intervals=true needs the default order; leave out sort, order and viewer";
+            return Err(bad_query(why));
+        }
+        let after = cursor.as_deref().filter(|_| is_ranked).map(parse_cursor).transpose()?;
+        let after = after.map(|(value, id)| RankingPlace { value, id });
+        let page = PageQuery::new(limit, cursor);
+        let ranking = RankingPage { key, is_descending, after, limit: page.limit()? };
+        Ok(WatchQuery { from, to, page, intervals, ranking, is_ranked })
+    }
+}
+
+impl From<ViewerWatchQuery> for StageWatchQuery {
+    fn from(query: ViewerWatchQuery) -> StageWatchQuery {
+        let ViewerWatchQuery { from, to, limit, cursor, intervals, sort, order } = query;
+        StageWatchQuery { from, to, limit, cursor, intervals, sort, order, viewer: None }
+    }
 }
 
 /// A span of proven time.
@@ -70,6 +165,15 @@ impl WatchTimeBody {
             first_at: row.first_at.0,
             last_at: row.last_at.0,
             intervals: intervals.then(|| spans.collect()),
+        }
+    }
+
+    fn ranked(row: &RankedRow) -> WatchTimeBody {
+        WatchTimeBody {
+            watch_ms: row.watch_ms,
+            first_at: row.first_at.0,
+            last_at: row.last_at.0,
+            intervals: None,
         }
     }
 }
@@ -175,7 +279,7 @@ async fn rows(
     after: Option<StageViewer>,
 ) -> Result<RowPage<(StageViewer, WatchTime)>, Problem> {
     let stores = ledger_stores(node)?;
-    let limit = PageQuery::new(query.limit, None).limit()?;
+    let limit = query.page.limit()?;
     let (range, asked) = asked_range(node, query.from.as_deref(), query.to.as_deref())?;
     let list = WatchList {
         range: asked,
@@ -186,12 +290,29 @@ async fn rows(
     Ok(node.engine.scans.watch(stores, list, range, after, limit).await?)
 }
 
+/// Rows of a ranking, its cursor, and the coverage of its range.
+type RankedPage = (Vec<RankedRow>, Option<String>, CoverageBody);
+
+async fn ranked(node: &Node, query: &WatchQuery, of: RankingOf) -> Result<RankedPage, Problem> {
+    let range = parse_range(node, query.from.as_deref(), query.to.as_deref())?;
+    let (sources, page) = (report::sources(node)?, query.ranking.clone());
+    let key = page.key;
+    let read = async move { Ok(read::ranking(&sources, range, of, &page).await) };
+    let Covered { value: (rows, more), committed_to } = node.engine.scans.run(read).await??;
+    let last = rows.last().filter(|_| more);
+    let cursor = last.map(|row| cursor(&(row.value(key), row.id.clone())));
+    Ok((rows, cursor, CoverageBody::new(node, range, committed_to)))
+}
+
 /// Lists who watched a stage, and for how long.
+///
+/// With `sort=watchMs` the longest watch time is first. A sorted list reads the whole range for
+/// each page. A range with more than 1,000,000 viewers can't be sorted.
 ///
 /// Only proven time counts: between two heartbeats of a session at most `ttl` apart, and from the
 /// last one to a leave. Several sessions of a viewer at once count once.
 #[utoipa::path(get, path = "/v1/stages/{stage}/watch", operation_id = "listStageWatch", tag = "operators",
-    params(("stage" = String, Path, description = "percent-encoded"), WatchQuery),
+    params(("stage" = String, Path, description = "percent-encoded"), StageWatchQuery),
     responses((status = 200, body = StageWatchPage),
         (status = 400, body = ProblemBody, content_type = "application/problem+json"),
         (status = 501, description = "no cold tier (cold = none)", body = ProblemBody,
@@ -199,10 +320,26 @@ async fn rows(
 pub async fn of_stage(
     State(node): State<Arc<Node>>,
     StageParam(stage): StageParam,
-    ValidQuery(query): ValidQuery<WatchQuery>,
+    ValidQuery(mut query): ValidQuery<StageWatchQuery>,
 ) -> Result<Response, Problem> {
-    let page = PageQuery::new(query.limit, query.cursor.clone());
-    let after = page.after(ViewerId::check)?.map(|viewer| (stage.as_str().into(), viewer.into()));
+    let prefix = query.viewer.clone().unwrap_or_default();
+    query.viewer = query.viewer.filter(|prefix| !prefix.is_empty());
+    let query = WatchQuery::parse(query, WatchSort::Viewer)?;
+    if query.is_ranked {
+        let stage = stage.to_string();
+        let of = RankingOf::Viewers { stage: stage.clone(), prefix };
+        let (rows, cursor, cover) = ranked(&node, &query, of).await?;
+        return json_in_background(move || {
+            let watch = rows.iter().map(|row| ViewerWatchTime {
+                viewer: row.id.clone(),
+                watched: WatchTimeBody::ranked(row),
+            });
+            StageWatchPage { stage, watch: watch.collect(), cursor, cover }
+        })
+        .await;
+    }
+    let after =
+        query.page.after(ViewerId::check)?.map(|viewer| (stage.as_str().into(), viewer.into()));
     let found = rows(&node, &query, Some(&stage), None, after).await?;
     let cover = CoverageBody::new(&node, found.range, found.committed_to);
     json_in_background(move || {
@@ -219,7 +356,7 @@ pub async fn of_stage(
 
 /// Lists which stages a viewer watched, and for how long.
 #[utoipa::path(get, path = "/v1/viewers/{viewer}/watch", operation_id = "listViewerWatch", tag = "operators",
-    params(("viewer" = String, Path, description = "percent-encoded"), WatchQuery),
+    params(("viewer" = String, Path, description = "percent-encoded"), ViewerWatchQuery),
     responses((status = 200, body = ViewerWatchPage),
         (status = 400, body = ProblemBody, content_type = "application/problem+json"),
         (status = 501, description = "no cold tier (cold = none)", body = ProblemBody,
@@ -227,10 +364,24 @@ pub async fn of_stage(
 pub async fn of_viewer(
     State(node): State<Arc<Node>>,
     ViewerParam(viewer): ViewerParam,
-    ValidQuery(query): ValidQuery<WatchQuery>,
+    ValidQuery(query): ValidQuery<ViewerWatchQuery>,
 ) -> Result<Response, Problem> {
-    let page = PageQuery::new(query.limit, query.cursor.clone());
-    let after = page.after(StageId::check)?.map(|stage| (stage.into(), viewer.as_str().into()));
+    let query = WatchQuery::parse(query.into(), WatchSort::Stage)?;
+    if query.is_ranked {
+        let viewer = viewer.to_string();
+        let of = RankingOf::Stages { viewer: viewer.clone() };
+        let (rows, cursor, cover) = ranked(&node, &query, of).await?;
+        return json_in_background(move || {
+            let watch = rows.iter().map(|row| StageWatchTime {
+                stage: row.id.clone(),
+                watched: WatchTimeBody::ranked(row),
+            });
+            ViewerWatchPage { viewer, watch: watch.collect(), cursor, cover }
+        })
+        .await;
+    }
+    let after =
+        query.page.after(StageId::check)?.map(|stage| (stage.into(), viewer.as_str().into()));
     let found = rows(&node, &query, None, Some(&viewer), after).await?;
     let cover = CoverageBody::new(&node, found.range, found.committed_to);
     json_in_background(move || {

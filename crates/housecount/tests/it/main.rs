@@ -40,6 +40,7 @@ mod read_only;
 mod recovery;
 mod reports;
 mod resumption;
+mod sorted;
 mod starting;
 mod stores;
 mod support;

@@ -32,7 +32,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ]),
     ("housecount-reports", &[
         "request", "distribution", "figures", "views", "retention", "names", "movements", "audience",
-        "broadcasts", "read", "lib",
+        "broadcasts", "ranking", "read", "lib",
     ]),
     ("housecount-net", &[
         "service_url", "traffic", "byte_queue", "tickets", "tls_stream", "tls", "client", "lib",
@@ -47,7 +47,7 @@ const CRATES: &[(&str, &[&str])] = &[
         "accept", "socket", "timeouts", "unread", "write_timeout", "connection", "h2", "lib",
     ]),
     ("housecount-server", &[
-        "nearest", "calendar", "node", "http", "lib",
+        "nearest", "calendar", "config_list", "node", "http", "lib",
     ]),
     ("housecount-sim", &[
         "plan", "oracle", "digest", "active_faults", "world", "archive_check", "nodes", "checks",
