@@ -273,6 +273,8 @@ pub const REPORT_VIEWERS_MAX: usize = 1_000_000;
 pub const RETENTION_MINUTES_MAX: u64 = 1_440;
 /// Broadcasts of one answer, each of which is a report.
 pub const BROADCASTS_MAX: usize = 100;
+/// Stages that `/metrics` may have a series of.
+pub const METRICS_STAGES_MAX: usize = 1_000;
 /// Stages that are sorted or filtered for one list.
 pub const STAGES_SORTED_MAX: usize = 100_000;
 /// Time for which a node keeps all stages' configurations for such lists.

@@ -1,5 +1,5 @@
-//! Labels of the metrics. Each has a few values that the code names, and never one that a client
-//! chooses.
+//! Labels of the metrics. Each has a few values that the code names. Only `stage` has values that
+//! clients choose, and is bounded by a setting.
 
 use prometheus_client::encoding::EncodeLabelSet;
 
@@ -8,6 +8,13 @@ use prometheus_client::encoding::EncodeLabelSet;
 pub struct CodeLabel {
     /// The code.
     pub code: String,
+}
+
+/// Label `stage`: id of a stage.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct StageLabel {
+    /// The stage.
+    pub stage: String,
 }
 
 /// Label `kind`: beat or leave.

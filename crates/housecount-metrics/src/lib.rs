@@ -28,7 +28,8 @@ pub use self::cost::CostMetrics;
 pub use self::format::MetricsFormat;
 use self::holds::{Hold, HoldTimes, LockHolds};
 pub use self::labels::{
-    CodeLabel, CostLabel, KindLabel, PathLabel, RouteLabel, TrafficLabel, TransportLabel,
+    CodeLabel, CostLabel, KindLabel, PathLabel, RouteLabel, StageLabel, TrafficLabel,
+    TransportLabel,
 };
 use self::list::metrics;
 use self::process::ProcessCollector;
@@ -133,6 +134,8 @@ metrics! {
         tls_handshakes: "tls_handshakes" => Family<KindLabel, Counter>,
         /// Open subscriptions of live counts.
         subscribers: "subscribers" => Gauge,
+        /// Online viewers of the stages with most viewers (`metrics_stages`)
+        stage_viewers: "stage_viewers" => Family<StageLabel, Gauge>,
         /// Open WebSockets
         websockets: "websockets" => Gauge,
         /// Answered requests

@@ -8,6 +8,7 @@ use housecount_access::origin::OriginPattern;
 use housecount_cost::CostTracker;
 use housecount_engine::internals::EngineState;
 use housecount_net::tls::TlsFiles;
+use parking_lot::Mutex;
 
 use crate::config_list::ConfigList;
 
@@ -32,6 +33,8 @@ pub struct ServerSettings {
     pub auth: AuthSettings,
     /// `broadcast_gap`
     pub broadcast_gap_ms: u64,
+    /// `metrics_stages`
+    pub metrics_stages: usize,
     /// `insecure`
     pub insecure: bool,
 }
@@ -51,6 +54,8 @@ pub struct Node {
     pub costs: Arc<CostTracker>,
     /// All stages' configurations, for lists that need them all.
     pub config_list: ConfigList,
+    /// Lock of a scrape of the metrics.
+    pub scrape: Mutex<()>,
 }
 
 impl Node {
@@ -69,6 +74,7 @@ impl Node {
             engine.settings.rules.leave_grace_ms,
         ));
         let config_list = ConfigList::default();
-        Node { settings, auth, admission, engine, costs, config_list }
+        let scrape = Mutex::default();
+        Node { settings, auth, admission, engine, costs, config_list, scrape }
     }
 }

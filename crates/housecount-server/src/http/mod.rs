@@ -38,6 +38,7 @@ mod short_answer;
 mod snapshots;
 mod sorting;
 mod stage_list;
+mod stage_metrics;
 mod stages;
 mod viewers;
 mod watch;

@@ -9,7 +9,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use housecount_engine::internals::StartProgress;
 use housecount_engine::internals::traced;
-use housecount_metrics::{MetricsFormat, PathLabel, RouteLabel};
+use housecount_metrics::{MetricsFormat, PathLabel, RouteLabel, StageLabel};
 use serde::Serialize;
 use tokio::time::Instant;
 use tracing::Instrument;
@@ -18,6 +18,7 @@ use utoipa::ToSchema;
 
 use super::error::{Problem, ProblemBody, ProblemCode};
 use super::extract::check_percent_encoding;
+use super::stage_metrics;
 use crate::node::Node;
 
 /// Shows whether the process is alive: it answers.
@@ -87,7 +88,21 @@ pub async fn metrics(State(node): State<Arc<Node>>, headers: HeaderMap) -> Respo
     let accept: Vec<&str> =
         headers.get_all(header::ACCEPT).iter().filter_map(|v| v.to_str().ok()).collect();
     let format = MetricsFormat::accepted(&accept.join(","));
-    let text = node.engine.metrics.encode(node.engine.figures(), format);
+    let largest = match node.settings.metrics_stages {
+        0 => Vec::new(),
+        stages_max => stage_metrics::largest(&node, stages_max).await,
+    };
+    let text = {
+        // Another scrape must not empty the list in between.
+        let _turn = node.scrape.lock();
+        let of_stages = &node.engine.metrics.stage_viewers;
+        of_stages.clear();
+        for (stage, viewers) in largest {
+            let viewers = i64::try_from(viewers).unwrap_or(i64::MAX);
+            of_stages.get_or_create(&StageLabel { stage }).set(viewers);
+        }
+        node.engine.metrics.encode(node.engine.figures(), format)
+    };
     let [kind, vary] = [format.content_type(), "accept"].map(HeaderValue::from_static);
     ([(header::CONTENT_TYPE, kind), (header::VARY, vary)], text).into_response()
 }

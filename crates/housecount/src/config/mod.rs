@@ -14,7 +14,7 @@ mod machine;
 use std::path::PathBuf;
 
 use housecount_core::fold::Rules;
-use housecount_core::limits::{DRAIN_MS_MAX, WINDOW_MS_MAX, WORKERS_MAX};
+use housecount_core::limits::{DRAIN_MS_MAX, METRICS_STAGES_MAX, WINDOW_MS_MAX, WORKERS_MAX};
 use housecount_cost::guard::{BudgetGuard, BudgetLimit};
 use housecount_cost::{CostSettings, read_prices};
 use housecount_cost::{Prices, Usd};
@@ -234,6 +234,15 @@ fn events_per_second(layers: &Layers) -> Result<u64, ConfigError> {
     }
 }
 
+fn metrics_stages(layers: &Layers) -> Result<usize, ConfigError> {
+    let name = "metrics_stages";
+    let number = layers.number(name)?;
+    if number > METRICS_STAGES_MAX {
+        return Err(layers.invalid(name, &format!("it must be at most {METRICS_STAGES_MAX}")));
+    }
+    Ok(number)
+}
+
 fn archive(layers: &Layers) -> Result<Option<ArchiveSettings>, ConfigError> {
     let forms = [
         ("off", None),
@@ -255,6 +264,7 @@ fn server(layers: &Layers) -> Result<ServerSettings, ConfigError> {
         connections_max: connections::of_node(layers)?,
         drain_ms: layers.duration_ms("drain")?,
         broadcast_gap_ms: layers.duration_ms("broadcast_gap")?,
+        metrics_stages: metrics_stages(layers)?,
         admission: admission(layers)?,
         cors_origins: origins(layers, "cors.origins")?,
         cors_operator_origins: origins(layers, "cors.operator_origins")?,
@@ -390,6 +400,7 @@ mod tests {
             (vec![("viewer_ids", "hashed")], "needs a key: make one with `openssl rand -hex 32"),
             (vec![("ledger_retention", "1d")], "it must be at least snapshot_retention"),
             (vec![("limits.live_events_per_second", "0")], "it must be at least 1"),
+            (vec![("metrics_stages", "1001")], "it must be at most 1000"),
             (vec![("publish_counts", "yes")], "it must be true or false"),
             (vec![("publish_counts", "true")], "it needs a Redis log"),
             (vec![("log", "dynamodb://t?flush=5m")], "`log` (from --set)"),

@@ -165,3 +165,30 @@ async fn stages_sorted_max_and_config_list_ms_max_bound_what_a_node_keeps() {
     let error = count().await.unwrap_err().to_string();
     assert!(error.contains("too many stages are configured"), "{error}");
 }
+
+/// The stages of `/metrics` and their viewers.
+async fn stages_of_metrics(node: &Node) -> Vec<String> {
+    let (_, text) = node.client.call(Method::GET, "/metrics", "").await.unwrap();
+    let text = String::from_utf8(text.to_vec()).unwrap();
+    let lines = text.lines().filter_map(|line| line.strip_prefix("housecount_stage_viewers"));
+    let mut lines: Vec<String> = lines.map(str::to_string).collect();
+    lines.sort();
+    lines
+}
+
+#[timed_test(flavor = "multi_thread")]
+async fn metrics_stages_max_bounds_the_stages_of_metrics() {
+    assert_eq!(housecount_core::limits::METRICS_STAGES_MAX, 1_000);
+    let node = Node::ready(&["metrics_stages=2", "limits.session_beats=0"]).await;
+    let bare = Node::ready(&["limits.session_beats=0"]).await;
+    for (stage, viewers) in [("a", 1), ("b\"c", 3), ("d", 2)] {
+        node.beat_many(stage, 0, viewers).await;
+        bare.beat_many(stage, 0, viewers).await;
+    }
+    let expected = ["{stage=\"b\\\"c\"} 3", "{stage=\"d\"} 2"];
+    assert_eq!(stages_of_metrics(&node).await, expected);
+    assert_eq!(stages_of_metrics(&bare).await, [""; 0]);
+    node.beat_many("a", 0, 4).await;
+    let expected = ["{stage=\"a\"} 4", "{stage=\"b\\\"c\"} 3"];
+    assert_eq!(stages_of_metrics(&node).await, expected, "a stage that is overtaken goes");
+}
