@@ -1,5 +1,6 @@
 //! Reports as users see them, and against a plain program over exported intervals.
 
+mod figures;
 mod oracle;
 mod plain;
 mod served;
