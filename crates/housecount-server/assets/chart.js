@@ -1,13 +1,13 @@
 /**
- * Chart of viewers over time: billable viewers from the history, joined to the live count. The only file that uses uPlot.
+ * Chart of viewers over time: billable viewers from the history, joined to the live count.
  *
  * The two are separate lines. Billable time lags: a viewer's last ttl isn't proven yet, so the newest part of the history is too low.
  * It is drawn dashed, and only where no live count is known.
  */
 
-import { setChildren, uniqueId, createElement, setText } from "./dom.js";
+import { createElement } from "./dom.js";
 import * as format from "./format.js";
-import uPlot from "./uplot.js";
+import { colour, fromZero, join, plotFrame, stepped, timeLabels } from "./plot.js";
 
 /** @typedef {import("./scope.js").Scope} Scope */
 /** @typedef {import("./ring.js").Ring} Ring */
@@ -45,80 +45,30 @@ export const RANGES = {
  *   curve; `end`: elements above the chart, on the right
  */
 export function chart(scope, { label, provenLabel, ring, end }) {
-  const canvas = createElement("div", { class: "chart-canvas", role: "img", "aria-label": label });
-  const readout = createElement("span", { class: "chart-readout" });
-  const legend = createElement(
-    "ul",
-    { class: "chart-legend", "aria-label": "Key" },
-    createElement("li", { class: "key-live" }, "Live count"),
-    createElement("li", { class: "key-proven" }, `${provenLabel}: average, minimum to maximum`),
-    createElement("li", { class: "key-dashed" }, "Billable, not final yet"),
-  );
-  const table = createElement("div", {
-    class: "chart-table",
-    id: uniqueId(),
-    tabindex: 0,
-    role: "region",
-    "aria-label": `${label}, as a table`,
-    hidden: true,
-  });
-  const toggle = createElement(
-    "button",
-    {
-      type: "button",
-      class: "plain-button",
-      "aria-controls": table.id,
-      "aria-expanded": "false",
-      onclick: () => {
-        table.hidden = !table.hidden;
-        toggle.setAttribute("aria-expanded", String(!table.hidden));
-        fillTable();
-      },
-    },
-    "As a table",
-  );
-  const head = createElement(
-    "div",
-    { class: "chart-head" },
-    readout,
-    createElement("div", { class: "panel-end" }, end),
-  );
-  const element = createElement(
-    "div",
-    { class: "chart" },
-    head,
-    canvas,
-    createElement("div", { class: "chart-foot" }, legend, toggle),
-    table,
-  );
-  const fillTable = () => table.hidden || setChildren(table, historyTable(history));
-
   let rangeMs = RANGES["1h"].ms;
   let nowMs = Date.now();
   /** @type {History | null} */
   let history = null;
-  const plot = new uPlot(
-    plotOptions(() => [(nowMs - rangeMs) / 1000, nowMs / 1000]),
-    [[], [], [], [], [], []],
-    canvas,
-  );
-  plot.hooks.setCursor?.push(() => setText(readout, cursorText(plot)));
-  scope.defer(() => plot.destroy());
-
-  const resize = new ResizeObserver(() => {
-    const { clientWidth: width, clientHeight: height } = canvas;
-    if (width && height) plot.setSize({ width, height });
+  const frame = plotFrame(scope, {
+    label,
+    keys: [
+      ["key-live", "Live count"],
+      ["key-proven", `${provenLabel}: average, minimum to maximum`],
+      ["key-dashed", "Billable, not final yet"],
+    ],
+    end,
+    style: plotStyle(() => [(nowMs - rangeMs) / 1000, nowMs / 1000]),
+    columns: [[], [], [], [], [], []],
+    readout: cursorText,
+    table: () => historyTable(history),
   });
-  resize.observe(canvas);
-  scope.defer(() => resize.disconnect());
-  scope.on(document.documentElement, "themechange", () => plot.redraw(false));
 
   return {
-    element,
+    element: frame.element,
     /** @param {History | null} response */
     setHistory(response) {
       history = response;
-      fillTable();
+      frame.fillTable();
     },
     /** @param {number} ms */
     setRange(ms) {
@@ -130,13 +80,13 @@ export function chart(scope, { label, provenLabel, ring, end }) {
      */
     draw(now, current) {
       nowMs = now;
-      plot.setData(alignedColumns(history, ring, now, current, now - rangeMs));
+      frame.plot.setData(alignedColumns(history, ring, now, current, now - rangeMs));
       const most = history?.history.reduce((max, step) => Math.max(max, step.max), 0);
       const parts = [
         current === null ? "" : `${format.count(current)} now`,
         most === undefined ? "" : `at most ${format.count(most)} billable at once`,
       ];
-      canvas.setAttribute("aria-label", `${label}: ${parts.filter(Boolean).join(", ") || "no data yet"}`);
+      frame.describe(parts.filter(Boolean).join(", ") || "no data yet");
     },
   };
 }
@@ -188,7 +138,7 @@ function isLiveKnown({ at, count }, fromMs, toMs) {
  * @param {number} now
  * @param {number | null} current
  * @param {number} from
- * @returns {uPlot.AlignedData}
+ * @returns {import("./plot.js").Columns}
  */
 function alignedColumns(history, ring, now, current, from) {
   const { history: all, stepMs, to, ttlMs } = history ?? { history: [], stepMs: 1, to: now, ttlMs: 0 };
@@ -198,8 +148,8 @@ function alignedColumns(history, ring, now, current, from) {
   const finalSteps = steps.filter((step) => end(step) <= to - ttlMs);
   const column = (/** @type {"avg" | "min" | "max"} */ key) =>
     finalSteps.map((step) => (isLiveKnown(ring, step.at, end(step)) ? null : step[key]));
-  return uPlot.join(
-    /** @type {uPlot.AlignedData[]} */ ([
+  return join(
+    /** @type {import("./plot.js").Columns[]} */ ([
       [finalSteps.map(middle), column("avg"), column("min"), column("max")],
       dashedColumns(),
       liveColumns(ring, now, current, from),
@@ -244,63 +194,43 @@ function liveColumns(ring, now, current, from) {
 
 /**
  * @param {() => [number, number]} xRange
- * @returns {uPlot.Options}
+ * @returns {import("./plot.js").PlotStyle}
  */
-function plotOptions(xRange) {
-  const probe = document.documentElement;
-  const colour = (/** @type {string} */ name) => () => cssColour(name);
-  const px = parseFloat(getComputedStyle(probe).fontSize);
-  const font = `${Math.round(px * 0.75)}px ${getComputedStyle(document.body).fontFamily}`;
-  const axis = {
-    font,
-    stroke: colour("--ink-2"),
-    ticks: { show: false },
-    grid: { stroke: colour("--line"), width: 1 },
-  };
-  const stepped = uPlot.paths.stepped?.({ align: 1 });
-  return {
-    width: 300,
-    height: 200,
-    padding: [px / 2, px * 1.25, 0, 0],
-    legend: { show: false },
-    cursor: { drag: { x: false, y: false }, y: false, points: { show: false } },
-    hooks: { setCursor: [] },
-    scales: {
-      x: { time: true, range: xRange },
-      // Always from 0: another start would show a small change as a collapse.
-      y: { range: (_, __, max) => [0, Math.max(4, Math.ceil((max ?? 0) * 1.12))] },
+const plotStyle = (xRange) => ({
+  x: { time: true, range: xRange },
+  y: fromZero,
+  xLabels: timeLabels(format),
+  yLabel: format.countShort,
+  bands: [{ series: [MAX, MIN], fill: colour("--proven-band") }],
+  series: (px) => [
+    {
+      stroke: colour("--proven"),
+      fill: colour("--proven-area"),
+      width: 1.5,
+      points: { show: false },
     },
-    axes: [
-      { ...axis, grid: { show: false }, size: px * 1.75, space: px * 5, values: timeLabels },
-      {
-        ...axis,
-        size: px * 3,
-        space: px * 2.5,
-        incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6, 2e6, 5e6, 1e7],
-        values: (_, splits) => splits.map(format.countShort),
+    { width: 0, points: { show: false } },
+    { width: 0, points: { show: false } },
+    { stroke: colour("--proven"), width: 1.5, dash: [3, 4], points: { show: false } },
+    {
+      stroke: colour("--live"),
+      fill: colour("--live-area"),
+      width: 2,
+      paths: stepped,
+      points: {
+        show: true,
+        size: px * 0.5,
+        width: 0,
+        fill: colour("--live"),
+        filter: lastPoint,
       },
-    ],
-    bands: [{ series: [MAX, MIN], fill: colour("--proven-band") }],
-    series: [
-      {},
-      { stroke: colour("--proven"), fill: colour("--proven-area"), width: 1.5, points: { show: false } },
-      { width: 0, points: { show: false } },
-      { width: 0, points: { show: false } },
-      { stroke: colour("--proven"), width: 1.5, dash: [3, 4], points: { show: false } },
-      {
-        stroke: colour("--live"),
-        fill: colour("--live-area"),
-        width: 2,
-        paths: stepped,
-        points: { show: true, size: px * 0.5, width: 0, fill: colour("--live"), filter: lastPoint },
-      },
-    ],
-  };
-}
+    },
+  ],
+});
 
 /**
  * Selects the newest point of a series, which is marked.
- * @param {uPlot} plot
+ * @param {import("./plot.js").Plot} plot
  * @param {number} series
  */
 function lastPoint(plot, series) {
@@ -313,36 +243,11 @@ function lastPoint(plot, series) {
 }
 
 /**
- * Reads a colour of the style sheet for the canvas, at each draw, so that it follows the theme.
- * @param {string} name
- */
-function cssColour(name) {
-  return getComputedStyle(document.documentElement).getPropertyValue(name);
-}
-
-/**
- * @param {uPlot} _
- * @param {number[]} splits
- * @param {number} __
- * @param {number} ___
- * @param {number} incr
- */
-function timeLabels(_, splits, __, ___, incr) {
-  return splits.map((s) => {
-    const at = new Date(s * 1000);
-    const isMidnight = at.getHours() === 0 && at.getMinutes() === 0;
-    if (incr >= 86_400 || isMidnight) return format.date(s * 1000);
-    return incr < 60 ? format.timeOfDaySeconds(s * 1000) : format.timeOfDay(s * 1000);
-  });
-}
-
-/**
  * Describes the values under the pointer.
- * @param {uPlot} plot
+ * @param {import("./plot.js").Plot} plot
+ * @param {number} idx
  */
-function cursorText(plot) {
-  const { idx } = plot.cursor;
-  if (idx === null || idx === undefined) return "";
+function cursorText(plot, idx) {
   /** Finds the column's value here or before: the columns' times interleave. */
   const value = (/** @type {number} */ column) => {
     for (let i = idx; i >= Math.max(0, idx - 40); i--) {

@@ -68,6 +68,20 @@ export function span(ms) {
   return `${Math.round(s / 86_400)} d`;
 }
 
+/** @param {number} ms a duration in its two largest units: `24 min 31 s` */
+export function duration(ms) {
+  const s = Math.floor(ms / 1000);
+  if (ms > 0 && ms < 10_000) return `${oneDigit.format(ms / 1000)} s`;
+  if (s < 60) return `${s} s`;
+  if (s < 3600) return `${Math.floor(s / 60)} min ${s % 60} s`;
+  const minutes = Math.floor(s / 60);
+  if (minutes < 100 * 60) return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+  return `${whole.format(ms / 3_600_000)} h`;
+}
+
+/** @param {number} part of 1 */
+export const percent = (part) => `${part > 0 && part < 0.1 ? oneDigit.format(part * 100) : whole.format(part * 100)} %`;
+
 /** @param {number} s a short duration in seconds: `1.2 ms` */
 export function latency(s) {
   if (s < 0.001) return `${Math.round(s * 1e6)} µs`;
@@ -100,6 +114,9 @@ export const timeOfDaySeconds = (ms) => clockSeconds.format(ms);
 
 /** @param {number} ms */
 export const date = (ms) => day.format(ms);
+
+/** @param {number} ms */
+export const isMidnight = (ms) => new Date(ms).getHours() + new Date(ms).getMinutes() === 0;
 
 /** @param {number} ms full date and time, for titles */
 export const moment = (ms) => full.format(ms);
