@@ -8,19 +8,25 @@ import { byId, setChildren, createElement, icon, setText } from "./dom.js";
 import * as format from "./format.js";
 import { health } from "./health.js";
 import { askForKey, needKey } from "./key.js";
+import { compare } from "./compare.js";
 import { connection } from "./live.js";
 import { overview } from "./overview.js";
+import { report } from "./report.js";
 import { Scope } from "./scope.js";
 import { stage } from "./stage.js";
 import { startThemeButton } from "./theme-button.js";
+import { wall } from "./wall.js";
 
 /**
- * @typedef {{title: string, element: Element}} Page
+ * `update`: shows another query of the same address, instead of a new page.
+ * @typedef {{title: string, element: Element, update?: (query: URLSearchParams) => void}} Page
  * @typedef {(scope: Scope, address: {id: string, query: URLSearchParams}) => Page} MakePage
  */
 
 /** @type {Record<string, MakePage>} */
-const PAGES = { "": overview, stage, health, cost };
+const PAGES = { "": overview, stage, report, compare, wall, health, cost };
+/** Link of the navigation under which a page is, if that is another page's. @type {Record<string, string>} */
+const PARENTS = { stage: "", compare: "report", wall: "" };
 
 /** Labels of the connection status in the header. */
 const CONNECTION_LABELS = {
@@ -36,20 +42,27 @@ const root = document.documentElement;
 const main = byId("page");
 let scope = new Scope();
 let isFirst = true;
+/** @type {{address: string, page: Page} | null} */
+let shown = null;
 
 /** Shows the page of the URL's hash. */
 function show() {
+  const [, name = "", id = "", search = ""] = /^#?\/?([^/?]*)(?:\/([^?]*))?(?:\?(.*))?$/.exec(location.hash) ?? [];
+  const query = new URLSearchParams(search);
+  const address = `${name}/${id}`;
+  if (shown?.address === address && shown.page.update) return shown.page.update(query);
   scope.end();
   scope = new Scope();
-  const [, name = "", id = "", search = ""] = /^#?\/?([^/?]*)(?:\/([^?]*))?(?:\?(.*))?$/.exec(location.hash) ?? [];
+  root.dataset.page = name;
   const make = Object.hasOwn(PAGES, name) ? PAGES[name] : notFound;
-  const page = make(scope, { id: decodeId(id), query: new URLSearchParams(search) });
+  const page = make(scope, { id: decodeId(id), query });
+  shown = { address, page };
   document.title = page.title ? `${page.title} · housecount` : "housecount";
   setChildren(main, page.element);
   for (const anchor of document.querySelectorAll("nav a")) {
-    const isHere = anchor.getAttribute("href") === `#/${name === "stage" ? "" : name}`;
+    const isHere = anchor.getAttribute("href") === `#/${PARENTS[name] ?? name}`;
     anchor.toggleAttribute("data-here", isHere);
-    if (isHere && name !== "stage") anchor.setAttribute("aria-current", "page");
+    if (isHere && !(name in PARENTS)) anchor.setAttribute("aria-current", "page");
     else anchor.removeAttribute("aria-current");
   }
   // A link moves the focus to the new page's title, which a screen reader then announces.
@@ -58,6 +71,12 @@ function show() {
     main.querySelector("h1")?.focus({ preventScroll: true });
   }
   isFirst = false;
+}
+
+/** Creates the page again: a new key may show what was refused. */
+function reopen() {
+  shown = null;
+  show();
 }
 
 /** @param {string} id percent-encoded, unless an operator typed it */
@@ -126,14 +145,14 @@ const refusedNotice = () =>
     { class: "notice", role: "status" },
     icon("warn"),
     createElement("p", null, "This server shows its counts to operators only."),
-    createElement("button", { type: "button", onclick: () => askForKey(show) }, "Enter the key"),
+    createElement("button", { type: "button", onclick: () => askForKey(reopen) }, "Enter the key"),
   );
 
 /** @type {Partial<Record<import("./live.js").ConnectionState, () => Element>>} */
 const NOTICES = { broken: disconnectedNotice, polling: pollingNotice, refused: refusedNotice };
 
 connection.addEventListener("change", showConnection);
-authEvents.addEventListener("unauthorized", () => needKey(show));
+authEvents.addEventListener("unauthorized", () => needKey(reopen));
 addEventListener("hashchange", show);
 byId("skip").addEventListener("click", (event) => {
   // The hash holds the route: it must not change to #page.

@@ -63,9 +63,10 @@ export function statusBadge(className = "") {
  * Describes how much of a response's watch time or history is in the ledger.
  * @param {{to: number, committedTo: number, complete: boolean}} coverage
  * @param {number} nowMs
+ * @param {(ms: number, nowMs: number) => string} [when] format of a moment
  */
-export function coverageText(coverage, nowMs) {
+export function coverageText(coverage, nowMs, when = format.when) {
   if (coverage.complete) return "Final: all of it is in the ledger.";
   if (coverage.committedTo === 0) return "Not in the ledger yet: the figures may still grow.";
-  return `In the ledger up to ${format.when(coverage.committedTo, nowMs)}; later watch time may still grow.`;
+  return `In the ledger up to ${when(coverage.committedTo, nowMs)}; later watch time may still grow.`;
 }

@@ -196,7 +196,13 @@ export function stage(scope, { id, query }) {
     createElement("div", { class: "hero-curve" }, curve.element, curveState.element),
   );
   const back = createElement("a", { class: "back", href: "#/" }, icon("back"), "All stages");
-  const head = createElement("div", { class: "page-head" }, back, title, subtitle);
+  const links = createElement(
+    "p",
+    { class: "tools no-print" },
+    createElement("a", { href: `#/report?${new URLSearchParams({ stage: id })}` }, "Report"),
+    createElement("a", { href: `#/wall?${new URLSearchParams({ stage: id })}` }, "Wall display"),
+  );
+  const head = createElement("div", { class: "page-head" }, back, title, subtitle, links);
   return {
     title: id,
     element: createElement("div", { class: "page stack" }, head, pageState.element, statusNote, hero, tabView),
