@@ -169,7 +169,12 @@ export function report(scope, { query }) {
       );
       return setChildren(body, coverage);
     }
-    setChildren(body, coverage, ...reportPanels(charts, answer, zone, now()), commandPanel(state));
+    setChildren(
+      body,
+      coverage,
+      ...reportPanels(charts, answer, zone, now()),
+      commandPanel(state, answer),
+    );
   };
 
   const load = async () => {
@@ -269,8 +274,9 @@ const rangeOf = ({ from, to, ongoing }) => ({ from, to: ongoing ? Math.max(now()
 /**
  * Creates the command that writes the report as a file.
  * @param {ReportState} state
+ * @param {Report} answer
  */
-function commandPanel({ stage, from, to, zone, before }) {
+function commandPanel({ stage, from, to, zone, before }, { complete }) {
   const quote = (/** @type {string} */ word) =>
     /^[\w.:/@-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
   const time = (/** @type {number} */ ms) => new Date(ms).toISOString();
@@ -279,7 +285,8 @@ function commandPanel({ stage, from, to, zone, before }) {
     stage && `--stage ${quote(stage)}`,
     `--from ${time(from)} --to ${time(to)} \\\n  --tz ${zone.name}`,
     before && `--before ${before}`,
-    "--format html > report.html",
+    !complete && "--partial",
+    "--format html --out report.html",
   ];
   return createElement(
     "details",

@@ -1,6 +1,6 @@
 /** Tab with a stage's watch time by viewer, and its export. */
 
-import { call, isAbort, path } from "./api.js";
+import { Problem, call, isAbort, path } from "./api.js";
 import { now } from "./clock.js";
 import { createElement, setText } from "./dom.js";
 import { exportButton } from "./export.js";
@@ -66,6 +66,8 @@ export function watchTab(scope, stage, rangeNow) {
   /** @type {string | undefined} */
   let cursor;
   let query = "";
+  /** Whether the pages come by watch time. The server ranks at most 1,000,000 viewers. */
+  let isRanked = true;
   /** Scope of the current load, which the next load ends. */
   let loading = scope.child();
 
@@ -73,7 +75,9 @@ export function watchTab(scope, stage, rangeNow) {
     const loaded =
       cursor === undefined
         ? format.plural(rows.length, "viewer")
-        : `the first ${format.plural(rows.length, "viewer")}, by name`;
+        : isRanked
+          ? `the ${format.plural(rows.length, "viewer")} with the longest watch time`
+          : `the first ${format.plural(rows.length, "viewer")}, by name`;
     const elsewhere = cursor === undefined ? "" : " Load more viewers to search them too.";
     if (query) table.setEmpty(`No viewer with “${query}” among ${loaded}.${elsewhere}`);
     else
@@ -98,7 +102,13 @@ export function watchTab(scope, stage, rangeNow) {
     }
     try {
       const answer = await call(path`/v1/stages/${stage}/watch`, {
-        query: { from: range.from, to: range.to, limit: PAGE_ROWS, cursor },
+        query: {
+          from: range.from,
+          to: range.to,
+          limit: PAGE_ROWS,
+          cursor,
+          sort: isRanked ? "watchMs" : undefined,
+        },
         signal,
       });
       rows = rows.concat(answer.watch);
@@ -110,6 +120,10 @@ export function watchTab(scope, stage, rangeNow) {
       setText(coverageNote, coverageText(answer, now()));
     } catch (error) {
       if (isAbort(error)) return;
+      if (isRanked && !rows.length && error instanceof Problem && error.code === "invalid_query") {
+        isRanked = false;
+        return load();
+      }
       tableState.showError(error, () => void load());
     }
     moreButton.hidden = cursor === undefined;
@@ -120,6 +134,7 @@ export function watchTab(scope, stage, rangeNow) {
     // A hidden tab skips the call, which reads the ledger.
     if (!isShown) return;
     range = rangeNow();
+    isRanked = true;
     rows = [];
     cursor = undefined;
     void load();
