@@ -31,7 +31,8 @@ pub struct ReportHead {
     pub average_viewers: f64,
     /// Views that begin within the range.
     pub joins: u64,
-    /// Views that end within the range. A view has ended once it is certain that it does not go on.
+    /// Views that end within the range, also at its end. A view has ended once it is certain that
+    /// it does not go on.
     pub leaves: u64,
     /// Views that overlap the range. A view is a viewer's proven time on a stage without a gap of
     /// more than the ttl.

@@ -39,7 +39,8 @@ impl Movements {
     }
 
     /// Counts a viewer's next view. All spans that end before `known_to` are known, so a view that
-    /// ends a gap before it does not go on.
+    /// ends a gap before it does not go on. An end belongs to the range and step of the watch time
+    /// before it, so that a broadcast has the leaves of its last viewers.
     pub fn count(&mut self, view: Span, attendance: &mut Attendance, known_to: UnixMs) {
         let Some(part) = view.clip(self.range) else { return };
         self.views += 1;
@@ -47,8 +48,8 @@ impl Movements {
             let step = self.step(view.from);
             self.joins[step] += 1;
         }
-        if view.to < self.range.to && view.to.plus(self.gap_ms) < known_to {
-            let step = self.step(view.to);
+        if view.to <= self.range.to && view.to.plus(self.gap_ms) < known_to {
+            let step = self.step(view.to.minus(1));
             self.leaves[step] += 1;
         }
         if let Some(cohort) = &mut self.cohort {

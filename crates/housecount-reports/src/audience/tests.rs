@@ -68,7 +68,7 @@ fn expected_head(spans: &Spans, stage: Option<&str>) -> ReportHead {
         for view in views(spans).iter().filter(|view| view.clip(RANGE).is_some()) {
             head.views += 1;
             head.joins += u64::from(view.from >= RANGE.from);
-            head.leaves += u64::from(view.to < RANGE.to);
+            head.leaves += u64::from(view.to <= RANGE.to);
         }
         moments.extend(spans.iter().map(|span| span.from));
     }
@@ -174,7 +174,7 @@ fn check_figures(spans: &Spans, window_ms: u64, stage: Option<&str>) {
         let all = || selected(spans, stage).flat_map(|(_, spans)| views(spans));
         let in_step = |at: UnixMs| span.from <= at && at < span.to;
         assert_eq!(step.joins, all().filter(|view| in_step(view.from)).count() as u64);
-        assert_eq!(step.leaves, all().filter(|view| in_step(view.to)).count() as u64);
+        assert_eq!(step.leaves, all().filter(|view| in_step(view.to.minus(1))).count() as u64);
         let per_minute = step.joins as f64 * 60_000.0 / span.ms() as f64;
         assert_eq!(step.joins_per_minute, per_minute);
     }

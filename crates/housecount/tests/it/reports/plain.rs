@@ -97,7 +97,7 @@ pub fn report(all: &[Interval], asked: &Asked<'_>) -> Value {
         |from: u64, to: u64| in_range().filter(|view| from <= view.0 && view.0 < to).count();
     let leaves = |from: u64, to: u64| {
         let is_certain = |view: &&(u64, u64)| view.1 + asked.ttl_ms < asked.known_to;
-        in_range().filter(is_certain).filter(|view| from <= view.1 && view.1 < to).count()
+        in_range().filter(is_certain).filter(|view| from < view.1 && view.1 <= to).count()
     };
     let mut steps = Vec::new();
     let mut from = asked.from;

@@ -126,7 +126,8 @@ async fn broadcasts_and_comparisons() {
     assert_eq!((&whole["ongoing"], ms(whole, "uniqueViewers")), (&json!(false), 2));
     let (begin, end) = (ms(whole, "from"), ms(whole, "to"));
     let report = node.get(&format!("/v1/stages/s/report?from={begin}&to={end}")).await;
-    for name in ["watchMs", "peakViewers", "peakAt", "averageViewers", "joins", "views"] {
+    assert_eq!((ms(whole, "joins"), ms(whole, "leaves")), (2, 2), "all who came have left");
+    for name in ["watchMs", "peakViewers", "peakAt", "averageViewers", "joins", "leaves", "views"] {
         assert_eq!(whole[name], report[name], "{name}");
     }
     let one = node.get(&format!("/v1/stage/broadcasts?stage=s&from={from}&to={to}&limit=1")).await;
