@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use super::facts::number;
+
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 180.0;
 
@@ -23,15 +25,15 @@ impl Frame<'_> {
         let Frame { label, most, unit, ends: [first, last] } = self;
         let (label, unit) = (escaped(label), escaped(unit));
         format!(
-            "<figure><svg viewBox=\"0 0 {WIDTH} {}\" role=\"img\" aria-label=\"{label}\">\
+            "<figure><svg viewBox=\"0 -20 {WIDTH} {}\" role=\"img\" aria-label=\"{label}\">\
              <line class=\"grid\" x1=\"0\" x2=\"{WIDTH}\" y1=\"1\" y2=\"1\"/>\
              <line class=\"grid\" x1=\"0\" x2=\"{WIDTH}\" y1=\"{HEIGHT}\" y2=\"{HEIGHT}\"/>\
              {shapes}\
-             <text x=\"4\" y=\"14\">{}{unit}</text>\
+             <text x=\"0\" y=\"-6\">{}{unit}</text>\
              <text x=\"0\" y=\"{y}\">{}</text>\
              <text x=\"{WIDTH}\" y=\"{y}\" text-anchor=\"end\">{}</text></svg></figure>\n",
-            HEIGHT + 20.0,
-            number(*most),
+            HEIGHT + 40.0,
+            most_text(*most),
             escaped(first),
             escaped(last),
             y = HEIGHT + 16.0,
@@ -90,9 +92,19 @@ pub fn bars_up_and_down(frame: &Frame<'_>, bars: &[(f64, f64)]) -> String {
     frame.around(&shapes)
 }
 
-/// Returns a number as short as it is exact enough for an axis.
-fn number(value: f64) -> String {
-    if value.fract() == 0.0 { format!("{value:.0}") } else { format!("{value:.1}") }
+/// Returns the largest value of an axis, as short as it is exact enough.
+fn most_text(value: f64) -> String {
+    if value < 100.0 && value.fract() != 0.0 { format!("{value:.1}") } else { number(value as u64) }
+}
+
+/// Returns a bar for a part from 0 to 1. The text beside it says the value.
+pub fn bar(part: f64) -> String {
+    let width = part.clamp(0.0, 1.0) * 100.0;
+    format!(
+        "<svg class=\"bar\" viewBox=\"0 0 100 1\" preserveAspectRatio=\"none\" aria-hidden=\"true\">\
+         <rect class=\"rest\" width=\"100\" height=\"1\"/>\
+         <rect class=\"up\" width=\"{width:.2}\" height=\"1\"/></svg>"
+    )
 }
 
 /// Returns a text that HTML shows as it is.

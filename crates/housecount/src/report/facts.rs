@@ -36,29 +36,52 @@ pub fn short_time(zone: &Zone, at: u64) -> String {
 /// Returns the main figures.
 pub fn main(of: &ReportDocument, zone: &Zone) -> Vec<Fact> {
     let head = &of.report.head;
-    let peak = match head.peak_at {
-        Some(at) => format!("{} at {}", head.peak_viewers, short_time(zone, at)),
-        None => "0".to_string(),
-    };
     let mut facts = vec![
-        ("Unique viewers", head.unique_viewers.to_string()),
+        ("Unique viewers", number(head.unique_viewers)),
         ("Watch time", hours(head.watch_ms)),
         ("Average watch time", format_duration(head.average_watch_ms as u64)),
         ("Median watch time", format_duration(head.median_watch_ms)),
         ("90th percentile", format_duration(head.p90_watch_ms)),
-        ("Peak viewers", peak),
-        ("Average viewers", format!("{:.1}", head.average_viewers)),
-        ("Views", head.views.to_string()),
-        ("Joins", head.joins.to_string()),
-        ("Leaves", head.leaves.to_string()),
+        ("Peak viewers", number(head.peak_viewers)),
     ];
-    facts.extend(head.new_viewers.map(|viewers| ("New viewers", viewers.to_string())));
-    facts.extend(head.returning_viewers.map(|viewers| ("Returning viewers", viewers.to_string())));
+    facts.extend(head.peak_at.map(|at| ("Peak at", short_time(zone, at))));
+    facts.extend([
+        ("Average viewers", format!("{:.1}", head.average_viewers)),
+        ("Views", number(head.views)),
+        ("Joins", number(head.joins)),
+        ("Leaves", number(head.leaves)),
+    ]);
+    facts.extend(head.new_viewers.map(|viewers| ("New viewers", number(viewers))));
+    facts.extend(head.returning_viewers.map(|viewers| ("Returning viewers", number(viewers))));
     facts
 }
 
+/// Returns a number with a comma after each three digits.
+pub fn number(value: u64) -> String {
+    let digits = value.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (n, digit) in digits.chars().enumerate() {
+        if n > 0 && (digits.len() - n).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 fn hours(ms: u64) -> String {
-    format!("{:.2} h", ms as f64 / 3_600_000.0)
+    // Rounded to the nearest hundredth.
+    let hundredths = (ms + 18_000) / 36_000;
+    format!("{}.{:02} h", number(hundredths / 100), hundredths % 100)
+}
+
+/// Returns a duration in minutes, if it has no seconds.
+pub fn minutes(ms: u64) -> String {
+    if ms.is_multiple_of(60_000) {
+        format!("{} min", number(ms / 60_000))
+    } else {
+        format_duration(ms)
+    }
 }
 
 /// Returns the classes of watch time, and their viewers.
@@ -92,8 +115,8 @@ pub fn retention_note(of: &ReportDocument) -> String {
     format!(
         "{} viewers came in the first {} of the broadcast. These shares of them were watching, by \
          the time since each came.",
-        retention.viewers,
-        format_duration(retention.cohort_ms)
+        number(retention.viewers),
+        minutes(retention.cohort_ms)
     )
 }
 

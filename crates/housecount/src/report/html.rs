@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use housecount_server::calendar::Zone;
 
-use super::chart::{Frame, band, bars_up_and_down, escaped};
+use super::chart::{Frame, band, bar, bars_up_and_down, escaped};
 use super::{ReportDocument, facts};
 
 const STYLE: &str = include_str!("page.css");
@@ -26,10 +26,12 @@ pub fn render(of: &ReportDocument, zone: &Zone) -> String {
     steps(&mut page, of, zone);
     retention(&mut page, of);
     histogram(&mut page, of);
-    page.push_str(
-        "<p class=\"note\">A view is a viewer's watch time without a longer gap. Watch time is exact, \
-         from heartbeats. Viewers with a single heartbeat are not included.</p>\n\
-         <p class=\"note\">Made by housecount.</p>\n</main>\n</body>\n</html>\n",
+    let _ = write!(
+        page,
+        "<p class=\"note\">Watch time is exact, from heartbeats. A view is a viewer's watch time without \
+         a gap of more than {}. Viewers with a single heartbeat are in no figure. Made by \
+         housecount.</p>\n</main>\n</body>\n</html>\n",
+        facts::minutes(of.ttl_ms)
     );
     page
 }
@@ -40,7 +42,7 @@ fn steps(page: &mut String, of: &ReportDocument, zone: &Zone) {
     let frame = |label, most, unit| Frame { label, most, unit, ends: [&ends[0], &ends[1]] };
     let viewers: Vec<_> =
         steps.iter().map(|step| (step.min as f64, step.avg, step.max as f64)).collect();
-    let label = format!("Viewers at once, at most {}", of.report.head.peak_viewers);
+    let label = format!("Viewers at once, at most {}", facts::number(of.report.head.peak_viewers));
     let most = of.report.head.peak_viewers as f64;
     let chart = band(&frame(&label, most, " viewers"), &viewers);
     let _ = write!(page, "<h2>Viewers at once</h2>\n{chart}");
@@ -65,7 +67,8 @@ fn retention(page: &mut String, of: &ReportDocument) {
     let rows: Vec<_> = rows
         .iter()
         .map(|(after, share, viewers)| {
-            (after.as_str(), *share, format!("{} of {viewers}", facts::percent(*share)))
+            let of = facts::number(*viewers);
+            (after.as_str(), *share, format!("{} of {of}", facts::percent(*share)))
         })
         .collect();
     table(page, ["After", "Share", "Watching"], &rows);
@@ -76,7 +79,7 @@ fn histogram(page: &mut String, of: &ReportDocument) {
     let most = classes.iter().map(|(_, viewers)| *viewers).max().unwrap_or(0).max(1) as f64;
     let rows: Vec<_> = classes
         .iter()
-        .map(|(class, viewers)| (class.as_str(), *viewers as f64 / most, viewers.to_string()))
+        .map(|(class, viewers)| (class.as_str(), *viewers as f64 / most, facts::number(*viewers)))
         .collect();
     page.push_str("<h2>Viewers by watch time</h2>\n");
     table(page, ["Watch time", "Part", "Viewers"], &rows);
@@ -93,8 +96,8 @@ fn table(page: &mut String, heads: [&str; 3], rows: &[(&str, f64, String)]) {
     for (name, part, value) in rows {
         let _ = writeln!(
             page,
-            "<tr><th scope=\"row\">{name}</th><td><meter value=\"{part:.4}\" min=\"0\" max=\"1\">{value}</meter></td>\
-             <td>{value}</td></tr>"
+            "<tr><th scope=\"row\">{name}</th><td>{}</td><td>{value}</td></tr>",
+            bar(*part)
         );
     }
     page.push_str("</tbody>\n</table>\n");

@@ -21,12 +21,17 @@ pub fn render(of: &ReportDocument, zone: &Zone) -> String {
             "\n## Still watching\n\n{note}\n\n| after | share | of |\n|---:|---:|---:|"
         );
         for (after, share, viewers) in retention {
-            let _ = writeln!(text, "| {after} | {} | {viewers} |", facts::percent(share));
+            let _ = writeln!(
+                text,
+                "| {after} | {} | {} |",
+                facts::percent(share),
+                facts::number(viewers)
+            );
         }
     }
     text.push_str("\n## Viewers by watch time\n\n| watch time | viewers |\n|---|---:|\n");
     for (class, viewers) in facts::histogram(of) {
-        let _ = writeln!(text, "| {class} | {viewers} |");
+        let _ = writeln!(text, "| {class} | {} |", facts::number(viewers));
     }
     text
 }

@@ -73,7 +73,7 @@ fn every_format_has_the_figures() {
             "match-1",
             "2026-09-21 16:13:20 +02:00",
             "Final: all of it is in the ledger.",
-            "2 at 2026-09-21 16:14:21 +02:00",
+            "2026-09-21 16:14:21 +02:00",
             "40m 0s",
             "1h 0m 0s",
             "66.7 %",
@@ -118,4 +118,13 @@ fn an_empty_report_is_one_too() {
         assert!(text.contains("In the ledger up to 2026-09-21 14:14:20 +00:00."), "{text}");
         assert!(!text.contains("NaN") && !text.contains("inf"), "{text}");
     }
+}
+
+#[test]
+fn numbers_are_easy_to_read() {
+    assert_eq!(
+        [0, 12, 999, 1_000, 444_610, 1_234_567].map(facts::number),
+        ["0", "12", "999", "1,000", "444,610", "1,234,567"]
+    );
+    assert_eq!([600_000, 90_000].map(facts::minutes), ["10 min", "1m 30s"]);
 }

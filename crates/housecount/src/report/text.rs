@@ -21,8 +21,9 @@ pub fn render(of: &ReportDocument, zone: &Zone) -> String {
         for (after, share, viewers) in retention {
             let _ = writeln!(
                 text,
-                "{after:>12} {:>8} of {viewers:<8} {}",
+                "{after:>12} {:>8} of {:<10} {}",
                 facts::percent(share),
+                facts::number(viewers),
                 bar(share)
             );
         }
@@ -31,7 +32,8 @@ pub fn render(of: &ReportDocument, zone: &Zone) -> String {
     let most = histogram.iter().map(|(_, viewers)| *viewers).max().unwrap_or(0).max(1);
     text.push_str("\nViewers by watch time\n");
     for (class, viewers) in histogram {
-        let _ = writeln!(text, "{class:>16} {viewers:>10} {}", bar(viewers as f64 / most as f64));
+        let bar = bar(viewers as f64 / most as f64);
+        let _ = writeln!(text, "{class:>16} {:>10} {bar}", facts::number(viewers));
     }
     text
 }
