@@ -46,7 +46,7 @@ pub fn main(of: &ReportDocument, zone: &Zone) -> Vec<Fact> {
     ];
     facts.extend(head.peak_at.map(|at| ("Peak at", short_time(zone, at))));
     facts.extend([
-        ("Average viewers", format!("{:.1}", head.average_viewers)),
+        ("Average viewers", tenths(head.average_viewers)),
         ("Views", number(head.views)),
         ("Joins", number(head.joins)),
         ("Leaves", number(head.leaves)),
@@ -67,6 +67,11 @@ pub fn number(value: u64) -> String {
         text.push(digit);
     }
     text
+}
+
+fn tenths(value: f64) -> String {
+    let tenths = (value * 10.0).round() as u64;
+    format!("{}.{}", number(tenths / 10), tenths % 10)
 }
 
 fn hours(ms: u64) -> String {
