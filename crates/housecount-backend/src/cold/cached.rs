@@ -1,8 +1,10 @@
 //! Pages of the ledger that a node has read, so that a dashboard that stays open does not read them
 //! again and again.
 //!
-//! A chain only grows at its end, so a page that has later rows behind it never changes. There are
-//! two exceptions. Rows expire, which readers check. And `housecount forget` rewrites chunks, and
+//! A chain only grows at its end: once a chunk has its main row, no row before it changes. A chunk's
+//! further parts are written before that row, and sort after it. So a part proves only that earlier
+//! chunks are whole. What counts is what was known before a page was requested, since a read of
+//! several rows may miss one that is written meanwhile. There are two exceptions. Rows expire, which readers check. And `housecount forget` rewrites chunks, and
 //! then changes the item that names the series. Every scan reads that item first, and drops all
 //! pages when it is another one.
 
@@ -39,15 +41,19 @@ impl CachedCold {
 
     async fn query_ledger(&self, range: &KeyRange, page: &Page) -> StoreResult<Vec<KeyedRow>> {
         let key = PageKey::new(range, page);
-        let generation = {
+        let (known, mut rows) = {
             let mut pages = self.pages.lock();
-            if let Some(rows) = pages.get(&key, mono_ms()) {
+            let kept = pages.get(&key, mono_ms());
+            if let Some((rows, true)) = kept {
                 return Ok(rows);
             }
-            pages.generation
+            (pages.known(&key), kept.map_or_else(Vec::new, |(rows, _)| rows))
         };
-        let rows = self.cold.query(range, page).await?;
-        self.pages.lock().insert(key, range, page, &rows, generation, mono_ms());
+        // Only what may have changed since the rows that are kept.
+        let after = rows.last().map(|(sk, _)| sk.clone()).or_else(|| page.after.clone());
+        let rest = Page { after, limit: page.limit - rows.len(), ..page.clone() };
+        rows.extend(self.cold.query(range, &rest).await?);
+        self.pages.lock().insert(key, range, page, &rows, &known, mono_ms());
         Ok(rows)
     }
 }
@@ -78,21 +84,40 @@ impl PageKey {
     }
 }
 
+/// Knowledge before a page was requested.
+#[derive(Debug)]
+struct Known {
+    generation: u64,
+    /// Sort key before which the chain's rows are final.
+    final_before: String,
+}
+
+/// Returns the sort key before which rows are final, because this row exists.
+fn final_before(sk: &str) -> String {
+    match sk.split_once('#') {
+        Some((window, _)) => window.to_string(),
+        // After the chunk's own parts.
+        None => format!("{sk}~"),
+    }
+}
+
 #[derive(Debug)]
 struct LedgerPage {
     rows: Vec<KeyedRow>,
+    /// Whether the page has no further rows.
+    is_whole: bool,
     bytes: usize,
     read_ms: u64,
     used_ms: u64,
 }
 
-/// Pages that never change, within [`LEDGER_CACHE_BYTES_MAX`].
+/// Rows that never change, within [`LEDGER_CACHE_BYTES_MAX`].
 #[derive(Debug, Default)]
 struct LedgerPages {
     pages: HashMap<PageKey, LedgerPage>,
     bytes: usize,
-    /// Greatest sort key that was seen of each chain.
-    ends: HashMap<String, String>,
+    /// Sort key of each chain before which its rows are final.
+    final_before: HashMap<String, String>,
     /// Last content of the items that name the series.
     series: Vec<KeyedRow>,
     /// Number of times that all pages were dropped. A page that was requested before is not kept.
@@ -101,49 +126,71 @@ struct LedgerPages {
 }
 
 impl LedgerPages {
-    fn get(&mut self, key: &PageKey, now_ms: u64) -> Option<Vec<KeyedRow>> {
+    /// Returns the rows that are kept of a page, and whether they are all of it.
+    fn get(&mut self, key: &PageKey, now_ms: u64) -> Option<(Vec<KeyedRow>, bool)> {
         let page = self.pages.get_mut(key)?;
         if now_ms.saturating_sub(page.read_ms) >= LEDGER_CACHE_MS_MAX {
+            self.bytes -= page.bytes;
+            self.pages.remove(key);
             return None;
         }
         page.used_ms = now_ms;
-        Some(page.rows.clone())
+        Some((page.rows.clone(), page.is_whole))
     }
 
-    /// Keeps a page if nothing can be added to it: it is full, or its chain has a later row.
+    fn known(&self, key: &PageKey) -> Known {
+        let final_before = self.final_before.get(&key.pk).cloned().unwrap_or_default();
+        Known { generation: self.generation, final_before }
+    }
+
+    /// Keeps the first rows of a page, as far as nothing can be added between them.
     fn insert(
         &mut self,
         key: PageKey,
         range: &KeyRange,
         page: &Page,
         rows: &[KeyedRow],
-        generation: u64,
+        known: &Known,
         now_ms: u64,
     ) {
-        if let Some(last) = rows.iter().map(|(sk, _)| sk).max() {
-            let end = self.ends.entry(key.pk.clone()).or_default();
-            if *end < *last {
-                last.clone_into(end);
-            }
+        if known.generation != self.generation {
+            return;
         }
-        let is_full = !page.backwards && rows.len() == page.limit;
-        let has_later = self.ends.get(&key.pk).is_some_and(|end| *end > range.last);
-        if generation != self.generation || !(is_full || has_later) {
+        if let Some(last) = rows.iter().map(|(sk, _)| final_before(sk)).max() {
+            let end = self.final_before.entry(key.pk.clone()).or_default();
+            *end = last.max(std::mem::take(end));
+        }
+        let is_final = |sk: &String| *sk < known.final_before;
+        let has_later = is_final(&range.last);
+        let count = match page.backwards {
+            true => {
+                if has_later {
+                    rows.len()
+                } else {
+                    0
+                }
+            }
+            false => rows.iter().take_while(|(sk, _)| is_final(sk)).count(),
+        };
+        let is_whole = has_later || (!page.backwards && count == page.limit);
+        if count == 0 && !is_whole {
             return;
         }
         self.sweep(now_ms);
+        let rows = &rows[..count];
         let size = |(sk, item): &KeyedRow| item_bytes(&key.pk, sk, item);
         let bytes = usize::try_from(rows.iter().map(size).sum::<u64>()).unwrap_or(usize::MAX);
+        let before = self.pages.get(&key).map_or(0, |page| page.bytes);
         // Pages in use stay. A scan of more than fits would otherwise drop each before its next
         // use.
-        if self.bytes.saturating_add(bytes) > LEDGER_CACHE_BYTES_MAX {
+        if (self.bytes - before).saturating_add(bytes) > LEDGER_CACHE_BYTES_MAX {
             return;
         }
-        let page = LedgerPage { rows: rows.to_vec(), bytes, read_ms: now_ms, used_ms: now_ms };
-        self.bytes += bytes;
-        if let Some(before) = self.pages.insert(key, page) {
-            self.bytes -= before.bytes;
-        }
+        // The age is that of the oldest row.
+        let read_ms = self.pages.get(&key).map_or(now_ms, |page| page.read_ms);
+        let (rows, used_ms) = (rows.to_vec(), now_ms);
+        self.bytes = self.bytes - before + bytes;
+        self.pages.insert(key, LedgerPage { rows, is_whole, bytes, read_ms, used_ms });
     }
 
     /// Drops pages that are not used any more, or are old.
@@ -246,44 +293,88 @@ mod tests {
         Page { consistent: true, ..Page::first(limit) }
     }
 
-    /// Asks, and answers from `stored` if the page is not kept. Returns whether it was kept.
+    /// Asks, and answers from `stored`, which is the chain. Returns the number of rows that were
+    /// kept.
     fn ask(
         pages: &mut LedgerPages,
         range: &KeyRange,
         page: &Page,
         stored: &[KeyedRow],
         now_ms: u64,
-    ) -> (Vec<KeyedRow>, bool) {
+    ) -> (Vec<KeyedRow>, usize) {
         let key = PageKey::new(range, page);
-        if let Some(rows) = pages.get(&key, now_ms) {
-            return (rows, true);
+        let (mut rows, is_whole) = pages.get(&key, now_ms).unwrap_or_default();
+        let kept = rows.len();
+        if is_whole {
+            return (rows, kept);
         }
-        let generation = pages.generation;
-        pages.insert(key, range, page, stored, generation, now_ms);
-        (stored.to_vec(), false)
+        let known = pages.known(&key);
+        let is_in = |sk: &String| range.first <= *sk && *sk <= range.last;
+        let mut found: Vec<_> = stored.iter().filter(|(sk, _)| is_in(sk)).cloned().collect();
+        if page.backwards {
+            found.reverse();
+        }
+        let after = rows.last().map(|(sk, _)| sk.clone()).or_else(|| page.after.clone());
+        found.retain(|(sk, _)| after.as_ref().is_none_or(|after| sk > after));
+        found.truncate(page.limit - kept);
+        rows.extend(found);
+        pages.insert(key, range, page, &rows, &known, now_ms);
+        (rows, kept)
     }
 
     #[test]
-    fn only_pages_that_never_change_are_kept() {
+    fn only_rows_that_never_change_are_kept() {
         let mut pages = LedgerPages::default();
-        let all = range(0, u64::MAX);
-        let full = rows(0..8, 10);
-        assert!(!ask(&mut pages, &all, &page(8), &full, 0).1);
-        assert_eq!(ask(&mut pages, &all, &page(8), &[], 1), (full.clone(), true));
-        // A narrower range that starts alike has a page of its own, which is final as well.
-        assert!(!ask(&mut pages, &range(0, 2), &page(8), &full[..3], 1).1);
-        assert_eq!(ask(&mut pages, &range(0, 2), &page(8), &[], 1), (full[..3].to_vec(), true));
-        assert_eq!(ask(&mut pages, &all, &page(8), &[], 1), (full.clone(), true));
-        // The end of the chain may grow.
-        let rest = Page { after: Some(full[7].0.clone()), ..page(8) };
-        assert!(!ask(&mut pages, &all, &rest, &rows(8..9, 10), 2).1);
-        assert!(!ask(&mut pages, &all, &rest, &rows(8..10, 10), 3).1);
+        let (all, stored) = (range(0, u64::MAX), rows(0..10, 10));
+        let first = stored[..8].to_vec();
+        assert_eq!(ask(&mut pages, &all, &page(8), &stored, 0), (first.clone(), 0));
+        assert_eq!(ask(&mut pages, &all, &page(8), &stored, 0), (first.clone(), 0), "known now");
+        assert_eq!(ask(&mut pages, &all, &page(8), &stored, 1), (first.clone(), 8));
+        // A narrower range that starts alike has a page of its own.
+        assert_eq!(ask(&mut pages, &range(0, 2), &page(8), &stored, 1).1, 0);
+        assert_eq!(ask(&mut pages, &range(0, 2), &page(8), &stored, 1), (first[..3].to_vec(), 3));
+        // Of the chain's end, only new rows are read.
+        let rest = Page { after: Some(stored[7].0.clone()), ..page(8) };
+        assert_eq!(ask(&mut pages, &all, &rest, &stored, 2).1, 0);
+        assert_eq!(ask(&mut pages, &all, &rest, &stored, 3).1, 0);
+        assert_eq!(ask(&mut pages, &all, &rest, &stored, 4), (stored[8..].to_vec(), 2));
+        let longer = rows(0..12, 10);
+        assert_eq!(ask(&mut pages, &all, &rest, &longer, 5), (longer[8..].to_vec(), 2));
+        assert_eq!(ask(&mut pages, &all, &rest, &longer, 6), (longer[8..].to_vec(), 2));
+        assert_eq!(ask(&mut pages, &all, &rest, &longer, 7), (longer[8..].to_vec(), 4));
         // The last row before a time is final once a later one was seen.
         let last = Page { consistent: true, ..Page::last(1) };
-        assert!(!ask(&mut pages, &range(0, 5), &last, &rows(5..6, 10), 4).1);
-        assert!(ask(&mut pages, &range(0, 5), &last, &[], 5).1);
-        assert!(!ask(&mut pages, &range(0, 50), &last, &rows(9..10, 10), 4).1);
-        assert!(!ask(&mut pages, &range(0, 50), &last, &rows(9..10, 10), 5).1);
+        assert_eq!(ask(&mut pages, &range(0, 5), &last, &longer, 8).1, 0);
+        assert_eq!(ask(&mut pages, &range(0, 5), &last, &[], 9), (longer[5..6].to_vec(), 1));
+        for _ in 0..2 {
+            assert_eq!(ask(&mut pages, &range(0, 50), &last, &longer, 8).1, 0);
+        }
+    }
+
+    /// Parts are written before the row that names them, and sort after it. A page that was read in
+    /// between must not stay.
+    #[test]
+    fn parts_of_a_chunk_without_its_main_row_are_not_kept() {
+        let mut pages = LedgerPages::default();
+        let all = range(0, u64::MAX);
+        let part = |n: u64, part: u64| (format!("{n:013}#0badcafe#{part:05}"), Item::new());
+        let mut stored = rows(0..2, 10);
+        stored.extend((1..9).map(|n| part(2, n)));
+        for now_ms in 0..3 {
+            let (found, kept) = ask(&mut pages, &all, &page(8), &stored, now_ms);
+            assert_eq!((found.len(), kept), (8, if now_ms < 2 { 0 } else { 2 }));
+        }
+        stored.insert(2, rows(2..3, 10).remove(0));
+        let (found, _) = ask(&mut pages, &all, &page(8), &stored, 4);
+        assert_eq!(found[2].0, "0000000000002", "the main row is there");
+        ask(&mut pages, &all, &page(8), &stored, 5);
+        assert_eq!(ask(&mut pages, &all, &page(8), &stored, 6), (stored[..8].to_vec(), 8));
+    }
+
+    /// Makes all rows of the tests final.
+    fn know_a_later_row(pages: &mut LedgerPages) {
+        let later = rows(9_999..10_000, 1);
+        ask(pages, &range(9_999, u64::MAX), &page(8), &later, 0);
     }
 
     #[test]
@@ -293,30 +384,32 @@ mod tests {
             vec![("00001".to_string(), Item::from([("rewritten".to_string(), Attr::N(rewritten))]))]
         };
         pages.note_series(&named(1));
+        know_a_later_row(&mut pages);
         let (all, full) = (range(0, u64::MAX), rows(0..8, 10));
         ask(&mut pages, &all, &page(8), &full, 0);
         pages.note_series(&named(1));
-        assert!(ask(&mut pages, &all, &page(8), &full, 0).1);
-        let before = pages.generation;
+        assert_eq!(ask(&mut pages, &all, &page(8), &full, 0).1, 8);
+        let key = PageKey::new(&all, &page(8));
+        let before = pages.known(&key);
         pages.note_series(&named(2));
         assert_eq!((pages.pages.len(), pages.bytes), (0, 0));
         // The answer to a query that was sent before the change.
-        let key = PageKey::new(&all, &page(8));
-        pages.insert(key, &all, &page(8), &full, before, 0);
+        pages.insert(key, &all, &page(8), &full, &before, 0);
         assert!(pages.pages.is_empty());
     }
 
     #[test]
     fn ledger_cache_bytes_max_and_ledger_cache_idle_ms_bound_it() {
         let mut pages = LedgerPages::default();
+        know_a_later_row(&mut pages);
         let size = LEDGER_CACHE_BYTES_MAX / 16;
         let mut kept = 0;
         for n in 0..6 {
-            let of = range(n * 8, u64::MAX);
-            ask(&mut pages, &of, &page(8), &rows(n * 8..n * 8 + 8, size), 0);
-            kept += usize::from(ask(&mut pages, &of, &page(8), &[], 0).1);
+            let (of, stored) = (range(n * 8, u64::MAX), rows(n * 8..n * 8 + 8, size));
+            ask(&mut pages, &of, &page(8), &stored, 0);
+            kept += ask(&mut pages, &of, &page(8), &stored, 0).1;
         }
-        assert_eq!(kept, 1, "each page is half of the room, and a bit");
+        assert_eq!(kept, 8, "each page is half of the room, and a bit");
         assert!(pages.bytes <= LEDGER_CACHE_BYTES_MAX);
         pages.sweep(LEDGER_CACHE_IDLE_MS);
         assert_eq!((pages.pages.len(), pages.bytes), (0, 0));
@@ -325,9 +418,11 @@ mod tests {
     #[test]
     fn ledger_cache_ms_max_is_the_age_of_a_page() {
         let mut pages = LedgerPages::default();
+        know_a_later_row(&mut pages);
         let (all, full) = (range(0, u64::MAX), rows(0..8, 10));
         ask(&mut pages, &all, &page(8), &full, 0);
-        assert!(ask(&mut pages, &all, &page(8), &full, LEDGER_CACHE_MS_MAX - 1).1);
-        assert!(!ask(&mut pages, &all, &page(8), &full, LEDGER_CACHE_MS_MAX).1);
+        assert_eq!(ask(&mut pages, &all, &page(8), &full, LEDGER_CACHE_MS_MAX - 1).1, 8);
+        assert_eq!(ask(&mut pages, &all, &page(8), &full, LEDGER_CACHE_MS_MAX).1, 0);
+        assert_eq!(ask(&mut pages, &all, &page(8), &full, LEDGER_CACHE_MS_MAX + 1).1, 8);
     }
 }

@@ -48,6 +48,9 @@ pub async fn reader_from_keyframe(
     Ok(ChunkReader::at(chain, from, UnixMs::MAX).skip_expired(now))
 }
 
+/// Grid of times from which readers open a chain: a window by default.
+const OPEN_ALIGNED_MS: u64 = 300_000;
+
 /// A chunk that was read into a book.
 #[derive(Clone, Copy, Debug)]
 pub struct Applied {
@@ -85,7 +88,9 @@ impl ChainReader {
     /// # Errors
     /// Returns the cold tier's `StoreError`, or `Corrupt` if the chunk before `from` can't be read.
     pub async fn open(cold: &dyn Cold, chain: Chain, from: UnixMs) -> StoreResult<ChainReader> {
-        let reader = reader_from_keyframe(cold, chain, from, Some(wall_clock())).await?;
+        // Earlier is right, too. Reads that follow each other then begin with the same rows.
+        let at = from.aligned(OPEN_ALIGNED_MS);
+        let reader = reader_from_keyframe(cold, chain, at, Some(wall_clock())).await?;
         Ok(ChainReader { reader, book: Book::default() })
     }
 
