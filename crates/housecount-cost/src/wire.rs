@@ -52,15 +52,15 @@ impl PlayerTransport {
 
     /// Returns the bytes of a player.
     ///
-    /// Measured with `bench/wire` on 2026-11-30: the SDK in Chromium, or for HTTP/1.1 a client with
+    /// Measured with `bench/wire` on 2026-12-01: the SDK in Chromium, or for HTTP/1.1 a client with
     /// the headers of Chrome. Over HTTP/2, Chromium sends a ping before each heartbeat, because
     /// more than 10 s have passed. Loopback has an acknowledgement for each of its segments.
     #[must_use]
     pub fn bytes(self) -> WireBytes {
         let [beat_out, beat_in, first_out, return_out, stay_in] = match self {
-            PlayerTransport::Ws => [86, 134, 3_471, 1_341, 3_694],
-            PlayerTransport::H2 => [433, 593, 3_172, 1_053, 3_753],
-            PlayerTransport::H1 => [224, 949, 3_258, 1_045, 1_903],
+            PlayerTransport::Ws => [86, 134, 3_469, 1_289, 3_577],
+            PlayerTransport::H2 => [426, 586, 3_179, 996, 3_498],
+            PlayerTransport::H1 => [224, 949, 3_215, 1_025, 1_921],
         };
         WireBytes { beat_out, beat_in, first_out, return_out, stay_in }
     }
@@ -144,9 +144,9 @@ mod tests {
             let WireBytes { beat_out, beat_in, first_out, return_out, stay_in } = transport.bytes();
             (beat_out, beat_in, first_out, return_out, stay_in)
         });
-        assert_eq!(bytes[0], (86, 134, 3_471, 1_341, 3_694));
-        assert_eq!(bytes[1], (433, 593, 3_172, 1_053, 3_753));
-        assert_eq!(bytes[2], (224, 949, 3_258, 1_045, 1_903));
+        assert_eq!(bytes[0], (86, 134, 3_469, 1_289, 3_577));
+        assert_eq!(bytes[1], (426, 586, 3_179, 996, 3_498));
+        assert_eq!(bytes[2], (224, 949, 3_215, 1_025, 1_921));
         assert_eq!((LIVE_EVENT_OUT, LIVE_EVENT_IN), (208, 52));
         // 8 and 4.4 KiB; 10.7, 6.7 and 4.4 KiB.
         assert_eq!(PlayerTransport::Ws.socket_bytes(), (8 * 1_024) + 4_506);
