@@ -12,10 +12,13 @@
 //! - [`audience`]: the fold of spans into a report.
 //! - [`broadcasts`]: the times at which a stage has an audience.
 //! - [`ranking`]: watch times in an order that the caller chooses.
+//! - [`configs`]: the configuration in force when a time was watched.
+//! - [`spreadsheet`]: texts that a spreadsheet must not run.
 //! - [`read`]: the scans of the ledger that fill these folds.
 
 pub mod audience;
 pub mod broadcasts;
+pub mod configs;
 pub mod distribution;
 pub mod figures;
 mod movements;
@@ -24,4 +27,5 @@ pub mod ranking;
 pub mod read;
 pub mod request;
 mod retention;
+pub mod spreadsheet;
 mod views;

@@ -5,6 +5,8 @@
 
 use std::io::{self, Write};
 
+use housecount_reports::spreadsheet::is_formula;
+
 use super::table::{Cell, Column, Sink};
 
 /// Style of the fields of a CSV file.
@@ -50,11 +52,6 @@ impl Csv {
             Cell::Number(number) => number.to_string(),
         }
     }
-}
-
-/// Whether a spreadsheet would run the field (OWASP, "CSV Injection", 2026-10).
-fn is_formula(text: &str) -> bool {
-    text.starts_with(['=', '+', '-', '@', '\t', '\r'])
 }
 
 /// Unwraps the writer's I/O error, since a closed pipe must be recognised.

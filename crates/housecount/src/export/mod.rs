@@ -5,7 +5,6 @@
 //! exports of committed time are equal. A file gets its name once it is complete.
 
 pub mod atomic_file;
-mod configs;
 mod csv;
 mod ndjson;
 #[cfg_attr(not(feature = "parquet"), path = "../without/parquet.rs")]
@@ -24,9 +23,9 @@ use housecount_core::ledger::watch::{WatchFilter, WatchTime};
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 use housecount_engine::internals::{chain, scan};
+use housecount_reports::configs::Configs;
 use housecount_server::calendar::{Period, PeriodUnit, Zone};
 
-use self::configs::Configs;
 pub use self::csv::CsvStyle;
 use self::rows::{CustomerMonth, columns, row};
 use self::table::{Column, Sink};

@@ -1,4 +1,4 @@
-//! The configuration of each row of an export: the one in force when the time was watched.
+//! The configuration of watch time: the one in force when the time was watched.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -25,6 +25,7 @@ pub struct StageConfigs {
 impl StageConfigs {
     /// Configuration under which a row was watched. A row is either split at the cuts, or is
     /// between two of them.
+    #[must_use]
     pub fn of(&self, row: &WatchTime) -> Option<&StageConfig> {
         let piece = self.cuts.partition_point(|cut| *cut <= row.first_at);
         self.configs.get(piece).and_then(Option::as_ref)
@@ -36,7 +37,7 @@ impl StageConfigs {
     }
 }
 
-/// Configurations of an export's stages, read on demand. [`EXPORT_VERSIONS_HELD_MAX`] bounds the
+/// Configurations of stages, read on demand. [`EXPORT_VERSIONS_HELD_MAX`] bounds the
 /// memory.
 #[derive(Debug)]
 pub struct Configs<'a> {
@@ -47,7 +48,8 @@ pub struct Configs<'a> {
 }
 
 impl<'a> Configs<'a> {
-    /// An empty cache; `range` is the whole range of the export.
+    /// Creates an empty cache; `range` is the whole range that is read.
+    #[must_use]
     pub fn new(cold: &'a Arc<dyn Cold>, range: Span) -> Configs<'a> {
         Configs { cold, range, held: HashMap::new(), held_versions: 0 }
     }
