@@ -279,6 +279,8 @@ pub const METRICS_STAGES_MAX: usize = 1_000;
 pub const STAGES_SORTED_MAX: usize = 100_000;
 /// Time for which a node keeps all stages' configurations for such lists.
 pub const CONFIG_LIST_MS_MAX: u64 = 10_000;
+/// Sums, of a stage within a period, that one pass over the ledger for usage holds: 40 bytes each.
+pub const USAGE_SUMS_MAX: usize = 250_000;
 /// Steps of one history.
 pub const HISTORY_STEPS_MAX: u64 = 10_000;
 /// Steps of all stages of one page together.

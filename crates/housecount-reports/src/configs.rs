@@ -31,10 +31,31 @@ impl StageConfigs {
         self.configs.get(piece).and_then(Option::as_ref)
     }
 
+    /// Returns the times within a span at which the customer changes.
+    #[must_use]
+    pub fn customer_cuts(&self, within: Span) -> Vec<UnixMs> {
+        let pieces = self.configs.windows(2).zip(&self.cuts);
+        let changes = pieces.filter(|(pair, _)| customer(&pair[0]) != customer(&pair[1]));
+        let cuts = changes.map(|(_, cut)| *cut);
+        cuts.filter(|cut| within.from < *cut && *cut < within.to).collect()
+    }
+
+    /// Customer in force at a time; `None` if the stage has none.
+    #[must_use]
+    pub fn customer_at(&self, at: UnixMs) -> Option<&str> {
+        let piece = self.cuts.partition_point(|cut| *cut <= at);
+        self.configs.get(piece).and_then(customer)
+    }
+
     /// Whether a row contains a cut.
     fn cuts_through(&self, row: &WatchTime) -> bool {
         self.cuts.iter().any(|cut| row.first_at < *cut && *cut < row.last_at)
     }
+}
+
+fn customer(config: &Option<StageConfig>) -> Option<&str> {
+    let customer = config.as_ref()?.customer.as_deref()?;
+    Some(customer).filter(|customer| !customer.is_empty())
 }
 
 /// Configurations of stages, read on demand. [`EXPORT_VERSIONS_HELD_MAX`] bounds the

@@ -13,8 +13,9 @@
 //! - [`broadcasts`]: the times at which a stage has an audience.
 //! - [`ranking`]: watch times in an order that the caller chooses.
 //! - [`configs`]: the configuration in force when a time was watched.
-//! - [`spreadsheet`]: texts that a spreadsheet must not run.
+//! - [`spreadsheet`]: CSV, with texts that a spreadsheet must not run.
 //! - [`read`]: the scans of the ledger that fill these folds.
+//! - [`usage`]: the watch time of customers, by stage and period.
 
 pub mod audience;
 pub mod broadcasts;
@@ -28,4 +29,5 @@ pub mod read;
 pub mod request;
 mod retention;
 pub mod spreadsheet;
+pub mod usage;
 mod views;

@@ -57,7 +57,7 @@ pub struct Sources {
 }
 
 impl Sources {
-    async fn fold<T: scan::RangeFold>(
+    pub(crate) async fn fold<T: scan::RangeFold>(
         &self,
         range: Span,
         viewer: Option<&str>,

@@ -1,5 +1,7 @@
 //! The command `housecount export`.
 
+mod billing;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -20,6 +22,7 @@ Examples:
   housecount export --from 2026-10-01 --to 2026-11-01 --out october.csv
   housecount export --from 2026-10-01 --to 2026-11-01 --group customer --round viewer-minute --out invoice.csv
   housecount export --from 2026-10-01 --to 2026-11-01 --group customer --by day --tz Europe/Berlin --out days.csv
+  housecount export --from 2026-10-01 --to 2026-11-01 --group customer --format stripe --unit ms --out usage.jsonl
   housecount export --from 2026-10-01 --to 2026-11-01 --csv excel --out october-for-excel.csv
   housecount export --from 2026-10-01 --to 2026-11-01 --stage my-stage --format parquet --out october.parquet
   housecount export --from 2026-10-01 --to 2026-10-02 --stage my-stage --intervals --out intervals.csv
@@ -32,9 +35,19 @@ unless --partial is given.")]
 pub(super) struct ExportArgs {
     #[command(flatten)]
     range: RangeArgs,
-    /// Format of the file
+    /// Format of the file. The last three are usage records for billing systems, as JSON Lines.
+    /// Each is of a customer, stage and UTC hour, and with aws-marketplace of all the customer's
+    /// stages. They need --group customer and whole hours that can grow no more
     #[arg(long, value_enum, default_value = "csv")]
     format: FormatArg,
+    /// Unit of usage records, to whose nearest whole number each record is rounded
+    /// [default: minutes]
+    #[arg(long, value_enum)]
+    unit: Option<UnitArg>,
+    /// Name of the meter in usage records: Stripe's event_name, OpenMeter's type, or the Dimension
+    /// of AWS Marketplace [default: watch_minutes, by the unit]
+    #[arg(long, value_name = "NAME")]
+    meter: Option<String>,
     /// CSV style: guarded puts a ' before each field that a spreadsheet would run as a formula.
     /// Style raw writes every field as it is, for machines. Style excel is guarded, with the byte
     /// order mark by which Excel knows UTF-8
@@ -73,6 +86,16 @@ enum FormatArg {
     Csv,
     Ndjson,
     Parquet,
+    Stripe,
+    Openmeter,
+    AwsMarketplace,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum UnitArg {
+    Ms,
+    Minutes,
+    Hours,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -93,7 +116,7 @@ enum ByArg {
     Day,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum RoundArg {
     ViewerMinute,
     TotalMinute,
@@ -123,11 +146,22 @@ impl ExportArgs {
             }
             FormatArg::Ndjson => Ok(ExportFormat::Ndjson),
             FormatArg::Parquet => Ok(ExportFormat::Parquet),
+            FormatArg::Stripe | FormatArg::Openmeter | FormatArg::AwsMarketplace => {
+                Err("usage records are not raw events; leave out --raw".to_string())
+            }
         }
     }
 }
 
 pub(super) fn run(args: &ExportArgs) -> Result<ExitCode, CommandError> {
+    if let Some(format) = billing::format(args).filter(|_| !args.raw) {
+        return billing::run(args, format);
+    }
+    if args.unit.is_some() || args.meter.is_some() {
+        return Err(
+            "--unit and --meter are for --format stripe, openmeter and aws-marketplace".into()
+        );
+    }
     if args.raw {
         return run_raw(args);
     }

@@ -1,10 +1,12 @@
-//! Watch records as files: each viewer's watch time, or each customer's billed time.
+//! Watch records as files: each viewer's watch time, or each customer's billed time. Usage records
+//! for billing systems are in [`billing`].
 //!
 //! Rows are read from the ledger page by page, so memory is bounded for any range. A row has the
 //! configuration in force when its time was watched, and is split where that changes. So repeated
 //! exports of committed time are equal. A file gets its name once it is complete.
 
 pub mod atomic_file;
+pub mod billing;
 mod csv;
 mod ndjson;
 #[cfg_attr(not(feature = "parquet"), path = "../without/parquet.rs")]

@@ -10,6 +10,7 @@ mod api;
 mod archive;
 mod auth;
 mod aws_profiles;
+mod billing;
 mod bodies;
 mod cli;
 mod coalesced;

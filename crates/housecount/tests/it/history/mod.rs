@@ -3,5 +3,5 @@
 
 mod csv;
 mod oracle;
-mod served;
-mod zones;
+pub mod served;
+pub mod zones;

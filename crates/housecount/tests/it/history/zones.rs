@@ -12,12 +12,12 @@ use crate::support::cold::FaultyCold;
 use crate::support::node::housecount;
 
 /// 2026-10-24T21:00:00Z: 23:00 in Berlin, an hour before its day of 25 hours.
-const FROM: UnixMs = UnixMs(1_792_875_600_000);
+pub const FROM: UnixMs = UnixMs(1_792_875_600_000);
 /// An hour of the 24th, 25 of the 25th, and an hour of the 26th.
 const HOURS: u64 = 27;
 
 /// Stores a viewer who watches through all of it, in this folder.
-async fn watched(folder: &Path) {
+pub async fn watched(folder: &Path) {
     let events = (0..=HOURS * HOUR_MS).step_by(MINUTE_MS as usize).map(|ms| LoggedEvent {
         at: FROM.plus(ms),
         logged: FROM.plus(ms + 10),

@@ -32,7 +32,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ]),
     ("housecount-reports", &[
         "request", "distribution", "figures", "views", "retention", "names", "movements", "audience",
-        "broadcasts", "ranking", "spreadsheet", "configs", "read", "lib",
+        "broadcasts", "ranking", "spreadsheet", "configs", "read", "usage", "lib",
     ]),
     ("housecount-net", &[
         "service_url", "traffic", "byte_queue", "tickets", "tls_stream", "tls", "client", "lib",

@@ -1,0 +1,4 @@
+//! Usage of customers: records for billing systems.
+
+mod command;
+mod oracle;
