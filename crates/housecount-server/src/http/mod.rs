@@ -40,6 +40,7 @@ mod sorting;
 mod stage_list;
 mod stage_metrics;
 mod stages;
+mod usage;
 mod viewers;
 mod watch;
 pub mod ws;
@@ -134,6 +135,7 @@ fn for_readers() -> Routes {
         .routes(routes!(report::of_all))
         .merge(both_forms(routes!(report::broadcasts)))
         .routes(routes!(report::compare))
+        .routes(routes!(usage::list))
         .routes(routes!(cost::cost))
         .routes(routes!(ops::metrics))
 }

@@ -1,4 +1,5 @@
-//! Usage of customers: records for billing systems.
+//! Usage of customers: records for billing systems, and the API's list.
 
 mod command;
+mod list;
 mod oracle;

@@ -22,19 +22,19 @@ const FAST: [&str; 4] = ["log=memory:", "interval=1s", "ttl=3s", "leave_grace=20
 const ARN: &str = "arn:aws:ivs:eu-west-1:123456789012:stage/AbCdEf";
 
 /// An answer to one request.
-struct Answer {
-    status: u16,
+pub struct Answer {
+    pub status: u16,
     /// Names are in lower case.
     headers: Vec<(String, String)>,
-    body: String,
+    pub body: String,
 }
 
 impl Answer {
-    fn header(&self, name: &str) -> Option<&str> {
+    pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or(Value::Null)
     }
 
@@ -68,7 +68,7 @@ fn parse(answer: &str) -> Answer {
 }
 
 /// One request on a connection of its own.
-fn ask(node: &Node, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+pub fn ask(node: &Node, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
     let headers: String =
         headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let length =

@@ -7,7 +7,7 @@ use super::{FAST, get};
 use crate::support::node::{Node, housecount};
 
 /// Calls that take `from` and `to`.
-const CALLS: [&str; 10] = [
+const CALLS: [&str; 11] = [
     "/v1/stages/s/history?",
     "/v1/stages/s/watch?",
     "/v1/stages/s/snapshots?",
@@ -18,6 +18,7 @@ const CALLS: [&str; 10] = [
     "/v1/viewer/watch?viewer=v&",
     "/v1/history?",
     "/v1/watch?",
+    "/v1/usage?",
 ];
 
 /// Texts that are not moments, each with a part of its error.

@@ -1,0 +1,381 @@
+//! Watch time of customers, by calendar month or day.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, Uri, header};
+use axum::response::{IntoResponse, Response};
+use housecount_backend::error::StoreResult;
+use housecount_core::limits::{HISTORY_STEPS_MAX, USAGE_SUMS_MAX};
+use housecount_core::span::Span;
+use housecount_core::time::UnixMs;
+use housecount_reports::read::{Covered, Sources};
+use housecount_reports::spreadsheet::push_line;
+use housecount_reports::usage::{StageUsage, UsageReader, UsageRequest};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::answer::json_in_background;
+use super::error::{Problem, ProblemBody};
+use super::extract::{PageQuery, ValidQuery, bad_query, parse_range};
+use super::report::sources;
+use super::watch::CoverageBody;
+use crate::calendar::{Period, PeriodUnit, Zone};
+use crate::node::Node;
+
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// Calendar period of usage.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum UsagePeriod {
+    #[default]
+    Month,
+    Day,
+}
+
+/// Parameters of a list of usage.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct UsageQuery {
+    /// Unix ms, RFC 3339 or a date (UTC), included; a day before `to` if not given.
+    from: Option<String>,
+    /// Unix ms, RFC 3339 or a date (UTC), not included; now if not given.
+    to: Option<String>,
+    /// Calendar period of a row, in UTC: `month` if not given, or `day`.
+    #[serde(default)]
+    #[param(inline, required = false)]
+    by: UsagePeriod,
+    /// Only this customer; empty for the stages without one.
+    customer: Option<String>,
+    /// Largest number of rows: 1 to 1,000, 100 if not given.
+    limit: Option<usize>,
+    /// The last page's `cursor`, to continue after it.
+    cursor: Option<String>,
+}
+
+/// Watch time of a customer in a period.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = CustomerUsage)]
+#[serde(rename_all = "camelCase")]
+pub struct CustomerUsageBody {
+    /// Customer in force when the time was watched; empty for stages without one.
+    customer: String,
+    /// Name of the period, such as `2026-10` or `2026-10-25`.
+    period: String,
+    /// Start of the period, or of the range if that is later, Unix ms.
+    from: u64,
+    /// End of the period, or of the range if that is earlier, Unix ms, not included.
+    to: u64,
+    /// Number of the customer's stages with watch time.
+    stages: u64,
+    /// Sum of the viewers' watch time on each stage, in milliseconds.
+    watch_ms: u64,
+}
+
+/// Watch time of customers.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = UsageResponse)]
+pub struct UsageBody {
+    /// Usage, sorted by period and customer.
+    usage: Vec<CustomerUsageBody>,
+    /// Value to send for the next page; missing on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cursor: Option<String>,
+    #[serde(flatten)]
+    cover: CoverageBody,
+}
+
+/// Place of a row in the list: the start of its whole period, and its customer.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct RowPlace {
+    starts_at: UnixMs,
+    customer: String,
+}
+
+impl RowPlace {
+    fn parse(cursor: &str) -> Result<RowPlace, Problem> {
+        let parts = cursor.split_once('.');
+        let place = parts.and_then(|(starts_at, customer)| {
+            Some(RowPlace { starts_at: UnixMs(starts_at.parse().ok()?), customer: customer.into() })
+        });
+        place.ok_or_else(|| bad_query("unknown cursor; send one that an earlier page returned"))
+    }
+
+    fn cursor(&self) -> String {
+        format!("{}.{}", self.starts_at, self.customer)
+    }
+}
+
+/// Sums of a row.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct RowSums {
+    stages: u64,
+    watch_ms: u64,
+}
+
+/// First rows of a list after a place, at most `limit`. A row that doesn't fit is dropped, and
+/// can't come back, because the last kept row only moves to the front.
+#[derive(Debug)]
+struct UsageRows {
+    after: Option<RowPlace>,
+    customer: Option<String>,
+    limit: usize,
+    rows: BTreeMap<RowPlace, RowSums>,
+    more: bool,
+}
+
+impl UsageRows {
+    /// Adds the usage of a stage. Each stage comes once for a place.
+    fn add(&mut self, starts_at: UnixMs, of: StageUsage<'_>) {
+        let customer = of.customer.unwrap_or_default();
+        if self.customer.as_deref().is_some_and(|wanted| wanted != customer) {
+            return;
+        }
+        let place = RowPlace { starts_at, customer: customer.to_string() };
+        if self.after.as_ref().is_some_and(|after| place <= *after) {
+            return;
+        }
+        let is_beyond = self.rows.last_key_value().is_some_and(|(last, _)| place > *last);
+        if is_beyond && self.rows.len() >= self.limit {
+            self.more = true;
+            return;
+        }
+        let sums = self.rows.entry(place).or_default();
+        sums.stages += 1;
+        sums.watch_ms += of.watch_ms;
+        if self.rows.len() > self.limit {
+            self.rows.pop_last();
+            self.more = true;
+        }
+    }
+}
+
+/// Reads the rows of these periods, which follow each other.
+async fn read(
+    sources: &Sources,
+    periods: &[Period],
+    mut rows: UsageRows,
+) -> StoreResult<Covered<UsageRows>> {
+    let ends = periods.first().zip(periods.last());
+    let range = ends.map(|(first, last)| Span::new(first.span.from, last.span.to));
+    let request = UsageRequest {
+        range: range.unwrap_or_default(),
+        stage: None,
+        starts: periods.iter().map(|period| period.span.from).collect(),
+        sums_max: USAGE_SUMS_MAX,
+    };
+    let mut reader = UsageReader::new(sources, request.range);
+    let each = |of: StageUsage<'_>| {
+        rows.add(periods[of.period].starts_at, of);
+        Ok(())
+    };
+    let committed_to = reader.read(&request, &mut |_| (), each).await?;
+    Ok(Covered { value: rows, committed_to })
+}
+
+/// Returns the periods of a range.
+fn periods(range: Span, by: UsagePeriod) -> Result<Vec<Period>, Problem> {
+    let (unit, shortest_ms, name) = match by {
+        UsagePeriod::Month => (PeriodUnit::Month, 28 * DAY_MS, "months"),
+        UsagePeriod::Day => (PeriodUnit::Day, DAY_MS, "days"),
+    };
+    let most = range.ms() / shortest_ms;
+    if most > HISTORY_STEPS_MAX {
+        return Err(bad_query(format!(
+            "the range has {most} {name}; at most {HISTORY_STEPS_MAX} are allowed; choose a shorter \
+             range"
+        )));
+    }
+    Ok(Zone::utc().periods(range, unit))
+}
+
+/// Lists how much was watched for each customer, by calendar month or day.
+///
+/// A stage's time counts for the customer that was configured when it was watched. A viewer on two
+/// stages at once counts on both, as both are billed. With `Accept: text/csv` the answer is a file
+/// for spreadsheets, whose `complete` is that of the row. Its next page is in the header `Link`.
+#[utoipa::path(get, path = "/v1/usage", operation_id = "listUsage", tag = "operators", params(UsageQuery),
+    responses((status = 200, content((UsageBody = "application/json"), (String = "text/csv"))),
+        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 501, description = "no cold tier (cold = none)", body = ProblemBody,
+            content_type = "application/problem+json")))]
+pub async fn list(
+    State(node): State<Arc<Node>>,
+    uri: Uri,
+    headers: HeaderMap,
+    ValidQuery(query): ValidQuery<UsageQuery>,
+) -> Result<Response, Problem> {
+    let sources = sources(&node)?;
+    let range = parse_range(&node, query.from.as_deref(), query.to.as_deref())?;
+    let page = PageQuery::new(query.limit, query.cursor);
+    let (limit, after) = (page.limit()?, page.cursor().map(RowPlace::parse).transpose()?);
+    let periods = periods(range, query.by)?;
+    let rows = UsageRows {
+        customer: query.customer,
+        limit,
+        rows: BTreeMap::new(),
+        more: false,
+        after: after.clone(),
+    };
+    let (scanned, first) = (periods.clone(), after.map_or(UnixMs::ZERO, |after| after.starts_at));
+    let scan = async move {
+        let first = scanned.partition_point(|period| period.starts_at < first);
+        read(&sources, &scanned[first..], rows).await
+    };
+    let Covered { value: found, committed_to } = node.engine.scans.run(scan).await?;
+    let cover = CoverageBody::new(&node, range, committed_to);
+    let last = found.rows.last_key_value().filter(|_| found.more);
+    let cursor = last.map(|(place, _)| place.cursor());
+    let usage = found.rows.into_iter().filter_map(move |(place, sums)| {
+        let n = periods.binary_search_by_key(&place.starts_at, |period| period.starts_at).ok()?;
+        let period = &periods[n];
+        Some(CustomerUsageBody {
+            customer: place.customer,
+            period: period.name.clone(),
+            from: period.span.from.0,
+            to: period.span.to.0,
+            stages: sums.stages,
+            watch_ms: sums.watch_ms,
+        })
+    });
+    let mut response = if accepts_csv(&headers) {
+        let next = cursor.and_then(|cursor| next_page(&uri, &cursor));
+        let mut response = csv(usage, query.by, committed_to).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8"));
+        headers.extend(next.map(|next| (header::LINK, next)));
+        response
+    } else {
+        json_in_background(move || UsageBody { usage: usage.collect(), cursor, cover }).await?
+    };
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
+    Ok(response)
+}
+
+/// Writes rows as CSV, at most a page of them.
+fn csv(
+    usage: impl Iterator<Item = CustomerUsageBody>,
+    by: UsagePeriod,
+    committed_to: UnixMs,
+) -> String {
+    let period = match by {
+        UsagePeriod::Month => "month",
+        UsagePeriod::Day => "day",
+    };
+    let mut csv = String::new();
+    let header = ["customer", period, "from_ms", "to_ms", "stages", "watch_ms", "complete"];
+    push_line(&mut csv, &header);
+    for row in usage {
+        let numbers = [row.from, row.to, row.stages, row.watch_ms].map(|number| number.to_string());
+        let [from, to, stages, watch_ms] = &numbers;
+        let complete = if row.to <= committed_to.0 { "true" } else { "false" };
+        push_line(&mut csv, &[&row.customer, &row.period, from, to, stages, watch_ms, complete]);
+    }
+    csv
+}
+
+/// Whether the caller accepts CSV: the only form beside JSON.
+fn accepts_csv(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let is_csv = parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("text/csv"));
+        let is_refused = |part: &str| part.strip_prefix("q=").is_some_and(|q| q.parse() == Ok(0.0));
+        is_csv && !parts.any(is_refused)
+    })
+}
+
+/// Returns the link to the next page (RFC 8288): the same call with another cursor.
+fn next_page(uri: &Uri, cursor: &str) -> Option<HeaderValue> {
+    let query = uri.query().unwrap_or_default().split('&');
+    let kept = query.filter(|pair| !pair.is_empty() && !pair.starts_with("cursor="));
+    let cursor = format!("cursor={}", utf8_percent_encode(cursor, NON_ALPHANUMERIC));
+    let query: Vec<&str> = kept.chain([&*cursor]).collect();
+    let link = format!("<{}?{}>; rel=\"next\"", uri.path(), query.join("&"));
+    HeaderValue::try_from(link).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(accept: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static(accept))])
+    }
+
+    #[test]
+    fn csv_must_be_asked_for() {
+        for accept in ["text/csv", "Text/CSV; charset=utf-8", "application/json;q=0.5, text/csv"] {
+            assert!(accepts_csv(&headers(accept)), "{accept}");
+        }
+        for accept in ["*/*", "text/*", "application/json", "text/csv;q=0", "text/csv; q=0.0", ""] {
+            assert!(!accepts_csv(&headers(accept)), "{accept}");
+        }
+        assert!(!accepts_csv(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn the_next_page_is_the_same_call_with_another_cursor() {
+        let uri: Uri = "/v1/usage?cursor=1.a&by=day&limit=2".parse().unwrap();
+        let link = next_page(&uri, "2.a&b \u{e9}").unwrap();
+        assert_eq!(link, "</v1/usage?by=day&limit=2&cursor=2%2Ea%26b%20%C3%A9>; rel=\"next\"");
+        let place = RowPlace { starts_at: UnixMs(5), customer: "a.b".into() };
+        assert_eq!(RowPlace::parse(&place.cursor()), Ok(place));
+        for bad in ["", "5", "x.a", "-1.a"] {
+            assert!(RowPlace::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    /// Rows come from the stages in any order of customers.
+    #[test]
+    fn page_rows_max_rows_are_the_first_ones() {
+        let stages: [(&str, usize, &str); 7] = [
+            ("a", 1, "x"),
+            ("b", 0, "z"),
+            ("c", 0, "y"),
+            ("d", 1, "x"),
+            ("e", 0, "z"),
+            ("f", 1, ""),
+            ("g", 0, "y"),
+        ];
+        let mut all: Vec<(RowPlace, RowSums)> = Vec::new();
+        for pages in 1.. {
+            let mut rows = UsageRows {
+                after: all.last().map(|(place, _)| place.clone()),
+                customer: None,
+                limit: 1,
+                rows: BTreeMap::new(),
+                more: false,
+            };
+            for (stage, period, customer) in stages {
+                let customer = Some(customer).filter(|customer| !customer.is_empty());
+                let of = StageUsage { stage, customer, period, watch_ms: 10 };
+                rows.add(UnixMs(period as u64), of);
+            }
+            assert_eq!(rows.rows.len(), 1);
+            all.extend(rows.rows);
+            if !rows.more {
+                assert_eq!(pages, 4);
+                break;
+            }
+        }
+        let shown: Vec<_> = all
+            .iter()
+            .map(|(place, sums)| (place.starts_at.0, &*place.customer, sums.stages, sums.watch_ms))
+            .collect();
+        assert_eq!(shown, [(0, "y", 2, 20), (0, "z", 2, 20), (1, "", 1, 10), (1, "x", 2, 20)]);
+    }
+
+    #[test]
+    fn history_steps_max_bounds_the_periods() {
+        let days = |days| periods(Span::new(UnixMs(0), UnixMs(days * DAY_MS)), UsagePeriod::Day);
+        assert_eq!(days(HISTORY_STEPS_MAX).unwrap().len() as u64, HISTORY_STEPS_MAX);
+        let refused = days(HISTORY_STEPS_MAX + 1).unwrap_err();
+        assert!(refused.detail().contains("has 10001 days; at most 10000"), "{refused:?}");
+        let all = Span::new(UnixMs(0), UnixMs::MAX);
+        assert!(periods(all, UsagePeriod::Month).is_err());
+    }
+}
