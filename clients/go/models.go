@@ -21,7 +21,8 @@ type Broadcast struct {
 	AverageWatchMs float64 `json:"averageWatchMs"`
 	// Views that begin within the range.
 	Joins int64 `json:"joins"`
-	// Views that end within the range. A view has ended once it is certain that it does not go on.
+	// Views that end within the range, also at its end. A view has ended once it is certain that it does not go
+	// on.
 	Leaves int64 `json:"leaves"`
 	// Smallest watch time that at least half of the viewers don't exceed, ms.
 	MedianWatchMs int64 `json:"medianWatchMs"`
@@ -44,7 +45,7 @@ type Broadcast struct {
 	To int64 `json:"to"`
 	// Viewers without; only with `before`.
 	NewViewers *int64 `json:"newViewers,omitempty"`
-	// First moment with so many, Unix ms; missing without viewers.
+	// First moment with the peak, Unix ms; missing without viewers.
 	PeakAt *int64 `json:"peakAt,omitempty"`
 	// Viewers with watch time in the time before the range too; only with `before`.
 	ReturningViewers *int64 `json:"returningViewers,omitempty"`
@@ -126,6 +127,22 @@ type CostResponse struct {
 	Limit   *CostLimit   `json:"limit,omitempty"`
 	Machine *MachineCost `json:"machine,omitempty"`
 	Redis   *RedisCost   `json:"redis,omitempty"`
+}
+
+// CustomerUsage: Watch time of a customer in a period.
+type CustomerUsage struct {
+	// Customer in force when the time was watched; empty for stages without one.
+	Customer string `json:"customer"`
+	// Start of the period, or of the range if that is later, Unix ms.
+	From int64 `json:"from"`
+	// Name of the period, such as `2026-10` or `2026-10-25`.
+	Period string `json:"period"`
+	// Number of the customer's stages with watch time.
+	Stages int64 `json:"stages"`
+	// End of the period, or of the range if that is earlier, Unix ms, not included.
+	To int64 `json:"to"`
+	// Sum of the viewers' watch time on each stage, in milliseconds.
+	WatchMs int64 `json:"watchMs"`
 }
 
 // EgressCost: Bytes of the packets to clients, with their headers.
@@ -274,7 +291,8 @@ type ReportResponse struct {
 	AverageWatchMs float64 `json:"averageWatchMs"`
 	// Views that begin within the range.
 	Joins int64 `json:"joins"`
-	// Views that end within the range. A view has ended once it is certain that it does not go on.
+	// Views that end within the range, also at its end. A view has ended once it is certain that it does not go
+	// on.
 	Leaves int64 `json:"leaves"`
 	// Smallest watch time that at least half of the viewers don't exceed, ms.
 	MedianWatchMs int64 `json:"medianWatchMs"`
@@ -309,7 +327,7 @@ type ReportResponse struct {
 	TtlMs int64 `json:"ttlMs"`
 	// Viewers without; only with `before`.
 	NewViewers *int64 `json:"newViewers,omitempty"`
-	// First moment with so many, Unix ms; missing without viewers.
+	// First moment with the peak, Unix ms; missing without viewers.
 	PeakAt *int64 `json:"peakAt,omitempty"`
 	// Viewers with watch time in the time before the range too; only with `before`.
 	ReturningViewers *int64     `json:"returningViewers,omitempty"`
@@ -352,7 +370,7 @@ type RestoreResponse struct {
 	Until *int64 `json:"until,omitempty"`
 }
 
-// Retention: How many of those who came first stay.
+// Retention: The part of the first viewers that stays.
 type Retention struct {
 	// Those who are watching, by time since they came.
 	After []RetentionPoint `json:"after"`
@@ -366,7 +384,7 @@ type Retention struct {
 	Viewers int64 `json:"viewers"`
 }
 
-// RetentionMinute: How many of the first viewers are watching in a minute of the broadcast.
+// RetentionMinute: The part of the first viewers that is watching in a minute of the broadcast.
 type RetentionMinute struct {
 	// Start of the minute, Unix ms. Minutes count from the start of the broadcast.
 	At int64 `json:"at"`
@@ -376,13 +394,13 @@ type RetentionMinute struct {
 	Watching int64 `json:"watching"`
 }
 
-// RetentionPoint: How many of the first viewers are watching some time after they came.
+// RetentionPoint: The part of the first viewers that is watching some time after they came.
 type RetentionPoint struct {
 	// Time since a viewer's first view began, ms.
 	AfterMs int64 `json:"afterMs"`
 	// `watching` divided by `viewers`.
 	Share float64 `json:"share"`
-	// Viewers of the cohort for whom that moment is within the range.
+	// Viewers of the cohort for which that moment is within the range.
 	Viewers int64 `json:"viewers"`
 	// Those of them who are watching at that moment.
 	Watching int64 `json:"watching"`
@@ -595,7 +613,7 @@ type StagesResponse struct {
 	// False while the cold tier is unavailable. The counts are right, but names are missing, and so are stages
 	// that are only configured.
 	ConfigurationKnown bool `json:"configurationKnown"`
-	// Stages, sorted by id.
+	// Stages, sorted by id or as requested.
 	Stages []Stage `json:"stages"`
 	// Value to send for the next page; missing on the last one.
 	Cursor *string `json:"cursor,omitempty"`
@@ -637,6 +655,26 @@ type TotalCost struct {
 	WholeMonthUsd float64 `json:"wholeMonthUsd"`
 	// Cost of a million hours of watching, by the last hour; null if there were none.
 	PerMillionViewerHoursUsd *float64 `json:"perMillionViewerHoursUsd,omitempty"`
+}
+
+// UsageResponse: Watch time of customers.
+type UsageResponse struct {
+	// Time up to which the ledger has all proven time, Unix ms; 0 if nothing is committed yet. Watch time after
+	// it may still grow.
+	CommittedTo int64 `json:"committedTo"`
+	// Whether the ledger has the whole range.
+	Complete bool `json:"complete"`
+	// Start of the range, Unix ms.
+	From int64 `json:"from"`
+	// End of the range, Unix ms, not included.
+	To int64 `json:"to"`
+	// The setting `ttl`, ms. Only so long after a moment is it certain who was watching then. So figures for the
+	// last `ttlMs` of a range that ends now are too low.
+	TtlMs int64 `json:"ttlMs"`
+	// Usage, sorted by period and customer.
+	Usage []CustomerUsage `json:"usage"`
+	// Value to send for the next page; missing on the last one.
+	Cursor *string `json:"cursor,omitempty"`
 }
 
 // ViewerResponse: Stages that a viewer watches now.

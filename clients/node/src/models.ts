@@ -18,7 +18,7 @@ export interface Broadcast {
   averageWatchMs: number;
   /** Views that begin within the range. */
   joins: number;
-  /** Views that end within the range. A view has ended once it is certain that it does not go on. */
+  /** Views that end within the range, also at its end. A view has ended once it is certain that it does not go on. */
   leaves: number;
   /** Smallest watch time that at least half of the viewers don't exceed, ms. */
   medianWatchMs: number;
@@ -40,7 +40,7 @@ export interface Broadcast {
   to: number;
   /** Viewers without; only with `before`. */
   newViewers?: number | null | undefined;
-  /** First moment with so many, Unix ms; missing without viewers. */
+  /** First moment with the peak, Unix ms; missing without viewers. */
   peakAt?: number | null | undefined;
   /** Viewers with watch time in the time before the range too; only with `before`. */
   returningViewers?: number | null | undefined;
@@ -119,6 +119,22 @@ export interface CostResponse {
   limit?: CostLimit | null | undefined;
   machine?: MachineCost | null | undefined;
   redis?: RedisCost | null | undefined;
+}
+
+/** Watch time of a customer in a period. */
+export interface CustomerUsage {
+  /** Customer in force when the time was watched; empty for stages without one. */
+  customer: string;
+  /** Start of the period, or of the range if that is later, Unix ms. */
+  from: number;
+  /** Name of the period, such as `2026-10` or `2026-10-25`. */
+  period: string;
+  /** Number of the customer's stages with watch time. */
+  stages: number;
+  /** End of the period, or of the range if that is earlier, Unix ms, not included. */
+  to: number;
+  /** Sum of the viewers' watch time on each stage, in milliseconds. */
+  watchMs: number;
 }
 
 /** Bytes of the packets to clients, with their headers. */
@@ -263,7 +279,7 @@ export interface ReportResponse {
   averageWatchMs: number;
   /** Views that begin within the range. */
   joins: number;
-  /** Views that end within the range. A view has ended once it is certain that it does not go on. */
+  /** Views that end within the range, also at its end. A view has ended once it is certain that it does not go on. */
   leaves: number;
   /** Smallest watch time that at least half of the viewers don't exceed, ms. */
   medianWatchMs: number;
@@ -295,7 +311,7 @@ export interface ReportResponse {
   ttlMs: number;
   /** Viewers without; only with `before`. */
   newViewers?: number | null | undefined;
-  /** First moment with so many, Unix ms; missing without viewers. */
+  /** First moment with the peak, Unix ms; missing without viewers. */
   peakAt?: number | null | undefined;
   /** Viewers with watch time in the time before the range too; only with `before`. */
   returningViewers?: number | null | undefined;
@@ -338,7 +354,7 @@ export interface RestoreResponse {
   until?: number | null | undefined;
 }
 
-/** How many of those who came first stay. */
+/** The part of the first viewers that stays. */
 export interface Retention {
   /** Those who are watching, by time since they came. */
   after: RetentionPoint[];
@@ -352,7 +368,7 @@ export interface Retention {
   viewers: number;
 }
 
-/** How many of the first viewers are watching in a minute of the broadcast. */
+/** The part of the first viewers that is watching in a minute of the broadcast. */
 export interface RetentionMinute {
   /** Start of the minute, Unix ms. Minutes count from the start of the broadcast. */
   at: number;
@@ -362,13 +378,13 @@ export interface RetentionMinute {
   watching: number;
 }
 
-/** How many of the first viewers are watching some time after they came. */
+/** The part of the first viewers that is watching some time after they came. */
 export interface RetentionPoint {
   /** Time since a viewer's first view began, ms. */
   afterMs: number;
   /** `watching` divided by `viewers`. */
   share: number;
-  /** Viewers of the cohort for whom that moment is within the range. */
+  /** Viewers of the cohort for which that moment is within the range. */
   viewers: number;
   /** Those of them who are watching at that moment. */
   watching: number;
@@ -572,7 +588,7 @@ export interface StagesResponse {
   recovering: boolean;
   /** False while the cold tier is unavailable. The counts are right, but names are missing, and so are stages that are only configured. */
   configurationKnown: boolean;
-  /** Stages, sorted by id. */
+  /** Stages, sorted by id or as requested. */
   stages: Stage[];
   /** Value to send for the next page; missing on the last one. */
   cursor?: string | null | undefined;
@@ -614,6 +630,24 @@ export interface TotalCost {
   wholeMonthUsd: number;
   /** Cost of a million hours of watching, by the last hour; null if there were none. */
   perMillionViewerHoursUsd?: number | null | undefined;
+}
+
+/** Watch time of customers. */
+export interface UsageResponse {
+  /** Time up to which the ledger has all proven time, Unix ms; 0 if nothing is committed yet. Watch time after it may still grow. */
+  committedTo: number;
+  /** Whether the ledger has the whole range. */
+  complete: boolean;
+  /** Start of the range, Unix ms. */
+  from: number;
+  /** End of the range, Unix ms, not included. */
+  to: number;
+  /** The setting `ttl`, ms. Only so long after a moment is it certain who was watching then. So figures for the last `ttlMs` of a range that ends now are too low. */
+  ttlMs: number;
+  /** Usage, sorted by period and customer. */
+  usage: CustomerUsage[];
+  /** Value to send for the next page; missing on the last one. */
+  cursor?: string | null | undefined;
 }
 
 /** Stages that a viewer watches now. */

@@ -14,6 +14,7 @@ __all__ = [
     "CostAudience",
     "CostLimit",
     "CostResponse",
+    "CustomerUsage",
     "EgressCost",
     "HeartbeatResponse",
     "HistoryResponse",
@@ -45,6 +46,7 @@ __all__ = [
     "StatsResponse",
     "StorageCost",
     "TotalCost",
+    "UsageResponse",
     "ViewerResponse",
     "ViewerStage",
     "ViewerWatch",
@@ -87,7 +89,8 @@ class Broadcast:
     joins: int
     """Views that begin within the range."""
     leaves: int
-    """Views that end within the range. A view has ended once it is certain that it does not go on."""
+    """Views that end within the range, also at its end. A view has ended once it is certain that it does not
+    go on."""
     median_watch_ms: int
     """Smallest watch time that at least half of the viewers don't exceed, ms."""
     p90_watch_ms: int
@@ -110,7 +113,7 @@ class Broadcast:
     new_viewers: int | None = None
     """Viewers without; only with `before`."""
     peak_at: int | None = None
-    """First moment with so many, Unix ms; missing without viewers."""
+    """First moment with the peak, Unix ms; missing without viewers."""
     returning_viewers: int | None = None
     """Viewers with watch time in the time before the range too; only with `before`."""
 
@@ -275,6 +278,35 @@ class CostResponse:
             limit=None if data.get("limit") is None else CostLimit.from_json(data["limit"]),
             machine=None if data.get("machine") is None else MachineCost.from_json(data["machine"]),
             redis=None if data.get("redis") is None else RedisCost.from_json(data["redis"]),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CustomerUsage:
+    """Watch time of a customer in a period."""
+
+    customer: str
+    """Customer in force when the time was watched; empty for stages without one."""
+    from_: int
+    """Start of the period, or of the range if that is later, Unix ms."""
+    period: str
+    """Name of the period, such as `2026-10` or `2026-10-25`."""
+    stages: int
+    """Number of the customer's stages with watch time."""
+    to: int
+    """End of the period, or of the range if that is earlier, Unix ms, not included."""
+    watch_ms: int
+    """Sum of the viewers' watch time on each stage, in milliseconds."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> CustomerUsage:
+        return cls(
+            customer=data["customer"],
+            from_=data["from"],
+            period=data["period"],
+            stages=data["stages"],
+            to=data["to"],
+            watch_ms=data["watchMs"],
         )
 
 
@@ -544,7 +576,8 @@ class ReportResponse:
     joins: int
     """Views that begin within the range."""
     leaves: int
-    """Views that end within the range. A view has ended once it is certain that it does not go on."""
+    """Views that end within the range, also at its end. A view has ended once it is certain that it does not
+    go on."""
     median_watch_ms: int
     """Smallest watch time that at least half of the viewers don't exceed, ms."""
     p90_watch_ms: int
@@ -579,7 +612,7 @@ class ReportResponse:
     new_viewers: int | None = None
     """Viewers without; only with `before`."""
     peak_at: int | None = None
-    """First moment with so many, Unix ms; missing without viewers."""
+    """First moment with the peak, Unix ms; missing without viewers."""
     returning_viewers: int | None = None
     """Viewers with watch time in the time before the range too; only with `before`."""
     retention: Retention | None = None
@@ -678,7 +711,7 @@ class RestoreResponse:
 
 @dataclass(frozen=True, kw_only=True)
 class Retention:
-    """How many of those who came first stay."""
+    """The part of the first viewers that stays."""
 
     after: list[RetentionPoint]
     """Those who are watching, by time since they came."""
@@ -704,7 +737,7 @@ class Retention:
 
 @dataclass(frozen=True, kw_only=True)
 class RetentionMinute:
-    """How many of the first viewers are watching in a minute of the broadcast."""
+    """The part of the first viewers that is watching in a minute of the broadcast."""
 
     at: int
     """Start of the minute, Unix ms. Minutes count from the start of the broadcast."""
@@ -724,14 +757,14 @@ class RetentionMinute:
 
 @dataclass(frozen=True, kw_only=True)
 class RetentionPoint:
-    """How many of the first viewers are watching some time after they came."""
+    """The part of the first viewers that is watching some time after they came."""
 
     after_ms: int
     """Time since a viewer's first view began, ms."""
     share: float
     """`watching` divided by `viewers`."""
     viewers: int
-    """Viewers of the cohort for whom that moment is within the range."""
+    """Viewers of the cohort for which that moment is within the range."""
     watching: int
     """Those of them who are watching at that moment."""
 
@@ -1106,7 +1139,7 @@ class StagesResponse:
     """False while the cold tier is unavailable. The counts are right, but names are missing, and so are
     stages that are only configured."""
     stages: list[Stage]
-    """Stages, sorted by id."""
+    """Stages, sorted by id or as requested."""
     cursor: str | None = None
     """Value to send for the next page; missing on the last one."""
 
@@ -1191,6 +1224,40 @@ class TotalCost:
             usd=data["usd"],
             whole_month_usd=data["wholeMonthUsd"],
             per_million_viewer_hours_usd=data.get("perMillionViewerHoursUsd"),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class UsageResponse:
+    """Watch time of customers."""
+
+    committed_to: int
+    """Time up to which the ledger has all proven time, Unix ms; 0 if nothing is committed yet. Watch time
+    after it may still grow."""
+    complete: bool
+    """Whether the ledger has the whole range."""
+    from_: int
+    """Start of the range, Unix ms."""
+    to: int
+    """End of the range, Unix ms, not included."""
+    ttl_ms: int
+    """The setting `ttl`, ms. Only so long after a moment is it certain who was watching then. So figures for
+    the last `ttlMs` of a range that ends now are too low."""
+    usage: list[CustomerUsage]
+    """Usage, sorted by period and customer."""
+    cursor: str | None = None
+    """Value to send for the next page; missing on the last one."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> UsageResponse:
+        return cls(
+            committed_to=data["committedTo"],
+            complete=data["complete"],
+            from_=data["from"],
+            to=data["to"],
+            ttl_ms=data["ttlMs"],
+            usage=[CustomerUsage.from_json(each) for each in data["usage"]],
+            cursor=data.get("cursor"),
         )
 
 
