@@ -4,10 +4,10 @@
 //! a public one. `bench/wire` measures bytes. A figure marked as a goal is not measured yet.
 
 /// Origin of the figures, for readers of the bill.
-pub const ORIGIN: &str = "Bytes were measured with `bench/wire` on 2026-11-30. Kernel memory and CPU \
+pub const ORIGIN: &str = "Bytes were measured with `bench/wire` on 2026-12-01. Kernel memory and CPU \
                           of HTTP and handshakes were measured on 2026-11-29. 8 KiB per WebSocket and \
-                          1.35 x the CPU for its TLS are upper bounds: 7.5 KiB and 1.25 x were measured \
-                          on 2026-11-30.";
+                          1.35 x the CPU for its TLS are upper bounds: 7.5 KiB and 1.10 x were measured \
+                          on 2026-12-01.";
 
 /// Way in which players send heartbeats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

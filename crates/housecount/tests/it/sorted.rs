@@ -151,7 +151,7 @@ async fn configured(stages: &StageStore, id: &str) {
 /// [`CONFIG_LIST_MS_MAX`].
 #[timed_test]
 async fn stages_sorted_max_and_config_list_ms_max_bound_what_a_node_keeps() {
-    assert!(STAGES_SORTED_MAX == 100_000 && CONFIG_LIST_MS_MAX == 10_000);
+    assert_eq!((STAGES_SORTED_MAX, CONFIG_LIST_MS_MAX), (100_000, 10_000));
     let cold: Arc<dyn Cold> = Arc::new(SqliteCold::memory().unwrap());
     let stages = StageStore::new(Some(cold), true, 300_000);
     let list = ConfigList::new(2, 200);
