@@ -10,8 +10,9 @@ use housecount_engine::internals::EngineState;
 use crate::active_faults::CallKind;
 use crate::world::World;
 
-/// Time within which a node without players notices. It is the longest pause between two writes,
-/// and the duration of the writes on two partitions.
+/// Time within which a node without players notices that the log refuses all writes. It is the
+/// longest pause between two writes, and the duration of the writes on two partitions. If the log
+/// refuses appends alone, it is an interval more.
 const LEARNS_MS: u64 = 5_000 + 2 * 2 * 500;
 /// Time within which a node with an event to append notices: one call, and the linger of the batch.
 const TRIES_MS: u64 = 750;
@@ -43,9 +44,15 @@ impl Standstill {
         let (waiting, taken) = (node.metrics.append_queue.get().max(0) as u64, taken(node));
         let done_while_waiting = (waiting > 0).then(|| taken.saturating_sub(waiting));
         let refused_since_ms = |call| world.trouble.lock().refused_since_ms(number, call);
-        let learns = refused_since_ms(CallKind::Append)
-            .zip(started_ms)
-            .is_some_and(|(since_ms, started_ms)| since_ms.max(started_ms) + LEARNS_MS <= now_ms);
+        let has_learnt = |call, within_ms| {
+            let since_ms = refused_since_ms(call).zip(started_ms);
+            since_ms.is_some_and(|(since_ms, started_ms)| {
+                since_ms.max(started_ms) + within_ms <= now_ms
+            })
+        };
+        let learns = has_learnt(CallKind::Append, LEARNS_MS)
+            && (has_learnt(CallKind::Note, LEARNS_MS)
+                || has_learnt(CallKind::Append, LEARNS_MS + node.settings.interval_ms));
         // The same event still waits if none was completed since.
         let waited =
             |before: &LastSample| waiting > 0 && before.done_while_waiting == done_while_waiting;

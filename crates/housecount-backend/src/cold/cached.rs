@@ -1,12 +1,14 @@
 //! Pages of the ledger that a node has read, so that a dashboard that stays open does not read them
 //! again and again.
 //!
-//! A chain only grows at its end: once a chunk has its main row, no row before it changes. A chunk's
-//! further parts are written before that row, and sort after it. So a part proves only that earlier
-//! chunks are whole. What counts is what was known before a page was requested, since a read of
-//! several rows may miss one that is written meanwhile. There are two exceptions. Rows expire, which readers check. And `housecount forget` rewrites chunks, and
-//! then changes the item that names the series. Every scan reads that item first, and drops all
-//! pages when it is another one.
+//! A chain only grows at its end: once a chunk has its main row, no row before it changes. A
+//! chunk's further parts are written before that row, and sort after it. So a part proves only that
+//! earlier chunks are whole. What counts is what was known before a page was requested, since a
+//! read of several rows may miss one that is written meanwhile.
+//!
+//! There are two exceptions. Rows expire, which readers check. And `housecount forget` rewrites
+//! chunks, and then changes the item that names the series. Every scan reads that item first, and
+//! drops all pages when it is another one.
 
 use std::collections::HashMap;
 use std::sync::Arc;
