@@ -217,7 +217,7 @@ function retentionTable({ a, b }) {
   const [first, second] = [points(a), points(b)];
   const longest = first.length > second.length ? first : second;
   if (!longest.length)
-    return createElement("p", null, "Nobody came a minute or more before the end of the ranges.");
+    return createElement("p", null, "No viewer came a minute or more before the end of the ranges.");
   return barTable(
     "First viewers who are still watching",
     ["After", "A", "B"],

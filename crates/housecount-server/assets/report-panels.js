@@ -71,7 +71,7 @@ const noRetention = ({ stage }) =>
       "p",
       { class: "hint" },
       stage
-        ? "Nobody came in this range."
+        ? "No viewer came in this range."
         : "Select a stage to see how many of its first viewers stayed.",
     ),
   );
@@ -80,7 +80,7 @@ const noRetention = ({ stage }) =>
 function retentionTable({ after }) {
   const points = after.filter(({ viewers }) => viewers > 0);
   if (!points.length)
-    return createElement("p", null, "Nobody came a minute or more before the end of the range.");
+    return createElement("p", null, "No viewer came a minute or more before the end of the range.");
   return barTable(
     "First viewers who are still watching",
     ["After", "Watching", "Share"],

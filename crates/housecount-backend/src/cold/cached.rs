@@ -162,6 +162,10 @@ impl LedgerPages {
             let end = self.final_before.entry(key.pk.clone()).or_default();
             *end = last.max(std::mem::take(end));
         }
+        if !page.consistent {
+            // It may lack a main row whose parts it has.
+            return;
+        }
         let is_final = |sk: &String| *sk < known.final_before;
         let has_later = is_final(&range.last);
         let count = match page.backwards {
@@ -371,6 +375,16 @@ mod tests {
         assert_eq!(found[2].0, "0000000000002", "the main row is there");
         ask(&mut pages, &all, &page(8), &stored, 5);
         assert_eq!(ask(&mut pages, &all, &page(8), &stored, 6), (stored[..8].to_vec(), 8));
+    }
+
+    #[test]
+    fn reads_that_may_be_stale_are_not_kept() {
+        let mut pages = LedgerPages::default();
+        know_a_later_row(&mut pages);
+        let (stored, stale) = (rows(0..8, 10), Page::first(8));
+        for _ in 0..2 {
+            assert_eq!(ask(&mut pages, &range(0, u64::MAX), &stale, &stored, 0).1, 0);
+        }
     }
 
     /// Makes all rows of the tests final.
