@@ -8,7 +8,8 @@ use super::*;
 
 const MINUTE_MS: u64 = 60_000;
 const GAP_MS: u64 = 120_000;
-const RANGE: Span = Span { from: UnixMs(3_605_000), to: UnixMs(7_211_000) };
+/// Its ends are among the drawn times.
+const RANGE: Span = Span { from: UnixMs(3_610_000), to: UnixMs(7_210_000) };
 const COHORT_MS: u64 = 10 * MINUTE_MS;
 const BEFORE_MS: u64 = 40 * MINUTE_MS;
 const STEP_MS: u64 = 7 * MINUTE_MS;
