@@ -11,7 +11,7 @@ use housecount_core::limits::{BROADCASTS_MAX, HISTORY_STEPS_MAX};
 use housecount_engine::internals::Stores;
 use housecount_reports::figures::{Report, ReportHead};
 use housecount_reports::read::{self, Broadcast, Covered, ReportError, Sources};
-use housecount_reports::request::ReportRequest;
+use housecount_reports::request::{ReportRequest, default_step_ms};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -23,8 +23,6 @@ use crate::node::Node;
 
 /// Time from the start of a broadcast in which its cohort comes, if the caller gives none.
 const COHORT_MS_DEFAULT: u64 = 10 * 60_000;
-/// Largest number of steps of a report if the caller gives no length.
-const STEPS_DEFAULT: u64 = 500;
 /// Number of broadcasts in an answer if the caller gives none.
 const BROADCASTS_DEFAULT: usize = 20;
 
@@ -84,8 +82,7 @@ fn request(
     let duration = |name, text: &Option<String>| {
         text.as_deref().map(|text| duration_ms(name, text, 1_000)).transpose()
     };
-    let step_ms = duration("step", &query.step)?
-        .unwrap_or_else(|| range.ms().div_ceil(STEPS_DEFAULT).next_multiple_of(60_000).max(60_000));
+    let step_ms = duration("step", &query.step)?.unwrap_or_else(|| default_step_ms(range));
     let steps = StageTotals::steps(range, step_ms);
     if steps > HISTORY_STEPS_MAX {
         return Err(bad_query(format!(

@@ -10,7 +10,7 @@ use housecount_core::ledger::totals::StageTotals;
 use housecount_core::limits::HISTORY_STEPS_MAX;
 use housecount_core::span::Span;
 use housecount_reports::read::{self, Covered, Sources};
-use housecount_reports::request::ReportRequest;
+use housecount_reports::request::{ReportRequest, default_step_ms};
 use housecount_server::calendar::{self, Zone};
 
 use super::{CommandError, RangeArgs, progress_bar, runtime, unless_gone};
@@ -63,9 +63,6 @@ enum FormatArg {
     Html,
 }
 
-/// Largest number of steps if no length is given.
-const STEPS_DEFAULT: u64 = 500;
-
 impl ReportArgs {
     fn zone(&self) -> Result<Zone, CommandError> {
         let zone = self.tz.as_deref().map(Zone::parse).transpose();
@@ -78,7 +75,7 @@ impl ReportArgs {
         let step_ms = match self.step {
             Some(step) if ms(step) >= 1_000 => ms(step),
             Some(_) => return Err("--step must be at least 1s".to_string()),
-            None => range.ms().div_ceil(STEPS_DEFAULT).next_multiple_of(60_000).max(60_000),
+            None => default_step_ms(range),
         };
         let steps = StageTotals::steps(range, step_ms);
         if steps > HISTORY_STEPS_MAX {
