@@ -268,7 +268,13 @@ pub async fn compare(
 ) -> Result<Response, Problem> {
     let side = async |name, text: &str| {
         let (stage, query) = parse_side(name, text)?;
-        let request = request(&node, &query, Some(&stage))?;
+        // The caller gave no `from` and `to`, so the side is named, too.
+        let request = request(&node, &query, Some(&stage)).map_err(|problem| {
+            if !problem.is_client_error() {
+                return problem;
+            }
+            bad_query(format!("{name}={text}: {}", problem.detail()))
+        })?;
         let range = request.range;
         let Covered { value: report, committed_to } = read_report(&node, request).await?;
         let cover = CoverageBody::new(&node, range, committed_to);

@@ -178,6 +178,10 @@ async fn broadcasts_max_and_other_wrong_wishes_are_refused_by_name() {
         ("/v1/report?cohort=x".into(), "cohort=x is not a duration".into()),
         ("/v1/report?stage=s".into(), "`stage`".into()),
         ("/v1/compare?a=s@1..2".into(), "`b`".into()),
+        (
+            "/v1/compare?a=s@2026-10-01..2026-10-02&b=s@1..2".into(),
+            "b=s@1..2: to=2 is before 2001-01-01".into(),
+        ),
         ("/v1/compare?a=s&b=s@2026-10-01..2026-10-02".into(), "a=s is not STAGE@FROM..TO".into()),
     ] {
         let (status, body) = node.call(Method::GET, &path, Value::Null).await;
