@@ -2,7 +2,9 @@
 //!
 //! [`log::Log`] and [`cold::Cold`] are the two traits. A backend reads the clocks of [`clock`],
 //! draws from [`rng`], fails with an [`error::StoreError`], and reports its consumption to a
-//! [`meter::Meter`]. Blocking calls go through [`threads`].
+//! [`meter::Meter`]. Blocking calls go through [`threads`]. The
+//! threads that serve requests are in [`workers`].
+
 pub mod clock;
 pub mod cold;
 pub mod error;
@@ -14,3 +16,4 @@ pub mod rng;
 pub mod sim;
 pub mod tasks;
 pub mod threads;
+pub mod workers;

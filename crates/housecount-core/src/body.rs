@@ -5,7 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::codec::{ByteReader, DecodeError, put_text, put_varint};
+use housecount_codec::bytes::{ByteReader, DecodeError, put_text, put_varint};
+
 use crate::item::{Attr, Item};
 
 /// Version byte of a body.

@@ -22,7 +22,8 @@
 
 use std::collections::HashMap;
 
-use crate::codec::{ByteReader, DecodeError, put_text, put_varint, seal};
+use housecount_codec::bytes::{ByteReader, DecodeError, put_text, put_varint, seal};
+
 use crate::event::{EventKind, EventRef, Ids};
 use crate::handle::Handle;
 use crate::ids::{SessionId, StageId, ViewerId};

@@ -11,7 +11,8 @@
 //! u32 LE  CRC-32 (IEEE) of all before
 //! ```
 
-use crate::codec::{ByteReader, DecodeError, put_text, put_varint, seal};
+use housecount_codec::bytes::{ByteReader, DecodeError, put_text, put_varint, seal};
+
 use crate::fold::{Count, StageView};
 use crate::ids::StageId;
 use crate::limits::{ROSTER_BYTES_MAX, STAGE_ID_BYTES_MAX};

@@ -22,9 +22,9 @@ pub use crate::snapshots::service::{SnapshotOutcome, SnapshotService};
 pub use crate::snapshots::{SnapshotSpacing, read as snapshots_read};
 pub use crate::stages::change::{ChangeError, ChangedStage};
 pub use crate::stages::{StageClosed, StageStore, history};
-pub use crate::workers::balancer::{ConnectionBalancer, ConnectionSlot};
-pub use crate::workers::wake_coalescing::WakeCoalescer;
-pub use crate::workers::{Workers, default_worker_count};
+pub use housecount_backend::workers::balancer::{ConnectionBalancer, ConnectionSlot};
+pub use housecount_backend::workers::wake_coalescing::WakeCoalescer;
+pub use housecount_backend::workers::{Workers, default_worker_count};
 
 /// Names of traced spans.
 pub mod traced {

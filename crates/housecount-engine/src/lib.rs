@@ -56,7 +56,6 @@ mod snapshots;
 mod stages;
 mod traced;
 mod verify;
-mod workers;
 
 pub use housecount_backend::cold::Cold;
 pub use housecount_backend::error::{ErrorKind, StoreError};

@@ -17,18 +17,21 @@
 //! u32     CRC-32 of all before
 //! ```
 
+use housecount_codec::bits::{BitReader, BitWriter};
+use housecount_codec::bytes::{
+    ByteReader as Bytes, DecodeError, checksum, put_text, put_varint, seal,
+};
+use housecount_codec::id_shapes::Shapes;
+use housecount_codec::range_coder::{RangeDecoder, RangeEncoder};
+
 use super::session_table::{SessionIds, SessionTable, Slot, Ticks, tick};
 use super::{ArchiveParams, KEYFRAME_MS};
 use crate::beat_schedule::TICK_MS;
-use crate::codec::{ByteReader as Bytes, DecodeError, checksum, put_text, put_varint, seal};
 use crate::event::{EventKind, EventRef, Ids};
 use crate::ids::{SessionId, StageId, ViewerId};
 use crate::limits::{
     ARCHIVE_WRITERS_MAX, SESSION_ID_BYTES_MAX, STAGE_ID_BYTES_MAX, VIEWER_ID_BYTES_MAX,
 };
-use crate::packing::bits::{BitReader, BitWriter};
-use crate::packing::id_shapes::Shapes;
-use crate::packing::range_coder::{RangeDecoder, RangeEncoder};
 use crate::time::UnixMs;
 
 const VERSION: u8 = 1;

@@ -5,11 +5,11 @@ use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashTable};
+use housecount_codec::bytes::DecodeError;
+use housecount_codec::range_coder::{BitCoder, BitModel, SignedModel};
 
 use super::ArchiveParams;
 use crate::beat_schedule::{TICK_MS, next_gap_ms};
-use crate::codec::DecodeError;
-use crate::packing::range_coder::{BitCoder, BitModel, SignedModel};
 use crate::time::UnixMs;
 
 /// Times in ticks since the epoch.

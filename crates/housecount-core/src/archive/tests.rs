@@ -3,11 +3,11 @@
 
 use std::collections::BTreeSet;
 
+use housecount_codec::bytes::{DecodeError, seal};
 use proptest::prelude::*;
 
 use super::{ArchiveDecoder, ArchiveEncoder, ArchiveParams, KEYFRAME_MS};
 use crate::beat_schedule::{TICK_MS, next_gap_ms};
-use crate::codec::{DecodeError, seal};
 use crate::event::{EventKind, EventRef, Ids};
 use crate::limits::ARCHIVE_WRITERS_MAX;
 use crate::time::UnixMs;

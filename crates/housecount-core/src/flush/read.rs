@@ -1,8 +1,10 @@
 //! Decoding of flushes into records.
 
+use housecount_codec::bits::BitReader;
+use housecount_codec::bytes::{ByteReader, DecodeError};
+
 use super::numbers::{NumberTable, NumberTables};
 use super::{NumberEntry, PACKED, RAW, SPAN_MS_MAX, VERSION};
-use crate::codec::{ByteReader, DecodeError};
 use crate::event::{EventKind, EventRef, Ids};
 use crate::fold::Handle;
 use crate::ids::{SessionId, StageId, ViewerId};
@@ -10,7 +12,6 @@ use crate::limits::{
     EPOCH_SESSIONS_MAX, RECORD_BYTES_MAX, RECORD_EVENTS_MAX, SESSION_ID_BYTES_MAX,
     STAGE_ID_BYTES_MAX, VIEWER_ID_BYTES_MAX,
 };
-use crate::packing::bits::BitReader;
 use crate::record::{self, RecordEntry};
 use crate::time::UnixMs;
 

@@ -1,9 +1,9 @@
 //! Compares flushes with the records they were made from.
 
+use housecount_codec::bytes::{put_varint, seal};
 use proptest::prelude::*;
 
 use super::{FlushEncoder, FlushError, NumberTables};
-use crate::codec::{put_varint, seal};
 use crate::event::{EventKind, EventRef, Ids};
 use crate::fold::{Handle, HandleKey};
 use crate::limits::{EPOCH_MS_MAX, EPOCH_SESSIONS_MAX, EPOCHS_MAX, RECORD_EVENTS_MAX};

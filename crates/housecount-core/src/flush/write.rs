@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 
+use housecount_codec::bits::{BitWriter, rice_parameter};
+use housecount_codec::bytes::{put_text, put_varint, seal};
+
 use super::numbers::NumberTable;
 use super::{NumberEntry, PACKED, RAW, SPAN_MS_MAX, VERSION};
-use crate::codec::{put_text, put_varint, seal};
 use crate::event::{EventKind, EventRef};
 use crate::fold::{Handle, HandleKey};
 use crate::limits::{EPOCH_MS_MAX, EPOCH_SESSIONS_MAX};
-use crate::packing::bits::{BitWriter, rice_parameter};
 use crate::record::{self, RecordEntry};
 use crate::time::UnixMs;
 

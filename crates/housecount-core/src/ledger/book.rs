@@ -13,9 +13,10 @@
 
 use std::ops::Deref;
 
+use housecount_codec::bytes::DecodeError;
+
 use super::chunk::{ChangedEntry, Chunk, LateSpan, Link};
 use super::entry::{BookEntry, Entries};
-use crate::codec::DecodeError;
 use crate::fold::id_arena::IdArena;
 use crate::span::Span;
 use crate::time::UnixMs;

@@ -1,6 +1,6 @@
 //! The ledger: proven watch time, packed and never deleted.
 //!
-//! - [`chunk`]: a window of one partition as bytes. The codes are in `packing`.
+//! - [`chunk`]: a window of one partition as bytes. The codes are in `housecount-codec`.
 //! - [`book`]: the sum of chunks. [`draft`]: proof minus book, which is the next chunk.
 //! - `entry` has the entries of a book, and `new_entries` the new entries of a chunk.
 //! - `rename`: another name for a viewer, in chunks that are written.

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use housecount_codec::bytes::{DecodeError, seal};
 use proptest::prelude::*;
 use proptest::test_runner::TestRng;
 
 use super::book::SpanVisitor;
 use super::*;
-use crate::codec::{DecodeError, seal};
 use crate::event::{EventKind, EventRef, Ids};
 use crate::fold::{ApplyOutcome, Fold, Rules};
 use crate::span::{Span, measure, normalize};

@@ -33,8 +33,8 @@ use crate::log::WatchedLog;
 use crate::snapshots::SnapshotSpacing;
 use crate::snapshots::service::SnapshotService;
 use crate::stages::StageStore;
-use crate::workers::Workers;
-use crate::workers::wake_coalescing::WakeCoalescer;
+use housecount_backend::workers::Workers;
+use housecount_backend::workers::wake_coalescing::WakeCoalescer;
 
 /// Time limit for the tasks to end once they are asked to stop.
 const STOP_WAIT: Duration = Duration::from_secs(2);

@@ -23,8 +23,8 @@ use tokio::time::{timeout, timeout_at};
 use super::IngestError;
 use super::completion::BatchCompletion;
 use super::lane_state::{LaneState, WorkerCompletions};
-use crate::workers::WorkerRuntime;
-use crate::workers::wake_coalescing::{LaneDemand, WakeCoalescer};
+use housecount_backend::workers::WorkerRuntime;
+use housecount_backend::workers::wake_coalescing::{LaneDemand, WakeCoalescer};
 
 /// Interval at which a lane checks for overdue requests during one long append. A check also
 /// follows each append while full batches wait.
@@ -258,7 +258,7 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
-    use crate::workers::Workers;
+    use housecount_backend::workers::Workers;
 
     const BEAT: EventRef<'_> = EventRef {
         at: UnixMs(7),

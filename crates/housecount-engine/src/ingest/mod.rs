@@ -36,7 +36,7 @@ pub use self::intake::Intake;
 use self::lane::Lane;
 pub use self::own_appends::OwnAppends;
 use crate::hub::Hub;
-use crate::workers::{WorkerRuntime, Workers};
+use housecount_backend::workers::{WorkerRuntime, Workers};
 
 /// Reason why events were not acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use housecount_backend::cold::{Cold, Condition, KeyedItem, KeyedRow, Page, PutOutcome};
 use housecount_backend::error::{ErrorKind, StoreError, StoreResult};
-use housecount_core::codec::checksum;
+use housecount_codec::bytes::checksum;
 use housecount_core::item::{Attr, Item, bytes, number};
 use housecount_core::keys::{Chain, Key, KeyRange, Series};
 use housecount_core::limits::{CHUNK_PARTS_PUT_MAX, ITEM_BYTES_MAX};

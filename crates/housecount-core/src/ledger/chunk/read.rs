@@ -1,11 +1,12 @@
 //! Decoding of a chunk. The bytes come from outside, so every value is checked.
 
+use housecount_codec::bits::BitReader;
+use housecount_codec::bytes::{ByteReader, DecodeError};
+use housecount_codec::id_shapes::Shapes;
+
 use super::{ChangedEntry, Chunk, LateSpan, Link, NewEntries, Toggles, VERSION};
-use crate::codec::{ByteReader, DecodeError};
 use crate::ids::{StageId, ViewerId};
 use crate::limits::{STAGE_ID_BYTES_MAX, VIEWER_ID_BYTES_MAX};
-use crate::packing::bits::BitReader;
-use crate::packing::id_shapes::Shapes;
 use crate::span::Span;
 use crate::time::UnixMs;
 

@@ -1,9 +1,10 @@
 //! Encoding of a chunk.
 
+use housecount_codec::bits::{BitWriter, rice_parameter};
+use housecount_codec::bytes::{put_varint, seal};
+use housecount_codec::id_shapes::Shapes;
+
 use super::{ChangedEntry, Chunk, LateSpan, VERSION};
-use crate::codec::{put_varint, seal};
-use crate::packing::bits::{BitWriter, rice_parameter};
-use crate::packing::id_shapes::Shapes;
 
 impl Chunk {
     /// Returns the bytes of the chunk.

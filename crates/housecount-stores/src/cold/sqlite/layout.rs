@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use housecount_backend::error::{ErrorKind, StoreError, StoreResult};
-use housecount_core::codec::DecodeError;
+use housecount_codec::bytes::DecodeError;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::read_only::ReadOnly;

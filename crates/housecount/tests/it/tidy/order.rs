@@ -10,20 +10,21 @@ use super::sources;
 /// Crates, and the rooms of each, lowest first.
 #[rustfmt::skip]
 const CRATES: &[(&str, &[&str])] = &[
+    ("housecount-codec", &["bytes", "bits", "id_shapes", "range_coder", "lib"]),
     ("housecount-core", &[
-        "prefetch", "time", "beat_schedule", "limits", "ids", "event", "codec", "packing",
-        "archive", "batch", "mutants", "handle", "record", "span", "fold", "roster", "bridge",
-        "clock", "ledger", "item", "body", "units", "fence", "flush", "keys", "snapshot",
+        "prefetch", "time", "beat_schedule", "limits", "ids", "event", "archive", "batch",
+        "mutants", "handle", "record", "span", "fold", "roster", "bridge", "clock", "ledger", "item", "body", "units", "fence", "flush", "keys", "snapshot",
         "heartbeat", "lease", "lib", "coarse_clock", "stage", "version",
     ]),
     ("housecount-backend", &[
-        "error", "meter", "sim", "clock", "rng", "retry", "threads", "cold", "log", "tasks", "lib",
+        "error", "meter", "sim", "clock", "rng", "retry", "threads", "workers", "cold", "log",
+        "tasks", "lib",
     ]),
     ("housecount-metrics", &[
         "labels", "list", "cost", "format", "holds", "polls", "process", "lib",
     ]),
     ("housecount-engine", &[
-        "log", "rfc3339", "traced", "hub", "workers", "cold", "ingest", "live", "ledger",
+        "log", "rfc3339", "traced", "hub", "cold", "ingest", "live", "ledger",
         "snapshots", "archive", "stages", "follower", "verify", "engine", "internals", "lib",
     ]),
     ("housecount-cost", &[

@@ -9,7 +9,7 @@
 //! The same code handles both directions. A [`BitCoder`] that writes returns its argument, and one
 //! that reads returns the value that it found.
 
-use crate::codec::DecodeError;
+use crate::bytes::DecodeError;
 
 /// Bits of a probability.
 const ODDS_BITS: u32 = 12;
@@ -20,7 +20,7 @@ const RANGE_MIN: u32 = 1 << 24;
 
 /// Probability of a "no", in 4096ths.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct BitModel(u16);
+pub struct BitModel(u16);
 
 impl Default for BitModel {
     fn default() -> BitModel {
@@ -29,10 +29,12 @@ impl Default for BitModel {
 }
 
 impl BitModel {
+    #[inline]
     fn bound(self, range: u32) -> u32 {
         (range >> ODDS_BITS) * u32::from(self.0)
     }
 
+    #[inline]
     fn note(&mut self, yes: bool) {
         if yes {
             self.0 -= self.0 >> MOVE_BITS;
@@ -43,13 +45,19 @@ impl BitModel {
 }
 
 /// Writer or reader of choices.
-pub(crate) trait BitCoder {
+pub trait BitCoder {
     /// Writes `yes` and returns it, or reads the choice.
+    ///
+    /// # Errors
+    /// Returns `Truncated` if a reader has no bytes left.
     fn code_bit(&mut self, odds: &mut BitModel, yes: bool) -> Result<bool, DecodeError>;
 
     /// Writes or reads a number that is likely small. First comes the number of bits after its
     /// highest one, as a choice each. Then these bits follow, of which the upper two have models of
     /// their own.
+    ///
+    /// # Errors
+    /// Returns `Truncated` if a reader has no bytes left.
     fn number(&mut self, odds: &mut NumberModel, value: u64) -> Result<u64, DecodeError> {
         let value = value.saturating_add(1);
         let mut bits = 0;
@@ -73,6 +81,9 @@ pub(crate) trait BitCoder {
     }
 
     /// Writes or reads a number of either sign that is likely near zero.
+    ///
+    /// # Errors
+    /// Returns `Truncated` if a reader has no bytes left.
     fn signed(&mut self, odds: &mut SignedModel, value: i64) -> Result<i64, DecodeError> {
         if !self.code_bit(&mut odds.is_some, value != 0)? {
             return Ok(0);
@@ -89,7 +100,7 @@ const NUMBER_BITS_MAX: usize = 48;
 
 /// Models for one kind of numbers.
 #[derive(Clone, Debug)]
-pub(crate) struct NumberModel {
+pub struct NumberModel {
     length: [BitModel; NUMBER_BITS_MAX],
     first: [BitModel; NUMBER_BITS_MAX],
     second: [[BitModel; 2]; NUMBER_BITS_MAX],
@@ -107,7 +118,7 @@ impl Default for NumberModel {
 
 /// Models for one kind of numbers of either sign.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct SignedModel {
+pub struct SignedModel {
     is_some: BitModel,
     is_negative: BitModel,
     by: [NumberModel; 2],
@@ -115,7 +126,7 @@ pub(crate) struct SignedModel {
 
 /// Range encoder, which writes choices.
 #[derive(Debug)]
-pub(crate) struct RangeEncoder {
+pub struct RangeEncoder {
     out: Vec<u8>,
     low: u64,
     range: u32,
@@ -131,6 +142,7 @@ impl Default for RangeEncoder {
 }
 
 impl RangeEncoder {
+    #[inline]
     fn shift(&mut self) {
         let (carry, byte) = ((self.low >> 32) as u8, (self.low >> 24) as u8);
         if byte == 0xff && carry == 0 {
@@ -146,13 +158,15 @@ impl RangeEncoder {
     }
 
     /// Returns the bytes.
-    pub(crate) fn finish(mut self) -> Vec<u8> {
+    #[must_use]
+    pub fn finish(mut self) -> Vec<u8> {
         (0..5).for_each(|_| self.shift());
         self.out
     }
 }
 
 impl BitCoder for RangeEncoder {
+    #[inline]
     fn code_bit(&mut self, odds: &mut BitModel, yes: bool) -> Result<bool, DecodeError> {
         let bound = odds.bound(self.range);
         if yes {
@@ -172,7 +186,7 @@ impl BitCoder for RangeEncoder {
 
 /// Range decoder, which reads the choices that [`RangeEncoder`] wrote.
 #[derive(Debug)]
-pub(crate) struct RangeDecoder<'a> {
+pub struct RangeDecoder<'a> {
     bytes: &'a [u8],
     at: usize,
     code: u32,
@@ -180,7 +194,11 @@ pub(crate) struct RangeDecoder<'a> {
 }
 
 impl<'a> RangeDecoder<'a> {
-    pub(crate) fn new(bytes: &'a [u8]) -> Result<RangeDecoder<'a>, DecodeError> {
+    /// Creates a reader at the first choice.
+    ///
+    /// # Errors
+    /// Returns `Truncated` if there are fewer than five bytes.
+    pub fn new(bytes: &'a [u8]) -> Result<RangeDecoder<'a>, DecodeError> {
         let mut reader = RangeDecoder { bytes, at: 0, code: 0, range: u32::MAX };
         for _ in 0..5 {
             reader.fill()?;
@@ -188,6 +206,7 @@ impl<'a> RangeDecoder<'a> {
         Ok(reader)
     }
 
+    #[inline]
     fn fill(&mut self) -> Result<(), DecodeError> {
         let byte = *self.bytes.get(self.at).ok_or(DecodeError::Truncated { at: self.at })?;
         self.code = self.code << 8 | u32::from(byte);
@@ -196,7 +215,10 @@ impl<'a> RangeDecoder<'a> {
     }
 
     /// Checks that all bytes were read.
-    pub(crate) fn finish(self) -> Result<(), DecodeError> {
+    ///
+    /// # Errors
+    /// Returns `Invalid` if some are left.
+    pub fn finish(self) -> Result<(), DecodeError> {
         if self.at == self.bytes.len() {
             return Ok(());
         }
@@ -205,6 +227,7 @@ impl<'a> RangeDecoder<'a> {
 }
 
 impl BitCoder for RangeDecoder<'_> {
+    #[inline]
     fn code_bit(&mut self, odds: &mut BitModel, _: bool) -> Result<bool, DecodeError> {
         let bound = odds.bound(self.range);
         let yes = self.code >= bound;

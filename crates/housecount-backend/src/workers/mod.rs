@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::thread::JoinHandle;
 
-use housecount_backend::threads::become_worker;
-use housecount_backend::threads::blocking::run_blocking;
+use crate::threads::become_worker;
+use crate::threads::blocking::run_blocking;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
@@ -141,8 +141,8 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
+    use crate::threads::{MAIN_THREAD, current_worker};
     use crate::workers::wake_coalescing::LaneDemand;
-    use housecount_backend::threads::{MAIN_THREAD, current_worker};
 
     /// A timer fires at the next tick, within a millisecond, unless the worker sleeps longer.
     #[timed_test]

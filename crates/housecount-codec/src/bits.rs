@@ -9,14 +9,14 @@
 //! - *Rice*: a number that is likely small. `value >> k` one-bits and a zero-bit, then the low `k`
 //!   bits. A quotient of 32 or more is 32 one-bits, then the value in 64 bits.
 
-use crate::codec::DecodeError;
+use crate::bytes::DecodeError;
 
 /// Number of one-bits in a quotient after which the whole value follows.
 const RICE_ESCAPE: u64 = 32;
 
 /// Writer of bits.
 #[derive(Debug, Default)]
-pub(crate) struct BitWriter {
+pub struct BitWriter {
     out: Vec<u8>,
     pending: u64,
     filled: u32,
@@ -24,12 +24,14 @@ pub(crate) struct BitWriter {
 
 impl BitWriter {
     /// Creates a writer that appends to existing bytes.
-    pub(crate) fn behind(out: Vec<u8>) -> BitWriter {
+    #[must_use]
+    pub fn behind(out: Vec<u8>) -> BitWriter {
         BitWriter { out, pending: 0, filled: 0 }
     }
 
     /// Writes the low `n` bits of `value`, with `n` at most 32.
-    pub(crate) fn plain(&mut self, value: u64, n: u32) {
+    #[inline]
+    pub fn plain(&mut self, value: u64, n: u32) {
         debug_assert!(n <= 32 && value < 1 << n);
         self.pending |= value << self.filled;
         self.filled += n;
@@ -40,6 +42,7 @@ impl BitWriter {
         }
     }
 
+    #[inline]
     fn wide(&mut self, value: u64, n: u32) {
         let low = n.min(32);
         self.plain(value & ((1 << low) - 1), low);
@@ -49,7 +52,8 @@ impl BitWriter {
     }
 
     /// Writes a number below `range`.
-    pub(crate) fn minimal(&mut self, value: u64, range: u64) {
+    #[inline]
+    pub fn minimal(&mut self, value: u64, range: u64) {
         debug_assert!(value < range && range <= 1 << 48);
         let k = range.max(1).ilog2();
         let shorter = (2 << k) - range.max(1);
@@ -62,7 +66,8 @@ impl BitWriter {
     }
 
     /// Writes a number that is likely small.
-    pub(crate) fn rice(&mut self, value: u64, k: u32) {
+    #[inline]
+    pub fn rice(&mut self, value: u64, k: u32) {
         let quotient = value >> k;
         if quotient >= RICE_ESCAPE {
             self.plain((1 << RICE_ESCAPE) - 1, RICE_ESCAPE as u32);
@@ -74,7 +79,8 @@ impl BitWriter {
     }
 
     /// Returns the bytes, the last one filled up with zeros.
-    pub(crate) fn finish(mut self) -> Vec<u8> {
+    #[must_use]
+    pub fn finish(mut self) -> Vec<u8> {
         let left = self.filled.div_ceil(8) as usize;
         self.out.extend_from_slice(&self.pending.to_le_bytes()[..left]);
         self.out
@@ -83,14 +89,15 @@ impl BitWriter {
 
 /// Returns the Rice parameter for numbers with this count and sum. Two to its power is at most ln 2
 /// times their mean.
-pub(crate) fn rice_parameter(count: u64, sum: u64) -> u32 {
+#[must_use]
+pub fn rice_parameter(count: u64, sum: u64) -> u32 {
     let mean = sum / count.max(1);
     (mean.saturating_mul(7) / 10).checked_ilog2().unwrap_or(0).min(30)
 }
 
 /// Reader of the bits that [`BitWriter`] wrote.
 #[derive(Debug)]
-pub(crate) struct BitReader<'a> {
+pub struct BitReader<'a> {
     bytes: &'a [u8],
     at: usize,
     pending: u64,
@@ -98,16 +105,20 @@ pub(crate) struct BitReader<'a> {
 }
 
 impl<'a> BitReader<'a> {
-    pub(crate) fn new(bytes: &'a [u8]) -> BitReader<'a> {
+    /// Creates a reader at the first bit.
+    #[must_use]
+    pub fn new(bytes: &'a [u8]) -> BitReader<'a> {
         BitReader { bytes, at: 0, pending: 0, filled: 0 }
     }
 
     /// Returns the maximum number of bits left. No count of values that take a bit each can be
     /// greater.
-    pub(crate) fn left(&self) -> u64 {
+    #[must_use]
+    pub fn left(&self) -> u64 {
         self.filled as u64 + 8 * (self.bytes.len() - self.at) as u64
     }
 
+    #[inline]
     fn fill(&mut self) {
         match self.bytes.get(self.at..self.at + 4) {
             Some(word) => {
@@ -128,7 +139,11 @@ impl<'a> BitReader<'a> {
     }
 
     /// Reads `n` bits, at most 32.
-    pub(crate) fn plain(&mut self, n: u32) -> Result<u64, DecodeError> {
+    ///
+    /// # Errors
+    /// Returns `Truncated` if fewer bits are left.
+    #[inline]
+    pub fn plain(&mut self, n: u32) -> Result<u64, DecodeError> {
         if self.filled < n {
             self.fill();
             if self.filled < n {
@@ -141,12 +156,18 @@ impl<'a> BitReader<'a> {
         Ok(value)
     }
 
+    #[inline]
     fn wide(&mut self, n: u32) -> Result<u64, DecodeError> {
         let low = self.plain(n.min(32))?;
         Ok(if n > 32 { low | self.plain(n - 32)? << 32 } else { low })
     }
 
-    pub(crate) fn minimal(&mut self, range: u64) -> Result<u64, DecodeError> {
+    /// Reads a number below `range`.
+    ///
+    /// # Errors
+    /// Returns `Truncated` if too few bits are left, and `Invalid` for a range that no writer has.
+    #[inline]
+    pub fn minimal(&mut self, range: u64) -> Result<u64, DecodeError> {
         if range == 0 || range > 1 << 48 {
             return Err(DecodeError::Invalid { what: "a range", at: self.at });
         }
@@ -156,7 +177,12 @@ impl<'a> BitReader<'a> {
         Ok(if value < shorter { value } else { (value << 1 | self.plain(1)?) - shorter })
     }
 
-    pub(crate) fn rice(&mut self, k: u32) -> Result<u64, DecodeError> {
+    /// Reads a number that is likely small.
+    ///
+    /// # Errors
+    /// Returns `Truncated` if too few bits are left.
+    #[inline]
+    pub fn rice(&mut self, k: u32) -> Result<u64, DecodeError> {
         let mut quotient = 0;
         while self.plain(1)? == 1 {
             quotient += 1;

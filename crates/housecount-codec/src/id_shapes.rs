@@ -17,8 +17,8 @@
 
 use std::collections::BTreeMap;
 
-use super::bits::{BitReader, BitWriter};
-use crate::codec::{ByteReader, DecodeError, put_varint};
+use crate::bits::{BitReader, BitWriter};
+use crate::bytes::{ByteReader, DecodeError, put_varint};
 
 /// Classes by number, each a list of ranges of bytes in the order of their indices. Class 0 is one
 /// known byte. A smaller class comes before a larger one that contains it, so that the first one
@@ -153,14 +153,14 @@ fn at_least_a_class((class, _): (u8, u8)) -> u8 {
 
 /// Shapes of a list of ids, by length.
 #[derive(Debug)]
-pub(crate) struct Shapes {
+pub struct Shapes {
     by_length: Vec<(usize, IdShape)>,
 }
 
 impl Shapes {
     /// Returns the shapes of these ids. It reads them one by one and does not hold them, because
     /// there may be a million.
-    pub(crate) fn of(ids: impl Iterator<Item = impl AsRef<str>>) -> Shapes {
+    pub fn of(ids: impl Iterator<Item = impl AsRef<str>>) -> Shapes {
         let mut groups: BTreeMap<usize, (Vec<[bool; 256]>, u64)> = BTreeMap::new();
         for id in ids {
             let id = id.as_ref().as_bytes();
@@ -176,18 +176,21 @@ impl Shapes {
     }
 
     /// Returns whether there were no ids.
-    pub(crate) fn is_empty(&self) -> bool {
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
         self.by_length.is_empty()
     }
 
     /// Returns whether all ids of the list are the same one, and so take no bits.
-    pub(crate) fn is_one_id(&self) -> bool {
+    #[must_use]
+    pub fn is_one_id(&self) -> bool {
         self.by_length.len() == 1
             && self.by_length[0].1.positions.iter().all(|(class, _)| *class == FIXED)
     }
 
     /// Returns the maximum number of bits of an id.
-    pub(crate) fn bits_max(&self) -> u64 {
+    #[must_use]
+    pub fn bits_max(&self) -> u64 {
         let of_one = |(class, _): &(u8, u8)| match *class {
             FIXED => 0,
             class => u64::from(TABLES[usize::from(class)].size.next_power_of_two().ilog2()),
@@ -197,7 +200,8 @@ impl Shapes {
         self.by_length.iter().map(of_shape).max().unwrap_or(0) + 8
     }
 
-    pub(crate) fn put(&self, head: &mut Vec<u8>) {
+    /// Appends the shapes.
+    pub fn put(&self, head: &mut Vec<u8>) {
         put_varint(head, self.by_length.len() as u64);
         for (length, shape) in &self.by_length {
             put_varint(head, *length as u64);
@@ -205,7 +209,11 @@ impl Shapes {
         }
     }
 
-    pub(crate) fn get(head: &mut ByteReader<'_>, bytes_max: usize) -> Result<Shapes, DecodeError> {
+    /// Reads shapes of ids with at most `bytes_max` bytes.
+    ///
+    /// # Errors
+    /// Returns a `DecodeError` that names the invalid part.
+    pub fn get(head: &mut ByteReader<'_>, bytes_max: usize) -> Result<Shapes, DecodeError> {
         let mut by_length: Vec<(usize, IdShape)> = Vec::new();
         for _ in 0..head.varint()? {
             let at = head.at();
@@ -220,7 +228,7 @@ impl Shapes {
     }
 
     /// Writes an id of the list that the shapes were made of.
-    pub(crate) fn write(&self, id: &str, bits: &mut BitWriter) {
+    pub fn write(&self, id: &str, bits: &mut BitWriter) {
         let Ok(which) = self.by_length.binary_search_by_key(&id.len(), |(length, _)| *length)
         else {
             debug_assert!(false, "an id that is not of these shapes");
@@ -235,7 +243,11 @@ impl Shapes {
         }
     }
 
-    pub(crate) fn read(
+    /// Reads an id. `what` names it in an error.
+    ///
+    /// # Errors
+    /// Returns `Truncated`, or `Invalid` if the id is not UTF-8.
+    pub fn read(
         &self,
         bits: &mut BitReader<'_>,
         what: &'static str,
@@ -244,7 +256,10 @@ impl Shapes {
     }
 
     /// Reads an id into a buffer.
-    pub(crate) fn read_into<'b>(
+    ///
+    /// # Errors
+    /// Those of [`read`](Self::read).
+    pub fn read_into<'b>(
         &self,
         bits: &mut BitReader<'_>,
         what: &'static str,
@@ -269,7 +284,7 @@ impl Shapes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codec::seal;
+    use crate::bytes::seal;
     use proptest::prelude::*;
 
     fn round_trip(ids: &[String]) -> usize {

@@ -102,7 +102,7 @@ impl<'a> ByteReader<'a> {
     }
 
     /// Creates a reader of bytes without a checksum at their end, which another layer has checked.
-    pub(crate) fn unsealed(bytes: &'a [u8]) -> ByteReader<'a> {
+    pub fn unsealed(bytes: &'a [u8]) -> ByteReader<'a> {
         ByteReader { bytes, at: 0 }
     }
 
