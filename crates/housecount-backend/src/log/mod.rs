@@ -93,6 +93,15 @@ pub struct ReadResult {
     pub origin: PartitionMeta,
 }
 
+/// Place from which a reader continues in a partition.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ReadPlace {
+    /// Position of the last record that it has read.
+    pub after: Position,
+    /// Key for a partition without one, as in [`Log::read`].
+    pub key: HandleKey,
+}
+
 /// A log of partitioned records, the only connection between nodes.
 ///
 /// A log that outlives the process keeps its records and all of [`PartitionMeta`]. After a restart,
@@ -141,6 +150,15 @@ pub trait Log: Send + Sync + fmt::Debug {
         after: Position,
         key: HandleKey,
     ) -> StoreResult<ReadResult>;
+
+    /// Reads all partitions at once, each as [`read`](Log::read) does. There is a place for each
+    /// partition.
+    ///
+    /// Returns `None` for each partition that needs a read of its own, and nothing at all where the
+    /// log has no such call. The caller then calls `read`, which also returns the error.
+    async fn read_together(&self, _places: &[ReadPlace]) -> Vec<Option<ReadResult>> {
+        Vec::new()
+    }
 
     /// Waits until records may have been appended after these positions, but not longer than
     /// `within`. There is a position for each partition.

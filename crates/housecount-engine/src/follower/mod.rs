@@ -20,6 +20,7 @@ mod idle;
 pub mod maintenance;
 mod outage;
 pub mod progress;
+mod reads;
 mod rebuild;
 mod settings;
 mod unreadable;
@@ -41,6 +42,7 @@ use housecount_metrics::Metrics;
 use tokio::sync::watch;
 
 use self::outage::ReadOutage;
+use self::reads::PartitionRead;
 pub use self::settings::FollowerSettings;
 use self::unreadable::UnreadableLines;
 use crate::follower::progress::ReadProgress;
@@ -175,8 +177,9 @@ impl Follower {
     pub async fn poll_all(&mut self) -> StoreResult<UnixMs> {
         let (mut clock, mut failure) = (UnixMs::MAX, None);
         let before = self.clock.now().unwrap_or_default();
+        let mut reads = self.read_together().await.into_iter();
         for partition in 0..self.log.partitions() {
-            match self.read_partition(partition).await {
+            match self.read_partition(partition, reads.next().flatten()).await {
                 Ok(at) => clock = clock.min(at),
                 Err(error) => {
                     self.metrics.read_failures.inc();
@@ -198,21 +201,18 @@ impl Follower {
         }
     }
 
-    async fn read_partition(&mut self, partition: u16) -> StoreResult<UnixMs> {
-        // Queried before the read: every append that was acknowledged until now must be found.
-        let acknowledged = self.acknowledged.last(partition);
+    /// Reads a partition to its end. `first` is its first read, if that was made already.
+    async fn read_partition(
+        &mut self,
+        partition: u16,
+        mut first: Option<PartitionRead>,
+    ) -> StoreResult<UnixMs> {
         loop {
+            let PartitionRead { tail, acknowledged } = match first.take() {
+                Some(read) => read,
+                None => self.read_alone(partition).await?,
+            };
             let place = self.places[usize::from(partition)];
-            let sent_ms = mono_ms();
-            let tail =
-                self.log.read(partition, place.after, self.keys[usize::from(partition)]).await?;
-            self.clock.observe(sent_ms, tail.clock);
-            // Nodes use this time. If the log's clock has stepped back, a new node would otherwise
-            // learn this time only from the next beat of an older node. It would take that for a
-            // jump.
-            self.clock
-                .advance_to(tail.origin.last_tended_at.min(tail.clock.plus(CLOCK_AHEAD_MS_MAX)));
-            self.slowest_read_ms = self.slowest_read_ms.max(mono_ms().saturating_sub(sent_ms));
             self.keys[usize::from(partition)] = tail.origin.key;
             self.hub.set_key(partition, tail.origin.key);
             if self.has_lost(place, acknowledged, &tail) {
@@ -226,7 +226,7 @@ impl Follower {
                 self.lost_ms = Some(mono_ms());
                 self.partitions_to_rebuild.insert(partition);
                 self.rebuilt_unmarked.remove(&partition);
-                return Box::pin(self.read_partition(partition)).await;
+                return Box::pin(self.read_partition(partition, None)).await;
             }
             let place = &mut self.places[usize::from(partition)];
             place.origin = tail.origin;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use housecount_backend::error::StoreResult;
-use housecount_backend::log::{Log, LogUsage, Position, ReadResult};
+use housecount_backend::log::{Log, LogUsage, Position, ReadPlace, ReadResult};
 use housecount_core::fold::HandleKey;
 use housecount_core::time::UnixMs;
 
@@ -51,6 +51,10 @@ impl Log for WatchedLog {
         key: HandleKey,
     ) -> StoreResult<ReadResult> {
         self.log.read(partition, after, key).await
+    }
+
+    async fn read_together(&self, places: &[ReadPlace]) -> Vec<Option<ReadResult>> {
+        self.log.read_together(places).await
     }
 
     async fn wait(&self, after: &[Position], within: Duration) -> bool {

@@ -42,15 +42,17 @@ pub(super) enum RedisCommand<'a> {
     /// A transaction, from MULTI to EXEC, and a script with the same answer for servers that refuse
     /// the transaction.
     AtomicRead(&'a Pipeline, &'a Lua, &'a ScriptInvocation<'a>),
+    /// A transaction, from MULTI to EXEC, that fails where the server refuses it.
+    Transaction(&'a Pipeline),
 }
 
 impl RedisCommand<'_> {
     pub(super) fn commands(&self) -> u64 {
         match self {
             RedisCommand::Command(_) | RedisCommand::Script(..) => 1,
-            RedisCommand::Pipeline(pipeline) | RedisCommand::AtomicRead(pipeline, ..) => {
-                pipeline.len() as u64
-            }
+            RedisCommand::Pipeline(pipeline)
+            | RedisCommand::AtomicRead(pipeline, ..)
+            | RedisCommand::Transaction(pipeline) => pipeline.len() as u64,
         }
     }
 
@@ -61,7 +63,7 @@ impl RedisCommand<'_> {
             RedisCommand::Script(script, _) | RedisCommand::AtomicRead(_, script, _) => {
                 script.named()
             }
-            RedisCommand::Pipeline(pipeline) => {
+            RedisCommand::Pipeline(pipeline) | RedisCommand::Transaction(pipeline) => {
                 let mut names: Vec<String> =
                     pipeline.cmd_iter().map(|command| name(command.args_iter())).collect();
                 names.sort_unstable();
@@ -83,6 +85,10 @@ impl RedisCommand<'_> {
             RedisCommand::Command(command) => command.query_async(connection).await,
             RedisCommand::Script(_, script) => script.invoke_async(connection).await,
             RedisCommand::Pipeline(pipeline) => pipeline.query_async(connection).await,
+            RedisCommand::Transaction(moment) => match transaction(moment, connection).await {
+                Ok(answer) => answer.and_then(|answer| Ok(T::from_redis_value(answer)?)),
+                Err(TransactionRefused(refused)) => Err(refused),
+            },
             RedisCommand::AtomicRead(moment, _, script) => {
                 match transaction(moment, connection).await {
                     Ok(answer) => answer.and_then(|answer| Ok(T::from_redis_value(answer)?)),

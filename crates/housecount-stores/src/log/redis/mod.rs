@@ -26,6 +26,7 @@ mod query;
 mod read;
 mod sentinel;
 mod target;
+mod together;
 mod wait;
 
 use std::fmt;
@@ -37,7 +38,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use housecount_backend::clock::mono_ms;
 use housecount_backend::error::{ErrorKind, StoreError, StoreResult};
-use housecount_backend::log::{Log, LogUsage, Position, ReadResult};
+use housecount_backend::log::{Log, LogUsage, Position, ReadPlace, ReadResult};
 use housecount_backend::retry::streak::{Change, FailureStreak};
 use housecount_core::fold::HandleKey;
 use housecount_core::keys::{redis_count, redis_meta, redis_stream};
@@ -53,6 +54,7 @@ use self::link::ConnectionPool;
 use self::memory::Memory;
 use self::read::PartitionPoll;
 pub use self::target::RedisTarget;
+use self::together::TogetherPause;
 use self::wait::Waiter;
 
 /// Lifetime of a published count that no node publishes any more, so that no count outlives the
@@ -75,6 +77,7 @@ pub struct RedisLog {
     link: ConnectionPool,
     waiter: Waiter,
     lengths: KnownLengths,
+    together: TogetherPause,
     counter: RedisCounter,
     /// When the next query of Redis's memory is due, on this node's own clock.
     ask_memory_ms: AtomicU64,
@@ -128,6 +131,7 @@ impl RedisLog {
             link,
             waiter: Waiter::default(),
             lengths: KnownLengths::new(target.partitions),
+            together: TogetherPause::default(),
             counter: RedisCounter::default(),
             ask_memory_ms: AtomicU64::new(0),
             is_evicting: AtomicBool::new(false),
@@ -231,6 +235,13 @@ impl RedisLog {
             0 => UnixMs::ZERO,
             ahead_ms => UnixMs(ahead_ms.saturating_add(mono_ms())),
         }
+    }
+
+    /// Records the log's clock, and the bytes of records, after a read.
+    fn note_read(&self, tail: &ReadResult) {
+        self.clock_ahead_ms.store(tail.clock.0.saturating_sub(mono_ms()), Ordering::Relaxed);
+        let bytes = tail.records.iter().map(|(_, record)| record.len()).sum::<usize>();
+        self.counter.received(bytes as u64);
     }
 
     /// Whether a position is so far ahead of Redis's clock that an earlier entry must be the cause.
@@ -371,10 +382,12 @@ impl Log for RedisLog {
             let text = format!("the log {} lost its records", self.shown);
             return Err(StoreError::new(ErrorKind::Unavailable, text));
         };
-        self.clock_ahead_ms.store(tail.clock.0.saturating_sub(mono_ms()), Ordering::Relaxed);
-        let bytes = tail.records.iter().map(|(_, record)| record.len()).sum::<usize>();
-        self.counter.received(bytes as u64);
+        self.note_read(&tail);
         Ok(tail)
+    }
+
+    async fn read_together(&self, places: &[ReadPlace]) -> Vec<Option<ReadResult>> {
+        self.poll_together(places).await
     }
 
     async fn wait(&self, after: &[Position], within: Duration) -> bool {

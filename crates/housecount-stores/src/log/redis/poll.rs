@@ -41,7 +41,7 @@ impl RedisLog {
     }
 
     /// Whether a partition has its earlier records plus the new ones; see [`super::lengths`].
-    fn is_kept(
+    pub(super) fn is_kept(
         &self,
         partition: u16,
         tail: &ReadResult,

@@ -74,7 +74,8 @@ pub(super) fn read_pipeline(
     moment
 }
 
-/// Builds the same query with `read.lua`, which always returns whether the record exists.
+/// Builds [`read_pipeline`]'s query with `read.lua`, which always returns whether the record
+/// exists.
 pub(super) fn asked_of<'a>(
     script: &'a Lua,
     stream: &str,
@@ -90,7 +91,7 @@ pub(super) fn asked_of<'a>(
 }
 
 /// Fields of a partition's meta hash.
-const META: [&str; 6] = ["born", "whole", "attended", "partitions", "committed", "key"];
+pub(super) const META: [&str; 6] = ["born", "whole", "attended", "partitions", "committed", "key"];
 /// Fields that every created partition has, as indexes of [`META`].
 const NEEDED: [usize; 3] = [0, 3, 5];
 
@@ -128,14 +129,18 @@ impl FromRedisValue for ReadReply {
             let Value::Array(besides) = besides else { continue };
             // The answer to ROLE begins with a name, a record with an array.
             match besides.first() {
-                Some(Value::BulkString(name)) => {
-                    is_replica = [&b"slave"[..], b"replica"].contains(&name.as_slice());
-                }
+                Some(Value::BulkString(_)) => is_replica = is_role_of_replica(&besides),
                 first => held = Some(first.is_some()),
             }
         }
         Ok(ReadReply { reply: from_redis_value(Value::Array(answers))?, held, is_replica })
     }
+}
+
+/// Whether an answer to ROLE is that of a replica.
+pub(super) fn is_role_of_replica(role: &[Value]) -> bool {
+    let Some(Value::BulkString(name)) = role.first() else { return false };
+    [&b"slave"[..], b"replica"].contains(&name.as_slice())
 }
 
 /// State of a partition, as an answer shows it.

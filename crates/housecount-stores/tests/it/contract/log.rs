@@ -10,7 +10,7 @@ use std::task::Poll;
 use async_trait::async_trait;
 use bytes::Bytes;
 use housecount_backend::error::StoreResult;
-use housecount_backend::log::{Log, PartitionMeta, Position, ReadResult};
+use housecount_backend::log::{Log, PartitionMeta, Position, ReadPlace, ReadResult};
 use housecount_core::fold::HandleKey;
 use housecount_core::limits::{
     FILE_LOG_ORDERS_MAX, READ_RECORDS_MAX, RECORD_BYTES_MAX, REDIS_COMMANDS_MAX,
@@ -59,7 +59,9 @@ pub(super) async fn keeps_the_contract(backend: Backend) {
     bytes_are_kept(&*backend.open(4).await).await;
     tending_forgets_only_what_is_old(&*backend.open(5).await).await;
     whole_is_remembered_for_this_birth_only(&*backend.open(6).await).await;
-    partitions_are_apart(&*backend.open(7).await).await;
+    let partitioned = backend.open(7).await;
+    partitions_are_apart(&*partitioned).await;
+    reading_together_is_reading_each(&*partitioned).await;
     what_is_committed_only_grows(&*backend.open(9).await).await;
     the_first_key_is_kept(&*backend.open(10).await).await;
     concurrent_appends_all_lie_in_the_log(backend.open(8).await).await;
@@ -108,6 +110,26 @@ async fn appended_is_read_in_order(log: &dyn Log) {
         "the log has no such record"
     );
     assert!(!log.read(0, Position::START, HandleKey::default()).await.unwrap().start_exists);
+}
+
+/// A log without such a call returns nothing.
+async fn reading_together_is_reading_each(log: &dyn Log) {
+    let mut places = Vec::new();
+    for partition in 0..log.partitions() {
+        let known = log.append(partition, record(1)).await.unwrap();
+        let key = log.read(partition, known, HandleKey(7)).await.unwrap().origin.key;
+        places.push(ReadPlace { after: known, key });
+        log.append(partition, record(usize::from(partition))).await.unwrap();
+    }
+    let together = log.read_together(&places).await;
+    assert!(together.is_empty() || together.len() == places.len());
+    for ((partition, place), tail) in (0..).zip(places).zip(together) {
+        let alone = log.read(partition, place.after, place.key).await.unwrap();
+        let tail = tail.unwrap();
+        assert_eq!(tail.records, alone.records);
+        assert_eq!((tail.origin, tail.more, tail.start_exists), (alone.origin, false, true));
+        assert!(tail.clock <= alone.clock && tail.clock >= tail.records[0].0.at);
+    }
 }
 
 async fn an_empty_log_has_a_clock_and_an_origin(log: &dyn Log) {

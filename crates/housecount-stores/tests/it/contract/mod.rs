@@ -3,4 +3,5 @@
 mod cold;
 mod log;
 mod redis;
+mod redis_together;
 mod redis_user;
