@@ -99,14 +99,15 @@ impl SharedClock {
 
     /// Stamps an event that has just arrived; `None` before the first exchange with the log.
     ///
-    /// A leave covers beats of its own millisecond, so a beat after a leave gets a later stamp.
+    /// A leave or displacement covers beats of its own millisecond, so a beat after it gets a later
+    /// stamp.
     /// Otherwise the leave would end the beat of a quick reload.
     pub fn stamp(&self, kind: EventKind) -> Option<UnixMs> {
         let mut stamper = self.0.lock();
         let now = stamper.clock.now(mono_ms())?;
         match kind {
             EventKind::Beat => Some(now.max(stamper.last_leave.plus(1))),
-            EventKind::Leave => {
+            EventKind::Leave | EventKind::Displace => {
                 stamper.last_leave = now;
                 Some(now)
             }

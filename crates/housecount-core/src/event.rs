@@ -1,4 +1,5 @@
-//! Events of players: beats and leaves.
+//! Events of players: beats and leaves. A node adds displacements, where a viewer's streams are
+//! limited.
 //!
 //! An event carries its own time, stamped once by the node that accepted it, on the log's clock.
 //! The time never changes again, however often the event is sent, so a retry is harmless.
@@ -14,6 +15,9 @@ pub enum EventKind {
     /// This session has stopped. It is a hint that may never arrive. Without a session it ends all
     /// sessions of the viewer on the stage.
     Leave,
+    /// This session has lost its place to another session of its viewer. It ends at once, without
+    /// `leave_grace`, and no other session does.
+    Displace,
 }
 
 /// Ids of a session, which must have been checked.
@@ -45,7 +49,7 @@ pub struct Seat {
     pub session: SessionId,
 }
 
-/// A beat or leave with its time, owned by the queue it waits in.
+/// An event with its time, owned by the queue it waits in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     /// Time of the event, on the log's clock.

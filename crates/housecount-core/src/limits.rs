@@ -412,3 +412,6 @@ pub const COLD_READERS_MAX: usize = 4;
 /// Expired rows that one step of the sweep deletes from an embedded cold tier. Other writes run
 /// between two steps.
 pub const SWEEP_ROWS_MAX: usize = 100;
+/// Limit of a viewer's streams. No account is meant for more screens, and each join beyond one
+/// stream reads all of the viewer's sessions.
+pub const STREAMS_PER_VIEWER_MAX: usize = 100;

@@ -1,11 +1,12 @@
-//! Log record: a batch of events as bytes, version 2.
+//! Log record: a batch of events as bytes, version 2, or 3 if it has displacements.
 //!
 //! ```text
-//! u8      version = 2
+//! u8      version = 2 or 3
 //! u64 LE  base: the earliest time in the batch, Unix ms
 //! varint  number of stages; then for each: varint length, bytes
 //! varint  number of events with ids; then for each:
-//!   varint  2 x index of its stage + (1 if it is a leave)
+//!   varint  2 x index of its stage + (1 if it is a leave);
+//!           in version 3: 3 x index of its stage + (0 for a beat, 1 leave, 2 displacement)
 //!   varint  its time - base, ms
 //!   varint  length of the viewer id, its bytes
 //!   varint  length of the session id, its bytes
@@ -33,8 +34,10 @@ use crate::limits::{
 };
 use crate::time::UnixMs;
 
-/// Version that this program writes.
+/// Version that this program writes for records of beats and leaves.
 pub const VERSION: u8 = 2;
+/// Version of records with displacements. A node that does not limit streams writes none.
+const VERSION_OF_DISPLACEMENTS: u8 = 3;
 /// Oldest version that it reads.
 const VERSION_OLDEST: u8 = 1;
 
@@ -117,14 +120,16 @@ pub fn encode(entries: &[RecordEntry<'_>]) -> Vec<u8> {
     }
     let wholes = whole().count();
     let mut out = Vec::with_capacity(32 + wholes * 48 + (entries.len() - wholes) * 10);
-    out.push(VERSION);
+    let has_displacements = whole().any(|event| event.kind == EventKind::Displace);
+    let version = if has_displacements { VERSION_OF_DISPLACEMENTS } else { VERSION };
+    out.push(version);
     out.extend_from_slice(&base.0.to_le_bytes());
     put_varint(&mut out, stages.len() as u64);
     stages.iter().for_each(|stage| put_text(&mut out, stage));
     put_varint(&mut out, wholes as u64);
     for event in whole() {
         let stage = index.get(event.ids.stage).copied().unwrap_or_default() as u64;
-        put_varint(&mut out, stage * 2 + u64::from(event.kind == EventKind::Leave));
+        put_varint(&mut out, stage * kinds(version) + event.kind as u64);
         put_varint(&mut out, event.at.since(base));
         put_text(&mut out, event.ids.viewer);
         put_text(&mut out, event.ids.session);
@@ -149,7 +154,8 @@ pub fn decode(record: &[u8]) -> Result<Vec<RecordEntry<'_>>, DecodeError> {
     if record.len() > RECORD_BYTES_MAX {
         return Err(DecodeError::Invalid { what: "the record's length", at: record.len() });
     }
-    let (version, mut reader) = ByteReader::open_any(record, VERSION_OLDEST, VERSION)?;
+    let (version, mut reader) =
+        ByteReader::open_any(record, VERSION_OLDEST, VERSION_OF_DISPLACEMENTS)?;
     let base = UnixMs(reader.u64_le()?);
     let count = bounded(&mut reader, "the number of stages")?;
     let mut stages = Vec::with_capacity(count);
@@ -161,7 +167,7 @@ pub fn decode(record: &[u8]) -> Result<Vec<RecordEntry<'_>>, DecodeError> {
     let count = bounded(&mut reader, "the number of events")?;
     let mut entries = Vec::with_capacity(count);
     for _ in 0..count {
-        entries.push(RecordEntry::Full(event(&mut reader, base, &stages)?));
+        entries.push(RecordEntry::Full(event(&mut reader, version, base, &stages)?));
     }
     // Version 1 had no handles, and ended here.
     let count = if version == 1 { 0 } else { bounded(&mut reader, "the number of beats")? };
@@ -176,17 +182,27 @@ pub fn decode(record: &[u8]) -> Result<Vec<RecordEntry<'_>>, DecodeError> {
     Ok(entries)
 }
 
+/// Number of kinds of events that a version knows.
+fn kinds(version: u8) -> u64 {
+    if version == VERSION_OF_DISPLACEMENTS { 3 } else { 2 }
+}
+
 fn event<'a>(
     reader: &mut ByteReader<'a>,
+    version: u8,
     base: UnixMs,
     stages: &[&'a str],
 ) -> Result<EventRef<'a>, DecodeError> {
     let at = reader.at();
     let head = reader.varint()?;
-    let stage = usize::try_from(head / 2).ok().and_then(|i| stages.get(i));
+    let stage = usize::try_from(head / kinds(version)).ok().and_then(|i| stages.get(i));
     let stage = *stage.ok_or(DecodeError::Invalid { what: "a stage index", at })?;
     Ok(EventRef {
-        kind: if head % 2 == 1 { EventKind::Leave } else { EventKind::Beat },
+        kind: match head % kinds(version) {
+            0 => EventKind::Beat,
+            1 => EventKind::Leave,
+            _ => EventKind::Displace,
+        },
         at: base.plus(reader.varint()?),
         ids: Ids {
             stage,
@@ -253,6 +269,28 @@ mod tests {
         assert_eq!(decode(&bytes).unwrap(), entries);
     }
 
+    /// Frozen bytes of a record with a displacement: see docs/FORMATS.md.
+    #[test]
+    fn version_3_is_frozen() {
+        let displaced =
+            EventRef { kind: EventKind::Displace, ..beat(1_000_000, "s/2", "bob", "tab") };
+        let leave = EventRef { kind: EventKind::Leave, ..beat(1_000_001, "s/2", "bob", "tab") };
+        let entries = [beat(1_000_030, "s/1", "ann", ""), displaced, leave].map(RecordEntry::Full);
+        let bytes = encode(&entries);
+        let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
+        assert_eq!(
+            hex,
+            "0340420f000000000002\
+             03732f3103732f32\
+             03001e03616e6e00\
+             050003626f6203746162\
+             040103626f6203746162\
+             00\
+             af4baac3"
+        );
+        assert_eq!(decode(&bytes).unwrap(), entries);
+    }
+
     /// Frozen bytes of the record without events: see docs/FORMATS.md.
     #[test]
     fn a_record_without_events_is_frozen() {
@@ -301,24 +339,24 @@ mod tests {
         assert_eq!(decode(&bytes).unwrap().len(), RECORD_EVENTS_MAX);
     }
 
-    type Drawn = (u64, Option<u64>, bool, String, String, String);
+    type Drawn = (u64, Option<u64>, EventKind, String, String, String);
 
     fn drawn() -> impl Strategy<Value = Vec<Drawn>> {
         let handle = proptest::option::of(any::<u64>());
-        let event =
-            (0u64..1 << 50, handle, any::<bool>(), "[!-~]{1,8}", "[a-zé]{1,8}", "[a-z]{0,3}");
+        let kind =
+            proptest::sample::select(&[EventKind::Beat, EventKind::Leave, EventKind::Displace]);
+        let event = (0u64..1 << 50, handle, kind, "[!-~]{1,8}", "[a-zé]{1,8}", "[a-z]{0,3}");
         proptest::collection::vec(event, 1..50)
     }
 
-    fn some_entries((at, handle, is_leave, stage, viewer, session): &Drawn) -> RecordEntry<'_> {
+    fn some_entries((at, handle, kind, stage, viewer, session): &Drawn) -> RecordEntry<'_> {
         match handle {
             Some(handle) => RecordEntry::ByHandle {
                 at: UnixMs(*at),
                 handle: Handle::from_bytes(handle.to_be_bytes()),
             },
             None => {
-                let kind = if *is_leave { EventKind::Leave } else { EventKind::Beat };
-                RecordEntry::Full(EventRef { kind, ..beat(*at, stage, viewer, session) })
+                RecordEntry::Full(EventRef { kind: *kind, ..beat(*at, stage, viewer, session) })
             }
         }
     }

@@ -9,6 +9,7 @@ mod lists;
 mod past;
 pub mod publish;
 mod shared;
+mod streams;
 #[cfg(test)]
 mod tests;
 
@@ -33,6 +34,8 @@ use parking_lot::Mutex;
 pub use self::answer::{CountStatus, WithStatus};
 use self::past::PriorCounts;
 pub use self::shared::{Hold, SharedFold};
+pub use self::streams::DisplacementWaiter;
+use self::streams::DisplacementWaiters;
 use crate::log::health::WriteHealth;
 
 /// Events that are applied under one lock. That takes some microseconds, so that no waiting thread
@@ -57,6 +60,7 @@ pub struct Hub {
     writes: Arc<WriteHealth>,
     /// Current extra delay until an event is counted, in ms.
     held_back_ms: AtomicU64,
+    displacements: DisplacementWaiters,
 }
 
 /// Number of events that arrived too late.
@@ -89,6 +93,7 @@ impl Hub {
             read_mono_ms: AtomicU64::new(0),
             writes: Arc::new(WriteHealth::new(partitions, rules.ttl_ms)),
             held_back_ms: AtomicU64::new(0),
+            displacements: DisplacementWaiters::default(),
         }
     }
 
@@ -142,7 +147,10 @@ impl Hub {
         let (mut events, mut late) = (events.into_iter().peekable(), LateEvents::default());
         while events.peek().is_some() {
             let mut fold = self.fold.lock(Hold::Events);
-            events.by_ref().take(AT_ONCE).for_each(|event| late.note(fold.apply(&event)));
+            events.by_ref().take(AT_ONCE).for_each(|event| {
+                late.note(fold.apply(&event));
+                self.displacements.wake(&event);
+            });
         }
         late
     }
@@ -162,6 +170,7 @@ impl Hub {
                 .lock(Hold::Events)
                 .apply_all(partition, chunk, logged_at, |applied| late.note(applied));
         }
+        self.displacements.wake_all(entries);
         late
     }
 

@@ -90,7 +90,11 @@ fn excused(plan: &SimPlan, emptied_ms: &[u64]) -> Vec<Range<u64>> {
 impl Oracle {
     fn archived_as(&self, event: &OracleEvent, form: ArchiveFormat) -> ArchiveRow {
         let at = if form == ArchiveFormat::Packed { event.at.aligned(TICK_MS) } else { event.at };
-        (at, event.kind, self.seats()[event.seat].clone())
+        let kind = match event.kind {
+            EventKind::Displace => EventKind::Leave,
+            kind => kind,
+        };
+        (at, kind, self.seats()[event.seat].clone())
     }
 }
 

@@ -69,6 +69,7 @@ impl RunHasher {
         self.number(match kind {
             EventKind::Beat => 0,
             EventKind::Leave => 1,
+            EventKind::Displace => 2,
         });
         self.number(at.0);
     }

@@ -12,6 +12,7 @@
 //!   operator who configures stages.
 //! - [`oracle`]: every event of the run, and the rules of counting and billing, word for word.
 //! - [`checks`]: invariants of a run. [`standstill`]: invariants while the log takes no writes.
+//!   [`streams`]: the limit of a viewer's streams, and its invariant.
 //!   [`archive_check`]: invariants of the archive. [`run`]: one seed. [`world`]: the state that all
 //!   of these share.
 //! - [`digest`]: the hash of a run, to compare two source trees.
@@ -29,4 +30,5 @@ pub mod player;
 pub mod run;
 pub mod soak;
 pub mod standstill;
+pub mod streams;
 pub mod world;

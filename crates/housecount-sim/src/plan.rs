@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use housecount_core::fold::StreamsPolicy;
 use housecount_engine::ArchiveFormat;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
@@ -97,6 +98,8 @@ pub struct SimPlan {
     pub archive: Option<ArchiveFormat>,
     /// Whether beats are acknowledged before the log has them (`ack = "memory"`).
     pub is_acknowledged_early: bool,
+    /// Settings `limits.streams_per_viewer` and `limits.streams_policy`; `None` without a limit.
+    pub streams: Option<(usize, StreamsPolicy)>,
     /// Faults in the order of their beginnings.
     pub faults: Vec<Fault>,
     /// End of the last fault.
@@ -138,6 +141,13 @@ impl SimPlan {
             faults,
             faults_end_ms,
             is_checked: true,
+            // Drawn last, so that all else of a seed is as it was before the limit was simulated.
+            streams: match chance.random_range(0..6) {
+                0 => Some((1, StreamsPolicy::Refuse)),
+                1 => Some((1, StreamsPolicy::Displace)),
+                2 => Some((2, StreamsPolicy::Displace)),
+                _ => None,
+            },
         }
     }
 }
@@ -209,6 +219,7 @@ impl fmt::Display for SimPlan {
             window_ms,
             snapshot_interval_ms,
             archive,
+            streams,
             ..
         } = self;
         let ack = if self.is_acknowledged_early { "memory" } else { "log" };
@@ -221,6 +232,9 @@ impl fmt::Display for SimPlan {
             archive_name(*archive),
             clock(self.faults_end_ms)
         )?;
+        if let Some((max, policy)) = streams {
+            writeln!(f, "  at most {max} streams a viewer, {policy:?}")?;
+        }
         for Fault { from_ms, to_ms, kind } in &self.faults {
             writeln!(f, "  {} to {}  {kind:?}", clock(*from_ms), clock(*to_ms))?;
         }

@@ -4,9 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use housecount_access::admission::AdmissionError;
+use housecount_access::admission::streams::{StreamAdmission, StreamDemand};
 use housecount_backend::rng;
 use housecount_core::event::{EventKind, Ids};
-use housecount_engine::internals::{IngestError, UnstampedEvent};
+use housecount_core::fold::Stream;
+use housecount_engine::internals::{EngineState, IngestError, PendingAck, UnstampedEvent};
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -14,6 +17,7 @@ use tokio::time::timeout;
 use crate::active_faults::advance;
 use crate::nodes::Nodes;
 use crate::oracle::SeatName;
+use crate::streams::{SimStreams, viewer_name};
 use crate::world::World;
 
 /// Time that a player waits for an answer.
@@ -26,6 +30,7 @@ const TRIES_MAX: usize = 3;
 pub struct SimAudience {
     world: Arc<World>,
     nodes: Arc<Nodes>,
+    streams: Arc<SimStreams>,
     /// Time of the simulation from which all viewers stop.
     ends_ms: u64,
     /// Acknowledgements that a task waits for.
@@ -35,8 +40,13 @@ pub struct SimAudience {
 impl SimAudience {
     /// An audience that has not started yet.
     #[must_use]
-    pub fn new(world: Arc<World>, nodes: Arc<Nodes>, ends_ms: u64) -> Arc<SimAudience> {
-        Arc::new(SimAudience { world, nodes, ends_ms, waiting: Mutex::default() })
+    pub fn new(
+        world: Arc<World>,
+        nodes: Arc<Nodes>,
+        streams: Arc<SimStreams>,
+        ends_ms: u64,
+    ) -> Arc<SimAudience> {
+        Arc::new(SimAudience { world, nodes, streams, ends_ms, waiting: Mutex::default() })
     }
 
     fn is_over(&self) -> bool {
@@ -64,13 +74,14 @@ impl SimAudience {
 
     /// Runs one session, from its first beat to its end.
     async fn watch(self: Arc<Self>, viewer: usize, stage: String, session: String) {
-        let mut seat = SeatName { stage, viewer: format!("viewer-{viewer:04}"), session };
+        let mut seat = SeatName { stage, viewer: viewer_name(viewer), session };
         // Most sessions are short; some are long.
         let stay_ms = rng::random_range(5_000..rng::random_range(30_000..2_400_000_u64));
         let until_ms = (self.world.now_ms() + stay_ms).min(self.ends_ms);
         let mut node = rng::random_range(0..self.world.plan.nodes);
         while self.world.now_ms() < until_ms {
-            let next_ms = self.send_until_accepted(&mut node, EventKind::Beat, &seat).await;
+            let sent = self.send_until_accepted(&mut node, EventKind::Beat, &seat).await;
+            let Some(next_ms) = sent else { return };
             let left_ms = until_ms.saturating_sub(self.world.now_ms());
             advance(next_ms.min(left_ms)).await;
             if rng::random_range(0..40) == 0 {
@@ -90,34 +101,96 @@ impl SimAudience {
         }
     }
 
-    /// Sends an event until a node accepts it. Returns the time to the next beat.
-    async fn send_until_accepted(&self, node: &mut usize, kind: EventKind, seat: &SeatName) -> u64 {
+    /// Sends an event until a node accepts it, or the player waits for its next beat. Returns the
+    /// time to that, or `None` if another session has displaced this one.
+    async fn send_until_accepted(
+        &self,
+        node: &mut usize,
+        kind: EventKind,
+        seat: &SeatName,
+    ) -> Option<u64> {
         for _ in 0..TRIES_MAX {
-            if let Some(next_ms) = self.send_once(*node, kind, seat).await {
-                if rng::random_range(0..50) == 0 {
-                    // The answer was lost on the way to the player, which sends the event to
-                    // another node.
+            match self.send_once(*node, kind, seat).await {
+                SendOutcome::Displaced => return None,
+                // The answer was lost on the way to the player, which sends the event to another
+                // node.
+                SendOutcome::Accepted { .. } if rng::random_range(0..50) == 0 => {
                     *node = rng::random_range(0..self.world.plan.nodes);
                     continue;
                 }
-                return next_ms;
+                SendOutcome::Accepted { next_ms } => return Some(next_ms),
+                SendOutcome::Unanswered => {}
             }
             *node = rng::random_range(0..self.world.plan.nodes);
             advance(rng::random_range(200..2_000)).await;
         }
-        self.nodes.settings().interval_ms
+        Some(self.nodes.settings().interval_ms)
     }
 
-    /// Sends one request. Returns the time to the next beat if the node acknowledged it.
-    async fn send_once(&self, number: usize, kind: EventKind, seat: &SeatName) -> Option<u64> {
+    /// Sends one request.
+    async fn send_once(&self, number: usize, kind: EventKind, seat: &SeatName) -> SendOutcome {
         let way_ms = self.world.trouble.lock().way_ms();
         advance(way_ms).await;
-        let (node, run) = self.nodes.get(number)?;
+        let Some((node, run)) = self.nodes.get(number) else { return SendOutcome::Unanswered };
+        let place = match self.take_stream(number, &node, run, kind, seat) {
+            Ok(place) => place,
+            Err(AdmissionError::Displaced) => return SendOutcome::Displaced,
+            // Its viewer has too many streams, or the node is not ready.
+            Err(_) => return SendOutcome::Unanswered,
+        };
+        let Some(receipt) = self.enqueue(&node, run, kind, seat) else {
+            self.world.digest(|hasher, now_ms| hasher.answer(now_ms, run, None));
+            return SendOutcome::Unanswered;
+        };
+        let answer = timeout(REQUEST_TIMEOUT, receipt.wait()).await;
+        drop(place);
+        while self.waiting.lock().try_join_next().is_some() {}
+        let next_ms = match answer {
+            Ok(Ok(())) => Some(node.next_beat_ms(&receipt)),
+            Ok(Err(_)) | Err(_) => None,
+        };
+        self.world.digest(|hasher, now_ms| hasher.answer(now_ms, run, next_ms));
+        next_ms.map_or(SendOutcome::Unanswered, |next_ms| SendOutcome::Accepted { next_ms })
+    }
+
+    /// Checks a beat against its viewer's limit of streams, as a node's admission does, and
+    /// enqueues displacements.
+    fn take_stream(
+        &self,
+        number: usize,
+        node: &EngineState,
+        run: usize,
+        kind: EventKind,
+        seat: &SeatName,
+    ) -> Result<Option<StreamAdmission>, AdmissionError> {
+        let limits = self.streams.of(number);
         let SeatName { stage, viewer, session } = seat;
-        let receipt = match node
-            .ingest
-            .enqueue(UnstampedEvent { kind, ids: Ids { stage, viewer, session } }, false)
-        {
+        let event = UnstampedEvent { kind, ids: Ids { stage, viewer, session } };
+        if kind != EventKind::Beat || !limits.is_on() || !limits.needs_demand(&node.hub, &event)? {
+            return Ok(None);
+        }
+        let admitted = limits.admit(&node.hub, &event, StreamDemand::default())?;
+        for Stream { stage, session, .. } in admitted.displaced.clone() {
+            let displaced = SeatName { stage, viewer: viewer.clone(), session };
+            let _ = self.enqueue(node, run, EventKind::Displace, &displaced);
+        }
+        if admitted.is_own_displaced {
+            return Err(AdmissionError::Displaced);
+        }
+        Ok(Some(admitted))
+    }
+
+    /// Enqueues an event on a node, and records it. Returns `None` if the node refuses it.
+    fn enqueue(
+        &self,
+        node: &EngineState,
+        run: usize,
+        kind: EventKind,
+        seat: &SeatName,
+    ) -> Option<PendingAck> {
+        let SeatName { stage, viewer, session } = seat;
+        let event = UnstampedEvent { kind, ids: Ids { stage, viewer, session } };
+        let receipt = match node.ingest.enqueue(event, false) {
             Ok(receipt) => receipt,
             Err(
                 IngestError::Starting
@@ -125,13 +198,10 @@ impl SimAudience {
                 | IngestError::AppendPending
                 | IngestError::NotTaken
                 | IngestError::Stopping,
-            ) => {
-                self.world.digest(|hasher, now_ms| hasher.answer(now_ms, run, None));
-                return None;
-            }
+            ) => return None,
         };
         if !self.world.plan.is_checked {
-            return receipt.wait().await.is_ok().then(|| node.next_beat_ms(&receipt));
+            return Some(receipt);
         }
         self.world.happened(&format!(
             "run {run}: {kind:?} of {viewer} {session} on {stage} at {}",
@@ -153,15 +223,21 @@ impl SimAudience {
                 world.violated(why);
             }
         });
-        let answer = timeout(REQUEST_TIMEOUT, receipt.wait()).await;
-        while self.waiting.lock().try_join_next().is_some() {}
-        let next_ms = match answer {
-            Ok(Ok(())) => Some(node.next_beat_ms(&receipt)),
-            Ok(Err(_)) | Err(_) => None,
-        };
-        self.world.digest(|hasher, now_ms| hasher.answer(now_ms, run, next_ms));
-        next_ms
+        Some(receipt)
     }
+}
+
+/// Outcome of a request.
+enum SendOutcome {
+    /// A node accepted the event.
+    Accepted {
+        /// Time to the next beat.
+        next_ms: u64,
+    },
+    /// No node has answered, or the node refused the event for now.
+    Unanswered,
+    /// Another session of the viewer has taken the session's place.
+    Displaced,
 }
 
 /// A session's id; empty for players that send none.

@@ -21,6 +21,7 @@ use crate::oracle::proof::Proven;
 use crate::plan::{Fault, FaultKind, SimPlan};
 use crate::player::SimAudience;
 use crate::standstill::Standstill;
+use crate::streams::SimStreams;
 use crate::world::World;
 use crate::world::cold::SimCold;
 
@@ -110,6 +111,7 @@ struct Simulation {
     read: (u64, Proven),
     /// Checks of the nodes while the log takes no writes.
     standstill: Standstill,
+    streams: Arc<SimStreams>,
 }
 
 async fn simulate(
@@ -120,6 +122,7 @@ async fn simulate(
     let rules = settings.rules;
     let nodes = Arc::new(Nodes::new(world.clone(), settings).map_err(|e| e.to_string())?);
     let cold: Arc<dyn Cold> = Arc::new(SimCold::observing(world.clone()));
+    let streams = Arc::new(SimStreams::new(&world.plan));
     let mut simulation = Simulation {
         world: world.clone(),
         nodes: nodes.clone(),
@@ -127,6 +130,7 @@ async fn simulate(
         rules,
         read: (0, Proven::new()),
         standstill: Standstill::default(),
+        streams: streams.clone(),
     };
     // A slow call that began before the last fault ended may still be in progress, and a starting
     // node waits for it.
@@ -144,7 +148,7 @@ async fn simulate(
     for fault in world.plan.faults.clone() {
         tasks.spawn(run_fault(world.clone(), nodes.clone(), fault));
     }
-    let audience = SimAudience::new(world.clone(), nodes.clone(), ends_ms);
+    let audience = SimAudience::new(world.clone(), nodes.clone(), streams, ends_ms);
     for viewer in 0..world.plan.viewers {
         tasks.spawn(audience.clone().live(viewer));
     }
@@ -223,6 +227,7 @@ impl Simulation {
             for number in 0..self.world.plan.nodes {
                 if let Some((node, run)) = self.nodes.get(number) {
                     self.standstill.look(&self.world, number, &node, run);
+                    self.streams.look(&self.world, &node, run);
                 }
             }
             if self.world.now_ms() >= self.read.0 + READ_MS {

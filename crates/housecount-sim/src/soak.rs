@@ -12,6 +12,7 @@ use crate::active_faults::advance;
 use crate::nodes::{Nodes, settings};
 use crate::plan::SimPlan;
 use crate::player::SimAudience;
+use crate::streams::SimStreams;
 use crate::world::World;
 
 /// Size of the state at the end of a day.
@@ -58,7 +59,8 @@ pub fn soak(
         let world = World::new(plan, settings.rules.ttl_ms, false);
         let nodes = Arc::new(Nodes::new(world.clone(), settings)?);
         (0..world.plan.nodes).for_each(|node| nodes.start(node));
-        let audience = SimAudience::new(world.clone(), nodes.clone(), days * DAY_MS);
+        let streams = Arc::new(SimStreams::new(&world.plan));
+        let audience = SimAudience::new(world.clone(), nodes.clone(), streams, days * DAY_MS);
         let mut tasks = JoinSet::new();
         for viewer in 0..viewers {
             tasks.spawn(audience.clone().live(viewer));

@@ -14,12 +14,13 @@ pub mod quotas;
 pub mod rate_table;
 pub mod session_rate;
 mod settings;
+pub mod streams;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use housecount_core::event::EventKind;
-use housecount_core::fold::Ids;
+use housecount_core::fold::{Ids, Stream};
 use housecount_core::limits::VIEWER_SESSIONS_KEPT_MAX;
 use housecount_engine::internals::Hub;
 use housecount_engine::internals::UnstampedEvent;
@@ -32,7 +33,8 @@ use self::connections::AddressConnections;
 use self::pseudonyms::Pseudonymizer;
 use self::quotas::{Quotas, Reservation};
 use self::session_rate::{SessionKey, SessionRateLimiter};
-pub use self::settings::AdmissionSettings;
+pub use self::settings::{AdmissionSettings, StreamSettings};
+use self::streams::StreamLimits;
 
 /// Reason why a correct request is not accepted just now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,6 +79,15 @@ pub enum AdmissionError {
         /// Limit of new stages per minute.
         max: usize,
     },
+    /// The viewer watches as much as it may, over all stages.
+    TooManyStreams {
+        /// The viewer's limit.
+        max: usize,
+        /// The viewer's streams.
+        active: Vec<Stream>,
+    },
+    /// Another session of the viewer has taken the session's place.
+    Displaced,
 }
 
 /// Permission to enqueue an event.
@@ -98,6 +109,8 @@ pub struct AdmissionControl {
     pub connections: Arc<AddressConnections>,
     /// Replaces ids by pseudonyms, where that is set.
     pub names: Pseudonymizer,
+    /// Limits the streams of a viewer.
+    pub streams: StreamLimits,
     session_rates: SessionRateLimiter,
     quotas: Quotas,
 }
@@ -117,6 +130,7 @@ impl AdmissionControl {
             names: settings.names.clone(),
             session_rates: SessionRateLimiter::new(settings.session_beats, interval_ms),
             quotas: Quotas::new(settings, leave_grace_ms),
+            streams: StreamLimits::new(settings.streams),
         }
     }
 

@@ -26,7 +26,7 @@ const MINUTE_MS: u64 = 60_000;
 const KEPT_RETRY_MS: u64 = 30_000;
 
 /// Number of sessions on their way to the log, by the hash of the room that they take.
-type PendingCounts = Mutex<HashMap<u64, u64, RandomState>>;
+pub(super) type PendingCounts = Mutex<HashMap<u64, u64, RandomState>>;
 
 /// A count that a session takes room of.
 #[derive(Clone, Copy, Debug, Hash)]
@@ -63,6 +63,13 @@ struct NewStages {
 pub struct Reservation {
     coming: Arc<PendingCounts>,
     keys: [Option<u64>; 3],
+}
+
+impl Reservation {
+    /// Creates a reservation of one place that the caller has counted under `key`.
+    pub(super) fn new(coming: &Arc<PendingCounts>, key: u64) -> Reservation {
+        Reservation { coming: coming.clone(), keys: [Some(key), None, None] }
+    }
 }
 
 impl Drop for Reservation {

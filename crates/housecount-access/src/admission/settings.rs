@@ -2,11 +2,21 @@
 
 use std::num::NonZeroU32;
 
+use housecount_core::fold::StreamsPolicy;
 use ipnet::IpNet;
 
 use super::client_addr::AddressRate;
 use super::connections::ConnectionLimit;
 use super::pseudonyms::Pseudonymizer;
+
+/// Limit of a viewer's streams.
+#[derive(Clone, Copy, Debug)]
+pub struct StreamSettings {
+    /// Streams that a viewer may have at once, over all stages.
+    pub max: usize,
+    /// Streams that end where a viewer has more.
+    pub policy: StreamsPolicy,
+}
 
 /// Settings of admission, parsed. `None` where no limit is set.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +35,8 @@ pub struct AdmissionSettings {
     pub viewers_per_stage: Option<u64>,
     /// `limits.new_stages_per_minute`
     pub new_stages_per_minute: Option<usize>,
+    /// `limits.streams_per_viewer` and `limits.streams_policy`
+    pub streams: Option<StreamSettings>,
     /// `viewer_ids` and `viewer_ids_key`
     pub names: Pseudonymizer,
 }

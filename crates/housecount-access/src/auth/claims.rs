@@ -23,6 +23,9 @@ pub struct Payload {
     /// The only session that the token covers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
+    /// Streams that the viewer may have at once, over all stages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub streams: Option<u32>,
     /// Expiry, in Unix seconds.
     pub exp: f64,
     /// Unix seconds before which the token is not valid.
@@ -58,6 +61,7 @@ pub struct Claims {
     viewer: String,
     stages: StageClaim,
     session: Option<String>,
+    streams: Option<u32>,
     /// Expiry, with the leeway.
     ends: UnixMs,
     /// The key that signed it.
@@ -134,6 +138,7 @@ impl Claims {
             viewer: payload.sub,
             stages,
             session: payload.session,
+            streams: payload.streams,
             ends,
             key: KeyId::default(),
         })
@@ -161,6 +166,12 @@ impl Claims {
     #[must_use]
     pub fn expires_at(&self) -> UnixMs {
         self.ends
+    }
+
+    /// Streams that the viewer may have at once, if the token says so.
+    #[must_use]
+    pub fn streams(&self) -> Option<usize> {
+        self.streams.map(|streams| streams as usize)
     }
 
     /// Whether the token covers this stage.
@@ -208,7 +219,16 @@ mod tests {
     fn payload(stage: &str) -> Payload {
         let stage = Some(stage.to_string());
         let (sub, exp) = ("ann".to_string(), 1_790_000_010.5);
-        Payload { sub, stage, stage_prefix: None, session: None, exp, nbf: None, aud: None }
+        Payload {
+            sub,
+            stage,
+            stage_prefix: None,
+            session: None,
+            streams: None,
+            exp,
+            nbf: None,
+            aud: None,
+        }
     }
 
     fn prefix(prefix: &str) -> Payload {

@@ -167,8 +167,16 @@ mod tests {
     fn token(kid: &str, secret: &str) -> String {
         let (sub, stage) = ("ann".to_string(), Some("s".to_string()));
         let exp = clock::wall_clock().0 as f64 / 1_000.0 + 600.0;
-        let payload =
-            Payload { sub, stage, stage_prefix: None, session: None, exp, nbf: None, aud: None };
+        let payload = Payload {
+            sub,
+            stage,
+            stage_prefix: None,
+            session: None,
+            streams: None,
+            exp,
+            nbf: None,
+            aud: None,
+        };
         jwt::sign(&payload, &format!("secret:{secret}"), Some(kid.into())).unwrap()
     }
 

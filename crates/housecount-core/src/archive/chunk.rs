@@ -98,7 +98,8 @@ impl ArchiveEncoder {
         match event.kind {
             EventKind::Beat if sessions.is_known(place, at) => {} // logged again
             EventKind::Beat => self.beats.push((place, at)),
-            EventKind::Leave => self.leaves.push((place, at)),
+            // To an auditor both say that the session ended.
+            EventKind::Leave | EventKind::Displace => self.leaves.push((place, at)),
         }
     }
 

@@ -42,6 +42,21 @@ fn version_1_is_frozen() {
     assert_eq!(items.each_ref().map(hex), FROZEN);
 }
 
+/// Its writer's numbers stay as they are.
+#[test]
+fn a_record_with_a_displacement_is_kept_as_it_is() {
+    let (mut writer, mut books) = (FlushEncoder::default(), NumberTables::default());
+    let ann = beat(AT.minus(30), "s/1", "ann");
+    let displaced = EventRef { kind: EventKind::Displace, ..ann };
+    for (n, entries) in [vec![ann], vec![displaced, ann], vec![ann]].iter().enumerate() {
+        let entries: Vec<_> = entries.iter().copied().map(RecordEntry::Full).collect();
+        let at = AT.plus(n as u64);
+        let item = writer.encode(at, UnixMs::ZERO, KEY, &record::encode(&entries));
+        let read = books.read(0, at, &item).unwrap();
+        assert_eq!(record::decode(&read.record).unwrap(), entries);
+    }
+}
+
 const FROZEN: [&str; 3] = [
     "010006000000f80a9e050103732f31010003616e6e0001c307db71c9a6d0be000002000000fe0f00ef101c02",
     "010000e8070201c8013200000001010003626f62000001010000fd00ab807159",

@@ -164,15 +164,22 @@ impl FlushEncoder {
         }
         match event.kind {
             EventKind::Beat => news.beats.push((number, event.at)),
-            EventKind::Leave => news.leaves.push((number, event.at)),
+            // `is_packable` leaves records with displacements as they are.
+            EventKind::Leave | EventKind::Displace => news.leaves.push((number, event.at)),
         }
     }
 }
 
-/// Returns whether the times are near enough to the position to come from clocks.
+/// Returns whether the times are near enough to the position to come from clocks, and all events
+/// are beats and leaves.
 fn is_packable(record_entries: &[RecordEntry<'_>], position: UnixMs) -> bool {
     let near = |at: UnixMs| position.since(at).max(at.since(position)) < SPAN_MS_MAX;
-    !record_entries.is_empty() && record_entries.iter().all(|record_entry| near(record_entry.at()))
+    let is_usual = |entry: &RecordEntry<'_>| match entry {
+        RecordEntry::Full(event) => event.kind != EventKind::Displace,
+        RecordEntry::ByHandle { .. } => true,
+    };
+    !record_entries.is_empty()
+        && record_entries.iter().all(|entry| near(entry.at()) && is_usual(entry))
 }
 
 fn zigzag(value: i64) -> u64 {

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 
+use super::seat::SeatFlag;
 use super::{Fold, expiry_queue};
 use crate::time::UnixMs;
 
@@ -57,8 +58,11 @@ impl Fold {
 
     fn effect_next_leave(&mut self) {
         if let Some(Reverse((_, seat))) = self.pending.pop()
-            && self.seats.get(seat).is_some()
+            && let Some(known) = self.seats.get(seat)
         {
+            if known.is(SeatFlag::Displaced) {
+                self.update_counts(seat);
+            }
             self.apply_leave(seat);
         }
     }

@@ -22,6 +22,7 @@ pub mod proof;
 mod seat;
 mod seats;
 mod stages;
+pub mod streams;
 #[cfg(test)]
 mod tests;
 mod times;
@@ -37,6 +38,7 @@ pub use self::presence::{Count, Totals};
 pub use self::proof::{ProvenSpans, Walk};
 use self::seat::{NOWHERE, SeatFlag, SeatIndex, StageIndex};
 use self::seats::SeatTable;
+pub use self::streams::{Stream, StreamsPolicy};
 pub use self::views::{
     CheckpointEvent, LastEvents, PresenceView, SessionContext, StageSlice, StageView,
 };
@@ -101,7 +103,7 @@ pub struct Fold {
     floors: Vec<UnixMs>,
     totals: Totals,
     looks: ExpiryQueue,
-    /// Leaves that have not taken effect, by the time at which they do.
+    /// Leaves and displacements that have not taken effect, by the time at which they do.
     pending: BinaryHeap<Reverse<(UnixMs, SeatIndex)>>,
     /// Stages without online sessions, with the time at which they became idle.
     idle_stages: VecDeque<(UnixMs, StageIndex)>,
@@ -382,6 +384,10 @@ impl Fold {
                 self.mark_changed(seat, at);
                 self.leave(seat, at);
             }
+            EventKind::Displace => {
+                self.mark_changed(seat, at);
+                self.displace(seat, at);
+            }
         }
         if at.plus(rules.ttl_ms) <= now { ApplyOutcome::TooOld } else { ApplyOutcome::Applied }
     }
@@ -399,6 +405,18 @@ impl Fold {
         self.schedule_check(seat, at);
         if !self.seats[seat].is_unresolved() {
             self.update_counts(seat);
+        }
+    }
+
+    fn displace(&mut self, seat: SeatIndex, at: UnixMs) {
+        if !self.seats.displace(seat, at) {
+            return;
+        }
+        self.schedule_check(seat, at);
+        if at <= self.now {
+            self.update_counts(seat);
+        } else {
+            self.pending.push(Reverse((at, seat)));
         }
     }
 

@@ -4,7 +4,8 @@
 //! At time `now` a session is online under two conditions. Its latest beat is later than every
 //! leave that has taken effect, and is less than `ttl` old. A leave takes effect `leave_grace`
 //! after its time, and covers every beat at or before its time. A leave without a session covers
-//! all of the viewer's sessions on that stage.
+//! all of the viewer's sessions on that stage. A displacement covers the same beats of its own
+//! session, and takes effect at its time.
 //!
 //! So a reload (leave, then beat) never flaps the count, and a late beat older than a leave brings
 //! no session back. A viewer is online on a stage while any of its sessions there is.
@@ -56,6 +57,7 @@ impl Fold {
         let unnamed = self.seats.unnamed_here(seat).filter(|_| !is_on(Mutant::LeaveAll));
         beat.plus(self.rules.ttl_ms) > self.now
             && beat > in_effect(seat)
+            && beat > self.seats.displaced_until(seat, self.now)
             && unnamed.is_none_or(|unnamed| beat > in_effect(unnamed))
     }
 
@@ -138,6 +140,7 @@ impl Fold {
             // before any beat that is still accepted.
             let before = self.now.minus(self.rules.ttl_ms + self.rules.leave_grace_ms);
             self.seats.change_times(seat, |times| times.forget(before));
+            self.seats.forget_displaced(seat, before);
         }
         let due = self.pop_due(seat);
         self.seats[seat].check_s = NOWHERE;
@@ -158,7 +161,9 @@ impl Fold {
         let (beat, left) = self.seats.last(seat);
         // An online session's next change by age is its expiry. Any other session is kept for its
         // leave.
-        let latest = if self.seats[seat].is(SeatFlag::Online) { beat } else { beat.max(left) };
+        let displaced = self.seats.displacements(seat).last().copied().unwrap_or_default();
+        let is_online = self.seats[seat].is(SeatFlag::Online);
+        let latest = if is_online { beat } else { beat.max(left).max(displaced) };
         latest.plus(self.rules.ttl_ms)
     }
 

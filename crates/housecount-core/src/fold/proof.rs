@@ -1,10 +1,10 @@
 //! Rule of proof. **The one place that defines what is billed.**
 //!
 //! # The rule
-//! A beat and a later beat or leave of the same session, at most `ttl` apart, prove the time
-//! between them. A leave without a session is a leave of all the viewer's sessions on that stage.
-//! Nothing else proves anything. A viewer's watch time on a stage is the measure of the union over
-//! its sessions.
+//! A beat and a later beat, leave or displacement of the same session, at most `ttl` apart, prove
+//! the time between them. A leave without a session is a leave of all the viewer's sessions on that
+//! stage. Nothing else proves anything. A viewer's watch time on a stage is the measure of the
+//! union over its sessions.
 //!
 //! # Why it is a function of the set of events
 //! The rule is about pairs, so an additional event never removes proof, and neither order nor
@@ -15,7 +15,7 @@ use std::ops::Range;
 
 use super::seat::{NOWHERE, SeatFlag, SeatIndex};
 use super::{CheckpointEvent, Fold, expiry_queue};
-use crate::event::Ids;
+use crate::event::{EventKind, Ids};
 use crate::mutants::{Mutant, is_on};
 use crate::span::{Span, normalize};
 use crate::time::UnixMs;
@@ -187,6 +187,7 @@ impl Fold {
         let (beat, left) = (known.brief.beat, known.brief.left());
         known.changed_s >= expiry_queue::second(walk.settled)
             || known.is(SeatFlag::Spilled)
+            || known.is(SeatFlag::Displaced)
             || if known.is(SeatFlag::Online) {
                 beat < walk.reach
             } else {
@@ -219,7 +220,8 @@ impl Fold {
             .map(|unnamed| self.seats.times(unnamed).leaves)
             .unwrap_or_default();
         for session in self.seats.here(seat) {
-            spans.extend(self.seats.times(session).proven_spans(&of_all, self.rules.ttl_ms));
+            let others = [&*of_all, self.seats.displacements(session)];
+            spans.extend(self.seats.times(session).proven_spans(others, self.rules.ttl_ms));
             if is_on(Mutant::CreditSilence) {
                 let (last, _) = self.seats.last(session);
                 spans.push(Span::new(last, last.plus(self.rules.ttl_ms)));
@@ -250,6 +252,7 @@ impl Fold {
                 continue;
             }
             let is_left = self.seats.change_times(seat, |times| times.forget(before));
+            let is_left = self.seats.forget_displaced(seat, before) || is_left;
             if !is_left && self.seats[seat].check_s == NOWHERE {
                 self.seats.remove(seat);
             }
@@ -272,7 +275,10 @@ impl Fold {
                 && !seat.is(SeatFlag::Restored)
         });
         changed.flat_map(move |seat| {
-            let events: Vec<_> = self.seats.times(seat).events(from, self.rules.ttl_ms).collect();
+            let displaced = self.seats.displacements(seat).iter().filter(|at| **at >= from);
+            let displaced = displaced.map(|at| (EventKind::Displace, *at));
+            let times = self.seats.times(seat);
+            let events: Vec<_> = displaced.chain(times.events(from, self.rules.ttl_ms)).collect();
             events.into_iter().map(move |(kind, at)| self.known_event(seat, kind, at))
         })
     }

@@ -53,6 +53,8 @@ pub(super) enum SeatFlag {
     Used = 1,
     /// The seat is in the counts.
     Online = 2,
+    /// The session has displacements, which are beside the seats.
+    Displaced = 4,
     /// Another seat has the same handle.
     Ambiguous = 8,
     /// The seat is a span restored from the ledger, and not a session.

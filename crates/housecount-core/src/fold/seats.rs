@@ -11,6 +11,7 @@
 //! so that two nodes answer alike.
 
 mod chunks;
+mod displaced;
 mod find;
 mod viewer;
 mod viewer_seats;
@@ -22,6 +23,7 @@ use hashbrown::{HashMap, HashTable};
 use slab::Slab;
 
 use self::chunks::ChunkedVec;
+use self::displaced::DisplacedSeats;
 use self::viewer_seats::ViewerSeats;
 use super::AHEAD;
 use super::id_arena::{Id, IdArena};
@@ -43,6 +45,7 @@ pub(super) struct SeatTable {
     walks: usize,
     names: IdArena,
     spilled: HashMap<SeatIndex, SessionTimes, RandomState>,
+    displaced: DisplacedSeats,
     /// Indexes of viewers with many seats.
     indexes: Slab<ViewerSeats>,
     nameless: usize,
@@ -59,6 +62,7 @@ impl Default for SeatTable {
             walks: 0,
             names: IdArena::default(),
             spilled: HashMap::default(),
+            displaced: DisplacedSeats::default(),
             indexes: Slab::new(),
             nameless: 0,
             shards: (0..SHARDS).map(|_| HashTable::new()).collect(),
@@ -261,6 +265,7 @@ impl SeatTable {
         let gone = self[seat];
         debug_assert!(!gone.is(SeatFlag::Online));
         self.spilled.remove(&seat);
+        self.displaced.remove(&seat);
         self.nameless -= usize::from(gone.is_unresolved());
         if gone.next == seat {
             self.remove_ring(seat);

@@ -133,11 +133,11 @@ impl SessionTimes {
         }
     }
 
-    /// Returns the spans that the session proves. `of_all` are the leaves of all the viewer's
-    /// sessions.
+    /// Returns the spans that the session proves. `others` are the leaves of all the viewer's
+    /// sessions, and the session's displacements.
     pub(super) fn proven_spans(
         &self,
-        of_all: &[UnixMs],
+        others: [&[UnixMs]; 2],
         ttl_ms: u64,
     ) -> impl Iterator<Item = Span> {
         self.runs.iter().map(move |run| {
@@ -146,7 +146,8 @@ impl SessionTimes {
                 let next = leaves.partition_point(|leave| *leave <= reached);
                 next.checked_sub(1).map_or(UnixMs::ZERO, |i| leaves[i])
             };
-            Span::new(run.first, run.last.max(latest(&self.leaves)).max(latest(of_all)))
+            let ends = others.map(latest).into_iter().max().unwrap_or_default();
+            Span::new(run.first, run.last.max(latest(&self.leaves)).max(ends))
         })
     }
 

@@ -59,6 +59,8 @@ pub struct SessionContext {
     pub is_known: bool,
     /// Whether the session is online.
     pub is_online: bool,
+    /// Whether a displacement covers the session's last beat.
+    pub is_displaced: bool,
     /// The viewer's online sessions on the stage.
     pub here: usize,
     /// Number of the viewer's sessions in the fold, on any stage.
@@ -74,8 +76,8 @@ pub struct SessionContext {
 pub struct LastEvents {
     /// The latest beat; zero for none.
     pub beat: UnixMs,
-    /// The latest leave of the session, or of all the viewer's sessions on the stage; zero for
-    /// none.
+    /// The latest leave or displacement of the session, or leave of all the viewer's sessions on
+    /// the stage; zero for none.
     pub left: UnixMs,
     /// Whether the session is online.
     pub is_online: bool,
@@ -127,6 +129,7 @@ impl Fold {
         among.here = self.seats.count_online(anchor, stage);
         if let Some(seat) = self.seats.find(handle, ids) {
             (among.is_known, among.is_online) = (true, self.seats[seat].is(SeatFlag::Online));
+            among.is_displaced = self.is_displaced(seat);
         }
         among
     }
@@ -305,7 +308,9 @@ impl Fold {
         let left_all =
             find(Ids { session: "", ..ids }).map_or(UnixMs::ZERO, |unnamed| last(unnamed).1);
         let is_online = seat.is_some_and(|seat| self.seats[seat].is(SeatFlag::Online));
-        LastEvents { beat, left: left.max(left_all), is_online }
+        let displaced = seat.and_then(|seat| self.seats.displacements(seat).last().copied());
+        let left = left.max(left_all).max(displaced.unwrap_or_default());
+        LastEvents { beat, left, is_online }
     }
 
     /// Returns a viewer's online sessions by stage. It reads each of the viewer's sessions once.
@@ -323,7 +328,7 @@ impl Fold {
     }
 
     /// Returns any seat of a viewer.
-    fn find_viewer(&self, viewer: &str) -> Option<SeatIndex> {
+    pub(super) fn find_viewer(&self, viewer: &str) -> Option<SeatIndex> {
         let (_, handle) = self.handle(Ids { stage: "", viewer, session: "" });
         self.seats.find_viewer(handle.head(), viewer)
     }

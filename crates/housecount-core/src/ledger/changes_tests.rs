@@ -26,7 +26,7 @@ type Step = (u8, u64, u64);
 fn step() -> impl Strategy<Value = Step> {
     let gap = prop_oneof![12 => 2_000..4_000u64, 2 => 0..9_001u64, 1 => 8_000..40_000u64];
     let late = prop_oneof![9 => Just(0u64), 1 => 0..3_000u64, 1 => 0..LATENESS_MS];
-    (prop_oneof![14 => Just(0u8), 1 => Just(1u8), 1 => Just(2u8)], gap, late)
+    (prop_oneof![14 => Just(0u8), 1 => Just(1u8), 1 => Just(2u8), 1 => Just(3u8)], gap, late)
 }
 
 /// Generates events of sessions, ordered by the time at which the node receives them.
@@ -41,7 +41,11 @@ fn audience() -> impl Strategy<Value = Vec<TestEvent>> {
                 at += gap;
                 let event = EventRef {
                     at: UnixMs(at),
-                    kind: if kind == 0 { EventKind::Beat } else { EventKind::Leave },
+                    kind: match kind {
+                        0 => EventKind::Beat,
+                        3 => EventKind::Displace,
+                        _ => EventKind::Leave,
+                    },
                     ids: Ids {
                         stage: ["s", "t"][stage],
                         viewer: ["ann", "bob", "cyd", "dan"][viewer],

@@ -56,9 +56,10 @@ impl Intake<'_> {
             }
             self.left = self.left.saturating_sub(events.len());
         }
-        let leaves = stamped.iter().filter(|event| event.kind == EventKind::Leave).count();
-        ingest.leaves.inc_by(leaves as u64);
-        ingest.beats.inc_by((stamped.len() - leaves) as u64);
+        for kind in [EventKind::Beat, EventKind::Leave, EventKind::Displace] {
+            let count = stamped.iter().filter(|event| event.kind == kind).count();
+            ingest.accepted.of(kind).inc_by(count as u64);
+        }
         if shared.folds_on_receipt {
             shared.hub.apply(stamped);
         }

@@ -93,7 +93,7 @@ impl IngestShared {
 /// An event of a player before the node stamps it with a time. Its ids have been checked.
 #[derive(Clone, Copy, Debug)]
 pub struct UnstampedEvent<'a> {
-    /// Heartbeat or leave.
+    /// Heartbeat, leave or displacement.
     pub kind: EventKind,
     /// The session it is about.
     pub ids: Ids<'a>,
@@ -219,8 +219,34 @@ pub struct Ingest {
     ack: Ack,
     /// Lanes, by partition.
     lanes: Vec<Arc<Lane>>,
+    accepted: AcceptedEvents,
+}
+
+/// Counters of accepted events, by kind.
+#[derive(Debug)]
+struct AcceptedEvents {
     beats: Counter,
     leaves: Counter,
+    displacements: Counter,
+}
+
+impl AcceptedEvents {
+    fn new(metrics: &Metrics) -> AcceptedEvents {
+        let counter = |kind| metrics.events.get_or_create(&KindLabel { kind }).clone();
+        AcceptedEvents {
+            beats: counter("beat"),
+            leaves: counter("leave"),
+            displacements: counter("displace"),
+        }
+    }
+
+    fn of(&self, kind: EventKind) -> &Counter {
+        match kind {
+            EventKind::Beat => &self.beats,
+            EventKind::Leave => &self.leaves,
+            EventKind::Displace => &self.displacements,
+        }
+    }
 }
 
 /// The committers, to be awaited when the node stops.
@@ -242,8 +268,7 @@ impl Ingest {
         stop: &watch::Receiver<bool>,
     ) -> (Ingest, Appenders) {
         let partitions = log.partitions();
-        let counter = |kind| metrics.events.get_or_create(&KindLabel { kind }).clone();
-        let (beats, leaves) = (counter("beat"), counter("leave"));
+        let accepted = AcceptedEvents::new(&metrics);
         let shared = Arc::new(IngestShared {
             log,
             hub,
@@ -279,7 +304,7 @@ impl Ingest {
             lane
         };
         let lanes = (0..partitions).map(lane).collect();
-        (Ingest { shared, ack: settings.ack, lanes, beats, leaves }, committers)
+        (Ingest { shared, ack: settings.ack, lanes, accepted }, committers)
     }
 
     /// Enqueues events of players, stamped with the log's time, and waits until they are
@@ -319,7 +344,7 @@ impl Ingest {
             shared.release_waiting(1);
             return Err(IngestError::Stopping);
         }
-        if event.kind == EventKind::Beat { &self.beats } else { &self.leaves }.inc();
+        self.accepted.of(event.kind).inc();
         if shared.folds_on_receipt && !(is_counted && event.kind == EventKind::Beat) {
             shared.hub.apply([event]);
         }

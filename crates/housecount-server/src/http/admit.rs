@@ -13,6 +13,7 @@ use housecount_engine::internals::{IngestError, PendingAck, UnstampedEvent};
 use smallvec::SmallVec;
 
 use super::error::Problem;
+use super::streams::StreamPlace;
 use crate::node::Node;
 
 /// Number of events looked up at once.
@@ -29,6 +30,15 @@ pub struct AdmissionRequest<'a> {
     session_key: SessionKey,
     /// Whether its session takes no room.
     is_already_admitted: bool,
+    /// Place of its stream, if its viewer's streams are limited and it needs one.
+    stream: Option<Box<StreamPlace>>,
+}
+
+/// Places that an event holds on its way to the log.
+#[derive(Debug)]
+pub struct HeldPlaces {
+    _quota: Option<Box<Reservation>>,
+    _stream: Option<Box<StreamPlace>>,
 }
 
 /// An event that was admitted.
@@ -82,10 +92,23 @@ impl<'a> AdmissionRequest<'a> {
             session,
             session_key: paced,
             is_already_admitted: false,
+            stream: None,
         }
     }
 
-    fn event(&self) -> UnstampedEvent<'_> {
+    /// Returns the kind of its event.
+    pub fn kind(&self) -> EventKind {
+        self.kind
+    }
+
+    /// Sets the place of its stream.
+    #[must_use]
+    pub fn with_stream(self, place: StreamPlace) -> AdmissionRequest<'a> {
+        AdmissionRequest { stream: Some(Box::new(place)), ..self }
+    }
+
+    /// Returns the event.
+    pub fn event(&self) -> UnstampedEvent<'_> {
         let AdmissionRequest { kind, stage, viewer, session, .. } = self;
         UnstampedEvent { kind: *kind, ids: Ids { stage, viewer, session } }
     }
@@ -151,12 +174,14 @@ impl AdmissionOutcome<'_> {
         }
     }
 
-    /// Returns the reservation, which the caller keeps until the event is acknowledged.
-    pub fn into_reservation(self) -> Option<Box<Reservation>> {
-        match self {
-            AdmissionOutcome::Admitted(admitted) => admitted.admitted.reservation,
-            AdmissionOutcome::Surplus(_) => None,
-        }
+    /// Returns the places that it holds, which the caller keeps until the event is acknowledged.
+    pub fn into_places(self) -> Option<HeldPlaces> {
+        let AdmissionOutcome::Admitted(AdmittedEvent { request, admitted }) = self else {
+            return None;
+        };
+        let (quota, stream) = (admitted.reservation, request.stream);
+        (quota.is_some() || stream.is_some())
+            .then_some(HeldPlaces { _quota: quota, _stream: stream })
     }
 }
 
@@ -183,10 +208,19 @@ impl AdmittedEvent<'_> {
     /// # Errors
     /// Returns the [`IngestError`] of `Ingest::enqueue`.
     pub fn enqueue(&self, node: &Node) -> Result<PendingAck, IngestError> {
-        node.engine
-            .ingest
-            .enqueue(self.event(), self.admitted.was_admitted)
-            .inspect_err(|_| self.revoke(node))
+        let enqueue = || {
+            if let Some(stream) = &self.request.stream {
+                stream.enqueue(node, self.event().ids.viewer)?;
+            }
+            node.engine.ingest.enqueue(self.event(), self.admitted.was_admitted)
+        };
+        enqueue().inspect_err(|_| self.revoke(node))
+    }
+
+    /// Returns the displacements to log before the event.
+    pub fn displacements(&self) -> impl Iterator<Item = UnstampedEvent<'_>> {
+        let viewer = self.event().ids.viewer;
+        self.request.stream.iter().flat_map(move |stream| stream.displacements(viewer))
     }
 
     /// Withdraws the admission of a beat that was not enqueued, so that no other beat relies on it.
@@ -239,7 +273,9 @@ pub async fn admit_pseudonymized<'a>(
 ) -> Result<AdmissionOutcome<'a>, Problem> {
     let request =
         AdmissionRequest::named(node, EventKind::Beat, stage, viewer.into(), session.into());
-    request.require_open_stage(node).await?.admit(node, mono_ms())
+    let request = request.require_open_stage(node).await?;
+    let request = request.limit_streams(node, None, async || Ok(None)).await?;
+    request.admit(node, mono_ms())
 }
 
 /// Checks that heartbeats may open a stage. Its id has been checked.

@@ -267,6 +267,19 @@ impl PlayerCredential {
         }
     }
 
+    /// Returns the limit of streams in the viewer's token, if it has one.
+    ///
+    /// # Errors
+    /// Returns the errors of [`PlayerCredential::claims`].
+    pub async fn streams_claim(
+        &self,
+        node: &Node,
+        in_body: Option<BodyToken<'_>>,
+    ) -> Result<Option<usize>, Problem> {
+        let Some(token) = self.token(node, in_body)? else { return Ok(None) };
+        Ok(node.auth.viewers.verify_with_refresh(text(token)?).await?.streams())
+    }
+
     /// Checks that the credential covers this event. `in_body` is the token of a body from
     /// `sendBeacon`, which cannot send headers.
     ///

@@ -247,9 +247,10 @@ impl AdmittedBatch<'_> {
         let mut intake = node.engine.ingest.begin(self.admitted.len())?;
         for admitted in self.admitted.chunks(BATCH_SLICE_BEATS_MAX) {
             let take = || {
-                intake.add(
-                    &admitted.iter().map(AdmittedEvent::event).collect::<Vec<UnstampedEvent<'_>>>(),
-                )
+                let events =
+                    |admitted| AdmittedEvent::displacements(admitted).chain([admitted.event()]);
+                let events: Vec<UnstampedEvent<'_>> = admitted.iter().flat_map(events).collect();
+                intake.add(&events)
             };
             in_turn(take).await?;
             self.enqueued += admitted.len();
@@ -309,7 +310,10 @@ async fn check_batch_item<'a>(
         beat.as_ref().map_err(Problem::clone).and_then(|body| body.to_event(EventKind::Beat));
     let checked = match event {
         Ok(event) => match authorize_for(node, event.ids.viewer) {
-            Ok(()) => AdmissionRequest::new(node, event).require_open_stage(node).await,
+            Ok(()) => match AdmissionRequest::new(node, event).require_open_stage(node).await {
+                Ok(request) => request.limit_streams(node, None, async || Ok(None)).await,
+                Err(problem) => Err(problem),
+            },
             Err(problem) => Err(problem),
         },
         Err(problem) => Err(problem),

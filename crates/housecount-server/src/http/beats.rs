@@ -9,6 +9,7 @@ use axum::http::request::Parts;
 use axum::http::{Request, Response, StatusCode};
 use axum::response::IntoResponse;
 use bytes::Bytes;
+use housecount_backend::clock::mono_ms;
 use housecount_core::event::EventKind;
 use housecount_core::limits::BEAT_BODY_BYTES_MAX;
 use housecount_engine::internals::PendingAck;
@@ -17,7 +18,7 @@ use hyper::body::Body as HttpBody;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::admit::admit_event;
+use super::admit::{AdmissionRequest, admit_event};
 use super::auth::PlayerCredential;
 use super::body;
 use super::error::{Problem, ProblemBody};
@@ -142,8 +143,20 @@ where
         let body = HeartbeatRequest::parse(&bytes)?;
         let event = body.to_event(EventKind::Beat)?;
         self.bearer.authorize(node, body.token(), &event).await?;
-        let ack = admit_event(node, event).await?.enqueue(node)?;
+        let request = AdmissionRequest::new(node, event).require_open_stage(node).await?;
+        let request = match node.admission.streams.is_on() {
+            // In a box, since every request would otherwise reserve room for it.
+            true => {
+                let claim = async || self.bearer.streams_claim(node, body.token()).await;
+                Box::pin(request.limit_streams(node, body.replaces()?, claim)).await?
+            }
+            false => request,
+        };
+        let admitted = request.admit(node, mono_ms())?;
+        let ack = admitted.enqueue(node)?;
+        let places = admitted.into_places();
         ack.wait().await?;
+        drop(places);
         node.engine.metrics.answered(ack.is_coalesced()).http.inc();
         let response = HeartbeatResponse::of(node, event.ids.stage, &ack);
         Ok(HeartbeatAnswer { response, is_short: body.wants_short_answer() })
@@ -158,7 +171,11 @@ where
         let body = HeartbeatRequest::parse(&bytes)?;
         let event = body.to_event(EventKind::Leave)?;
         self.bearer.authorize(node, body.token(), &event).await?;
-        admit_event(node, event).await?.enqueue(node)?.wait().await?;
+        let admitted = admit_event(node, event).await?;
+        let ack = admitted.enqueue(node)?;
+        let places = admitted.into_places();
+        ack.wait().await?;
+        drop(places);
         node.engine.metrics.acknowledged.http.inc();
         Ok(())
     }

@@ -10,6 +10,7 @@ use housecount_access::admission::AdmissionError;
 use housecount_access::auth::operators::KeyError;
 use housecount_access::auth::{ClaimMismatch, CredentialEnd, TokenError};
 use housecount_backend::error::{ErrorKind, StoreError};
+use housecount_core::fold::Stream;
 use housecount_core::ids::IdError;
 use housecount_core::limits::SESSION_BURST;
 use housecount_engine::internals::IngestError;
@@ -22,8 +23,24 @@ use utoipa::ToSchema;
 pub struct Problem {
     status: StatusCode,
     code: &'static str,
-    detail: String,
+    detail: Box<str>,
     retry_after_s: Option<u32>,
+    active: Option<Box<ActiveStreams>>,
+}
+
+/// Streams of a viewer who has too many. In a box, since few problems have them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct ActiveStreams(Vec<ActiveStream>);
+
+/// A stream of the viewer who asked for another one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ActiveStream {
+    /// The stage.
+    stage: String,
+    /// The session; empty if its player sends none.
+    session: String,
+    /// First heartbeat since the session came online, Unix ms.
+    since: u64,
 }
 
 /// An RFC 9457 problem.
@@ -41,8 +58,14 @@ pub struct ProblemBody {
     code: &'static str,
     /// Explanation for people: what is wrong with which input, and the way out.
     detail: String,
+    /// Of the code `too_many_streams`: the viewer's streams, oldest first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    active: Option<Vec<ActiveStream>>,
 }
 
+/// Code of a session whose place another one has taken.
+pub const DISPLACED: &str = "displaced";
 /// Time after which clients are asked to retry when the node is overloaded.
 const RETRY_AFTER_S: u32 = 5;
 /// Time after which a client is asked to retry when another one must leave first.
@@ -51,7 +74,7 @@ const FULL_RETRY_MS: u64 = 30_000;
 impl Problem {
     /// Creates a problem without a time to retry.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Problem {
-        Problem { status, code, detail: detail.into(), retry_after_s: None }
+        Problem { status, code, detail: detail.into().into(), retry_after_s: None, active: None }
     }
 
     /// Creates a problem of a service that is unavailable just now.
@@ -104,8 +127,14 @@ impl Problem {
             title: self.status.canonical_reason().unwrap_or("Error").to_string(),
             status: self.status.as_u16(),
             code: self.code,
-            detail: self.detail.clone(),
+            detail: self.detail.to_string(),
+            active: self.active().map(<[_]>::to_vec),
         }
+    }
+
+    /// Returns the viewer's streams, if the problem is that there are too many.
+    pub fn active(&self) -> Option<&[ActiveStream]> {
+        self.active.as_ref().map(|active| &*active.0)
     }
 
     /// Returns its text for people.
@@ -337,6 +366,26 @@ impl From<AdmissionError> for Problem {
             AdmissionError::TooManyStages { retry_ms, max } => {
                 let detail = format!("the limit of {max} new stages per minute is reached");
                 Problem::too_many("too_many_stages", retry_ms, detail)
+            }
+            AdmissionError::TooManyStreams { max, active } => {
+                let detail = format!(
+                    "this viewer has reached its limit of {max} streams; stop one of `active`, or name the one to take over as `replaces`"
+                );
+                let stream = |Stream { since, stage, session }| ActiveStream {
+                    stage,
+                    session,
+                    since: since.0,
+                };
+                let mut active = active;
+                active.sort_unstable();
+                let active =
+                    Some(Box::new(ActiveStreams(active.into_iter().map(stream).collect())));
+                let problem = Problem::new(StatusCode::CONFLICT, "too_many_streams", detail);
+                Problem { active, ..problem }
+            }
+            AdmissionError::Displaced => {
+                let detail = "another session of this viewer has taken this one's place; to watch here again, start a new session";
+                Problem::new(StatusCode::CONFLICT, DISPLACED, detail)
             }
         }
     }

@@ -42,6 +42,11 @@ pub struct HeartbeatRequest<'a> {
     #[serde(borrow, default)]
     #[schema(ignore)]
     pub(super) answer: Option<Field<'a>>,
+    /// Session on the same stage whose place this one takes, such as the one from before a crash.
+    /// It matters only where a viewer's streams are limited.
+    #[serde(borrow, default)]
+    #[schema(value_type = Option<String>)]
+    pub(super) replaces: Option<Field<'a>>,
 }
 
 impl<'a> HeartbeatRequest<'a> {
@@ -64,6 +69,14 @@ impl<'a> HeartbeatRequest<'a> {
             Field::Text(token) => Ok(&**token),
             Field::Bool(_) | Field::Other(_) => Err(TokenError::Invalid("it is not a string")),
         })
+    }
+
+    /// Returns the session whose place its session takes.
+    ///
+    /// # Errors
+    /// Returns a 400 `Problem` if it is not a string.
+    pub fn replaces(&self) -> Result<Option<&str>, Problem> {
+        text("replaces", "invalid_session", &self.replaces)
     }
 
     /// Whether the client asks for a short answer.

@@ -40,6 +40,7 @@ mod sorting;
 mod stage_list;
 mod stage_metrics;
 mod stages;
+mod streams;
 mod usage;
 mod viewers;
 mod watch;

@@ -83,8 +83,14 @@ impl Oracle {
                 .filter(&leaves)
                 .map(|event| event.at)
                 .max();
+            let displaced = self
+                .of_seat(number)
+                .filter(|event| event.kind == EventKind::Displace && event.at <= now)
+                .filter(&leaves)
+                .map(|event| event.at)
+                .max();
             let is_on = |event: &OracleEvent| {
-                event.at.plus(ttl_ms) > now && left.is_none_or(|left| event.at > left)
+                event.at.plus(ttl_ms) > now && left.max(displaced).is_none_or(|end| event.at > end)
             };
             if self
                 .of_seat(number)

@@ -38,6 +38,9 @@ pub(super) struct TokenArgs {
     /// Session, if the token is for only one
     #[arg(long, value_name = "SESSION")]
     session: Option<String>,
+    /// Streams that the viewer may watch at once, instead of the setting limits.streams_per_viewer
+    #[arg(long, value_name = "N")]
+    streams: Option<u32>,
     /// Time until the token expires
     #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = humantime::parse_duration)]
     ttl: Duration,
@@ -78,6 +81,7 @@ pub(super) fn run(args: &TokenArgs) -> Result<ExitCode, CommandError> {
         stage: args.stage.clone(),
         stage_prefix: args.stage_prefix.clone(),
         session: args.session.clone(),
+        streams: args.streams,
         exp,
         nbf: None,
         aud: settings.rules.audience.map(AudienceClaim::One),

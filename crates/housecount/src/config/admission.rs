@@ -4,11 +4,12 @@ use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::path::Path;
 
-use housecount_access::admission::AdmissionSettings;
 use housecount_access::admission::client_addr::AddressRate;
 use housecount_access::admission::pseudonyms::{KEY_BYTES_MIN, Pseudonymizer};
 use housecount_access::admission::rate_table::{FULL_WITHIN_S_MAX, PER_SECOND_MAX};
-use housecount_core::limits::SESSION_BEATS_MAX;
+use housecount_access::admission::{AdmissionSettings, StreamSettings};
+use housecount_core::fold::StreamsPolicy;
+use housecount_core::limits::{SESSION_BEATS_MAX, STREAMS_PER_VIEWER_MAX};
 use ipnet::IpNet;
 
 use super::{ConfigError, Layers, connections};
@@ -33,8 +34,25 @@ pub(super) fn admission(layers: &Layers) -> Result<AdmissionSettings, ConfigErro
         sessions_per_viewer: count("limits.sessions_per_viewer")?,
         viewers_per_stage: count("limits.viewers_per_stage")?.map(|n| n as u64),
         new_stages_per_minute: count("limits.new_stages_per_minute")?,
+        streams: streams(layers)?,
         names: names(layers)?,
     })
+}
+
+fn streams(layers: &Layers) -> Result<Option<StreamSettings>, ConfigError> {
+    let name = "limits.streams_per_viewer";
+    let policies = [("refuse", StreamsPolicy::Refuse), ("displace", StreamsPolicy::Displace)];
+    let policy = layers.choice("limits.streams_policy", &policies)?;
+    let max = layers.number(name)?;
+    if max > STREAMS_PER_VIEWER_MAX {
+        let expected = format!("it must be at most {STREAMS_PER_VIEWER_MAX}; 0 means no limit");
+        return Err(layers.invalid(name, &expected));
+    }
+    if max > 0 && layers.text("auth.viewer")? != "required" {
+        let expected = "it needs `auth.viewer` = \"required\": without tokens, any client can use up another viewer's streams";
+        return Err(layers.invalid(name, expected));
+    }
+    Ok((max > 0).then_some(StreamSettings { max, policy }))
 }
 
 fn small(layers: &Layers, name: &str) -> Result<Option<NonZeroU32>, ConfigError> {

@@ -42,6 +42,7 @@ impl Tokens {
             stage: Some(stage.to_string()),
             stage_prefix: None,
             session: None,
+            streams: None,
             exp: self.until,
             nbf: None,
             aud: self.audience.clone().map(AudienceClaim::One),

@@ -21,6 +21,10 @@ fn leave(at: u64, viewer: &'static str, session: &'static str) -> TestEvent {
     EventRef { kind: EventKind::Leave, ..beat(at, viewer, session) }
 }
 
+fn displace(at: u64, viewer: &'static str, session: &'static str) -> TestEvent {
+    EventRef { kind: EventKind::Displace, ..beat(at, viewer, session) }
+}
+
 fn fold(events: &[TestEvent], now: u64) -> Fold {
     let mut presence = Fold::new(RULES, 1, false);
     for event in events {
@@ -36,12 +40,13 @@ fn oracle_online(
     now: u64,
 ) -> BTreeSet<(&'static str, &'static str, &'static str)> {
     let covers = |l: &&TestEvent, b: &&TestEvent| {
-        l.kind == EventKind::Leave
+        let (is_leave, is_own) = (l.kind == EventKind::Leave, l.ids.session == b.ids.session);
+        l.kind != EventKind::Beat
             && l.ids.stage == b.ids.stage
             && l.ids.viewer == b.ids.viewer
-            && (l.ids.session == b.ids.session || l.ids.session.is_empty())
+            && (is_own || (is_leave && l.ids.session.is_empty()))
             && l.at >= b.at
-            && l.at.0 + RULES.leave_grace_ms <= now
+            && l.at.0 + if is_leave { RULES.leave_grace_ms } else { 0 } <= now
     };
     let beats = events.iter().filter(|e| e.kind == EventKind::Beat && e.at.0 <= now);
     beats
@@ -86,6 +91,14 @@ fn check_against_oracle(presence: &Fold, events: &[TestEvent], now: u64) {
     for (viewer, stage) in VIEWERS.iter().flat_map(|viewer| STAGES.map(|stage| (*viewer, stage))) {
         check_sessions(presence, &online, events, stage, viewer);
     }
+    for viewer in VIEWERS {
+        // A beat that is too old for presence may lack in `since`, which the test in order checks.
+        let names = |streams: Vec<Stream>| -> BTreeSet<(String, String)> {
+            streams.into_iter().map(|stream| (stream.stage, stream.session)).collect()
+        };
+        let streams = oracle_streams(events, &online, viewer);
+        assert_eq!(names(presence.streams(viewer)), names(streams));
+    }
     let viewers: BTreeSet<_> = online.iter().map(|o| o.1).collect();
     let stages: BTreeSet<_> = online.iter().map(|o| o.0).collect();
     let count = Count { viewers: viewers.len() as u64, sessions: online.len() as u64 };
@@ -104,10 +117,36 @@ fn oracle_standing(
         .filter(|e| e.kind == EventKind::Beat && e.ids.session == session)
         .map(|e| e.at)
         .max()?;
-    let covers = |l: &TestEvent| {
-        l.kind == EventKind::Leave && (l.ids.session == session || l.ids.session.is_empty())
+    let covers = |l: &TestEvent| match l.kind {
+        EventKind::Beat => false,
+        EventKind::Leave => l.ids.session == session || l.ids.session.is_empty(),
+        EventKind::Displace => l.ids.session == session,
     };
     (!here().any(|l| covers(l) && l.at >= last)).then_some(last)
+}
+
+/// Returns the viewer's online sessions that no leave will end.
+fn oracle_streams(
+    events: &[TestEvent],
+    online: &BTreeSet<(&'static str, &'static str, &'static str)>,
+    viewer: &str,
+) -> Vec<Stream> {
+    let of_viewer = online.iter().filter(|o| o.1 == viewer);
+    let mut streams: Vec<Stream> = of_viewer
+        .filter(|o| oracle_standing(events, o.0, o.1, o.2).is_some())
+        .map(|(stage, viewer, session)| {
+            let ids = Ids { stage, viewer, session };
+            let beats = events.iter().filter(|e| e.kind == EventKind::Beat && e.ids == ids);
+            let beats: BTreeSet<UnixMs> = beats.map(|beat| beat.at).collect();
+            let mut since = *beats.last().unwrap();
+            for beat in beats.iter().rev() {
+                since = if since.since(*beat) <= RULES.ttl_ms { *beat } else { since };
+            }
+            Stream { since, stage: stage.to_string(), session: session.to_string() }
+        })
+        .collect();
+    streams.sort_unstable();
+    streams
 }
 
 /// Checks that the sessions with the latest beats come first.
@@ -137,10 +176,14 @@ const VIEWERS: [&str; 4] = ["ann", "bob", "cy", "dee0c0de-5a1e-4b0b-8a11-0123456
 const SESSIONS: [&str; 3] = ["", "tab-1", "7ab20000-5a1e-4b0b-8a11-0123456789ab"];
 
 fn events() -> impl Strategy<Value = Vec<TestEvent>> {
-    let event = (1u64..600, 0..4usize, 0..3usize, 0..4usize, 0..3usize).prop_map(
+    let event = (1u64..600, 0..6usize, 0..3usize, 0..4usize, 0..3usize).prop_map(
         |(at, kind, stage, viewer, session)| EventRef {
             at: UnixMs(at),
-            kind: if kind == 0 { EventKind::Leave } else { EventKind::Beat },
+            kind: match kind {
+                0 => EventKind::Leave,
+                1 => EventKind::Displace,
+                _ => EventKind::Beat,
+            },
             ids: Ids { stage: STAGES[stage], viewer: VIEWERS[viewer], session: SESSIONS[session] },
         },
     );
@@ -153,6 +196,49 @@ fn answers(presence: &Fold) -> String {
         STAGES.iter().map(|s| (presence.count(s), presence.viewers_of(s, None, 9))).collect();
     let viewers: Vec<_> = VIEWERS.iter().map(|v| presence.viewer(v)).collect();
     format!("{:?} {stages:?} {viewers:?}", presence.totals())
+}
+
+/// A displaced session ends at once and alone. Its time until then stays, and its next beat counts.
+#[test]
+fn a_displaced_session_ends_at_once() {
+    let events = [beat(10, "ann", "a"), beat(20, "ann", "b"), displace(30, "ann", "a")];
+    let mut presence = fold(&events, 29);
+    assert_eq!(presence.count("stage"), Count { viewers: 1, sessions: 2 });
+    // Admission need not wait until time has come so far.
+    assert!(presence.session_context("stage", "ann", "a").is_displaced);
+    assert_eq!(presence.streams("ann").len(), 1);
+    presence.advance(UnixMs(30));
+    assert_eq!(presence.online_sessions("stage", "ann", 9), ["b"]);
+    assert!(presence.session_context("stage", "ann", "a").is_displaced);
+    assert!(!presence.session_context("stage", "ann", "b").is_displaced);
+    // A displacement of the session without a name is no leave of all.
+    presence.apply(&displace(31, "ann", ""));
+    presence.advance(UnixMs(40));
+    assert_eq!(presence.online_sessions("stage", "ann", 9), ["b"]);
+    presence.apply(&beat(41, "ann", "a"));
+    assert_eq!(presence.count("stage"), Count { viewers: 1, sessions: 2 });
+    assert!(!presence.session_context("stage", "ann", "a").is_displaced);
+}
+
+#[test]
+fn the_same_streams_end_on_every_node() {
+    let stream = |since: u64, session: &str| Stream {
+        since: UnixMs(since),
+        stage: "stage".to_string(),
+        session: session.to_string(),
+    };
+    let all = [stream(5, "b"), stream(9, "c"), stream(5, "a")];
+    let excess = |policy: StreamsPolicy, max| {
+        let excess = policy.excess(all.to_vec(), max);
+        excess.into_iter().map(|stream| stream.session).collect::<Vec<_>>()
+    };
+    assert_eq!(excess(StreamsPolicy::Displace, 1), ["a", "b"]);
+    assert_eq!(excess(StreamsPolicy::Displace, 2), ["a"]);
+    assert_eq!(excess(StreamsPolicy::Refuse, 1), ["b", "c"]);
+    assert_eq!(excess(StreamsPolicy::Refuse, 2), ["c"]);
+    for policy in [StreamsPolicy::Refuse, StreamsPolicy::Displace] {
+        assert!(excess(policy, 3).is_empty() && excess(policy, 4).is_empty());
+    }
 }
 
 proptest! {
@@ -171,6 +257,13 @@ proptest! {
             }
             presence.advance(UnixMs(now));
             check_against_oracle(&presence, &events[..applied_events], now);
+            let online = oracle_online(&events[..applied_events], now);
+            for viewer in VIEWERS {
+                let mut streams = presence.streams(viewer);
+                streams.sort_unstable();
+                let expected = oracle_streams(&events[..applied_events], &online, viewer);
+                prop_assert_eq!(streams, expected);
+            }
         }
         prop_assert_eq!(presence.totals(), Totals::default());
         prop_assert_eq!(presence.len(), 0, "all sessions are dropped");

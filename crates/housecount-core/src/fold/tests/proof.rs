@@ -42,10 +42,14 @@ fn proof_of(events: &[TestEvent]) -> Fold {
 }
 
 fn events() -> impl Strategy<Value = Vec<TestEvent>> {
-    let event = (1u64..1_500, 0..4usize, 0..2usize, 0..2usize, 0..3usize).prop_map(
+    let event = (1u64..1_500, 0..6usize, 0..2usize, 0..2usize, 0..3usize).prop_map(
         |(at, kind, stage, viewer, session)| EventRef {
             at: UnixMs(at),
-            kind: if kind == 0 { EventKind::Leave } else { EventKind::Beat },
+            kind: match kind {
+                0 => EventKind::Leave,
+                1 => EventKind::Displace,
+                _ => EventKind::Beat,
+            },
             ids: Ids { stage: STAGES[stage], viewer: VIEWERS[viewer], session: SESSIONS[session] },
         },
     );

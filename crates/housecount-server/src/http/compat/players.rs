@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
+use housecount_backend::clock::mono_ms;
 use housecount_core::event::EventKind;
 use housecount_engine::internals::PendingAck;
 use serde::Serialize;
@@ -12,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::request::{DropInRequest, PlayerIds};
 use super::shape::{BodyErrors, DropInError, ErrorBody, Errors, Success};
-use crate::http::admit::{AdmissionOutcome, admit_event, admit_pseudonymized};
+use crate::http::admit::{AdmissionOutcome, AdmissionRequest, admit_event, admit_pseudonymized};
 use crate::http::error::Problem;
 use crate::node::Node;
 
@@ -44,7 +45,12 @@ pub async fn rejoin(
     request: Request,
 ) -> Result<Json<Success<RejoinData>>, DropInError> {
     let ids = PlayerIds::of_player(&node, request, true).await?;
-    let admitted = admit_event(&node, ids.to_event(EventKind::Beat)).await?;
+    let admitted = AdmissionRequest::new(&node, ids.to_event(EventKind::Beat))
+        .require_open_stage(&node)
+        .await?
+        .limit_streams(&node, None, async || Ok(None))
+        .await?
+        .admit(&node, mono_ms())?;
     let is_new_viewer = {
         let event = admitted.event();
         node.engine.hub.session_context(event.ids.stage, event.ids.viewer, event.ids.session).here

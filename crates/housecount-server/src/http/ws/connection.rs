@@ -11,16 +11,16 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::{Sink, SinkExt, StreamExt};
-use housecount_access::admission::ClientAddr;
-use housecount_access::admission::quotas::Reservation;
+use housecount_access::admission::{AdmissionError, ClientAddr};
 use housecount_access::auth::{self, Claims, CredentialEnd};
+use housecount_backend::clock::mono_ms;
 use housecount_core::batch::Batch;
 use housecount_core::event::{EventKind, EventRef, Ids};
 use housecount_core::limits::{
     REQUEST_WAIT_MS_MAX, WS_BAD_MESSAGES_MAX, WS_MESSAGE_BYTES_MAX, WS_WRITE_BUFFER_BYTES_MAX,
 };
 use housecount_core::time::UnixMs;
-use housecount_engine::internals::{IngestError, PendingAck, UnstampedEvent};
+use housecount_engine::internals::{DisplacementWaiter, IngestError, PendingAck, UnstampedEvent};
 use housecount_wire::socket::stream::MaybeTlsStream;
 use housecount_wire::write_timeout::WriteTimeoutStream;
 use serde::Serialize;
@@ -40,9 +40,9 @@ use super::message::{
 };
 use super::replies::ReplyQueue;
 use super::short::ShortAnswers;
-use crate::http::admit::admit_event;
+use crate::http::admit::{AdmissionRequest, HeldPlaces};
 use crate::http::beats::HeartbeatResponse;
-use crate::http::error::Problem;
+use crate::http::error::{DISPLACED, Problem};
 use crate::node::Node;
 
 /// Longest time for a close until the player has seen it.
@@ -82,7 +82,7 @@ pub struct PlayerSocket {
     client_addr: ClientAddr,
     /// Reservations of events, each until the outcome of its event is known. Their number is
     /// bounded by the events that may wait for the log.
-    held: Vec<(PendingAck, Box<Reservation>)>,
+    held: Vec<(PendingAck, Box<HeldPlaces>)>,
     /// Claims of the player's token; `None` where no token is needed.
     claims: Option<Claims>,
     /// The last heartbeat, as the only event.
@@ -91,6 +91,8 @@ pub struct PlayerSocket {
     /// Short answers, if the client asked for the subprotocol that has them.
     short: Option<ShortAnswers>,
     error_reply: Option<ErrorReply>,
+    /// Wait for the displacement of its session, where streams are limited.
+    displacement: Option<Box<DisplacementWaiter>>,
     /// Number of consecutive senseless messages, and pings beyond the address's limit.
     bad: usize,
     /// Whether all messages are flushed, pongs too.
@@ -98,7 +100,7 @@ pub struct PlayerSocket {
 }
 
 /// Releases the reservations of events whose outcome is known.
-fn release(held: &mut Vec<(PendingAck, Box<Reservation>)>) {
+fn release(held: &mut Vec<(PendingAck, Box<HeldPlaces>)>) {
     held.retain(|(ack, _)| !ack.is_resolved());
     held.shrink_to_fit();
 }
@@ -107,6 +109,7 @@ fn release(held: &mut Vec<(PendingAck, Box<Reservation>)>) {
 enum SocketEvent {
     Frame(Result<Frame, Error>),
     AckReady(Result<(), IngestError>),
+    Displaced,
     Flushed,
     IdleTimeout,
     Ended(CredentialEnd),
@@ -127,6 +130,7 @@ impl PlayerSocket {
             replies: ReplyQueue::default(),
             short: has_short_answers.then(ShortAnswers::default),
             error_reply: None,
+            displacement: None,
             bad: 0,
             is_flushed: true,
         }
@@ -155,6 +159,7 @@ impl PlayerSocket {
                 // token.
                 why = auth::end_of(&mut ended) => SocketEvent::Ended(why),
                 next = poll_io(&mut self.socket, &self.replies, &mut self.is_flushed) => next,
+                () = displaced(&self.displacement) => SocketEvent::Displaced,
                 () = silence.expired() => SocketEvent::IdleTimeout,
             };
             match next {
@@ -170,6 +175,8 @@ impl PlayerSocket {
                     release(&mut self.held);
                     self.replies.mark_ready(outcome);
                 }
+                // The player may go on with another session, so the socket stays open.
+                SocketEvent::Displaced => self.queue_error(AdmissionError::Displaced.into()),
                 SocketEvent::Flushed => {}
                 SocketEvent::IdleTimeout => {
                     break self.close(CloseCode::Normal, "no message for too long", None).await;
@@ -240,9 +247,20 @@ impl PlayerSocket {
             }
             None => viewers.authorize_without_token(event.ids.viewer)?,
         }
-        let admitted = admit_event(&self.node, event).await?;
+        let replaces = ids.as_ref().map(|ids| ids.replaces()).transpose()?.flatten();
+        let claim = async || Ok(self.claims.as_ref().and_then(Claims::streams));
+        let admitted = AdmissionRequest::new(&self.node, event)
+            .require_open_stage(&self.node)
+            .await?
+            .limit_streams(&self.node, replaces, claim)
+            .await?
+            .admit(&self.node, mono_ms())?;
         let ack = admitted.enqueue(&self.node)?;
-        self.held.extend(admitted.into_reservation().map(|held| (ack.clone(), held)));
+        if self.node.admission.streams.is_on() && kind == EventKind::Beat && named.is_some() {
+            let waiter = self.node.engine.hub.wait_for_displacement(admitted.event().ids);
+            self.displacement = Some(Box::new(waiter));
+        }
+        self.held.extend(admitted.into_places().map(|held| (ack.clone(), Box::new(held))));
         self.replies.add(event.ids.stage, kind, ack);
         if let Some(UnstampedEvent { kind: EventKind::Beat, ids: Ids { stage, viewer, session } }) =
             named
@@ -261,6 +279,10 @@ impl PlayerSocket {
     }
 
     fn queue_error(&mut self, problem: Problem) {
+        if problem.code() == DISPLACED {
+            // Reported once, whichever of the beat and the displacement comes first.
+            self.displacement = None;
+        }
         self.node.engine.metrics.count_rejection(problem.code());
         self.error_reply = Some(problem.into());
         if let Some(short) = &mut self.short {
@@ -281,7 +303,8 @@ impl PlayerSocket {
             answered.ws.inc_by(u64::from(outcome.is_ok()));
             match (due.kind, outcome) {
                 (_, Err(refused)) => self.queue_error(refused.into()),
-                (EventKind::Leave, Ok(())) => match &mut self.short {
+                // Players send no displacements.
+                (EventKind::Leave | EventKind::Displace, Ok(())) => match &mut self.short {
                     Some(short) => {
                         let text = short.leave(stage);
                         self.send(text)?;
@@ -358,6 +381,14 @@ impl PlayerSocket {
             Ok::<_, Error>(())
         };
         let _ = Box::pin(timeout(CLOSE_WAIT, event)).await;
+    }
+}
+
+/// Waits until the session is displaced; forever where streams are not limited.
+async fn displaced(displacement: &Option<Box<DisplacementWaiter>>) {
+    match displacement {
+        Some(displacement) => displacement.displaced().await,
+        None => std::future::pending().await,
     }
 }
 

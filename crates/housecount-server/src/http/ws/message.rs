@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::http::beats::HeartbeatResponse;
 use crate::http::body;
-use crate::http::error::Problem;
+use crate::http::error::{ActiveStream, Problem};
 use crate::http::heartbeat_json::{Field, HeartbeatRequest};
 
 /// A message of a player: a heartbeat or a leave.
@@ -25,6 +25,8 @@ pub struct Message<'a> {
     sessions: Option<Field<'a>>,
     #[serde(borrow, default)]
     quiet: Option<Field<'a>>,
+    #[serde(borrow, default)]
+    replaces: Option<Field<'a>>,
 }
 
 /// Wishes of a client for its short answers.
@@ -70,12 +72,13 @@ impl<'a> Message<'a> {
 
     /// Returns its ids. Returns `None` if it has none, and so means those of the last heartbeat.
     pub fn ids(self) -> Option<HeartbeatRequest<'a>> {
-        let Message { stage, viewer, session, .. } = self;
+        let Message { stage, viewer, session, replaces, .. } = self;
         let has_ids = stage.is_some() || viewer.is_some() || session.is_some();
         has_ids.then_some(HeartbeatRequest {
             stage,
             viewer,
             session,
+            replaces,
             ..HeartbeatRequest::default()
         })
     }
@@ -131,6 +134,9 @@ pub struct ErrorReply {
     /// Time after which a retry may help.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after_ms: Option<u64>,
+    /// The viewer's streams, if it has too many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    active: Option<Vec<ActiveStream>>,
 }
 
 impl From<Problem> for ErrorReply {
@@ -138,7 +144,8 @@ impl From<Problem> for ErrorReply {
         let retry_after_ms = problem.retry_after_s().map(|seconds| u64::from(seconds) * 1_000);
         let detail = problem.detail();
         let detail = detail[..detail.floor_char_boundary(WS_DETAIL_BYTES_MAX)].to_string();
-        ErrorReply { code: problem.code(), detail, retry_after_ms }
+        let active = problem.active().map(<[_]>::to_vec);
+        ErrorReply { code: problem.code(), detail, retry_after_ms, active }
     }
 }
 

@@ -9,6 +9,7 @@ mod operators;
 mod optional;
 pub mod raw;
 mod smuggling;
+mod streams;
 mod tokens;
 mod ws;
 
@@ -46,6 +47,7 @@ fn payload(viewer: &str, stage: &str) -> Payload {
         stage,
         stage_prefix: None,
         session: None,
+        streams: None,
         exp: in_s(3_600.0),
         nbf: None,
         aud: None,

@@ -14,7 +14,7 @@ use crate::support::eventually;
 use crate::support::node::{Node, housecount};
 
 /// A file with a key of each scope, and the keys.
-fn keys() -> (NamedTempFile, Vec<(Scope, String)>) {
+pub(super) fn keys() -> (NamedTempFile, Vec<(Scope, String)>) {
     let file = NamedTempFile::new().unwrap();
     let made = SCOPES.map(|scope| (scope, new_key(scope.name(), &[scope])));
     let entries: Vec<&str> = made.iter().map(|(_, (_, entry))| entry.as_str()).collect();
@@ -22,7 +22,7 @@ fn keys() -> (NamedTempFile, Vec<(Scope, String)>) {
     (file, made.into_iter().map(|(scope, (key, _))| (scope, key)).collect())
 }
 
-fn key(keys: &[(Scope, String)], scope: Scope) -> &str {
+pub(super) fn key(keys: &[(Scope, String)], scope: Scope) -> &str {
     &keys.iter().find(|(of, _)| *of == scope).unwrap().1
 }
 

@@ -52,7 +52,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ]),
     ("housecount-sim", &[
         "plan", "oracle", "digest", "active_faults", "world", "archive_check", "nodes", "checks",
-        "lib", "main", "operator", "player", "standstill", "run", "soak",
+        "lib", "main", "operator", "streams", "player", "standstill", "run", "soak",
     ]),
     ("housecount-test", &["lib"]),
     ("housecount-test-support", &[
