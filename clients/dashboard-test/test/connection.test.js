@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -109,6 +110,46 @@ test("the page asks for a required key, and keeps it in the tab", async (t) => {
   await page.evaluate(() => (location.hash = "#/health"));
   await page.locator(".fact", { hasText: "Heartbeats" }).waitFor();
   assert.equal(await form.count(), 0);
+  await rm(folder, { recursive: true });
+});
+
+test("a share link shows its stage only, and is not left in the address bar", async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), "housecount-share-"));
+  const keys = join(folder, "keys.toml");
+  const entry = run("key", "new", "--name", "dashboard", "--scope", "read");
+  const secret = () => `share_secret = "${randomBytes(32).toString("hex")}"\n`;
+  await writeFile(keys, secret() + entry);
+  const guarded = await new Server([], { HOUSECOUNT_AUTH_OPERATOR_KEYS: keys }).start();
+  t.after(() => guarded.end());
+  opened = await openPage();
+  const { page } = opened;
+  await guarded.post("/v1/heartbeat", { stage: "cup/1", viewer: "ann" });
+  await guarded.post("/v1/heartbeat", { stage: "other", viewer: "bob" });
+  const link = run("key", "share", "--stage", "cup/1", "--keys", keys, "--server", guarded.url).trim();
+  assert.ok(link.startsWith(`${guarded.url}/#share=hcs_`), link);
+  const asked = /** @type {string[]} */ ([]);
+  page.on("request", (request) => asked.push(request.url()));
+  await page.goto(link);
+  await viewersNow(page).getByText("1", { exact: true }).waitFor();
+  await page.locator("#connection").getByText("Live", { exact: true }).waitFor();
+  assert.equal(await page.evaluate(() => location.hash), "#/stage/cup%2F1");
+  assert.equal(await page.getByRole("navigation").count(), 0, "no other page works with the link");
+  assert.equal(await page.getByRole("tab", { name: "Configuration" }).count(), 0);
+  await page.getByRole("tab", { name: "Online" }).click();
+  await page.getByText("ann").waitFor();
+  await assertAccessible(page, "shared");
+  await page.evaluate(() => (location.hash = "#/cost"));
+  await until("the stage's page is back", () => page.evaluate(() => location.hash === "#/stage/cup%2F1"));
+  await page.reload();
+  await viewersNow(page).waitFor();
+  assert.ok(
+    asked.every((url) => !url.includes("hcs_") && !url.includes("other")),
+    asked.join("\n"),
+  );
+  // Another secret ends the link.
+  await writeFile(keys, secret() + entry);
+  const form = page.getByRole("dialog", { name: "Operator's key" });
+  await form.getByText("The share link has expired or was withdrawn.").waitFor();
   await rm(folder, { recursive: true });
 });
 

@@ -2,4 +2,5 @@
 pub mod admission;
 pub mod auth;
 pub mod cache_table;
+pub mod cors;
 pub mod origin;

@@ -194,6 +194,15 @@ pub const REFUSAL_LINE_MS_MIN: u64 = 60_000;
 pub const VIEWER_KEYS_MAX: usize = 64;
 /// Operators' keys. Each request is compared with all of them.
 pub const OPERATOR_KEYS_MAX: usize = 256;
+/// Patterns of stages in an operator key. A customer's stages have a few prefixes in common.
+pub const KEY_PATTERNS_MAX: usize = 32;
+/// Stages with watch time in a call of a key that is limited to a customer. For each, the node
+/// reads the versions of its configuration.
+pub const KEY_STAGES_MAX: usize = 10_000;
+/// Bytes of the secret that signs share links, at least: as many as its HMAC has.
+pub const SHARE_SECRET_BYTES_MIN: usize = 32;
+/// Time for which a share link works, at most. A quarter's report can be looked at for its quarter.
+pub const SHARE_MS_MAX: u64 = 90 * 24 * 60 * 60 * 1000;
 /// Bytes of a file of keys, or of an answer of a JWKS URL.
 pub const KEYS_BYTES_MAX: usize = 256 * 1024;
 /// Time between two fetches of a JWKS URL because of a token with an unknown key. A client that

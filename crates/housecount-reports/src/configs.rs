@@ -47,6 +47,22 @@ impl StageConfigs {
         self.configs.get(piece).and_then(customer)
     }
 
+    /// Returns the times in which a customer was in force, apart from each other.
+    #[must_use]
+    pub fn customer_spans(&self, wanted: &str) -> Vec<Span> {
+        let starts = [UnixMs::ZERO].into_iter().chain(self.cuts.iter().copied());
+        let ends = self.cuts.iter().copied().chain([UnixMs::MAX]);
+        let mut spans: Vec<Span> = Vec::new();
+        for ((from, to), config) in starts.zip(ends).zip(&self.configs) {
+            match spans.last_mut() {
+                _ if customer(config) != Some(wanted) => {}
+                Some(last) if last.to == from => last.to = to,
+                _ => spans.push(Span::new(from, to)),
+            }
+        }
+        spans
+    }
+
     /// Whether a row contains a cut.
     fn cuts_through(&self, row: &WatchTime) -> bool {
         self.cuts.iter().any(|cut| row.first_at < *cut && *cut < row.last_at)

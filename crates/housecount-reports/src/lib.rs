@@ -6,6 +6,9 @@
 //!
 //! - [`request`]: the request of a report.
 //! - [`figures`]: the shape of a report, as JSON.
+//! - [`calendar`]: times as people write them, and calendar periods.
+//! - [`customers`]: the times in which stages had a customer.
+//! - [`nearest`]: the known name nearest to an unknown one.
 //! - [`distribution`]: mean, median, 90th percentile and histogram of watch times.
 //! - `views`: a viewer's views, as far as they may still grow.
 //! - `retention`: how many of the first viewers stay.
@@ -14,16 +17,21 @@
 //! - [`ranking`]: watch times in an order that the caller chooses.
 //! - [`configs`]: the configuration in force when a time was watched.
 //! - [`spreadsheet`]: CSV, with texts that a spreadsheet must not run.
+//! - [`filter`]: the part of the ledger that a reader may see.
 //! - [`read`]: the scans of the ledger that fill these folds.
 //! - [`usage`]: the watch time of customers, by stage and period.
 
 pub mod audience;
 pub mod broadcasts;
+pub mod calendar;
 pub mod configs;
+pub mod customers;
 pub mod distribution;
 pub mod figures;
+pub mod filter;
 mod movements;
 mod names;
+pub mod nearest;
 pub mod ranking;
 pub mod read;
 pub mod request;

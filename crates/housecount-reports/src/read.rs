@@ -13,6 +13,7 @@ use housecount_engine::internals::{Proofs, scan};
 use crate::audience::Audience;
 use crate::broadcasts::{Broadcasts, FirstMoment};
 use crate::figures::{Report, ReportHead};
+use crate::filter::{FilteredFold, SpanFilter};
 use crate::ranking::{RankedRow, Ranking, RankingOf, RankingPage};
 use crate::request::ReportRequest;
 
@@ -54,10 +55,17 @@ pub struct Sources {
     /// Proof since the ledger's end, and the time up to which the node knows it. Without it, the
     /// report ends with the ledger.
     pub proofs: Option<(Arc<Proofs>, UnixMs)>,
+    /// Part of the ledger that the reader may see.
+    pub filter: SpanFilter,
 }
 
 impl Sources {
-    pub(crate) async fn fold<T: scan::RangeFold>(
+    /// Folds the spans of a range, as far as the reader may see them. Also returns the time up to
+    /// which the ledger is committed.
+    ///
+    /// # Errors
+    /// Returns the errors of the scan.
+    pub async fn fold<T: scan::RangeFold>(
         &self,
         range: Span,
         viewer: Option<&str>,
@@ -65,7 +73,13 @@ impl Sources {
         progress: &mut (impl FnMut(f64) + Send),
     ) -> StoreResult<(T, UnixMs)> {
         let proofs = self.proofs.as_ref().map(|(proofs, _)| proofs);
-        scan::fold(&self.cold, proofs, range, viewer, to, progress).await
+        if self.filter.is_all() {
+            return scan::fold(&self.cold, proofs, range, viewer, to, progress).await;
+        }
+        let to = FilteredFold::new(to, self.filter.clone());
+        let (to, committed_to) =
+            scan::fold(&self.cold, proofs, range, viewer, to, progress).await?;
+        Ok((to.into_inner(), committed_to))
     }
 
     /// Returns the time up to which all proof is known, given how far the ledger is committed.

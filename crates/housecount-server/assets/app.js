@@ -13,6 +13,7 @@ import { connection } from "./live.js";
 import { overview } from "./overview.js";
 import { report } from "./report.js";
 import { Scope } from "./scope.js";
+import { sharedStage, takeShareLink } from "./share.js";
 import { stage } from "./stage.js";
 import { startThemeButton } from "./theme-button.js";
 import { wall } from "./wall.js";
@@ -45,8 +46,13 @@ let isFirst = true;
 /** @type {{address: string, page: Page} | null} */
 let shown = null;
 
-/** Shows the page of the URL's hash. */
+/** Shows the page of the URL's hash. A share link has one page. */
 function show() {
+  takeShareLink();
+  const shared = sharedStage();
+  root.toggleAttribute("data-shared", shared !== null);
+  const home = shared === null ? null : `#/stage/${encodeURIComponent(shared)}`;
+  if (home !== null && location.hash.split("?")[0] !== home) history.replaceState(null, "", home);
   const [, name = "", id = "", search = ""] = /^#?\/?([^/?]*)(?:\/([^?]*))?(?:\?(.*))?$/.exec(location.hash) ?? [];
   const query = new URLSearchParams(search);
   const address = `${name}/${id}`;

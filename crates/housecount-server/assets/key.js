@@ -2,12 +2,15 @@
 
 import { key, setKey } from "./api.js";
 import { createElement } from "./dom.js";
+import { sharedStage } from "./share.js";
 
 /** @type {HTMLDialogElement | null} */
 let openDialog = null;
 /** True if the operator closed the dialog without a key. It then opens by its button only. */
 let isDismissed = false;
 let wasRejected = false;
+/** True if the rejected key was a share link. */
+let wasLink = false;
 
 /**
  * Opens the dialog after a rejected call, unless it is open or was dismissed.
@@ -15,7 +18,10 @@ let wasRejected = false;
  */
 export function needKey(onKey) {
   wasRejected = key() !== null;
-  if (wasRejected) isDismissed = false;
+  if (wasRejected) {
+    isDismissed = false;
+    wasLink = sharedStage() !== null;
+  }
   setKey(null);
   if (!isDismissed) askForKey(onKey);
 }
@@ -35,9 +41,10 @@ export function askForKey(onKey) {
     spellcheck: "false",
     "aria-describedby": "key-hint",
   });
-  const hint = wasRejected
-    ? "The server rejected the key. Is it one of its operator keys?"
-    : "This server shows its counts to operators only.";
+  const rejected = wasLink
+    ? "The share link has expired or was withdrawn. Ask for another one."
+    : "The server rejected the key. Is it one of its operator keys?";
+  const hint = wasRejected ? rejected : "This server shows its counts to operators only.";
   const dialog = createElement(
     "dialog",
     { class: "dialog", "aria-labelledby": "key-title" },

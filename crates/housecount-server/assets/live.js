@@ -8,6 +8,7 @@ import { Problem, call, isAbort, path, toProblem, request } from "./api.js";
 import { syncClock, now } from "./clock.js";
 import { Ring } from "./ring.js";
 import { Scope } from "./scope.js";
+import { sharedStage } from "./share.js";
 import { SseParser } from "./sse.js";
 
 /**
@@ -131,7 +132,7 @@ async function readStream(scope, options, onOpen) {
   let watchdog = setTimeout(() => attempt.end(), OPEN_MS_MAX);
   attempt.defer(() => clearTimeout(watchdog));
   try {
-    const query = { stage: options.stage, totals: true };
+    const query = { stage: options.stage, totals: sharedStage() === null };
     const response = await request("/v1/live", { query, accept: "text/event-stream", signal: attempt.signal });
     if (!response.ok) {
       const problem = await toProblem(response);
@@ -208,11 +209,11 @@ function startPolling(scope, options) {
   let polls = 0;
   polling.every(POLL_MS, async () => {
     try {
-      const totals = await call("/v1/stats", { signal });
+      const totals = sharedStage() === null ? await call("/v1/stats", { signal }) : null;
       const stage = options.stage === undefined ? null : await stageOrNull(options.stage, signal);
       connection.lastMessageAt = Date.now();
       connection.setState("polling");
-      applyTotals(totals, options);
+      if (totals) applyTotals(totals, options);
       if (stage) options.onCount(stage);
       if (polls++ % POLLS_PER_RESET === 0) options.onReset?.();
     } catch (error) {

@@ -10,6 +10,7 @@ import { followCounts, connection } from "./live.js";
 import { onlineTab } from "./online-tab.js";
 import { segmentedControl, figure, statusBox } from "./parts.js";
 import { Ring } from "./ring.js";
+import { sharedStage } from "./share.js";
 import { snapshotsTab } from "./snapshots-tab.js";
 import { statusText, isComplete, setCountText } from "./count-status.js";
 import { tabs } from "./tabs.js";
@@ -161,7 +162,8 @@ export function stage(scope, { id, query }) {
   const online = onlineTab(scope, id);
   const snapshots = snapshotsTab(scope, id, rangeNow);
   const config = configTab(scope, id, show, loadStage);
-  const tabView = tabs("Details of this stage", [watch, online, snapshots, config], query.get("tab") ?? "", (tab) =>
+  const details = sharedStage() === null ? [watch, online, snapshots, config] : [watch, online, snapshots];
+  const tabView = tabs("Details of this stage", details, query.get("tab") ?? "", (tab) =>
     updateUrl({ tab }),
   );
 
@@ -202,7 +204,8 @@ export function stage(scope, { id, query }) {
     createElement("a", { href: `#/report?${new URLSearchParams({ stage: id })}` }, "Report"),
     createElement("a", { href: `#/wall?${new URLSearchParams({ stage: id })}` }, "Wall display"),
   );
-  const head = createElement("div", { class: "page-head" }, back, title, subtitle, links);
+  const ways = sharedStage() === null ? [back, title, subtitle, links] : [title, subtitle];
+  const head = createElement("div", { class: "page-head" }, ways);
   return {
     title: id,
     element: createElement("div", { class: "page stack" }, head, pageState.element, statusNote, hero, tabView),

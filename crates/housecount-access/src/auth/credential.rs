@@ -3,6 +3,7 @@
 //! A request is checked once. An open connection is checked again when its token expires, and when
 //! keys change. It is checked against the same keys as the next request.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use housecount_backend::clock;
@@ -10,7 +11,9 @@ use housecount_core::time::UnixMs;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::operators::OperatorKey;
+use super::limit::KeyLimit;
+use super::operators::{KeyError, OperatorKey};
+use super::share::ShareLink;
 use super::{Auth, Scope};
 
 /// Interval at which a wait for a token's expiry reads the clock again. The machine's clock may be
@@ -37,7 +40,11 @@ pub enum Credential {
         key: OperatorKey,
         /// Scope that the key must have.
         scope: Scope,
+        /// Limit that the key must still have.
+        limit: Option<Arc<KeyLimit>>,
     },
+    /// A share link.
+    Share(ShareLink),
 }
 
 /// Reason why a credential is not valid any more.
@@ -47,6 +54,8 @@ pub enum CredentialEnd {
     TokenExpired,
     /// The operator's key, or the key that signed the token, was removed.
     KeyRemoved,
+    /// The time of the share link is over.
+    LinkExpired,
 }
 
 impl Auth {
@@ -61,9 +70,18 @@ impl Auth {
                     () = removed => CredentialEnd::KeyRemoved,
                 }
             }
-            Credential::Operator { key, scope } => {
-                gone(self.operators.changes(), || self.operators.judge(key, *scope).is_err()).await;
+            Credential::Operator { key, scope, limit } => {
+                let is_gone = || !self.operators.judge(key, *scope).is_ok_and(|now| now == *limit);
+                gone(self.operators.changes(), is_gone).await;
                 CredentialEnd::KeyRemoved
+            }
+            Credential::Share(link) => {
+                let is_gone = || self.operators.judge_link(link) == Err(KeyError::Unknown);
+                tokio::select! {
+                    biased;
+                    () = reached(link.ends()) => CredentialEnd::LinkExpired,
+                    () = gone(self.operators.changes(), is_gone) => CredentialEnd::KeyRemoved,
+                }
             }
         }
     }
@@ -98,9 +116,7 @@ async fn reached(ends: UnixMs) {
 }
 
 /// Waits for the end of a credential, or forever without a credential.
-pub async fn end_of<F: Future<Output = CredentialEnd> + Unpin>(
-    ended: &mut Option<F>,
-) -> CredentialEnd {
+pub async fn end_of<T, F: Future<Output = T> + Unpin>(ended: &mut Option<F>) -> T {
     match ended {
         Some(ended) => ended.await,
         None => std::future::pending().await,
@@ -109,10 +125,8 @@ pub async fn end_of<F: Future<Output = CredentialEnd> + Unpin>(
 
 #[cfg(test)]
 mod tests {
-    use housecount_test::timed_test;
-    use std::sync::Arc;
-
     use housecount_core::limits::{KEYS_LOOK_MS, OUTLIVE_MS_MAX};
+    use housecount_test::timed_test;
     use tempfile::NamedTempFile;
     use tokio::time::timeout;
 
@@ -185,7 +199,7 @@ mod tests {
         let (removed, first) = new_key("removed", &[Scope::Read, Scope::Admin]);
         let (kept, second) = new_key("kept", &[Scope::Read]);
         let files = Files::with(SECRET, &format!("{first}\n{second}\n"));
-        let admit = |key: &str| files.auth.operators.admit(key, Scope::Read).unwrap();
+        let admit = |key: &str| files.auth.operators.admit(key, Scope::Read).unwrap().credential;
         let (removed, kept) = (admit(&removed), admit(&kept));
         assert_eq!(files.end(&removed).await, None, "nothing has changed");
         std::fs::write(files.operators.path(), &second).unwrap();

@@ -9,7 +9,10 @@ mod credential;
 mod holders;
 pub mod jwks;
 pub mod jwt;
+mod key_file;
+mod limit;
 pub mod operators;
+mod share;
 mod verified;
 pub mod viewers;
 
@@ -23,7 +26,9 @@ use tokio::sync::watch;
 
 pub use self::claims::{AudienceClaim, ClaimMismatch, Claims, Payload};
 pub use self::credential::{Credential, CredentialEnd, KeyId, end_of};
-pub use self::operators::{OperatorKeys, Scope};
+pub use self::limit::KeyLimit;
+pub use self::operators::{KeyGrant, OperatorKeys, Scope};
+pub use self::share::{SHARE_PREFIX, ShareLink};
 pub use self::verified::TokenHash;
 pub use self::viewers::ViewerAuth;
 

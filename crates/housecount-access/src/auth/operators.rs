@@ -8,18 +8,19 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 
-use housecount_backend::rng;
-use housecount_core::limits::{OPERATOR_KEYS_MAX, REFUSAL_LINE_MS_MIN};
+use housecount_backend::clock;
+use housecount_core::limits::REFUSAL_LINE_MS_MIN;
 use parking_lot::{Mutex, RwLock};
-use serde::Deserialize;
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 use tokio::sync::watch;
 
+use super::key_file::{self, KeySet, PREFIX};
+pub use super::key_file::{NewKey, new_key, new_share_secret, share_link};
+use super::limit::KeyLimit;
+use super::share::{SHARE_PREFIX, ShareLink};
 use super::{Credential, KeyChanges, digest, read_file};
-
-/// Prefix of every key. A leaked key is recognized by it, and a key can't be taken for a token.
-const PREFIX: &str = "hck_";
 
 /// Scope of a key. No scope contains another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +50,7 @@ impl Scope {
         }
     }
 
-    fn bit(self) -> u8 {
+    pub(super) fn bit(self) -> u8 {
         1 << self as u8
     }
 }
@@ -78,12 +79,28 @@ pub enum KeyError {
     Unknown,
     /// The key is valid, but lacks this scope.
     MissingScope(Scope),
+    /// The key is a share link whose time is over.
+    Expired,
 }
 
+/// A key's entry in the file.
 #[derive(Clone, Debug)]
-struct Operator {
-    scopes: u8,
-    hash: [u8; 32],
+pub(super) struct Operator {
+    /// Bits of the scopes.
+    pub scopes: u8,
+    /// SHA-256 of the key.
+    pub hash: [u8; 32],
+    /// Stages that the key is limited to.
+    pub limit: Option<Arc<KeyLimit>>,
+}
+
+/// Admission of a call by a key or a share link.
+#[derive(Clone, Debug)]
+pub struct KeyGrant {
+    /// Credential of a connection that stays open.
+    pub credential: Credential,
+    /// Stages that the caller is limited to; `None` for all.
+    pub limit: Option<Arc<KeyLimit>>,
 }
 
 /// Operators' keys as hashes, reloaded when their file changes.
@@ -92,7 +109,7 @@ pub struct OperatorKeys {
     file: Option<PathBuf>,
     /// Hash of the file's text when it was last loaded.
     loaded: Mutex<Option<[u8; 32]>>,
-    keys: RwLock<Vec<Operator>>,
+    keys: RwLock<KeySet>,
     /// Time of the last log line about a refusal for want of keys, by `clock::mono_ms`.
     refusal_line: Mutex<Option<u64>>,
     /// Notifies open connections that keys have changed.
@@ -154,8 +171,8 @@ impl OperatorKeys {
         if *self.loaded.lock() == now {
             return Ok(KeyChanges::Nothing);
         }
-        let keys = parse(&text).map_err(|e| format!("{}: {e}", path.display()))?;
-        let count = keys.len();
+        let keys = key_file::parse(&text).map_err(|e| format!("{}: {e}", path.display()))?;
+        let count = keys.operators.len();
         *self.keys.write() = keys;
         *self.loaded.lock() = now;
         self.changed.send_replace(());
@@ -167,125 +184,72 @@ impl OperatorKeys {
         self.changed.subscribe()
     }
 
-    /// Checks that a key has a scope.
+    /// Checks that a key, or a share link, has a scope. Returns what it may do.
     ///
     /// # Errors
     /// See [`KeyError`].
-    pub fn check(&self, key: &str, scope: Scope) -> Result<(), KeyError> {
-        self.judge(&OperatorKey(digest(key.as_bytes())), scope)
-    }
-
-    /// Checks a key as [`check`](Self::check) does, and returns the credential of a connection that
-    /// it admits.
-    ///
-    /// # Errors
-    /// See [`KeyError`].
-    pub fn admit(&self, key: &str, scope: Scope) -> Result<Credential, KeyError> {
+    pub fn admit(&self, key: &str, scope: Scope) -> Result<KeyGrant, KeyError> {
+        if key.starts_with(SHARE_PREFIX) {
+            let link = ShareLink::parse(key).ok_or(KeyError::Unknown)?;
+            self.judge_link(&link)?;
+            if scope != Scope::Read {
+                return Err(KeyError::MissingScope(scope));
+            }
+            let limit = Some(Arc::new(KeyLimit::of_stage(link.stage())));
+            return Ok(KeyGrant { credential: Credential::Share(link), limit });
+        }
         let key = OperatorKey(digest(key.as_bytes()));
-        self.judge(&key, scope).map(|()| Credential::Operator { key, scope })
+        let limit = self.judge(&key, scope)?;
+        let credential = Credential::Operator { key, scope, limit: limit.clone() };
+        Ok(KeyGrant { credential, limit })
     }
 
-    /// Compares a key with all keys, in a time that doesn't reveal where they differ.
+    /// Compares a key with all keys, in a time that doesn't reveal where they differ. Returns its
+    /// limit.
     pub(super) fn judge(
         &self,
         OperatorKey(hash): &OperatorKey,
         scope: Scope,
-    ) -> Result<(), KeyError> {
-        let (mut is_known, mut scopes) = (Choice::from(0), 0u8);
-        for operator in self.keys.read().iter() {
+    ) -> Result<Option<Arc<KeyLimit>>, KeyError> {
+        let (mut is_known, mut place) = (Choice::from(0), 0u32);
+        let keys = self.keys.read();
+        for (n, operator) in (0u32..).zip(&keys.operators) {
             let is_it = operator.hash.ct_eq(hash);
-            scopes = u8::conditional_select(&scopes, &operator.scopes, is_it);
+            place = u32::conditional_select(&place, &n, is_it);
             is_known |= is_it;
         }
-        match bool::from(is_known) {
-            false => Err(KeyError::Unknown),
-            true if scopes & scope.bit() == 0 => Err(KeyError::MissingScope(scope)),
-            true => Ok(()),
+        let found = keys.operators.get(place as usize).filter(|_| bool::from(is_known));
+        let operator = found.ok_or(KeyError::Unknown)?;
+        if operator.scopes & scope.bit() == 0 {
+            return Err(KeyError::MissingScope(scope));
         }
+        Ok(operator.limit.clone())
     }
-}
 
-/// The file of keys, as operators write it.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    #[serde(default)]
-    key: Vec<KeyEntry>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct KeyEntry {
-    name: String,
-    scopes: Vec<String>,
-    sha256: String,
-}
-
-fn parse(text: &str) -> Result<Vec<Operator>, String> {
-    let file: File = toml::from_str(text).map_err(|e: toml::de::Error| {
-        let line =
-            e.span().map_or(1, |span| 1 + text[..span.start.min(text.len())].matches('\n').count());
-        format!("line {line}: {}", e.message().replace('\n', " "))
-    })?;
-    if file.key.len() > OPERATOR_KEYS_MAX {
-        return Err(format!(
-            "it has {} keys; at most {OPERATOR_KEYS_MAX} are allowed",
-            file.key.len()
-        ));
+    /// Checks that the present secret has signed a link, and that its time is not over.
+    pub(super) fn judge_link(&self, link: &ShareLink) -> Result<(), KeyError> {
+        let keys = self.keys.read();
+        if !keys.share_secret.as_ref().is_some_and(|secret| secret.has_signed(link)) {
+            return Err(KeyError::Unknown);
+        }
+        if clock::wall_clock() >= link.ends() { Err(KeyError::Expired) } else { Ok(()) }
     }
-    let mut keys: Vec<Operator> = Vec::with_capacity(file.key.len());
-    for KeyEntry { name, scopes, sha256 } in file.key {
-        let hash = from_hex(&sha256)
-            .ok_or_else(|| format!("key `{name}`: sha256 is not 64 hexadecimal digits"))?;
-        if scopes.is_empty() {
-            return Err(format!("key `{name}` has no scopes"));
-        }
-        let mut bits = 0;
-        for scope in scopes {
-            bits |= scope.parse::<Scope>().map_err(|e| format!("key `{name}`: {e}"))?.bit();
-        }
-        if keys.iter().any(|key| key.hash == hash) {
-            return Err(format!("key `{name}` appears twice"));
-        }
-        keys.push(Operator { scopes: bits, hash });
-    }
-    Ok(keys)
-}
-
-fn from_hex(text: &str) -> Option<[u8; 32]> {
-    let digits: Vec<u8> =
-        text.bytes().map(|b| (b as char).to_digit(16).map(|d| d as u8)).collect::<Option<_>>()?;
-    let bytes: Vec<u8> = digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect();
-    if digits.len() == 64 { bytes.try_into().ok() } else { None }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Creates a key, which is shown once, and its entry for the file.
-#[must_use]
-pub fn new_key(name: &str, scopes: &[Scope]) -> (String, String) {
-    let random: Vec<u8> = (0..32).map(|_| rng::random::<u8>()).collect();
-    let key = format!("{PREFIX}{}", hex(&random));
-    let scopes: Vec<String> = scopes.iter().map(|scope| format!("\"{scope}\"")).collect();
-    let name = toml::Value::String(name.to_string());
-    let entry = format!(
-        "[[key]]\nname = {name}\nscopes = [{}]\nsha256 = \"{}\"",
-        scopes.join(", "),
-        hex(&digest(key.as_bytes()))
-    );
-    (key, entry)
 }
 
 #[cfg(test)]
 mod tests {
+    use housecount_core::ids::StageId;
+
     use super::*;
 
     fn of(text: &str) -> OperatorKeys {
         let operators = OperatorKeys::new(Some("unused".into()));
-        *operators.keys.write() = parse(text).unwrap();
+        *operators.keys.write() = key_file::parse(text).unwrap();
         operators
+    }
+
+    fn check(operators: &OperatorKeys, key: &str, scope: Scope) -> Result<(), KeyError> {
+        operators.admit(key, scope).map(|_| ())
     }
 
     #[test]
@@ -293,15 +257,18 @@ mod tests {
         let (first, entry) = new_key("gra\"fana", &[Scope::Read]);
         let (second, other) = new_key("platform", &[Scope::Stages, Scope::Beats]);
         let operators = of(&format!("{entry}\n{other}\n"));
-        assert_eq!(operators.check(&first, Scope::Read), Ok(()));
+        assert_eq!(check(&operators, &first, Scope::Read), Ok(()));
         assert_eq!(
-            operators.check(&first, Scope::Admin),
+            check(&operators, &first, Scope::Admin),
             Err(KeyError::MissingScope(Scope::Admin))
         );
-        assert_eq!(operators.check(&second, Scope::Beats), Ok(()));
-        assert_eq!(operators.check(&second, Scope::Read), Err(KeyError::MissingScope(Scope::Read)));
+        assert_eq!(check(&operators, &second, Scope::Beats), Ok(()));
+        assert_eq!(
+            check(&operators, &second, Scope::Read),
+            Err(KeyError::MissingScope(Scope::Read))
+        );
         for wrong in ["", &first[..first.len() - 1], &format!("{first}0"), &first.to_uppercase()] {
-            assert_eq!(operators.check(wrong, Scope::Read), Err(KeyError::Unknown), "{wrong}");
+            assert_eq!(check(&operators, wrong, Scope::Read), Err(KeyError::Unknown), "{wrong}");
         }
         assert!(first.starts_with(PREFIX) && first.len() == PREFIX.len() + 64 && first != second);
     }
@@ -327,39 +294,53 @@ mod tests {
         };
         for empty in ["", "\n", "# no keys\n", "\u{feff}"] {
             assert_eq!(load(&format!("\u{feff}{entry}")), Ok(KeyChanges::Keys(1)));
-            assert_eq!(operators.check(&key, Scope::Read), Ok(()));
+            assert_eq!(check(&operators, &key, Scope::Read), Ok(()));
             // A file that is wrong or can't be read changes nothing.
             assert!(load("[[key]]\nname = ").is_err());
             assert!(load(&entry.replace("read", "reed")).is_err());
-            assert_eq!(operators.check(&key, Scope::Read), Ok(()));
+            assert_eq!(check(&operators, &key, Scope::Read), Ok(()));
             assert_eq!(load(empty), Ok(KeyChanges::Keys(0)));
-            assert_eq!(operators.check(&key, Scope::Read), Err(KeyError::Unknown));
+            assert_eq!(check(&operators, &key, Scope::Read), Err(KeyError::Unknown));
             assert!(operators.is_on(), "an empty file still requires a key");
         }
     }
 
     #[test]
-    fn what_is_wrong_in_the_file_is_named() {
-        let hash = "0".repeat(64);
-        let entry = |name: &str, scope: &str, hash: &str| {
-            format!("[[key]]\nname = \"{name}\"\nscopes = [{scope}]\nsha256 = \"{hash}\"\n")
+    fn a_limited_key_brings_its_limit_and_a_link_only_reads_its_stage() {
+        let stages = ["match-*".to_string()];
+        let limited = NewKey {
+            name: "acme",
+            scopes: &[Scope::Read],
+            customer: Some("AC\"ME"),
+            stages: &stages,
         };
-        let many: String =
-            (0..=OPERATOR_KEYS_MAX).map(|n| entry("n", "\"read\"", &format!("{n:064x}"))).collect();
-        for (text, named) in [
-            (entry("a", "\"write\"", &hash), "key `a`: `write` is not a scope"),
-            (entry("a", "", &hash), "key `a` has no scope"),
-            (entry("a", "\"read\"", "12"), "key `a`: sha256"),
-            (entry("a", "\"read\"", &hash).repeat(2), "twice"),
-            (
-                "[[key]]\nname = \"a\"\nscope = \"read\"\n".to_string(),
-                "line 3: unknown field `scope`",
-            ),
-            // One more than `OPERATOR_KEYS_MAX`.
-            (many, "at most 256"),
-        ] {
-            let error = parse(&text).unwrap_err();
-            assert!(error.contains(named) && !error.contains('\n'), "{error}");
+        let (key, entry) = limited.create().unwrap();
+        let (other, plain) = new_key("all", &[Scope::Read]);
+        let secret = new_share_secret();
+        let operators = of(&format!("{secret}\n{entry}\n{plain}\n"));
+        let limit = |key: &str| operators.admit(key, Scope::Read).unwrap().limit;
+        let found = limit(&key).unwrap();
+        assert!(found.covers("match-1", Some("AC\"ME")) && !found.matches_id("news"));
+        assert_eq!(limit(&other), None);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), &secret).unwrap();
+        let (stage, now) = (StageId::parse("s").unwrap(), clock::wall_clock());
+        let link = |ends| share_link(file.path(), &stage, ends).unwrap();
+        let good = link(now.plus(60_000));
+        let found = limit(&good).unwrap();
+        assert!(found.matches_id("s") && !found.matches_id("t"));
+        assert_eq!(
+            check(&operators, &good, Scope::Stages),
+            Err(KeyError::MissingScope(Scope::Stages))
+        );
+        assert_eq!(check(&operators, &link(now), Scope::Read), Err(KeyError::Expired));
+        assert_eq!(check(&operators, &good[..50], Scope::Read), Err(KeyError::Unknown));
+        for other in [new_share_secret(), String::new()] {
+            let operators = of(&format!("{other}\n{entry}\n"));
+            assert_eq!(check(&operators, &good, Scope::Read), Err(KeyError::Unknown));
         }
+        std::fs::write(file.path(), "").unwrap();
+        let error = share_link(file.path(), &stage, now).unwrap_err();
+        assert!(error.contains("no share_secret; add this line at the top: share_secret = "));
     }
 }

@@ -83,6 +83,14 @@ pub struct RowPage<R: LedgerRow> {
 }
 
 impl<R: LedgerRow> RowPage<R> {
+    /// Creates a page of rows that are not kept for later pages. They are sorted by key.
+    #[must_use]
+    pub fn of_rows(range: Span, rows: Vec<R>, more: bool, committed_to: UnixMs) -> RowPage<R> {
+        let limit = rows.len();
+        let set = RowSet { range, after: None, rows, more, committed_to, is_sealed: false };
+        RowPage::new(Arc::new(set), 0, limit)
+    }
+
     fn new(set: Arc<RowSet<R>>, start: usize, limit: usize) -> RowPage<R> {
         let end = set.rows.len().min(start + limit);
         let more = set.more || end < set.rows.len();

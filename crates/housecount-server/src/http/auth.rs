@@ -9,12 +9,14 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::Response;
-use housecount_access::auth::{Claims, Credential, Policy, Scope, TokenError, TokenHash};
+use housecount_access::auth::{Claims, Credential, KeyGrant, Policy, Scope, TokenError, TokenHash};
+use housecount_core::ids::StageId;
 use housecount_engine::internals::UnstampedEvent;
 
+use super::access::StageAccess;
 use super::body;
 use super::direct::{self, Sender};
 use super::error::Problem;
@@ -51,39 +53,48 @@ fn text(credential: &[u8]) -> Result<&str, Problem> {
     str::from_utf8(credential).map_err(|_| Problem::unauthorized("the credential is not text"))
 }
 
-/// Checks that the sender of a request has a scope. On a node without operator keys, any sender has
-/// the scope of players. Only this machine, asked directly, has the other scopes.
+/// Checks that the sender of a request has a scope. Returns the stages that it may read or change.
+/// On a node without operator keys, any sender has the scope of players. Only this machine, asked
+/// directly, has the other scopes.
 ///
 /// # Errors
 /// Returns a 401 `Problem` without a key, or with an unknown one. Returns a 403 one if the key
 /// lacks the scope.
-pub fn require_scope(node: &Node, sender: Sender<'_>, scope: Scope) -> Result<(), Problem> {
+pub fn require_scope(
+    node: &Node,
+    sender: Sender<'_>,
+    scope: Scope,
+) -> Result<StageAccess, Problem> {
     if node.auth.operators.is_on() {
         return check_key(node, sender.headers(), scope);
     }
     match scope {
-        Scope::Beats => Ok(()),
+        Scope::Beats => Ok(StageAccess::default()),
         Scope::Read | Scope::Stages | Scope::Admin => {
-            sender.check(node).map_err(|why| direct::refuse(node, why))
+            sender.check(node).map_err(|why| direct::refuse(node, why))?;
+            Ok(StageAccess::default())
         }
     }
 }
 
-/// Checks an operator's call that stays open, as [`require_scope`] does. Returns its credential
-/// where operators have keys. The call must end when the credential does.
+/// Checks an operator's call that stays open and covers all stages, as [`require_scope`] does.
+/// Returns its credential where operators have keys. The call must end when the credential does.
 ///
 /// # Errors
-/// Returns the errors of [`require_scope`].
+/// Returns the errors of [`require_scope`], and a 403 `Problem` for a limited key.
 pub fn admit(node: &Node, sender: Sender<'_>, scope: Scope) -> Result<Option<Credential>, Problem> {
     if !node.auth.operators.is_on() {
-        return require_scope(node, sender, scope).map(|()| None);
+        return require_scope(node, sender, scope).map(|_| None);
     }
-    let key = key_for(sender.headers(), scope)?;
-    Ok(Some(node.auth.operators.admit(key, scope)?))
+    let KeyGrant { credential, limit } =
+        node.auth.operators.admit(key_for(sender.headers(), scope)?, scope)?;
+    StageAccess::new(limit).require_all()?;
+    Ok(Some(credential))
 }
 
-fn check_key(node: &Node, headers: &HeaderMap, scope: Scope) -> Result<(), Problem> {
-    Ok(node.auth.operators.check(key_for(headers, scope)?, scope)?)
+fn check_key(node: &Node, headers: &HeaderMap, scope: Scope) -> Result<StageAccess, Problem> {
+    let granted = node.auth.operators.admit(key_for(headers, scope)?, scope)?;
+    Ok(StageAccess::new(granted.limit))
 }
 
 /// Returns the key that a call has brought for this scope, not yet checked.
@@ -95,37 +106,59 @@ fn key_for(headers: &HeaderMap, scope: Scope) -> Result<&str, Problem> {
     text(key)
 }
 
+/// Calls of limited keys on a group of routes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LimitedCalls {
+    /// Handlers filter what they read and check what they change.
+    Filtered,
+    /// The calls cover all stages, so limited keys are refused.
+    Refused,
+}
+
 /// Checks the scope in front of every route of a scope (`super::router`). The body of an operator's
 /// call must be JSON by its content type. So no page of another site can send one without a CORS
 /// preflight.
+///
+/// The answer of a handler that has not taken its [`StageAccess`] is not filtered, so a limited key
+/// does not get it.
 pub async fn require_scope_layer(
-    State((node, scope)): State<(Arc<Node>, Scope)>,
-    request: Request<Body>,
+    State((node, scope, limited)): State<(Arc<Node>, Scope, LimitedCalls)>,
+    mut request: Request<Body>,
     next: Next,
 ) -> Result<Response, Problem> {
-    require_scope(&node, Sender::of(&request), scope)?;
+    let access = require_scope(&node, Sender::of(&request), scope)?;
+    if limited == LimitedCalls::Refused {
+        access.require_all()?;
+    }
+    request.extensions_mut().insert(access.clone());
     let request = match scope {
         Scope::Beats => request,
         Scope::Read | Scope::Stages | Scope::Admin => {
             body::check_content_type_json(request).await?
         }
     };
-    Ok(next.run(request).await)
+    let response = next.run(request).await;
+    // A query that the route does not know is refused before its handler.
+    if !access.is_taken() && response.status() != StatusCode::BAD_REQUEST {
+        access.require_all()?;
+    }
+    Ok(response)
 }
 
 /// Checks that a request with these headers may send many heartbeats at once. They may be of any
 /// viewers, so a token cannot cover them. The request needs an operator key with the scope `beats`
-/// wherever operators have keys, and where tokens are required.
+/// wherever operators have keys, and where tokens are required. Returns the stages that they may be
+/// for.
 ///
 /// # Errors
 /// Returns the errors of [`require_scope`].
-pub fn require_batch_scope(node: &Node, headers: &HeaderMap) -> Result<(), Problem> {
+pub fn require_batch_scope(node: &Node, headers: &HeaderMap) -> Result<StageAccess, Problem> {
     match node.auth.viewers.policy() {
         Policy::Required => check_key(node, headers, Scope::Beats),
         Policy::Off | Policy::Optional if node.auth.operators.is_on() => {
             check_key(node, headers, Scope::Beats)
         }
-        Policy::Off | Policy::Optional => Ok(()),
+        Policy::Off | Policy::Optional => Ok(StageAccess::default()),
     }
 }
 
@@ -138,7 +171,7 @@ pub fn require_batch_scope(node: &Node, headers: &HeaderMap) -> Result<(), Probl
 pub fn allow_drop_in(node: &Node, headers: &HeaderMap) -> Result<bool, Problem> {
     let by_key = check_key(node, headers, Scope::Beats);
     match node.auth.viewers.policy() {
-        Policy::Required => by_key.map(|()| true),
+        Policy::Required => by_key.map(|_| true),
         Policy::Off | Policy::Optional => Ok(node.auth.operators.is_on() && by_key.is_ok()),
     }
 }
@@ -327,28 +360,36 @@ impl PlayerCredential {
     }
 }
 
+/// Permission to watch counts.
+#[derive(Debug, Default)]
+pub struct CountsGrant {
+    /// Credential with which the stream of counts must end.
+    pub credential: Option<Credential>,
+    /// Stages that the watcher is limited to.
+    pub access: StageAccess,
+}
+
 /// Checks that the sender of a request may watch the counts of a stage, or of all (`None`). It may
 /// with an operator key of the scope `read`, and with a viewer's token that covers them, also as
 /// `?token=`.
 ///
 /// Without a credential, it may watch one stage unless tokens are required. It may then watch all
-/// stages only where neither keys nor tokens are needed, from this machine, asked directly. Returns
-/// the credential, with which the stream of counts must end.
+/// stages only where neither keys nor tokens are needed, from this machine, asked directly.
 ///
 /// # Errors
 /// Returns a 401 or 403 `Problem` that names what is missing.
 pub fn authorize_counts<'a>(
     node: &'a Node,
     request: &Parts,
-    stage: Option<&'a str>,
-) -> impl Future<Output = Result<Option<Credential>, Problem>> + Send + use<'a> {
+    stage: Option<&'a StageId>,
+) -> impl Future<Output = Result<CountsGrant, Problem>> + Send + use<'a> {
     let operators = &node.auth.operators;
     // A token has dots in it, and a key does not.
     let key = credential(&request.headers)
         .map(|given| given.map(|(_, key)| key).filter(|key| !key.contains(&b'.')));
     let by_key = match key {
         Ok(Some(key)) if operators.is_on() => {
-            Some(text(key).and_then(|key| Ok(Some(operators.admit(key, Scope::Read)?))))
+            Some(text(key).and_then(|key| Ok(operators.admit(key, Scope::Read)?)))
         }
         Ok(_) => None,
         Err(problem) => Some(Err(problem)),
@@ -359,22 +400,32 @@ pub fn authorize_counts<'a>(
     };
     let is_direct = Sender::of_parts(request).check(node);
     async move {
-        if let Some(outcome) = by_key {
-            return outcome;
+        if let Some(granted) = by_key {
+            let KeyGrant { credential, limit } = granted?;
+            let access = StageAccess::new(limit);
+            match stage {
+                Some(stage) => access.check_now(node, stage).await?,
+                None => access.require_all().map_err(|_| Problem::key_limited_to_named_stages())?,
+            }
+            return Ok(CountsGrant { credential: Some(credential), access });
         }
         let claims = bearer.claims(node).await?;
         match (&claims, stage) {
-            (Some(claims), Some(stage)) if !claims.covers_stage(stage) => {
-                Err(Problem::token_mismatch("stage"))
+            (Some(claims), Some(stage)) if !claims.covers_stage(stage.as_str()) => {
+                return Err(Problem::token_mismatch("stage"));
             }
             (Some(claims), None) if !claims.covers_all_stages() => {
-                Err(Problem::token_mismatch("stage"))
+                return Err(Problem::token_mismatch("stage"));
             }
-            (None, None) if node.auth.operators.is_on() => Err(Problem::unauthorized(
-                "counts of all stages need an operator key with the scope `read`; send one, or name a stage",
-            )),
-            (None, None) => is_direct.map(|()| None).map_err(|why| direct::refuse(node, why)),
-            _ => Ok(claims.map(|claims| claims.credential())),
+            (None, None) if node.auth.operators.is_on() => {
+                return Err(Problem::unauthorized(
+                    "counts of all stages need an operator key with the scope `read`; send one, or name a stage",
+                ));
+            }
+            (None, None) => is_direct.map_err(|why| direct::refuse(node, why))?,
+            _ => {}
         }
+        let credential = claims.map(|claims| claims.credential());
+        Ok(CountsGrant { credential, access: StageAccess::default() })
     }
 }

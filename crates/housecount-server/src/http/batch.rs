@@ -11,6 +11,7 @@ use bytes::Bytes;
 use housecount_access::admission::ClientAddr;
 use housecount_backend::clock::mono_ms;
 use housecount_core::event::EventKind;
+use housecount_core::ids::StageId;
 use housecount_core::limits::{BATCH_SLICE_BEATS_MAX, BODY_BYTES_MAX};
 use housecount_engine::internals::{PendingAck, UnstampedEvent};
 use hyper::body::Body as HttpBody;
@@ -18,6 +19,7 @@ use serde::Serialize;
 use tokio::task::yield_now;
 use utoipa::ToSchema;
 
+use super::access::StageAccess;
 use super::admit::{
     ADMISSION_CHUNK, AdmissionOutcome, AdmissionRequest, AdmittedEvent, mark_already_admitted,
 };
@@ -150,7 +152,7 @@ pub async fn heartbeat_batch<B>(node: &Node, request: Request<B>) -> Result<Batc
 where
     B: HttpBody<Data = Bytes> + Unpin,
 {
-    require_batch_scope(node, request.headers())?;
+    let access = require_batch_scope(node, request.headers())?;
     let (form, coding) = (BatchForm::of(request.headers())?, Coding::of(request.headers())?);
     let client_addr = request.extensions().get::<ClientAddr>().copied();
     let bytes = body::read(request.into_body(), coding, BODY_BYTES_MAX).await?;
@@ -161,7 +163,7 @@ where
         // The request itself was counted as one.
         node.admission.addresses.check(client_addr, parsed.len().saturating_sub(1))?;
     }
-    Ok(BatchOutcome::of(enqueue_batch(node, &parsed).await?))
+    Ok(BatchOutcome::of(enqueue_batch(node, &access, &parsed).await?))
 }
 
 /// Does a slice of a batch, then gives other tasks of this worker their turn.
@@ -171,14 +173,18 @@ async fn in_turn<T>(work: impl FnOnce() -> T) -> T {
     done
 }
 
-async fn enqueue_batch(node: &Node, parsed: &ParsedBatch<'_>) -> Result<BatchResponse, Problem> {
+async fn enqueue_batch(
+    node: &Node,
+    access: &StageAccess,
+    parsed: &ParsedBatch<'_>,
+) -> Result<BatchResponse, Problem> {
     let mut body = BatchResponse::default();
     let mut taken = AdmittedBatch { node, admitted: Vec::with_capacity(parsed.len()), enqueued: 0 };
     let mut surplus = Vec::new();
     for beats in parsed.chunks(BATCH_SLICE_BEATS_MAX) {
         let mut comers = Vec::with_capacity(beats.len());
         for (index, beat) in beats {
-            comers.push((*index, check_batch_item(node, beat).await?));
+            comers.push((*index, check_batch_item(node, access, beat).await?));
         }
         let admit_all = || {
             for (index, admitted) in admit(node, comers) {
@@ -304,22 +310,31 @@ fn admit<'a>(
 /// the cold tier once per stage.
 async fn check_batch_item<'a>(
     node: &Node,
+    access: &StageAccess,
     beat: &'a Result<HeartbeatRequest<'_>, Problem>,
 ) -> Result<Result<AdmissionRequest<'a>, Problem>, Problem> {
     let event =
         beat.as_ref().map_err(Problem::clone).and_then(|body| body.to_event(EventKind::Beat));
     let checked = match event {
-        Ok(event) => match authorize_for(node, event.ids.viewer) {
-            Ok(()) => match AdmissionRequest::new(node, event).require_open_stage(node).await {
-                Ok(request) => request.limit_streams(node, None, async || Ok(None)).await,
-                Err(problem) => Err(problem),
-            },
-            Err(problem) => Err(problem),
-        },
+        Ok(event) => admit_batch_event(node, access, event).await,
         Err(problem) => Err(problem),
     };
     match checked {
         Err(problem) if problem.is_server_error() => Err(problem),
         checked => Ok(checked),
     }
+}
+
+/// Checks an event that the call's key may send, and returns its request.
+async fn admit_batch_event<'a>(
+    node: &Node,
+    access: &ReadAccess,
+    event: UnstampedEvent<'a>,
+) -> Result<AdmissionRequest<'a>, Problem> {
+    authorize_for(node, event.ids.viewer)?;
+    if access.is_limited() {
+        access.check_now(node, &StageId::parse(event.ids.stage)?).await?;
+    }
+    let request = AdmissionRequest::new(node, event).require_open_stage(node).await?;
+    request.limit_streams(node, None, async || Ok(None)).await
 }

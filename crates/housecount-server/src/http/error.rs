@@ -11,7 +11,7 @@ use housecount_access::auth::operators::KeyError;
 use housecount_access::auth::{ClaimMismatch, CredentialEnd, TokenError};
 use housecount_backend::error::{ErrorKind, StoreError};
 use housecount_core::fold::Stream;
-use housecount_core::ids::IdError;
+use housecount_core::ids::{IdError, StageId};
 use housecount_core::limits::SESSION_BURST;
 use housecount_engine::internals::IngestError;
 use housecount_engine::internals::StageClosed;
@@ -175,6 +175,34 @@ impl Problem {
         Problem::new(StatusCode::FORBIDDEN, "token_mismatch", detail)
     }
 
+    /// Creates the problem of a call that covers more than a limited key, and can't be filtered.
+    pub fn key_limited() -> Problem {
+        let detail = "this call covers all stages and can't be filtered, so it needs a key without `customer` and `stages`";
+        Problem::new(StatusCode::FORBIDDEN, "key_limited", detail)
+    }
+
+    /// Creates the problem of a stream of all counts for a limited key.
+    pub fn key_limited_to_named_stages() -> Problem {
+        let detail = "a limited key follows named stages only: ?stage=A&stage=B, without totals";
+        Problem::new(StatusCode::FORBIDDEN, "key_limited", detail)
+    }
+
+    /// Creates the problem of a stage that a limited key does not cover. It is the same whether the
+    /// stage exists or not.
+    pub fn outside_key(stage: &StageId) -> Problem {
+        Problem::outside_key_because(format!("the key does not cover stage `{stage}`"))
+    }
+
+    /// Creates the problem of a stage that a limited key may not take or give away.
+    pub fn other_customer() -> Problem {
+        Problem::outside_key_because("the key does not cover stages of another customer")
+    }
+
+    /// Creates the problem of anything else that a limited key does not cover.
+    pub fn outside_key_because(detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::FORBIDDEN, "outside_key", detail)
+    }
+
     /// Creates the problem of a stage that is neither configured nor seen.
     pub fn no_stage(stage: &str) -> Problem {
         let detail = format!("stage `{stage}` has neither a configuration nor viewers on record");
@@ -291,6 +319,7 @@ impl From<CredentialEnd> for Problem {
             CredentialEnd::TokenExpired => {
                 ended("token_expired", "the token has expired; get another one")
             }
+            CredentialEnd::LinkExpired => KeyError::Expired.into(),
             CredentialEnd::KeyRemoved => ended(
                 "key_removed",
                 "the operator key, or the key that signed the token, was removed; get another one",
@@ -307,6 +336,11 @@ impl From<KeyError> for Problem {
                 let detail = format!("the operator key lacks the scope `{scope}`");
                 Problem::new(StatusCode::FORBIDDEN, "forbidden", detail)
             }
+            KeyError::Expired => Problem::new(
+                StatusCode::UNAUTHORIZED,
+                "link_expired",
+                "the time of the share link is over; ask for another one",
+            ),
         }
     }
 }

@@ -11,10 +11,12 @@ use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 use housecount_engine::internals::AskedRange;
 use housecount_engine::internals::IngestError;
+use housecount_reports::filter::SpanFilter;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
 
+use super::access::StageAccess;
 use super::error::Problem;
 use super::query;
 use crate::calendar;
@@ -80,27 +82,50 @@ async fn text_in_path_or_query<S: Send + Sync>(
     Err(Problem::new(StatusCode::BAD_REQUEST, code, detail))
 }
 
-/// A stage in the path, percent-encoded.
-pub struct StagePath(pub StageId);
+/// The stage that a call names in its path or, because proxies decode `%2F`, in its query. The
+/// sender may see what it is now.
+pub struct StageParam(pub StageId);
 
-impl<S: Send + Sync> FromRequestParts<S> for StagePath {
+impl FromRequestParts<Arc<Node>> for StageParam {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<StagePath, Problem> {
-        Ok(StagePath(StageId::parse(&path_text(parts, state).await?)?))
+    async fn from_request_parts(
+        parts: &mut Parts,
+        node: &Arc<Node>,
+    ) -> Result<StageParam, Problem> {
+        let (access, stage) = named_stage(parts, node).await?;
+        access.check_now(node, &stage).await?;
+        Ok(StageParam(stage))
     }
 }
 
-/// The stage that a call of `/v1` names in its path or, because proxies decode `%2F`, in its query.
-pub struct StageParam(pub StageId);
+/// The stage that a call names, for its past.
+pub struct PastStageParam {
+    /// The stage.
+    pub stage: StageId,
+    /// Part of its time that the sender may see.
+    pub filter: SpanFilter,
+}
 
-impl<S: Send + Sync> FromRequestParts<S> for StageParam {
+impl FromRequestParts<Arc<Node>> for PastStageParam {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<StageParam, Problem> {
-        let text = text_in_path_or_query(parts, state, "stage", "invalid_stage").await?;
-        Ok(StageParam(StageId::parse(&text)?))
+    async fn from_request_parts(
+        parts: &mut Parts,
+        node: &Arc<Node>,
+    ) -> Result<PastStageParam, Problem> {
+        let (access, stage) = named_stage(parts, node).await?;
+        let filter = access.filter_of_stage(node, &stage).await?;
+        Ok(PastStageParam { stage, filter })
     }
+}
+
+async fn named_stage(
+    parts: &mut Parts,
+    node: &Arc<Node>,
+) -> Result<(StageAccess, StageId), Problem> {
+    let text = text_in_path_or_query(parts, node, "stage", "invalid_stage").await?;
+    Ok((StageAccess::of_guarded(&parts.extensions)?, StageId::parse(&text)?))
 }
 
 /// The viewer that a call of `/v1` names in its path or its query, as the node stores it.

@@ -13,6 +13,7 @@ use axum::response::IntoResponse;
 use bytes::Bytes;
 use housecount_access::admission::{AdmissionError, ClientAddr};
 use housecount_access::auth::Scope;
+use housecount_access::cors::{Cors, CorsDecision};
 use housecount_metrics::RouteLabel;
 use housecount_wire::ResponseFuture;
 use housecount_wire::unread::{self, RequestEnd};
@@ -32,7 +33,7 @@ use super::batch::{self, BatchOutcome};
 use super::beats::{HeartbeatAnswer, PlayerRequest};
 use super::compat;
 use super::connection_context::ConnectionContext;
-use super::cors::{Cors, CorsDecision};
+use super::cors;
 use super::direct::{Peer, Sender};
 use super::error::Problem;
 use super::headers;
@@ -121,7 +122,9 @@ impl FastPath {
         let ws = route("/v1/ws", StatusCode::SWITCHING_PROTOCOLS);
         let stats_ws = route("/ws", StatusCode::SWITCHING_PROTOCOLS);
         let router = super::router(node.clone());
-        let cors = Cors::new(&node.settings.cors_origins, &node.settings.cors_operator_origins);
+        let (players, operators) =
+            (&node.settings.cors_origins, &node.settings.cors_operator_origins);
+        let cors = Cors::new(players, operators, cors::is_players);
         FastPath(Arc::new(Inner { node, cors, router, beat, beats, leave, ws, stats_ws, stop }))
     }
 
@@ -203,7 +206,7 @@ impl FastPath {
         match node.admission.addresses.check(client_addr, 1) {
             Err(error) if !is_probe() => Err(Box::new(refused(node, path, error))),
             _ => {
-                let answered = allowed.preflight(request).or_else(|| options(request));
+                let answered = self.0.cors.preflight(allowed, request).or_else(|| options(request));
                 let Some(headers) = answered else { return Ok(()) };
                 let mut response = no_content(());
                 *response.headers_mut() = headers;

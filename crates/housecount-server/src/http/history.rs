@@ -6,17 +6,23 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use housecount_core::ids::StageId;
+use housecount_core::ledger::curve::Curve;
 use housecount_core::ledger::totals::{StageTotal, StageTotals};
 use housecount_core::limits::{HISTORY_STEPS_MAX, PAGE_STEPS_MAX};
 use housecount_core::span::Span;
-use housecount_engine::internals::scan;
-use housecount_engine::internals::{StageList, Stores};
+use housecount_engine::internals::{RowPage, StageList};
+use housecount_reports::filter::SpanFilter;
+use housecount_reports::read::Sources;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::access::StageAccess;
 use super::answer::json_in_background;
 use super::error::{Problem, ProblemBody};
-use super::extract::{PageQuery, StageParam, ValidQuery, asked_range, duration_ms, parse_range};
+use super::extract::{
+    PageQuery, PastStageParam, ValidQuery, asked_range, duration_ms, parse_range,
+};
+use super::report::sources;
 use super::watch::{CoverageBody, ledger_stores};
 use crate::node::Node;
 
@@ -78,10 +84,11 @@ pub struct HistoryBody {
             content_type = "application/problem+json")))]
 pub async fn of_stage(
     State(node): State<Arc<Node>>,
-    StageParam(stage): StageParam,
+    PastStageParam { stage, filter }: PastStageParam,
     ValidQuery(query): ValidQuery<HistoryQuery>,
 ) -> Result<Response, Problem> {
-    history(&node, &query, Some(stage)).await
+    let range = parse_range(&node, query.from.as_deref(), query.to.as_deref())?;
+    history(&node, sources(&node, filter)?, range, &query, Some(stage)).await
 }
 
 /// Shows how many viewers watched all stages at once.
@@ -95,18 +102,22 @@ pub async fn of_stage(
             content_type = "application/problem+json")))]
 pub async fn of_all(
     State(node): State<Arc<Node>>,
+    access: StageAccess,
     ValidQuery(query): ValidQuery<HistoryQuery>,
 ) -> Result<Response, Problem> {
-    history(&node, &query, None).await
+    let range = parse_range(&node, query.from.as_deref(), query.to.as_deref())?;
+    let sources = sources(&node, SpanFilter::All)?;
+    let sources = access.filter_all(&node, sources, range, None).await?;
+    history(&node, sources, range, &query, None).await
 }
 
 async fn history(
     node: &Node,
+    sources: Sources,
+    range: Span,
     query: &HistoryQuery,
     stage: Option<StageId>,
 ) -> Result<Response, Problem> {
-    let Stores { cold, proofs } = ledger_stores(node)?;
-    let range = parse_range(node, query.from.as_deref(), query.to.as_deref())?;
     let step_ms = match &query.step {
         Some(text) => duration_ms("step", text, 1_000)?,
         // Whole windows, so that steps look the same from call to call.
@@ -114,12 +125,12 @@ async fn history(
     };
     check_steps(range, step_ms, HISTORY_STEPS_MAX)?;
     let stage = stage.map(|stage| stage.to_string());
-    let of = stage.clone();
-    let scan = async move { scan::history(&cold, &proofs, range, step_ms, of.as_deref()).await };
-    let (steps, committed_to) = node.engine.scans.run(scan).await?;
+    let curve = Curve::new(range, step_ms, stage.clone());
+    let scan = async move { sources.fold(range, None, curve, &mut |_| ()).await };
+    let (curve, committed_to) = node.engine.scans.run(scan).await?;
     let cover = CoverageBody::new(node, range, committed_to);
     json_in_background(move || {
-        let history = steps.into_iter().map(|step| StepBody {
+        let history = curve.finish().into_iter().map(|step| StepBody {
             at: step.span.from.0,
             avg: average(step.integral_ms, step.span),
             min: step.min,
@@ -200,6 +211,7 @@ pub struct StageTotalsBody {
             content_type = "application/problem+json")))]
 pub async fn totals(
     State(node): State<Arc<Node>>,
+    access: StageAccess,
     ValidQuery(query): ValidQuery<TotalsQuery>,
 ) -> Result<Response, Problem> {
     let stores = ledger_stores(&node)?;
@@ -218,8 +230,19 @@ pub async fn totals(
         check_steps(range, step_ms, PAGE_STEPS_MAX / limit as u64)?;
     }
     let after = page.after(StageId::check)?.map(Into::into);
-    let list = StageList { range: asked, step_ms };
-    let found = node.engine.scans.stages(stores, list, range, after, limit).await?;
+    let found = if access.is_limited() {
+        let sources = sources(&node, SpanFilter::All)?;
+        let sources = access.filter_all(&node, sources, range, None).await?;
+        let after = after.as_deref().map(str::to_string);
+        let totals = StageTotals::new(range, step_ms, after, limit);
+        let scan = async move { sources.fold(range, None, totals, &mut |_| ()).await };
+        let (totals, committed_to) = node.engine.scans.run(scan).await?;
+        let (rows, more) = totals.finish();
+        RowPage::of_rows(range, rows, more, committed_to)
+    } else {
+        let list = StageList { range: asked, step_ms };
+        node.engine.scans.stages(stores, list, range, after, limit).await?
+    };
     let cover = CoverageBody::new(&node, found.range, found.committed_to);
     json_in_background(move || {
         let last = found.rows().last().filter(|_| found.more);

@@ -1,6 +1,7 @@
 //! Counts: their common shape, the totals, and the stream of counts that change.
 
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,17 +14,21 @@ use axum::{Extension, Json};
 use bytes::Bytes;
 use futures_util::stream;
 use housecount_access::admission::AddressConnection;
-use housecount_access::auth::{Credential, CredentialEnd, end_of};
+use housecount_access::auth::end_of;
 use housecount_core::fold::Count;
 use housecount_core::ids::StageId;
-use housecount_core::limits::{LIVE_EVERY_MS_MAX, LIVE_EVERY_MS_MIN, SUBSCRIPTION_STAGES_MAX};
+use housecount_core::limits::{
+    CONFIG_LIST_MS_MAX, LIVE_EVERY_MS_MAX, LIVE_EVERY_MS_MIN, SUBSCRIPTION_STAGES_MAX,
+};
 use housecount_engine::internals::{CountEncoding, SubscriptionFilter};
 use housecount_engine::{CountStatus, WithStatus};
 use housecount_wire::timeouts::EndlessAnswer;
 use serde::Serialize;
+use tokio::time::sleep;
 use utoipa::ToSchema;
 
-use super::auth::authorize_counts;
+use super::access::StageAccess;
+use super::auth::{CountsGrant, authorize_counts};
 use super::error::{Problem, ProblemBody};
 use super::extract::{bad_query, duration_ms};
 use super::query::{self, Parameter};
@@ -172,21 +177,20 @@ pub(super) fn names_stages(query: &str) -> bool {
     )
 }
 
-/// Checks that the caller may watch all that it asks for. Returns the credential, with which the
-/// stream must end.
+/// Checks that the caller may watch all that it asks for.
 async fn check(
     node: &Node,
     request: &Parts,
     wanted: &SubscriptionFilter,
-) -> Result<Option<Credential>, Problem> {
+) -> Result<CountsGrant, Problem> {
     match wanted {
         SubscriptionFilter::Stages { stages, with_totals: false } => {
-            let mut credential = None;
+            let mut granted = CountsGrant::default();
             for stage in stages {
                 // The same request has the same credential each time.
-                credential = authorize_counts(node, request, Some(stage.as_str())).await?;
+                granted = authorize_counts(node, request, Some(stage)).await?;
             }
-            Ok(credential)
+            Ok(granted)
         }
         SubscriptionFilter::Stages { .. } | SubscriptionFilter::All { .. } => {
             authorize_counts(node, request, None).await
@@ -203,7 +207,7 @@ async fn check(
 /// A client that reconnects with `Last-Event-ID` gets the changes since then. If these are not
 /// known, it gets `event: reset`, and must discard all earlier counts. The stream ends when its
 /// token or key has expired or was removed. Then `event: end` has the reason (`code`:
-/// `token_expired` or `key_removed`).
+/// `token_expired`, `key_removed`, `link_expired` or `outside_key`).
 #[utoipa::path(get, path = "/v1/live", operation_id = "streamCounts", tag = "operators",
     params(("stage" = Option<Vec<String>>, Query, description = "stage to follow, repeatable up to 100 times; all stages if absent"),
         ("token" = Option<String>, Query, description = "viewer's token, for clients that can't send headers"),
@@ -217,7 +221,7 @@ pub async fn live(State(node): State<Arc<Node>>, request: Request) -> Result<Res
     let (mut request, _) = request.into_parts();
     let LiveQuery { filter, encoding, every } =
         parse_query(request.uri.query().unwrap_or_default())?;
-    let credential = check(&node, &request, &filter).await?;
+    let granted = check(&node, &request, &filter).await?;
     let last = request.headers.get("last-event-id").and_then(|id| id.to_str().ok());
     let full = || {
         Problem::unavailable(
@@ -225,18 +229,15 @@ pub async fn live(State(node): State<Arc<Node>>, request: Request) -> Result<Res
             "too many stages without viewers are followed on this node",
         )
     };
+    let ended = end_of_grant(&node, granted, &filter);
     let mut subscription = node.engine.live.subscribe(filter, last).ok_or_else(full)?;
     subscription.set_pace(encoding, every);
-    let ended = credential.map(|credential| {
-        let node = node.clone();
-        Box::pin(async move { node.auth.ended(&credential).await })
-    });
     let connection = request.extensions.remove::<Arc<AddressConnection>>();
     let events = stream::unfold(Some((subscription, ended, connection)), async |open| {
         let (mut subscription, mut ended, connection) = open?;
         tokio::select! {
             biased;
-            why = end_of(&mut ended) => Some((Ok::<_, Infallible>(end(why)), None)),
+            why = end_of(&mut ended) => Some((Ok::<_, Infallible>(end(&why)), None)),
             text = subscription.next() => {
                 text.map(|text| (Ok(text), Some((subscription, ended, connection))))
             }
@@ -251,9 +252,46 @@ pub async fn live(State(node): State<Arc<Node>>, request: Request) -> Result<Res
     Ok((Extension(EndlessAnswer), headers, Body::from_stream(events)).into_response())
 }
 
+/// Returns the wait for the end of a permission to watch stages, with its reason; `None` if it has
+/// no end. A key limited to a customer follows a stage only while it is that customer's.
+fn end_of_grant(
+    node: &Arc<Node>,
+    CountsGrant { credential, access }: CountsGrant,
+    filter: &SubscriptionFilter,
+) -> Option<Pin<Box<dyn Future<Output = Problem> + Send>>> {
+    let credential = credential?;
+    let stages = match filter {
+        SubscriptionFilter::Stages { stages, .. } if access.customer().is_some() => stages.clone(),
+        SubscriptionFilter::Stages { .. } | SubscriptionFilter::All { .. } => Vec::new(),
+    };
+    let node = node.clone();
+    Some(Box::pin(async move {
+        tokio::select! {
+            biased;
+            why = node.auth.ended(&credential) => why.into(),
+            left = left_customer(&node, &access, &stages) => Problem::outside_key(&left),
+        }
+    }))
+}
+
+/// Waits until one of the stages is not the customer's any more. While the cold tier is
+/// unavailable, each keeps the customer that it had.
+async fn left_customer(node: &Node, access: &StageAccess, stages: &[StageId]) -> StageId {
+    if stages.is_empty() {
+        return std::future::pending().await;
+    }
+    loop {
+        sleep(Duration::from_millis(CONFIG_LIST_MS_MAX)).await;
+        for stage in stages {
+            if let Ok(false) = access.covers_now(node, stage).await {
+                return stage.clone();
+            }
+        }
+    }
+}
+
 /// Returns the last event of a stream whose credential has ended.
-fn end(why: CredentialEnd) -> Bytes {
-    let problem = Problem::from(why);
+fn end(problem: &Problem) -> Bytes {
     let data = serde_json::json!({ "code": problem.code(), "detail": problem.detail() });
     format!("event: end\ndata: {data}\n\n").into()
 }

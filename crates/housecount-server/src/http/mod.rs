@@ -4,6 +4,7 @@
 //! answers. All errors are made in one place, `error`. `docs/API.md` describes the API for people,
 //! and `/openapi.json` for programs.
 
+mod access;
 mod admin;
 mod admit;
 mod answer;
@@ -55,6 +56,7 @@ use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use self::auth::LimitedCalls::{self, Filtered, Refused};
 use self::packed::PackedBody;
 use self::query::{RouteParameters, check_query};
 use self::query_form::both_forms;
@@ -69,9 +71,10 @@ pub fn router(node: Arc<Node>) -> Router {
     let (router, api) = OpenApiRouter::with_openapi(openapi::Api::openapi())
         .merge(strict(for_players()))
         .merge(for_subscribers())
-        .merge(guarded(&node, Scope::Read, strict(for_readers())))
-        .merge(guarded(&node, Scope::Stages, strict(for_stage_admins())))
-        .merge(guarded(&node, Scope::Admin, strict(for_admins())))
+        .merge(guarded(&node, Scope::Read, Filtered, strict(for_readers())))
+        .merge(guarded(&node, Scope::Read, Refused, strict(for_readers_of_all())))
+        .merge(guarded(&node, Scope::Stages, Filtered, strict(for_stage_admins())))
+        .merge(guarded(&node, Scope::Admin, Refused, strict(for_admins())))
         .merge(compat::routes(&node))
         .merge(public())
         .split_for_parts();
@@ -118,10 +121,9 @@ fn for_subscribers() -> Routes {
     openapi::secured(OpenApiRouter::new().routes(routes!(live::live)), openapi::VIEWER_TOKEN, None)
 }
 
-/// Creates the routes of the scope `read`: counts, viewers, history, and the node's metrics.
+/// Creates the routes of the scope `read` that can be filtered: counts, viewers and history.
 fn for_readers() -> Routes {
     OpenApiRouter::new()
-        .routes(routes!(live::stats))
         .routes(routes!(stage_list::list))
         .merge(both_forms(routes!(stages::show)))
         .merge(both_forms(routes!(viewers::of_stage)))
@@ -137,6 +139,13 @@ fn for_readers() -> Routes {
         .merge(both_forms(routes!(report::broadcasts)))
         .routes(routes!(report::compare))
         .routes(routes!(usage::list))
+}
+
+/// Creates the routes of the scope `read` that cover all stages at once, so limited keys are
+/// refused: totals, cost and the node's metrics.
+fn for_readers_of_all() -> Routes {
+    OpenApiRouter::new()
+        .routes(routes!(live::stats))
         .routes(routes!(cost::cost))
         .routes(routes!(ops::metrics))
 }
@@ -168,9 +177,11 @@ fn strict(routes: Routes) -> Routes {
 }
 
 /// Requires an operator key with a scope for these routes. On a node without keys, operators'
-/// routes are for this machine (`direct`).
-fn guarded(node: &Arc<Node>, scope: Scope, routes: Routes) -> Routes {
-    let guard =
-        axum::middleware::from_fn_with_state((node.clone(), scope), auth::require_scope_layer);
+/// routes are for this machine (`direct`). `limited` is for keys that cover some stages only.
+fn guarded(node: &Arc<Node>, scope: Scope, limited: LimitedCalls, routes: Routes) -> Routes {
+    let guard = axum::middleware::from_fn_with_state(
+        (node.clone(), scope, limited),
+        auth::require_scope_layer,
+    );
     openapi::secured(routes.route_layer(guard), openapi::OPERATOR_KEY, Some(scope))
 }

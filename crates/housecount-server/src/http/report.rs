@@ -10,14 +10,16 @@ use housecount_core::ledger::totals::StageTotals;
 use housecount_core::limits::{BROADCASTS_MAX, HISTORY_STEPS_MAX};
 use housecount_engine::internals::Stores;
 use housecount_reports::figures::{Report, ReportHead};
+use housecount_reports::filter::SpanFilter;
 use housecount_reports::read::{self, Broadcast, Covered, ReportError, Sources};
 use housecount_reports::request::{ReportRequest, default_step_ms};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::access::StageAccess;
 use super::answer::json_in_background;
 use super::error::{Problem, ProblemBody};
-use super::extract::{StageParam, ValidQuery, bad_query, duration_ms, parse_range};
+use super::extract::{PastStageParam, ValidQuery, bad_query, duration_ms, parse_range};
 use super::watch::{CoverageBody, ledger_stores};
 use crate::node::Node;
 
@@ -67,10 +69,10 @@ impl From<ReportError> for Problem {
     }
 }
 
-/// Returns the sources of a report, with the node's own proof.
-pub(super) fn sources(node: &Node) -> Result<Sources, Problem> {
+/// Returns the sources of a report, with the node's own proof, as far as `filter` shows them.
+pub(super) fn sources(node: &Node, filter: SpanFilter) -> Result<Sources, Problem> {
     let Stores { cold, proofs } = ledger_stores(node)?;
-    Ok(Sources { cold, proofs: Some((proofs, node.engine.hub.now())) })
+    Ok(Sources { cold, proofs: Some((proofs, node.engine.hub.now())), filter })
 }
 
 fn request(
@@ -99,20 +101,23 @@ fn request(
     })
 }
 
-async fn read_report(node: &Node, request: ReportRequest) -> Result<Covered<Report>, Problem> {
-    let sources = sources(node)?;
+async fn read_report(
+    node: &Node,
+    sources: Sources,
+    request: ReportRequest,
+) -> Result<Covered<Report>, Problem> {
     let read = async move { Ok(read::report(&sources, request, &mut |_| ()).await) };
     Ok(node.engine.scans.run(read).await??)
 }
 
 async fn report(
     node: &Node,
-    query: &ReportQuery,
+    sources: Sources,
+    request: ReportRequest,
     stage: Option<StageId>,
 ) -> Result<Response, Problem> {
-    let request = request(node, query, stage.as_ref())?;
     let range = request.range;
-    let Covered { value: report, committed_to } = read_report(node, request).await?;
+    let Covered { value: report, committed_to } = read_report(node, sources, request).await?;
     let cover = CoverageBody::new(node, range, committed_to);
     let stage = stage.map(|stage| stage.to_string());
     json_in_background(move || ReportBody { stage, report, cover }).await
@@ -131,10 +136,11 @@ async fn report(
             content_type = "application/problem+json")))]
 pub async fn of_stage(
     State(node): State<Arc<Node>>,
-    StageParam(stage): StageParam,
+    PastStageParam { stage, filter }: PastStageParam,
     ValidQuery(query): ValidQuery<ReportQuery>,
 ) -> Result<Response, Problem> {
-    report(&node, &query, Some(stage)).await
+    let request = request(&node, &query, Some(&stage))?;
+    report(&node, sources(&node, filter)?, request, Some(stage)).await
 }
 
 /// Reports who came to any stage, who stayed, and how long.
@@ -149,9 +155,13 @@ pub async fn of_stage(
             content_type = "application/problem+json")))]
 pub async fn of_all(
     State(node): State<Arc<Node>>,
+    access: StageAccess,
     ValidQuery(query): ValidQuery<ReportQuery>,
 ) -> Result<Response, Problem> {
-    report(&node, &query, None).await
+    let request = request(&node, &query, None)?;
+    let sources = sources(&node, SpanFilter::All)?;
+    let sources = access.filter_all(&node, sources, request.reads(), None).await?;
+    report(&node, sources, request, None).await
 }
 
 /// Parameters of a list of broadcasts.
@@ -210,7 +220,7 @@ pub struct BroadcastsBody {
             content_type = "application/problem+json")))]
 pub async fn broadcasts(
     State(node): State<Arc<Node>>,
-    StageParam(stage): StageParam,
+    PastStageParam { stage, filter }: PastStageParam,
     ValidQuery(query): ValidQuery<BroadcastsQuery>,
 ) -> Result<Json<BroadcastsBody>, Problem> {
     let range = parse_range(&node, query.from.as_deref(), query.to.as_deref())?;
@@ -222,7 +232,7 @@ pub async fn broadcasts(
         Some(text) => duration_ms("gap", text, 1_000)?,
         None => node.settings.broadcast_gap_ms,
     };
-    let (sources, stage) = (sources(&node)?, stage.to_string());
+    let (sources, stage) = (sources(&node, filter)?, stage.to_string());
     let (of, gaps) = (stage.clone(), (node.engine.settings.rules.ttl_ms, gap_ms));
     let read = async move { Ok(read::broadcasts(&sources, range, &of, gaps, limit).await) };
     let Covered { value, committed_to } = node.engine.scans.run(read).await??;
@@ -264,6 +274,7 @@ pub struct CompareBody {
             content_type = "application/problem+json")))]
 pub async fn compare(
     State(node): State<Arc<Node>>,
+    access: StageAccess,
     ValidQuery(query): ValidQuery<CompareQuery>,
 ) -> Result<Response, Problem> {
     let side = async |name, text: &str| {
@@ -275,8 +286,9 @@ pub async fn compare(
             }
             bad_query(format!("{name}={text}: {}", problem.detail()))
         })?;
+        let sources = sources(&node, access.filter_of_stage(&node, &stage).await?)?;
         let range = request.range;
-        let Covered { value: report, committed_to } = read_report(&node, request).await?;
+        let Covered { value: report, committed_to } = read_report(&node, sources, request).await?;
         let cover = CoverageBody::new(&node, range, committed_to);
         Ok::<_, Problem>(ReportBody { stage: Some(stage.to_string()), report, cover })
     };

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::error::{Problem, ProblemBody};
-use super::extract::{StageParam, ValidQuery, closed_range};
+use super::extract::{PastStageParam, ValidQuery, closed_range};
 use crate::node::Node;
 
 /// Parameters of a range of time.
@@ -62,19 +62,27 @@ pub struct SnapshotsBody {
             content_type = "application/problem+json")))]
 pub async fn of_stage(
     State(node): State<Arc<Node>>,
-    StageParam(stage): StageParam,
+    PastStageParam { stage, filter }: PastStageParam,
     ValidQuery(range): ValidQuery<RangeQuery>,
 ) -> Result<Json<SnapshotsBody>, Problem> {
     let now = node.engine.clock.now().ok_or(housecount_engine::internals::IngestError::Starting)?;
     let (from, to) = closed_range(&node, range.from.as_deref(), range.to.as_deref())?;
     let cold = node.engine.reads.as_deref().ok_or_else(Problem::no_cold)?;
-    let found = read::list(cold, &stage, from, to, PAGE_ROWS_MAX + 1, now).await?;
+    let mut found = Vec::new();
+    for time in filter.times_of(stage.as_str()) {
+        let (from, to) = (from.max(time.from), to.min(time.to.minus(1)));
+        let limit = (PAGE_ROWS_MAX + 1).saturating_sub(found.len());
+        if from <= to && limit > 0 {
+            found.extend(read::list(cold, &stage, from, to, limit, now).await?);
+        }
+    }
     let next_from = found.get(PAGE_ROWS_MAX).map(|next| next.at.0);
     let snapshots = found.into_iter().take(PAGE_ROWS_MAX).map(|snapshot| SnapshotBody {
         timestamp: snapshot.at.0,
         viewers: snapshot.count.viewers,
         sessions: snapshot.count.sessions,
-        peak: snapshot.peak,
+        // An earlier peak may be from the time of another customer.
+        peak: if filter.is_all() { snapshot.peak } else { snapshot.count.viewers },
         recovering: snapshot.recovering,
     });
     Ok(Json(SnapshotsBody { stage: stage.to_string(), snapshots: snapshots.collect(), next_from }))

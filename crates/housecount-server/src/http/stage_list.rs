@@ -18,6 +18,7 @@ use housecount_engine::WithStatus;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
+use super::access::StageAccess;
 use super::error::{Problem, ProblemBody};
 use super::extract::{PageQuery, ValidQuery, bad_query};
 use super::sorting::{SortOrder, SortPlace, cursor, parse_cursor};
@@ -108,18 +109,20 @@ impl StageFilter {
         (status = 400, body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn list(
     State(node): State<Arc<Node>>,
+    access: StageAccess,
     ValidQuery(query): ValidQuery<StageListQuery>,
 ) -> Result<Json<StagesBody>, Problem> {
     let page = PageQuery::new(query.limit, query.cursor.clone());
     let sort = query.sort.unwrap_or(StageSort::Stage);
     let is_descending = query.order.map_or(sort != StageSort::Stage, |of| of == SortOrder::Desc);
     let filter = StageFilter::parse(&query)?;
-    if sort == StageSort::Stage && !is_descending && filter.is_empty() {
+    let is_whole = filter.is_empty() && !access.is_limited();
+    if sort == StageSort::Stage && !is_descending && is_whole {
         return by_id(&node, &page).await.map(Json);
     }
     let after = page.cursor().map(parse_cursor).transpose()?;
     let order = StageOrder { sort, is_descending, after, limit: page.limit()? };
-    sorted(&node, order, filter).await.map(Json)
+    sorted(&node, access, order, filter).await.map(Json)
 }
 
 async fn by_id(node: &Node, page: &PageQuery) -> Result<StagesBody, Problem> {
@@ -192,6 +195,7 @@ impl StageOrder {
 
 async fn sorted(
     node: &Node,
+    access: StageAccess,
     order: StageOrder,
     filter: StageFilter,
 ) -> Result<StagesBody, Problem> {
@@ -218,16 +222,22 @@ async fn sorted(
     // Not on a worker that serves players, since there may be many stages.
     let made = run_at_low_priority(move || {
         let mut stages = Vec::new();
+        let is_wanted = |stage: &str, config: Option<&StageConfig>| {
+            access.covers(stage, config) && filter.matches(stage, config)
+        };
         for config in configs.iter() {
             let view = views.remove(&config.stage);
-            if filter.matches(&config.stage, Some(config)) {
+            if is_wanted(&config.stage, Some(config)) {
                 stages.push(StageBody::new(&config.stage, Some(config.clone()), view));
             }
         }
         for (stage, view) in views {
-            if filter.matches(&stage, None) {
+            if is_wanted(&stage, None) {
                 stages.push(StageBody::new(&stage, None, Some(view)));
             }
+        }
+        if access.customer().is_some() {
+            stages.iter_mut().for_each(StageBody::hide_earlier_peak);
         }
         let (stages, more) = order.cut(stages);
         let cursor = stages.last().filter(|_| more).map(|last| cursor(&order.place(last)));

@@ -20,6 +20,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
+use super::access::StageAccess;
 use super::body;
 use super::error::{Problem, ProblemBody};
 use super::extract::StageParam;
@@ -56,6 +57,12 @@ pub struct StageBody {
 }
 
 impl StageBody {
+    /// Reduces the peak to the present count, for a key limited to a customer. An earlier peak may
+    /// be from the time of another customer.
+    pub(super) fn hide_earlier_peak(&mut self) {
+        self.peak = self.viewers;
+    }
+
     pub(super) fn new(
         stage: &str,
         config: Option<StageConfig>,
@@ -242,6 +249,7 @@ fn now(node: &Node) -> Result<UnixMs, Problem> {
             content_type = "application/problem+json")))]
 pub async fn create(
     State(node): State<Arc<Node>>,
+    access: StageAccess,
     request: Request<Body>,
 ) -> Result<(StatusCode, [(HeaderName, String); 1], Json<StageChangeAnswer>), Problem> {
     let new: NewStageBody = body::read_json(request, BODY_BYTES_MAX).await?;
@@ -250,12 +258,18 @@ pub async fn create(
     let config = StageConfig {
         stage: new.stage,
         name: new.name,
-        customer: new.customer,
+        customer: access.check_new(&stage, new.customer)?,
         tags: new.tags.unwrap_or_default(),
         created_at: now,
     };
-    let changed =
-        node.engine.stages.create(config, now).await.map_err(|error| refused(&stage, error))?;
+    let changed = match node.engine.stages.create(config, now).await {
+        // It may be another customer's.
+        Err(ChangeError::AlreadyConfigured) if access.customer().is_some() => {
+            access.check_stored(&node, &stage).await?;
+            return Err(refused(&stage, ChangeError::AlreadyConfigured));
+        }
+        changed => changed.map_err(|error| refused(&stage, error))?,
+    };
     node.config_list.forget().await;
     let place = format!("/v1/stages/{}", utf8_percent_encode(stage.as_str(), NON_ALPHANUMERIC));
     Ok((
@@ -289,6 +303,7 @@ fn answer(node: &Node, stage: &StageId, config: Option<StageConfig>) -> StageRes
 pub async fn show(
     State(node): State<Arc<Node>>,
     StageParam(stage): StageParam,
+    access: StageAccess,
 ) -> Result<Json<StageResponse>, Problem> {
     let mut found = answer(&node, &stage, None);
     let is_watched = found.stage.peak > 0;
@@ -297,6 +312,10 @@ pub async fn show(
         // Counts do not depend on the cold tier.
         Err(_) if is_watched => found.configuration_known = false,
         Err(error) => return Err(error.into()),
+    }
+    if access.customer().is_some() {
+        found.stage.hide_earlier_peak();
+        return Ok(Json(found));
     }
     if found.stage.peak > 0 {
         return Ok(Json(found));
@@ -330,12 +349,27 @@ pub async fn show(
 pub async fn change(
     State(node): State<Arc<Node>>,
     StageParam(stage): StageParam,
+    access: StageAccess,
     request: Request<Body>,
 ) -> Result<Json<StageChangeAnswer>, Problem> {
     let change: StagePatchBody = body::read_json(request, BODY_BYTES_MAX).await?;
-    let changed = node.engine.stages.edit(&stage, now(&node)?, |config| change.apply(config)).await;
+    if let Some(customer) = &change.customer {
+        access.check_customer(customer.as_deref())?;
+    }
+    access.check_stored(&node, &stage).await?;
+    let apply = |config: &mut StageConfig| {
+        // Another change may have come since the check. Then nothing is changed.
+        if access.covers(stage.as_str(), Some(config)) {
+            change.apply(config);
+        }
+    };
+    let changed = node.engine.stages.edit(&stage, now(&node)?, apply).await;
     node.config_list.forget().await;
-    Ok(Json(change_answer(&node, &stage, changed.map_err(|error| refused(&stage, error))?)))
+    let changed = changed.map_err(|error| refused(&stage, error))?;
+    if !access.covers(stage.as_str(), changed.config.as_ref()) {
+        return Err(Problem::outside_key(&stage));
+    }
+    Ok(Json(change_answer(&node, &stage, changed)))
 }
 
 /// Deletes a stage's configuration. Its history keeps the configuration that it had.
@@ -347,7 +381,9 @@ pub async fn change(
 pub async fn delete(
     State(node): State<Arc<Node>>,
     StageParam(stage): StageParam,
+    access: StageAccess,
 ) -> Result<Json<StageDeletedAnswer>, Problem> {
+    access.check_stored(&node, &stage).await?;
     let deleted = node
         .engine
         .stages

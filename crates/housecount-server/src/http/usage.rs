@@ -10,6 +10,7 @@ use housecount_backend::error::StoreResult;
 use housecount_core::limits::{HISTORY_STEPS_MAX, USAGE_SUMS_MAX};
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
+use housecount_reports::filter::SpanFilter;
 use housecount_reports::read::{Covered, Sources};
 use housecount_reports::spreadsheet::push_line;
 use housecount_reports::usage::{StageUsage, UsageReader, UsageRequest};
@@ -17,6 +18,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::access::StageAccess;
 use super::answer::json_in_background;
 use super::error::{Problem, ProblemBody};
 use super::extract::{PageQuery, ValidQuery, bad_query, parse_range};
@@ -204,17 +206,21 @@ fn periods(range: Span, by: UsagePeriod) -> Result<Vec<Period>, Problem> {
             content_type = "application/problem+json")))]
 pub async fn list(
     State(node): State<Arc<Node>>,
+    access: StageAccess,
     uri: Uri,
     headers: HeaderMap,
     ValidQuery(query): ValidQuery<UsageQuery>,
 ) -> Result<Response, Problem> {
-    let sources = sources(&node)?;
+    if let Some(customer) = &query.customer {
+        access.check_customer(Some(customer))?;
+    }
+    let sources = access.filter_ids(sources(&node, SpanFilter::All)?);
     let range = parse_range(&node, query.from.as_deref(), query.to.as_deref())?;
     let page = PageQuery::new(query.limit, query.cursor);
     let (limit, after) = (page.limit()?, page.cursor().map(RowPlace::parse).transpose()?);
     let periods = periods(range, query.by)?;
     let rows = UsageRows {
-        customer: query.customer,
+        customer: query.customer.or_else(|| access.customer().map(str::to_string)),
         limit,
         rows: BTreeMap::new(),
         more: false,

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use housecount_core::fold::PresenceView;
+use housecount_core::ids::StageId;
 use housecount_engine::WithStatus;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::access::StageAccess;
 use super::audience;
 use super::error::{Problem, ProblemBody};
 use super::extract::{PageQuery, StageParam, ValidQuery, ViewerParam};
@@ -101,17 +103,17 @@ pub struct ViewerStatus {
         (status = 400, body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn show(
     State(node): State<Arc<Node>>,
+    access: StageAccess,
     ViewerParam(viewer): ViewerParam,
-) -> Json<ViewerStatus> {
+) -> Result<Json<ViewerStatus>, Problem> {
     let WithStatus { value: watching, status } = node.engine.hub.viewer(viewer.as_str());
-    let stages: Vec<ViewerStage> = watching
-        .into_iter()
-        .map(|PresenceView { id, sessions, last_beat }| ViewerStage {
-            stage: id,
-            sessions,
-            last_beat_at: last_beat.0,
-        })
-        .collect();
+    let mut stages: Vec<ViewerStage> = Vec::new();
+    for PresenceView { id, sessions, last_beat } in watching {
+        if access.is_limited() && !access.covers_now(&node, &StageId::parse(&id)?).await? {
+            continue;
+        }
+        stages.push(ViewerStage { stage: id, sessions, last_beat_at: last_beat.0 });
+    }
     let online = !stages.is_empty();
-    Json(ViewerStatus { viewer: viewer.to_string(), online, stages, status: status.into() })
+    Ok(Json(ViewerStatus { viewer: viewer.to_string(), online, stages, status: status.into() }))
 }

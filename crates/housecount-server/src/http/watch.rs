@@ -5,20 +5,22 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 use housecount_core::ids::{StageId, ViewerId};
-use housecount_core::ledger::watch::{StageViewer, WatchTime};
+use housecount_core::ledger::watch::{StageViewer, WatchFilter, WatchTime, WatchTotals};
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 use housecount_engine::internals::RowPage;
 use housecount_engine::internals::{Stores, WatchList};
+use housecount_reports::filter::SpanFilter;
 use housecount_reports::ranking::{RankedRow, RankingKey, RankingOf, RankingPage, RankingPlace};
-use housecount_reports::read::{self, Covered};
+use housecount_reports::read::{self, Covered, Sources};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::access::StageAccess;
 use super::answer::json_in_background;
 use super::error::{Problem, ProblemBody};
 use super::extract::{
-    PageQuery, StageParam, ValidQuery, ViewerParam, asked_range, bad_query, parse_range,
+    PageQuery, PastStageParam, ValidQuery, ViewerParam, asked_range, bad_query, parse_range,
 };
 use super::report;
 use super::sorting::{SortOrder, cursor, parse_cursor};
@@ -271,8 +273,11 @@ pub fn ledger_stores(node: &Node) -> Result<Stores, Problem> {
     Ok(Stores { cold: cold.clone(), proofs: proofs.clone() })
 }
 
+/// Returns a page of a list. If the caller may not see all of `sources`, no rows are kept for later
+/// pages.
 async fn rows(
     node: &Node,
+    sources: Sources,
     query: &WatchQuery,
     stage: Option<&StageId>,
     viewer: Option<&ViewerId>,
@@ -281,21 +286,32 @@ async fn rows(
     let stores = ledger_stores(node)?;
     let limit = query.page.limit()?;
     let (range, asked) = asked_range(node, query.from.as_deref(), query.to.as_deref())?;
-    let list = WatchList {
-        range: asked,
-        stage: stage.map(ToString::to_string),
-        viewer: viewer.map(ToString::to_string),
-        intervals: query.intervals,
-    };
-    Ok(node.engine.scans.watch(stores, list, range, after, limit).await?)
+    let (stage, viewer) = (stage.map(ToString::to_string), viewer.map(ToString::to_string));
+    let intervals = query.intervals;
+    if sources.filter.is_all() {
+        let list = WatchList { range: asked, stage, viewer, intervals };
+        return Ok(node.engine.scans.watch(stores, list, range, after, limit).await?);
+    }
+    let of = viewer.clone();
+    let wanted = WatchFilter { stage, viewer, after, intervals, ..WatchFilter::default() };
+    let totals = WatchTotals::new(range, wanted, limit);
+    let scan = async move { sources.fold(range, of.as_deref(), totals, &mut |_| ()).await };
+    let (totals, committed_to) = node.engine.scans.run(scan).await?;
+    let (rows, more) = totals.finish();
+    Ok(RowPage::of_rows(range, rows, more, committed_to))
 }
 
 /// Rows of a ranking, its cursor, and the coverage of its range.
 type RankedPage = (Vec<RankedRow>, Option<String>, CoverageBody);
 
-async fn ranked(node: &Node, query: &WatchQuery, of: RankingOf) -> Result<RankedPage, Problem> {
+async fn ranked(
+    node: &Node,
+    sources: Sources,
+    query: &WatchQuery,
+    of: RankingOf,
+) -> Result<RankedPage, Problem> {
     let range = parse_range(node, query.from.as_deref(), query.to.as_deref())?;
-    let (sources, page) = (report::sources(node)?, query.ranking.clone());
+    let page = query.ranking.clone();
     let key = page.key;
     let read = async move { Ok(read::ranking(&sources, range, of, &page).await) };
     let Covered { value: (rows, more), committed_to } = node.engine.scans.run(read).await??;
@@ -319,16 +335,17 @@ async fn ranked(node: &Node, query: &WatchQuery, of: RankingOf) -> Result<Ranked
             content_type = "application/problem+json")))]
 pub async fn of_stage(
     State(node): State<Arc<Node>>,
-    StageParam(stage): StageParam,
+    PastStageParam { stage, filter }: PastStageParam,
     ValidQuery(mut query): ValidQuery<StageWatchQuery>,
 ) -> Result<Response, Problem> {
+    let sources = report::sources(&node, filter)?;
     let prefix = query.viewer.clone().unwrap_or_default();
     query.viewer = query.viewer.filter(|prefix| !prefix.is_empty());
     let query = WatchQuery::parse(query, WatchSort::Viewer)?;
     if query.is_ranked {
         let stage = stage.to_string();
         let of = RankingOf::Viewers { stage: stage.clone(), prefix };
-        let (rows, cursor, cover) = ranked(&node, &query, of).await?;
+        let (rows, cursor, cover) = ranked(&node, sources, &query, of).await?;
         return json_in_background(move || {
             let watch = rows.iter().map(|row| ViewerWatchTime {
                 viewer: row.id.clone(),
@@ -340,7 +357,7 @@ pub async fn of_stage(
     }
     let after =
         query.page.after(ViewerId::check)?.map(|viewer| (stage.as_str().into(), viewer.into()));
-    let found = rows(&node, &query, Some(&stage), None, after).await?;
+    let found = rows(&node, sources, &query, Some(&stage), None, after).await?;
     let cover = CoverageBody::new(&node, found.range, found.committed_to);
     json_in_background(move || {
         let last = found.rows().last().filter(|_| found.more);
@@ -363,14 +380,18 @@ pub async fn of_stage(
             content_type = "application/problem+json")))]
 pub async fn of_viewer(
     State(node): State<Arc<Node>>,
+    access: StageAccess,
     ViewerParam(viewer): ViewerParam,
     ValidQuery(query): ValidQuery<ViewerWatchQuery>,
 ) -> Result<Response, Problem> {
     let query = WatchQuery::parse(query.into(), WatchSort::Stage)?;
+    let range = parse_range(&node, query.from.as_deref(), query.to.as_deref())?;
+    let sources = report::sources(&node, SpanFilter::All)?;
+    let sources = access.filter_all(&node, sources, range, Some(viewer.as_str())).await?;
     if query.is_ranked {
         let viewer = viewer.to_string();
         let of = RankingOf::Stages { viewer: viewer.clone() };
-        let (rows, cursor, cover) = ranked(&node, &query, of).await?;
+        let (rows, cursor, cover) = ranked(&node, sources, &query, of).await?;
         return json_in_background(move || {
             let watch = rows.iter().map(|row| StageWatchTime {
                 stage: row.id.clone(),
@@ -382,7 +403,7 @@ pub async fn of_viewer(
     }
     let after =
         query.page.after(StageId::check)?.map(|stage| (stage.into(), viewer.as_str().into()));
-    let found = rows(&node, &query, None, Some(&viewer), after).await?;
+    let found = rows(&node, sources, &query, None, Some(&viewer), after).await?;
     let cover = CoverageBody::new(&node, found.range, found.committed_to);
     json_in_background(move || {
         let last = found.rows().last().filter(|_| found.more);

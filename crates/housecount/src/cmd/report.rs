@@ -9,6 +9,7 @@ use housecount_backend::error::{ErrorKind, StoreError};
 use housecount_core::ledger::totals::StageTotals;
 use housecount_core::limits::HISTORY_STEPS_MAX;
 use housecount_core::span::Span;
+use housecount_reports::filter::SpanFilter;
 use housecount_reports::read::{self, Covered, Sources};
 use housecount_reports::request::{ReportRequest, default_step_ms};
 use housecount_server::calendar::{self, Zone};
@@ -105,7 +106,7 @@ impl ReportArgs {
         }
         let ttl_ms = request.gap_ms;
         let bar = progress_bar();
-        let sources = Sources { cold, proofs: None };
+        let sources = Sources { cold, proofs: None, filter: SpanFilter::All };
         let progress = &mut |part: f64| bar.set_position((part * 1_000.0) as u64);
         let read = read::report(&sources, request, progress).await;
         bar.finish_and_clear();

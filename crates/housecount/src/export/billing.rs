@@ -13,6 +13,7 @@ use housecount_backend::error::{ErrorKind, StoreError, StoreResult};
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 use housecount_engine::internals::{chain, chunks, scan};
+use housecount_reports::filter::SpanFilter;
 use housecount_reports::read::Sources;
 use housecount_reports::usage::{StageUsage, UsageReader, UsageRequest};
 use housecount_server::calendar::format_time;
@@ -141,7 +142,7 @@ pub async fn write(
     out: Box<dyn Write + Send>,
     mut progress: impl FnMut(f64) + Send,
 ) -> StoreResult<BillingSummary> {
-    let sources = Sources { cold: cold.clone(), proofs: None };
+    let sources = Sources { cold: cold.clone(), proofs: None, filter: SpanFilter::All };
     let (first, last) = chain::extent(cold).await?.unwrap_or_default();
     // Years without a ledger are skipped.
     let whole = Span::new(

@@ -4,17 +4,16 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use housecount_core::ledger::watch::WatchFilter;
-use housecount_engine::internals::Stores;
-use housecount_engine::internals::scan;
+use housecount_core::ledger::watch::{WatchFilter, WatchTotals};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::request::PlayerIds;
 use super::shape::{DropInError, ErrorBody, Errors, Success};
 use crate::calendar;
+use crate::http::access::StageAccess;
 use crate::http::extract::{ValidQuery, parse_range};
-use crate::http::watch::ledger_stores;
+use crate::http::report::sources;
 use crate::node::Node;
 
 /// Viewer, stage and range of a watch duration.
@@ -57,20 +56,23 @@ pub struct WatchDuration {
         (status = 501, description = "`NOT_IMPLEMENTED`: cold = none", body = ErrorBody)))]
 pub async fn duration(
     State(node): State<Arc<Node>>,
+    access: StageAccess,
     ValidQuery(query): ValidQuery<DurationQuery>,
 ) -> Result<Json<Success<WatchDuration>>, DropInError> {
     let DurationQuery { user_id, stage_arn, from, to } = query;
     let PlayerIds { stage, viewer, .. } = PlayerIds::of_query(user_id, stage_arn)?;
     let range = parse_range(&node, from.as_deref(), to.as_deref())?;
-    let Stores { cold, proofs } = ledger_stores(&node)?;
+    let filter = access.filter_of_stage(&node, &stage).await?;
+    let sources = sources(&node, filter)?;
     let name = node.admission.names.resolve(viewer.as_str().into()).into_owned();
     let wanted = WatchFilter {
         stage: Some(stage.to_string()),
-        viewer: Some(name),
+        viewer: Some(name.clone()),
         ..WatchFilter::default()
     };
-    let scan = async move { scan::watch(&cold, &proofs, range, wanted, 1).await };
-    let rows = node.engine.scans.run(scan).await?.rows;
+    let totals = WatchTotals::new(range, wanted, 1);
+    let scan = async move { sources.fold(range, Some(&name), totals, &mut |_| ()).await };
+    let (rows, _) = node.engine.scans.run(scan).await?.0.finish();
     let watch_ms = rows.first().map_or(0, |(_, row)| row.watch_ms);
     let watched = WatchDuration {
         user_id: viewer.to_string(),

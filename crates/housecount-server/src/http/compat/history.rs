@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use housecount_core::ids::StageId;
 use housecount_core::ledger::views::{View, ViewsOf};
 use housecount_core::limits::PAGE_ROWS_MAX;
+use housecount_reports::filter::SpanFilter;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -13,7 +15,10 @@ use super::request::last_days;
 use super::shape::{DropInError, ErrorBody, Errors, Success};
 use super::views::collect;
 use crate::calendar;
+use crate::http::access::StageAccess;
+use crate::http::error::Problem;
 use crate::http::extract::{ValidQuery, ViewerPath, bad_query};
+use crate::http::report::sources;
 use crate::node::Node;
 
 /// Number of records if the caller gives none.
@@ -70,6 +75,7 @@ pub struct WatchRecord {
         (status = 501, description = "`NOT_IMPLEMENTED`: cold = none", body = ErrorBody)))]
 pub async fn history(
     State(node): State<Arc<Node>>,
+    access: StageAccess,
     ViewerPath(viewer): ViewerPath,
     ValidQuery(ViewerHistoryQuery { limit, days }): ValidQuery<ViewerHistoryQuery>,
 ) -> Result<Json<Success<ViewerHistory>>, DropInError> {
@@ -78,7 +84,9 @@ pub async fn history(
         return Err(bad_query(format!("limit={limit} is not from 1 to {PAGE_ROWS_MAX}")).into());
     }
     let range = last_days(&node, days.unwrap_or(DAYS_DEFAULT))?;
-    let views = collect(&node, range, ViewsOf::Viewer(viewer.to_string())).await?;
+    let sources = sources(&node, SpanFilter::All)?;
+    let sources = access.filter_all(&node, sources, range, Some(viewer.as_str())).await?;
+    let views = collect(&node, sources, range, ViewsOf::Viewer(viewer.to_string())).await?;
     let mut all: Vec<(&str, View)> = Vec::with_capacity(views.count());
     views.rows().for_each(|(stage, views)| all.extend(views.iter().map(|view| (stage, *view))));
     // Where two spans end at once, the one that starts later is the newer one. This happens when a
@@ -87,23 +95,25 @@ pub async fn history(
         (other.to, other.from, a).cmp(&(one.to, one.from, b))
     });
     let ttl_ms = node.engine.settings.rules.ttl_ms;
-    let records = all.iter().take(limit).map(|(stage, view)| {
-        let goes_on = view.to.plus(ttl_ms) >= range.to;
+    let mut history = Vec::with_capacity(all.len().min(limit));
+    for (stage, view) in all.iter().take(limit) {
+        // The stage may have another customer now.
+        let goes_on = view.to.plus(ttl_ms) >= range.to
+            && access.covers_now(&node, &StageId::parse(stage).map_err(Problem::from)?).await?;
         let live = if goes_on {
             node.engine.hub.online_sessions(stage, viewer.as_str(), 1)
         } else {
             Vec::new()
         };
-        WatchRecord {
+        history.push(WatchRecord {
             user_id: viewer.to_string(),
             stage_arn: stage.to_string(),
             participant_id: live.into_iter().next().unwrap_or_default(),
             joined_at: calendar::format_time(view.from),
             left_at: calendar::format_time(view.to),
             watch_duration_seconds: view.watch_ms / 1_000,
-        }
-    });
+        });
+    }
     let (user_id, total_records) = (viewer.to_string(), all.len());
-    let history = records.collect();
     Ok(Success::new(&node, ViewerHistory { user_id, total_records, history }))
 }

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use super::shape::{DropInError, Errors, Success};
 use crate::calendar;
 use crate::http::audience;
-use crate::http::extract::StagePath;
+use crate::http::extract::StageParam;
 use crate::node::Node;
 
 /// The viewers of a stage.
@@ -55,7 +55,7 @@ pub struct ViewerParticipants {
     responses((status = 200, body = Success<ViewerList>), Errors))]
 pub async fn list(
     State(node): State<Arc<Node>>,
-    StagePath(stage): StagePath,
+    StageParam(stage): StageParam,
 ) -> Result<Json<Success<ViewerList>>, DropInError> {
     let WithStatus { value: count, status } = node.engine.hub.count(stage.as_str());
     let mut online =

@@ -23,6 +23,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub use self::shape::{refusal, shape_errors};
+use super::auth::LimitedCalls::{Filtered, Refused};
 use super::{Routes, guarded};
 use crate::node::Node;
 
@@ -38,11 +39,15 @@ pub fn routes(node: &Arc<Node>) -> Routes {
         .routes(routes!(duration::duration))
         .routes(routes!(history::history))
         .routes(routes!(views::stats))
+        .routes(routes!(stats::stages));
+    let readers_of_all = OpenApiRouter::new()
         .routes(routes!(stats::stats))
         .routes(routes!(stats::viewers))
-        .routes(routes!(stats::stages))
         .routes(routes!(socket::upgrade_required));
     let open =
         OpenApiRouter::new().routes(routes!(health::health)).routes(routes!(health::api_health));
-    guarded(node, Scope::Beats, players).merge(guarded(node, Scope::Read, readers)).merge(open)
+    guarded(node, Scope::Beats, Filtered, players)
+        .merge(guarded(node, Scope::Read, Filtered, readers))
+        .merge(guarded(node, Scope::Read, Refused, readers_of_all))
+        .merge(open)
 }

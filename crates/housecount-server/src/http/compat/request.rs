@@ -17,6 +17,7 @@ use utoipa::ToSchema;
 use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, Type};
 
 use super::shape::DropInError;
+use crate::http::access::StageAccess;
 use crate::http::auth::allow_drop_in;
 use crate::http::body;
 use crate::http::error::Problem;
@@ -91,8 +92,10 @@ impl PlayerIds {
         needs_session: bool,
     ) -> Result<PlayerIds, DropInError> {
         let has_key = allow_drop_in(node, request.headers())?;
+        let access = StageAccess::of_guarded(request.extensions())?;
         let given: DropInRequest = body::read_json(request, BEAT_BODY_BYTES_MAX).await?;
         let ids = PlayerIds::parse(given, needs_session)?;
+        access.check_now(node, &ids.stage).await?;
         if !has_key {
             node.auth
                 .viewers

@@ -16,6 +16,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::shape::{DropInError, Errors, Success};
 use crate::calendar;
+use crate::http::access::StageAccess;
 use crate::http::extract::ValidQuery;
 use crate::node::Node;
 
@@ -237,14 +238,17 @@ impl From<StageConfig> for StageInfo {
     responses((status = 200, body = Success<StagesOrStage>), Errors))]
 pub async fn stages(
     State(node): State<Arc<Node>>,
+    access: StageAccess,
     ValidQuery(query): ValidQuery<StageQuery>,
 ) -> Result<Response, DropInError> {
     let Some(arn) = query.arn else {
+        access.require_all()?;
         let ActiveStages { count, stages, is_complete, .. } = ActiveStages::of(&node).await;
         let all = StagesStats { total_stages: count, stages, complete: is_complete };
         return Ok(Success::new(&node, StagesOrStage::All(all)).into_response());
     };
     let stage = StageId::parse(&arn).map_err(|error| DropInError::invalid("arn", error))?;
+    access.check_now(&node, &stage).await?;
     let config = node.engine.stages.look_up(&stage).await.unwrap_or_else(|error| {
         tracing::debug!(%error, "a configuration can't be read; answering the stage without it");
         None

@@ -8,31 +8,35 @@ use axum::http::StatusCode;
 use housecount_core::ledger::views::{Views, ViewsOf};
 use housecount_core::limits::VIEWS_HELD_MAX;
 use housecount_core::span::Span;
-use housecount_engine::internals::Stores;
-use housecount_engine::internals::scan;
+use housecount_reports::read::Sources;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::request::last_days;
 use super::shape::{DropInError, ErrorBody, Errors, Success};
 use crate::http::error::Problem;
-use crate::http::extract::{StagePath, ValidQuery};
-use crate::http::watch::ledger_stores;
+use crate::http::extract::{PastStageParam, ValidQuery};
+use crate::http::report::sources;
 use crate::node::Node;
 
 /// Number of days if the caller gives none.
 const DAYS_DEFAULT: u64 = 7;
 
-/// Collects the watch spans of a range: the ledger's, and those proven since.
+/// Collects the watch spans of a range, from sources that may be filtered.
 ///
 /// # Errors
-/// Returns a 400 [`DropInError`] if there are more than a node may hold, and a 501 one without a
-/// cold tier. Returns the errors of the cold tier.
-pub async fn collect(node: &Node, range: Span, of: ViewsOf) -> Result<Views, DropInError> {
-    let Stores { cold, proofs } = ledger_stores(node)?;
+/// Returns a 400 [`DropInError`] if there are more than a node may hold. Returns the errors of the
+/// cold tier.
+pub async fn collect(
+    node: &Node,
+    sources: Sources,
+    range: Span,
+    of: ViewsOf,
+) -> Result<Views, DropInError> {
     let views = Views::new(range, of, node.engine.settings.rules.ttl_ms, VIEWS_HELD_MAX);
-    let views =
-        node.engine.scans.run(async move { scan::views(&cold, &proofs, views).await }).await?;
+    let viewer = views.viewer().map(str::to_string);
+    let scan = async move { sources.fold(range, viewer.as_deref(), views, &mut |_| ()).await };
+    let (views, _) = node.engine.scans.run(scan).await?;
     if views.is_full() {
         let detail =
             format!("these days have more than {VIEWS_HELD_MAX} watch spans; ask for fewer `days`");
@@ -100,12 +104,13 @@ impl ViewStats {
         (status = 501, description = "`NOT_IMPLEMENTED`: cold = none", body = ErrorBody)))]
 pub async fn stats(
     State(node): State<Arc<Node>>,
-    StagePath(stage): StagePath,
+    PastStageParam { stage, filter }: PastStageParam,
     ValidQuery(query): ValidQuery<StageStatsQuery>,
 ) -> Result<Json<Success<StageViewStats>>, DropInError> {
     let days = query.days.unwrap_or(DAYS_DEFAULT);
     let range = last_days(&node, days)?;
-    let views = collect(&node, range, ViewsOf::Stage(stage.to_string())).await?;
+    let of = ViewsOf::Stage(stage.to_string());
+    let views = collect(&node, sources(&node, filter)?, range, of).await?;
     let stats = ViewStats::of(stage.as_str(), &views);
     Ok(Success::new(&node, StageViewStats { stage_arn: stage.to_string(), days, stats }))
 }

@@ -3,6 +3,7 @@
 
 mod changes;
 mod keyless;
+mod limited;
 mod live;
 mod load;
 mod operators;

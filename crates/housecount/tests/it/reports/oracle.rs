@@ -8,6 +8,7 @@ use housecount::export::{self, BillingRounding, CsvStyle, ExportFormat, ExportRe
 use housecount_core::event::EventKind;
 use housecount_core::limits::EXPORT_ROWS_MAX;
 use housecount_core::span::Span;
+use housecount_reports::filter::SpanFilter;
 use housecount_reports::read::{Sources, report};
 use housecount_reports::request::ReportRequest;
 use housecount_server::calendar::PeriodUnit;
@@ -134,7 +135,7 @@ async fn every_figure_is_that_of_a_plain_program_over_the_export() {
                 before_ms: Some(1 + rng.below(30 * MINUTE_MS)),
                 gap_ms: TTL_MS,
             };
-            let sources = Sources { cold: stage.cold(), proofs: None };
+            let sources = Sources { cold: stage.cold(), proofs: None, filter: SpanFilter::All };
             let found = report(&sources, asked.clone(), &mut |_| ()).await.unwrap();
             let expected = plain::report(
                 &intervals,

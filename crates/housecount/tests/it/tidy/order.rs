@@ -32,8 +32,9 @@ const CRATES: &[(&str, &[&str])] = &[
         "bill", "crossover", "guard", "read", "report", "tracker", "sampler", "lib",
     ]),
     ("housecount-reports", &[
-        "request", "distribution", "figures", "views", "retention", "names", "movements", "audience",
-        "broadcasts", "ranking", "spreadsheet", "configs", "read", "usage", "lib",
+        "nearest", "calendar", "request", "distribution", "figures", "views", "retention", "names", "movements", "audience",
+        "broadcasts", "ranking", "spreadsheet", "configs", "filter", "read", "customers", "usage",
+        "lib",
     ]),
     ("housecount-net", &[
         "service_url", "traffic", "byte_queue", "tickets", "tls_stream", "tls", "client", "lib",
@@ -42,13 +43,13 @@ const CRATES: &[(&str, &[&str])] = &[
         "features", "folder", "dynamo", "without", "cold", "log", "lib",
     ]),
     ("housecount-access", &[
-        "cache_table", "origin", "auth", "admission", "lib",
+        "cache_table", "origin", "cors", "auth", "admission", "lib",
     ]),
     ("housecount-wire", &[
         "accept", "socket", "timeouts", "unread", "write_timeout", "connection", "h2", "lib",
     ]),
     ("housecount-server", &[
-        "nearest", "calendar", "config_list", "node", "http", "lib",
+        "config_list", "node", "http", "lib",
     ]),
     ("housecount-sim", &[
         "plan", "oracle", "digest", "active_faults", "world", "archive_check", "nodes", "checks",
