@@ -19,6 +19,7 @@
 //! - [`spreadsheet`]: CSV, with texts that a spreadsheet must not run.
 //! - [`filter`]: the part of the ledger that a reader may see.
 //! - [`read`]: the scans of the ledger that fill these folds.
+//! - [`final_hours`]: the end of the hours that can grow no more.
 //! - [`usage`]: the watch time of customers, by stage and period.
 
 pub mod audience;
@@ -29,6 +30,7 @@ pub mod customers;
 pub mod distribution;
 pub mod figures;
 pub mod filter;
+pub mod final_hours;
 mod movements;
 mod names;
 pub mod nearest;

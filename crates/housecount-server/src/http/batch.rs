@@ -328,7 +328,7 @@ async fn check_batch_item<'a>(
 /// Checks an event that the call's key may send, and returns its request.
 async fn admit_batch_event<'a>(
     node: &Node,
-    access: &ReadAccess,
+    access: &StageAccess,
     event: UnstampedEvent<'a>,
 ) -> Result<AdmissionRequest<'a>, Problem> {
     authorize_for(node, event.ids.viewer)?;

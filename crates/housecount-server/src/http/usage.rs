@@ -1,4 +1,4 @@
-//! Watch time of customers, by calendar month or day.
+//! Watch time of customers and of their stages, by calendar month or day.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use housecount_core::limits::{HISTORY_STEPS_MAX, USAGE_SUMS_MAX};
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 use housecount_reports::filter::SpanFilter;
+use housecount_reports::final_hours::final_to;
 use housecount_reports::read::{Covered, Sources};
 use housecount_reports::spreadsheet::push_line;
 use housecount_reports::usage::{StageUsage, UsageReader, UsageRequest};
@@ -24,7 +25,7 @@ use super::error::{Problem, ProblemBody};
 use super::extract::{PageQuery, ValidQuery, bad_query, parse_range};
 use super::report::sources;
 use super::watch::CoverageBody;
-use crate::calendar::{Period, PeriodUnit, Zone};
+use crate::calendar::{self, Period, PeriodUnit, Zone};
 use crate::node::Node;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
@@ -38,18 +39,33 @@ enum UsagePeriod {
     Day,
 }
 
+/// Subject of a row of usage.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum UsageGroup {
+    #[default]
+    Customer,
+    Stage,
+}
+
 /// Parameters of a list of usage.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct UsageQuery {
-    /// Unix ms, RFC 3339 or a date (UTC), included; a day before `to` if not given.
+    /// Unix ms, RFC 3339 or a date in the time zone, included; a day before `to` if not given.
     from: Option<String>,
-    /// Unix ms, RFC 3339 or a date (UTC), not included; now if not given.
+    /// Unix ms, RFC 3339 or a date in the time zone, not included; now if not given.
     to: Option<String>,
-    /// Calendar period of a row, in UTC: `month` if not given, or `day`.
+    /// Time zone of dates and periods, as an IANA name such as Europe/Berlin; UTC if not given.
+    tz: Option<String>,
+    /// Calendar period of a row: `month` if not given, or `day`.
     #[serde(default)]
     #[param(inline, required = false)]
     by: UsagePeriod,
+    /// Subject of a row: `customer` if not given, or each `stage` of a customer.
+    #[serde(default)]
+    #[param(inline, required = false)]
+    group: UsageGroup,
     /// Only this customer; empty for the stages without one.
     customer: Option<String>,
     /// Largest number of rows: 1 to 1,000, 100 if not given.
@@ -65,6 +81,9 @@ pub struct UsageQuery {
 pub struct CustomerUsageBody {
     /// Customer in force when the time was watched; empty for stages without one.
     customer: String,
+    /// Stage, with `group=stage`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stage: Option<String>,
     /// Name of the period, such as `2026-10` or `2026-10-25`.
     period: String,
     /// Start of the period, or of the range if that is later, Unix ms.
@@ -80,9 +99,13 @@ pub struct CustomerUsageBody {
 /// Watch time of customers.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = UsageResponse)]
+#[serde(rename_all = "camelCase")]
 pub struct UsageBody {
-    /// Usage, sorted by period and customer.
+    /// Usage, sorted by period, customer and stage.
     usage: Vec<CustomerUsageBody>,
+    /// Time before which no watch time can grow any more, Unix ms: the start of an hour. Late
+    /// heartbeats may still add to what lies between it and `committedTo`.
+    final_to: u64,
     /// Value to send for the next page; missing on the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     cursor: Option<String>,
@@ -90,24 +113,28 @@ pub struct UsageBody {
     cover: CoverageBody,
 }
 
-/// Place of a row in the list: the start of its whole period, and its customer.
+/// Place of a row in the list: the start of its whole period, its customer, and its stage. The
+/// stage is empty where rows are of customers.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct RowPlace {
     starts_at: UnixMs,
     customer: String,
+    stage: String,
 }
 
 impl RowPlace {
     fn parse(cursor: &str) -> Result<RowPlace, Problem> {
-        let parts = cursor.split_once('.');
-        let place = parts.and_then(|(starts_at, customer)| {
-            Some(RowPlace { starts_at: UnixMs(starts_at.parse().ok()?), customer: customer.into() })
+        let place = cursor.split_once('.').and_then(|(starts_at, rest)| {
+            // A stage has no space. A customer may have both.
+            let (stage, customer) = rest.split_once(' ')?;
+            let starts_at = UnixMs(starts_at.parse().ok()?);
+            Some(RowPlace { starts_at, customer: customer.into(), stage: stage.into() })
         });
         place.ok_or_else(|| bad_query("unknown cursor; send one that an earlier page returned"))
     }
 
     fn cursor(&self) -> String {
-        format!("{}.{}", self.starts_at, self.customer)
+        format!("{}.{} {}", self.starts_at, self.stage, self.customer)
     }
 }
 
@@ -124,6 +151,7 @@ struct RowSums {
 struct UsageRows {
     after: Option<RowPlace>,
     customer: Option<String>,
+    group: UsageGroup,
     limit: usize,
     rows: BTreeMap<RowPlace, RowSums>,
     more: bool,
@@ -136,7 +164,11 @@ impl UsageRows {
         if self.customer.as_deref().is_some_and(|wanted| wanted != customer) {
             return;
         }
-        let place = RowPlace { starts_at, customer: customer.to_string() };
+        let stage = match self.group {
+            UsageGroup::Customer => "",
+            UsageGroup::Stage => of.stage,
+        };
+        let place = RowPlace { starts_at, customer: customer.into(), stage: stage.into() };
         if self.after.as_ref().is_some_and(|after| place <= *after) {
             return;
         }
@@ -178,8 +210,8 @@ async fn read(
     Ok(Covered { value: rows, committed_to })
 }
 
-/// Returns the periods of a range.
-fn periods(range: Span, by: UsagePeriod) -> Result<Vec<Period>, Problem> {
+/// Returns the periods of a range in a time zone.
+fn periods(range: Span, zone: &Zone, by: UsagePeriod) -> Result<Vec<Period>, Problem> {
     let (unit, shortest_ms, name) = match by {
         UsagePeriod::Month => (PeriodUnit::Month, 28 * DAY_MS, "months"),
         UsagePeriod::Day => (PeriodUnit::Day, DAY_MS, "days"),
@@ -191,10 +223,26 @@ fn periods(range: Span, by: UsagePeriod) -> Result<Vec<Period>, Problem> {
              range"
         )));
     }
-    Ok(Zone::utc().periods(range, unit))
+    Ok(zone.periods(range, unit))
 }
 
-/// Lists how much was watched for each customer, by calendar month or day.
+/// Returns the time zone and the range, whose dates are days of that zone.
+fn zone_and_range(node: &Node, query: &UsageQuery) -> Result<(Zone, Span), Problem> {
+    let zone = query.tz.as_deref().map_or(Ok(Zone::utc()), Zone::parse);
+    let zone = zone.map_err(|error| bad_query(format!("tz: {error}")))?;
+    let range = parse_range(node, query.from.as_deref(), query.to.as_deref())?;
+    let start = |text: &Option<String>, at| match text {
+        Some(text) if calendar::is_day(text) => zone.start_of_day(at),
+        _ => at,
+    };
+    let (from, to) = (start(&query.from, range.from), start(&query.to, range.to));
+    if from < to {
+        return Ok((zone, Span::new(from, to)));
+    }
+    Err(bad_query(format!("from={from} is not before to={to} in the time zone")))
+}
+
+/// Lists how much was watched for each customer, or stage of one, by calendar month or day.
 ///
 /// A stage's time counts for the customer that was configured when it was watched. A viewer on two
 /// stages at once counts on both, as both are billed. With `Accept: text/csv` the answer is a file
@@ -215,12 +263,13 @@ pub async fn list(
         access.check_customer(Some(customer))?;
     }
     let sources = access.filter_ids(sources(&node, SpanFilter::All)?);
-    let range = parse_range(&node, query.from.as_deref(), query.to.as_deref())?;
+    let (zone, range) = zone_and_range(&node, &query)?;
     let page = PageQuery::new(query.limit, query.cursor);
     let (limit, after) = (page.limit()?, page.cursor().map(RowPlace::parse).transpose()?);
-    let periods = periods(range, query.by)?;
+    let periods = periods(range, &zone, query.by)?;
     let rows = UsageRows {
         customer: query.customer.or_else(|| access.customer().map(str::to_string)),
+        group: query.group,
         limit,
         rows: BTreeMap::new(),
         more: false,
@@ -229,9 +278,11 @@ pub async fn list(
     let (scanned, first) = (periods.clone(), after.map_or(UnixMs::ZERO, |after| after.starts_at));
     let scan = async move {
         let first = scanned.partition_point(|period| period.starts_at < first);
-        read(&sources, &scanned[first..], rows).await
+        // Before the rows, which then have all that was final.
+        let final_to = final_to(&sources.cold).await?;
+        Ok((read(&sources, &scanned[first..], rows).await?, final_to))
     };
-    let Covered { value: found, committed_to } = node.engine.scans.run(scan).await?;
+    let (Covered { value: found, committed_to }, final_to) = node.engine.scans.run(scan).await?;
     let cover = CoverageBody::new(&node, range, committed_to);
     let last = found.rows.last_key_value().filter(|_| found.more);
     let cursor = last.map(|(place, _)| place.cursor());
@@ -240,6 +291,7 @@ pub async fn list(
         let period = &periods[n];
         Some(CustomerUsageBody {
             customer: place.customer,
+            stage: Some(place.stage).filter(|_| query.group == UsageGroup::Stage),
             period: period.name.clone(),
             from: period.span.from.0,
             to: period.span.to.0,
@@ -249,13 +301,15 @@ pub async fn list(
     });
     let mut response = if accepts_csv(&headers) {
         let next = cursor.and_then(|cursor| next_page(&uri, &cursor));
-        let mut response = csv(usage, query.by, committed_to).into_response();
+        let mut response = csv(usage, query.by, query.group, committed_to).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8"));
         headers.extend(next.map(|next| (header::LINK, next)));
         response
     } else {
-        json_in_background(move || UsageBody { usage: usage.collect(), cursor, cover }).await?
+        let body =
+            move || UsageBody { usage: usage.collect(), final_to: final_to.0, cursor, cover };
+        json_in_background(body).await?
     };
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
     Ok(response)
@@ -265,6 +319,7 @@ pub async fn list(
 fn csv(
     usage: impl Iterator<Item = CustomerUsageBody>,
     by: UsagePeriod,
+    group: UsageGroup,
     committed_to: UnixMs,
 ) -> String {
     let period = match by {
@@ -272,13 +327,18 @@ fn csv(
         UsagePeriod::Day => "day",
     };
     let mut csv = String::new();
-    let header = ["customer", period, "from_ms", "to_ms", "stages", "watch_ms", "complete"];
-    push_line(&mut csv, &header);
+    // A row of a stage has its id where others have the number of stages.
+    let subject = match group {
+        UsageGroup::Customer => "stages",
+        UsageGroup::Stage => "stage",
+    };
+    push_line(&mut csv, &["customer", period, "from_ms", "to_ms", subject, "watch_ms", "complete"]);
     for row in usage {
         let numbers = [row.from, row.to, row.stages, row.watch_ms].map(|number| number.to_string());
         let [from, to, stages, watch_ms] = &numbers;
         let complete = if row.to <= committed_to.0 { "true" } else { "false" };
-        push_line(&mut csv, &[&row.customer, &row.period, from, to, stages, watch_ms, complete]);
+        let subject = row.stage.as_ref().unwrap_or(stages);
+        push_line(&mut csv, &[&row.customer, &row.period, from, to, subject, watch_ms, complete]);
     }
     csv
 }
@@ -328,9 +388,12 @@ mod tests {
         let uri: Uri = "/v1/usage?cursor=1.a&by=day&limit=2".parse().unwrap();
         let link = next_page(&uri, "2.a&b \u{e9}").unwrap();
         assert_eq!(link, "</v1/usage?by=day&limit=2&cursor=2%2Ea%26b%20%C3%A9>; rel=\"next\"");
-        let place = RowPlace { starts_at: UnixMs(5), customer: "a.b".into() };
-        assert_eq!(RowPlace::parse(&place.cursor()), Ok(place));
-        for bad in ["", "5", "x.a", "-1.a"] {
+        for (customer, stage) in [("a.b c", ""), ("a.b c", "s.t"), ("", "s"), ("", "")] {
+            let place =
+                RowPlace { starts_at: UnixMs(5), customer: customer.into(), stage: stage.into() };
+            assert_eq!(RowPlace::parse(&place.cursor()), Ok(place));
+        }
+        for bad in ["", "5", "5.a", "x.a b", "-1.a b"] {
             assert!(RowPlace::parse(bad).is_err(), "{bad}");
         }
     }
@@ -352,6 +415,7 @@ mod tests {
             let mut rows = UsageRows {
                 after: all.last().map(|(place, _)| place.clone()),
                 customer: None,
+                group: UsageGroup::Customer,
                 limit: 1,
                 rows: BTreeMap::new(),
                 more: false,
@@ -377,11 +441,13 @@ mod tests {
 
     #[test]
     fn history_steps_max_bounds_the_periods() {
-        let days = |days| periods(Span::new(UnixMs(0), UnixMs(days * DAY_MS)), UsagePeriod::Day);
+        let utc = Zone::utc();
+        let days =
+            |days| periods(Span::new(UnixMs(0), UnixMs(days * DAY_MS)), &utc, UsagePeriod::Day);
         assert_eq!(days(HISTORY_STEPS_MAX).unwrap().len() as u64, HISTORY_STEPS_MAX);
         let refused = days(HISTORY_STEPS_MAX + 1).unwrap_err();
         assert!(refused.detail().contains("has 10001 days; at most 10000"), "{refused:?}");
         let all = Span::new(UnixMs(0), UnixMs::MAX);
-        assert!(periods(all, UsagePeriod::Month).is_err());
+        assert!(periods(all, &utc, UsagePeriod::Month).is_err());
     }
 }

@@ -12,8 +12,9 @@ use housecount_backend::cold::Cold;
 use housecount_backend::error::{ErrorKind, StoreError, StoreResult};
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
-use housecount_engine::internals::{chain, chunks, scan};
+use housecount_engine::internals::chain;
 use housecount_reports::filter::SpanFilter;
+pub use housecount_reports::final_hours::{HOUR_MS, final_to};
 use housecount_reports::read::Sources;
 use housecount_reports::usage::{StageUsage, UsageReader, UsageRequest};
 use housecount_server::calendar::format_time;
@@ -22,8 +23,6 @@ use serde::Serialize;
 
 use super::MARGIN_MS;
 
-/// Length of an hour.
-pub const HOUR_MS: u64 = 60 * 60 * 1000;
 const DAY_MS: u64 = 24 * HOUR_MS;
 /// Largest quantity of a record of AWS Marketplace (Metering API reference, 2026-10).
 const MARKETPLACE_QUANTITY_MAX: u64 = 2_147_483_647;
@@ -106,29 +105,6 @@ pub struct BillingSummary {
     pub unassigned_ms: u64,
     /// Hours of single stages with such time.
     pub unassigned_hours: u64,
-}
-
-/// Time up to which no hour can grow any more: the start of an hour.
-///
-/// Late heartbeats may still add to the ledger as far back as its last chunks allow. That is
-/// `lateness_max` of the node that wrote them, and a `ttl` and a `window` more.
-///
-/// # Errors
-/// Returns the cold tier's `StoreError`, or `Corrupt` if a last chunk can't be read.
-pub async fn final_to(cold: &Arc<dyn Cold>) -> StoreResult<UnixMs> {
-    let mut ends = Vec::new();
-    for chain in chain::all(cold).await? {
-        let last = chunks::last_before(&**cold, chain, UnixMs::MAX, None).await?;
-        let end = match last {
-            Some(stored) => {
-                let (chunk, _) = chain::decode(&stored, chain)?;
-                chunk.window.to.minus(chunk.kept_ms())
-            }
-            None => UnixMs::ZERO,
-        };
-        ends.push((chain, end));
-    }
-    Ok(scan::committed_to(&ends).aligned(HOUR_MS))
 }
 
 /// Writes the records, day by day.

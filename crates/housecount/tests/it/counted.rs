@@ -223,4 +223,15 @@ async fn the_demo_has_something_to_see() {
     let node = Node::demo(50, &["log=memory:"]);
     eventually("viewers arrive", async || node.stats().await["viewers"].as_u64() > Some(20)).await;
     assert!(node.stats().await["stages"].as_u64() > Some(1));
+    let page = node.get("/v1/stages?sort=stage").await;
+    let stages = page["stages"].as_array().unwrap();
+    assert!(stages.iter().all(|stage| stage["configured"] == true), "{page}");
+    let of = |name: &str| stages.iter().filter_map(|stage| stage.get(name)).count();
+    assert_eq!((of("name"), of("customer"), of("tags")), (5, 4, 5), "{page}");
+}
+
+#[timed_test(flavor = "multi_thread")]
+async fn the_demo_needs_no_cold_tier() {
+    let node = Node::demo(50, &["log=memory:", "cold=none"]);
+    eventually("viewers arrive", async || node.stats().await["viewers"].as_u64() > Some(20)).await;
 }

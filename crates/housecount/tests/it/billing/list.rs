@@ -1,6 +1,9 @@
 //! `GET /v1/usage` of a real node, beside `export --group customer`.
 
 use housecount_core::limits::{HISTORY_STEPS_MAX, PAGE_ROWS_MAX};
+use housecount_core::span::Span;
+use housecount_core::time::UnixMs;
+use housecount_server::calendar::{self, PeriodUnit, Zone};
 use housecount_test::timed_test;
 use hyper::Method;
 use serde_json::{Value, json};
@@ -101,6 +104,79 @@ fn encoded(text: &str) -> String {
 }
 
 #[timed_test(flavor = "multi_thread")]
+async fn usage_of_stages_adds_up_to_that_of_their_customer() {
+    let (node, from, to) = played().await;
+    let range = format!("from={from}&to={to}");
+    let page = node.get(&format!("/v1/usage?{range}&group=stage")).await;
+    let rows = page["usage"].as_array().unwrap();
+    let names: Vec<Value> = rows.iter().map(|row| json!([row["customer"], row["stage"]])).collect();
+    let expected = json!([["", "bare"], ["=Evil, \"Ltd\"", "b"], ["ACME", "a"], ["ACME", "c"]]);
+    assert_eq!(json!(names), expected);
+    for customer in node.get(&format!("/v1/usage?{range}")).await["usage"].as_array().unwrap() {
+        let of_it = rows.iter().filter(|row| row["customer"] == customer["customer"]);
+        let sum: u64 = of_it.clone().map(|row| ms(row, "watchMs")).sum();
+        assert_eq!(
+            (json!(of_it.count()), sum),
+            (customer["stages"].clone(), ms(customer, "watchMs"))
+        );
+        assert_eq!(customer.get("stage"), None);
+    }
+    // Each stage is that of `/v1/watch`.
+    let watch = node.get(&format!("/v1/watch?{range}")).await;
+    for stage in watch["watch"].as_array().unwrap() {
+        let row = rows.iter().find(|row| row["stage"] == stage["stage"]).unwrap();
+        assert_eq!(row["watchMs"], stage["watchMs"]);
+    }
+    // Page by page, the same rows.
+    let (mut found, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = node.get(&format!("/v1/usage?{range}&group=stage&limit=1{cursor}")).await;
+        found.extend(page["usage"].as_array().unwrap().clone());
+        let Some(next) = page["cursor"].as_str() else { break };
+        cursor = format!("&cursor={}", encoded(next));
+    }
+    assert_eq!(&found, rows);
+    let path = format!("/v1/usage?{range}&group=stage&customer=ACME");
+    let csv = ask(&node, "GET", &path, &[("accept", "text/csv")], "").body;
+    let lines: Vec<&str> = csv.lines().collect();
+    assert_eq!(lines[0], "customer,month,from_ms,to_ms,stage,watch_ms,complete");
+    let (period, watched) = (rows[2]["period"].as_str().unwrap(), ms(&rows[2], "watchMs"));
+    assert_eq!(lines[1], format!("ACME,{period},{from},{to},a,{watched},true"));
+    assert_eq!(lines.len(), 3);
+    // A late heartbeat may still add to what was committed within the last hour.
+    let hour = 3_600_000;
+    let final_to = ms(&page, "finalTo");
+    assert!(final_to % hour == 0 && final_to + hour <= ms(&page, "committedTo"), "{page}");
+}
+
+#[timed_test(flavor = "multi_thread")]
+async fn months_and_dates_are_those_of_the_time_zone() {
+    let (node, from, to) = played().await;
+    let at = |text: &str| calendar::parse(text).unwrap().0;
+    // Each zone has its own midnight, 14 h apart.
+    for (zone, offset) in [("Pacific/Kiritimati", "+14:00"), ("UTC", "Z")] {
+        let path = format!("/v1/usage?from=2001-02-01&to=20010301&tz={}", encoded(zone));
+        let page = node.get(&path).await;
+        let expected =
+            ["2001-02-01", "2001-03-01"].map(|day| at(&format!("{day}T00:00:00{offset}")));
+        assert_eq!([ms(&page, "from"), ms(&page, "to")], expected, "{zone}");
+    }
+    for zone in ["Pacific/Kiritimati", "Pacific/Pago_Pago"] {
+        let page =
+            node.get(&format!("/v1/usage?from={from}&to={to}&by=day&tz={}", encoded(zone))).await;
+        let days = Zone::parse(zone)
+            .unwrap()
+            .periods(Span::new(UnixMs(from), UnixMs(to)), PeriodUnit::Day);
+        let mut shown: Vec<&str> = Vec::new();
+        shown.extend(
+            page["usage"].as_array().unwrap().iter().filter_map(|row| row["period"].as_str()),
+        );
+        shown.dedup();
+        assert_eq!(shown, days.iter().map(|day| &*day.name).collect::<Vec<_>>(), "{zone}");
+    }
+}
+
+#[timed_test(flavor = "multi_thread")]
 async fn a_file_for_spreadsheets() {
     let (node, from, to) = played().await;
     let path = format!("/v1/usage?from={from}&to={to}");
@@ -157,6 +233,12 @@ async fn wrong_wishes_are_refused_by_name() {
     let rows = PAGE_ROWS_MAX + 1;
     for (query, part) in [
         ("by=week".to_string(), "`week`".to_string()),
+        ("group=viewer".into(), "`viewer`".into()),
+        ("tz=Mars".into(), "`Mars` is not a time zone".into()),
+        (
+            "tz=America/New_York&from=2026-10-01&to=2026-10-01T03:00:00Z".into(),
+            "is not before".into(),
+        ),
         ("stage=s".into(), "`stage` is not a query parameter".into()),
         (format!("limit={rows}"), format!("limit={rows} is not from 1 to {PAGE_ROWS_MAX}")),
         ("cursor=x".into(), "unknown cursor".into()),

@@ -32,9 +32,9 @@ const CRATES: &[(&str, &[&str])] = &[
         "bill", "crossover", "guard", "read", "report", "tracker", "sampler", "lib",
     ]),
     ("housecount-reports", &[
-        "nearest", "calendar", "request", "distribution", "figures", "views", "retention", "names", "movements", "audience",
-        "broadcasts", "ranking", "spreadsheet", "configs", "filter", "read", "customers", "usage",
-        "lib",
+        "nearest", "calendar", "request", "distribution", "figures", "views", "retention", "names",
+        "movements", "audience", "broadcasts", "ranking", "spreadsheet", "configs", "filter", "read",
+        "customers", "final_hours", "usage", "lib",
     ]),
     ("housecount-net", &[
         "service_url", "traffic", "byte_queue", "tickets", "tls_stream", "tls", "client", "lib",
