@@ -20,6 +20,12 @@ if (!url) throw new Error("HOUSECOUNT_URL is not set: give the URL of a server w
 const BYTES_MAX = 200_000;
 const images = fileURLToPath(new URL("../../docs/images/", import.meta.url));
 const MATCH = "#/stage/match-1?range=1h";
+/** Whole hours and minutes are easier to read in the pictures. */
+const MINUTE_MS = 60_000;
+const end = Math.floor(Date.now() / MINUTE_MS - 5) * MINUTE_MS;
+const ago = (/** @type {number} */ minutes) => new Date(end - minutes * MINUTE_MS).toISOString();
+const REPORT = `#/report?stage=match-1&from=${ago(50)}&to=${ago(0)}&tz=UTC`;
+const COMPARE = `#/compare?a=concert/main@${ago(25)}..${ago(0)}&b=concert/main@${ago(50)}..${ago(25)}&tz=UTC`;
 const empty = new Server();
 
 /** @type {{name: string, hash: string, width?: number, height?: number, colorScheme?: "light" | "dark", of?: string, whole: string, listens?: boolean}[]} */
@@ -35,6 +41,10 @@ const shots = [
   { name: "stage", hash: MATCH, height: 1000, whole: ".tabs tbody:not([aria-hidden]) td", listens: true },
   { name: "health", hash: "#/health", whole: ".facts" },
   { name: "cost", hash: "#/cost", whole: "main p, main table" },
+  { name: "report", hash: REPORT, height: 1300, whole: "[data-figure]" },
+  { name: "compare", hash: COMPARE, height: 1300, whole: "tr[data-figure]" },
+  { name: "customers", hash: "#/customers?tz=UTC", whole: ".usage-table" },
+  { name: "wall", hash: "#/wall?stage=match-1", whole: ".wall-status", height: 810, listens: true },
   { name: "phone", hash: "#/", width: 320, height: 780, whole: ".stages tbody:not([aria-hidden]) td", listens: true },
   {
     name: "4k",
@@ -68,7 +78,7 @@ try {
 
 /** @param {(typeof shots)[number]} shot */
 async function shoot({ name, hash, width = 1440, height = 900, colorScheme = "light", of, whole, listens }) {
-  const page = await browser.newPage({ viewport: { width, height }, colorScheme, locale: "en-GB" });
+  const page = await browser.newPage({ viewport: { width, height }, colorScheme, locale: "en-GB", timezoneId: "UTC" });
   await page.goto(`${of ? empty.url : url}/${hash}`);
   await page.locator(whole).first().waitFor();
   await page.waitForTimeout(listens ? LISTEN_MS : SETTLE_MS);

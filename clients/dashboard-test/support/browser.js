@@ -2,11 +2,15 @@
 
 import assert from "node:assert/strict";
 
+import { fileURLToPath } from "node:url";
+
 import axe from "axe-core";
 import { chromium } from "playwright-core";
 
 import { TOO_WIDE, VIOLATIONS } from "./judge.js";
 
+/** Built files, which replace those of the binary if `FRESH_ASSETS` is set: no `cargo build` is needed while working. */
+const BUILT = fileURLToPath(new URL("../../../crates/housecount-server/dashboard/", import.meta.url));
 const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 
 /** @type {import("playwright-core").Browser | null} */
@@ -31,6 +35,7 @@ export async function openPage(options = {}) {
   const window = await (
     await openBrowser()
   ).newContext({ viewport: { width: 1280, height: 900 }, locale: "en-GB", ...options });
+  if (process.env.FRESH_ASSETS) await serveFreshAssets(window);
   const page = await window.newPage();
   page.setDefaultTimeout(15_000);
   /** @type {string[]} */
@@ -47,6 +52,13 @@ export async function openPage(options = {}) {
   });
   return { page, complaints, close: () => window.close() };
 }
+
+/** @param {import("playwright-core").BrowserContext} window */
+export const serveFreshAssets = (window) =>
+  window.route(/\/assets\/(app|docs|theme)-\w+\.(js|css)$/, (route) => {
+    const [, stem, ending] = /(\w+)-\w+\.(\w+)$/.exec(route.request().url()) ?? [];
+    return route.fulfill({ path: `${BUILT}${stem}.${ending}` });
+  });
 
 /**
  * Asserts that axe-core finds no violation on the page.

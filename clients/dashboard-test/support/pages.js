@@ -13,6 +13,16 @@ export const PAGES = {
   "a stage's viewers": { path: "/#/stage/demo-0000?tab=online", whole: ROWS },
   "a stage's snapshots": { path: "/#/stage/demo-0000?tab=snapshots", whole: ROWS },
   "a stage's configuration": { path: "/#/stage/demo-0000?tab=configuration", whole: ".form" },
+  "a stage's report": { path: "/#/report?stage=demo-0000", whole: "[data-figure=uniqueViewers]" },
+  "the report of all stages": { path: "/#/report", whole: "[data-figure=uniqueViewers]" },
+  "a comparison": { path: "/#/compare?a=demo-0000@..&b=demo-0001@..", whole: "tr[data-figure]" },
+  "a comparison of nothing": { path: "/#/compare", whole: ".state" },
+  "the wall display": { path: "/#/wall?stage=demo-0000", whole: ".wall-status:not(:empty)" },
+  "the wall display of all stages": { path: "/#/wall", whole: ".wall-status:not(:empty)" },
+  customers: { path: "/#/customers", whole: ".usage-table tbody tr" },
+  "a customer": { path: "/#/customers?customer=Northern+League", whole: ".usage-table tbody tr" },
+  "stages without a customer": { path: "/#/customers?customer=", whole: ".usage-table tbody tr" },
+  "no customers": { path: "/#/customers", whole: ".state strong", isEmpty: true },
   health: { path: "/#/health", whole: ".facts" },
   cost: { path: "/#/cost", whole: ".ours" },
   "no page": { path: "/#/nowhere", whole: "h1" },
@@ -28,5 +38,6 @@ export const PAGES = {
 export async function isWatched(server) {
   const stage = "/v1/stages/demo-0000";
   await until("the demo has been watched", async () => (await server.get(`${stage}/watch`)).watch.length > 0);
+  await until("each customer has usage", async () => (await server.get("/v1/usage")).usage.length === 4);
   await until("a snapshot was taken", async () => (await server.get(`${stage}/snapshots`)).snapshots.length > 0);
 }

@@ -45,6 +45,11 @@ export class Server {
     this.#env = { ...QUICK, ...env };
   }
 
+  /** Folder of the embedded stores. */
+  get data() {
+    return this.#data;
+  }
+
   /** Starts the server, and resolves when it is ready. A second start uses the same port and data. */
   async start() {
     this.#data ||= await mkdtemp(join(tmpdir(), "housecount-dashboard-"));

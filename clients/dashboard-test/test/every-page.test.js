@@ -29,6 +29,18 @@ for (const [name, { path, whole, isEmpty }] of Object.entries(PAGES)) {
         await close();
       });
     }
+    test("prints in light colours, without controls, on paper's width", async () => {
+      const { page, close } = await openPage({ colorScheme: "dark", viewport: { width: 718, height: 1_000 } });
+      await page.goto(`${(isEmpty ? empty : server).url}${path}`);
+      await page.locator(whole).first().waitFor();
+      await page.emulateMedia({ media: "print" });
+      const background = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+      assert.equal(await background(), "rgb(255, 255, 255)");
+      assert.equal(await page.locator("header nav").isVisible(), false);
+      for (const control of await page.locator(".no-print").all()) assert.equal(await control.isVisible(), false);
+      await assertFits(page, `${name} on paper`);
+      await close();
+    });
     for (const width of [320, 360, 768, 3840]) {
       test(`fits ${width} px`, async () => {
         const { page, close } = await openPage({ viewport: { width, height: 800 } });

@@ -165,6 +165,67 @@ test("a broadcast is selected; back, forward and a link show the ranges again", 
   await close();
 });
 
+test("a part of a chart is selected by dragging; there is a way back", async () => {
+  const { page, complaints, close } = await openPage();
+  await page.goto(address(range(broadcasts[1])));
+  await figure(page, "uniqueViewers", "3");
+  const before = await hashOf(page);
+  const { from, to } = await rangeOf(page);
+  /** Drags over a part of the first chart. */
+  const drag = async (/** @type {number} */ start, /** @type {number} */ end) => {
+    const over = page.getByRole("region", { name: "Viewers at once" }).locator(".u-over");
+    await over.scrollIntoViewIfNeeded();
+    const box = await over.boundingBox();
+    assert.ok(box);
+    const y = box.y + box.height / 2;
+    await page.mouse.move(box.x + start * box.width, y);
+    await page.mouse.down();
+    await page.mouse.move(box.x + end * box.width, y, { steps: 5 });
+    await page.mouse.up();
+  };
+  await drag(0.5, 0.503);
+  assert.equal(await hashOf(page), before, "a click selects nothing");
+  await drag(0.02, 0.98);
+  const end = (/** @type {number} */ ms) => new Date(ms).toISOString().replace(".000Z", "Z");
+  await until("the part is in the address", async () =>
+    (await hashOf(page)).endsWith(`&within=${end(from)}..${end(to)}`),
+  );
+  const part = await rangeOf(page);
+  assert.ok(part.from >= from && part.to <= to && part.from < part.to, JSON.stringify(part));
+  assert.ok(part.to - part.from < to - from);
+  await page.getByRole("link", { name: /^Back to / }).waitFor();
+  await page.reload();
+  await page.getByRole("link", { name: "Zoom out" }).first().click();
+  await until("the whole range", async () => (await hashOf(page)) === before);
+  await figure(page, "uniqueViewers", "3");
+  await page.goBack();
+  await until("the part again", async () => (await hashOf(page)).includes("&within="));
+  // Another selection ends the zoom.
+  await page.getByRole("button", { name: "Last hour" }).click();
+  await until("an hour", async () => !(await hashOf(page)).includes("&within="));
+  assert.deepEqual(complaints, []);
+  await close();
+});
+
+test("on a phone the figures come first, and the form is a line", async () => {
+  const { page, close } = await openPage({ viewport: { width: 360, height: 780 } });
+  await page.goto(address(range(broadcasts[0])));
+  await figure(page, "uniqueViewers", "2");
+  const value = page.locator("[data-figure=uniqueViewers] .figure-value");
+  const box = await value.boundingBox();
+  assert.ok(box && box.y + box.height < 780, JSON.stringify(box));
+  assert.equal(await page.getByLabel("From", { exact: true }).isVisible(), false);
+  await page.getByText("Another stage, range or broadcast").click();
+  await page.getByRole("region", { name: "Broadcasts" }).getByRole("button").nth(1).waitFor();
+  await page.getByRole("button", { name: "Last hour" }).click();
+  await page.getByLabel("From", { exact: true }).waitFor({ state: "hidden" });
+  assert.equal(
+    await page.locator(".report-controls summary").evaluate((one) => one.matches(":focus")),
+    true,
+  );
+  await close();
+});
+
 test("times are shown and read in the selected zone", async () => {
   const { page, close } = await openPage({ timezoneId: "America/New_York" });
   const from = Date.parse("2026-07-01T12:00:00Z");
@@ -404,6 +465,8 @@ for (const [name, { hash, whole }] of Object.entries(VIEWS)) {
         const { page, close } = await openPage({ viewport: { width, height: 800 } });
         await page.goto(hash());
         await page.locator(whole).first().waitFor();
+        for (const summary of await page.locator(".report-controls:not([open]) summary").all())
+          await summary.click();
         for (const button of await page.getByRole("button", { name: "As a table" }).all())
           await button.click();
         await assertFits(page, `${name} at ${width} px`);

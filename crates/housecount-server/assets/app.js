@@ -4,6 +4,7 @@
 
 import { authEvents, isAbort } from "./api.js";
 import { cost } from "./cost.js";
+import { customers } from "./customers.js";
 import { byId, setChildren, createElement, icon, setText } from "./dom.js";
 import * as format from "./format.js";
 import { health } from "./health.js";
@@ -25,7 +26,7 @@ import { wall } from "./wall.js";
  */
 
 /** @type {Record<string, MakePage>} */
-const PAGES = { "": overview, stage, report, compare, wall, health, cost };
+const PAGES = { "": overview, stage, report, compare, customers, wall, health, cost };
 /** Link of the navigation under which a page is, if that is another page's. @type {Record<string, string>} */
 const PARENTS = { stage: "", compare: "report", wall: "" };
 

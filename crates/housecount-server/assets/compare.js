@@ -7,7 +7,7 @@ import { comparePanels } from "./compare-panels.js";
 import { createElement, icon, setChildren } from "./dom.js";
 import { statusBox } from "./parts.js";
 import { compareHash, readCompare, reportHash, sideText } from "./report-address.js";
-import { loadStageNames, selectionFields, zoneField } from "./report-form.js";
+import { controlsBox, loadStageNames, selectionFields, zoneField } from "./report-form.js";
 import { Zone } from "./zone.js";
 
 /** @typedef {import("./report-address.js").CompareState} CompareState */
@@ -30,6 +30,7 @@ export function compare(scope, { query }) {
   /** @param {Partial<CompareState>} change */
   const go = (change) => {
     const next = compareHash({ ...state, ...change });
+    controls.close();
     if (next === location.hash) void load();
     else location.hash = next;
   };
@@ -67,6 +68,8 @@ export function compare(scope, { query }) {
       createElement("button", { type: "submit", class: "main" }, "Show"),
     ),
   );
+
+  const controls = controlsBox(scope, "Other stages or ranges", form);
 
   const showState = () => {
     const { a, b, zone } = state;
@@ -122,6 +125,7 @@ export function compare(scope, { query }) {
     const { signal } = loading;
     if (!state.a.stage || !state.b.stage) {
       answer = null;
+      controls.element.open = true;
       status.show("Select a stage for A and for B.");
       return showAnswer();
     }
@@ -171,7 +175,14 @@ export function compare(scope, { query }) {
   );
   return {
     title: "Compare",
-    element: createElement("div", { class: "page stack report" }, head, form, status.element, body),
+    element: createElement(
+      "div",
+      { class: "page stack report" },
+      head,
+      controls.element,
+      status.element,
+      body,
+    ),
     update: (next) => apply(readCompare(next, now())),
   };
 }

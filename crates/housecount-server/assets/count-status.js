@@ -22,7 +22,8 @@ export function statusText(status) {
   }
   return {
     label: "Incomplete",
-    detail: "The node can't read its log, so counts may be too low until it can. The Health page shows the cause.",
+    detail:
+      "The node can't read or write its log, so counts may be too low until it can. The Health page shows the cause.",
   };
 }
 

@@ -2,6 +2,7 @@
 
 import { Problem, isAbort, pages, path } from "./api.js";
 import { now } from "./clock.js";
+import { csvText, fileWord, saveCsv } from "./csv.js";
 import { setChildren, createElement, icon, setText } from "./dom.js";
 import * as format from "./format.js";
 import { problemHint, copyableCode } from "./parts.js";
@@ -33,7 +34,7 @@ export function exportButton(scope, stage, rangeOf) {
       const { lines, coverage } = await fetchRows(stage, range, life.signal, (rows) =>
         setText(statusNote, `${format.plural(rows, "row")} so far`),
       );
-      save(lines, fileName(stage, range));
+      saveCsv(lines, fileName(stage, range));
       setText(statusNote, `${format.plural(lines.length - 1, "row")} saved. ${coverageText(coverage, now())}`);
     } catch (error) {
       if (scope.isOver) return;
@@ -95,30 +96,13 @@ async function fetchRows(stage, range, signal, onRows) {
   return { lines, coverage };
 }
 
-/** Quotes a text, with ' before one that a spreadsheet would run as a formula. @param {string} text */
-const csvText = (text) => csvField(/^[=+\-@\t\r]/.test(text) ? `'${text}` : text);
-
-/** Quotes a field by RFC 4180. @param {string} text */
-const csvField = (text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
-
-/**
- * @param {string[]} lines
- * @param {string} name
- */
-function save(lines, name) {
-  const url = URL.createObjectURL(new Blob([lines.join("\r\n"), "\r\n"], { type: "text/csv" }));
-  createElement("a", { href: url, download: name }).click();
-  // The browser keeps the blob for the started download.
-  setTimeout(() => URL.revokeObjectURL(url), 10_000);
-}
-
 /**
  * @param {string} stage
  * @param {{from: number, to: number}} range
  */
 function fileName(stage, { from, to }) {
   const stamp = (/** @type {number} */ ms) => new Date(ms).toISOString().slice(0, 16).replaceAll(":", "");
-  return `watch-${stage.replaceAll(/[^\w.-]+/g, "_").slice(-80)}-${stamp(from)}-${stamp(to)}.csv`;
+  return `watch-${fileWord(stage)}-${stamp(from)}-${stamp(to)}.csv`;
 }
 
 /**

@@ -108,7 +108,11 @@ export const factGroups = [
           const viewers = format.plural(metrics.sum("viewers") ?? 0, "viewer");
           return complete
             ? { value: "Complete", note: viewers, tone: "ok" }
-            : { value: "Incomplete", note: `${viewers}; the count may be too low`, tone: "bad" };
+            : {
+                value: "Incomplete",
+                note: `${viewers}; the log can’t be read or written, so the count may be too low`,
+                tone: "bad",
+              };
         },
       },
       {

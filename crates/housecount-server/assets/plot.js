@@ -29,6 +29,13 @@ import uPlot from "./uplot.js";
  * @property {uPlot.Band[]} [bands]
  */
 
+/**
+ * Zoom of a time axis by dragging. `outHref`: address of the outer range, if this is a part of it.
+ * @typedef {{onZoom: (fromMs: number, toMs: number) => void, outHref: string | null}} Zoom
+ */
+
+/** Shorter drags are clicks. */
+const ZOOM_PX_MIN = 8;
 /** Steps between two labels of a count. */
 const COUNT_STEPS = [1, 2, 5, 10, 20, 50]
   .concat([100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4])
@@ -55,10 +62,11 @@ export const fromZero = /** @type {Scale} */ ({
  * @param {Node[]} [options.end] elements above the chart, on the right
  * @param {PlotStyle} options.style
  * @param {Columns} options.columns
+ * @param {Zoom} [options.zoom]
  * @param {(plot: Plot, index: number) => string} options.readout of the pointer
  * @param {() => Element} options.table
  */
-export function plotFrame(scope, { label, keys, end = [], style, columns, readout, table }) {
+export function plotFrame(scope, { label, keys, end = [], style, columns, zoom, readout, table }) {
   const canvas = createElement("div", { class: "chart-canvas", role: "img", "aria-label": label });
   const values = createElement("span", { class: "chart-readout" });
   const legend = createElement(
@@ -96,14 +104,18 @@ export function plotFrame(scope, { label, keys, end = [], style, columns, readou
     values,
     createElement("div", { class: "panel-end" }, end),
   );
-  const foot = createElement("div", { class: "chart-foot" }, legend, toggle);
+  const zoomNote = zoom?.outHref
+    ? createElement("a", { class: "no-print", href: zoom.outHref }, "Zoom out")
+    : zoom && createElement("span", { class: "zoom-hint no-print" }, "Drag to zoom");
+  const foot = createElement("div", { class: "chart-foot" }, legend, zoomNote, toggle);
   const element = createElement("div", { class: "chart" }, head, canvas, foot, tableBox);
 
-  const plot = new uPlot(plotOptions(style), columns, canvas);
+  const plot = new uPlot(plotOptions(style, Boolean(zoom)), columns, canvas);
   plot.hooks.setCursor?.push(() => {
     const { idx } = plot.cursor;
     setText(values, idx === null || idx === undefined ? "" : readout(plot, idx));
   });
+  if (zoom) enableZoom(plot, zoom);
   scope.defer(() => plot.destroy());
   const resize = new ResizeObserver(() => {
     const { clientWidth: width, clientHeight: height } = canvas;
@@ -120,6 +132,22 @@ export function plotFrame(scope, { label, keys, end = [], style, columns, readou
     /** @param {string} text values of the chart, for screen readers */
     describe: (text) => canvas.setAttribute("aria-label", `${label}: ${text}`),
   };
+}
+
+/**
+ * Calls `onZoom` for a range that is dragged over. A double click shows the outer range again.
+ * @param {Plot} plot
+ * @param {Zoom} zoom
+ */
+function enableZoom(plot, { onZoom, outHref }) {
+  plot.hooks.setSelect?.push(() => {
+    const { left, width } = plot.select;
+    if (width < ZOOM_PX_MIN) return;
+    const [from, to] = [left, left + width].map((px) => plot.posToVal(px, "x") * 1000);
+    plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+    onZoom(from, to);
+  });
+  if (outHref) plot.over.addEventListener("dblclick", () => (location.hash = outHref));
 }
 
 /**
@@ -142,19 +170,13 @@ export const timeLabels = (clock) => (/** @type {number[]} */ splits, /** @type 
 
 /**
  * @param {PlotStyle} style
+ * @param {boolean} isZoomable
  * @returns {uPlot.Options}
  */
-function plotOptions({
-  x,
-  y,
-  xLabels,
-  xStep,
-  yLabel,
-  yStep = COUNT_STEPS,
-  zone,
-  series,
-  bands = [],
-}) {
+function plotOptions(
+  { x, y, xLabels, xStep, yLabel, yStep = COUNT_STEPS, zone, series, bands = [] },
+  isZoomable,
+) {
   const px = parseFloat(getComputedStyle(document.documentElement).fontSize);
   const axis = {
     font: `${Math.round(px * 0.75)}px ${getComputedStyle(document.body).fontFamily}`,
@@ -167,8 +189,12 @@ function plotOptions({
     height: 200,
     padding: [px / 2, px * 1.25, 0, 0],
     legend: { show: false },
-    cursor: { drag: { x: false, y: false }, y: false, points: { show: false } },
-    hooks: { setCursor: [] },
+    cursor: {
+      drag: { x: isZoomable, y: false, setScale: false },
+      y: false,
+      points: { show: false },
+    },
+    hooks: { setCursor: [], setSelect: [] },
     tzDate: (s) => (zone ? uPlot.tzDate(new Date(s * 1000), zone) : new Date(s * 1000)),
     scales: { x, y },
     axes: [

@@ -14,7 +14,8 @@ import { Zone } from "./zone.js";
  */
 
 /**
- * @typedef {Selection & {zone: Zone, before: string}} ReportState
+ * @typedef {{from: number, to: number}} Range
+ * @typedef {Selection & {zone: Zone, before: string, within?: Range}} ReportState `within`: the range before a zoom
  * @typedef {{a: Selection, b: Selection, zone: Zone}} CompareState
  */
 
@@ -37,12 +38,20 @@ export function readReport(query, now) {
     to,
     zone: new Zone(query.get("tz") ?? ""),
     before: BEFORE.includes(before) ? before : "",
+    within: readRange(query.get("within") ?? ""),
   };
 }
 
 /** @param {ReportState} state */
-export const reportHash = ({ stage, from, to, zone, before }) =>
-  hash("report", { stage, from: text(from), to: text(to), tz: zone.name, before });
+export const reportHash = ({ stage, from, to, zone, before, within }) =>
+  hash("report", {
+    stage: stage || undefined,
+    from: text(from),
+    to: text(to),
+    tz: zone.name,
+    before: before || undefined,
+    within: within && rangeText(within),
+  });
 
 /**
  * @param {URLSearchParams} query
@@ -63,7 +72,7 @@ export const compareHash = ({ a, b, zone }) =>
  * Returns a side of a comparison as the API takes it. A stage may have an `@`, and times have none.
  * @param {Selection} side
  */
-export const sideText = ({ stage, from, to }) => `${stage}@${text(from)}..${text(to)}`;
+export const sideText = ({ stage, from, to }) => `${stage}@${rangeText({ from, to })}`;
 
 /**
  * @param {string} side
@@ -76,7 +85,19 @@ function readSide(side, now) {
   return { stage, from: moment(from) ?? end - DAY_MS, to: end };
 }
 
-/** @param {string | null} found RFC 3339, or Unix ms as in the API */
+/**
+ * @param {string} range
+ * @returns {Range | undefined}
+ */
+function readRange(range) {
+  const [from, to] = range.split("..").map(moment);
+  return from && to && from < to ? { from, to } : undefined;
+}
+
+/** @param {Range} range */
+const rangeText = ({ from, to }) => `${text(from)}..${text(to)}`;
+
+/** @param {string | null | undefined} found RFC 3339, or Unix ms as in the API */
 function moment(found) {
   if (!found) return null;
   const ms = /^\d+$/.test(found) ? Number(found) : Date.parse(found);
@@ -87,11 +108,14 @@ function moment(found) {
 const text = (ms) => new Date(ms).toISOString().replace(".000Z", "Z");
 
 /**
+ * Returns the address of a page.
  * @param {string} page
- * @param {Record<string, string>} parts
+ * @param {Record<string, string | undefined>} parts undefined ones are left out
  */
-function hash(page, parts) {
-  const query = new URLSearchParams(Object.entries(parts).filter(([, value]) => value));
+export function hash(page, parts) {
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(parts))
+    if (value !== undefined) query.set(name, value);
   // A fragment may have these characters, and is easier to read with them.
   return `#/${page}?${`${query}`.replace(/%(3A|2F|40)/g, (code) => decodeURIComponent(code))}`;
 }

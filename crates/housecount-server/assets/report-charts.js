@@ -38,8 +38,9 @@ const middles = (report) => report.steps.map((step) => (step.at + stepEnd(step, 
  * @param {Report} report
  * @param {Zone} zone
  * @param {number} now
+ * @param {import("./plot.js").Zoom} zoom
  */
-export function viewersChart(scope, report, zone, now) {
+export function viewersChart(scope, report, zone, now, zoom) {
   const { steps, from, to } = report;
   const ends = finalSteps(report, now).length;
   const isOpen = ends < steps.length;
@@ -80,6 +81,7 @@ export function viewersChart(scope, report, zone, now) {
         },
       ],
     },
+    zoom,
     columns: [middles(report), certain("avg"), certain("min"), certain("max"), open],
     readout: (_, i) => {
       const { at, avg, min, max } = steps[i];
@@ -112,8 +114,9 @@ export function viewersChart(scope, report, zone, now) {
  * @param {Scope} scope
  * @param {Report} report
  * @param {Zone} zone
+ * @param {import("./plot.js").Zoom} zoom
  */
-export function movesChart(scope, report, zone) {
+export function movesChart(scope, report, zone, zoom) {
   const { steps, from, to } = report;
   const frame = plotFrame(scope, {
     label: "Joins and leaves per minute",
@@ -146,6 +149,7 @@ export function movesChart(scope, report, zone) {
         },
       ],
     },
+    zoom,
     columns: [
       middles(report),
       steps.map((step) => step.joinsPerMinute || null),

@@ -102,6 +102,36 @@ export function selectionFields({ isStageNeeded, onStage }) {
 }
 
 /**
+ * Creates a box for what selects the range. On narrow screens it is closed, and the figures come
+ * first.
+ * @param {import("./scope.js").Scope} scope
+ * @param {string} title of the closed box
+ * @param {...Element} children
+ */
+export function controlsBox(scope, title, ...children) {
+  const narrow = matchMedia("(max-width: 40rem)");
+  const summary = createElement("summary", null, title);
+  const element = createElement(
+    "details",
+    { class: "report-controls no-print" },
+    summary,
+    createElement("div", { class: "stack" }, children),
+  );
+  const show = () => (element.open = !narrow.matches);
+  show();
+  scope.on(narrow, "change", show);
+  return {
+    element,
+    /** Closes the box on narrow screens, after a selection. */
+    close() {
+      if (!narrow.matches) return;
+      if (element.contains(document.activeElement)) summary.focus();
+      element.open = false;
+    },
+  };
+}
+
+/**
  * Creates the choice of a time zone.
  * @param {(name: string) => void} onZone
  */

@@ -16,8 +16,9 @@ import { reportFigures } from "./report-figures.js";
  * @param {Report} report
  * @param {import("./zone.js").Zone} zone
  * @param {number} now
+ * @param {import("./plot.js").Zoom} zoom
  */
-export function reportPanels(scope, report, zone, now) {
+export function reportPanels(scope, report, zone, now, zoom) {
   const { retention } = report;
   return [
     createElement(
@@ -25,8 +26,8 @@ export function reportPanels(scope, report, zone, now) {
       { class: "panel", "aria-label": "Figures" },
       reportFigures(report, zone),
     ),
-    panel("Viewers at once", {}, viewersChart(scope, report, zone, now)),
-    panel("Joins and leaves per minute", {}, movesChart(scope, report, zone)),
+    panel("Viewers at once", {}, viewersChart(scope, report, zone, now, zoom)),
+    panel("Joins and leaves per minute", {}, movesChart(scope, report, zone, zoom)),
     ...(retention ? retentionPanels(scope, retention, zone) : [noRetention(report)]),
     panel("Viewers by watch time", {}, histogramTable(report)),
   ];

@@ -7,7 +7,7 @@ import { coverageText } from "./count-status.js";
 import { createElement, setChildren, setText } from "./dom.js";
 import { copyableCode, statusBox } from "./parts.js";
 import { BEFORE, compareHash, readReport, reportHash } from "./report-address.js";
-import { field, loadStageNames, selectionFields, zoneField } from "./report-form.js";
+import { controlsBox, field, loadStageNames, selectionFields, zoneField } from "./report-form.js";
 import { reportPanels } from "./report-panels.js";
 import { Zone } from "./zone.js";
 
@@ -23,6 +23,8 @@ const PRESETS = [
   ["Last 24 hours", 24 * HOUR_MS],
   ["Last 7 days", 7 * 24 * HOUR_MS],
 ];
+/** Length above which a range has whole seconds after a zoom. */
+const ROUND_MS_MIN = 60_000;
 /** Largest age of a preset's end at which its button is still pressed. */
 const PRESET_AGE_MS_MAX = 300_000;
 /** @type {Record<string, string>} */
@@ -49,12 +51,27 @@ export function report(scope, { query }) {
   /** @param {Partial<ReportState>} change goes into the address, which shows it */
   const go = (change) => {
     const next = reportHash({ ...state, ...change });
+    controls.close();
     if (next === location.hash) void load();
     else location.hash = next;
   };
+  /** @param {Partial<import("./report-address.js").Selection>} selection which ends a zoom */
+  const select = (selection) => go({ ...selection, within: undefined });
   const submit = () => {
     const selection = fields.read();
-    if (selection) go(selection);
+    if (selection) select(selection);
+  };
+  /**
+   * @param {number} from
+   * @param {number} to
+   */
+  const zoomTo = (from, to) => {
+    // Round times are easier to read, where the range is long enough.
+    const unit = to - from > ROUND_MS_MIN ? 1_000 : 1;
+    const round = (/** @type {number} */ ms) => Math.round(ms / unit) * unit;
+    const range = { from: Math.max(state.from, round(from)), to: Math.min(state.to, round(to)) };
+    const { within = { from: state.from, to: state.to } } = state;
+    if (range.from < range.to) go({ ...range, within });
   };
   const fields = selectionFields({ isStageNeeded: false, onStage: submit });
   const zones = zoneField((name) => go({ zone: new Zone(name) }));
@@ -66,7 +83,7 @@ export function report(scope, { query }) {
   const presets = PRESETS.map(([name, ms]) =>
     createElement(
       "button",
-      { type: "button", onclick: () => go({ from: now() - ms, to: now() }) },
+      { type: "button", onclick: () => select({ from: now() - ms, to: now() }) },
       name,
     ),
   );
@@ -102,7 +119,7 @@ export function report(scope, { query }) {
       isRangeOpen = false;
       apply(newest ? { ...state, ...rangeOf(newest) } : state);
     },
-    onSelect: (broadcast) => go(rangeOf(broadcast)),
+    onSelect: (broadcast) => select(rangeOf(broadcast)),
     onCompare: (a, b) => {
       const { stage, zone } = state;
       location.hash = compareHash({
@@ -113,8 +130,10 @@ export function report(scope, { query }) {
     },
   });
 
+  const controls = controlsBox(scope, "Another stage, range or broadcast", form, list.element);
+
   const showState = () => {
-    const { stage, from, to, zone } = state;
+    const { stage, from, to, zone, within } = state;
     fields.show(state, zone);
     zones.show(zone);
     before.value = state.before;
@@ -134,6 +153,12 @@ export function report(scope, { query }) {
     const ms = to - from;
     setChildren(
       links,
+      within &&
+        createElement(
+          "a",
+          { href: outHref() ?? "" },
+          `Back to ${zone.range(within.from, within.to)}`,
+        ),
       stage && createElement("a", { href: `#/stage/${encodeURIComponent(stage)}` }, "Live page"),
       stage &&
         createElement(
@@ -144,6 +169,10 @@ export function report(scope, { query }) {
     );
     list.show(state, now());
   };
+
+  /** Returns the address of the range before the zoom. */
+  const outHref = () =>
+    state.within ? reportHash({ ...state, ...state.within, within: undefined }) : null;
 
   const showAnswer = () => {
     charts.end();
@@ -163,7 +192,7 @@ export function report(scope, { query }) {
         newest &&
           createElement(
             "button",
-            { type: "button", onclick: () => go(rangeOf(newest)) },
+            { type: "button", onclick: () => select(rangeOf(newest)) },
             "Show the newest broadcast",
           ),
       );
@@ -172,7 +201,7 @@ export function report(scope, { query }) {
     setChildren(
       body,
       coverage,
-      ...reportPanels(charts, answer, zone, now()),
+      ...reportPanels(charts, answer, zone, now(), { onZoom: zoomTo, outHref: outHref() }),
       commandPanel(state, answer),
     );
   };
@@ -209,7 +238,7 @@ export function report(scope, { query }) {
       state.from >= FIRST_MS &&
         createElement(
           "button",
-          { type: "button", onclick: () => go({ from: state.to - half }) },
+          { type: "button", onclick: () => select({ from: state.to - half }) },
           "Show the second half",
         ),
     );
@@ -253,8 +282,7 @@ export function report(scope, { query }) {
       "div",
       { class: "page stack report" },
       head,
-      form,
-      list.element,
+      controls.element,
       status.element,
       body,
     ),

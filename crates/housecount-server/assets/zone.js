@@ -16,6 +16,7 @@ export class Zone {
   #day;
   #dayClock;
   #full;
+  #month;
   #fields;
 
   /** @param {string} name of a zone; an unknown one is replaced by the browser's */
@@ -32,6 +33,7 @@ export class Zone {
     this.#day = format(day);
     this.#dayClock = format({ ...day, ...clock });
     this.#full = format({ dateStyle: "medium", timeStyle: "short" });
+    this.#month = format({ month: "long", year: "numeric" });
     this.#fields = format(
       {
         hourCycle: "h23",
@@ -56,6 +58,12 @@ export class Zone {
 
   /** @param {number} ms day and time of day */
   when = (ms) => this.#dayClock.format(ms);
+
+  /** @param {number} ms month and year */
+  month = (ms) => this.#month.format(ms);
+
+  /** @param {number} ms the month as the API names it: `2026-11` */
+  monthOf = (ms) => this.toField(ms).slice(0, 7);
 
   /** @param {number} ms */
   isMidnight = (ms) => this.toField(ms).endsWith("T00:00:00");
