@@ -1,7 +1,7 @@
 /** A real browser, and the checks of each page. */
 
 import assert from "node:assert/strict";
-
+import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 
 import axe from "axe-core";
@@ -9,8 +9,8 @@ import { chromium } from "playwright-core";
 
 import { TOO_WIDE, VIOLATIONS } from "./judge.js";
 
-/** Built files, which replace those of the binary if `FRESH_ASSETS` is set: no `cargo build` is needed while working. */
-const BUILT = fileURLToPath(new URL("../../../crates/housecount-server/dashboard/", import.meta.url));
+/** Sources, which replace the binary's files if `FRESH_ASSETS` is set: no `cargo build` is needed while working. */
+const ASSETS = new URL("../../../crates/housecount-server/assets/", import.meta.url);
 const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 
 /** @type {import("playwright-core").Browser | null} */
@@ -54,11 +54,19 @@ export async function openPage(options = {}) {
 }
 
 /** @param {import("playwright-core").BrowserContext} window */
-export const serveFreshAssets = (window) =>
-  window.route(/\/assets\/(app|docs|theme)-\w+\.(js|css)$/, (route) => {
-    const [, stem, ending] = /(\w+)-\w+\.(\w+)$/.exec(route.request().url()) ?? [];
-    return route.fulfill({ path: `${BUILT}${stem}.${ending}` });
+export async function serveFreshAssets(window) {
+  await window.route(
+    (url) => url.pathname === "/",
+    async (route) => {
+      const response = await route.fetch();
+      await route.fulfill({ response, body: await readFile(new URL("index.html", ASSETS), "utf8") });
+    },
+  );
+  await window.route(/\/assets\/(app|docs|theme)(-\w+)?\.(js|css)$/, (route) => {
+    const [, stem, ending] = /(\w+?)(?:-\w+)?\.(\w+)$/.exec(route.request().url()) ?? [];
+    return route.fulfill({ path: fileURLToPath(new URL(`../dashboard/${stem}.${ending}`, ASSETS)) });
   });
+}
 
 /**
  * Asserts that axe-core finds no violation on the page.
