@@ -6,6 +6,8 @@
 
 const KEY = "housecount.key";
 const TIMEOUT_MS = 60_000;
+/** Wait for calls that read a long range of the ledger. */
+export const LONG_READ_MS = 300_000;
 
 /** Failure of a call: an RFC 9457 problem, or its equivalent if no response came. */
 export class Problem extends Error {
@@ -64,12 +66,13 @@ export const path = (parts, ...ids) => parts.reduce((whole, part, i) => whole + 
  * @property {unknown} [body] sent as JSON
  * @property {Record<string, string | number | boolean | undefined>} [query]
  * @property {AbortSignal} [signal]
+ * @property {number} [waitMs] longest wait for the response; a minute if not given
  */
 
 /**
  * Sends a request and returns its response, whatever the status.
  * @param {string} where
- * @param {RequestOptions & {accept?: string, waitMs?: number}} options
+ * @param {RequestOptions & {accept?: string}} options without `waitMs` the wait has no end
  * @returns {Promise<Response>}
  */
 export async function request(where, { method = "GET", body, query, signal, accept, waitMs }) {
@@ -93,14 +96,17 @@ export async function request(where, { method = "GET", body, query, signal, acce
     return await fetch(url, options);
   } catch (error) {
     if (signal?.aborted) throw error;
-    throw unreachableProblem(error);
+    throw unreachableProblem(error, waitMs);
   }
 }
 
-/** @param {unknown} error */
-function unreachableProblem(error) {
+/**
+ * @param {unknown} error
+ * @param {number} [waitMs]
+ */
+function unreachableProblem(error, waitMs = TIMEOUT_MS) {
   const isSlow = error instanceof DOMException && error.name === "TimeoutError";
-  const why = isSlow ? `sent no response within ${TIMEOUT_MS / 1000} s` : "can't be reached";
+  const why = isSlow ? `sent no response within ${waitMs / 1000} s` : "can't be reached";
   return new Problem(0, "unreachable", `${location.host} ${why}.`);
 }
 
@@ -131,10 +137,10 @@ export async function toProblem(response) {
  * @returns {Promise<any>}
  */
 export async function call(where, options = {}) {
-  const response = await request(where, { ...options, waitMs: TIMEOUT_MS });
+  const response = await request(where, { waitMs: TIMEOUT_MS, ...options });
   if (!response.ok) throw await toProblem(response);
   if (response.status === 204) return null;
-  return readBody(() => response.json(), options.signal);
+  return readBody(() => response.json(), options);
 }
 
 /**
@@ -143,9 +149,9 @@ export async function call(where, options = {}) {
  * @param {RequestOptions} [options]
  */
 export async function callText(where, options = {}) {
-  const response = await request(where, { ...options, accept: "text/plain, */*", waitMs: TIMEOUT_MS });
+  const response = await request(where, { waitMs: TIMEOUT_MS, ...options, accept: "text/plain, */*" });
   if (!response.ok) throw await toProblem(response);
-  return readBody(() => response.text(), options.signal);
+  return readBody(() => response.text(), options);
 }
 
 /**
@@ -153,14 +159,14 @@ export async function callText(where, options = {}) {
  *
  * @template T
  * @param {() => Promise<T>} body
- * @param {AbortSignal} [signal]
+ * @param {RequestOptions} options
  */
-async function readBody(body, signal) {
+async function readBody(body, { signal, waitMs }) {
   try {
     return await body();
   } catch (error) {
     if (signal?.aborted) throw error;
-    throw unreachableProblem(error);
+    throw unreachableProblem(error, waitMs);
   }
 }
 

@@ -1,6 +1,6 @@
 /** Compare page: two ranges side by side, with time since the start of each. */
 
-import { call, isAbort } from "./api.js";
+import { LONG_READ_MS, call, isAbort } from "./api.js";
 import { now } from "./clock.js";
 import { coverageText } from "./count-status.js";
 import { comparePanels } from "./compare-panels.js";
@@ -133,7 +133,7 @@ export function compare(scope, { query }) {
     status.showLoading("Reading watch times…");
     try {
       const sent = { a: sideText(state.a), b: sideText(state.b) };
-      answer = await call("/v1/compare", { query: sent, signal });
+      answer = await call("/v1/compare", { query: sent, signal, waitMs: LONG_READ_MS });
       status.clear();
     } catch (error) {
       if (isAbort(error)) return;

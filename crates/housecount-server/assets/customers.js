@@ -1,6 +1,6 @@
 /** Customers page: what each customer watched in a month, for invoices. */
 
-import { isAbort, pages } from "./api.js";
+import { LONG_READ_MS, isAbort, pages } from "./api.js";
 import { now } from "./clock.js";
 import { fileWord, saveCsv } from "./csv.js";
 import { addMonths, customersHash, monthRange, readCustomers } from "./customers-address.js";
@@ -295,7 +295,7 @@ async function readUsage(query, signal) {
   /** @type {UsageRow[]} */
   const rows = [];
   let cover = { committedTo: 0, finalTo: 0 };
-  for await (const page of pages("/v1/usage", { query, signal })) {
+  for await (const page of pages("/v1/usage", { query, signal, waitMs: LONG_READ_MS })) {
     rows.push(...page.usage);
     cover = page;
   }

@@ -1,6 +1,6 @@
 /** Report page: who came to a stage, who stayed, and how long. */
 
-import { Problem, call, isAbort, path } from "./api.js";
+import { LONG_READ_MS, Problem, call, isAbort, path } from "./api.js";
 import { broadcastList } from "./broadcasts.js";
 import { now } from "./clock.js";
 import { coverageText } from "./count-status.js";
@@ -218,6 +218,7 @@ export function report(scope, { query }) {
       answer = await call(where, {
         query: { from, to, before: state.before || undefined },
         signal,
+        waitMs: LONG_READ_MS,
       });
       status.clear();
     } catch (error) {
