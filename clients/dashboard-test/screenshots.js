@@ -13,6 +13,7 @@ import { fileURLToPath } from "node:url";
 
 import { chromium } from "playwright-core";
 
+import { serveFreshAssets } from "./support/browser.js";
 import { Server } from "./support/server.js";
 
 const url = process.env.HOUSECOUNT_URL;
@@ -79,6 +80,7 @@ try {
 /** @param {(typeof shots)[number]} shot */
 async function shoot({ name, hash, width = 1440, height = 900, colorScheme = "light", of, whole, listens }) {
   const page = await browser.newPage({ viewport: { width, height }, colorScheme, locale: "en-GB", timezoneId: "UTC" });
+  if (process.env.FRESH_ASSETS) await serveFreshAssets(page.context());
   await page.goto(`${of ? empty.url : url}/${hash}`);
   await page.locator(whole).first().waitFor();
   await page.waitForTimeout(listens ? LISTEN_MS : SETTLE_MS);

@@ -146,7 +146,7 @@ async fn usage_of_stages_adds_up_to_that_of_their_customer() {
     // A late heartbeat may still add to what was committed within the last hour.
     let hour = 3_600_000;
     let final_to = ms(&page, "finalTo");
-    assert!(final_to % hour == 0 && final_to + hour <= ms(&page, "committedTo"), "{page}");
+    assert!(final_to.is_multiple_of(hour) && final_to + hour <= ms(&page, "committedTo"), "{page}");
 }
 
 #[timed_test(flavor = "multi_thread")]
