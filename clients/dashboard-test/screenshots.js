@@ -2,7 +2,7 @@
  * Takes the screenshots of docs/images, of a server that has had an audience for a while:
  *
  *   housecount serve & node audience.js http://127.0.0.1:7400      and an hour later
- *   HOUSECOUNT_BIN=… HOUSECOUNT_URL=http://127.0.0.1:7400 npm run screenshots
+ *   HOUSECOUNT_BIN=… HOUSECOUNT_URL=http://127.0.0.1:7400 npm run screenshots [-- NAME …]
  *
  * HOUSECOUNT_BIN starts an empty server for one of them. pngquant (from Debian) compresses the images.
  */
@@ -71,7 +71,8 @@ const browser = await chromium.launch({
   env: { ...process.env, FONTCONFIG_FILE: fonts },
 });
 try {
-  await Promise.all(shots.map(shoot));
+  const wanted = process.argv.slice(2);
+  await Promise.all(shots.filter(({ name }) => !wanted.length || wanted.includes(name)).map(shoot));
 } finally {
   await browser.close();
   await empty.end();
