@@ -42,11 +42,13 @@ pub enum Purpose {
     Reads,
     /// Configuration of stages.
     Stages,
+    /// Events of stages and counts, and the progress of webhooks.
+    Events,
 }
 
 impl Purpose {
     /// All purposes, each at its own index: `ALL[purpose as usize]`.
-    pub const ALL: [Purpose; 7] = [
+    pub const ALL: [Purpose; 8] = [
         Purpose::Snapshots,
         Purpose::Ledger,
         Purpose::Archive,
@@ -54,6 +56,7 @@ impl Purpose {
         Purpose::Leases,
         Purpose::Reads,
         Purpose::Stages,
+        Purpose::Events,
     ];
 
     /// Purpose of an item.
@@ -68,6 +71,9 @@ impl Purpose {
                 Purpose::Archive
             }
             Key::Snapshot { .. } | Key::Roster { .. } => Purpose::Snapshots,
+            Key::EventBatch { .. } | Key::EventState { .. } | Key::WebhookProgress { .. } => {
+                Purpose::Events
+            }
             Key::Lease { .. } | Key::Fence => Purpose::Leases,
             Key::Config { .. } | Key::Version { .. } | Key::StageListEntry { .. } => {
                 Purpose::Stages
@@ -94,6 +100,8 @@ impl Purpose {
             Purpose::Archive
         } else if range.pk == "ROSTER" || range.first.starts_with("SNAPSHOT") {
             Purpose::Snapshots
+        } else if range.pk == "EVENTS" {
+            Purpose::Events
         } else {
             Purpose::Stages
         }
@@ -110,6 +118,7 @@ impl Purpose {
             Purpose::Leases => "leases",
             Purpose::Reads => "reads",
             Purpose::Stages => "stages",
+            Purpose::Events => "events",
         }
     }
 }

@@ -13,6 +13,8 @@ const ROSTER_PK: &str = "ROSTER";
 const STAGES_PK: &str = "STAGES";
 /// Partition key of the stages that have heartbeats as items.
 const HEARTBEATS_PK: &str = "HEARTBEATS";
+/// Partition key of the events of stages and counts.
+const EVENTS_PK: &str = "EVENTS";
 /// Prefix of a configuration version's sort key.
 const VERSION_SK: &str = "VERSION#";
 /// Prefix of a heartbeat's sort key.
@@ -123,6 +125,26 @@ pub enum Key {
         /// The stage.
         stage: String,
     },
+    /// Some events of stages and counts, in a chain: the number is that of its first event, and
+    /// one more than that of the last event before. Written once, kept 30 days (TTL). `EVENTS` /
+    /// `BATCH#<number>`
+    EventBatch {
+        /// Number of its first event.
+        first: u64,
+    },
+    /// A part of the state that the events before a number leave. A later one replaces it.
+    /// `EVENTS` / `STATE#<number>#<part>`
+    EventState {
+        /// Number of the next event.
+        next: u64,
+        /// Number of the part, from 0.
+        part: u32,
+    },
+    /// Progress of the deliveries to a webhook. `EVENTS` / `WEBHOOK#<name>`
+    WebhookProgress {
+        /// Name of the webhook.
+        name: String,
+    },
     /// Position up to which heartbeats have been written as items.
     /// `ARCHIVE#<partitions>#<partition>` / `ITEMS`
     ItemArchiveCursor {
@@ -217,6 +239,14 @@ impl Key {
         Key::HeartbeatDay { day: UnixMs(day.parse().ok()?), stage: stage.to_string() }.stored_at(sk)
     }
 
+    /// Returns the key of a part of a state of events, by its sort key. Returns `None` for any
+    /// other sort key.
+    #[must_use]
+    pub fn of_event_state(sk: &str) -> Option<Key> {
+        let (next, part) = sk.strip_prefix("STATE#")?.split_once('#')?;
+        Key::EventState { next: next.parse().ok()?, part: part.parse().ok()? }.stored_at(sk)
+    }
+
     /// Returns this key only if it is written as `sk`. Otherwise a delete by the key would hit
     /// another item.
     fn stored_at(self, sk: &str) -> Option<Key> {
@@ -236,6 +266,9 @@ impl Key {
             Key::Lease { name } => format!("LEASE#{name}"),
             Key::Fence => "FENCE#ledger".to_string(),
             Key::HeartbeatDay { .. } => HEARTBEATS_PK.to_string(),
+            Key::EventBatch { .. } | Key::EventState { .. } | Key::WebhookProgress { .. } => {
+                EVENTS_PK.to_string()
+            }
             Key::Series { series, .. } => series_pk(*series),
             Key::Chunk { chain, .. }
             | Key::ChunkPart { chain, .. }
@@ -266,8 +299,19 @@ impl Key {
                 format!("{:013}#{stage}", day.0.min(MS_OF_13_DIGITS))
             }
             Key::ItemArchiveCursor { .. } => "ITEMS".to_string(),
+            Key::EventBatch { first } => event_batch_sk(*first),
+            Key::EventState { next, part } => event_state_sk(*next, *part),
+            Key::WebhookProgress { name } => format!("WEBHOOK#{name}"),
         }
     }
+}
+
+fn event_batch_sk(first: u64) -> String {
+    format!("BATCH#{:013}", first.min(MS_OF_13_DIGITS))
+}
+
+fn event_state_sk(next: u64, part: u32) -> String {
+    format!("STATE#{:013}#{part:04}", next.min(MS_OF_13_DIGITS))
 }
 
 fn version_sk(number: u32) -> String {

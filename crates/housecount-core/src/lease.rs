@@ -19,11 +19,14 @@ impl Lease {
     /// Name of the attribute that decides whether the lease is free.
     pub const UNTIL: &'static str = "until";
 
+    /// Name of the attribute with the holder.
+    pub const HOLDER: &'static str = "holder";
+
     /// Returns the lease as an item.
     #[must_use]
     pub fn to_item(&self) -> Item {
         Item::from([
-            ("holder".to_string(), Attr::S(self.holder.clone())),
+            (Self::HOLDER.to_string(), Attr::S(self.holder.clone())),
             (Self::UNTIL.to_string(), Attr::N(self.until.0)),
         ])
     }

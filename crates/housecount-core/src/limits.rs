@@ -4,7 +4,10 @@
 //! hits each bound, and most such tests have the constant's name. `tests/it/tidy.rs` checks that a
 //! test mentions each bound.
 
+mod events;
 mod neighbours;
+
+pub use self::events::*;
 
 /// Bytes of a stage id. IVS stage ARNs have about 70; other platforms use URLs.
 pub const STAGE_ID_BYTES_MAX: usize = 256;

@@ -84,6 +84,8 @@ struct TrackerState {
     watched_ms: u64,
     stored_bytes: Option<u64>,
     decided: GuardState,
+    /// Projected cost of a month when the guard last decided.
+    projected: Usd,
 }
 
 impl CostTracker {
@@ -137,6 +139,7 @@ impl CostTracker {
                 watched_ms: 0,
                 stored_bytes: None,
                 decided: GuardState::at(now_ms),
+                projected: Usd(0),
             }),
         };
         let units = costs.units();
@@ -149,6 +152,13 @@ impl CostTracker {
     #[must_use]
     pub fn stretch(&self) -> Arc<SnapshotSpacing> {
         self.stretch.clone()
+    }
+
+    /// Projected cost of a month, if it exceeds the limit.
+    #[must_use]
+    pub fn exceeded_month(&self) -> Option<Usd> {
+        let state = self.state.lock();
+        state.decided.is_exceeded.then_some(state.projected)
     }
 
     /// Refreshes the size of the cold tier's table.
@@ -183,7 +193,9 @@ impl CostTracker {
         let projected = Projection { month, snapshots, flushes, egress, egress_unslowed };
         let before = figures.decided;
         let decided = decide(before, projected, limit, now_ms);
-        self.state.lock().decided = decided;
+        let mut state = self.state.lock();
+        (state.decided, state.projected) = (decided, month);
+        drop(state);
         self.stretch.set(decided.stretch);
         self.beat_floor.set_ms(if decided.is_slowed { self.slow_ms } else { 0 });
         self.hub.set_extra_delay(self.log.set_append_spacing(guard::flushes(decided.stretch)));

@@ -17,7 +17,23 @@ pub struct StageLabel {
     pub stage: String,
 }
 
-/// Label `kind`: beat or leave.
+/// Label `webhook`: name of a webhook, as an operator wrote it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct WebhookLabel {
+    /// The name.
+    pub webhook: String,
+}
+
+/// Labels `webhook` and `outcome` (accepted, failed or given_up) of a delivery.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct DeliveryLabel {
+    /// Name of the webhook.
+    pub webhook: String,
+    /// The outcome.
+    pub outcome: &'static str,
+}
+
+/// Label `kind`: beat or leave, or the type of an event of a stage.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct KindLabel {
     /// The kind.

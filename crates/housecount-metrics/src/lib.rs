@@ -28,8 +28,8 @@ pub use self::cost::CostMetrics;
 pub use self::format::MetricsFormat;
 use self::holds::{Hold, HoldTimes, LockHolds};
 pub use self::labels::{
-    CodeLabel, CostLabel, KindLabel, PathLabel, RouteLabel, StageLabel, TrafficLabel,
-    TransportLabel,
+    CodeLabel, CostLabel, DeliveryLabel, KindLabel, PathLabel, RouteLabel, StageLabel,
+    TrafficLabel, TransportLabel, WebhookLabel,
 };
 use self::list::metrics;
 use self::process::ProcessCollector;
@@ -117,6 +117,24 @@ metrics! {
         snapshot_last: "snapshot_last_timestamp" in Seconds => Seconds,
         /// Stages in the last snapshot
         snapshot_stages: "snapshot_stages" => Gauge,
+
+        // events
+        /// Events of stages and counts that this node wrote, by type
+        stage_events: "stage_events" => Family<KindLabel, Counter>,
+        /// 1 if this node writes events and delivers them to webhooks
+        event_writer: "event_writer" => Gauge,
+        /// Events that could not be written and were retried
+        event_write_failures: "event_write_failures" => Counter,
+        /// Times at which samples of the counts were dropped before they could be evaluated
+        event_samples_lost: "event_samples_lost" => Counter,
+        /// Deliveries to webhooks by this node, by webhook and outcome: accepted, failed or given_up
+        webhook_deliveries: "webhook_deliveries" => Family<DeliveryLabel, Counter>,
+        /// Events that wait for a webhook, on the node that delivers
+        webhook_pending: "webhook_pending_events" => Family<WebhookLabel, Gauge>,
+        /// Time of the oldest event that waits for a webhook, Unix time; 0 if none waits
+        webhook_oldest: "webhook_oldest_timestamp" in Seconds => Family<WebhookLabel, Seconds>,
+        /// 1 if the last delivery to a webhook failed, on the node that delivers
+        webhook_failing: "webhook_failing" => Family<WebhookLabel, Gauge>,
 
         // HTTP
         /// Failed accepts of a connection, for example for lack of file descriptors

@@ -7,6 +7,7 @@ use housecount_access::auth::{Auth, AuthSettings};
 use housecount_access::origin::OriginPattern;
 use housecount_cost::CostTracker;
 use housecount_engine::internals::EngineState;
+use housecount_events::service::EventService;
 use housecount_net::tls::TlsFiles;
 use parking_lot::Mutex;
 
@@ -52,6 +53,8 @@ pub struct Node {
     pub engine: Arc<EngineState>,
     /// Cost of the node's calls.
     pub costs: Arc<CostTracker>,
+    /// Events and webhooks; `None` where they are off.
+    pub events: Option<Arc<EventService>>,
     /// All stages' configurations, for lists that need them all.
     pub config_list: ConfigList,
     /// Lock of a scrape of the metrics.
@@ -66,6 +69,7 @@ impl Node {
         settings: ServerSettings,
         engine: Arc<EngineState>,
         costs: Arc<CostTracker>,
+        events: Option<Arc<EventService>>,
     ) -> Node {
         let auth = Auth::new(&settings.auth, engine.hash_key);
         let admission = Arc::new(AdmissionControl::new(
@@ -75,6 +79,6 @@ impl Node {
         ));
         let config_list = ConfigList::default();
         let scrape = Mutex::default();
-        Node { settings, auth, admission, engine, costs, config_list, scrape }
+        Node { settings, auth, admission, engine, costs, events, config_list, scrape }
     }
 }

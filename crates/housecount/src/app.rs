@@ -9,6 +9,11 @@ use housecount_backend::error::{ErrorKind, StoreError, StoreResult};
 use housecount_backend::log::Log;
 use housecount_cost::CostTracker;
 use housecount_engine::internals::EngineRunner;
+use housecount_events::event::BudgetExcess;
+use housecount_events::sampler::BudgetProbe;
+use housecount_events::service::EventService;
+use housecount_events::settings::EventSettings;
+use housecount_events::webhooks::sender::{HttpSender, WebhookSender};
 use housecount_server::http::{self, BoundListener};
 use housecount_server::node::Node;
 use housecount_stores::cold::ColdTarget;
@@ -38,7 +43,7 @@ impl App {
             Some(target) => Some(Arc::new(WatchedCold::new(target.open().await?))),
             None => None,
         };
-        let app = App::with_stores(settings, log, cold);
+        let app = App::with_stores(settings, log, cold)?;
         let loaded = app.node.auth.load();
         loaded.map_err(|e| StoreError::new(ErrorKind::Unsupported, e))?;
         Ok(app)
@@ -46,16 +51,22 @@ impl App {
 
     /// Builds a node over open stores. Keys are not loaded, so requests that need a key are refused
     /// until `auth` has loaded them.
-    #[must_use]
+    ///
+    /// # Errors
+    /// Returns `Unsupported` if webhooks can't be called, because the system has no certificates.
     pub fn with_stores(
         settings: NodeSettings,
         log: Arc<dyn Log>,
         cold: Option<Arc<dyn Cold>>,
-    ) -> App {
+    ) -> StoreResult<App> {
         let mut runner = EngineRunner::new(settings.engine, log, cold);
         let costs = CostTracker::start(&settings.cost, &mut runner);
-        let node = Arc::new(Node::new(settings.server, runner.state.clone(), costs));
-        App { node, runner }
+        let events = match &settings.events {
+            Some(events) => start_events(events, &costs, &mut runner)?,
+            None => None,
+        };
+        let node = Arc::new(Node::new(settings.server, runner.state.clone(), costs, events));
+        Ok(App { node, runner })
     }
 
     /// Serves on `bound` until `shutdown`, then stops in order, as [`EngineRunner::run`] does.
@@ -80,6 +91,30 @@ impl App {
         };
         runner.run(drain, serve, shutdown).await
     }
+}
+
+/// Adds the tasks of events to an engine.
+fn start_events(
+    settings: &EventSettings,
+    costs: &Arc<CostTracker>,
+    runner: &mut EngineRunner,
+) -> StoreResult<Option<Arc<EventService>>> {
+    let senders = settings.webhooks.iter().map(|webhook| {
+        let sender = HttpSender::new(webhook);
+        let sender = sender.map_err(|e| StoreError::new(ErrorKind::Unsupported, e))?;
+        Ok(Arc::new(sender) as Arc<dyn WebhookSender>)
+    });
+    let senders = senders.collect::<StoreResult<_>>()?;
+    Ok(EventService::start(settings, senders, budget_probe(costs.clone()), runner))
+}
+
+/// Returns a probe of the cost guard.
+fn budget_probe(costs: Arc<CostTracker>) -> BudgetProbe {
+    Arc::new(move || {
+        let limit = costs.limit?.month;
+        let month = costs.exceeded_month()?;
+        Some(BudgetExcess { month_micro_usd: month.0, limit_micro_usd: limit.0 })
+    })
 }
 
 /// Makes the folder `data` private, if it contains stores.

@@ -1,8 +1,8 @@
 //! Ranges of keys, each of which one query reads.
 
 use super::{
-    Chain, HEARTBEATS_PK, Key, MS_OF_13_DIGITS, ROSTER_PK, STAGES_PK, Series, chunk_sk, series_pk,
-    stage_pk, version_sk,
+    Chain, EVENTS_PK, HEARTBEATS_PK, Key, MS_OF_13_DIGITS, ROSTER_PK, STAGES_PK, Series, chunk_sk,
+    event_batch_sk, event_state_sk, series_pk, stage_pk, version_sk,
 };
 use crate::time::{DAY_MS, UnixMs};
 
@@ -56,6 +56,21 @@ impl KeyRange {
         // `$` sorts after the `#` that follows the day.
         let (first, last) = (format!("{:013}", day(from)), format!("{:013}$", day(to)));
         KeyRange { pk: HEARTBEATS_PK.to_string(), first, last }
+    }
+
+    /// Returns the range of the batches of events whose first events have numbers from `first` to
+    /// `last`, both included.
+    #[must_use]
+    pub fn event_batches(first: u64, last: u64) -> KeyRange {
+        let pk = EVENTS_PK.to_string();
+        KeyRange { pk, first: event_batch_sk(first), last: event_batch_sk(last) }
+    }
+
+    /// Returns the range of all states of events.
+    #[must_use]
+    pub fn event_states() -> KeyRange {
+        let (first, last) = (event_state_sk(0, 0), event_state_sk(u64::MAX, 9_999));
+        KeyRange { pk: EVENTS_PK.to_string(), first, last }
     }
 
     /// Returns the range of all ledgers, or of all archives.
@@ -155,6 +170,11 @@ mod tests {
         }
         let range = KeyRange::listed(Some("a"));
         assert!(range.first.as_str() > "a" && range.first.as_str() <= "a!");
+        let range = KeyRange::event_batches(1, u64::MAX);
+        let (first, state) = (Key::EventBatch { first: 1 }, Key::EventState { next: 1, part: 0 });
+        assert!(range.first == first.sk() && state.sk() > range.last);
+        let range = KeyRange::event_states();
+        assert!(range.first <= state.sk() && state.sk() <= range.last);
         let range = KeyRange::rosters(UnixMs(1_790_000_000_000));
         assert!(range.last > Key::Roster { at: UnixMs(1_790_000_000_000), part: 9998 }.sk());
     }

@@ -58,6 +58,15 @@ fn keys_are_frozen() {
         names(Key::ChunkPart { chain, window: at, crc: 0xbeef, part: 12 }),
         pair("LEDGER#8#3", "1790000000000#0000beef#0012")
     );
+    assert_eq!(names(Key::EventBatch { first: 42 }), pair("EVENTS", "BATCH#0000000000042"));
+    let state = Key::EventState { next: 42, part: 1 };
+    assert_eq!(names(state.clone()), pair("EVENTS", "STATE#0000000000042#0001"));
+    assert_eq!(Key::of_event_state(&state.sk()), Some(state));
+    assert_eq!(Key::of_event_state("STATE#42#1"), None);
+    assert_eq!(
+        names(Key::WebhookProgress { name: "billing".into() }),
+        pair("EVENTS", "WEBHOOK#billing")
+    );
     assert_eq!(log_pk(3), "LOG#3");
     assert_eq!(log_sk(at, 0xbeef, 0), "1790000000000#0000beef");
     assert_eq!(log_sk(at, 0xbeef, 2), "1790000000000#0000beef#0002");

@@ -41,6 +41,14 @@ const _: () = {
             && PARQUET_GROUP_ROWS_MAX <= EXPORT_ROWS_MAX
     );
     assert!(BEAT_BODY_BYTES_MAX <= BODY_BYTES_MAX);
+    // A batch of events of the longest ids fits an item, and so does a part of the state.
+    assert!(EVENT_BATCH_EVENTS_MAX * (STAGE_ID_BYTES_MAX + 64) < ITEM_BYTES_MAX);
+    assert!(EVENT_STATE_BYTES_MAX < ITEM_BYTES_MAX && 2 * LOG_STALE_MS < EVENT_GAP_MS_MAX);
+    // The samples that a node keeps reach beyond the peaks that a drop is compared with.
+    assert!(EVENT_DROP_MS_MAX < EVENT_SAMPLES_MAX as u64 * 1_000);
+    assert!(EVENT_STATE_MS_MAX < EVENTS_KEPT_MS && WEBHOOK_EVENT_MS_MAX < EVENTS_KEPT_MS);
+    assert!(WEBHOOK_WAIT_MS_MAX < WEBHOOK_EVENT_MS_MAX);
+    assert!(WEBHOOK_DELIVERIES_MAX < WEBHOOK_PENDING_MAX);
     assert!(UNREAD_BODY_MS_MAX < BODY_READ_MS_MAX && GZIP_RATIO_MAX < 1_032);
     assert!(2 * TOKEN_BYTES_MAX <= HEADER_BYTES_MAX && JWKS_WAIT_MS_MAX < JWKS_REFRESH_MS_MIN);
     // Times in milliseconds instead of seconds are refused. Times that an issuer intends are not.

@@ -214,6 +214,12 @@ impl Problem {
         let detail = "this node has no cold tier (cold = none); start it with one";
         Problem::new(StatusCode::NOT_IMPLEMENTED, "no_cold_tier", detail)
     }
+
+    /// Creates the problem of a node with `events = false`.
+    pub fn no_events() -> Problem {
+        let detail = "this node keeps no events (events = false); start it with events = true";
+        Problem::new(StatusCode::NOT_IMPLEMENTED, "events_off", detail)
+    }
 }
 
 /// Returns a response whose body is a problem, or has the fields of one.

@@ -21,6 +21,7 @@ mod cors;
 mod cost;
 mod direct;
 mod error;
+mod events;
 pub mod extract;
 mod fast_path;
 mod gzip;
@@ -142,10 +143,12 @@ fn for_readers() -> Routes {
 }
 
 /// Creates the routes of the scope `read` that cover all stages at once, so limited keys are
-/// refused: totals, cost and the node's metrics.
+/// refused: totals, events, cost and the node's metrics.
 fn for_readers_of_all() -> Routes {
     OpenApiRouter::new()
         .routes(routes!(live::stats))
+        .routes(routes!(events::list))
+        .routes(routes!(events::webhooks))
         .routes(routes!(cost::cost))
         .routes(routes!(ops::metrics))
 }

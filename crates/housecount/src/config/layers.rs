@@ -12,8 +12,15 @@ pub const DEFAULT_TOML: &str = include_str!("default.toml");
 /// Prefix of a setting's name in the environment.
 const ENVIRONMENT_PREFIX: &str = "HOUSECOUNT_";
 /// Settings whose value may contain a password, so that no message repeats it.
-const SECRET: [&str; 6] =
-    ["log", "cold", "otlp", "viewer_ids_key", "auth.viewer_keys", "auth.viewer_jwks_url"];
+const SECRET: [&str; 7] = [
+    "log",
+    "cold",
+    "otlp",
+    "viewer_ids_key",
+    "webhooks",
+    "auth.viewer_keys",
+    "auth.viewer_jwks_url",
+];
 
 /// A flag as the user gave it, the setting that it sets, and its value.
 pub type FlagValue = (String, String, String);
@@ -220,11 +227,16 @@ fn plain(name: &str, key: &str, value: toml::Value) -> Result<String, ConfigErro
         toml::Value::Integer(number) => Ok(number.to_string()),
         toml::Value::Float(number) => Ok(number.to_string()),
         toml::Value::Boolean(switch) => Ok(switch.to_string()),
+        // A list of tables stays a list in TOML, which its own parser reads.
+        toml::Value::Array(list) if list.iter().any(toml::Value::is_table) => {
+            Ok(toml::Value::Array(list).to_string())
+        }
         toml::Value::Array(list) => {
             let texts = list.into_iter().map(|value| match value {
                 toml::Value::String(text) => Ok(text),
+                toml::Value::Integer(number) => Ok(number.to_string()),
                 _ => Err(ConfigError(format!(
-                    "`{key}` (from {name}): a list must contain strings only"
+                    "`{key}` (from {name}): a list must contain strings or numbers only"
                 ))),
             });
             Ok(texts.collect::<Result<Vec<_>, _>>()?.join(","))
@@ -274,7 +286,7 @@ mod tests {
             Layers::of(Some(pair("my.toml", "a = \n")), Vec::new(), Vec::new()).unwrap_err();
         assert!(error.0.starts_with("my.toml, line 1: "), "{error}");
         let error =
-            Layers::of(Some(pair("my.toml", "ttl = [1]\n")), Vec::new(), Vec::new()).unwrap_err();
+            Layers::of(Some(pair("my.toml", "ttl = [1.5]\n")), Vec::new(), Vec::new()).unwrap_err();
         assert!(error.0.contains("`ttl` (from my.toml)"), "{error}");
     }
 }

@@ -8,6 +8,7 @@ mod addresses;
 mod admission;
 mod auth;
 mod connections;
+mod events;
 mod layers;
 mod machine;
 
@@ -22,6 +23,7 @@ use housecount_engine::Ack;
 use housecount_engine::Settings;
 use housecount_engine::internals::default_worker_count;
 use housecount_engine::{ArchiveFormat, ArchiveSettings};
+use housecount_events::settings::EventSettings;
 use housecount_net::service_url::ServiceUrl;
 use housecount_server::node::ServerSettings;
 use housecount_stores::cold::ColdTarget;
@@ -59,6 +61,8 @@ pub struct NodeSettings {
     pub server: ServerSettings,
     /// `prices`, `cost.monthly_limit_usd` and `cost.guard`
     pub cost: CostSettings,
+    /// `events`, `events_*` and `webhooks`; `None` if events are off
+    pub events: Option<EventSettings>,
     /// `data`
     pub data: PathBuf,
     /// `log`
@@ -91,6 +95,7 @@ impl NodeSettings {
             engine: engine(layers)?,
             server: server(layers)?,
             cost: cost(layers)?,
+            events: events::settings(layers)?,
             log: LogTarget::parse(&log).map_err(|e| layers.invalid("log", &e))?,
             cold: ColdTarget::parse(&cold, &layers.text("table")?)
                 .map_err(|e| layers.invalid("cold", &e))?,
@@ -188,6 +193,10 @@ impl NodeSettings {
                 "stages.auto",
                 "false needs a cold tier: without one, stages can't be configured, so no stage opens",
             ));
+        }
+        if self.events.is_some() && self.cold.is_none() {
+            let name = if layers.boolean("events")? { "events" } else { "webhooks" };
+            return Err(layers.invalid(name, "events need a cold tier, and `cold` = \"none\""));
         }
         if engine.publish_counts && !matches!(self.log, LogTarget::Redis(_)) {
             return Err(layers.invalid("publish_counts", "it needs a Redis log"));

@@ -32,7 +32,7 @@ async fn start(log: FaultyLog, settings: &[(&str, &str)]) -> Inside {
     let settings =
         NodeSettings::from_layers(&Layers::of(None, Vec::new(), flags).unwrap()).unwrap();
     let log = Arc::new(log);
-    let app = App::with_stores(settings, log.clone(), None);
+    let app = App::with_stores(settings, log.clone(), None).unwrap();
     let bound = BoundListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", bound.address);
     let client = Client::new(&address).unwrap();
@@ -108,7 +108,7 @@ async fn folded_at_once(ack: &str, beats: usize) -> usize {
     let mut settings =
         NodeSettings::from_layers(&Layers::of(None, Vec::new(), flags).unwrap()).unwrap();
     settings.engine.workers = 0;
-    let app = App::with_stores(settings, Arc::new(FaultyLog::default()), None);
+    let app = App::with_stores(settings, Arc::new(FaultyLog::default()), None).unwrap();
     let bound = BoundListener::bind("127.0.0.1:0").await.unwrap();
     let client = Client::new(&format!("http://{}", bound.address)).unwrap();
     let (node, running) = (app.node.clone(), tokio::spawn(app.run(bound, std::future::pending())));

@@ -99,7 +99,7 @@ async fn a_start_says_how_much_of_the_log_is_read() {
         flags.map(|(name, value)| ("--set".to_string(), name.to_string(), value.to_string()));
     let settings =
         NodeSettings::from_layers(&Layers::of(None, Vec::new(), flags.to_vec()).unwrap()).unwrap();
-    let app = App::with_stores(settings, log.clone(), None);
+    let app = App::with_stores(settings, log.clone(), None).unwrap();
     let bound = BoundListener::bind("127.0.0.1:0").await.unwrap();
     let client = Client::new(&format!("http://{}", bound.address)).unwrap();
     let node = tokio::spawn(app.run(bound, std::future::pending()));

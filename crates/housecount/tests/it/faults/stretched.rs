@@ -47,7 +47,7 @@ impl Inside {
             NodeSettings::from_layers(&Layers::of(None, Vec::new(), flags.collect()).unwrap())
                 .unwrap();
         let cold = dynamo.cold("table").await;
-        let app = App::with_stores(settings, log, Some(Arc::new(cold)));
+        let app = App::with_stores(settings, log, Some(Arc::new(cold))).unwrap();
         let bound = BoundListener::bind("127.0.0.1:0").await.unwrap();
         let client = Client::new(&format!("http://{}", bound.address)).unwrap();
         let (node, (stop, stopped)) = (app.node.clone(), oneshot::channel::<()>());

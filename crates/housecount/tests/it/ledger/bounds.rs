@@ -63,7 +63,7 @@ async fn export_rows_max() {
 async fn scans_max() {
     let cold = Arc::new(FaultyCold::new().await);
     let shared: Arc<dyn Cold> = cold.clone();
-    let app = App::with_stores(settings(), Arc::new(MemoryLog::default()), Some(shared));
+    let app = App::with_stores(settings(), Arc::new(MemoryLog::default()), Some(shared)).unwrap();
     let bound = BoundListener::bind("127.0.0.1:0").await.unwrap();
     let client = Client::new(&format!("http://{}", bound.address)).unwrap();
     let node = app.node.clone();

@@ -43,7 +43,7 @@ async fn a_stage_day() {
             stage = proven.stage.to_string()
         });
 
-        let app = App::with_stores(settings(), Arc::new(MemoryLog::default()), Some(cold));
+        let app = App::with_stores(settings(), Arc::new(MemoryLog::default()), Some(cold)).unwrap();
         let bound = BoundListener::bind("127.0.0.1:0").await.unwrap();
         let client = Client::new(&format!("http://{}", bound.address)).unwrap();
         let node = app.node.clone();

@@ -37,7 +37,12 @@ const CRATES: &[(&str, &[&str])] = &[
         "customers", "final_hours", "usage", "lib",
     ]),
     ("housecount-net", &[
-        "service_url", "traffic", "byte_queue", "tickets", "tls_stream", "tls", "client", "lib",
+        "service_url", "address_policy", "traffic", "byte_queue", "tickets", "tls_stream", "tls",
+        "client", "outbound", "lib",
+    ]),
+    ("housecount-events", &[
+        "event", "state", "sample", "batch", "checkpoint", "chain", "lease", "webhooks", "settings",
+        "evaluator", "sampler", "writer", "service", "lib",
     ]),
     ("housecount-stores", &[
         "features", "folder", "dynamo", "without", "cold", "log", "lib",

@@ -1,0 +1,7 @@
+//! Tests of events over a real cold tier: nodes that take turns, and deliveries.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // test helpers are tests, too
+
+mod chain;
+mod nodes;
+mod world;
