@@ -19,7 +19,7 @@
 
 use std::sync::Arc;
 
-use housecount_core::codec::{ByteReader, DecodeError, put_text, put_varint, seal};
+use housecount_codec::bytes::{ByteReader, DecodeError, put_text, put_varint, seal};
 use housecount_core::fold::Count;
 use housecount_core::limits::{EVENT_BATCH_EVENTS_MAX, STAGE_ID_BYTES_MAX};
 use housecount_core::time::UnixMs;

@@ -14,7 +14,7 @@
 //! u32 LE  CRC-32 (IEEE) of all before
 //! ```
 
-use housecount_core::codec::{ByteReader, DecodeError, put_text, put_varint, seal};
+use housecount_codec::bytes::{ByteReader, DecodeError, put_text, put_varint, seal};
 use housecount_core::limits::{EVENT_STATE_BYTES_MAX, EVENT_THRESHOLDS_MAX, STAGE_ID_BYTES_MAX};
 use housecount_core::time::UnixMs;
 

@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 
 use housecount_backend::cold::{Cold, Condition, KeyedItem, PutOutcome};
 use housecount_backend::error::{ErrorKind, StoreError, StoreResult};
-use housecount_core::codec::{ByteReader, DecodeError, put_varint, seal};
+use housecount_codec::bytes::{ByteReader, DecodeError, put_varint, seal};
 use housecount_core::item::{Attr, Item, bytes, number_or_zero, text};
 use housecount_core::keys::Key;
 use housecount_core::limits::WEBHOOK_PENDING_MAX;

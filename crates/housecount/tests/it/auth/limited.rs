@@ -168,6 +168,8 @@ const ROUTES: &[(&str, Limited)] = &[
         Limited::OfStage("?a={stage}@2001-02-02..2100-01-01&b=match-own@2001-02-02..2100-01-01"),
     ),
     ("GET /v1/cost", Limited::Refused),
+    ("GET /v1/events", Limited::Refused),
+    ("GET /v1/webhooks", Limited::Refused),
     ("POST /v1/heartbeat", Limited::NoKey),
     ("POST /v1/heartbeats", Limited::Changes),
     ("GET /v1/history", Limited::Filtered("")),
