@@ -21,6 +21,7 @@
 //! - [`read`]: the scans of the ledger that fill these folds.
 //! - [`final_hours`]: the end of the hours that can grow no more.
 //! - [`usage`]: the watch time of customers, by stage and period.
+//! - [`usage_rows`]: pages of that usage.
 
 pub mod audience;
 pub mod broadcasts;
@@ -40,4 +41,5 @@ pub mod request;
 mod retention;
 pub mod spreadsheet;
 pub mod usage;
+pub mod usage_rows;
 mod views;

@@ -1,6 +1,5 @@
 //! Watch time of customers and of their stages, by calendar month or day.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -15,6 +14,7 @@ use housecount_reports::final_hours::final_to;
 use housecount_reports::read::{Covered, Sources};
 use housecount_reports::spreadsheet::push_line;
 use housecount_reports::usage::{StageUsage, UsageReader, UsageRequest};
+use housecount_reports::usage_rows::{RowPlace, UsageRows};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -113,80 +113,6 @@ pub struct UsageBody {
     cover: CoverageBody,
 }
 
-/// Place of a row in the list: the start of its whole period, its customer, and its stage. The
-/// stage is empty where rows are of customers.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct RowPlace {
-    starts_at: UnixMs,
-    customer: String,
-    stage: String,
-}
-
-impl RowPlace {
-    fn parse(cursor: &str) -> Result<RowPlace, Problem> {
-        let place = cursor.split_once('.').and_then(|(starts_at, rest)| {
-            // A stage has no space. A customer may have both.
-            let (stage, customer) = rest.split_once(' ')?;
-            let starts_at = UnixMs(starts_at.parse().ok()?);
-            Some(RowPlace { starts_at, customer: customer.into(), stage: stage.into() })
-        });
-        place.ok_or_else(|| bad_query("unknown cursor; send one that an earlier page returned"))
-    }
-
-    fn cursor(&self) -> String {
-        format!("{}.{} {}", self.starts_at, self.stage, self.customer)
-    }
-}
-
-/// Sums of a row.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct RowSums {
-    stages: u64,
-    watch_ms: u64,
-}
-
-/// First rows of a list after a place, at most `limit`. A row that doesn't fit is dropped, and
-/// can't come back, because the last kept row only moves to the front.
-#[derive(Debug)]
-struct UsageRows {
-    after: Option<RowPlace>,
-    customer: Option<String>,
-    group: UsageGroup,
-    limit: usize,
-    rows: BTreeMap<RowPlace, RowSums>,
-    more: bool,
-}
-
-impl UsageRows {
-    /// Adds the usage of a stage. Each stage comes once for a place.
-    fn add(&mut self, starts_at: UnixMs, of: StageUsage<'_>) {
-        let customer = of.customer.unwrap_or_default();
-        if self.customer.as_deref().is_some_and(|wanted| wanted != customer) {
-            return;
-        }
-        let stage = match self.group {
-            UsageGroup::Customer => "",
-            UsageGroup::Stage => of.stage,
-        };
-        let place = RowPlace { starts_at, customer: customer.into(), stage: stage.into() };
-        if self.after.as_ref().is_some_and(|after| place <= *after) {
-            return;
-        }
-        let is_beyond = self.rows.last_key_value().is_some_and(|(last, _)| place > *last);
-        if is_beyond && self.rows.len() >= self.limit {
-            self.more = true;
-            return;
-        }
-        let sums = self.rows.entry(place).or_default();
-        sums.stages += 1;
-        sums.watch_ms += of.watch_ms;
-        if self.rows.len() > self.limit {
-            self.rows.pop_last();
-            self.more = true;
-        }
-    }
-}
-
 /// Reads the rows of these periods, which follow each other.
 async fn read(
     sources: &Sources,
@@ -208,6 +134,11 @@ async fn read(
     };
     let committed_to = reader.read(&request, &mut |_| (), each).await?;
     Ok(Covered { value: rows, committed_to })
+}
+
+fn row_place(cursor: &str) -> Result<RowPlace, Problem> {
+    RowPlace::parse(cursor)
+        .ok_or_else(|| bad_query("unknown cursor; send one that an earlier page returned"))
 }
 
 /// Returns the periods of a range in a time zone.
@@ -265,15 +196,14 @@ pub async fn list(
     let sources = access.filter_ids(sources(&node, SpanFilter::All)?);
     let (zone, range) = zone_and_range(&node, &query)?;
     let page = PageQuery::new(query.limit, query.cursor);
-    let (limit, after) = (page.limit()?, page.cursor().map(RowPlace::parse).transpose()?);
+    let (limit, after) = (page.limit()?, page.cursor().map(row_place).transpose()?);
     let periods = periods(range, &zone, query.by)?;
     let rows = UsageRows {
         customer: query.customer.or_else(|| access.customer().map(str::to_string)),
-        group: query.group,
+        is_by_stage: query.group == UsageGroup::Stage,
         limit,
-        rows: BTreeMap::new(),
-        more: false,
         after: after.clone(),
+        ..UsageRows::default()
     };
     let (scanned, first) = (periods.clone(), after.map_or(UnixMs::ZERO, |after| after.starts_at));
     let scan = async move {
@@ -388,55 +318,6 @@ mod tests {
         let uri: Uri = "/v1/usage?cursor=1.a&by=day&limit=2".parse().unwrap();
         let link = next_page(&uri, "2.a&b \u{e9}").unwrap();
         assert_eq!(link, "</v1/usage?by=day&limit=2&cursor=2%2Ea%26b%20%C3%A9>; rel=\"next\"");
-        for (customer, stage) in [("a.b c", ""), ("a.b c", "s.t"), ("", "s"), ("", "")] {
-            let place =
-                RowPlace { starts_at: UnixMs(5), customer: customer.into(), stage: stage.into() };
-            assert_eq!(RowPlace::parse(&place.cursor()), Ok(place));
-        }
-        for bad in ["", "5", "5.a", "x.a b", "-1.a b"] {
-            assert!(RowPlace::parse(bad).is_err(), "{bad}");
-        }
-    }
-
-    /// Rows come from the stages in any order of customers.
-    #[test]
-    fn page_rows_max_rows_are_the_first_ones() {
-        let stages: [(&str, usize, &str); 7] = [
-            ("a", 1, "x"),
-            ("b", 0, "z"),
-            ("c", 0, "y"),
-            ("d", 1, "x"),
-            ("e", 0, "z"),
-            ("f", 1, ""),
-            ("g", 0, "y"),
-        ];
-        let mut all: Vec<(RowPlace, RowSums)> = Vec::new();
-        for pages in 1.. {
-            let mut rows = UsageRows {
-                after: all.last().map(|(place, _)| place.clone()),
-                customer: None,
-                group: UsageGroup::Customer,
-                limit: 1,
-                rows: BTreeMap::new(),
-                more: false,
-            };
-            for (stage, period, customer) in stages {
-                let customer = Some(customer).filter(|customer| !customer.is_empty());
-                let of = StageUsage { stage, customer, period, watch_ms: 10 };
-                rows.add(UnixMs(period as u64), of);
-            }
-            assert_eq!(rows.rows.len(), 1);
-            all.extend(rows.rows);
-            if !rows.more {
-                assert_eq!(pages, 4);
-                break;
-            }
-        }
-        let shown: Vec<_> = all
-            .iter()
-            .map(|(place, sums)| (place.starts_at.0, &*place.customer, sums.stages, sums.watch_ms))
-            .collect();
-        assert_eq!(shown, [(0, "y", 2, 20), (0, "z", 2, 20), (1, "", 1, 10), (1, "x", 2, 20)]);
     }
 
     #[test]

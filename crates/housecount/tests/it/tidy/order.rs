@@ -34,7 +34,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("housecount-reports", &[
         "nearest", "calendar", "request", "distribution", "figures", "views", "retention", "names",
         "movements", "audience", "broadcasts", "ranking", "spreadsheet", "configs", "filter", "read",
-        "customers", "final_hours", "usage", "lib",
+        "customers", "final_hours", "usage", "usage_rows", "lib",
     ]),
     ("housecount-net", &[
         "service_url", "address_policy", "traffic", "byte_queue", "tickets", "tls_stream", "tls",
