@@ -43,6 +43,8 @@ pub struct CheckStats {
     pub archived: u64,
     /// Versions of stage configurations at the end.
     pub versions: u64,
+    /// Stored events of stages and counts at the end.
+    pub stage_events: u64,
     /// Number of losses by a documented double fault.
     pub losses: u64,
 }

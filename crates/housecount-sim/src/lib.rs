@@ -15,6 +15,7 @@
 //!   [`streams`]: the limit of a viewer's streams, and its invariant.
 //!   [`archive_check`]: invariants of the archive. [`run`]: one seed. [`world`]: the state that all
 //!   of these share.
+//! - [`events`]: invariants of events and webhooks.
 //! - [`digest`]: the hash of a run, to compare two source trees.
 //! - [`soak`]: days without faults, which show that a node's state does not grow.
 
@@ -22,6 +23,7 @@ pub mod active_faults;
 pub mod archive_check;
 pub mod checks;
 pub mod digest;
+pub mod events;
 pub mod nodes;
 pub mod operator;
 pub mod oracle;

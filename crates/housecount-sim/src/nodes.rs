@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::events::{self, EventRecord};
 use crate::plan::SimPlan;
 use crate::world::World;
 use crate::world::{cold, log};
@@ -37,6 +38,8 @@ pub struct Nodes {
     world: Arc<World>,
     settings: Settings,
     cost: CostSettings,
+    /// Observed counts and received deliveries.
+    pub events: Arc<EventRecord>,
     running: Mutex<Vec<Option<RunningNode>>>,
 }
 
@@ -68,7 +71,8 @@ impl Nodes {
             .map_err(|e| std::io::Error::new(std::io::ErrorKind::InvalidData, e))?;
         let cost = CostSettings { prices, limit: None, machine: None };
         let running = (0..world.plan.nodes).map(|_| None).collect();
-        Ok(Nodes { world, settings, cost, running: Mutex::new(running) })
+        let running = Mutex::new(running);
+        Ok(Nodes { world, settings, cost, events: Arc::default(), running })
     }
 
     /// Settings of all nodes.
@@ -89,6 +93,7 @@ impl Nodes {
         let cold = Arc::new(cold::SimCold::new(self.world.clone(), number));
         let mut runner = EngineRunner::new(self.settings.clone(), log, Some(cold));
         CostTracker::start(&self.cost, &mut runner);
+        events::add_to(&self.world, &self.events, &mut runner);
         let (node, (stop, stopped)) = (runner.state.clone(), oneshot::channel());
         let world = self.world.clone();
         let task = tokio::spawn(async move {

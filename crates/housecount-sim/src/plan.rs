@@ -100,6 +100,8 @@ pub struct SimPlan {
     pub is_acknowledged_early: bool,
     /// Settings `limits.streams_per_viewer` and `limits.streams_policy`; `None` without a limit.
     pub streams: Option<(usize, StreamsPolicy)>,
+    /// Whether nodes keep events and deliver them to a webhook.
+    pub has_events: bool,
     /// Faults in the order of their beginnings.
     pub faults: Vec<Fault>,
     /// End of the last fault.
@@ -138,6 +140,7 @@ impl SimPlan {
             is_acknowledged_early: chance.random_range(0..8) == 0,
             archive: [None, None, Some(ArchiveFormat::Packed), Some(ArchiveFormat::Items)]
                 [chance.random_range(0..4)],
+            has_events: chance.random_range(0..2) == 0,
             faults,
             faults_end_ms,
             is_checked: true,
@@ -220,13 +223,14 @@ impl fmt::Display for SimPlan {
             snapshot_interval_ms,
             archive,
             streams,
+            has_events,
             ..
         } = self;
         let ack = if self.is_acknowledged_early { "memory" } else { "log" };
         writeln!(
             f,
             "seed {seed}: {nodes} nodes, {partitions} partitions, {viewers} viewers, {stages} stages, ack = {ack}, a \
-             window of {} s, snapshots every {} s, archive {}; faults end at {}",
+             window of {} s, snapshots every {} s, archive {}, events {has_events}; faults end at {}",
             window_ms / 1000,
             snapshot_interval_ms / 1000,
             archive_name(*archive),

@@ -41,6 +41,8 @@ const TEND_MS: u64 = 10_000 + CLOCK_AHEAD_MS_MAX;
 const COMMIT_MS: u64 = 60_000;
 /// Longest time of the archive without faults: the lease of a killed node, a slot, and turns.
 const ARCHIVE_MS: u64 = 7 * 60_000;
+/// Longest time of deliveries without faults, for the lease of a killed node and failed tries.
+const DELIVER_MS: u64 = 5 * 60_000;
 
 /// Result of a seed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -223,6 +225,7 @@ impl Simulation {
             advance(housecount_backend::rng::random_range(800..4_000)).await;
             for (node, run) in self.running() {
                 checks::counts(&self.world, &node, run, self.rules, figures);
+                self.nodes.events.observe(&self.world, &node, run);
             }
             for number in 0..self.world.plan.nodes {
                 if let Some((node, run)) = self.nodes.get(number) {
@@ -303,6 +306,10 @@ impl Simulation {
             figures.archived =
                 archive_check::archive_in_the_end(&self.world, &self.cold, form).await?;
         }
+        if self.world.plan.has_events {
+            self.deliver_to_the_end(figures).await?;
+            figures.stage_events = self.nodes.events.in_the_end(&self.world, &self.cold).await?;
+        }
         figures.versions = operator::in_the_end(&self.world, &self.cold).await?;
         let rows =
             checks::ledger_in_the_end(&self.world, &self.cold, self.rules.ttl_ms, figures).await?;
@@ -318,6 +325,18 @@ impl Simulation {
         self.commit_to(target, within_ms, figures).await?;
         if checks::ledger(&self.cold).await? != rows {
             return Err("another commit changed the ledger".to_string());
+        }
+        Ok(())
+    }
+
+    /// Waits until the receiver has all events of stages and counts.
+    async fn deliver_to_the_end(&mut self, figures: &mut CheckStats) -> Result<(), String> {
+        let until_ms = self.world.now_ms() + DELIVER_MS;
+        while !self.nodes.events.has_received_all(&self.cold).await? {
+            if self.world.now_ms() > until_ms {
+                return Err("events were not delivered in time".to_string());
+            }
+            self.look_until(self.world.now_ms() + 5_000, figures).await?;
         }
         Ok(())
     }

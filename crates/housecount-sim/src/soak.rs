@@ -45,6 +45,7 @@ pub fn soak(
     let faults_end_ms = days * DAY_MS;
     let archive = Some(ArchiveFormat::Packed);
     let plan = SimPlan {
+        has_events: false,
         viewers,
         faults: Vec::new(),
         faults_end_ms,

@@ -23,6 +23,7 @@ fn plan(faults: &[(u64, u64, FaultKind)]) -> SimPlan {
         window_ms: MINUTE_MS,
         snapshot_interval_ms: MINUTE_MS,
         is_acknowledged_early: false,
+        has_events: true,
         faults: faults.iter().map(fault).collect(),
         faults_end_ms: faults.iter().map(|(_, to, _)| to * MINUTE_MS).max().unwrap_or(0),
         ..SimPlan::of(1)

@@ -26,6 +26,8 @@ use crate::writer::WriterRole;
 const STORE_EVERY_MS: u64 = 10_000;
 /// Wait after a failed call of the cold tier.
 const RETRY: Duration = Duration::from_secs(5);
+/// Longest wait between two looks at what there is to do.
+const LOOK: Duration = Duration::from_secs(1);
 /// Time that a stopping node leaves to deliveries under way.
 const STOP_WAIT: Duration = Duration::from_millis(500);
 
@@ -69,9 +71,7 @@ impl WebhookTask {
         let mut is_failing = false;
         loop {
             let session = async {
-                if self.role.wait_for(WriterRole::is_writer).await.is_err() {
-                    pending::<()>().await;
-                }
+                self.until_writer().await;
                 self.load().await
             };
             let loaded = tokio::select! {
@@ -102,6 +102,21 @@ impl WebhookTask {
                 _ = stop.wait_for(|stop| *stop) => return,
                 () = tokio::time::sleep(wait) => {}
             }
+        }
+    }
+
+    /// Waits until this node writes events, and its lease has not ended.
+    async fn until_writer(&mut self) {
+        loop {
+            let role = self.role.wait_for(WriterRole::is_writer).await.map(|role| *role).ok();
+            let Some(role) = role else {
+                // The writer is gone, so the node stops.
+                return pending().await;
+            };
+            if self.now() < role.until {
+                return;
+            }
+            tokio::time::sleep(LOOK).await;
         }
     }
 
@@ -152,8 +167,9 @@ impl WebhookTask {
             let due_in = session.queue.next_due_ms().filter(|_| is_writer);
             let due_in = due_in.map(|due_ms| due_ms.saturating_sub(now_ms));
             // A lease that is not renewed ends by itself.
-            let ends_in = role.until.since(self.now()).max(1);
-            let wait_ms = [store_in, due_in].into_iter().flatten().fold(ends_in, u64::min);
+            let ends_in = is_writer.then(|| role.until.since(self.now()));
+            let waits = [store_in, due_in, ends_in].into_iter().flatten();
+            let wait_ms = waits.fold(LOOK.as_millis() as u64, u64::min);
             let wakeup = tokio::select! {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => Wakeup::Stop,

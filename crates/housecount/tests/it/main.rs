@@ -23,6 +23,7 @@ mod drill;
 mod dynamo_log;
 mod edge;
 mod embedded;
+mod events;
 mod faults;
 mod forget;
 mod history;

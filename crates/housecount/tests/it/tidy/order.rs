@@ -57,8 +57,8 @@ const CRATES: &[(&str, &[&str])] = &[
         "config_list", "node", "http", "lib",
     ]),
     ("housecount-sim", &[
-        "plan", "oracle", "digest", "active_faults", "world", "archive_check", "nodes", "checks",
-        "lib", "main", "operator", "streams", "player", "standstill", "run", "soak",
+        "plan", "oracle", "digest", "active_faults", "world", "archive_check", "events", "nodes",
+        "checks", "lib", "main", "operator", "streams", "player", "standstill", "run", "soak",
     ]),
     ("housecount-test", &["lib"]),
     ("housecount-test-support", &[
