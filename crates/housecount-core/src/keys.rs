@@ -125,9 +125,8 @@ pub enum Key {
         /// The stage.
         stage: String,
     },
-    /// Some events of stages and counts, in a chain: the number is that of its first event, and
-    /// one more than that of the last event before. Written once, kept 30 days (TTL). `EVENTS` /
-    /// `BATCH#<number>`
+    /// Some events of stages and counts. The number is that of its first event, and follows that
+    /// of the last event before. Written once, kept 30 days (TTL). `EVENTS` / `BATCH#<number>`
     EventBatch {
         /// Number of its first event.
         first: u64,

@@ -1,8 +1,8 @@
 //! Events in the cold tier: a chain of batches, and the state that they leave.
 //!
-//! A batch is put where there is none, at the number of its first event. So of two nodes that both
-//! write, one succeeds, and the other reads what is there. No event is overwritten, and numbers
-//! have no gaps. Reads are consistent, since a batch that is read late would look like a gap.
+//! A batch is put only where no other one is, at the number of its first event. So of two nodes
+//! that both write, one succeeds, and the other reads what is there. No event is overwritten, and
+//! numbers have no gaps. Reads are consistent, since a batch that is read late looks like a gap.
 
 use std::sync::Arc;
 

@@ -1,9 +1,8 @@
 //! Finds events in samples: the only place that decides what an event is.
 //!
 //! Pure: samples and the state of all events so far in, the next events out. Only complete counts
-//! are looked at. The time between two complete counts is a span without counts if it is longer
-//! than [`EVENT_GAP_MS_MAX`], or if a sample in it is incomplete. Such a span is one pair of
-//! `count.incomplete` and `count.complete`, followed by all that differs from the state before.
+//! are looked at. More than [`EVENT_GAP_MS_MAX`] between two of them is a span without counts. It
+//! is one pair of `count.incomplete` and `count.complete`, and then all that differs from before.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -13,7 +12,7 @@ use housecount_core::limits::EVENT_GAP_MS_MAX;
 use housecount_core::time::{DAY_MS, UnixMs};
 
 use crate::event::{AudienceChange, AudienceEvent};
-use crate::sample::{CountSample, SampledCounts, StageCounts, apply_changes};
+use crate::sample::{CountLoss, CountSample, StageCounts, apply_changes};
 use crate::settings::EventRules;
 use crate::state::{AudienceState, OpenStage};
 
@@ -49,10 +48,8 @@ impl Evaluator {
 
     /// Takes in a sample whose events are known already.
     pub fn observe(&mut self, sample: &CountSample) {
-        if let SampledCounts::Complete { changes, .. } = &sample.counts {
-            self.count(sample.at, changes);
-            self.forget_gone(changes);
-        }
+        self.count(sample.at, &sample.changes);
+        self.forget_gone(&sample.changes);
     }
 
     /// Evaluates the next sample. Applies its events to the state, and returns them.
@@ -62,41 +59,28 @@ impl Evaluator {
         sample: &CountSample,
     ) -> Vec<AudienceEvent> {
         let mut events = EventSink { state, events: Vec::new() };
-        match &sample.counts {
-            // Before the first complete counts there is no count that could become incomplete.
-            SampledCounts::Incomplete { .. } if events.state.to == UnixMs::ZERO => {}
-            SampledCounts::Incomplete { is_recovering } => {
-                if events.state.is_complete {
-                    events.lose_counts(*is_recovering);
-                }
-                events.state.to = sample.at;
-            }
-            SampledCounts::Complete { changes, total, budget } => {
-                let (at, to) = (sample.at, events.state.to);
-                let is_gap = to != UnixMs::ZERO && at.since(to) > EVENT_GAP_MS_MAX;
-                if events.state.is_complete && is_gap {
-                    events.lose_counts(false);
-                }
-                if !events.state.is_complete {
-                    events.add(at, AudienceChange::CountComplete, Some(*total));
-                    self.compares_all = true;
-                }
-                let is_told = at.since(events.state.budget_at) < DAY_MS;
-                if let Some(excess) = budget.filter(|_| !is_told) {
-                    events.add(at, AudienceChange::BudgetExceeded(excess), Some(*total));
-                }
-                self.count(at, changes);
-                if std::mem::take(&mut self.compares_all) {
-                    let open = events.state.open.keys().cloned();
-                    let all: BTreeSet<Arc<str>> = open.chain(self.counts.keys().cloned()).collect();
-                    all.iter().for_each(|stage| self.compare(stage, at, &mut events));
-                } else {
-                    changes.iter().for_each(|(stage, _)| self.compare(stage, at, &mut events));
-                }
-                self.forget_gone(changes);
-                events.state.to = at;
-            }
+        let CountSample { at, changes, total, budget } = sample;
+        if is_loss(events.state, *at) {
+            events.lose_counts(false);
         }
+        if !events.state.is_complete {
+            events.add(*at, AudienceChange::CountComplete, Some(*total));
+            self.compares_all = true;
+        }
+        let is_due = at.since(events.state.budget_at) >= DAY_MS;
+        if let Some(excess) = budget.filter(|_| is_due) {
+            events.add(*at, AudienceChange::BudgetExceeded(excess), Some(*total));
+        }
+        self.count(*at, changes);
+        if std::mem::take(&mut self.compares_all) {
+            let open = events.state.open.keys().cloned();
+            let all: BTreeSet<Arc<str>> = open.chain(self.counts.keys().cloned()).collect();
+            all.iter().for_each(|stage| self.compare(stage, *at, &mut events));
+        } else {
+            changes.iter().for_each(|(stage, _)| self.compare(stage, *at, &mut events));
+        }
+        self.forget_gone(changes);
+        events.state.to = *at;
         events.events
     }
 
@@ -182,6 +166,22 @@ impl Evaluator {
             self.peaks.get(stage).and_then(|peaks| peaks.iter().find(|peak| peak.until >= from));
         of_samples.copied().max(of_event)
     }
+}
+
+/// Whether a time is so long after the last sample that counts have been incomplete.
+#[must_use]
+pub fn is_loss(state: &AudienceState, at: UnixMs) -> bool {
+    let is_late = at.since(state.to) > EVENT_GAP_MS_MAX;
+    state.is_complete && state.to != UnixMs::ZERO && is_late
+}
+
+/// Evaluates that a node has no complete counts. Applies the event to the state, and returns it.
+pub fn evaluate_loss(state: &mut AudienceState, loss: CountLoss) -> Vec<AudienceEvent> {
+    let mut events = EventSink { state, events: Vec::new() };
+    if is_loss(events.state, loss.at) {
+        events.lose_counts(loss.is_recovering);
+    }
+    events.events
 }
 
 /// Numbers events and applies them to the state.

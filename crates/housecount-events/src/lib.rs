@@ -12,8 +12,8 @@
 //! - [`batch`], [`checkpoint`]: stored bytes of events and of the state.
 //! - [`chain`]: batches in the cold tier. A batch's place follows from the one before, so the chain
 //!   cannot fork.
-//! - [`sampler`]: the task that samples. `lease`: which node writes. [`writer`]: the task that
-//!   evaluates and stores.
+//! - [`sampler`]: the task that samples. `lease`, [`role`]: which node writes. [`writer`]: the task
+//!   that evaluates and stores.
 //! - [`webhooks`]: deliveries.
 //! - [`service`]: all tasks of a node together.
 //!
@@ -27,6 +27,7 @@ pub mod checkpoint;
 pub mod evaluator;
 pub mod event;
 mod lease;
+pub mod role;
 pub mod sample;
 pub mod sampler;
 pub mod service;

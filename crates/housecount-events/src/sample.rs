@@ -19,47 +19,26 @@ const STEP_MS_MAX: u64 = 1_500;
 /// Counts of stages with viewers.
 pub type StageCounts = BTreeMap<Arc<str>, Count>;
 
-/// A moment's counts, as far as they differ from those of the sample before.
+/// A moment's complete counts, as far as they differ from those of the sample before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CountSample {
     /// Time of the counts. It is later than that of the sample before.
     pub at: UnixMs,
-    /// Counts that differ, if all counts are complete.
-    pub counts: SampledCounts,
+    /// Stages whose count differs, with their count now.
+    pub changes: Vec<(Arc<str>, Count)>,
+    /// Count of all stages together.
+    pub total: Count,
+    /// Excess of the node's budget, if it is exceeded.
+    pub budget: Option<BudgetExcess>,
 }
 
-/// Counts of a sample.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SampledCounts {
-    /// No complete counts: they are not looked at.
-    Incomplete {
-        /// Whether earlier counts stand in.
-        is_recovering: bool,
-    },
-    /// Complete counts.
-    Complete {
-        /// Stages whose count differs, with their count now.
-        changes: Vec<(Arc<str>, Count)>,
-        /// Count of all stages together.
-        total: Count,
-        /// Excess of the node's budget, if it is exceeded.
-        budget: Option<BudgetExcess>,
-    },
-}
-
-impl CountSample {
-    /// Whether its counts are complete.
-    #[must_use]
-    pub fn is_complete(&self) -> bool {
-        matches!(self.counts, SampledCounts::Complete { .. })
-    }
-
-    fn changes(&self) -> &[(Arc<str>, Count)] {
-        match &self.counts {
-            SampledCounts::Complete { changes, .. } => changes,
-            SampledCounts::Incomplete { .. } => &[],
-        }
-    }
+/// A node without complete counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CountLoss {
+    /// Latest time at which it had none, on the log's clock.
+    pub at: UnixMs,
+    /// Whether earlier counts stand in.
+    pub is_recovering: bool,
 }
 
 /// Samples of the last hour or less.
@@ -73,6 +52,8 @@ pub struct SampleBuffer {
     latest: StageCounts,
     /// Number of changes in all samples.
     changes: usize,
+    /// State of the node since the latest sample, if it has no complete counts.
+    loss: Option<CountLoss>,
 }
 
 /// Samples after a time, and the counts before them.
@@ -110,26 +91,25 @@ impl SampleBuffer {
         }
         changes.extend(gone.into_keys().map(|stage| (stage, Count::default())));
         changes.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-        self.add(CountSample { at, counts: SampledCounts::Complete { changes, total, budget } });
-    }
-
-    /// Adds a moment without complete counts. Only the first of several in a row is kept.
-    pub fn push_incomplete(&mut self, as_of: UnixMs, is_recovering: bool) {
-        if self.incomplete_at_end().is_some() {
-            return;
-        }
-        let at = as_of.max(self.last_at().plus(1));
-        self.add(CountSample { at, counts: SampledCounts::Incomplete { is_recovering } });
-    }
-
-    fn add(&mut self, sample: CountSample) {
-        self.changes += sample.changes().len();
-        self.samples.push_back(Arc::new(sample));
+        self.loss = None;
+        self.changes += changes.len();
+        self.samples.push_back(Arc::new(CountSample { at, changes, total, budget }));
         while self.samples.len() > EVENT_SAMPLES_MAX
             || self.changes > EVENT_CHANGES_MAX && self.samples.len() > 1
         {
             self.merge_first();
         }
+    }
+
+    /// Records that the node has no complete counts at `now`.
+    pub fn push_loss(&mut self, now: UnixMs, is_recovering: bool) {
+        self.loss = Some(CountLoss { at: now.max(self.last_at()), is_recovering });
+    }
+
+    /// State of the node since the latest sample, if it has no complete counts.
+    #[must_use]
+    pub fn loss(&self) -> Option<CountLoss> {
+        self.loss
     }
 
     /// Merges the samples up to `to`, which are needed no more.
@@ -142,31 +122,19 @@ impl SampleBuffer {
 
     fn merge_first(&mut self) {
         let Some(first) = self.samples.pop_front() else { return };
-        self.changes -= first.changes().len();
-        if first.is_complete() {
-            self.base_at = first.at;
-            apply_changes(&mut self.base, first.changes());
-        }
+        self.changes -= first.changes.len();
+        self.base_at = first.at;
+        apply_changes(&mut self.base, &first.changes);
     }
 
     fn last_at(&self) -> UnixMs {
         self.samples.back().map_or(self.base_at, |last| last.at)
     }
 
-    /// Whether earlier counts stand in, if the latest sample is incomplete. Returns `None` if it is
-    /// complete.
-    #[must_use]
-    pub fn incomplete_at_end(&self) -> Option<bool> {
-        match self.samples.back()?.counts {
-            SampledCounts::Incomplete { is_recovering } => Some(is_recovering),
-            SampledCounts::Complete { .. } => None,
-        }
-    }
-
     /// Whether these samples show all that happened between `to` and `now`, as far as they reach.
     ///
     /// They must begin `before_ms` earlier, for the peaks that a drop is compared with, or a step
-    /// later. The next one after `to` must be complete and close enough.
+    /// later. The next one after `to` must be close enough.
     #[must_use]
     pub fn covers(&self, to: UnixMs, before_ms: u64, now: UnixMs) -> bool {
         let first = self.samples.front().map_or(UnixMs::MAX, |first| first.at);
@@ -182,11 +150,11 @@ impl SampleBuffer {
                 return false;
             }
             if sample.at > to {
-                return sample.is_complete();
+                return true;
             }
             last_at = sample.at;
         }
-        self.incomplete_at_end().is_none() && now.since(last_at.min(to)) <= EVENT_GAP_MS_MAX
+        now.since(last_at.min(to)) <= EVENT_GAP_MS_MAX
     }
 
     /// Returns the samples after `at`. Returns `None` if later ones are merged already, so that
@@ -246,7 +214,7 @@ mod tests {
 
     fn changes(buffer: &SampleBuffer, after: u64) -> Option<Vec<(u64, Vec<(Arc<str>, Count)>)>> {
         let samples = buffer.after(UnixMs(after))?;
-        Some(samples.iter().map(|sample| (sample.at.0, sample.changes().to_vec())).collect())
+        Some(samples.iter().map(|sample| (sample.at.0, sample.changes.clone())).collect())
     }
 
     #[test]
@@ -255,13 +223,12 @@ mod tests {
         push(&mut buffer, 10, &[("a", 1), ("b", 2)]);
         push(&mut buffer, 10, &[("a", 9)]);
         push(&mut buffer, 20, &[("a", 1), ("c", 3)]);
-        buffer.push_incomplete(UnixMs(20), false);
-        buffer.push_incomplete(UnixMs(20), false);
+        buffer.push_loss(UnixMs(25), false);
+        assert_eq!(buffer.loss(), Some(CountLoss { at: UnixMs(25), is_recovering: false }));
         push(&mut buffer, 30, &[("a", 1), ("c", 3)]);
         let all = [
             (10, counts(&[("a", 1), ("b", 2)])),
             (20, counts(&[("b", 0), ("c", 3)])),
-            (21, vec![]),
             (30, vec![]),
         ];
         assert_eq!(changes(&buffer, 0).as_deref(), Some(&all[..]));
@@ -270,13 +237,13 @@ mod tests {
         assert_eq!((changes(&buffer, 9), changes(&buffer, 10)), (None, Some(all[1..].to_vec())));
         assert_eq!(buffer.history().base.len(), 2);
         buffer.forget(UnixMs(99));
-        assert_eq!((buffer.len(), buffer.history().base.len()), (1, 2));
+        assert_eq!((buffer.len(), buffer.history().base.len(), buffer.loss()), (1, 2, None));
     }
 
     #[test]
     fn samples_cover_what_follows_without_a_gap() {
         let mut buffer = SampleBuffer::default();
-        assert!(!buffer.covers(UnixMs(10), 0, UnixMs(10)), "there are none");
+        assert!(!buffer.covers(UnixMs(10), 0, UnixMs(10)), "no samples");
         push(&mut buffer, 3_000, &[]);
         push(&mut buffer, 4_000, &[]);
         push(&mut buffer, 4_000 + EVENT_GAP_MS_MAX + 500, &[]);
@@ -292,9 +259,6 @@ mod tests {
         );
         buffer.forget(UnixMs(3_500));
         assert!(buffer.covers(UnixMs(3_500), 0, UnixMs(9_000)));
-        buffer.push_incomplete(UnixMs(last), false);
-        let covers = |to, now| buffer.covers(UnixMs(to), 0, UnixMs(now));
-        assert!(!covers(last, last) && !covers(last + 10, last + 10));
     }
 
     #[test]

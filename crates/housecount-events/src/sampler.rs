@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use housecount_backend::clock::SharedClock;
 use housecount_backend::error::StoreResult;
 use housecount_backend::tasks::{PeriodicTask, Progress};
 use housecount_engine::internals::Hub;
@@ -22,6 +23,8 @@ pub type BudgetProbe = Arc<dyn Fn() -> Option<BudgetExcess> + Send + Sync>;
 pub struct CountSampler {
     /// Source of the counts.
     pub hub: Arc<Hub>,
+    /// The log's clock.
+    pub clock: Arc<SharedClock>,
     /// Source of the budget's excess.
     pub budget: BudgetProbe,
     /// Samples of this node.
@@ -45,7 +48,8 @@ impl PeriodicTask for CountSampler {
             let counts = roster.stages.into_iter().map(|view| (view.stage.into(), view.count));
             self.buffer.lock().push(status.as_of, counts, roster.total, budget);
         } else {
-            self.buffer.lock().push_incomplete(status.as_of, status.recovering);
+            let now = self.clock.now().unwrap_or(status.as_of);
+            self.buffer.lock().push_loss(now, status.recovering);
         }
         Ok(Progress::Done)
     }

@@ -44,9 +44,10 @@ impl EventService {
         let state = engine.state.clone();
         let (cold, reads) = state.cold.clone().zip(state.reads.clone())?;
         let buffer: Arc<Mutex<SampleBuffer>> = Arc::default();
-        let sampler = CountSampler { hub: state.hub.clone(), budget, buffer: buffer.clone() };
         let node = format!("{:08x}", rng::random::<u32>());
         let (clock, metrics) = (state.clock.clone(), state.metrics.clone());
+        let (hub, buffer_of_sampler) = (state.hub.clone(), buffer.clone());
+        let sampler = CountSampler { hub, clock: clock.clone(), budget, buffer: buffer_of_sampler };
         let rules = settings.rules.clone();
         let writer =
             EventWriter::new(cold.clone(), clock.clone(), metrics.clone(), node, rules, buffer);

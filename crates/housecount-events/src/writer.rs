@@ -5,8 +5,8 @@
 //! samples wait in the buffer. A node without the lease looks at it now and then, and forgets the
 //! samples that the holder has evaluated.
 //!
-//! A node whose own samples have a gap leaves the lease to others for a while, since theirs may have
-//! none. Only if no other node takes it, the gap becomes a span without counts.
+//! A node whose own samples have a gap leaves the lease to others for a while, since theirs may be
+//! without one. Only if no other node takes it, the gap becomes a span without counts.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use housecount_backend::clock::SharedClock;
 use housecount_backend::cold::Cold;
 use housecount_backend::error::StoreResult;
 use housecount_backend::tasks::{PeriodicTask, Progress};
-use housecount_core::limits::{EVENT_GAP_MS_MAX, EVENT_STATE_EVENTS_MAX, EVENT_STATE_MS_MAX};
+use housecount_core::limits::{EVENT_STATE_EVENTS_MAX, EVENT_STATE_MS_MAX};
 use housecount_core::time::UnixMs;
 use housecount_metrics::{KindLabel, Metrics};
 use parking_lot::Mutex;
@@ -25,10 +25,11 @@ use tokio::sync::watch;
 
 use crate::batch::EventBatch;
 use crate::chain::{AppendOutcome, EventChain, LoadedState};
-use crate::evaluator::Evaluator;
+use crate::evaluator::{Evaluator, evaluate_loss, is_loss};
 use crate::event::AudienceEvent;
 use crate::lease::{self, LEASE_MS, LeaseProgress, RENEW_MS};
-use crate::sample::{CountSample, SampleBuffer, SampledCounts};
+use crate::role::WriterRole;
+use crate::sample::SampleBuffer;
 use crate::settings::EventRules;
 use crate::state::AudienceState;
 
@@ -41,23 +42,6 @@ const RETRY_MS: u64 = 2_000;
 /// Time for which a free lease is left to nodes whose samples have no gap. They look at it within
 /// that time, and have another try.
 const LEFT_MS: u64 = 2 * LOOK_MS + 5_000;
-
-/// Whether this node writes events, for those who deliver them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct WriterRole {
-    /// End of its lease on the log's clock; zero if it has none.
-    pub until: UnixMs,
-    /// Number of the last stored event.
-    pub last: u64,
-}
-
-impl WriterRole {
-    /// Whether this node writes events.
-    #[must_use]
-    pub fn is_writer(&self) -> bool {
-        self.until != UnixMs::ZERO
-    }
-}
 
 /// Task that writes events.
 #[derive(Debug)]
@@ -148,8 +132,8 @@ impl EventWriter {
             return Ok(());
         }
         let covers = progress.to == UnixMs::ZERO || self.covers(progress.to, now);
-        // It counts from when this node has first seen that the lease is free, without an outage of
-        // the cold tier since: other nodes could not take it then.
+        // It counts from when this node has first seen that the lease is free. It begins again
+        // after an outage of the cold tier, in which other nodes could not take the lease.
         let known = seen_free.filter(|free| free.until == lease.until);
         let free = known.unwrap_or(FreeLease { until: lease.until, seen_at: now });
         if !covers && now < free.seen_at.plus(LEFT_MS) {
@@ -237,22 +221,30 @@ impl EventWriter {
             }
         };
         let Some(writing) = &mut self.writing else { return Evaluated::Nothing };
-        let unseen = unseen_loss(&self.buffer.lock(), &writing.state);
-        for sample in samples.iter().map(Arc::as_ref).chain(&unseen) {
+        for sample in &samples {
             if sample.at <= writing.state.to {
                 continue;
             }
-            if loses_counts(&writing.state, sample) && !writing.may_lose_counts {
+            if is_loss(&writing.state, sample.at) && !writing.may_lose_counts {
                 return Evaluated::Gap;
             }
             let events = writing.evaluator.evaluate(&mut writing.state, sample);
-            writing.may_lose_counts &= !writing.state.is_complete;
+            writing.may_lose_counts = false;
             if !events.is_empty() {
                 writing.pending = EventBatch::split(&events, writing.state.to).into();
                 return Evaluated::Events;
             }
         }
-        Evaluated::Nothing
+        let loss = self.buffer.lock().loss();
+        let Some(loss) = loss.filter(|loss| is_loss(&writing.state, loss.at)) else {
+            return Evaluated::Nothing;
+        };
+        if !writing.may_lose_counts {
+            return Evaluated::Gap;
+        }
+        let events = evaluate_loss(&mut writing.state, loss);
+        writing.pending = EventBatch::split(&events, writing.state.to).into();
+        Evaluated::Events
     }
 
     /// Stores the events that were found. Returns false if another node has written instead.
@@ -343,21 +335,6 @@ enum Evaluated {
     Nothing,
     /// The next sample would end the span of complete counts, and another node may have others.
     Gap,
-}
-
-/// Whether a sample ends the span of complete counts.
-fn loses_counts(state: &AudienceState, sample: &CountSample) -> bool {
-    let is_late = sample.at.since(state.to) > EVENT_GAP_MS_MAX;
-    state.is_complete && state.to != UnixMs::ZERO && (is_late || !sample.is_complete())
-}
-
-/// Returns a sample that says that counts are incomplete, if the state does not know it and this
-/// node's own sample of it is older than the state.
-fn unseen_loss(buffer: &SampleBuffer, state: &AudienceState) -> Option<CountSample> {
-    let is_recovering = buffer.incomplete_at_end()?;
-    let counts = SampledCounts::Incomplete { is_recovering };
-    (state.is_complete && state.to != UnixMs::ZERO)
-        .then(|| CountSample { at: state.to.plus(1), counts })
 }
 
 fn count_event(metrics: &Metrics, event: &AudienceEvent) {

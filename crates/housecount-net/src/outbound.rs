@@ -102,8 +102,8 @@ impl OutboundClient {
             let retry_after_s = retry_after.and_then(|value| value.to_str().ok()?.parse().ok());
             let mut body = response.into_body();
             let mut left = bounds.body_bytes_max;
-            // The connection can be used again only once the answer is read. Its body says nothing
-            // beyond the status, so an error in it is none of the call.
+            // The connection can be used again only once the answer is read. Only the status
+            // counts, so an error in the body does not matter.
             while let Some(Ok(frame)) = body.frame().await {
                 let bytes = frame.data_ref().map_or(0, Bytes::len);
                 let Some(rest) = left.checked_sub(bytes) else { break };
@@ -174,6 +174,7 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use housecount_core::limits::WEBHOOK_ANSWER_BYTES_MAX;
     use housecount_test::timed_test;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
@@ -181,7 +182,7 @@ mod tests {
     use super::*;
 
     const BOUNDS: AnswerBounds =
-        AnswerBounds { within: Duration::from_secs(60), body_bytes_max: 1_000 };
+        AnswerBounds { within: Duration::from_secs(60), body_bytes_max: WEBHOOK_ANSWER_BYTES_MAX };
 
     /// A server that gives each request the same answer, and counts connections.
     async fn server(answer: &'static str) -> (u16, Arc<AtomicUsize>) {
@@ -246,8 +247,8 @@ mod tests {
     }
 
     #[timed_test]
-    async fn an_endless_answer_is_not_read_to_its_end() {
-        let body = "x".repeat(5_000);
+    async fn an_endless_answer_is_read_up_to_webhook_answer_bytes_max() {
+        let body = "x".repeat(2 * WEBHOOK_ANSWER_BYTES_MAX);
         let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: 900000000\r\n\r\n{body}");
         let (port, opened) = server(answer.leak()).await;
         let client = OutboundClient::new(

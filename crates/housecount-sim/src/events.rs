@@ -1,5 +1,5 @@
-//! Events and webhooks of the nodes, and their invariants: no event is missed or stored twice, and
-//! each is delivered in the order of its stage.
+//! Events and webhooks of the nodes. No event is missed or stored twice. Each is delivered in the
+//! order of its stage.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -219,7 +219,7 @@ impl EventRecord {
                 });
                 if is_wrong || is_crossed {
                     return Err(format!(
-                        "run {} counted {viewers} viewers on {stage} as of {}, but events say {open:?}",
+                        "run {} counted {viewers} on {stage} as of {}, but events say {open:?}",
                         seen.run, seen.at
                     ));
                 }

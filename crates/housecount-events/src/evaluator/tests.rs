@@ -36,7 +36,7 @@ fn buffer_of(steps: &[Step]) -> SampleBuffer {
                 let total = counts.iter().map(|(_, count): &(Arc<str>, Count)| count.viewers).sum();
                 buffer.push(at, counts, count(total), None);
             }
-            None => buffer.push_incomplete(at, false),
+            None => buffer.push_loss(at, false),
         }
     }
     buffer
@@ -54,6 +54,7 @@ fn take_over(buffer: &SampleBuffer, state: &mut AudienceState) -> Vec<AudienceEv
             events.extend(evaluator.evaluate(state, sample));
         }
     }
+    events.extend(buffer.loss().into_iter().flat_map(|loss| evaluate_loss(state, loss)));
     events
 }
 
@@ -107,7 +108,7 @@ fn a_drop_is_one_event_and_needs_its_time() {
         lines(&[one(8), one(8), one(4), one(4), one(3), one(2), one(2)]),
         ["1 stage.opened a 8", "3 stage.drop a 4 from 8 at 2", "6 stage.drop a 2 from 4 at 4"]
     );
-    // The same fall in six seconds is none, and neither is that of a small audience.
+    // A fall in six seconds is too slow, and an audience of three is too small.
     assert_eq!(
         lines(&[one(8), one(7), one(7), one(6), one(6), one(5), one(5), one(4)]),
         ["1 stage.opened a 8"]
@@ -119,19 +120,18 @@ fn a_drop_is_one_event_and_needs_its_time() {
 
 #[test]
 fn a_span_without_complete_counts_is_one_pair() {
-    let lost = || (100, None);
+    let lost = || (3_000, None);
     assert_eq!(
-        lines(&[one(3), lost(), lost(), one(12), lost(), one(12)]),
+        lines(&[one(3), lost(), lost(), one(12), lost(), one(12), lost(), lost()]),
         [
             "1 stage.opened a 3",
             "1 count.incomplete * -",
-            "2.2 count.complete * 12",
-            "2.2 stage.threshold a 12 10 up",
-            "2.2 count.incomplete * -",
-            "3.3 count.complete * 12",
+            "8 count.complete * 12",
+            "8 stage.threshold a 12 10 up",
+            "12 count.incomplete * -",
         ]
     );
-    assert_eq!(lines(&[lost(), lost(), one(3)]), ["1.2 stage.opened a 3"], "there was no count");
+    assert_eq!(lines(&[lost(), lost(), one(3)]), ["7 stage.opened a 3"], "there was no count");
 }
 
 #[test]
@@ -150,21 +150,20 @@ fn event_gap_ms_max_is_the_longest_step() {
 }
 
 #[test]
-fn an_exceeded_budget_is_told_once_a_day() {
+fn an_exceeded_budget_is_an_event_once_a_day() {
     let excess = BudgetExcess { month_micro_usd: 2, limit_micro_usd: 1 };
     let (mut state, mut at) = (AudienceState::default(), UnixMs(START_MS));
     let mut evaluator = Evaluator::new(rules(), StageCounts::new(), UnixMs::ZERO);
-    let mut told = Vec::new();
+    let mut hours = Vec::new();
     for hour in 0..49 {
         at = at.plus(3_600_000);
         let budget = (hour > 2).then_some(excess);
-        let counts =
-            SampledCounts::Complete { changes: Vec::new(), total: Count::default(), budget };
-        let events = evaluator.evaluate(&mut state, &CountSample { at, counts });
+        let sample = CountSample { at, changes: Vec::new(), total: Count::default(), budget };
+        let events = evaluator.evaluate(&mut state, &sample);
         let kinds = events.iter().map(AudienceEvent::kind);
-        told.extend(kinds.filter(|kind| *kind == EventType::BudgetExceeded).map(|_| hour));
+        hours.extend(kinds.filter(|kind| *kind == EventType::BudgetExceeded).map(|_| hour));
     }
-    assert_eq!(told, [3, 27]);
+    assert_eq!(hours, [3, 27]);
 }
 
 /// The rules word for word, over all complete samples so far.
@@ -194,7 +193,7 @@ mod oracle {
                 if past.is_empty() {
                     continue;
                 }
-                if is_complete {
+                if is_complete && at - last_sample > EVENT_GAP_MS_MAX {
                     lines.push(format!("{} count.incomplete * -", seconds(last_sample)));
                     is_complete = false;
                 }

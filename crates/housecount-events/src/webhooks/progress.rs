@@ -1,10 +1,7 @@
 //! Stored progress of a webhook: the events that wait, and how its deliveries fare.
 //!
-//! Attributes of the item: `readTo` N, the number of the last event that was looked at; `waiting`
-//! B, the numbers of those that wait; `delivered` and `givenUp` N, events so far; `acceptedAt` N,
-//! time of the last accepted one; `failingSince` N, time of the first failure since then; `error` S,
-//! the last failure; `oldestAt` N, time of the oldest event that waits. Times are in ms; zero and
-//! empty for none.
+//! docs/FORMATS.md lists the attributes of the item. Times are in ms. Zero and an empty text stand
+//! for no value.
 //!
 //! Bytes of `waiting`, version 1:
 //! ```text

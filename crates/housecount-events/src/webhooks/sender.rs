@@ -68,7 +68,7 @@ pub enum SendOutcome {
     Accepted,
     /// Any other answer, or none.
     Failed {
-        /// The reason.
+        /// Reason of the failure.
         why: String,
         /// Time after which the receiver wants to be called again.
         retry_after_ms: Option<u64>,

@@ -19,7 +19,7 @@ const SECRETS_MAX: usize = 2;
 pub struct WebhookSpec {
     /// Name in metrics and in the API; empty for the host.
     pub name: String,
-    /// Address.
+    /// Address to call.
     pub url: String,
     /// Secrets, one or two.
     pub secrets: Vec<String>,

@@ -19,7 +19,7 @@ use super::queue::{DeliveryQueue, FailureEffect, LaneStage};
 use super::sender::{SendOutcome, WebhookMessage, WebhookSender};
 use super::target::Webhook;
 use crate::chain::EventChain;
-use crate::writer::WriterRole;
+use crate::role::WriterRole;
 
 /// Least time between two writes of the progress. After a crash, events of that time are delivered
 /// again.

@@ -145,8 +145,7 @@ async fn without_any_node_there_is_one_pair_and_then_the_changes() {
     );
 }
 
-/// The node that takes over has no complete counts, and its sample that says so is older than the
-/// last event.
+/// The node that takes over has no complete counts.
 #[timed_test]
 async fn a_node_without_complete_counts_that_takes_over_says_so() {
     let cold = Arc::new(FaultyCold::new().await);
@@ -154,13 +153,13 @@ async fn a_node_without_complete_counts_that_takes_over_says_so() {
     let mut second = EventNode::new(cold.clone(), "2".into(), 0);
     for now in 0..5 {
         first.sample(now, &counts(3));
-        second.sample_incomplete(now);
+        second.sample_loss(now);
         first.tick().await;
         second.tick().await;
     }
     drop(first);
     for now in 5..120 {
-        second.sample_incomplete(now);
+        second.sample_loss(now);
         second.tick().await;
     }
     let kinds = async || stored(&cold).await.iter().map(|event| event.kind()).collect::<Vec<_>>();

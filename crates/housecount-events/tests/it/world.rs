@@ -58,10 +58,10 @@ impl EventNode {
         push(&mut self.buffer.lock(), at, counts);
     }
 
-    pub fn sample_incomplete(&self, second: u64) {
-        self.clock.advance_to(START.plus(second * 1_000 + self.offset_ms));
-        // Time of the counts stands still.
-        self.buffer.lock().push_incomplete(START, false);
+    pub fn sample_loss(&self, second: u64) {
+        let now = START.plus(second * 1_000 + self.offset_ms);
+        self.clock.advance_to(now);
+        self.buffer.lock().push_loss(now, false);
     }
 
     /// Runs the task once. Its failures are repeated by the next tick.

@@ -90,7 +90,8 @@ impl EventFilter {
 ///
 /// No event is missing, and none comes twice: continue with `next` until `atEnd`, and again later.
 /// Events are kept for 30 days.
-#[utoipa::path(get, path = "/v1/events", operation_id = "listEvents", tag = "operators", params(EventsQuery),
+#[utoipa::path(get, path = "/v1/events", operation_id = "listEvents", tag = "operators",
+    params(EventsQuery),
     responses((status = 200, body = EventsBody),
         (status = 400, description = "invalid query, or an unknown cursor", body = ProblemBody,
             content_type = "application/problem+json"),

@@ -160,9 +160,10 @@ mod tests {
         let by_flag = settings(&[("webhooks", &hook)]).unwrap().events.unwrap();
         assert_eq!(by_flag.webhooks[0].name, "example.com");
         let by_file = of_file(&format!(
-            "events_thresholds = [10]\n[[webhooks]]\nurl = \"https://example.com/\"\nsecret = \"{SECRET}\"\n\
-             [[webhooks]]\nname = \"b\"\nurl = \"http://10.0.0.1/\"\nsecret = [\"{SECRET}\"]\nprivate = true\n\
-             events = [\"stage.drop\"]\nstages = [\"a*\"]\n"
+            "events_thresholds = [10]\n\
+             [[webhooks]]\nurl = \"https://example.com/\"\nsecret = \"{SECRET}\"\n\
+             [[webhooks]]\nname = \"b\"\nurl = \"http://10.0.0.1/\"\nprivate = true\n\
+             secret = [\"{SECRET}\"]\nevents = [\"stage.drop\"]\nstages = [\"a*\"]\n"
         ));
         let by_file = by_file.unwrap().events.unwrap();
         assert_eq!(by_file.webhooks[0], by_flag.webhooks[0]);

@@ -35,6 +35,9 @@ async fn metrics() -> String {
         "snapshot_interval=1s",
         "archive=packed",
         "archive_flush=1s",
+        // A webhook on a port on which no program listens.
+        "webhooks=[{ url = \"http://127.0.0.1:1\", private = true, \
+         secret = \"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\" }]",
     ];
     let node = Node::demo(20, &set);
     node.until_ready().await;
@@ -42,6 +45,12 @@ async fn metrics() -> String {
         .await;
     eventually("the archive is written", async || {
         node.metric("housecount_archive_bytes_total").await > 0.0
+    })
+    .await;
+    let failing = "housecount_webhook_failing{webhook=\"127.0.0.1:1\"}";
+    eventually("a webhook fails", async || {
+        let (_, text) = node.client.call(Method::GET, "/metrics", "").await.unwrap();
+        String::from_utf8_lossy(&text).lines().any(|line| line == format!("{failing} 1"))
     })
     .await;
     let (status, _) = node.call(Method::POST, "/v1/heartbeat", serde_json::json!({})).await;

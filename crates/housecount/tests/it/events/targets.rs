@@ -84,7 +84,8 @@ async fn a_slow_a_dead_a_redirecting_and_a_private_target_fail_as_written() {
     let redirecting = Receiver::start_at(0, 302, &location).await;
     let dead_port = free_port();
     let dead = format!(
-        "{{ name = \"dead\", url = \"http://127.0.0.1:{dead_port}/T0PSECRET\", secret = \"{SECRET}\", private = true }}"
+        "{{ name = \"dead\", url = \"http://127.0.0.1:{dead_port}/T0PSECRET\", private = true, \
+         secret = \"{SECRET}\" }}"
     );
     let private = format!(
         "{{ name = \"private\", url = \"https://localhost:{}/\", secret = \"{SECRET}\" }}",
@@ -105,6 +106,7 @@ async fn a_slow_a_dead_a_redirecting_and_a_private_target_fail_as_written() {
         ("redirecting", "it answers 302, and redirects are refused"),
         ("dead", "refused"),
         ("private", "is not public"),
+        // WEBHOOK_ANSWER_MS_MAX
         ("slow", "no answer within 15 s"),
     ] {
         eventually(name, async || {

@@ -41,8 +41,8 @@ const CRATES: &[(&str, &[&str])] = &[
         "client", "outbound", "lib",
     ]),
     ("housecount-events", &[
-        "event", "state", "sample", "batch", "checkpoint", "chain", "lease", "webhooks", "settings",
-        "evaluator", "sampler", "writer", "service", "lib",
+        "event", "state", "sample", "batch", "checkpoint", "chain", "lease", "role", "webhooks",
+        "settings", "evaluator", "sampler", "writer", "service", "lib",
     ]),
     ("housecount-stores", &[
         "features", "folder", "dynamo", "without", "cold", "log", "lib",
