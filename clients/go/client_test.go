@@ -122,7 +122,7 @@ func TestHeartbeatAndLeave(t *testing.T) {
 	client, ctx, stage := open(t), context.Background(), newStage(t)
 	one, err := client.SendHeartbeat(ctx, housecount.Heartbeat{Stage: stage, Viewer: "ann", Session: "tab 1"}, "")
 	must(t, err)
-	if one.Viewers != 1 || one.Sessions != 1 || !one.Complete || one.Coalesced != nil || one.NextMs <= 0 {
+	if one.Viewers == nil || *one.Viewers != 1 || one.Sessions == nil || *one.Sessions != 1 || !one.Complete || one.Coalesced != nil || one.NextMs <= 0 {
 		t.Fatalf("%+v", one)
 	}
 	must(t, client.SendLeave(ctx, housecount.Heartbeat{Stage: stage, Viewer: "ann", Session: "tab 1"}, ""))

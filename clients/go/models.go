@@ -163,13 +163,13 @@ type HeartbeatResponse struct {
 	Complete bool `json:"complete"`
 	// Whether an earlier count stands in after a loss. Never for longer than one ttl.
 	Recovering bool `json:"recovering"`
-	// Online sessions.
-	Sessions int64 `json:"sessions"`
-	// Distinct online viewers.
-	Viewers int64 `json:"viewers"`
 	// Time until the next heartbeat is due, in ms. This is the interval plus or minus a tenth, and longer under
 	// load. It is never above ttl/3.
 	NextMs int64 `json:"nextMs"`
+	// Online sessions. Absent where the stage hides them.
+	Sessions *int64 `json:"sessions,omitempty"`
+	// Distinct online viewers. Absent where the stage hides them.
+	Viewers *int64 `json:"viewers,omitempty"`
 	// Present, and true, only for a heartbeat beyond its session's limit. It was not logged. The session's last
 	// logged heartbeat, which is less than a second old, answers it.
 	Coalesced *bool `json:"coalesced,omitempty"`
@@ -237,6 +237,20 @@ type PlanCost struct {
 	Name string `json:"name"`
 	// `pure-dynamodb`, `pure-redis`, `hybrid`, `batched` or `housecount`.
 	Plan string `json:"plan"`
+}
+
+// PublicCountResponse: A stage's public count.
+type PublicCountResponse struct {
+	// Time of the count, Unix ms on the log's clock.
+	AsOf int64 `json:"asOf"`
+	// Whether the count certainly includes all viewers. If not, it may be low.
+	Complete bool `json:"complete"`
+	// Whether an earlier count stands in after a loss. Never for longer than one ttl.
+	Recovering bool `json:"recovering"`
+	// The stage.
+	Stage string `json:"stage"`
+	// Distinct online viewers, rounded if the stage wants that.
+	Viewers int64 `json:"viewers"`
 }
 
 // PurposeCost: DynamoDB's requests for one purpose.
@@ -453,6 +467,8 @@ type Stage struct {
 	Customer *string `json:"customer,omitempty"`
 	// Name for people.
 	Name *string `json:"name,omitempty"`
+	// Count that players and the public see: `exact`, `rounded` or `hidden`. Missing for the node's setting.
+	PublicCount *string `json:"publicCount,omitempty"`
 	// Further properties, by key.
 	Tags map[string]string `json:"tags,omitempty"`
 }
@@ -488,6 +504,8 @@ type StageChangeResponse struct {
 	Customer *string `json:"customer,omitempty"`
 	// Name for people.
 	Name *string `json:"name,omitempty"`
+	// Count that players and the public see: `exact`, `rounded` or `hidden`. Missing for the node's setting.
+	PublicCount *string `json:"publicCount,omitempty"`
 	// Further properties, by key.
 	Tags map[string]string `json:"tags,omitempty"`
 }
@@ -528,6 +546,8 @@ type StageResponse struct {
 	Customer *string `json:"customer,omitempty"`
 	// Name for people.
 	Name *string `json:"name,omitempty"`
+	// Count that players and the public see: `exact`, `rounded` or `hidden`. Missing for the node's setting.
+	PublicCount *string `json:"publicCount,omitempty"`
 	// Further properties, by key.
 	Tags map[string]string `json:"tags,omitempty"`
 }

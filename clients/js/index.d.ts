@@ -42,7 +42,7 @@ export interface LiveServer extends Server, Reports {
 /** Count of a stage's viewers, and whether it is exact. */
 export interface Count {
   stage: string;
-  /** Distinct viewers. */
+  /** Distinct viewers. Missing only where the stage hides its count from players (`publicCount: "hidden"`). */
   viewers: number;
   /** Players: a viewer with a phone and a laptop has two. Only with the option `sessions`, or from an older server. */
   sessions?: number | undefined;

@@ -15,7 +15,7 @@ class HousecountViewers extends HTMLElement {
       { url, token },
       stage,
       ({ viewers, complete }) => {
-        this.textContent = viewers.toLocaleString();
+        this.textContent = viewers?.toLocaleString();
         // Lets the page style a count that may be low.
         this.toggleAttribute("incomplete", !complete);
       },

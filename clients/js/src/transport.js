@@ -25,7 +25,8 @@ const SHORT_PROTOCOL = "housecount.2";
  */
 function readResponse(response) {
   const { nextMs, coalesced, ...count } = response?.[1] ? { viewers: response[0], nextMs: 100 * response[1] } : (response ?? {});
-  if (nextMs > 0 && count.viewers >= 0) return { nextMs, count: { complete: true, recovering: false, ...count } };
+  // A stage may hide its viewers.
+  if (nextMs > 0 && !(count.viewers < 0)) return { nextMs, count: { complete: true, recovering: false, ...count } };
 }
 
 /**

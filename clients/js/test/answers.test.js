@@ -50,6 +50,16 @@ for (const transport of ["auto", "http"]) {
     assert.deepEqual(recorded.counts, [{ ...COMPLETE, complete: false, asOf: 7 }, { ...COMPLETE, recovering: true }, COMPLETE, COMPLETE]);
   });
 
+  test(`an answer whose stage hides its count is one (${transport})`, async () => {
+    const { world, server, recorded } = await alone({ transport }, ({ server }) => {
+      server.answer = () => ({ status: 200, body: { nextMs: 28_700 } });
+    });
+    await world.pass(70_000);
+    assert.deepEqual(recorded, { counts: recorded.counts.map(() => ({ stage: STAGE, complete: true, recovering: false })), errors: [] });
+    assert.equal(recorded.counts.length, 3);
+    assert.equal(server.beats().length, 3, "no heartbeat is repeated");
+  });
+
   test(`sessions are asked for by an option (${transport})`, async () => {
     let wire;
     const { world, recorded } = await alone({ transport, sessions: true }, (world) => (wire = listen(world)));

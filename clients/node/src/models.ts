@@ -155,12 +155,12 @@ export interface HeartbeatResponse {
   complete: boolean;
   /** Whether an earlier count stands in after a loss. Never for longer than one ttl. */
   recovering: boolean;
-  /** Online sessions. */
-  sessions: number;
-  /** Distinct online viewers. */
-  viewers: number;
   /** Time until the next heartbeat is due, in ms. This is the interval plus or minus a tenth, and longer under load. It is never above ttl/3. */
   nextMs: number;
+  /** Online sessions. Absent where the stage hides them. */
+  sessions?: number | null | undefined;
+  /** Distinct online viewers. Absent where the stage hides them. */
+  viewers?: number | null | undefined;
   /** Present, and true, only for a heartbeat beyond its session's limit. It was not logged. The session's last logged heartbeat, which is less than a second old, answers it. */
   coalesced?: boolean | null | undefined;
 }
@@ -225,6 +225,20 @@ export interface PlanCost {
   name: string;
   /** `pure-dynamodb`, `pure-redis`, `hybrid`, `batched` or `housecount`. */
   plan: string;
+}
+
+/** A stage's public count. */
+export interface PublicCountResponse {
+  /** Time of the count, Unix ms on the log's clock. */
+  asOf: number;
+  /** Whether the count certainly includes all viewers. If not, it may be low. */
+  complete: boolean;
+  /** Whether an earlier count stands in after a loss. Never for longer than one ttl. */
+  recovering: boolean;
+  /** The stage. */
+  stage: string;
+  /** Distinct online viewers, rounded if the stage wants that. */
+  viewers: number;
 }
 
 /** DynamoDB's requests for one purpose. */
@@ -436,6 +450,8 @@ export interface Stage {
   customer?: string | null | undefined;
   /** Name for people. */
   name?: string | null | undefined;
+  /** Count that players and the public see: `exact`, `rounded` or `hidden`. Missing for the node's setting. */
+  publicCount?: string | null | undefined;
   /** Further properties, by key. */
   tags?: Record<string, string> | null | undefined;
 }
@@ -468,6 +484,8 @@ export interface StageChangeResponse {
   customer?: string | null | undefined;
   /** Name for people. */
   name?: string | null | undefined;
+  /** Count that players and the public see: `exact`, `rounded` or `hidden`. Missing for the node's setting. */
+  publicCount?: string | null | undefined;
   /** Further properties, by key. */
   tags?: Record<string, string> | null | undefined;
 }
@@ -506,6 +524,8 @@ export interface StageResponse {
   customer?: string | null | undefined;
   /** Name for people. */
   name?: string | null | undefined;
+  /** Count that players and the public see: `exact`, `rounded` or `hidden`. Missing for the node's setting. */
+  publicCount?: string | null | undefined;
   /** Further properties, by key. */
   tags?: Record<string, string> | null | undefined;
 }

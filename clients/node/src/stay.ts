@@ -166,7 +166,7 @@ export class Stay {
 
   #answered(now: number, effects: Effects, answer: Answer): void {
     const { status, count } = answer;
-    if (status >= 200 && status < 300 && count && count.nextMs > 0 && count.viewers >= 0) {
+    if (status >= 200 && status < 300 && count && count.nextMs > 0 && (count.viewers ?? 0) >= 0) {
       this.#failures = 0;
       this.#isTokenRefused = false;
       const isToConfirm = this.#hasOwnSession && this.#isFirst;

@@ -127,7 +127,9 @@ export async function answerOf<T>(response: Response, field: keyof T & string): 
 export async function heartbeatAnswerOf(response: Response): Promise<Answer> {
   const { status, headers, ok } = response;
   const body = await jsonOf(response);
-  const isCount = ok && isObject(body) && typeof body["nextMs"] === "number" && typeof body["viewers"] === "number";
+  // A stage may hide its viewers.
+  const hasViewers = isObject(body) && ["number", "undefined"].includes(typeof body["viewers"]);
+  const isCount = ok && isObject(body) && typeof body["nextMs"] === "number" && hasViewers;
   const count = isCount ? (body as unknown as HeartbeatResponse) : undefined;
   return { type: "answer", status, ...problemOf(body, status), count, retryAfterMs: retryAfterMsOf(headers) };
 }

@@ -3,4 +3,5 @@ pub mod admission;
 pub mod auth;
 pub mod cache_table;
 pub mod cors;
+pub mod direct;
 pub mod origin;

@@ -75,9 +75,11 @@ impl Purpose {
                 Purpose::Events
             }
             Key::Lease { .. } | Key::Fence => Purpose::Leases,
-            Key::Config { .. } | Key::Version { .. } | Key::StageListEntry { .. } => {
-                Purpose::Stages
-            }
+            Key::Config { .. }
+            | Key::Version { .. }
+            | Key::StageListEntry { .. }
+            | Key::PublicCount { .. }
+            | Key::PublicCountHead => Purpose::Stages,
         }
     }
 

@@ -11,6 +11,8 @@ use crate::time::UnixMs;
 const ROSTER_PK: &str = "ROSTER";
 /// Partition key of the list of configured stages.
 const STAGES_PK: &str = "STAGES";
+/// Partition key of the stages with a public count of their own.
+const PUBLIC_COUNTS_PK: &str = "PUBLICCOUNTS";
 /// Partition key of the stages that have heartbeats as items.
 const HEARTBEATS_PK: &str = "HEARTBEATS";
 /// Partition key of the events of stages and counts.
@@ -53,6 +55,16 @@ pub enum Key {
         /// The stage.
         stage: String,
     },
+    /// A stage whose configuration says what players see of its count, so that nodes know all of
+    /// these without reading each configuration. `PUBLICCOUNTS` / `<stage>` ->
+    /// [`stage`](crate::stage)
+    PublicCount {
+        /// The stage.
+        stage: String,
+    },
+    /// Mark of the last change of that list. Nodes read it every few seconds, and the list only if
+    /// the mark has changed. `PUBLICCOUNTS#HEAD` / `HEAD`: `revision` N, a new random number
+    PublicCountHead,
     /// All counts of one snapshot, packed, so that the last ones can be found without a Scan.
     /// Written every 5 min, kept 30 days (TTL). `ROSTER` / `<ms>#<part>` ->
     /// [`roster`](crate::roster)
@@ -261,6 +273,8 @@ impl Key {
             | Key::Version { stage, .. }
             | Key::Heartbeat { stage, .. } => stage_pk(stage),
             Key::StageListEntry { .. } => STAGES_PK.to_string(),
+            Key::PublicCount { .. } => PUBLIC_COUNTS_PK.to_string(),
+            Key::PublicCountHead => format!("{PUBLIC_COUNTS_PK}#HEAD"),
             Key::Roster { .. } => ROSTER_PK.to_string(),
             Key::Lease { name } => format!("LEASE#{name}"),
             Key::Fence => "FENCE#ledger".to_string(),
@@ -282,7 +296,8 @@ impl Key {
             Key::Snapshot { at, .. } => format!("SNAPSHOT#{at}"),
             Key::Config { .. } => "CONFIG".to_string(),
             Key::Version { number, .. } => version_sk(*number),
-            Key::StageListEntry { stage } => stage.clone(),
+            Key::StageListEntry { stage } | Key::PublicCount { stage } => stage.clone(),
+            Key::PublicCountHead => "HEAD".to_string(),
             Key::Roster { at, part } => format!("{at:013}#{part:04}"),
             Key::Lease { .. } => "LEASE".to_string(),
             Key::Fence => "FENCE".to_string(),

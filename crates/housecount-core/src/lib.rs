@@ -23,6 +23,7 @@
 //! - [`ledger`]: proven watch time in chunks, and the sums that readers build from them.
 //! - [`units`]: the units that DynamoDB bills for an item, a read or a batch.
 //! - [`item`], [`keys`]: the shape and the names of items in the cold tier.
+//! - [`public_count`]: a count as players and the public see it.
 //! - [`body`]: an item as bytes, for the embedded cold tier.
 //! - [`snapshot`], [`roster`], [`stage`], [`version`], [`lease`], [`fence`], [`heartbeat`]: the
 //!   items of the cold tier, one per file.
@@ -54,6 +55,7 @@ pub mod ledger;
 pub mod limits;
 pub mod mutants;
 pub mod prefetch;
+pub mod public_count;
 pub mod record;
 pub mod roster;
 pub mod snapshot;

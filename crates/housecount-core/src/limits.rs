@@ -291,6 +291,10 @@ pub const METRICS_STAGES_MAX: usize = 1_000;
 pub const STAGES_SORTED_MAX: usize = 100_000;
 /// Time for which a node keeps all stages' configurations for such lists.
 pub const CONFIG_LIST_MS_MAX: u64 = 10_000;
+/// Stages with a public count of their own. If there are more, the others show none.
+pub const PUBLIC_COUNTS_MAX: usize = 100_000;
+/// Time between two looks at the list of public counts. Each costs half a read unit of DynamoDB.
+pub const PUBLIC_COUNTS_LOOK_MS: u64 = 10_000;
 /// Sums, of a stage within a period, that one pass over the ledger for usage holds: 40 bytes each.
 pub const USAGE_SUMS_MAX: usize = 250_000;
 /// Steps of one history.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::item::{Attr, AttrError, Item, number_or_zero, text};
 use crate::limits::{STAGE_NAME_BYTES_MAX, STAGE_TAGS_MAX, TAG_KEY_BYTES_MAX, TAG_VALUE_BYTES_MAX};
+use crate::public_count::PublicCount;
 use crate::time::UnixMs;
 
 /// Configuration of a stage, set by an operator.
@@ -17,6 +18,8 @@ pub struct StageConfig {
     pub customer: Option<String>,
     /// Other properties, which exports contain.
     pub tags: BTreeMap<String, String>,
+    /// Its count as players and the public see it; `None` for the node's setting.
+    pub public_count: Option<PublicCount>,
     /// Time of its creation, on the log's clock.
     pub created_at: UnixMs,
 }
@@ -79,6 +82,7 @@ impl StageConfig {
         };
         put("name", &self.name);
         put("customer", &self.customer);
+        put("publicCount", &self.public_count.map(|value| value.name().to_string()));
         if !self.tags.is_empty() {
             item.insert("tags".to_string(), Attr::StringMap(self.tags.clone()));
         }
@@ -99,9 +103,29 @@ impl StageConfig {
                 Some(Attr::StringMap(tags)) => tags.clone(),
                 _ => BTreeMap::new(),
             },
+            public_count: text(item, "publicCount").ok().map(read_public_count),
             created_at: UnixMs(number_or_zero(item, "createdAt")),
         })
     }
+}
+
+/// Reads a stored value. One that a later version has written is hidden, which reveals nothing.
+fn read_public_count(name: &str) -> PublicCount {
+    PublicCount::parse(name).unwrap_or(PublicCount::Hidden)
+}
+
+/// Returns the item of a stage in the list of those with a public count of their own.
+#[must_use]
+pub fn public_count_item(value: PublicCount) -> Item {
+    Item::from([("publicCount".to_string(), Attr::S(value.name().to_string()))])
+}
+
+/// Reads the value of such an item.
+///
+/// # Errors
+/// Returns an [`AttrError`] if it is missing or of another type.
+pub fn public_count_of(item: &Item) -> Result<PublicCount, AttrError> {
+    text(item, "publicCount").map(read_public_count)
 }
 
 #[cfg(test)]
@@ -114,8 +138,25 @@ mod tests {
             name: Some("The final".into()),
             customer: None,
             tags: BTreeMap::from([("sport".into(), "chess".into())]),
+            public_count: Some(PublicCount::Rounded),
             created_at: UnixMs(5),
         }
+    }
+
+    #[test]
+    fn a_public_count_is_stored_by_name_and_only_if_it_is_set() {
+        let item = config().to_item();
+        assert_eq!(item["publicCount"], Attr::S("rounded".into()));
+        let unset = StageConfig { public_count: None, ..config() };
+        assert!(!unset.to_item().contains_key("publicCount"));
+        let mut later = item;
+        later.insert("publicCount".into(), Attr::S("fuzzy".into()));
+        let read = StageConfig::from_item(&later).unwrap().public_count;
+        assert_eq!(read, Some(PublicCount::Hidden), "an unknown value reveals nothing");
+        for value in PublicCount::ALL {
+            assert_eq!(public_count_of(&public_count_item(value)), Ok(value));
+        }
+        assert!(public_count_of(&Item::new()).is_err());
     }
 
     #[test]

@@ -13,6 +13,7 @@
 //! Money is whole micro-dollars in `u64`, multiplied in `u128`, and saturates. No float takes part.
 //! Shares are rounded to the nearest micro-dollar once, at the end.
 
+mod answer;
 pub mod bill;
 pub mod crossover;
 pub mod guard;
@@ -30,6 +31,7 @@ mod tracker;
 pub mod whole;
 pub mod wire;
 
+pub use self::answer::CostBody;
 pub use self::money::Usd;
 pub use self::prices::Prices;
 pub use self::read::{PricesError, read_prices};

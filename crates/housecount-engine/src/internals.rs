@@ -15,12 +15,14 @@ pub use crate::ledger::restore::restore_open_spans;
 pub use crate::ledger::rows::{LedgerRow, RowPage};
 pub use crate::ledger::scans::{AskedRange, Scans, StageList, Stores, WatchList};
 pub use crate::ledger::{Proofs, chain, chunks, fence, scan};
-pub use crate::live::{CountEncoding, SubscriptionFilter};
+pub use crate::live::{CountEncoding, SeenCounts, SubscriptionFilter};
 pub use crate::rfc3339::{format_time, timestamp};
 pub use crate::snapshots::roster::{LastRoster, last_roster};
 pub use crate::snapshots::service::{SnapshotOutcome, SnapshotService};
 pub use crate::snapshots::{SnapshotSpacing, read as snapshots_read};
 pub use crate::stages::change::{ChangeError, ChangedStage};
+pub use crate::stages::config_list::ConfigList;
+pub use crate::stages::public_counts::PublicCounts;
 pub use crate::stages::{StageClosed, StageStore, history};
 pub use housecount_backend::workers::balancer::{ConnectionBalancer, ConnectionSlot};
 pub use housecount_backend::workers::wake_coalescing::WakeCoalescer;
@@ -29,9 +31,4 @@ pub use housecount_backend::workers::{Workers, default_worker_count};
 /// Names of traced spans.
 pub mod traced {
     pub use crate::traced::{REQUEST, TARGET};
-}
-
-/// The ledger recomputed.
-pub mod verify {
-    pub use crate::verify::{StageReport, VerifyReport, verify};
 }

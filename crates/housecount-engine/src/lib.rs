@@ -55,7 +55,6 @@ mod rfc3339;
 mod snapshots;
 mod stages;
 mod traced;
-mod verify;
 
 pub use housecount_backend::cold::Cold;
 pub use housecount_backend::error::{ErrorKind, StoreError};

@@ -22,6 +22,7 @@
 //! - [`final_hours`]: the end of the hours that can grow no more.
 //! - [`usage`]: the watch time of customers, by stage and period.
 //! - [`usage_rows`]: pages of that usage.
+//! - [`verify`]: the ledger recomputed.
 
 pub mod audience;
 pub mod broadcasts;
@@ -42,4 +43,5 @@ mod retention;
 pub mod spreadsheet;
 pub mod usage;
 pub mod usage_rows;
+pub mod verify;
 mod views;

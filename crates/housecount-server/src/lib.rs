@@ -1,5 +1,4 @@
 //! The server of a node: its HTTP and WebSocket API, its dashboard, its drop-in front ends.
-pub mod config_list;
 pub mod http;
 pub mod node;
 

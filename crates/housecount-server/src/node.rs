@@ -5,13 +5,12 @@ use std::sync::Arc;
 use housecount_access::admission::{AdmissionControl, AdmissionSettings};
 use housecount_access::auth::{Auth, AuthSettings};
 use housecount_access::origin::OriginPattern;
+use housecount_core::public_count::PublicCount;
 use housecount_cost::CostTracker;
-use housecount_engine::internals::EngineState;
+use housecount_engine::internals::{ConfigList, EngineState, PublicCounts};
 use housecount_events::service::EventService;
 use housecount_net::tls::TlsFiles;
 use parking_lot::Mutex;
-
-use crate::config_list::ConfigList;
 
 /// Settings of the server. Those of the engine are its own.
 #[derive(Clone, Debug)]
@@ -36,6 +35,8 @@ pub struct ServerSettings {
     pub broadcast_gap_ms: u64,
     /// `metrics_stages`
     pub metrics_stages: usize,
+    /// `public_count`
+    pub public_count: Option<PublicCount>,
     /// `insecure`
     pub insecure: bool,
 }
@@ -57,6 +58,8 @@ pub struct Node {
     pub events: Option<Arc<EventService>>,
     /// All stages' configurations, for lists that need them all.
     pub config_list: ConfigList,
+    /// Views that players and the public have of each stage's count.
+    pub public_counts: PublicCounts,
     /// Lock of a scrape of the metrics.
     pub scrape: Mutex<()>,
 }
@@ -78,7 +81,18 @@ impl Node {
             engine.settings.rules.leave_grace_ms,
         ));
         let config_list = ConfigList::default();
+        let public_counts = PublicCounts::of_node(settings.public_count);
         let scrape = Mutex::default();
-        Node { settings, auth, admission, engine, costs, events, config_list, scrape }
+        Node {
+            settings,
+            auth,
+            admission,
+            engine,
+            costs,
+            events,
+            config_list,
+            public_counts,
+            scrape,
+        }
     }
 }

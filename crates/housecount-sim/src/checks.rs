@@ -11,7 +11,7 @@ use housecount_core::time::UnixMs;
 use housecount_engine::WithStatus;
 use housecount_engine::internals::EngineState;
 use housecount_engine::internals::scan;
-use housecount_engine::internals::verify::verify;
+use housecount_reports::verify::verify;
 
 use crate::nodes::POLL_MS;
 use crate::oracle::presence::{Bounds, CountQuery, Online};

@@ -83,7 +83,10 @@ impl App {
         let serve = async move |workers, stop: tokio::sync::watch::Receiver<bool>| {
             let reload = tokio::spawn({
                 let (node, stop) = (node.clone(), stop.clone());
-                async move { node.auth.reload_loop(stop).await }
+                async move {
+                    let looks = node.public_counts.refresh_loop(&node.engine.stages, stop.clone());
+                    tokio::join!(node.auth.reload_loop(stop), looks);
+                }
             });
             let workers = http::serve(bound, node, workers, stop).await;
             let _ = reload.await;

@@ -22,6 +22,7 @@ __all__ = [
     "MachineCost",
     "OnlineViewer",
     "PlanCost",
+    "PublicCountResponse",
     "PurposeCost",
     "RedisCost",
     "RejectedHeartbeat",
@@ -340,13 +341,13 @@ class HeartbeatResponse:
     """Whether the count certainly includes all viewers. If not, it may be low."""
     recovering: bool
     """Whether an earlier count stands in after a loss. Never for longer than one ttl."""
-    sessions: int
-    """Online sessions."""
-    viewers: int
-    """Distinct online viewers."""
     next_ms: int
     """Time until the next heartbeat is due, in ms. This is the interval plus or minus a tenth, and longer
     under load. It is never above ttl/3."""
+    sessions: int | None = None
+    """Online sessions. Absent where the stage hides them."""
+    viewers: int | None = None
+    """Distinct online viewers. Absent where the stage hides them."""
     coalesced: bool | None = None
     """Present, and true, only for a heartbeat beyond its session's limit. It was not logged. The session's
     last logged heartbeat, which is less than a second old, answers it."""
@@ -357,9 +358,9 @@ class HeartbeatResponse:
             as_of=data["asOf"],
             complete=data["complete"],
             recovering=data["recovering"],
-            sessions=data["sessions"],
-            viewers=data["viewers"],
             next_ms=data["nextMs"],
+            sessions=data.get("sessions"),
+            viewers=data.get("viewers"),
             coalesced=data.get("coalesced"),
         )
 
@@ -481,6 +482,32 @@ class PlanCost:
             month_usd=data["monthUsd"],
             name=data["name"],
             plan=data["plan"],
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublicCountResponse:
+    """A stage's public count."""
+
+    as_of: int
+    """Time of the count, Unix ms on the log's clock."""
+    complete: bool
+    """Whether the count certainly includes all viewers. If not, it may be low."""
+    recovering: bool
+    """Whether an earlier count stands in after a loss. Never for longer than one ttl."""
+    stage: str
+    """The stage."""
+    viewers: int
+    """Distinct online viewers, rounded if the stage wants that."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> PublicCountResponse:
+        return cls(
+            as_of=data["asOf"],
+            complete=data["complete"],
+            recovering=data["recovering"],
+            stage=data["stage"],
+            viewers=data["viewers"],
         )
 
 
@@ -851,6 +878,9 @@ class Stage:
     """Customer who pays for it."""
     name: str | None = None
     """Name for people."""
+    public_count: str | None = None
+    """Count that players and the public see: `exact`, `rounded` or `hidden`. Missing for the node's
+    setting."""
     tags: dict[str, str] | None = None
     """Further properties, by key."""
 
@@ -865,6 +895,7 @@ class Stage:
             created_at=data.get("createdAt"),
             customer=data.get("customer"),
             name=data.get("name"),
+            public_count=data.get("publicCount"),
             tags=None if data.get("tags") is None else dict(data["tags"]),
         )
 
@@ -902,6 +933,9 @@ class StageChangeResponse:
     """Customer who pays for it."""
     name: str | None = None
     """Name for people."""
+    public_count: str | None = None
+    """Count that players and the public see: `exact`, `rounded` or `hidden`. Missing for the node's
+    setting."""
     tags: dict[str, str] | None = None
     """Further properties, by key."""
 
@@ -921,6 +955,7 @@ class StageChangeResponse:
             created_at=data.get("createdAt"),
             customer=data.get("customer"),
             name=data.get("name"),
+            public_count=data.get("publicCount"),
             tags=None if data.get("tags") is None else dict(data["tags"]),
         )
 
@@ -972,6 +1007,9 @@ class StageResponse:
     """Customer who pays for it."""
     name: str | None = None
     """Name for people."""
+    public_count: str | None = None
+    """Count that players and the public see: `exact`, `rounded` or `hidden`. Missing for the node's
+    setting."""
     tags: dict[str, str] | None = None
     """Further properties, by key."""
 
@@ -990,6 +1028,7 @@ class StageResponse:
             created_at=data.get("createdAt"),
             customer=data.get("customer"),
             name=data.get("name"),
+            public_count=data.get("publicCount"),
             tags=None if data.get("tags") is None else dict(data["tags"]),
         )
 

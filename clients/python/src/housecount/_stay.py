@@ -197,7 +197,8 @@ class Stay:
 
     def _answered(self, now: float, effects: Effects, answer: Answer) -> None:
         count = answer.count
-        if 200 <= answer.status < 300 and count is not None and count.next_ms > 0 and count.viewers >= 0:
+        # A stage may hide its viewers.
+        if 200 <= answer.status < 300 and count is not None and count.next_ms > 0 and (count.viewers or 0) >= 0:
             self._failures = 0
             self._is_token_refused = False
             is_to_confirm = self._has_own_session and self._is_first

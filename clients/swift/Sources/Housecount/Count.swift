@@ -2,8 +2,8 @@ import Foundation
 
 /// Viewers of a stage, and how far the count can be trusted.
 public struct Count: Sendable, Equatable, Decodable {
-    /// Distinct viewers.
-    public let viewers: Int
+    /// Distinct viewers; nil where the stage hides its count from players.
+    public let viewers: Int?
     /// Players: a viewer with a phone and a laptop has two. Only with the option `sessions`, or from an older node.
     public let sessions: Int?
     /// Time of the count: Unix ms, by the server's clock. May be missing if the count is complete: then the count is of now.
@@ -31,7 +31,7 @@ public struct Count: Sendable, Equatable, Decodable {
             return
         }
         let fields = try decoder.container(keyedBy: Key.self)
-        viewers = try fields.decode(Int.self, forKey: .viewers)
+        viewers = try fields.decodeIfPresent(Int.self, forKey: .viewers)
         sessions = try fields.decodeIfPresent(Int.self, forKey: .sessions)
         asOf = try fields.decodeIfPresent(Int64.self, forKey: .asOf)
         complete = try fields.decodeIfPresent(Bool.self, forKey: .complete) ?? true

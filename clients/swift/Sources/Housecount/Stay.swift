@@ -150,7 +150,7 @@ struct Stay {
     private mutating func answered(
         _ now: Double, _ effects: inout Effects, _ status: Int, _ count: Count?, _ error: HousecountError
     ) {
-        if (200..<300).contains(status), let count, count.nextMs > 0, count.viewers >= 0 {
+        if (200..<300).contains(status), let count, count.nextMs > 0, (count.viewers ?? 0) >= 0 {
             failures = 0
             isTokenRefused = false
             let isToConfirm = hasOwnSession && isFirst

@@ -1,8 +1,8 @@
 //! Ranges of keys, each of which one query reads.
 
 use super::{
-    Chain, EVENTS_PK, HEARTBEATS_PK, Key, MS_OF_13_DIGITS, ROSTER_PK, STAGES_PK, Series, chunk_sk,
-    event_batch_sk, event_state_sk, series_pk, stage_pk, version_sk,
+    Chain, EVENTS_PK, HEARTBEATS_PK, Key, MS_OF_13_DIGITS, PUBLIC_COUNTS_PK, ROSTER_PK, STAGES_PK,
+    Series, chunk_sk, event_batch_sk, event_state_sk, series_pk, stage_pk, version_sk,
 };
 use crate::time::{DAY_MS, UnixMs};
 
@@ -96,14 +96,28 @@ impl KeyRange {
     /// Returns the range of the configured stages with ids greater than `after`.
     #[must_use]
     pub fn listed(after: Option<&str>) -> KeyRange {
+        KeyRange::stages_in(STAGES_PK, after)
+    }
+
+    /// Returns the range of the stages with a public count of their own, with ids greater than
+    /// `after`.
+    #[must_use]
+    pub fn public_counts(after: Option<&str>) -> KeyRange {
+        KeyRange::stages_in(PUBLIC_COUNTS_PK, after)
+    }
+
+    /// Returns the range of the mark of that list's last change.
+    #[must_use]
+    pub fn public_count_head() -> KeyRange {
+        let (pk, sk) = (Key::PublicCountHead.pk(), Key::PublicCountHead.sk());
+        KeyRange { pk, first: sk.clone(), last: sk }
+    }
+
+    fn stages_in(pk: &str, after: Option<&str>) -> KeyRange {
         // A stage id is printable ASCII, in which "!" is the lowest and "~" the highest character.
         // The lowest id greater than `after` is therefore `after` followed by "!".
         let first = after.map_or("!".to_string(), |after| format!("{after}!"));
-        KeyRange {
-            pk: STAGES_PK.to_string(),
-            first,
-            last: "~".repeat(crate::limits::STAGE_ID_BYTES_MAX),
-        }
+        KeyRange { pk: pk.to_string(), first, last: "~".repeat(crate::limits::STAGE_ID_BYTES_MAX) }
     }
 }
 

@@ -23,6 +23,8 @@ fn keys_are_frozen() {
     );
     assert_eq!(names(Key::Fence), pair("FENCE#ledger", "FENCE"));
     assert_eq!(names(Key::StageListEntry { stage: stage() }), pair("STAGES", "arn:aws:ivs:s/1"));
+    assert_eq!(names(Key::PublicCount { stage: stage() }), pair("PUBLICCOUNTS", "arn:aws:ivs:s/1"));
+    assert_eq!(names(Key::PublicCountHead), pair("PUBLICCOUNTS#HEAD", "HEAD"));
     assert_eq!(names(Key::Roster { at, part: 2 }), pair("ROSTER", "1790000000000#0002"));
     assert_eq!(names(Key::Lease { name: "snapshot".into() }), pair("LEASE#snapshot", "LEASE"));
     let chain = Chain { series: Series::Ledger, partitions: 8, partition: 3 };

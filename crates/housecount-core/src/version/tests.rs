@@ -188,6 +188,7 @@ fn items_are_frozen() {
         name: Some("The final".into()),
         customer: Some("ACME".into()),
         tags: BTreeMap::from([("sport".into(), "chess".into())]),
+        public_count: None,
         created_at: UnixMs(1_789_999_000_000),
     };
     let changed = ConfigVersion {

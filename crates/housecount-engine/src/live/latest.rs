@@ -10,6 +10,7 @@ use housecount_core::limits::{
     LIVE_EMPTY_STAGES_MAX, LIVE_EVENTS_PER_SECOND, LIVE_EVERY_MS_MAX, LIVE_EVERY_MS_MIN,
     LIVE_FORGET_MS, LIVE_WRITE_BYTES,
 };
+use housecount_core::public_count::PublicCount;
 use tokio::sync::watch;
 
 use super::PublishedCount;
@@ -191,7 +192,7 @@ impl LatestCounts {
             number: self.latest,
             epoch: self.epoch,
             shown: Some(shown),
-            text: text(self.epoch, self.latest, stage, &shown),
+            text: text(self.epoch, self.latest, stage, &shown, PublicCount::Exact),
         };
         match self.entries.get_key_value(stage) {
             Some((stage, entry)) => {
@@ -248,7 +249,9 @@ impl LatestCounts {
             if let Some(entry) = self.entries.get(stage)
                 && (with_totals || **stage != *ALL)
             {
-                text.extend_from_slice(&encoding.of(&entry.sender.borrow(), stage));
+                // Only operators follow all stages.
+                let message = encoding.of(&entry.sender.borrow(), stage, PublicCount::Exact);
+                text.extend_from_slice(&message);
             }
         }
         (reached > number).then(|| (text.into(), reached))

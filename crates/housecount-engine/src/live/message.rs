@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use bytes::Bytes;
 use housecount_core::fold::Count;
+use housecount_core::public_count::PublicCount;
 use serde::Serialize;
 
 use super::PublishedCount;
@@ -24,11 +25,16 @@ pub enum Encoding {
 }
 
 impl Encoding {
-    /// Returns a message of a stage in this form. The brief one is made for each subscriber.
-    pub(super) fn of(self, message: &LiveMessage, stage: &str) -> Bytes {
+    /// Returns a message of a stage in this form, with what `seen` leaves of its counts. Only the
+    /// full form of exact counts is made once for all subscribers.
+    pub(super) fn of(self, message: &LiveMessage, stage: &str, seen: PublicCount) -> Bytes {
+        let LiveMessage { epoch, number, .. } = *message;
         match (self, &message.shown) {
             (Encoding::Brief, Some(shown)) if stage != ALL => {
-                brief(message.epoch, message.number, stage, shown)
+                brief(epoch, number, stage, shown, seen)
+            }
+            (Encoding::Full, Some(shown)) if seen != PublicCount::Exact => {
+                text(epoch, number, stage, shown, seen)
             }
             _ => message.text.clone(),
         }
@@ -36,11 +42,11 @@ impl Encoding {
 }
 
 /// Encodes a stage's message in its brief form.
-fn brief(epoch: u32, number: u64, stage: &str, shown: &PublishedCount) -> Bytes {
+fn brief(epoch: u32, number: u64, stage: &str, shown: &PublishedCount, seen: PublicCount) -> Bytes {
     let CountStatus { as_of, complete, recovering } = shown.status;
     let data = BriefData {
         stage,
-        viewers: shown.count.viewers,
+        viewers: seen.of(shown.count.viewers),
         as_of: (!complete).then_some(as_of.0),
         complete: (!complete).then_some(false),
         recovering: recovering.then_some(true),
@@ -49,13 +55,19 @@ fn brief(epoch: u32, number: u64, stage: &str, shown: &PublishedCount) -> Bytes 
 }
 
 /// Encodes a message as it is sent.
-pub(super) fn text(epoch: u32, number: u64, stage: &str, shown: &PublishedCount) -> Bytes {
+pub(super) fn text(
+    epoch: u32,
+    number: u64,
+    stage: &str,
+    shown: &PublishedCount,
+    seen: PublicCount,
+) -> Bytes {
     let CountStatus { as_of, complete, recovering } = shown.status;
     let Count { viewers, sessions } = shown.count;
     let data = MessageData {
         stage: (stage != ALL).then_some(stage),
-        viewers,
-        sessions,
+        viewers: seen.of(viewers),
+        sessions: seen.of(sessions),
         stages: shown.stages,
         as_of: as_of.0,
         complete,
@@ -80,8 +92,10 @@ fn event(epoch: u32, number: u64, name: &str, data: &impl Serialize) -> Bytes {
 struct MessageData<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     stage: Option<&'a str>,
-    viewers: u64,
-    sessions: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    viewers: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sessions: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     stages: Option<u64>,
     as_of: u64,
@@ -94,7 +108,8 @@ struct MessageData<'a> {
 #[serde(rename_all = "camelCase")]
 struct BriefData<'a> {
     stage: &'a str,
-    viewers: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    viewers: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     as_of: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -116,14 +131,14 @@ mod tests {
 
     #[test]
     fn messages_are_as_event_sources_read_them() {
-        let text = text(0xa, 3, "s/1", &shown(2));
+        let text = text(0xa, 3, "s/1", &shown(2), PublicCount::Exact);
         assert_eq!(
             text,
             "id: 0000000a-3\nevent: count\ndata: {\"stage\":\"s/1\",\"viewers\":2,\"sessions\":2,\"asOf\":7,\
              \"complete\":true,\"recovering\":false}\n\n"
         );
         let totals = PublishedCount { stages: Some(1), ..shown(2) };
-        let text = super::text(0xa, 4, ALL, &totals);
+        let text = super::text(0xa, 4, ALL, &totals, PublicCount::Exact);
         assert!(
             text.starts_with(b"id: 0000000a-4\nevent: totals\ndata: {\"viewers\":2,"),
             "{text:?}"
@@ -134,7 +149,7 @@ mod tests {
     fn a_brief_message_has_what_differs_from_a_complete_count() {
         let of = |complete, recovering| {
             let status = CountStatus { as_of: UnixMs(7), complete, recovering };
-            brief(0xa, 3, "s/1", &PublishedCount { status, ..shown(2) })
+            brief(0xa, 3, "s/1", &PublishedCount { status, ..shown(2) }, PublicCount::Exact)
         };
         let head = "id: 0000000a-3\nevent: count\ndata: ";
         assert_eq!(of(true, false), format!("{head}{{\"stage\":\"s/1\",\"viewers\":2}}\n\n"));
@@ -142,5 +157,27 @@ mod tests {
         assert_eq!(of(false, false), format!("{head}{incomplete}\n\n"));
         let recovering = "{\"stage\":\"s/1\",\"viewers\":2,\"recovering\":true}";
         assert_eq!(of(true, true), format!("{head}{recovering}\n\n"));
+    }
+
+    #[test]
+    fn players_see_a_rounded_count_or_none() {
+        let message = LiveMessage {
+            number: 3,
+            epoch: 0xa,
+            shown: Some(shown(1_234)),
+            text: text(0xa, 3, "s", &shown(1_234), PublicCount::Exact),
+        };
+        let of = |encoding: Encoding, seen| {
+            let text = encoding.of(&message, "s", seen);
+            let text = String::from_utf8(text.to_vec()).unwrap();
+            text.split_once("data: ").unwrap().1.trim_end().to_string()
+        };
+        let status = r#""asOf":7,"complete":true,"recovering":false}"#;
+        let full = format!(r#"{{"stage":"s","viewers":1200,"sessions":1200,{status}"#);
+        assert_eq!(of(Encoding::Full, PublicCount::Rounded), full);
+        assert_eq!(of(Encoding::Full, PublicCount::Hidden), format!(r#"{{"stage":"s",{status}"#));
+        assert_eq!(of(Encoding::Brief, PublicCount::Rounded), r#"{"stage":"s","viewers":1200}"#);
+        assert_eq!(of(Encoding::Brief, PublicCount::Hidden), r#"{"stage":"s"}"#);
+        assert!(of(Encoding::Full, PublicCount::Exact).contains("1234"));
     }
 }

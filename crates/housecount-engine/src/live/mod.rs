@@ -23,7 +23,7 @@ use self::latest::{LatestCounts, LiveMessage};
 use self::message::ALL;
 pub use self::message::Encoding as CountEncoding;
 use self::pending::DueStages;
-pub use self::subscription::{Subscription, SubscriptionFilter};
+pub use self::subscription::{SeenCounts, Subscription, SubscriptionFilter};
 use crate::hub::{CountStatus, Hub, WithStatus};
 
 /// Contents of a message.

@@ -1,11 +1,14 @@
 //! A subscription: the stages that a subscriber follows, and the messages that it has read.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use housecount_backend::clock::mono_ms;
+use housecount_core::fold::Count;
 use housecount_core::ids::StageId;
+use housecount_core::public_count::PublicCount;
 use tokio::sync::watch;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout};
@@ -41,6 +44,30 @@ pub enum SubscriptionFilter {
     },
 }
 
+/// Rule for the view that a subscriber has of each stage's count. Without one, it is exact.
+#[derive(Clone, Default)]
+pub struct SeenCounts(Option<Arc<SeenRule>>);
+
+/// Function from a stage to what is seen of its count.
+type SeenRule = dyn Fn(&str) -> PublicCount + Send + Sync;
+
+impl SeenCounts {
+    /// Creates a rule, which is asked for each message.
+    pub fn new(rule: impl Fn(&str) -> PublicCount + Send + Sync + 'static) -> SeenCounts {
+        SeenCounts(Some(Arc::new(rule)))
+    }
+
+    fn of(&self, stage: &str) -> PublicCount {
+        self.0.as_ref().map_or(PublicCount::Exact, |rule| rule(stage))
+    }
+}
+
+impl fmt::Debug for SeenCounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "SeenCounts(rule)" } else { "SeenCounts(all)" })
+    }
+}
+
 /// One subscriber's filter, and the number of the last message that it has read.
 #[derive(Debug)]
 pub struct Subscription {
@@ -54,6 +81,7 @@ pub struct Subscription {
     has_sent: bool,
     wants_all: bool,
     encoding: Encoding,
+    seen: SeenCounts,
     /// Least time between two returns of messages.
     every: Duration,
     /// When the next messages may be returned.
@@ -77,28 +105,34 @@ struct StageFeed {
     messages: watch::Receiver<LiveMessage>,
     /// Number of the last message that was read.
     number: u64,
-    /// Contents of that message, if it was sent on this subscription.
-    sent: Option<PublishedCount>,
+    /// Contents of that message, and what was seen of them, if it was sent on this subscription.
+    sent: Option<(PublishedCount, PublicCount)>,
 }
 
 impl StageFeed {
-    /// Takes the stage's message, if it has not been read yet. In the brief form, a message with
-    /// the same viewers as the one before is left out.
-    fn take(&mut self, encoding: Encoding) -> Option<Bytes> {
+    /// Takes the stage's message, if it has not been read yet. In the brief form, and where counts
+    /// are not exact, a message that shows the same as the one before is left out.
+    fn take(&mut self, encoding: Encoding, seen: &SeenCounts) -> Option<Bytes> {
+        let seen = seen.of(&self.stage);
         let message = self.messages.borrow_and_update();
         if message.number <= self.number {
             return None;
         }
         self.number = message.number;
-        let before = std::mem::replace(&mut self.sent, message.shown);
-        let is_same = |shown: PublishedCount, before: PublishedCount| {
-            shown.count.viewers == before.count.viewers && shown.has_same_status(&before)
-        };
-        let is_known = self.sent.zip(before).is_some_and(|(shown, before)| is_same(shown, before));
-        if encoding == Encoding::Brief && *self.stage != *ALL && is_known {
+        let before = std::mem::replace(&mut self.sent, message.shown.map(|shown| (shown, seen)));
+        let is_brief = encoding == Encoding::Brief;
+        let is_known = self.sent.zip(before).is_some_and(|((shown, seen), (sent, saw))| {
+            let viewers = |count: Count, seen: PublicCount| seen.of(count.viewers);
+            let sessions = |count: Count, seen: PublicCount| seen.of(count.sessions);
+            viewers(shown.count, seen) == viewers(sent.count, saw)
+                && (is_brief || sessions(shown.count, seen) == sessions(sent.count, saw))
+                && shown.has_same_status(&sent)
+        });
+        let may_skip = *self.stage != *ALL && (is_brief || seen != PublicCount::Exact);
+        if may_skip && is_known {
             return None;
         }
-        Some(encoding.of(&message, &self.stage))
+        Some(encoding.of(&message, &self.stage, seen))
     }
 }
 
@@ -159,9 +193,15 @@ impl Subscription {
             has_sent: false,
             wants_all,
             encoding: Encoding::Full,
+            seen: SeenCounts::default(),
             every: Duration::ZERO,
             not_before: None,
         })
+    }
+
+    /// Sets what the subscriber sees of each stage's count.
+    pub fn set_seen(&mut self, seen: SeenCounts) {
+        self.seen = seen;
     }
 
     /// Sets the form of messages, and the least time between two returns of them.
@@ -214,7 +254,7 @@ impl Subscription {
             MessageSource::Stages(stages) => {
                 let mut text = BytesMut::new();
                 for feed in stages {
-                    text.extend(feed.take(self.encoding));
+                    text.extend(feed.take(self.encoding, &self.seen));
                 }
                 (!text.is_empty()).then(|| text.freeze())
             }

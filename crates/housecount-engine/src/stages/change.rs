@@ -10,16 +10,17 @@ use std::time::Duration;
 
 use housecount_backend::cold::{Cold, Condition, KeyedItem, Page, TransactOutcome, Write};
 use housecount_backend::error::{ErrorKind, StoreError, StoreResult};
+use housecount_backend::rng;
 use housecount_core::ids::StageId;
 use housecount_core::item::{Attr, Item, number_or_zero};
 use housecount_core::keys::{Key, KeyRange};
 use housecount_core::limits::{CHANGE_TRIES_MAX, CHANGE_WAIT_MS_MAX};
-use housecount_core::stage::{StageConfig, StageConfigError};
+use housecount_core::stage::{StageConfig, StageConfigError, public_count_item};
 use housecount_core::time::UnixMs;
 use housecount_core::version::{ChangeTime, ConfigVersion, TooManyVersions, VERSION};
 
-use super::StageStore;
 use super::history::{parse, parse_version};
+use super::{REVISION, StageStore};
 use crate::ledger::fence;
 
 /// Result of a change.
@@ -217,7 +218,27 @@ fn writes(before: &Before, next: &ConfigVersion) -> Vec<Write> {
         },
         None => Write::Delete(key),
     });
-    versions.chain([before.fence.unchanged()]).chain(configs).collect()
+    let public_count = public_count_writes(before, next);
+    versions.chain([before.fence.unchanged()]).chain(configs).chain(public_count).collect()
+}
+
+/// Writes of the list of public counts, if the change sets another one.
+fn public_count_writes(before: &Before, next: &ConfigVersion) -> Vec<Write> {
+    let of = |config: Option<&StageConfig>| config.and_then(|config| config.public_count);
+    let value = of(next.config.as_ref());
+    if value == of(before.current().and_then(|version| version.config.as_ref())) {
+        return Vec::new();
+    }
+    let key = Key::PublicCount { stage: next.stage.clone() };
+    let put = |key, item| Write::Put { record: KeyedItem { key, item }, condition: None };
+    let entry = match value {
+        Some(value) => put(key, public_count_item(value)),
+        None => Write::Delete(key),
+    };
+    // Any other number shows that the list has changed, whichever change came last.
+    let revision = Attr::N(u64::from(rng::random::<u32>()) << 16 | u64::from(rng::random::<u16>()));
+    let head = Item::from([(REVISION.to_string(), revision)]);
+    vec![entry, put(Key::PublicCountHead, head)]
 }
 
 /// Item of the configuration as other programs read it, with the number of the version that made

@@ -2,9 +2,13 @@
 //!
 //! - [`change`]: a change of configuration, as a version that affects no committed window.
 //! - [`history`]: reads of the versions.
+//! - [`config_list`]: all configurations, kept for some seconds.
+//! - [`public_counts`]: views that players have of counts.
 
 pub mod change;
+pub mod config_list;
 pub mod history;
+pub mod public_counts;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,8 +18,10 @@ use housecount_backend::clock::mono_ms;
 use housecount_backend::cold::{Cold, Page};
 use housecount_backend::error::{ErrorKind, StoreError, StoreResult};
 use housecount_core::ids::StageId;
+use housecount_core::item::number_or_zero;
 use housecount_core::keys::{Key, KeyRange};
-use housecount_core::stage::StageConfig;
+use housecount_core::public_count::PublicCount;
+use housecount_core::stage::{StageConfig, public_count_of};
 use parking_lot::Mutex;
 
 use self::history::parse;
@@ -25,6 +31,8 @@ use self::history::parse;
 const CACHE_MS: u64 = 10_000;
 /// Time for which a count waits for its stage's configuration.
 const READ_WAIT: Duration = Duration::from_secs(2);
+/// Attribute of the mark of the last change of the list of public counts.
+const REVISION: &str = "revision";
 /// Maximum number of cached stages; others are read each time.
 const CACHE_STAGES_MAX: usize = 100_000;
 
@@ -149,6 +157,40 @@ impl StageStore {
         let Some(cold) = &self.cold else { return Ok(Vec::new()) };
         let rows = in_time(cold.query(&KeyRange::listed(after), &Page::first(limit))).await?;
         rows.iter().map(|(_, item)| parse(item)).collect()
+    }
+}
+
+impl StageStore {
+    /// Returns the mark of the last change of the list of public counts; `None` if no stage ever
+    /// had one of its own. It may be some seconds old.
+    ///
+    /// # Errors
+    /// Returns the cold tier's `StoreError`.
+    pub async fn public_count_revision(&self) -> StoreResult<Option<u64>> {
+        let Some(cold) = &self.cold else { return Ok(None) };
+        let (head, first) = (KeyRange::public_count_head(), Page::first(1));
+        let rows = in_time(cold.query(&head, &first)).await?;
+        Ok(rows.first().map(|(_, item)| number_or_zero(item, REVISION)))
+    }
+
+    /// Lists the stages with a public count of their own, in the order of their ids.
+    ///
+    /// # Errors
+    /// Returns the cold tier's `StoreError`, or `Corrupt`.
+    pub async fn public_counts(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> StoreResult<Vec<(String, PublicCount)>> {
+        let Some(cold) = &self.cold else { return Ok(Vec::new()) };
+        // An older list would be taken for the one that the mark is of.
+        let page = Page { consistent: true, ..Page::first(limit) };
+        let rows = in_time(cold.query(&KeyRange::public_counts(after), &page)).await?;
+        let parsed = rows.into_iter().map(|(stage, item)| {
+            let value = public_count_of(&item);
+            Ok((stage, value.map_err(|error| corrupt("a stage's public count", error))?))
+        });
+        parsed.collect()
     }
 }
 

@@ -71,7 +71,7 @@ pub fn require_scope(
     match scope {
         Scope::Beats => Ok(StageAccess::default()),
         Scope::Read | Scope::Stages | Scope::Admin => {
-            sender.check(node).map_err(|why| direct::refuse(node, why))?;
+            direct::check(node, sender).map_err(|why| direct::refuse(node, why))?;
             Ok(StageAccess::default())
         }
     }
@@ -367,6 +367,8 @@ pub struct CountsGrant {
     pub credential: Option<Credential>,
     /// Stages that the watcher is limited to.
     pub access: StageAccess,
+    /// Whether the watcher has shown an operator key.
+    pub is_operator: bool,
 }
 
 /// Checks that the sender of a request may watch the counts of a stage, or of all (`None`). It may
@@ -398,7 +400,7 @@ pub fn authorize_counts<'a>(
         None => PlayerCredential::of_headers_or_query(node, &request.headers, &request.uri),
         Some(_) => PlayerCredential::Absent,
     };
-    let is_direct = Sender::of_parts(request).check(node);
+    let is_direct = direct::check(node, Sender::of_parts(request));
     async move {
         if let Some(granted) = by_key {
             let KeyGrant { credential, limit } = granted?;
@@ -407,7 +409,7 @@ pub fn authorize_counts<'a>(
                 Some(stage) => access.check_now(node, stage).await?,
                 None => access.require_all().map_err(|_| Problem::key_limited_to_named_stages())?,
             }
-            return Ok(CountsGrant { credential: Some(credential), access });
+            return Ok(CountsGrant { credential: Some(credential), access, is_operator: true });
         }
         let claims = bearer.claims(node).await?;
         match (&claims, stage) {
@@ -426,6 +428,6 @@ pub fn authorize_counts<'a>(
             _ => {}
         }
         let credential = claims.map(|claims| claims.credential());
-        Ok(CountsGrant { credential, access: StageAccess::default() })
+        Ok(CountsGrant { credential, ..CountsGrant::default() })
     }
 }

@@ -24,7 +24,8 @@ use super::body;
 use super::error::{Problem, ProblemBody};
 use super::gzip::Coding;
 use super::heartbeat_json::HeartbeatRequest;
-use super::live::{CountBody, CountStatusBody};
+use super::live::CountStatusBody;
+use super::public_count::PlayerCountBody;
 use super::short_answer::ShortAnswer;
 use crate::node::Node;
 
@@ -34,7 +35,7 @@ use crate::node::Node;
 #[serde(rename_all = "camelCase")]
 pub struct HeartbeatResponse {
     #[serde(flatten)]
-    pub(super) count: CountBody,
+    pub(super) count: PlayerCountBody,
     /// Time until the next heartbeat is due, in ms. This is the interval plus or minus a tenth, and
     /// longer under load. It is never above ttl/3.
     pub(super) next_ms: u64,
@@ -184,9 +185,9 @@ where
 impl HeartbeatResponse {
     /// Returns the answer to a heartbeat of a stage now.
     pub fn of(node: &Node, stage: &str, ack: &PendingAck) -> HeartbeatResponse {
-        let count = node.engine.hub.count(stage).into();
+        let count = node.engine.hub.count(stage);
         HeartbeatResponse {
-            count,
+            count: PlayerCountBody::new(count, node.public_counts.for_players(stage)),
             next_ms: node.engine.next_beat_ms(ack),
             coalesced: ack.is_coalesced(),
         }
@@ -203,7 +204,7 @@ impl HeartbeatResponse {
     /// another field.
     pub fn json_with_prefix(&self, [before, between, after]: [&str; 3]) -> String {
         let HeartbeatResponse {
-            count: CountBody { viewers, sessions, status },
+            count: PlayerCountBody { viewers, sessions, status },
             next_ms,
             coalesced,
         } = self;
@@ -214,11 +215,11 @@ impl HeartbeatResponse {
             before,
             between,
             after,
-            "\"viewers\":",
-            a.format(*viewers),
-            ",\"sessions\":",
-            b.format(*sessions),
-            ",\"asOf\":",
+            if viewers.is_some() { "\"viewers\":" } else { "" },
+            viewers.map_or("", |viewers| a.format(viewers)),
+            if sessions.is_some() { ",\"sessions\":" } else { "" },
+            sessions.map_or("", |sessions| b.format(sessions)),
+            if viewers.is_some() { ",\"asOf\":" } else { "\"asOf\":" },
             c.format(*as_of),
             status_json(*complete, *recovering),
             d.format(*next_ms),
@@ -260,6 +261,7 @@ pub async fn leave(
 #[cfg(test)]
 mod tests {
     use housecount_core::fold::Count;
+    use housecount_core::public_count::PublicCount;
     use housecount_core::time::UnixMs;
 
     use super::*;
@@ -270,8 +272,8 @@ mod tests {
         pub fn example(number: u64, complete: bool, recovering: bool) -> HeartbeatResponse {
             let status = CountStatus { as_of: UnixMs(number / 3), complete, recovering };
             let count =
-                WithStatus { value: Count { viewers: number / 2, sessions: number }, status }
-                    .into();
+                WithStatus { value: Count { viewers: number / 2, sessions: number }, status };
+            let count = PlayerCountBody::new(count, PublicCount::Exact);
             HeartbeatResponse { count, next_ms: number / 5, coalesced: number == 7 }
         }
     }
@@ -281,8 +283,11 @@ mod tests {
         for (number, complete, recovering) in
             [(0, false, false), (7, true, false), (u64::MAX, false, true)]
         {
-            let body = HeartbeatResponse::example(number, complete, recovering);
+            let mut body = HeartbeatResponse::example(number, complete, recovering);
             assert_eq!(body.text(), serde_json::to_string(&body).unwrap());
+            (body.count.viewers, body.count.sessions) = (None, None);
+            assert_eq!(body.text(), serde_json::to_string(&body).unwrap());
+            assert!(body.text().starts_with("{\"asOf\":"));
         }
     }
 }

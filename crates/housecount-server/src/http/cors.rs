@@ -6,11 +6,12 @@ use super::live::names_stages;
 
 /// Paths of players' calls, and of those that front-ends make before them. Counts of named stages
 /// are checked separately.
-const PLAYERS: [&str; 9] = [
+const PLAYERS: [&str; 10] = [
     "/v1/heartbeat",
     "/v1/heartbeats",
     "/v1/leave",
     "/v1/ws",
+    "/v1/public/count",
     "/api/viewer/rejoin",
     "/api/viewer/heartbeat",
     "/api/viewer/leave",

@@ -11,7 +11,7 @@ use housecount_access::auth::operators::KeyError;
 use housecount_access::auth::{ClaimMismatch, CredentialEnd, TokenError};
 use housecount_backend::error::{ErrorKind, StoreError};
 use housecount_core::fold::Stream;
-use housecount_core::ids::{IdError, StageId};
+use housecount_core::ids::IdError;
 use housecount_core::limits::SESSION_BURST;
 use housecount_engine::internals::IngestError;
 use housecount_engine::internals::StageClosed;
@@ -173,34 +173,6 @@ impl Problem {
     pub fn token_mismatch(what: &str) -> Problem {
         let detail = format!("the token is for a different {what} than the one sent");
         Problem::new(StatusCode::FORBIDDEN, "token_mismatch", detail)
-    }
-
-    /// Creates the problem of a call that covers more than a limited key, and can't be filtered.
-    pub fn key_limited() -> Problem {
-        let detail = "this call covers all stages and can't be filtered, so it needs a key without `customer` and `stages`";
-        Problem::new(StatusCode::FORBIDDEN, "key_limited", detail)
-    }
-
-    /// Creates the problem of a stream of all counts for a limited key.
-    pub fn key_limited_to_named_stages() -> Problem {
-        let detail = "a limited key follows named stages only: ?stage=A&stage=B, without totals";
-        Problem::new(StatusCode::FORBIDDEN, "key_limited", detail)
-    }
-
-    /// Creates the problem of a stage that a limited key does not cover. It is the same whether the
-    /// stage exists or not.
-    pub fn outside_key(stage: &StageId) -> Problem {
-        Problem::outside_key_because(format!("the key does not cover stage `{stage}`"))
-    }
-
-    /// Creates the problem of a stage that a limited key may not take or give away.
-    pub fn other_customer() -> Problem {
-        Problem::outside_key_because("the key does not cover stages of another customer")
-    }
-
-    /// Creates the problem of anything else that a limited key does not cover.
-    pub fn outside_key_because(detail: impl Into<String>) -> Problem {
-        Problem::new(StatusCode::FORBIDDEN, "outside_key", detail)
     }
 
     /// Creates the problem of a stage that is neither configured nor seen.

@@ -15,12 +15,11 @@ use bytes::Bytes;
 use futures_util::stream;
 use housecount_access::admission::AddressConnection;
 use housecount_access::auth::end_of;
-use housecount_core::fold::Count;
 use housecount_core::ids::StageId;
 use housecount_core::limits::{
     CONFIG_LIST_MS_MAX, LIVE_EVERY_MS_MAX, LIVE_EVERY_MS_MIN, SUBSCRIPTION_STAGES_MAX,
 };
-use housecount_engine::internals::{CountEncoding, SubscriptionFilter};
+use housecount_engine::internals::{CountEncoding, SeenCounts, SubscriptionFilter};
 use housecount_engine::{CountStatus, WithStatus};
 use housecount_wire::timeouts::EndlessAnswer;
 use serde::Serialize;
@@ -54,25 +53,6 @@ impl From<CountStatus> for CountStatusBody {
             complete: status.complete,
             recovering: status.recovering,
         }
-    }
-}
-
-/// A stage's count.
-#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
-#[schema(as = Count)]
-pub struct CountBody {
-    /// Distinct online viewers.
-    pub(super) viewers: u64,
-    /// Online sessions.
-    pub(super) sessions: u64,
-    #[serde(flatten)]
-    pub(super) status: CountStatusBody,
-}
-
-impl From<WithStatus<Count>> for CountBody {
-    fn from(answer: WithStatus<Count>) -> CountBody {
-        let Count { viewers, sessions } = answer.value;
-        CountBody { viewers, sessions, status: answer.status.into() }
     }
 }
 
@@ -171,10 +151,11 @@ fn parse_every(text: &str) -> Result<Duration, Problem> {
 /// operators.
 pub(super) fn names_stages(query: &str) -> bool {
     // Any caller may read the error of a wrong query.
-    !matches!(
-        parse_query(query).map(|wanted| wanted.filter),
-        Ok(SubscriptionFilter::All { .. } | SubscriptionFilter::Stages { with_totals: true, .. })
-    )
+    parse_query(query).map_or(true, |wanted| filter_names_stages(&wanted.filter))
+}
+
+fn filter_names_stages(filter: &SubscriptionFilter) -> bool {
+    matches!(filter, SubscriptionFilter::Stages { with_totals: false, .. })
 }
 
 /// Checks that the caller may watch all that it asks for.
@@ -229,9 +210,15 @@ pub async fn live(State(node): State<Arc<Node>>, request: Request) -> Result<Res
             "too many stages without viewers are followed on this node",
         )
     };
+    // A call without a key for named stages is a player's, also on a node without keys.
+    let is_operator = granted.is_operator || !filter_names_stages(&filter);
     let ended = end_of_grant(&node, granted, &filter);
     let mut subscription = node.engine.live.subscribe(filter, last).ok_or_else(full)?;
     subscription.set_pace(encoding, every);
+    if !is_operator {
+        let node = node.clone();
+        subscription.set_seen(SeenCounts::new(move |stage| node.public_counts.for_players(stage)));
+    }
     let connection = request.extensions.remove::<Arc<AddressConnection>>();
     let events = stream::unfold(Some((subscription, ended, connection)), async |open| {
         let (mut subscription, mut ended, connection) = open?;
@@ -256,7 +243,7 @@ pub async fn live(State(node): State<Arc<Node>>, request: Request) -> Result<Res
 /// no end. A key limited to a customer follows a stage only while it is that customer's.
 fn end_of_grant(
     node: &Arc<Node>,
-    CountsGrant { credential, access }: CountsGrant,
+    CountsGrant { credential, access, .. }: CountsGrant,
     filter: &SubscriptionFilter,
 ) -> Option<Pin<Box<dyn Future<Output = Problem> + Send>>> {
     let credential = credential?;

@@ -32,6 +32,7 @@ mod live;
 mod openapi;
 mod ops;
 mod packed;
+mod public_count;
 mod query;
 mod query_form;
 mod report;
@@ -72,6 +73,7 @@ pub fn router(node: Arc<Node>) -> Router {
     let (router, api) = OpenApiRouter::with_openapi(openapi::Api::openapi())
         .merge(strict(for_players()))
         .merge(for_subscribers())
+        .merge(strict(for_all()))
         .merge(guarded(&node, Scope::Read, Filtered, strict(for_readers())))
         .merge(guarded(&node, Scope::Read, Refused, strict(for_readers_of_all())))
         .merge(guarded(&node, Scope::Stages, Filtered, strict(for_stage_admins())))
@@ -120,6 +122,11 @@ fn for_players() -> Routes {
 fn for_subscribers() -> Routes {
     // `live` checks its query itself, since the query decides who may read the answer (`cors`).
     openapi::secured(OpenApiRouter::new().routes(routes!(live::live)), openapi::VIEWER_TOKEN, None)
+}
+
+/// Creates the routes that show only what stages make public.
+fn for_all() -> Routes {
+    OpenApiRouter::new().routes(routes!(public_count::show))
 }
 
 /// Creates the routes of the scope `read` that can be filtered: counts, viewers and history.

@@ -8,7 +8,8 @@ use housecount_core::beat_schedule::TICK_MS;
 use serde::Serialize;
 
 use super::beats::HeartbeatResponse;
-use super::live::{CountBody, CountStatusBody};
+use super::live::CountStatusBody;
+use super::public_count::PlayerCountBody;
 
 /// A short answer to a heartbeat.
 #[derive(Debug, Serialize)]
@@ -17,7 +18,9 @@ pub struct ShortAnswer<'a> {
     /// Stage of the heartbeat, where the client can't know it.
     #[serde(skip_serializing_if = "Option::is_none")]
     stage: Option<&'a str>,
-    viewers: u64,
+    /// Online viewers, unless the stage hides them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    viewers: Option<u64>,
     /// Online sessions, for a client that asked for them.
     #[serde(skip_serializing_if = "Option::is_none")]
     sessions: Option<u64>,
@@ -41,12 +44,12 @@ impl<'a> ShortAnswer<'a> {
         with_sessions: bool,
     ) -> ShortAnswer<'a> {
         let HeartbeatResponse { count, next_ms, coalesced } = response;
-        let CountBody { viewers, sessions, status } = count;
+        let PlayerCountBody { viewers, sessions, status } = count;
         let CountStatusBody { as_of, complete, recovering } = status;
         ShortAnswer {
             stage,
             viewers: *viewers,
-            sessions: with_sessions.then_some(*sessions),
+            sessions: sessions.filter(|_| with_sessions),
             as_of: (!complete).then_some(*as_of),
             complete: (!complete).then_some(false),
             recovering: recovering.then_some(true),
@@ -57,9 +60,10 @@ impl<'a> ShortAnswer<'a> {
 
     /// Whether only the viewers and the time of the next heartbeat are in the answer.
     pub fn is_steady(&self) -> bool {
-        let ShortAnswer { stage, viewers: _, sessions, as_of, .. } = self;
+        let ShortAnswer { stage, viewers, sessions, as_of, .. } = self;
         let ShortAnswer { complete, recovering, next_ms: _, coalesced, .. } = self;
         stage.is_none()
+            && viewers.is_some()
             && sessions.is_none()
             && as_of.is_none()
             && complete.is_none()
@@ -72,19 +76,20 @@ impl<'a> ShortAnswer<'a> {
     /// The time of a steady answer is rounded to the tick of the archive, at which beats are
     /// stored. At an interval of 30 s every drawn time is a multiple of it.
     pub fn text(&self) -> String {
-        if !self.is_steady() {
+        let Some(count) = self.viewers.filter(|_| self.is_steady()) else {
             // These fields can always be serialized.
             return serde_json::to_string(self).unwrap_or_default();
-        }
+        };
         let ticks = (self.next_ms.saturating_add(TICK_MS / 2) / TICK_MS).max(1);
         let (mut viewers, mut next) = (itoa::Buffer::new(), itoa::Buffer::new());
-        ["[", viewers.format(self.viewers), ",", next.format(ticks), "]"].concat()
+        ["[", viewers.format(count), ",", next.format(ticks), "]"].concat()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use housecount_core::fold::Count;
+    use housecount_core::public_count::PublicCount;
     use housecount_core::time::UnixMs;
     use housecount_engine::{CountStatus, WithStatus};
 
@@ -92,7 +97,8 @@ mod tests {
 
     fn response(complete: bool, recovering: bool, next_ms: u64) -> HeartbeatResponse {
         let status = CountStatus { as_of: UnixMs(7), complete, recovering };
-        let count = WithStatus { value: Count { viewers: 1_234, sessions: 2_000 }, status }.into();
+        let count = WithStatus { value: Count { viewers: 1_234, sessions: 2_000 }, status };
+        let count = PlayerCountBody::new(count, PublicCount::Exact);
         HeartbeatResponse { count, next_ms, coalesced: false }
     }
 
@@ -117,6 +123,10 @@ mod tests {
             text(&response(true, true, 1), None, false),
             r#"{"viewers":1234,"recovering":true,"nextMs":1}"#
         );
+        let mut hidden = response(true, false, 28_700);
+        (hidden.count.viewers, hidden.count.sessions) = (None, None);
+        assert_eq!(text(&hidden, None, true), r#"{"nextMs":28700}"#);
+        assert_eq!(text(&hidden, Some("s"), false), r#"{"stage":"s","nextMs":28700}"#);
         let coalesced = HeartbeatResponse { coalesced: true, ..response(false, true, 900) };
         assert_eq!(
             text(&coalesced, Some("s"), true),

@@ -10,6 +10,7 @@ use axum::http::{HeaderName, Request, StatusCode, header};
 use housecount_core::fold::StageView;
 use housecount_core::ids::StageId;
 use housecount_core::limits::{BODY_BYTES_MAX, STAGE_VERSIONS_MAX};
+use housecount_core::public_count::PublicCount;
 use housecount_core::stage::StageConfig;
 use housecount_core::time::UnixMs;
 use housecount_core::version::TooManyVersions;
@@ -25,6 +26,7 @@ use super::body;
 use super::error::{Problem, ProblemBody};
 use super::extract::StageParam;
 use super::live::CountStatusBody;
+use super::public_count::PublicCountBody;
 use crate::node::Node;
 
 /// A stage, with its configuration and its count.
@@ -45,6 +47,11 @@ pub struct StageBody {
     /// Further properties, by key.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     tags: BTreeMap<String, String>,
+    /// Count that players and the public see: `exact`, `rounded` or `hidden`. Missing for the
+    /// node's setting.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, nullable = false)]
+    public_count: Option<&'static str>,
     /// Time when it was configured, Unix ms.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) created_at: Option<u64>,
@@ -78,6 +85,7 @@ impl StageBody {
             name: config.name,
             customer: config.customer,
             tags: config.tags,
+            public_count: config.public_count.map(PublicCount::name),
             created_at,
             viewers: count.viewers,
             sessions: count.sessions,
@@ -155,6 +163,10 @@ pub struct NewStageBody {
     customer: Option<String>,
     /// Further properties: at most 50, with keys of 128 and values of 256 bytes.
     tags: Option<BTreeMap<String, String>>,
+    /// Count that players and the public see; the setting `public_count` if not given.
+    #[serde(rename = "publicCount")]
+    #[schema(inline)]
+    public_count: Option<PublicCountBody>,
 }
 
 /// Change of a configuration. A missing field stays; null removes it.
@@ -174,6 +186,10 @@ pub struct StagePatchBody {
     #[serde(deserialize_with = "double_option")]
     #[schema(value_type = Option<BTreeMap<String, Option<String>>>)]
     tags: Option<Option<BTreeMap<String, Option<String>>>>,
+    /// Count that players and the public see.
+    #[serde(rename = "publicCount", deserialize_with = "double_option")]
+    #[schema(value_type = Option<PublicCountBody>, inline)]
+    public_count: Option<Option<PublicCountBody>>,
 }
 
 /// Distinguishes `null` from a missing field.
@@ -192,6 +208,9 @@ impl StagePatchBody {
         }
         if let Some(customer) = &self.customer {
             config.customer.clone_from(customer);
+        }
+        if let Some(value) = self.public_count {
+            config.public_count = value.map(Into::into);
         }
         if self.tags == Some(None) {
             config.tags.clear();
@@ -234,6 +253,14 @@ fn refused(stage: &StageId, error: ChangeError) -> Problem {
     }
 }
 
+/// Applies a change of a configuration to what this node remembers. Other nodes look for it.
+async fn note_change(node: &Node) {
+    node.config_list.forget().await;
+    if let Err(error) = node.public_counts.refresh(&node.engine.stages).await {
+        tracing::debug!(%error, "public counts can't be read; the next look will");
+    }
+}
+
 /// Returns the log's time, from which changes take effect.
 fn now(node: &Node) -> Result<UnixMs, Problem> {
     Ok(node.engine.clock.now().ok_or(housecount_engine::internals::IngestError::Starting)?)
@@ -260,6 +287,7 @@ pub async fn create(
         name: new.name,
         customer: access.check_new(&stage, new.customer)?,
         tags: new.tags.unwrap_or_default(),
+        public_count: new.public_count.map(Into::into),
         created_at: now,
     };
     let changed = match node.engine.stages.create(config, now).await {
@@ -270,7 +298,7 @@ pub async fn create(
         }
         changed => changed.map_err(|error| refused(&stage, error))?,
     };
-    node.config_list.forget().await;
+    note_change(&node).await;
     let place = format!("/v1/stages/{}", utf8_percent_encode(stage.as_str(), NON_ALPHANUMERIC));
     Ok((
         StatusCode::CREATED,
@@ -364,7 +392,7 @@ pub async fn change(
         }
     };
     let changed = node.engine.stages.edit(&stage, now(&node)?, apply).await;
-    node.config_list.forget().await;
+    note_change(&node).await;
     let changed = changed.map_err(|error| refused(&stage, error))?;
     if !access.covers(stage.as_str(), changed.config.as_ref()) {
         return Err(Problem::outside_key(&stage));
@@ -390,7 +418,7 @@ pub async fn delete(
         .delete(&stage, now(&node)?)
         .await
         .map_err(|error| refused(&stage, error))?;
-    node.config_list.forget().await;
+    note_change(&node).await;
     let effective_from = deleted.effective_from.0;
     Ok(Json(StageDeletedAnswer { stage: stage.to_string(), effective_from }))
 }

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 use housecount_core::time::UnixMs;
-use housecount_engine::internals::verify;
-use housecount_engine::internals::verify::{StageReport, VerifyReport};
+use housecount_reports::verify;
+use housecount_reports::verify::{StageReport, VerifyReport};
 use housecount_server::calendar;
 
 use super::{CommandError, RangeArgs, print_line, progress_bar, runtime};

@@ -11,6 +11,7 @@ mod connections;
 mod events;
 mod layers;
 mod machine;
+mod public_count;
 
 use std::path::PathBuf;
 
@@ -275,6 +276,7 @@ fn server(layers: &Layers) -> Result<ServerSettings, ConfigError> {
         cors_origins: origins(layers, "cors.origins")?,
         cors_operator_origins: origins(layers, "cors.operator_origins")?,
         auth: auth::settings(layers)?,
+        public_count: public_count::setting(layers)?,
         insecure: layers.boolean("insecure")?,
     })
 }
@@ -407,6 +409,7 @@ mod tests {
             (vec![("ledger_retention", "1d")], "it must be at least snapshot_retention"),
             (vec![("limits.live_events_per_second", "0")], "it must be at least 1"),
             (vec![("metrics_stages", "1001")], "it must be at most 1000"),
+            (vec![("public_count", "none")], "it must be exact, rounded or hidden, or empty"),
             (vec![("publish_counts", "yes")], "it must be true or false"),
             (vec![("publish_counts", "true")], "it needs a Redis log"),
             (vec![("log", "dynamodb://t?flush=5m")], "`log` (from --set)"),

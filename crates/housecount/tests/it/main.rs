@@ -38,6 +38,7 @@ mod otlp;
 mod overload;
 mod pages;
 mod privacy;
+mod public_counts;
 mod read_only;
 mod recovery;
 mod reports;

@@ -6,8 +6,8 @@ use housecount_core::ids::StageId;
 use housecount_core::item::Attr;
 use housecount_core::keys::Key;
 use housecount_core::stage::StageConfig;
-use housecount_engine::internals::verify::verify;
 use housecount_engine::internals::{StageStore, history};
+use housecount_reports::verify::verify;
 use housecount_test::timed_test;
 
 use crate::support::stage::{BASE, Stage, WINDOW_MS, an_hour, range};

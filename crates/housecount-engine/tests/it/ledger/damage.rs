@@ -11,8 +11,8 @@ use housecount_core::ledger::watch::WatchFilter;
 use housecount_core::snapshot::Snapshot;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
-use housecount_engine::internals::verify::{VerifyReport, verify};
 use housecount_engine::internals::{chain, scan};
+use housecount_reports::verify::{VerifyReport, verify};
 use housecount_test::timed_test;
 
 use crate::support::stage::{HOUR_MS, MINUTE_MS, Stage, TTL_MS, an_hour, range, window};

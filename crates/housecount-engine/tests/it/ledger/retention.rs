@@ -13,7 +13,7 @@ use housecount_core::time::UnixMs;
 use housecount_engine::Settings;
 use housecount_engine::internals::chain::decode;
 use housecount_engine::internals::chunks::ChunkReader;
-use housecount_engine::internals::verify::verify;
+use housecount_reports::verify::verify;
 use housecount_test::timed_test;
 
 use crate::support::stage::{HOUR_MS, LoggedEvent, Stage, TTL_MS, WINDOW_MS, oracle};

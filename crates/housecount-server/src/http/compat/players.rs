@@ -15,6 +15,7 @@ use super::request::{DropInRequest, PlayerIds};
 use super::shape::{BodyErrors, DropInError, ErrorBody, Errors, Success};
 use crate::http::admit::{AdmissionOutcome, AdmissionRequest, admit_event, admit_pseudonymized};
 use crate::http::error::Problem;
+use crate::http::public_count::viewers_for_players;
 use crate::node::Node;
 
 /// Result of a rejoin.
@@ -28,8 +29,8 @@ pub struct RejoinData {
     stage_arn: String,
     /// The session.
     participant_id: String,
-    /// Distinct online viewers of the stage, this one included.
-    current_viewers: u64,
+    /// Distinct online viewers of the stage, this one included; null where the stage hides them.
+    current_viewers: Option<u64>,
     /// Whether the viewer had no online session on the stage before.
     is_new_viewer: bool,
 }
@@ -57,7 +58,7 @@ pub async fn rejoin(
             == 0
     };
     let _ = answered(&node, &admitted).await?;
-    let current_viewers = node.engine.hub.count(ids.stage.as_str()).value.viewers;
+    let current_viewers = viewers_for_players(&node, ids.stage.as_str());
     let data = RejoinData {
         user_id: ids.viewer.to_string(),
         stage_arn: ids.stage.to_string(),
@@ -90,8 +91,8 @@ pub struct HeartbeatData {
     stage_arn: String,
     /// Always true.
     heartbeat_updated: bool,
-    /// Distinct online viewers of the stage.
-    current_viewers: u64,
+    /// Distinct online viewers of the stage; null where the stage hides them.
+    current_viewers: Option<u64>,
     /// Time until the next heartbeat, ms.
     next_ms: u64,
 }
@@ -125,7 +126,7 @@ pub async fn heartbeat(
         user_id: viewer.to_string(),
         stage_arn: stage.to_string(),
         heartbeat_updated: true,
-        current_viewers: node.engine.hub.count(stage.as_str()).value.viewers,
+        current_viewers: viewers_for_players(&node, stage.as_str()),
         next_ms: node.engine.next_beat_ms(&ack),
     };
     Ok(Success::with_message(&node, "heartbeat recorded", data))

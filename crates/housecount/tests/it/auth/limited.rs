@@ -176,6 +176,7 @@ const ROUTES: &[(&str, Limited)] = &[
     ("POST /v1/leave", Limited::NoKey),
     // Its stream is in a test of its own.
     ("GET /v1/live", Limited::NoKey),
+    ("GET /v1/public/count", Limited::NoKey),
     ("GET /v1/report", Limited::Filtered("")),
     ("GET /v1/stage", Limited::OfStage("?stage={stage}")),
     ("PATCH /v1/stage", Limited::Changes),

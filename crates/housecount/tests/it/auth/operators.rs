@@ -98,6 +98,7 @@ async fn every_route_needs_the_scope_it_says_and_none_is_forgotten() {
             "POST /v1/heartbeat",
             "POST /v1/leave",
             "GET /v1/live",
+            "GET /v1/public/count",
             "GET /v1/ws"
         ],
         "every other call needs a key"

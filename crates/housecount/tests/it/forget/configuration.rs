@@ -15,7 +15,7 @@ use housecount_core::limits::EXPORT_ROWS_MAX;
 use housecount_core::stage::StageConfig;
 use housecount_core::time::UnixMs;
 use housecount_engine::internals::StageStore;
-use housecount_engine::internals::verify::verify;
+use housecount_reports::verify::verify;
 use housecount_server::calendar::PeriodUnit;
 use housecount_test::timed_test;
 

@@ -13,7 +13,7 @@ use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 use housecount_engine::internals::chunks;
 use housecount_engine::internals::chunks::ChunkReader;
-use housecount_engine::internals::verify::{VerifyReport, verify};
+use housecount_reports::verify::{VerifyReport, verify};
 use housecount_test::timed_test;
 
 use super::{LEDGER, ask, commit, copy, intervals, is_anywhere, items, renamed, request, watches};

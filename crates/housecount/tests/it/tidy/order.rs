@@ -13,8 +13,9 @@ const CRATES: &[(&str, &[&str])] = &[
     ("housecount-codec", &["bytes", "bits", "id_shapes", "range_coder", "lib"]),
     ("housecount-core", &[
         "prefetch", "time", "beat_schedule", "limits", "ids", "event", "archive", "batch",
-        "mutants", "handle", "record", "span", "fold", "roster", "bridge", "clock", "ledger", "item", "body", "units", "fence", "flush", "keys", "snapshot",
-        "heartbeat", "lease", "lib", "coarse_clock", "stage", "version",
+        "mutants", "handle", "record", "span", "fold", "roster", "bridge", "clock", "ledger",
+        "item", "body", "units", "fence", "flush", "keys", "snapshot", "heartbeat", "lease", "lib",
+        "coarse_clock", "public_count", "stage", "version",
     ]),
     ("housecount-backend", &[
         "error", "meter", "sim", "clock", "rng", "retry", "threads", "workers", "cold", "log",
@@ -25,16 +26,16 @@ const CRATES: &[(&str, &[&str])] = &[
     ]),
     ("housecount-engine", &[
         "log", "rfc3339", "traced", "hub", "cold", "ingest", "live", "ledger",
-        "snapshots", "archive", "stages", "follower", "verify", "engine", "internals", "lib",
+        "snapshots", "archive", "stages", "follower", "engine", "internals", "lib",
     ]),
     ("housecount-cost", &[
         "money", "prices", "redis_size", "wire", "own_usage", "plans", "sizing", "whole", "managed",
-        "bill", "crossover", "guard", "read", "report", "tracker", "sampler", "lib",
+        "bill", "crossover", "guard", "read", "report", "tracker", "answer", "sampler", "lib",
     ]),
     ("housecount-reports", &[
         "nearest", "calendar", "request", "distribution", "figures", "views", "retention", "names",
         "movements", "audience", "broadcasts", "ranking", "spreadsheet", "configs", "filter", "read",
-        "customers", "final_hours", "usage", "usage_rows", "lib",
+        "customers", "final_hours", "usage", "usage_rows", "verify", "lib",
     ]),
     ("housecount-net", &[
         "service_url", "address_policy", "traffic", "byte_queue", "tickets", "tls_stream", "tls",
@@ -48,13 +49,13 @@ const CRATES: &[(&str, &[&str])] = &[
         "features", "folder", "dynamo", "without", "cold", "log", "lib",
     ]),
     ("housecount-access", &[
-        "cache_table", "origin", "cors", "auth", "admission", "lib",
+        "cache_table", "origin", "cors", "direct", "auth", "admission", "lib",
     ]),
     ("housecount-wire", &[
         "accept", "socket", "timeouts", "unread", "write_timeout", "connection", "h2", "lib",
     ]),
     ("housecount-server", &[
-        "config_list", "node", "http", "lib",
+        "node", "http", "lib",
     ]),
     ("housecount-sim", &[
         "plan", "oracle", "digest", "active_faults", "world", "archive_check", "events", "nodes",

@@ -177,7 +177,7 @@ private fun countOf(body: Any?): Count? {
     val fields = body as? Map<*, *> ?: return null
     fun number(name: String) = (fields[name] as? Double)?.toLong()
     return Count(
-        number("viewers") ?: return null,
+        number("viewers"),
         number("sessions"),
         number("asOf"),
         fields["complete"] as? Boolean ?: true,

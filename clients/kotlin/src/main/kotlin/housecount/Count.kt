@@ -2,8 +2,8 @@ package housecount
 
 /** Viewers of a stage, and how far the count can be trusted. */
 public class Count(
-    /** Distinct viewers. */
-    public val viewers: Long,
+    /** Distinct viewers; null where the stage hides its count from players. */
+    public val viewers: Long?,
     /** Players: a viewer with a phone and a laptop has two. Only with [WatchOptions.sessions], or from an older node. */
     public val sessions: Long?,
     /** Time of the count: Unix ms, by the server's clock. May be missing if the count is complete: then the count is of now. */

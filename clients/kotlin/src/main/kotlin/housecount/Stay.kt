@@ -152,7 +152,7 @@ internal class Stay(private val hasOwnSession: Boolean, private val hasTokens: B
 
     private fun answered(now: Long, effects: Effects, answer: Event.Answer) {
         val count = answer.count
-        if (answer.status in 200..299 && count != null && count.nextMs > 0 && count.viewers >= 0) {
+        if (answer.status in 200..299 && count != null && count.nextMs > 0 && (count.viewers ?: 0) >= 0) {
             failures = 0
             isTokenRefused = false
             val isToConfirm = hasOwnSession && isFirst

@@ -6,8 +6,9 @@ use housecount_backend::clock::mono_ms;
 use housecount_backend::error::{ErrorKind, StoreError, StoreResult};
 use housecount_core::limits::{CONFIG_LIST_MS_MAX, PAGE_ROWS_MAX, STAGES_SORTED_MAX};
 use housecount_core::stage::StageConfig;
-use housecount_engine::internals::StageStore;
 use tokio::sync::Mutex;
+
+use super::StageStore;
 
 /// All configurations, as of the last read.
 type KeptConfigs = Option<(u64, Arc<Vec<StageConfig>>)>;

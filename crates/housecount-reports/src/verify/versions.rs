@@ -7,7 +7,7 @@ use housecount_backend::cold::Cold;
 use housecount_backend::error::StoreResult;
 
 use super::VerifyReport;
-use crate::stages::history;
+use housecount_engine::internals::history;
 
 /// Checks one stage, or all stages in the ledger and all configured ones.
 ///

@@ -25,8 +25,8 @@ use housecount_core::snapshot::Snapshot;
 use housecount_core::span::{Span, measure, normalize};
 use housecount_core::time::UnixMs;
 
-use crate::ledger::chain;
-use crate::ledger::chunks::{self, ChunkReader, corrupt};
+use housecount_engine::internals::chunks::{self, ChunkReader, corrupt};
+use housecount_engine::internals::{chain, format_time, scan};
 
 /// Span that is held in memory at once.
 const SLICE_MS: u64 = 24 * 60 * 60 * 1000;
@@ -143,11 +143,11 @@ fn uncommitted(range: Span, first: Option<UnixMs>, committed_to: UnixMs) -> Stri
     match first {
         None => "the cold tier has no ledger yet: no node has committed to it".to_string(),
         Some(first) if range.to <= first => {
-            let from = crate::rfc3339::format_time(first);
+            let from = format_time(first);
             format!("the ledger begins at {from}, after the range: use a later --to")
         }
         Some(_) => {
-            let to = crate::rfc3339::format_time(committed_to);
+            let to = format_time(committed_to);
             format!(
                 "the ledger ends at {to}, before the end of the range: use --to {to} for the existing part"
             )
@@ -182,7 +182,7 @@ async fn day(
         let edge = read_chain(&**cold, chain, range, &mut recomputed, found, &mut progress).await?;
         ends.push((chain, edge));
     }
-    found.committed_to = found.committed_to.max(crate::ledger::scan::committed_to(&ends));
+    found.committed_to = found.committed_to.max(scan::committed_to(&ends));
     for (stage, recomputed) in recomputed.stages {
         let mut day = recomputed.sum();
         snapshots(&**cold, &stage, range, &recomputed.on_time, &mut day, found).await?;
