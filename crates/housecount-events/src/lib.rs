@@ -12,9 +12,10 @@
 //! - [`batch`], [`checkpoint`]: stored bytes of events and of the state.
 //! - [`chain`]: batches in the cold tier. A batch's place follows from the one before, so the chain
 //!   cannot fork.
-//! - [`sampler`]: the task that samples. `lease`, [`role`]: which node writes. [`writer`]: the task
-//!   that evaluates and stores.
-//! - [`webhooks`]: deliveries.
+//! - [`sampler`]: the task that samples.
+//! - [`role`]: which node writes, by a lease.
+//! - [`writer`]: the task that evaluates and stores.
+//! - [`webhooks`]: deliveries to targets.
 //! - [`service`]: all tasks of a node together.
 //!
 //! An event is a change of the stored state. So a node that takes over finds an event that is

@@ -203,7 +203,9 @@ pub fn apply_changes(counts: &mut StageCounts, changes: &[(Arc<str>, Count)]) {
 mod tests {
     use super::*;
 
-    fn counts(of: &[(&str, u64)]) -> Vec<(Arc<str>, Count)> {
+    type Counts = Vec<(Arc<str>, Count)>;
+
+    fn counts(of: &[(&str, u64)]) -> Counts {
         let count = |viewers| Count { viewers, sessions: viewers };
         of.iter().map(|(stage, viewers)| ((*stage).into(), count(*viewers))).collect()
     }
@@ -212,7 +214,7 @@ mod tests {
         buffer.push(UnixMs(at), counts(of), Count::default(), None);
     }
 
-    fn changes(buffer: &SampleBuffer, after: u64) -> Option<Vec<(u64, Vec<(Arc<str>, Count)>)>> {
+    fn changes(buffer: &SampleBuffer, after: u64) -> Option<Vec<(u64, Counts)>> {
         let samples = buffer.after(UnixMs(after))?;
         Some(samples.iter().map(|sample| (sample.at.0, sample.changes.clone())).collect())
     }

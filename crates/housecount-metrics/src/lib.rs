@@ -127,7 +127,8 @@ metrics! {
         event_write_failures: "event_write_failures" => Counter,
         /// Times at which samples of the counts were dropped before they could be evaluated
         event_samples_lost: "event_samples_lost" => Counter,
-        /// Deliveries to webhooks by this node, by webhook and outcome: accepted, failed or given_up
+        /// Deliveries to webhooks by this node, by webhook and outcome: accepted, failed or
+        /// given_up
         webhook_deliveries: "webhook_deliveries" => Family<DeliveryLabel, Counter>,
         /// Events that wait for a webhook, on the node that delivers
         webhook_pending: "webhook_pending_events" => Family<WebhookLabel, Gauge>,

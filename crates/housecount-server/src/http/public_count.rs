@@ -145,14 +145,6 @@ fn tag(viewers: u64, status: &CountStatusBody) -> String {
     format!("W/\"{viewers}-{}{}\"", u8::from(*complete), u8::from(*recovering))
 }
 
-impl Problem {
-    /// Creates the problem of a stage without a public count, whether it exists or not.
-    pub fn no_public_count(stage: &StageId) -> Problem {
-        let detail = format!("stage `{stage}` has no public count");
-        Problem::new(StatusCode::NOT_FOUND, "no_public_count", detail)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,7 +11,7 @@ use housecount_core::limits::{BROADCASTS_MAX, HISTORY_STEPS_MAX};
 use housecount_engine::internals::Stores;
 use housecount_reports::figures::{Report, ReportHead};
 use housecount_reports::filter::SpanFilter;
-use housecount_reports::read::{self, Broadcast, Covered, ReportError, Sources};
+use housecount_reports::read::{self, Broadcast, Covered, Sources};
 use housecount_reports::request::{ReportRequest, default_step_ms};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -58,15 +58,6 @@ pub struct ReportBody {
     report: Report,
     #[serde(flatten)]
     cover: CoverageBody,
-}
-
-impl From<ReportError> for Problem {
-    fn from(error: ReportError) -> Problem {
-        match error {
-            ReportError::TooManyViewers => bad_query(error.to_string()),
-            ReportError::Store(error) => error.into(),
-        }
-    }
 }
 
 /// Returns the sources of a report, with the node's own proof, as far as `filter` shows them.

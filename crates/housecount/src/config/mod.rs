@@ -234,8 +234,7 @@ fn engine(layers: &Layers) -> Result<Settings, ConfigError> {
 
 fn events_per_second(layers: &Layers) -> Result<u64, ConfigError> {
     let name = "limits.live_events_per_second";
-    let number = layers.number(name)?;
-    match number {
+    match layers.number(name)? {
         0 => Err(layers.invalid(name, "it must be at least 1")),
         number => Ok(number as u64),
     }

@@ -72,6 +72,7 @@ async fn configure(node: &Node, audience: &SimulatedAudience) {
             name: Some(name.to_string()),
             customer: customer.map(str::to_string),
             tags: BTreeMap::from([(tag.to_string(), value.to_string())]),
+            public_count: None,
             created_at: now,
         };
         match node.engine.stages.create(config, now).await {

@@ -54,6 +54,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("housecount-wire", &[
         "accept", "socket", "timeouts", "unread", "write_timeout", "connection", "h2", "lib",
     ]),
+    ("housecount-problem", &["problem", "causes", "limited_keys", "lib"]),
     ("housecount-server", &[
         "node", "http", "lib",
     ]),
