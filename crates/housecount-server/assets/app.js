@@ -10,6 +10,7 @@ import * as format from "./format.js";
 import { health } from "./health.js";
 import { askForKey, needKey } from "./key.js";
 import { compare } from "./compare.js";
+import { events } from "./events.js";
 import { connection } from "./live.js";
 import { overview } from "./overview.js";
 import { report } from "./report.js";
@@ -26,7 +27,7 @@ import { wall } from "./wall.js";
  */
 
 /** @type {Record<string, MakePage>} */
-const PAGES = { "": overview, stage, report, compare, customers, wall, health, cost };
+const PAGES = { "": overview, stage, report, compare, customers, events, wall, health, cost };
 /** Link of the navigation under which a page is, if that is another page's. @type {Record<string, string>} */
 const PARENTS = { stage: "", compare: "report", wall: "" };
 
