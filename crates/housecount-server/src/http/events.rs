@@ -219,6 +219,8 @@ pub struct WebhooksBody {
 /// most.
 #[utoipa::path(get, path = "/v1/webhooks", operation_id = "listWebhooks", tag = "operators",
     responses((status = 200, body = WebhooksBody),
+        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, body = ProblemBody, content_type = "application/problem+json"),
         (status = 501, description = "no cold tier (cold = none), or no events (events = false)",
             body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn webhooks(State(node): State<Arc<Node>>) -> Result<Json<WebhooksBody>, Problem> {
