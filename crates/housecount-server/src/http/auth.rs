@@ -119,7 +119,7 @@ pub enum LimitedCalls {
 /// call must be JSON by its content type. So no page of another site can send one without a CORS
 /// preflight.
 ///
-/// The answer of a handler that has not taken its [`StageAccess`] is not filtered, so a limited key
+/// The answer of a handler that has not taken its `StageAccess` is not filtered, so a limited key
 /// does not get it.
 pub async fn require_scope_layer(
     State((node, scope, limited)): State<(Arc<Node>, Scope, LimitedCalls)>,

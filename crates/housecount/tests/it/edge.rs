@@ -9,6 +9,7 @@ use housecount_test::timed_test;
 use hyper::Method;
 use serde_json::{Value, json};
 
+use crate::support::eventually;
 use crate::support::node::Node;
 use crate::support::redis::{Flavour, Server};
 
@@ -142,6 +143,26 @@ async fn a_refused_viewer_takes_no_room() {
     assert_eq!(beat(&node, "s", "ann", "").code(), "stage_full");
     let (_, body) = node.call(Method::POST, "/v1/heartbeats", of("bob")).await;
     assert_eq!(body["rejected"][0]["code"], "stage_full", "{body}");
+}
+
+/// Each holds its place until the log has it, or the node gives it up.
+#[timed_test(flavor = "multi_thread")]
+async fn a_heartbeat_that_waits_for_the_log_takes_room() {
+    let mut redis = Server::start(Flavour::Redis, &[]).await;
+    let log = format!("log={}", redis.url());
+    let node = Node::ready(&[&log, "cold=none", "limits.viewers_per_stage=1"]).await;
+    redis.kill();
+    let ann = json!({ "stage": "s", "viewer": "ann" });
+    let waits = node.call(Method::POST, "/v1/heartbeat", ann);
+    let refused = async {
+        eventually("the heartbeat waits", async || {
+            node.metric("housecount_append_queue_events ").await == 1.0
+        })
+        .await;
+        beat(&node, "s", "bob", "").code().to_string()
+    };
+    let (_, code) = tokio::join!(waits, refused);
+    assert_eq!(code, "stage_full");
 }
 
 #[timed_test(flavor = "multi_thread")]
