@@ -98,6 +98,7 @@ impl<'a> HeartbeatRequest<'a> {
         let viewer = text("viewer", "invalid_viewer", &self.viewer)?;
         let viewer = viewer.ok_or_else(|| missing("viewer", "invalid_viewer"))?;
         let session = text("session", "invalid_session", &self.session)?.unwrap_or("");
+        self.replaces()?;
         StageId::check(stage)?;
         ViewerId::check(viewer)?;
         SessionId::check(session)?;
