@@ -28,8 +28,9 @@ async fn every_call_refuses_what_its_document_does_not_name() {
         }
     }
     for (method, path, names) in operations(&node).await {
-        let answer = ask(&node, &method, &format!("{path}?zzz=1"), &[], "");
-        refused(&answer, "`zzz`", names.first().map_or("it has no parameters", |name| name));
+        // Far from every name, so that none is suggested.
+        let answer = ask(&node, &method, &format!("{path}?wwwwwwww=1"), &[], "");
+        refused(&answer, "`wwwwwwww`", names.first().map_or("it has no parameters", |name| name));
         for name in names {
             let answer = ask(&node, &method, &format!("{path}?{name}=&{name}[]=1"), &[], "");
             refused(&answer, &format!("`{name}[]`"), &format!("did you mean `{name}`?"));
