@@ -391,9 +391,15 @@ pub async fn change(
             change.apply(config);
         }
     };
-    let changed = node.engine.stages.edit(&stage, now(&node)?, apply).await;
+    let changed = match node.engine.stages.edit(&stage, now(&node)?, apply).await {
+        Ok(changed) => changed,
+        Err(error) => {
+            // Its answer may be lost, and the change made.
+            node.config_list.forget().await;
+            return Err(refused(&stage, error));
+        }
+    };
     note_change(&node).await;
-    let changed = changed.map_err(|error| refused(&stage, error))?;
     if !access.covers(stage.as_str(), changed.config.as_ref()) {
         return Err(Problem::outside_key(&stage));
     }
