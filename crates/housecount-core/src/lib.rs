@@ -19,7 +19,6 @@
 //! - [`bridge`]: counts to answer with while the fold is known to be missing viewers.
 //! - [`prefetch`]: hints to the processor to load what is read next.
 //! - [`beat_schedule`]: schedule of a player's next beat.
-//! - [`archive`]: every beat's time, packed for audit.
 //! - [`ledger`]: proven watch time in chunks, and the sums that readers build from them.
 //! - [`units`]: the units that DynamoDB bills for an item, a read or a batch.
 //! - [`item`], [`keys`]: the shape and the names of items in the cold tier.
@@ -34,7 +33,6 @@
 //! 2. The fold is a function of the **set** of events: order, repetition and batching don't matter.
 //! 3. Time never goes backwards, and stands still while the log does.
 
-pub mod archive;
 pub mod batch;
 pub mod beat_schedule;
 pub mod body;

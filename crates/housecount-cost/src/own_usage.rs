@@ -151,7 +151,7 @@ pub fn archive(of: &AudienceProfile, setup: &Deployment) -> Units {
         .saturating_add(CHUNK_BYTES);
     let keyframe = of.viewers.saturating_mul(ID_BITS) / 8;
     chunks(times_a_month(flush_ms), bytes)
-        .plus(extra(times_a_month(housecount_core::archive::KEYFRAME_MS), keyframe))
+        .plus(extra(times_a_month(housecount_archive::KEYFRAME_MS), keyframe))
 }
 
 /// Returns the units of snapshots: an item per stage, and the roster of all stages.

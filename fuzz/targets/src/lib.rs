@@ -5,8 +5,8 @@
 //! justifies. Each target returns whether it read the bytes, so that a corpus that reaches no code
 //! is visible.
 
+use housecount_archive::ArchiveDecoder;
 use housecount_codec::bytes::seal;
-use housecount_core::archive::ArchiveDecoder;
 use housecount_core::event::EventKind;
 use housecount_core::flush::NumberTables;
 use housecount_core::ids::{StageId, ViewerId};

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use housecount_archive::{ArchiveEncoder, ArchiveParams, KEYFRAME_MS};
 use housecount_backend::cold::Cold;
 use housecount_backend::error::StoreResult;
 use housecount_backend::log::Position;
-use housecount_core::archive::{ArchiveEncoder, ArchiveParams, KEYFRAME_MS};
 use housecount_core::keys::Chain;
 use housecount_core::snapshot::expiry_s;
 use housecount_core::time::UnixMs;

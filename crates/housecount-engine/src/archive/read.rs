@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use housecount_archive::{ArchiveDecoder, KEYFRAME_MS};
 use housecount_backend::cold::{Cold, Page};
 use housecount_backend::error::StoreResult;
-use housecount_core::archive::{ArchiveDecoder, KEYFRAME_MS};
 use housecount_core::event::{EventKind, EventRef, Ids};
 use housecount_core::heartbeat;
 use housecount_core::keys::{Chain, Key, KeyRange, Series};

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use housecount_archive::ArchiveParams;
 use housecount_backend::cold::lease::{self, LeaseState};
 use housecount_backend::cold::{Cold, Condition, KeyedItem};
 use housecount_backend::error::StoreResult;
 use housecount_backend::log::Log;
 use housecount_backend::tasks::{PeriodicTask, Progress};
-use housecount_core::archive::ArchiveParams;
 use housecount_core::item::Item;
 use housecount_core::keys::{Chain, Key, Series};
 use housecount_core::time::UnixMs;

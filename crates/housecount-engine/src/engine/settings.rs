@@ -1,6 +1,6 @@
 //! Settings of an engine: plain fields with defaults.
 
-use housecount_core::archive::ArchiveParams;
+use housecount_archive::ArchiveParams;
 use housecount_core::fold::Rules;
 use housecount_core::limits::{LIVE_EVENTS_PER_SECOND, WINDOW_MS_MAX, WORKERS_MAX};
 

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use housecount_archive::{ArchiveEncoder, ArchiveParams, KEYFRAME_MS};
 use housecount_backend::cold::{Cold, Page, Purpose};
 use housecount_backend::log::MemoryLog;
-use housecount_core::archive::{ArchiveEncoder, ArchiveParams, KEYFRAME_MS};
 use housecount_core::beat_schedule::TICK_MS;
 use housecount_core::event::{EventKind, EventRef, Ids};
 use housecount_core::keys::{KeyRange, Series};

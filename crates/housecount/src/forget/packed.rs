@@ -13,11 +13,11 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use housecount_archive::{ArchiveDecoder, ArchiveEncoder, KEYFRAME_MS};
 use housecount_backend::clock::wall_clock;
 use housecount_backend::cold::Cold;
 use housecount_backend::error::{StoreError, StoreResult};
 use housecount_codec::bytes::DecodeError;
-use housecount_core::archive::{ArchiveDecoder, ArchiveEncoder, KEYFRAME_MS};
 use housecount_core::event::EventRef;
 use housecount_core::keys::{Chain, Key};
 use housecount_core::limits::UNCOMMITTED_RETENTION_MS_MAX;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use housecount::forget::{ForgetError, ForgetRequest};
+use housecount_archive::{ArchiveEncoder, ArchiveParams, KEYFRAME_MS};
 use housecount_backend::cold::{Cold, KeyedItem};
-use housecount_core::archive::{ArchiveEncoder, ArchiveParams, KEYFRAME_MS};
 use housecount_core::event::{EventKind, EventRef};
 use housecount_core::heartbeat;
 use housecount_core::item::{Attr, Item, number};

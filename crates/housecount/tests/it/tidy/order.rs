@@ -12,11 +12,12 @@ use super::sources;
 const CRATES: &[(&str, &[&str])] = &[
     ("housecount-codec", &["bytes", "bits", "id_shapes", "range_coder", "lib"]),
     ("housecount-core", &[
-        "prefetch", "time", "beat_schedule", "limits", "ids", "event", "archive", "batch",
+        "prefetch", "time", "beat_schedule", "limits", "ids", "event", "batch",
         "mutants", "handle", "record", "span", "fold", "roster", "bridge", "clock", "ledger",
         "item", "body", "units", "fence", "flush", "keys", "snapshot", "heartbeat", "lease", "lib",
         "coarse_clock", "public_count", "stage", "version",
     ]),
+    ("housecount-archive", &["params", "session_table", "chunk", "lib"]),
     ("housecount-backend", &[
         "error", "meter", "sim", "clock", "rng", "retry", "threads", "workers", "cold", "log",
         "tasks", "lib",

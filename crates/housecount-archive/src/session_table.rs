@@ -8,9 +8,9 @@ use hashbrown::{HashMap, HashTable};
 use housecount_codec::bytes::DecodeError;
 use housecount_codec::range_coder::{BitCoder, BitModel, SignedModel};
 
-use super::ArchiveParams;
-use crate::beat_schedule::{TICK_MS, next_gap_ms};
-use crate::time::UnixMs;
+use crate::params::ArchiveParams;
+use housecount_core::beat_schedule::{TICK_MS, next_gap_ms};
+use housecount_core::time::UnixMs;
 
 /// Times in ticks since the epoch.
 pub(super) type Ticks = u64;

@@ -6,11 +6,11 @@ use std::collections::BTreeSet;
 use housecount_codec::bytes::{DecodeError, seal};
 use proptest::prelude::*;
 
-use super::{ArchiveDecoder, ArchiveEncoder, ArchiveParams, KEYFRAME_MS};
-use crate::beat_schedule::{TICK_MS, next_gap_ms};
-use crate::event::{EventKind, EventRef, Ids};
-use crate::limits::ARCHIVE_WRITERS_MAX;
-use crate::time::UnixMs;
+use crate::{ArchiveDecoder, ArchiveEncoder, ArchiveParams, KEYFRAME_MS};
+use housecount_core::beat_schedule::{TICK_MS, next_gap_ms};
+use housecount_core::event::{EventKind, EventRef, Ids};
+use housecount_core::limits::ARCHIVE_WRITERS_MAX;
+use housecount_core::time::UnixMs;
 
 const TERMS: ArchiveParams =
     ArchiveParams { interval_ms: 30_000, slot_ms: 30_000, ttl_ms: 120_000 };

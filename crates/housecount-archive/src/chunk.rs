@@ -24,15 +24,15 @@ use housecount_codec::bytes::{
 use housecount_codec::id_shapes::Shapes;
 use housecount_codec::range_coder::{RangeDecoder, RangeEncoder};
 
-use super::session_table::{SessionIds, SessionTable, Slot, Ticks, tick};
-use super::{ArchiveParams, KEYFRAME_MS};
-use crate::beat_schedule::TICK_MS;
-use crate::event::{EventKind, EventRef, Ids};
-use crate::ids::{SessionId, StageId, ViewerId};
-use crate::limits::{
+use crate::params::{ArchiveParams, KEYFRAME_MS};
+use crate::session_table::{SessionIds, SessionTable, Slot, Ticks, tick};
+use housecount_core::beat_schedule::TICK_MS;
+use housecount_core::event::{EventKind, EventRef, Ids};
+use housecount_core::ids::{SessionId, StageId, ViewerId};
+use housecount_core::limits::{
     ARCHIVE_WRITERS_MAX, SESSION_ID_BYTES_MAX, STAGE_ID_BYTES_MAX, VIEWER_ID_BYTES_MAX,
 };
-use crate::time::UnixMs;
+use housecount_core::time::UnixMs;
 
 const VERSION: u8 = 1;
 /// Maximum number of beats per byte. Each beat takes at least three choices of a ninetieth of a
