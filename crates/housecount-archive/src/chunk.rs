@@ -27,7 +27,7 @@ use housecount_codec::range_coder::{RangeDecoder, RangeEncoder};
 use crate::params::{ArchiveParams, KEYFRAME_MS};
 use crate::session_table::{SessionIds, SessionTable, Slot, Ticks, tick};
 use housecount_core::beat_schedule::TICK_MS;
-use housecount_core::event::{EventKind, EventRef, Ids};
+use housecount_core::event::{EventKind, EventRef, Ids, SessionLabels};
 use housecount_core::ids::{SessionId, StageId, ViewerId};
 use housecount_core::limits::{
     ARCHIVE_WRITERS_MAX, SESSION_ID_BYTES_MAX, STAGE_ID_BYTES_MAX, VIEWER_ID_BYTES_MAX,
@@ -326,6 +326,7 @@ impl DecodedChunk {
         for (at, kind, place) in &self.events {
             if let Some(SessionIds { stage, viewer, session }) = self.sessions.session_ids(*place) {
                 with(EventRef {
+                    labels: SessionLabels::NONE,
                     at: UnixMs(at * TICK_MS),
                     kind: *kind,
                     ids: Ids { stage, viewer, session },

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use crate::{ArchiveDecoder, ArchiveEncoder, ArchiveParams, KEYFRAME_MS};
 use housecount_core::beat_schedule::{TICK_MS, next_gap_ms};
-use housecount_core::event::{EventKind, EventRef, Ids};
+use housecount_core::event::{EventKind, EventRef, Ids, SessionLabels};
 use housecount_core::limits::ARCHIVE_WRITERS_MAX;
 use housecount_core::time::UnixMs;
 
@@ -17,7 +17,12 @@ const TERMS: ArchiveParams =
 const FROM: UnixMs = UnixMs(1_790_006_400_000);
 
 fn beat<'a>(at: UnixMs, stage: &'a str, viewer: &'a str, session: &'a str) -> EventRef<'a> {
-    EventRef { at, kind: EventKind::Beat, ids: Ids { stage, viewer, session } }
+    EventRef {
+        labels: SessionLabels::NONE,
+        at,
+        kind: EventKind::Beat,
+        ids: Ids { stage, viewer, session },
+    }
 }
 
 type Owned = (u64, bool, String, String, String);

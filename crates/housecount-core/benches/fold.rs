@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use housecount_core::event::{EventKind, EventRef, Ids};
+use housecount_core::event::{EventKind, EventRef, Ids, SessionLabels};
 use housecount_core::fold::{Fold, Handle, HandleKey, Rules};
 use housecount_core::record::{self, RecordEntry};
 use housecount_core::time::UnixMs;
@@ -33,6 +33,7 @@ fn viewer(n: u64) -> String {
 
 fn beat(viewer: &str, at: u64) -> EventRef<'_> {
     EventRef {
+        labels: SessionLabels::NONE,
         at: UnixMs(at),
         kind: EventKind::Beat,
         ids: Ids { stage: "stage-1", viewer, session: "" },

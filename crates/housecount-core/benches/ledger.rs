@@ -27,7 +27,7 @@ type Row = (String, String, Vec<Span>);
 fn draft(proven: &[Row], book: &Book, window: Span) -> Chunk {
     let mut draft = Draft::new(book, window, KEPT_MS, window.to.plus(75_000));
     for (stage, viewer, spans) in proven {
-        draft.add(ProvenSpans { stage, viewer, spans });
+        draft.add(ProvenSpans { stage, viewer, spans, parts: &[] });
     }
     draft.finish()
 }

@@ -2,7 +2,7 @@
 //!
 //! A heartbeat that joins is copied once, into an existing text, without an allocation of its own.
 
-use crate::event::{EventKind, EventRef, Ids};
+use crate::event::{EventKind, EventRef, Ids, SessionLabels};
 use crate::limits::RECORD_EVENTS_MAX;
 use crate::time::UnixMs;
 
@@ -24,6 +24,10 @@ struct BatchEntry {
     viewer_len: u8,
     session_len: u8,
     kind: EventKind,
+    keys_len: u8,
+    values_len: u8,
+    /// Age of the labels; 49 days stand for all that is older.
+    age_ms: u32,
 }
 
 impl Batch {
@@ -37,26 +41,34 @@ impl Batch {
             viewer_len: event.ids.viewer.len() as u8,
             session_len: event.ids.session.len() as u8,
             kind: event.kind,
+            keys_len: event.labels.keys().len() as u8,
+            values_len: event.labels.values().len() as u8,
+            age_ms: u32::try_from(event.labels.age_ms()).unwrap_or(u32::MAX),
         });
-        for id in [event.ids.stage, event.ids.viewer, event.ids.session] {
-            self.text.push_str(id);
+        let Ids { stage, viewer, session } = event.ids;
+        for text in [stage, viewer, session, event.labels.keys(), event.labels.values()] {
+            self.text.push_str(text);
         }
     }
 
     /// Iterates over the events.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = EventRef<'_>> {
         self.events.iter().map(|entry| {
-            let viewer = entry.start as usize + usize::from(entry.stage_len);
-            let session = viewer + usize::from(entry.viewer_len);
-            EventRef {
-                at: entry.at,
-                kind: entry.kind,
-                ids: Ids {
-                    stage: &self.text[entry.start as usize..viewer],
-                    viewer: &self.text[viewer..session],
-                    session: &self.text[session..session + usize::from(entry.session_len)],
-                },
-            }
+            let mut text = &self.text[entry.start as usize..];
+            let mut next = |len: usize| {
+                let (first, rest) = text.split_at(len);
+                text = rest;
+                first
+            };
+            let ids = Ids {
+                stage: next(usize::from(entry.stage_len)),
+                viewer: next(usize::from(entry.viewer_len)),
+                session: next(usize::from(entry.session_len)),
+            };
+            let (keys, values) =
+                (next(usize::from(entry.keys_len)), next(usize::from(entry.values_len)));
+            let labels = SessionLabels::of_checked(keys, values, u64::from(entry.age_ms));
+            EventRef { at: entry.at, kind: entry.kind, ids, labels }
         })
     }
 
@@ -102,18 +114,26 @@ impl Batch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::{SESSION_ID_BYTES_MAX, STAGE_ID_BYTES_MAX, VIEWER_ID_BYTES_MAX};
+    use crate::limits::{
+        LABEL_KEY_BYTES_MAX, LABEL_KEYS_MAX, LABEL_VALUE_BYTES_MAX, SESSION_ID_BYTES_MAX,
+        STAGE_ID_BYTES_MAX, VIEWER_ID_BYTES_MAX,
+    };
 
     #[test]
     fn what_goes_in_comes_out() {
         let (stage, viewer) = ("s".repeat(STAGE_ID_BYTES_MAX), "é".repeat(VIEWER_ID_BYTES_MAX / 2));
         let session = "t".repeat(SESSION_ID_BYTES_MAX);
+        let key = |n: usize| format!("{n}{}", "k".repeat(LABEL_KEY_BYTES_MAX - 1));
+        let keys = (0..LABEL_KEYS_MAX).map(key).collect::<Vec<_>>().join("\u{1}");
+        let values = vec!["v".repeat(LABEL_VALUE_BYTES_MAX); LABEL_KEYS_MAX].join("\u{1}");
         let longest = EventRef {
+            labels: SessionLabels::parse(&keys, &values, 9).unwrap(),
             at: UnixMs(7),
             kind: EventKind::Leave,
             ids: Ids { stage: &stage, viewer: &viewer, session: &session },
         };
         let short = EventRef {
+            labels: SessionLabels::NONE,
             at: UnixMs(5),
             kind: EventKind::Beat,
             ids: Ids { stage: "s", viewer: "v", session: "" },

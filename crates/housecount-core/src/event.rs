@@ -5,6 +5,7 @@
 //! The time never changes again, however often the event is sent, so a retry is harmless.
 
 use crate::ids::{SessionId, StageId, ViewerId};
+pub use crate::labels::SessionLabels;
 use crate::time::UnixMs;
 
 /// Kind of an event.
@@ -65,6 +66,7 @@ impl Event {
     #[must_use]
     pub fn as_ref(&self) -> EventRef<'_> {
         EventRef {
+            labels: SessionLabels::NONE,
             at: self.at,
             kind: self.kind,
             ids: Ids {
@@ -86,6 +88,8 @@ pub struct EventRef<'a> {
     pub kind: EventKind,
     /// The session it is about.
     pub ids: Ids<'a>,
+    /// Labels of the session, where the event carries them.
+    pub labels: SessionLabels<'a>,
 }
 
 /// Returns the partition of a viewer. It must stay the same on every node forever, because the log

@@ -55,12 +55,14 @@ mod tests {
     use super::*;
     use crate::event::EventKind;
     use crate::event::Ids;
+    use crate::event::SessionLabels;
 
     /// Frozen: other programs read it.
     #[test]
     fn items_are_frozen() {
         let at = UnixMs(1_790_000_000_123);
         let beat = EventRef {
+            labels: SessionLabels::NONE,
             at,
             kind: EventKind::Beat,
             ids: Ids { stage: "s/1", viewer: "ann", session: "tab" },
@@ -86,6 +88,7 @@ mod tests {
         assert_eq!((key.pk().as_str(), key.sk().as_str()), ("HEARTBEATS", "1789948800000#s/1"));
         assert_eq!(format!("{listed:?}"), r#"{"stageArn": S("s/1"), "ttl": N(1790726400)}"#);
         let beat = EventRef {
+            labels: SessionLabels::NONE,
             at,
             kind: EventKind::Beat,
             ids: Ids { stage: "s/1", viewer: "ann", session: "" },

@@ -11,6 +11,7 @@
 //! - [`coarse_clock`]: bounds of a clock whose answers are whole seconds.
 //! - [`limits`]: every bound in the system.
 //! - [`event`]: beats and leaves.
+//! - [`labels`]: values of a few keys that a session has.
 //! - [`batch`]: events while they gather for a record.
 //! - [`record`]: the bytes of a batch of events in the log.
 //! - [`flush`]: the same content packed for a log that bills every byte.
@@ -48,6 +49,8 @@ pub mod heartbeat;
 pub mod ids;
 pub mod item;
 pub mod keys;
+mod label_sets;
+pub mod labels;
 pub mod lease;
 pub mod ledger;
 pub mod limits;

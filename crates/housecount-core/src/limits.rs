@@ -15,6 +15,17 @@ pub const STAGE_ID_BYTES_MAX: usize = 256;
 pub const VIEWER_ID_BYTES_MAX: usize = 128;
 /// Bytes of a session id.
 pub const SESSION_ID_BYTES_MAX: usize = 128;
+/// Keys of labels that a session may have, such as a country and a device.
+pub const LABEL_KEYS_MAX: usize = 4;
+/// Length of a label's key, bytes.
+pub const LABEL_KEY_BYTES_MAX: usize = 32;
+/// Length of a label's value, bytes.
+pub const LABEL_VALUE_BYTES_MAX: usize = 32;
+/// Pairs of key and value that a viewer has on a stage at one time. A thousand sessions of a viewer
+/// are kept, each with a value of each key.
+pub const VIEWER_LABELS_MAX: usize = 1_000 * LABEL_KEYS_MAX;
+/// Distinct values of one key on one stage. The edge writes `other` instead of further ones.
+pub const LABEL_VALUES_MAX: usize = 1_000;
 
 /// Bytes of the body of one heartbeat or leave. Three ids and their JSON fit many times over.
 pub const BEAT_BODY_BYTES_MAX: usize = 64 * 1024;

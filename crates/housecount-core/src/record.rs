@@ -1,15 +1,21 @@
-//! Log record: a batch of events as bytes, version 2, or 3 if it has displacements.
+//! Log record: a batch of events as bytes, version 2. It is version 3 if it has displacements, and
+//! version 4 if it has labels.
 //!
 //! ```text
-//! u8      version = 2 or 3
+//! u8      version = 2, 3 or 4
 //! u64 LE  base: the earliest time in the batch, Unix ms
 //! varint  number of stages; then for each: varint length, bytes
+//! version 4:
+//!   varint  number of lists of keys; then for each: varint length, the keys separated by a byte 1
+//!   varint  number of label sets; then for each: varint index of its list of keys; varint length,
+//!           the values separated by a byte 1
 //! varint  number of events with ids; then for each:
 //!   varint  2 x index of its stage + (1 if it is a leave);
-//!           in version 3: 3 x index of its stage + (0 for a beat, 1 leave, 2 displacement)
+//!           in versions 3 and 4: 3 x index of its stage + (0 for a beat, 1 leave, 2 displacement)
 //!   varint  its time - base, ms
 //!   varint  length of the viewer id, its bytes
 //!   varint  length of the session id, its bytes
+//!   version 4: varint 0, or 1 + index of its label set and then: varint age of the labels, ms
 //! varint  number of beats by handle; then for each:
 //!   varint  its time - base, ms
 //!   8 bytes its session's handle
@@ -25,9 +31,10 @@ use std::collections::HashMap;
 
 use housecount_codec::bytes::{ByteReader, DecodeError, put_text, put_varint, seal};
 
-use crate::event::{EventKind, EventRef, Ids};
+use crate::event::{EventKind, EventRef, Ids, SessionLabels};
 use crate::handle::Handle;
 use crate::ids::{SessionId, StageId, ViewerId};
+use crate::label_sets::LabelSets;
 use crate::limits::{
     CLOCK_AHEAD_MS_MAX, RECORD_BYTES_MAX, RECORD_EVENTS_MAX, SESSION_ID_BYTES_MAX,
     STAGE_ID_BYTES_MAX, VIEWER_ID_BYTES_MAX,
@@ -38,6 +45,8 @@ use crate::time::UnixMs;
 pub const VERSION: u8 = 2;
 /// Version of records with displacements. A node that does not limit streams writes none.
 const VERSION_OF_DISPLACEMENTS: u8 = 3;
+/// Version of records with labels. A node without labels writes none.
+const VERSION_OF_LABELS: u8 = 4;
 /// Oldest version that it reads.
 const VERSION_OLDEST: u8 = 1;
 
@@ -121,11 +130,19 @@ pub fn encode(entries: &[RecordEntry<'_>]) -> Vec<u8> {
     let wholes = whole().count();
     let mut out = Vec::with_capacity(32 + wholes * 48 + (entries.len() - wholes) * 10);
     let has_displacements = whole().any(|event| event.kind == EventKind::Displace);
-    let version = if has_displacements { VERSION_OF_DISPLACEMENTS } else { VERSION };
+    let labels = LabelSets::of(whole().map(|event| event.labels));
+    let version = match (labels.is_empty(), has_displacements) {
+        (false, _) => VERSION_OF_LABELS,
+        (true, true) => VERSION_OF_DISPLACEMENTS,
+        (true, false) => VERSION,
+    };
     out.push(version);
     out.extend_from_slice(&base.0.to_le_bytes());
     put_varint(&mut out, stages.len() as u64);
     stages.iter().for_each(|stage| put_text(&mut out, stage));
+    if version == VERSION_OF_LABELS {
+        labels.put(&mut out);
+    }
     put_varint(&mut out, wholes as u64);
     for event in whole() {
         let stage = index.get(event.ids.stage).copied().unwrap_or_default() as u64;
@@ -133,6 +150,9 @@ pub fn encode(entries: &[RecordEntry<'_>]) -> Vec<u8> {
         put_varint(&mut out, event.at.since(base));
         put_text(&mut out, event.ids.viewer);
         put_text(&mut out, event.ids.session);
+        if version == VERSION_OF_LABELS {
+            labels.put_reference(&event.labels, &mut out);
+        }
     }
     put_varint(&mut out, (entries.len() - wholes) as u64);
     for entry in entries {
@@ -154,8 +174,7 @@ pub fn decode(record: &[u8]) -> Result<Vec<RecordEntry<'_>>, DecodeError> {
     if record.len() > RECORD_BYTES_MAX {
         return Err(DecodeError::Invalid { what: "the record's length", at: record.len() });
     }
-    let (version, mut reader) =
-        ByteReader::open_any(record, VERSION_OLDEST, VERSION_OF_DISPLACEMENTS)?;
+    let (version, mut reader) = ByteReader::open_any(record, VERSION_OLDEST, VERSION_OF_LABELS)?;
     let base = UnixMs(reader.u64_le()?);
     let count = bounded(&mut reader, "the number of stages")?;
     let mut stages = Vec::with_capacity(count);
@@ -164,10 +183,18 @@ pub fn decode(record: &[u8]) -> Result<Vec<RecordEntry<'_>>, DecodeError> {
             StageId::check(s).is_ok()
         })?);
     }
+    let labels = match version {
+        VERSION_OF_LABELS => LabelSets::get(&mut reader, RECORD_EVENTS_MAX)?,
+        _ => LabelSets::default(),
+    };
     let count = bounded(&mut reader, "the number of events")?;
     let mut entries = Vec::with_capacity(count);
     for _ in 0..count {
-        entries.push(RecordEntry::Full(event(&mut reader, version, base, &stages)?));
+        let mut event = event(&mut reader, version, base, &stages)?;
+        if version == VERSION_OF_LABELS {
+            event.labels = labels.get_reference(&mut reader)?;
+        }
+        entries.push(RecordEntry::Full(event));
     }
     // Version 1 had no handles, and ended here.
     let count = if version == 1 { 0 } else { bounded(&mut reader, "the number of beats")? };
@@ -184,7 +211,7 @@ pub fn decode(record: &[u8]) -> Result<Vec<RecordEntry<'_>>, DecodeError> {
 
 /// Number of kinds of events that a version knows.
 fn kinds(version: u8) -> u64 {
-    if version == VERSION_OF_DISPLACEMENTS { 3 } else { 2 }
+    if version >= VERSION_OF_DISPLACEMENTS { 3 } else { 2 }
 }
 
 fn event<'a>(
@@ -198,6 +225,7 @@ fn event<'a>(
     let stage = usize::try_from(head / kinds(version)).ok().and_then(|i| stages.get(i));
     let stage = *stage.ok_or(DecodeError::Invalid { what: "a stage index", at })?;
     Ok(EventRef {
+        labels: SessionLabels::NONE,
         kind: match head % kinds(version) {
             0 => EventKind::Beat,
             1 => EventKind::Leave,
@@ -234,11 +262,18 @@ fn id<'a>(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
 
+    use super::*;
+    use crate::limits::LABEL_KEYS_MAX;
+
     fn beat<'a>(at: u64, stage: &'a str, viewer: &'a str, session: &'a str) -> EventRef<'a> {
-        EventRef { at: UnixMs(at), kind: EventKind::Beat, ids: Ids { stage, viewer, session } }
+        EventRef {
+            labels: SessionLabels::NONE,
+            at: UnixMs(at),
+            kind: EventKind::Beat,
+            ids: Ids { stage, viewer, session },
+        }
     }
 
     /// Frozen bytes: two versions may share a log for a while. See docs/FORMATS.md.
@@ -291,6 +326,52 @@ mod tests {
         assert_eq!(decode(&bytes).unwrap(), entries);
     }
 
+    /// Frozen bytes of a record with labels: see docs/FORMATS.md.
+    #[test]
+    fn version_4_is_frozen() {
+        let of =
+            |values, age_ms| SessionLabels::parse("country\u{1}device", values, age_ms).unwrap();
+        let ann = EventRef { labels: of("NO\u{1}tv", 0), ..beat(1_000_030, "s/1", "ann", "") };
+        let bob = EventRef { labels: of("\u{1}tv", 300), ..beat(1_000_000, "s/2", "bob", "tab") };
+        let cy = EventRef { labels: of("NO\u{1}tv", 1), ..beat(1_000_000, "s/2", "cy", "") };
+        let entries = [ann, bob, beat(1_000_001, "s/2", "dee", ""), cy].map(RecordEntry::Full);
+        let bytes = encode(&entries);
+        let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
+        assert_eq!(
+            hex,
+            "0440420f000000000002\
+             03732f3103732f32\
+             010e636f756e74727901646576696365\
+             0200054e4f0174760003017476\
+             04001e03616e6e000100\
+             030003626f620374616202ac02\
+             0301036465650000\
+             03000263790001010\
+             01eb9733d"
+        );
+        assert_eq!(decode(&bytes).unwrap(), entries);
+    }
+
+    /// A join with two labels takes at most 12 bytes more, in a batch of a hundred joins.
+    #[test]
+    fn labels_take_at_most_twelve_bytes_a_join() {
+        let ids: Vec<String> = (0..100).map(|n| format!("viewer-{n}")).collect();
+        let devices = ["desktop", "phone", "tv", "tablet", "console"];
+        // Every join has another country and device than most others: 100 sets in 100 joins.
+        let values: Vec<String> =
+            (0..100).map(|n| format!("{:02}\u{1}{}", n / 5, devices[n % 5])).collect();
+        let of =
+            |n: usize, labels| RecordEntry::Full(EventRef { labels, ..beat(7, "s", &ids[n], "") });
+        let labels = |n: usize| SessionLabels::parse("country\u{1}device", &values[n], 0).unwrap();
+        let without: Vec<_> = (0..100).map(|n| of(n, SessionLabels::NONE)).collect();
+        let with: Vec<_> = (0..100).map(|n| of(n, labels(n))).collect();
+        let more = encode(&with).len() - encode(&without).len();
+        assert!(more <= 12 * 100 + 100, "{more} bytes for 100 joins that all differ");
+        let usual: Vec<_> = (0..100).map(|n| of(n, labels(n / 2))).collect();
+        let more = encode(&usual).len() - encode(&without).len();
+        assert!(more <= 12 * 100, "{more} bytes for 100 joins of 50 kinds");
+    }
+
     /// Frozen bytes of the record without events: see docs/FORMATS.md.
     #[test]
     fn a_record_without_events_is_frozen() {
@@ -332,31 +413,50 @@ mod tests {
     fn record_events_max_full_of_the_longest_ids_fits() {
         let stage: Vec<String> = (0..RECORD_EVENTS_MAX).map(|n| format!("{n:0>256}")).collect();
         let (viewer, session) = ("v".repeat(VIEWER_ID_BYTES_MAX), "s".repeat(SESSION_ID_BYTES_MAX));
-        let entries: Vec<_> =
-            stage.iter().map(|s| RecordEntry::Full(beat(7, s, &viewer, &session))).collect();
+        let keys: Vec<String> = (0..LABEL_KEYS_MAX).map(|n| format!("{n}{:k>31}", "")).collect();
+        let keys = keys.join("\u{1}");
+        let values = |n: usize| vec![format!("{n:0>32}"); LABEL_KEYS_MAX].join("\u{1}");
+        let values: Vec<String> = (0..RECORD_EVENTS_MAX).map(values).collect();
+        let entries: Vec<_> = stage
+            .iter()
+            .zip(&values)
+            .map(|(stage, values)| {
+                let labels = SessionLabels::parse(&keys, values, u64::MAX >> 1).unwrap();
+                RecordEntry::Full(EventRef { labels, ..beat(7, stage, &viewer, &session) })
+            })
+            .collect();
         let bytes = encode(&entries);
         assert!(bytes.len() <= RECORD_BYTES_MAX, "{}", bytes.len());
         assert_eq!(decode(&bytes).unwrap().len(), RECORD_EVENTS_MAX);
     }
 
-    type Drawn = (u64, Option<u64>, EventKind, String, String, String);
+    type Drawn = (u64, Option<u64>, EventKind, String, String, String, Option<(String, u64)>);
 
     fn drawn() -> impl Strategy<Value = Vec<Drawn>> {
         let handle = proptest::option::of(any::<u64>());
         let kind =
             proptest::sample::select(&[EventKind::Beat, EventKind::Leave, EventKind::Displace]);
         let event = (0u64..1 << 50, handle, kind, "[!-~]{1,8}", "[a-zé]{1,8}", "[a-z]{0,3}");
+        let labels = proptest::option::of(("[a-c]{0,2}\u{1}[a-cé]{0,1}", 0..9_000u64));
+        let event =
+            (event, labels).prop_map(|((at, handle, kind, stage, viewer, session), labels)| {
+                (at, handle, kind, stage, viewer, session, labels)
+            });
         proptest::collection::vec(event, 1..50)
     }
 
-    fn some_entries((at, handle, kind, stage, viewer, session): &Drawn) -> RecordEntry<'_> {
+    fn some_entries((at, handle, kind, stage, viewer, session, labels): &Drawn) -> RecordEntry<'_> {
         match handle {
             Some(handle) => RecordEntry::ByHandle {
                 at: UnixMs(*at),
                 handle: Handle::from_bytes(handle.to_be_bytes()),
             },
             None => {
-                RecordEntry::Full(EventRef { kind: *kind, ..beat(*at, stage, viewer, session) })
+                let labels = labels.as_ref().map_or(SessionLabels::NONE, |(values, age_ms)| {
+                    SessionLabels::parse("a\u{1}b", values, *age_ms).unwrap()
+                });
+                let event = beat(*at, stage, viewer, session);
+                RecordEntry::Full(EventRef { kind: *kind, labels, ..event })
             }
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use housecount_backend::cold::Cold;
 use housecount_backend::log::MemoryLog;
 use housecount_backend::tasks::Progress;
-use housecount_core::event::{EventKind, EventRef, Ids};
+use housecount_core::event::{EventKind, EventRef, Ids, SessionLabels};
 use housecount_core::limits::RECORD_EVENTS_MAX;
 use housecount_core::time::UnixMs;
 use housecount_engine::Settings;
@@ -40,6 +40,7 @@ pub async fn commit_all(commit: &mut LedgerCommitter, now: UnixMs) {
 pub fn hear(hub: &Hub, sent: &[(UnixMs, EventKind, String, String)]) {
     for record in sent.chunks(RECORD_EVENTS_MAX) {
         let events = record.iter().map(|(at, kind, stage, viewer)| EventRef {
+            labels: SessionLabels::NONE,
             at: *at,
             kind: *kind,
             ids: Ids { stage, viewer, session: "" },

@@ -11,7 +11,7 @@ use housecount_backend::clock::SharedClock;
 use housecount_backend::error::{ErrorKind, StoreError, StoreResult};
 use housecount_backend::log::{Log, PartitionMeta, Position, ReadResult};
 use housecount_backend::tasks::{PeriodicTask, Progress};
-use housecount_core::event::{EventKind, EventRef, Ids};
+use housecount_core::event::{EventKind, EventRef, Ids, SessionLabels};
 use housecount_core::fold::HandleKey;
 use housecount_core::limits::{READ_RECORDS_MAX, RECORD_EVENTS_MAX};
 use housecount_core::record::{self, RecordEntry};
@@ -188,6 +188,7 @@ impl Hour {
         for second in sent.chunk_by(|a, b| a.0.0 / 1_000 == b.0.0 / 1_000) {
             for some in second.chunks(RECORD_EVENTS_MAX) {
                 let events = some.iter().map(|(at, kind, stage, viewer)| EventRef {
+                    labels: SessionLabels::NONE,
                     at: *at,
                     kind: *kind,
                     ids: Ids { stage, viewer, session: "" },

@@ -7,7 +7,7 @@ use housecount_backend::cold::Cold;
 use housecount_backend::error::StoreResult;
 use housecount_backend::log::{Log, MemoryLog, Position};
 use housecount_backend::tasks::Progress;
-use housecount_core::event::{EventKind, EventRef, Ids};
+use housecount_core::event::{EventKind, EventRef, Ids, SessionLabels};
 use housecount_core::fold::HandleKey;
 use housecount_core::ledger::watch::WatchFilter;
 use housecount_core::span::Span;
@@ -42,6 +42,7 @@ impl LoggedEvent {
     pub fn event(&self) -> EventRef<'_> {
         let LoggedEvent { at, kind, .. } = *self;
         EventRef {
+            labels: SessionLabels::NONE,
             at,
             kind,
             ids: Ids { stage: &self.stage, viewer: &self.viewer, session: &self.session },

@@ -5,7 +5,7 @@
 use std::hint::black_box;
 
 use housecount_core::batch::Batch;
-use housecount_core::event::{EventKind, EventRef, Ids};
+use housecount_core::event::{EventKind, EventRef, Ids, SessionLabels};
 use housecount_core::fold::{Fold, HandleKey, Rules};
 use housecount_core::record;
 use housecount_core::time::UnixMs;
@@ -16,6 +16,7 @@ const EVENTS: usize = 1_000;
 
 fn beats(names: &[String], at: u64) -> Vec<EventRef<'_>> {
     let beat = |viewer| EventRef {
+        labels: SessionLabels::NONE,
         at: UnixMs(at),
         kind: EventKind::Beat,
         ids: Ids { stage: "stage-1", viewer, session: "" },

@@ -230,7 +230,7 @@ impl AdmissionControl {
 
 #[cfg(test)]
 mod tests {
-    use housecount_core::event::EventRef;
+    use housecount_core::event::{EventRef, SessionLabels};
     use housecount_core::fold::Rules;
     use housecount_core::time::UnixMs;
 
@@ -253,6 +253,7 @@ mod tests {
         let hub = Hub::new(Rules { ttl_ms: 120_000, leave_grace_ms: 3_000 }, 1, false);
         let at = UnixMs(1_000);
         let beat = |viewer: &&'static str| EventRef {
+            labels: SessionLabels::NONE,
             at,
             kind: EventKind::Beat,
             ids: Ids { stage: "s", viewer, session: "" },
@@ -303,6 +304,7 @@ mod tests {
         assert_eq!(admit(&control, &empty, tab, 0), Ok(()));
         let at = UnixMs(1_000);
         empty.apply([EventRef {
+            labels: SessionLabels::NONE,
             at,
             kind: EventKind::Beat,
             ids: Ids { stage: "s", viewer: "ann", session: "tab" },

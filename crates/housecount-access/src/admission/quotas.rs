@@ -209,7 +209,7 @@ impl Quotas {
 
 #[cfg(test)]
 mod tests {
-    use housecount_core::event::EventRef;
+    use housecount_core::event::{EventRef, SessionLabels};
     use housecount_core::fold::Rules;
     use housecount_core::time::UnixMs;
 
@@ -222,7 +222,12 @@ mod tests {
     }
 
     fn fold(hub: &Hub, event: &UnstampedEvent<'_>) {
-        hub.apply([EventRef { at: UnixMs(1_000), kind: event.kind, ids: event.ids }]);
+        hub.apply([EventRef {
+            labels: SessionLabels::NONE,
+            at: UnixMs(1_000),
+            kind: event.kind,
+            ids: event.ids,
+        }]);
     }
 
     fn quotas(sessions: usize, viewers: u64, stages: usize) -> Quotas {

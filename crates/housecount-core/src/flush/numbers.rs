@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::NumberEntry;
+use super::{NumberEntry, NumberedLabels};
+use crate::labels::SessionLabels;
 use crate::limits::EPOCHS_MAX;
 use crate::time::UnixMs;
 
@@ -12,6 +13,20 @@ use crate::time::UnixMs;
 pub(super) struct NumberTable {
     pub(super) stages: Vec<Box<str>>,
     pub(super) entries: Vec<NumberEntry>,
+    /// Keys and values of each label set.
+    pub(super) label_sets: Vec<(Box<str>, Box<str>)>,
+}
+
+impl NumberTable {
+    /// Returns the labels of a beat at `at`. A beat before they were first seen has none.
+    pub(super) fn labels(&self, labels: NumberedLabels, at: UnixMs) -> SessionLabels<'_> {
+        let Some((set, since)) = labels.filter(|(_, since)| *since <= at) else {
+            return SessionLabels::NONE;
+        };
+        self.label_sets.get(set as usize).map_or(SessionLabels::NONE, |(keys, values)| {
+            SessionLabels::of_checked(keys, values, at.since(since))
+        })
+    }
 }
 
 /// Number tables that a reader keeps, at most [`EPOCHS_MAX`].

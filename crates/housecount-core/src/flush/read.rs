@@ -4,8 +4,8 @@ use housecount_codec::bits::BitReader;
 use housecount_codec::bytes::{ByteReader, DecodeError};
 
 use super::numbers::{NumberTable, NumberTables};
-use super::{NumberEntry, PACKED, RAW, SPAN_MS_MAX, VERSION};
-use crate::event::{EventKind, EventRef, Ids};
+use super::{NumberEntry, NumberedLabels, PACKED, RAW, SPAN_MS_MAX, VERSION, VERSION_OF_LABELS};
+use crate::event::{EventKind, EventRef, Ids, SessionLabels};
 use crate::fold::Handle;
 use crate::ids::{SessionId, StageId, ViewerId};
 use crate::limits::{
@@ -51,7 +51,8 @@ impl NumberTables {
         position: UnixMs,
         item: &[u8],
     ) -> Result<DecodedFlush, FlushError> {
-        let mut reader = ByteReader::open(item, VERSION)?;
+        let (version, mut reader) = ByteReader::open_any(item, VERSION, VERSION_OF_LABELS)?;
+        let has_labels = version == VERSION_OF_LABELS;
         let kind_at = reader.at();
         let kind = reader.byte()?;
         let attended = match reader.varint()? {
@@ -60,7 +61,7 @@ impl NumberTables {
         };
         let record = match kind {
             RAW if reader.left() <= RECORD_BYTES_MAX => reader.rest().to_vec(),
-            PACKED => self.unpack(writer, position, reader)?,
+            PACKED => self.unpack(writer, position, has_labels, reader)?,
             _ => {
                 return Err(
                     DecodeError::Invalid { what: "the kind or the length", at: kind_at }.into()
@@ -74,14 +75,22 @@ impl NumberTables {
         &mut self,
         writer: u32,
         position: UnixMs,
+        has_labels: bool,
         mut reader: ByteReader<'_>,
     ) -> Result<Vec<u8>, FlushError> {
         let begun = position.minus(reader.varint()?);
         let known = number(&mut reader, "the number of sessions", EPOCH_SESSIONS_MAX)?;
         let stages = number(&mut reader, "the number of stages", EPOCH_SESSIONS_MAX)?;
+        let label_sets = match has_labels {
+            true => number(&mut reader, "the number of label sets", EPOCH_SESSIONS_MAX)?,
+            false => 0,
+        };
         let lacks = FlushError::MissingEarlier { begun };
         let book = self.find(writer, begun, known == 0 && stages == 0).ok_or(lacks)?;
-        if book.entries.len() < known || book.stages.len() < stages {
+        if book.entries.len() < known
+            || book.stages.len() < stages
+            || book.label_sets.len() < label_sets
+        {
             return Err(lacks);
         }
         let at = reader.at();
@@ -91,13 +100,15 @@ impl NumberTables {
         if span_ms >= 2 * SPAN_MS_MAX || ahead.unsigned_abs() >= SPAN_MS_MAX {
             return Err(DecodeError::Invalid { what: "a time", at }.into());
         }
-        read_new_entries(book, &mut reader, known, stages)?;
+        let labels_at = has_labels.then_some((position, label_sets));
+        read_new_entries(book, &mut reader, [known, stages], labels_at)?;
         let mut record_entries = Vec::new();
         for _ in 0..number(&mut reader, "the number of events", RECORD_EVENTS_MAX)? {
             let at = reader.at();
             let head = reader.varint()?;
             let stage = usize::try_from(head / 2).ok().and_then(|stage| book.stages.get(stage));
-            record_entries.push(RecordEntry::Full(EventRef {
+            let mut event = EventRef {
+                labels: SessionLabels::NONE,
                 kind: if head % 2 == 1 { EventKind::Leave } else { EventKind::Beat },
                 at: base.plus(reader.varint()?),
                 ids: Ids {
@@ -105,7 +116,11 @@ impl NumberTables {
                     viewer: viewer(&mut reader)?,
                     session: session(&mut reader)?,
                 },
-            }));
+            };
+            if has_labels {
+                event.labels = book.labels(labels(book, &mut reader, position)?, event.at);
+            }
+            record_entries.push(RecordEntry::Full(event));
         }
         numbers(book, reader, base, span_ms, &mut record_entries)?;
         Ok(record::encode(&record_entries))
@@ -117,8 +132,8 @@ impl NumberTables {
 fn read_new_entries(
     book: &mut NumberTable,
     reader: &mut ByteReader<'_>,
-    known: usize,
-    stages: usize,
+    [known, stages]: [usize; 2],
+    labels_at: Option<(UnixMs, usize)>,
 ) -> Result<(), DecodeError> {
     for n in 0..number(reader, "the number of stages", RECORD_EVENTS_MAX)? {
         let stage = id(reader, "a stage id", STAGE_ID_BYTES_MAX, |s| StageId::check(s).is_ok())?;
@@ -126,9 +141,13 @@ fn read_new_entries(
             book.stages.push(stage.into());
         }
     }
+    if let Some((_, label_sets)) = labels_at {
+        read_label_sets(book, reader, label_sets)?;
+    }
+    let position = labels_at.map(|(position, _)| position);
     let named = number(reader, "the number of sessions", RECORD_EVENTS_MAX)?;
     for n in known..known + named {
-        let entry = entry(book, reader)?;
+        let entry = entry(book, reader, position)?;
         if n == book.entries.len() {
             book.entries.push(entry);
         }
@@ -144,7 +163,7 @@ fn read_new_entries(
     for _ in 0..number(reader, "the number of sessions", RECORD_EVENTS_MAX)? {
         let at = reader.at();
         let n = number(reader, "a number", EPOCH_SESSIONS_MAX)?;
-        let entry = entry(book, reader)?;
+        let entry = entry(book, reader, position)?;
         *book.entries.get_mut(n).ok_or(DecodeError::Invalid { what: "a number", at })? = entry;
     }
     Ok(())
@@ -180,11 +199,17 @@ fn numbers<'a>(
             let at = base.plus(bits.minimal(span_ms + 1)?);
             let entry = usize::try_from(before).ok().and_then(|n| book.entries.get(n));
             record_entries.push(match (entry, kind) {
-                (Some(NumberEntry::Named { stage, viewer, session }), _) => {
+                (Some(NumberEntry::Named { stage, viewer, session, labels }), _) => {
                     let Some(stage) = book.stages.get(*stage as usize) else {
                         return invalid("a stage");
                     };
-                    RecordEntry::Full(EventRef { at, kind, ids: Ids { stage, viewer, session } })
+                    let labels = labels.filter(|_| kind == EventKind::Beat);
+                    RecordEntry::Full(EventRef {
+                        labels: book.labels(labels, at),
+                        at,
+                        kind,
+                        ids: Ids { stage, viewer, session },
+                    })
                 }
                 (Some(NumberEntry::HandleOnly(handle)), EventKind::Beat) => {
                     RecordEntry::ByHandle { at, handle: *handle }
@@ -196,14 +221,59 @@ fn numbers<'a>(
     if bits.left() < 8 { Ok(()) } else { invalid("bytes after the last value") }
 }
 
-fn entry(book: &NumberTable, reader: &mut ByteReader<'_>) -> Result<NumberEntry, DecodeError> {
+/// Adds an item's new label sets to its table.
+fn read_label_sets(
+    book: &mut NumberTable,
+    reader: &mut ByteReader<'_>,
+    known: usize,
+) -> Result<(), DecodeError> {
+    for n in 0..number(reader, "the number of label sets", RECORD_EVENTS_MAX)? {
+        let at = reader.at();
+        let keys = reader.text("keys of labels", RECORD_BYTES_MAX)?;
+        let values = reader.text("values of labels", RECORD_BYTES_MAX)?;
+        SessionLabels::parse(keys, values, 0)
+            .map_err(|_| DecodeError::Invalid { what: "labels", at })?;
+        if known + n == book.label_sets.len() {
+            book.label_sets.push((keys.into(), values.into()));
+        }
+    }
+    Ok(())
+}
+
+/// Decodes the labels of a session in an item at `position`.
+fn labels(
+    book: &NumberTable,
+    reader: &mut ByteReader<'_>,
+    position: UnixMs,
+) -> Result<NumberedLabels, DecodeError> {
+    let at = reader.at();
+    let Some(set) = number(reader, "a label set", EPOCH_SESSIONS_MAX)?.checked_sub(1) else {
+        return Ok(None);
+    };
+    let ago = unzigzag(reader.varint()?);
+    if set >= book.label_sets.len() || ago.unsigned_abs() >= SPAN_MS_MAX {
+        return Err(DecodeError::Invalid { what: "labels", at });
+    }
+    Ok(Some((set as u32, UnixMs(position.0.wrapping_sub(ago.cast_unsigned())))))
+}
+
+/// Decodes a session with ids, and with labels in an item that has a `position` for them.
+fn entry(
+    book: &NumberTable,
+    reader: &mut ByteReader<'_>,
+    position: Option<UnixMs>,
+) -> Result<NumberEntry, DecodeError> {
     let at = reader.at();
     let stage = number(reader, "a stage", EPOCH_SESSIONS_MAX)?;
     if stage >= book.stages.len() {
         return Err(DecodeError::Invalid { what: "a stage", at });
     }
     let (viewer, session) = (viewer(reader)?.into(), session(reader)?.into());
-    Ok(NumberEntry::Named { stage: stage as u32, viewer, session })
+    let labels = match position {
+        Some(position) => labels(book, reader, position)?,
+        None => None,
+    };
+    Ok(NumberEntry::Named { stage: stage as u32, viewer, session, labels })
 }
 
 fn viewer<'a>(reader: &mut ByteReader<'a>) -> Result<&'a str, DecodeError> {

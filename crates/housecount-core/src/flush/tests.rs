@@ -4,7 +4,7 @@ use housecount_codec::bytes::{put_varint, seal};
 use proptest::prelude::*;
 
 use super::{FlushEncoder, FlushError, NumberTables};
-use crate::event::{EventKind, EventRef, Ids};
+use crate::event::{EventKind, EventRef, Ids, SessionLabels};
 use crate::fold::{Handle, HandleKey};
 use crate::limits::{EPOCH_MS_MAX, EPOCH_SESSIONS_MAX, EPOCHS_MAX, RECORD_EVENTS_MAX};
 use crate::record::{self, RecordEntry};
@@ -14,7 +14,12 @@ const AT: UnixMs = UnixMs(1_790_000_000_000);
 const KEY: HandleKey = HandleKey(7);
 
 fn beat<'a>(at: UnixMs, stage: &'a str, viewer: &'a str) -> EventRef<'a> {
-    EventRef { at, kind: EventKind::Beat, ids: Ids { stage, viewer, session: "" } }
+    EventRef {
+        labels: SessionLabels::NONE,
+        at,
+        kind: EventKind::Beat,
+        ids: Ids { stage, viewer, session: "" },
+    }
 }
 
 fn handle(event: &EventRef<'_>) -> Handle {
@@ -55,6 +60,34 @@ fn a_record_with_a_displacement_is_kept_as_it_is() {
         let read = books.read(0, at, &item).unwrap();
         assert_eq!(record::decode(&read.record).unwrap(), entries);
     }
+}
+
+/// Frozen bytes of items with labels. See docs/FORMATS.md.
+#[test]
+fn version_2_is_frozen() {
+    let mut writer = FlushEncoder::default();
+    let mut books = NumberTables::default();
+    let of = |values, age_ms| SessionLabels::parse("country\u{1}device", values, age_ms).unwrap();
+    let ann = EventRef { labels: of("NO\u{1}tv", 0), ..beat(AT.minus(30), "s/1", "ann") };
+    let bob = EventRef { labels: of("NO\u{1}tv", 200), ..beat(AT.plus(700), "s/1", "bob") };
+    let later = EventRef { at: AT.plus(990), labels: ann.labels.aged(1_020), ..ann };
+    let items = [(AT, vec![ann]), (AT.plus(1_000), vec![bob, later])].map(|(at, events)| {
+        let entries: Vec<_> = events.into_iter().map(RecordEntry::Full).collect();
+        let item = writer.encode(at, UnixMs::ZERO, KEY, &record::encode(&entries));
+        let read = books.read(1, at, &item).unwrap();
+        let mut read = record::decode(&read.record).unwrap();
+        read.sort_by_key(|entry| std::cmp::Reverse(entry.at()));
+        assert!(entries.iter().all(|entry| read.contains(entry)), "{read:?}");
+        item.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+    });
+    assert_eq!(
+        items,
+        [
+            "020000000000003c000103732f31010e636f756e74727901646576696365054e4f01747601\
+             0003616e6e00013c0000000100000000f675570e",
+            "020000e807010101d804a2020000010003626f620001e80700000002000000fe07004293726d"
+        ]
+    );
 }
 
 const FROZEN: [&str; 3] = [
@@ -153,11 +186,18 @@ fn epochs_max_books_are_kept() {
     assert!(books.read(1, AT.plus(1), &items[1][1]).is_ok());
 }
 
-/// Columns: time, kind, stage, viewer, by handle.
-type Drawn = Vec<(u64, bool, u8, u8, bool)>;
+/// Columns: time, kind, stage, viewer, by handle, labels.
+type Drawn = Vec<(u64, bool, u8, u8, bool, Option<(u8, u64)>)>;
 
 fn drawn() -> impl Strategy<Value = Vec<(Drawn, bool)>> {
-    let event = (0u64..5_000, any::<bool>(), 0u8..3, 0u8..40, any::<bool>());
+    let event = (
+        0u64..5_000,
+        any::<bool>(),
+        0u8..3,
+        0u8..40,
+        any::<bool>(),
+        proptest::option::of((0u8..3, 0u64..90)),
+    );
     proptest::collection::vec((proptest::collection::vec(event, 1..40), any::<bool>()), 1..12)
 }
 
@@ -168,9 +208,12 @@ proptest! {
     fn what_is_written_is_read(drawn in drawn()) {
         let (mut writer, mut books, mut at) = (FlushEncoder::default(), NumberTables::default(), AT);
         for (events, is_lost) in drawn {
-            let texts: Vec<_> = events.iter().map(|(_, _, s, v, _)| (format!("s{s}"), format!("v{v}"))).collect();
-            let entries: Vec<RecordEntry<'_>> = events.iter().zip(&texts).map(|((ms, is_leave, .., by_handle), (stage, viewer))| {
-                let event = beat(at.minus(*ms), stage, viewer);
+            let texts: Vec<_> = events.iter().map(|(_, _, s, v, ..)| (format!("s{s}"), format!("v{v}"))).collect();
+            let entries: Vec<RecordEntry<'_>> = events.iter().zip(&texts).map(|((ms, is_leave, _, _, by_handle, labels), (stage, viewer))| {
+                let labels = labels.filter(|_| !is_leave).map_or(SessionLabels::NONE, |(set, age_ms)| {
+                    SessionLabels::parse("device", ["tv", "phone", ""][usize::from(set)], age_ms).unwrap()
+                });
+                let event = EventRef { labels, ..beat(at.minus(*ms), stage, viewer) };
                 match (by_handle, is_leave) {
                     (true, _) => RecordEntry::ByHandle { at: event.at, handle: handle(&event) },
                     (false, true) => RecordEntry::Full(EventRef { kind: EventKind::Leave, ..event }),
@@ -194,6 +237,8 @@ proptest! {
                 prop_assert_eq!(sorted(&read), sorted(&entries));
                 let full_entries = |entries: &[RecordEntry<'_>]| entries.iter().filter(|entry| matches!(entry, RecordEntry::Full(_))).count();
                 prop_assert!(full_entries(&read) >= full_entries(&entries));
+                let lost = entries.iter().find(|entry| matches!(entry, RecordEntry::Full(_)) && !read.contains(entry));
+                prop_assert_eq!(lost, None, "with its labels");
             }
             at = at.plus(1_000);
         }
@@ -208,11 +253,11 @@ proptest! {
 
     /// Any bytes may follow a right checksum. They are an error or a record, never a panic.
     #[test]
-    fn sealed_noise_never_panics(noise: Vec<u8>, age in 0u64..3, counts in proptest::collection::vec(0u64..4, 0..14)) {
+    fn sealed_noise_never_panics(noise: Vec<u8>, version in super::VERSION..=super::VERSION_OF_LABELS, age in 0u64..3, counts in proptest::collection::vec(0u64..4, 0..14)) {
         let mut books = NumberTables::default();
         let entries = record::encode(&[RecordEntry::Full(beat(AT, "s", "ann"))]);
         books.read(1, AT, &FlushEncoder::default().encode(AT, UnixMs::ZERO, KEY, &entries)).unwrap();
-        let mut item = vec![super::VERSION, super::PACKED, 0];
+        let mut item = vec![version, super::PACKED, 0];
         [age].iter().chain(&counts).for_each(|value| put_varint(&mut item, *value));
         item.extend(noise);
         seal(&mut item);

@@ -6,7 +6,7 @@ use housecount_codec::bits::{BitWriter, rice_parameter};
 use housecount_codec::bytes::{put_text, put_varint, seal};
 
 use super::numbers::NumberTable;
-use super::{NumberEntry, PACKED, RAW, SPAN_MS_MAX, VERSION};
+use super::{NumberEntry, NumberedLabels, PACKED, RAW, SPAN_MS_MAX, VERSION, VERSION_OF_LABELS};
 use crate::event::{EventKind, EventRef};
 use crate::fold::{Handle, HandleKey};
 use crate::limits::{EPOCH_MS_MAX, EPOCH_SESSIONS_MAX};
@@ -23,6 +23,7 @@ pub struct FlushEncoder {
     book: NumberTable,
     pub(super) numbers: HashMap<[u8; 8], u32, foldhash::fast::FixedState>,
     stages: HashMap<Box<str>, u32, foldhash::fast::FixedState>,
+    label_sets: HashMap<(Box<str>, Box<str>), u32, foldhash::fast::FixedState>,
 }
 
 /// Parts of an item, besides new entries.
@@ -53,6 +54,9 @@ impl FlushEncoder {
         let ago = if attended == UnixMs::ZERO { 0 } else { position.since(attended) + 1 };
         match record::decode(record) {
             Ok(record_entries) if is_packable(&record_entries, position) => {
+                if record_entries.iter().any(has_labels) {
+                    out[0] = VERSION_OF_LABELS;
+                }
                 out.push(PACKED);
                 put_varint(&mut out, ago);
                 self.pack(&mut out, position, key, &record_entries);
@@ -87,6 +91,8 @@ impl FlushEncoder {
         }
         let begun = self.begun.unwrap_or(position);
         let (known, stages) = (self.book.entries.len(), self.book.stages.len());
+        let label_sets = self.book.label_sets.len();
+        let has_labels = out.first() == Some(&VERSION_OF_LABELS);
         let base = record_entries.iter().map(RecordEntry::at).min().unwrap_or_default();
         let span_ms =
             record_entries.iter().map(RecordEntry::at).max().unwrap_or_default().since(base);
@@ -110,10 +116,26 @@ impl FlushEncoder {
         for value in [position.since(begun), known as u64, stages as u64] {
             put_varint(out, value);
         }
+        if has_labels {
+            put_varint(out, label_sets as u64);
+        }
         put_varint(out, zigzag(position.0.cast_signed().wrapping_sub(base.0.cast_signed())));
         put_varint(out, span_ms);
         put_varint(out, (self.book.stages.len() - stages) as u64);
         self.book.stages[stages..].iter().for_each(|stage| put_text(out, stage));
+        if has_labels {
+            put_varint(out, (self.book.label_sets.len() - label_sets) as u64);
+            for (keys, values) in &self.book.label_sets[label_sets..] {
+                put_text(out, keys);
+                put_text(out, values);
+            }
+        }
+        let put_entry = |out: &mut Vec<u8>, entry: &NumberEntry| {
+            put_ids(out, entry);
+            if let (NumberEntry::Named { labels, .. }, true) = (entry, has_labels) {
+                put_labels(out, *labels, position);
+            }
+        };
         put_varint(out, (named - known) as u64);
         self.book.entries[known..named].iter().for_each(|entry| put_entry(out, entry));
         put_varint(out, (self.book.entries.len() - named) as u64);
@@ -130,8 +152,32 @@ impl FlushEncoder {
             put_varint(out, event.at.since(base));
             put_text(out, event.ids.viewer);
             put_text(out, event.ids.session);
+            if has_labels {
+                put_labels(out, self.numbered(event), position);
+            }
         }
         put_numbers(out, [news.beats, news.leaves], base, span_ms);
+    }
+
+    /// Returns an event's labels, whose set gets a number if it has none.
+    fn number_labels(&mut self, event: &EventRef<'_>) -> NumberedLabels {
+        if event.labels.is_none() || event.kind != EventKind::Beat {
+            return None;
+        }
+        let set = (event.labels.keys().into(), event.labels.values().into());
+        let known = &mut self.book.label_sets;
+        let number = *self.label_sets.entry(set).or_insert_with_key(|set| {
+            known.push(set.clone());
+            known.len() as u32 - 1
+        });
+        Some((number, event.at.minus(event.labels.age_ms())))
+    }
+
+    /// Returns an event's labels, whose set has a number.
+    fn numbered(&self, event: &EventRef<'_>) -> NumberedLabels {
+        let set = (event.labels.keys().into(), event.labels.values().into());
+        let number = self.label_sets.get(&set).filter(|_| event.kind == EventKind::Beat)?;
+        Some((*number, event.at.minus(event.labels.age_ms())))
     }
 
     /// Finds an event's number or gives it one.
@@ -145,17 +191,20 @@ impl FlushEncoder {
                 stage
             }
         };
+        let labels = self.number_labels(event);
         let entry = NumberEntry::Named {
             stage,
             viewer: event.ids.viewer.into(),
             session: event.ids.session.into(),
+            labels,
         };
         let handle = Handle::of(self.key, event.ids.stage, event.ids.viewer, event.ids.session);
         let next = self.book.entries.len() as u32;
         let number = *self.numbers.entry(handle.bytes()).or_insert(next);
         match self.book.entries.get_mut(number as usize) {
             None => self.book.entries.push(entry),
-            Some(known) if *known == entry => {}
+            // A leave has no labels.
+            Some(known) if *known == entry || is_leave_of(known, &entry, event.kind) => {}
             Some(known @ NumberEntry::HandleOnly(_)) => {
                 *known = entry;
                 news.renamed.push(number);
@@ -182,13 +231,30 @@ fn is_packable(record_entries: &[RecordEntry<'_>], position: UnixMs) -> bool {
         && record_entries.iter().all(|entry| near(entry.at()) && is_usual(entry))
 }
 
+fn has_labels(entry: &RecordEntry<'_>) -> bool {
+    matches!(entry, RecordEntry::Full(event) if !event.labels.is_none())
+}
+
+/// Whether an event is a leave of a session that has a number.
+fn is_leave_of(known: &NumberEntry, entry: &NumberEntry, kind: EventKind) -> bool {
+    kind == EventKind::Leave && known.ids() == entry.ids()
+}
+
 fn zigzag(value: i64) -> u64 {
     ((value << 1) ^ (value >> 63)).cast_unsigned()
 }
 
-fn put_entry(out: &mut Vec<u8>, entry: &NumberEntry) {
+fn put_labels(out: &mut Vec<u8>, labels: NumberedLabels, position: UnixMs) {
+    put_varint(out, labels.map_or(0, |(set, _)| u64::from(set) + 1));
+    if let Some((_, since)) = labels {
+        let ago = position.0.cast_signed().wrapping_sub(since.0.cast_signed());
+        put_varint(out, zigzag(ago));
+    }
+}
+
+fn put_ids(out: &mut Vec<u8>, entry: &NumberEntry) {
     match entry {
-        NumberEntry::Named { stage, viewer, session } => {
+        NumberEntry::Named { stage, viewer, session, .. } => {
             put_varint(out, u64::from(*stage));
             put_text(out, viewer);
             put_text(out, session);

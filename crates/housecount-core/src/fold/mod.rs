@@ -35,7 +35,7 @@ use std::collections::{BinaryHeap, VecDeque};
 
 use self::expiry_queue::ExpiryQueue;
 pub use self::presence::{Count, Totals};
-pub use self::proof::{ProvenSpans, Walk};
+pub use self::proof::{LabelledSpan, ProvenSpans, Walk};
 use self::seat::{NOWHERE, SeatFlag, SeatIndex, StageIndex};
 use self::seats::SeatTable;
 pub use self::streams::{Stream, StreamsPolicy};

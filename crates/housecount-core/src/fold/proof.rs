@@ -16,6 +16,7 @@ use std::ops::Range;
 use super::seat::{NOWHERE, SeatFlag, SeatIndex};
 use super::{CheckpointEvent, Fold, expiry_queue};
 use crate::event::{EventKind, Ids};
+use crate::labels::ViewerLabels;
 use crate::mutants::{Mutant, is_on};
 use crate::span::{Span, normalize};
 use crate::time::UnixMs;
@@ -32,6 +33,18 @@ pub struct ProvenSpans<'a> {
     pub viewer: &'a str,
     /// A set of spans, not empty.
     pub spans: &'a [Span],
+    /// The same spans cut where the viewer's labels change, with the labels. Empty if the viewer has
+    /// had none within these spans.
+    pub parts: &'a [LabelledSpan],
+}
+
+/// A span, and the labels that its viewer has throughout.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LabelledSpan {
+    /// The span.
+    pub span: Span,
+    /// The labels.
+    pub labels: ViewerLabels,
 }
 
 /// Selection of a walk through a partition's seats.
@@ -174,7 +187,12 @@ impl Fold {
             self.clip(&mut spans, walk.within);
             if !spans.is_empty() {
                 let stage = &self.seats.stages[known.stage].id;
-                with(ProvenSpans { stage, viewer: &self.seats.viewer(seat), spans: &spans });
+                with(ProvenSpans {
+                    stage,
+                    viewer: &self.seats.viewer(seat),
+                    spans: &spans,
+                    parts: &[],
+                });
             }
         }
         passed_over

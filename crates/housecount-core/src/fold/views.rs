@@ -9,7 +9,7 @@ use super::id_arena::Id;
 use super::seat::{SeatFlag, SeatIndex};
 use super::{Count, Fold, Totals};
 use crate::event::Ids;
-use crate::event::{EventKind, EventRef};
+use crate::event::{EventKind, EventRef, SessionLabels};
 use crate::record::RecordEntry;
 use crate::time::UnixMs;
 
@@ -107,7 +107,7 @@ impl CheckpointEvent<'_> {
     #[must_use]
     pub fn event(&self) -> EventRef<'_> {
         let CheckpointEvent { at, kind, stage, ref viewer, ref session } = *self;
-        EventRef { at, kind, ids: Ids { stage, viewer, session } }
+        EventRef { labels: SessionLabels::NONE, at, kind, ids: Ids { stage, viewer, session } }
     }
 }
 

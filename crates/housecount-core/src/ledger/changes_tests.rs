@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::event::{EventKind, EventRef, Ids};
+use crate::event::{EventKind, EventRef, Ids, SessionLabels};
 use crate::fold::{Fold, Rules, Walk};
 use crate::span::Span;
 use crate::time::UnixMs;
@@ -40,6 +40,7 @@ fn audience() -> impl Strategy<Value = Vec<TestEvent>> {
             for (kind, gap, late) in steps {
                 at += gap;
                 let event = EventRef {
+                    labels: SessionLabels::NONE,
                     at: UnixMs(at),
                     kind: match kind {
                         0 => EventKind::Beat,

@@ -8,7 +8,7 @@ use proptest::test_runner::TestRng;
 
 use super::book::SpanVisitor;
 use super::*;
-use crate::event::{EventKind, EventRef, Ids};
+use crate::event::{EventKind, EventRef, Ids, SessionLabels};
 use crate::fold::{ApplyOutcome, Fold, Rules};
 use crate::span::{Span, measure, normalize};
 use crate::time::UnixMs;
@@ -117,6 +117,7 @@ fn session_events(length_ms: u64) -> impl Strategy<Value = (TestEvent, u64)> {
     ((0..length_ms, 0..6usize, 0..3usize, 0..6usize, 0..2usize), late).prop_map(
         |((at, kind, stage, viewer, session), late)| {
             let event = EventRef {
+                labels: SessionLabels::NONE,
                 at: UnixMs(BASE + at),
                 kind: if kind == 0 { EventKind::Leave } else { EventKind::Beat },
                 ids: Ids {
@@ -343,6 +344,7 @@ fn keyframes_restart_a_chain() {
             at += rng.random_range(0..5);
             let pick = |rng: &mut TestRng, n: usize| rng.random_range(0..n);
             let event = EventRef {
+                labels: SessionLabels::NONE,
                 at: UnixMs(BASE + at % length_ms),
                 kind: if pick(&mut rng, 9) == 0 { EventKind::Leave } else { EventKind::Beat },
                 ids: Ids {
@@ -385,6 +387,7 @@ fn a_removed_or_replaced_chunk_is_noticed() {
     let beat = |at| {
         (
             EventRef {
+                labels: SessionLabels::NONE,
                 at: UnixMs(BASE + at),
                 kind: EventKind::Beat,
                 ids: Ids { stage: "s/1", viewer: "ann", session: "" },
@@ -421,6 +424,7 @@ fn a_removed_or_replaced_chunk_is_noticed() {
 #[test]
 fn version_1_is_frozen() {
     let event = |at, kind, viewer, session| EventRef {
+        labels: SessionLabels::NONE,
         at: UnixMs(at),
         kind,
         ids: Ids { stage: "s/1", viewer, session },

@@ -11,7 +11,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use housecount_core::beat_schedule::next_gap_ms;
-use housecount_core::event::{EventKind, EventRef, Ids};
+use housecount_core::event::{EventKind, EventRef, Ids, SessionLabels};
 use housecount_core::time::UnixMs;
 
 /// Mean delay of a scheduled beat in ms, beyond the minimum of 10 ms, by a timer and a network.
@@ -226,6 +226,7 @@ impl Crowd {
             if !is_leave || self.rng.below(10) < 7 {
                 let kind = if is_leave { EventKind::Leave } else { EventKind::Beat };
                 with(EventRef {
+                    labels: SessionLabels::NONE,
                     at,
                     kind,
                     ids: Ids {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use housecount_archive::{ArchiveDecoder, KEYFRAME_MS};
 use housecount_backend::cold::{Cold, Page};
 use housecount_backend::error::StoreResult;
-use housecount_core::event::{EventKind, EventRef, Ids};
+use housecount_core::event::{EventKind, EventRef, Ids, SessionLabels};
 use housecount_core::heartbeat;
 use housecount_core::keys::{Chain, Key, KeyRange, Series};
 use housecount_core::limits::PAGE_ROWS_MAX;
@@ -115,6 +115,7 @@ pub async fn items(
             match heartbeat::read(item) {
                 Ok((at, viewer, session)) => {
                     with(&EventRef {
+                        labels: SessionLabels::NONE,
                         at,
                         kind: EventKind::Beat,
                         ids: Ids { stage, viewer, session },

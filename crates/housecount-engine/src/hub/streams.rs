@@ -87,6 +87,7 @@ impl Hub {
 
 #[cfg(test)]
 mod tests {
+    use housecount_core::event::SessionLabels;
     use housecount_core::fold::Rules;
     use housecount_core::time::UnixMs;
     use housecount_test::timed_test;
@@ -96,7 +97,7 @@ mod tests {
     const IDS: Ids<'static> = Ids { stage: "s", viewer: "ann", session: "tab" };
 
     fn displaced(ids: Ids<'static>) -> EventRef<'static> {
-        EventRef { at: UnixMs(1_000), kind: EventKind::Displace, ids }
+        EventRef { labels: SessionLabels::NONE, at: UnixMs(1_000), kind: EventKind::Displace, ids }
     }
 
     /// Those of other sessions go on waiting, and nothing is left of those that are gone.

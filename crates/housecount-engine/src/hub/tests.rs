@@ -1,5 +1,6 @@
 //! Tests of `asOf`, and of whether counts are complete.
 
+use housecount_core::event::SessionLabels;
 use housecount_core::fold::Walk;
 use housecount_core::limits::{
     SEATS_AGED_PER_HOLD_MAX, SEATS_PER_HOLD_MAX, SEATS_REBUILT_PER_HOLD_MAX, STAGES_PER_HOLD_MAX,
@@ -19,8 +20,12 @@ fn as_of_stays_with_an_append_of_its_own() {
     hub.go_live();
     hub.advance(UnixMs(10_000));
     let at = UnixMs(12_000);
-    let beat =
-        EventRef { at, kind: EventKind::Beat, ids: Ids { stage: "s", viewer: "bob", session: "" } };
+    let beat = EventRef {
+        labels: SessionLabels::NONE,
+        at,
+        kind: EventKind::Beat,
+        ids: Ids { stage: "s", viewer: "bob", session: "" },
+    };
     hub.apply_record(0, &[RecordEntry::Full(beat)], at);
     let answer = hub.count("s");
     assert_eq!((answer.value.viewers, answer.status.as_of), (1, UnixMs(9_999)));
@@ -59,6 +64,7 @@ fn crowded(viewers: usize) -> Hub {
     for i in 0..viewers {
         let (viewer, stage) = (format!("v{i:06}"), format!("stage-{i:06}"));
         let beat = |stage| EventRef {
+            labels: SessionLabels::NONE,
             at,
             kind: EventKind::Beat,
             ids: Ids { stage, viewer: &viewer, session: "" },
@@ -109,6 +115,7 @@ async fn seats_per_hold_max_bounds_all_that_is_done_with_a_large_audience() {
         for i in 0..VIEWERS {
             let (viewer, stage) = (format!("v{i:06}"), format!("stage-{}", i % 1_000));
             let beat = |stage| EventRef {
+                labels: SessionLabels::NONE,
                 at: UnixMs(at),
                 kind: EventKind::Beat,
                 ids: Ids { stage, viewer: &viewer, session: "" },

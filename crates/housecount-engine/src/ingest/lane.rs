@@ -250,8 +250,7 @@ impl Lane {
 
 #[cfg(test)]
 mod tests {
-    use housecount_core::event::EventKind;
-    use housecount_core::event::Ids;
+    use housecount_core::event::{EventKind, Ids, SessionLabels};
     use housecount_core::limits::{ACK_TIMEOUT_MS, RECORD_EVENTS_MAX};
     use housecount_core::time::UnixMs;
     use housecount_test::timed_test;
@@ -261,6 +260,7 @@ mod tests {
     use housecount_backend::workers::Workers;
 
     const BEAT: EventRef<'_> = EventRef {
+        labels: SessionLabels::NONE,
         at: UnixMs(7),
         kind: EventKind::Beat,
         ids: Ids { stage: "s", viewer: "v", session: "" },

@@ -21,7 +21,7 @@ use std::time::Duration;
 use housecount_backend::clock::SharedClock;
 use housecount_backend::log::Log;
 use housecount_core::beat_schedule::next_gap_ms;
-use housecount_core::event::{EventKind, EventRef, Ids, Seat, partition_of};
+use housecount_core::event::{EventKind, EventRef, Ids, Seat, SessionLabels, partition_of};
 use housecount_core::limits::WAITING_EVENTS_MAX;
 use housecount_core::mutants::{Mutant, is_on};
 use housecount_core::time::UnixMs;
@@ -109,7 +109,7 @@ impl<'a> UnstampedEvent<'a> {
     }
 
     fn at(&self, at: UnixMs) -> EventRef<'a> {
-        EventRef { at, kind: self.kind, ids: self.ids }
+        EventRef { labels: SessionLabels::NONE, at, kind: self.kind, ids: self.ids }
     }
 }
 

@@ -9,7 +9,7 @@ use housecount_archive::{ArchiveEncoder, ArchiveParams, KEYFRAME_MS};
 use housecount_backend::cold::{Cold, Page, Purpose};
 use housecount_backend::log::MemoryLog;
 use housecount_core::beat_schedule::TICK_MS;
-use housecount_core::event::{EventKind, EventRef, Ids};
+use housecount_core::event::{EventKind, EventRef, Ids, SessionLabels};
 use housecount_core::keys::{KeyRange, Series};
 use housecount_core::limits::WRITE_BATCH_ITEMS;
 use housecount_core::span::Span;
@@ -69,7 +69,12 @@ impl Inside {
             .enqueue(UnstampedEvent { kind, ids: Ids { stage, viewer, session } }, false)
             .unwrap();
         receipt.wait().await.unwrap();
-        row(&EventRef { at: receipt.at(), kind, ids: Ids { stage, viewer, session } })
+        row(&EventRef {
+            labels: SessionLabels::NONE,
+            at: receipt.at(),
+            kind,
+            ids: Ids { stage, viewer, session },
+        })
     }
 
     fn archived_to(&self) -> UnixMs {
@@ -373,6 +378,7 @@ async fn damage_is_named_and_the_rest_is_read() {
     for n in 0..2 * KEYFRAME_MS / 30_000 {
         let slot = writer.slot();
         writer.add(&EventRef {
+            labels: SessionLabels::NONE,
             at: slot.plus(7),
             kind: EventKind::Beat,
             ids: Ids { stage: "s", viewer: "ann", session: "" },

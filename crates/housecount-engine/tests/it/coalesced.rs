@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use housecount_core::event::{EventKind, EventRef, Ids};
+use housecount_core::event::{EventKind, EventRef, Ids, SessionLabels};
 use housecount_core::limits::COALESCE_MS_MAX;
 use housecount_engine::internals::{IngestError, UnstampedEvent};
 use housecount_engine::{Ack, Settings};
@@ -23,6 +23,7 @@ async fn coalesce_ms_max_is_how_old_a_logged_beat_may_be() {
     let logged = |kind, session, ago_ms| {
         let at = inside.node.clock.now().unwrap().minus(ago_ms);
         inside.node.hub.apply([EventRef {
+            labels: SessionLabels::NONE,
             at,
             kind,
             ids: Ids { stage: "s", viewer: "ann", session },
@@ -74,6 +75,7 @@ async fn coalesce_ms_max_is_also_how_long_ago_a_leave_must_be() {
         assert_eq!((receipt.is_coalesced(), receipt.is_resolved()), (true, ack == Ack::Memory));
         let now = inside.node.clock.now().unwrap();
         let leave = |at| EventRef {
+            labels: SessionLabels::NONE,
             at,
             kind: EventKind::Leave,
             ids: Ids { stage: "s", viewer: "ann", session: "" },

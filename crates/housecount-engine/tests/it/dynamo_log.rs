@@ -6,7 +6,7 @@ use bytes::Bytes;
 use housecount_backend::cold::{Cold, Purpose};
 use housecount_backend::log::{Log, Position};
 use housecount_backend::tasks::PeriodicTask;
-use housecount_core::event::{EventKind, EventRef, Ids};
+use housecount_core::event::{EventKind, EventRef, Ids, SessionLabels};
 use housecount_core::fold::{HandleKey, Rules};
 use housecount_core::limits::FLUSH_STRETCH_MAX;
 use housecount_core::record;
@@ -145,6 +145,7 @@ async fn dollars_of_a_log() {
                 let events: Vec<EventRef<'_>> = sent
                     .iter()
                     .map(|(at, kind, stage, viewer)| EventRef {
+                        labels: SessionLabels::NONE,
                         at: *at,
                         kind: *kind,
                         ids: Ids { stage, viewer, session: "" },

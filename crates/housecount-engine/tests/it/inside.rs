@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use housecount_backend::log::{Log, Position};
-use housecount_core::event::{EventKind, EventRef, Ids, Seat};
+use housecount_core::event::{EventKind, EventRef, Ids, Seat, SessionLabels};
 use housecount_core::fold::HandleKey;
 use housecount_core::ids::{SessionId, StageId, ViewerId};
 use housecount_core::limits::{CLOCK_AHEAD_MS_MAX, RECORD_EVENTS_MAX, WAITING_EVENTS_MAX};
@@ -217,6 +217,7 @@ async fn clock_ahead_ms_max_corrects_a_broken_clock() {
     let beat = |viewer, ahead_ms| {
         let at = now.plus(ahead_ms);
         Bytes::from(record::encode(&[RecordEntry::Full(EventRef {
+            labels: SessionLabels::NONE,
             at,
             kind: EventKind::Beat,
             ids: Ids { stage: "s", viewer, session: "" },
@@ -262,6 +263,7 @@ async fn counts_are_flagged_while_stamps_are_more_than_clock_ahead_ms_max_ahead(
     let now = inside.node.clock.now().unwrap();
     let record = |ahead_ms| {
         let event = EventRef {
+            labels: SessionLabels::NONE,
             at: now.plus(ahead_ms),
             kind: EventKind::Beat,
             ids: Ids { stage: "s", viewer: "v", session: "" },

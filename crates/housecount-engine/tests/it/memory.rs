@@ -1,7 +1,7 @@
 //! Memory that a viewer costs a node. Run with:
 //! `cargo test --release -p housecount-engine --test it -- --ignored --nocapture memory::`
 
-use housecount_core::event::{EventKind, EventRef, Ids};
+use housecount_core::event::{EventKind, EventRef, Ids, SessionLabels};
 use housecount_core::fold::{HandleKey, Rules};
 use housecount_core::time::UnixMs;
 use housecount_engine::internals::Hub;
@@ -41,6 +41,7 @@ fn of_a_viewer() {
             let now = UnixMs(START + round * 30_000 + from * 30_000 / VIEWERS);
             let names: Vec<String> = (from..from + 1_000).map(viewer).collect();
             let event = |viewer| EventRef {
+                labels: SessionLabels::NONE,
                 at: now,
                 kind: EventKind::Beat,
                 ids: Ids { stage: "stage-1", viewer, session: "" },

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use housecount_backend::log::{Log, Position};
-use housecount_core::event::{EventKind, EventRef, Ids};
+use housecount_core::event::{EventKind, EventRef, Ids, SessionLabels};
 use housecount_core::fold::HandleKey;
 use housecount_core::record::{self, RecordEntry};
 use housecount_core::time::UnixMs;
@@ -14,6 +14,7 @@ use crate::support::emulator::Emulator;
 
 fn beat(viewer: &str) -> Bytes {
     let event = EventRef {
+        labels: SessionLabels::NONE,
         at: UnixMs(1_790_000_000_000),
         kind: EventKind::Beat,
         ids: Ids { stage: "s", viewer, session: "" },

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use housecount::load::audience::AudienceConfig;
 use housecount::load::{self, LoadPlan, Transport};
-use housecount_core::event::{EventKind, EventRef, Ids};
+use housecount_core::event::{EventKind, EventRef, Ids, SessionLabels};
 use housecount_core::limits::{SESSION_BURST, SESSION_LEAVES_SPARE};
 use housecount_net::client::Client;
 use housecount_test::timed_test;
@@ -256,6 +256,7 @@ async fn a_leave_that_another_node_took_has_the_last_word() {
         assert!(body.get("coalesced").is_none(), "{body}");
         let at = inside.node.engine.clock.now().unwrap().plus(1);
         let leave = EventRef {
+            labels: SessionLabels::NONE,
             at,
             kind: EventKind::Leave,
             ids: Ids { stage: "s", viewer: "ann", session: "" },

@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 
-use crate::event::{EventKind, EventRef};
+use crate::event::{EventKind, EventRef, SessionLabels};
 use crate::fold::*;
 use crate::record::{self, RecordEntry};
 use crate::span::Span;
@@ -33,6 +33,7 @@ fn fold_record(fold: &mut Fold, entry: RecordEntry<'_>) {
 fn events() -> impl Strategy<Value = Vec<EventRef<'static>>> {
     let event = (1u64..20_000, 0..6usize, 0..2usize, 0..3usize, 0..2usize).prop_map(
         |(at, kind, stage, viewer, session)| EventRef {
+            labels: SessionLabels::NONE,
             at: UnixMs(at),
             kind: if kind == 0 { EventKind::Leave } else { EventKind::Beat },
             ids: Ids { stage: STAGES[stage], viewer: VIEWERS[viewer], session: SESSIONS[session] },
@@ -101,6 +102,7 @@ proptest! {
 
 fn beat(at: u64, viewer: &'static str) -> EventRef<'static> {
     EventRef {
+        labels: SessionLabels::NONE,
         at: UnixMs(at),
         kind: EventKind::Beat,
         ids: Ids { stage: "s/1", viewer, session: "" },
@@ -206,7 +208,7 @@ proptest! {
             for (n, viewer) in names.iter().enumerate() {
                 let session = if n % 3 == 0 { "tab" } else { "" };
                 let ids = Ids { stage: STAGES[n % 2], viewer, session };
-                let event = |kind| EventRef { at: now, kind, ids };
+                let event = |kind| EventRef { labels: SessionLabels::NONE, at: now, kind, ids };
                 if leaves_at[n] <= second && draw(200) == 0 {
                     leaves_at[n] = second + draw(900);
                     events.push(event(EventKind::Beat));

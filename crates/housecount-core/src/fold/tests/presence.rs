@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use crate::event::{EventKind, EventRef};
+use crate::event::{EventKind, EventRef, SessionLabels};
 use crate::fold::*;
 use crate::limits::STAGE_IDLE_MS;
 use crate::time::UnixMs;
@@ -14,7 +14,12 @@ const RULES: Rules = Rules { ttl_ms: 120, leave_grace_ms: 3 };
 type TestEvent = EventRef<'static>;
 
 fn beat(at: u64, viewer: &'static str, session: &'static str) -> TestEvent {
-    EventRef { at: UnixMs(at), kind: EventKind::Beat, ids: Ids { stage: "stage", viewer, session } }
+    EventRef {
+        labels: SessionLabels::NONE,
+        at: UnixMs(at),
+        kind: EventKind::Beat,
+        ids: Ids { stage: "stage", viewer, session },
+    }
 }
 
 fn leave(at: u64, viewer: &'static str, session: &'static str) -> TestEvent {
@@ -178,6 +183,7 @@ const SESSIONS: [&str; 3] = ["", "tab-1", "7ab20000-5a1e-4b0b-8a11-0123456789ab"
 fn events() -> impl Strategy<Value = Vec<TestEvent>> {
     let event = (1u64..600, 0..6usize, 0..3usize, 0..4usize, 0..3usize).prop_map(
         |(at, kind, stage, viewer, session)| EventRef {
+            labels: SessionLabels::NONE,
             at: UnixMs(at),
             kind: match kind {
                 0 => EventKind::Leave,

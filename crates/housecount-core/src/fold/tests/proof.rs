@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use crate::event::{EventKind, EventRef};
+use crate::event::{EventKind, EventRef, SessionLabels};
 use crate::fold::*;
 use crate::span::{Span, normalize};
 use crate::time::UnixMs;
@@ -44,6 +44,7 @@ fn proof_of(events: &[TestEvent]) -> Fold {
 fn events() -> impl Strategy<Value = Vec<TestEvent>> {
     let event = (1u64..1_500, 0..6usize, 0..2usize, 0..2usize, 0..3usize).prop_map(
         |(at, kind, stage, viewer, session)| EventRef {
+            labels: SessionLabels::NONE,
             at: UnixMs(at),
             kind: match kind {
                 0 => EventKind::Leave,
@@ -111,6 +112,7 @@ proptest! {
 fn events_of(event: &EventRef<'_>) -> TestEvent {
     let of = |known: &[&'static str], id: &str| *known.iter().find(|k| **k == id).unwrap();
     EventRef {
+        labels: SessionLabels::NONE,
         at: event.at,
         kind: event.kind,
         ids: Ids {
@@ -124,6 +126,7 @@ fn events_of(event: &EventRef<'_>) -> TestEvent {
 #[test]
 fn what_was_carried_goes_on_with_any_session() {
     let beat = |at, session| EventRef {
+        labels: SessionLabels::NONE,
         at: UnixMs(at),
         kind: EventKind::Beat,
         ids: Ids { stage: "s/1", viewer: "ann", session },
@@ -146,6 +149,7 @@ fn what_was_carried_goes_on_with_any_session() {
 #[test]
 fn a_beat_before_the_ledger_was_read_extends_it_too() {
     let beat = |at, session| EventRef {
+        labels: SessionLabels::NONE,
         at: UnixMs(at),
         kind: EventKind::Beat,
         ids: Ids { stage: "s/1", viewer: "ann", session },
@@ -160,6 +164,7 @@ fn a_beat_before_the_ledger_was_read_extends_it_too() {
 #[test]
 fn a_walk_visits_each_viewer_and_prunes() {
     let beat = |at, viewer| EventRef {
+        labels: SessionLabels::NONE,
         at: UnixMs(at),
         kind: EventKind::Beat,
         ids: Ids { stage: "s/1", viewer, session: "" },

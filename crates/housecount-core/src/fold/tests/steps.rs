@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::event::{EventKind, EventRef};
+use crate::event::{EventKind, EventRef, SessionLabels};
 use crate::fold::*;
 use crate::record::RecordEntry;
 use crate::span::Span;
@@ -56,7 +56,12 @@ impl Sessions {
 
     fn event(&self, n: usize, kind: EventKind, at: u64) -> EventRef<'_> {
         let (stage, session) = (&*self.stages[n], &*self.sessions[n]);
-        EventRef { at: UnixMs(at), kind, ids: Ids { stage, viewer: "ann", session } }
+        EventRef {
+            labels: SessionLabels::NONE,
+            at: UnixMs(at),
+            kind,
+            ids: Ids { stage, viewer: "ann", session },
+        }
     }
 }
 
@@ -213,6 +218,7 @@ fn a_page_takes_a_step_for_each_row() {
     let names: BTreeSet<String> = (0..100_000).map(|n| format!("{n:05}")).collect();
     for viewer in &names {
         fold.apply(&EventRef {
+            labels: SessionLabels::NONE,
             at: UnixMs(1),
             kind: EventKind::Beat,
             ids: Ids { stage: "s", viewer, session: "" },

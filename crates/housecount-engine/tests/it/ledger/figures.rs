@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use housecount_backend::clock::mono_ms;
 use housecount_backend::cold::{Cold, Purpose};
-use housecount_core::event::{EventKind, EventRef, Ids};
+use housecount_core::event::{EventKind, EventRef, Ids, SessionLabels};
 use housecount_core::keys::{Chain, Series};
 use housecount_core::ledger::watch::WatchFilter;
 use housecount_core::span::Span;
@@ -94,6 +94,7 @@ async fn a_million_viewers() {
             let viewer = format!("busy-{}", n % 1_000);
             n += 1;
             let beat = EventRef {
+                labels: SessionLabels::NONE,
                 at,
                 kind: EventKind::Beat,
                 ids: Ids { stage: "busy", viewer: &viewer, session: "" },
@@ -178,6 +179,7 @@ async fn memory(viewers: u64) {
             let viewer = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-");
             let at = at.plus(n % 1_000);
             hub.apply([EventRef {
+                labels: SessionLabels::NONE,
                 at,
                 kind,
                 ids: Ids { stage: "stage", viewer: &viewer, session: "" },

@@ -15,7 +15,7 @@ use housecount_access::admission::{AdmissionError, ClientAddr};
 use housecount_access::auth::{self, Claims, CredentialEnd};
 use housecount_backend::clock::mono_ms;
 use housecount_core::batch::Batch;
-use housecount_core::event::{EventKind, EventRef, Ids};
+use housecount_core::event::{EventKind, EventRef, Ids, SessionLabels};
 use housecount_core::limits::{
     REQUEST_WAIT_MS_MAX, WS_BAD_MESSAGES_MAX, WS_MESSAGE_BYTES_MAX, WS_WRITE_BUFFER_BYTES_MAX,
 };
@@ -270,6 +270,7 @@ impl PlayerSocket {
             }
             self.last.clear();
             self.last.push(&EventRef {
+                labels: SessionLabels::NONE,
                 at: UnixMs::ZERO,
                 kind,
                 ids: Ids { stage, viewer, session },

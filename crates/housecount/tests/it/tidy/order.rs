@@ -12,7 +12,8 @@ use super::sources;
 const CRATES: &[(&str, &[&str])] = &[
     ("housecount-codec", &["bytes", "bits", "id_shapes", "range_coder", "lib"]),
     ("housecount-core", &[
-        "prefetch", "time", "beat_schedule", "limits", "ids", "event", "batch",
+        "prefetch", "time", "beat_schedule", "limits", "ids", "labels", "label_sets",
+        "event", "batch",
         "mutants", "handle", "record", "span", "fold", "roster", "bridge", "clock", "ledger",
         "item", "body", "units", "fence", "flush", "keys", "snapshot", "heartbeat", "lease", "lib",
         "coarse_clock", "public_count", "stage", "version",
