@@ -24,6 +24,9 @@ pub const LABEL_VALUE_BYTES_MAX: usize = 32;
 /// Pairs of key and value that a viewer has on a stage at one time. A thousand sessions of a viewer
 /// are kept, each with a value of each key.
 pub const VIEWER_LABELS_MAX: usize = 1_000 * LABEL_KEYS_MAX;
+/// Bytes of a viewer's labels: as many pairs of the longest keys and values, each with separators.
+pub const VIEWER_LABELS_BYTES_MAX: usize =
+    VIEWER_LABELS_MAX * (LABEL_KEY_BYTES_MAX + LABEL_VALUE_BYTES_MAX + 2);
 /// Distinct values of one key on one stage. The edge writes `other` instead of further ones.
 pub const LABEL_VALUES_MAX: usize = 1_000;
 
@@ -292,6 +295,8 @@ pub const VIEWS_HELD_MAX: usize = 500_000;
 pub const DROP_IN_DAYS_MAX: u64 = 3_652;
 /// Viewers of one report: some 250 bytes each while it is made.
 pub const REPORT_VIEWERS_MAX: usize = 1_000_000;
+/// Distinct values of a label in one report: those of a stage, and as many of others.
+pub const REPORT_VALUES_MAX: usize = 2_000;
 /// Minutes of a broadcast for which a report has the retention: its first day.
 pub const RETENTION_MINUTES_MAX: u64 = 1_440;
 /// Broadcasts of one answer, each of which is a report.

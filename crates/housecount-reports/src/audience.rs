@@ -211,6 +211,10 @@ impl RangeFold for Audience {
         self.add(stage, viewer, span);
     }
 
+    fn viewers_held(&self) -> usize {
+        self.viewers.len()
+    }
+
     fn advance(&mut self, to: UnixMs) {
         self.complete_to = to;
         self.curve.advance(to);

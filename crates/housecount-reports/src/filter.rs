@@ -8,7 +8,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
-use housecount_core::ledger::SpanVisitor;
+use housecount_core::labels::ViewerLabels;
+use housecount_core::ledger::{SpanOwner, SpanVisitor};
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 use housecount_engine::internals::scan::RangeFold;
@@ -77,6 +78,27 @@ struct OpenSpan {
     is_reported: bool,
 }
 
+/// Owner of an open span, as a key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct OwnerKey {
+    stage: Box<str>,
+    viewer: Box<str>,
+    labels: ViewerLabels,
+    is_extra: bool,
+}
+
+impl OwnerKey {
+    fn of(owner: &SpanOwner<'_>) -> OwnerKey {
+        let SpanOwner { stage, viewer, labels, is_extra } = *owner;
+        OwnerKey { stage: stage.into(), viewer: viewer.into(), labels: labels.clone(), is_extra }
+    }
+
+    fn owner(&self) -> SpanOwner<'_> {
+        let OwnerKey { stage, viewer, labels, is_extra } = self;
+        SpanOwner { stage, viewer, labels, is_extra: *is_extra }
+    }
+}
+
 /// A fold behind a filter.
 ///
 /// A span that is cut at an end of a time may be reported to the fold before it is complete. So
@@ -85,7 +107,7 @@ struct OpenSpan {
 pub struct FilteredFold<F> {
     inner: F,
     filter: SpanFilter,
-    open: HashMap<(Box<str>, Box<str>), OpenSpan>,
+    open: HashMap<OwnerKey, OpenSpan>,
     /// All ends of times that have not been passed yet.
     ends: BTreeSet<UnixMs>,
 }
@@ -124,7 +146,7 @@ impl<F: RangeFold> FilteredFold<F> {
 fn report_open<F: RangeFold>(
     inner: &mut F,
     times: &[Span],
-    (stage, viewer): (&str, &str),
+    owner: &SpanOwner<'_>,
     open: &mut OpenSpan,
     to: UnixMs,
 ) {
@@ -134,62 +156,66 @@ fn report_open<F: RangeFold>(
             if from >= to {
                 return;
             }
-            inner.span_opened(stage, viewer, from);
+            inner.owned_span_opened(owner, from);
             open.is_reported = true;
         }
         if time.to >= to {
             return;
         }
-        inner.span_closed(stage, viewer, Span::new(from, time.to));
+        inner.owned_span_closed(owner, Span::new(from, time.to));
         open.is_reported = false;
         open.next += 1;
     }
 }
 
 impl<F: RangeFold> SpanVisitor for FilteredFold<F> {
-    fn span_opened(&mut self, stage: &str, viewer: &str, at: UnixMs) {
-        let times = self.filter.times_of(stage);
-        let next = times.partition_point(|time| time.to <= at);
-        let Some(time) = times.get(next) else { return };
-        let is_reported = time.from <= at;
-        if is_reported {
-            self.inner.span_opened(stage, viewer, at);
-        }
-        if !is_reported || time.to < UnixMs::MAX {
-            let open = OpenSpan { from: at, next, is_reported };
-            self.open.insert((stage.into(), viewer.into()), open);
-        }
+    fn span_closed(&mut self, stage: &str, viewer: &str, span: Span) {
+        let labels = ViewerLabels::default();
+        let owner = SpanOwner { stage, viewer, labels: &labels, is_extra: false };
+        self.owned_span_closed(&owner, span);
     }
 
     fn skips_spans(&self) -> bool {
         self.inner.skips_spans()
     }
 
-    fn span_closed(&mut self, stage: &str, viewer: &str, span: Span) {
+    fn owned_span_opened(&mut self, owner: &SpanOwner<'_>, at: UnixMs) {
+        let times = self.filter.times_of(owner.stage);
+        let next = times.partition_point(|time| time.to <= at);
+        let Some(time) = times.get(next) else { return };
+        let is_reported = time.from <= at;
+        if is_reported {
+            self.inner.owned_span_opened(owner, at);
+        }
+        if !is_reported || time.to < UnixMs::MAX {
+            let open = OpenSpan { from: at, next, is_reported };
+            self.open.insert(OwnerKey::of(owner), open);
+        }
+    }
+
+    fn owned_span_closed(&mut self, owner: &SpanOwner<'_>, span: Span) {
         let FilteredFold { inner, filter, open, .. } = self;
-        let times = filter.times_of(stage);
+        let times = filter.times_of(owner.stage);
         // Most spans are in no map, so none is looked up.
         let known = match filter {
-            SpanFilter::Times(_) if !times.is_empty() => {
-                open.remove(&(Box::from(stage), Box::from(viewer)))
-            }
+            SpanFilter::Times(_) if !times.is_empty() => open.remove(&OwnerKey::of(owner)),
             _ => None,
         };
         let Some(mut known) = known else {
             // It began in a time without an end, or after the last one.
             if times.last().is_some_and(|time| time.from <= span.from && time.to == UnixMs::MAX) {
-                inner.span_closed(stage, viewer, span);
+                inner.owned_span_closed(owner, span);
             }
             return;
         };
-        report_open(inner, times, (stage, viewer), &mut known, span.to);
+        report_open(inner, times, owner, &mut known, span.to);
         if let Some(time) = times.get(known.next).filter(|_| known.is_reported) {
-            inner.span_closed(stage, viewer, Span::new(span.from.max(time.from), span.to));
+            inner.owned_span_closed(owner, Span::new(span.from.max(time.from), span.to));
         }
     }
 
-    fn late_span(&mut self, stage: &str, viewer: &str, span: Span) {
-        self.parts(stage, span, |inner, part| inner.late_span(stage, viewer, part));
+    fn owned_late_span(&mut self, owner: &SpanOwner<'_>, span: Span) {
+        self.parts(owner.stage, span, |inner, part| inner.owned_late_span(owner, part));
     }
 }
 
@@ -198,14 +224,22 @@ impl<F: RangeFold> RangeFold for FilteredFold<F> {
         self.parts(stage, span, |inner, part| inner.add_proven(stage, viewer, part));
     }
 
+    fn add_owned_proven(&mut self, owner: &SpanOwner<'_>, span: Span) {
+        self.parts(owner.stage, span, |inner, part| inner.add_owned_proven(owner, part));
+    }
+
+    fn viewers_held(&self) -> usize {
+        self.inner.viewers_held()
+    }
+
     fn advance(&mut self, to: UnixMs) {
         // All spans that are open now last until `to` at least.
         if self.ends.first().is_some_and(|end| *end < to) {
             let FilteredFold { inner, filter, open, ends } = self;
-            for ((stage, viewer), span) in open.iter_mut() {
-                report_open(inner, filter.times_of(stage), (stage, viewer), span, to);
+            for (key, span) in open.iter_mut() {
+                report_open(inner, filter.times_of(&key.stage), &key.owner(), span, to);
             }
-            open.retain(|(stage, _), span| span.next < filter.times_of(stage).len());
+            open.retain(|key, span| span.next < filter.times_of(&key.stage).len());
             *ends = ends.split_off(&to);
         }
         self.inner.advance(to);

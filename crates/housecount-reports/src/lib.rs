@@ -13,6 +13,8 @@
 //! - `views`: a viewer's views, as far as they may still grow.
 //! - `retention`: how many of the first viewers stay.
 //! - [`audience`]: the fold of spans into a report.
+//! - [`by_value`]: one fold for each value of a label; [`value_totals`]: the sums of one value.
+//! - [`labelled`]: figures by label, as JSON.
 //! - [`broadcasts`]: the times at which a stage has an audience.
 //! - [`ranking`]: watch times in an order that the caller chooses.
 //! - [`configs`]: the configuration in force when a time was watched.
@@ -26,6 +28,7 @@
 
 pub mod audience;
 pub mod broadcasts;
+pub mod by_value;
 pub mod calendar;
 pub mod configs;
 pub mod customers;
@@ -33,6 +36,7 @@ pub mod distribution;
 pub mod figures;
 pub mod filter;
 pub mod final_hours;
+pub mod labelled;
 mod movements;
 mod names;
 pub mod nearest;
@@ -43,5 +47,6 @@ mod retention;
 pub mod spreadsheet;
 pub mod usage;
 pub mod usage_rows;
+pub mod value_totals;
 pub mod verify;
 mod views;

@@ -16,6 +16,11 @@ pub struct Names {
 }
 
 impl Names {
+    /// Returns the number of names.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
     /// Returns the name of a number.
     pub fn name(&self, number: usize) -> &str {
         slice(&self.text, &self.ends, number)

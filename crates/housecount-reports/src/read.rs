@@ -5,23 +5,29 @@ use std::sync::Arc;
 
 use housecount_backend::cold::Cold;
 use housecount_backend::error::{StoreError, StoreResult};
-use housecount_core::limits::REPORT_VIEWERS_MAX;
+use housecount_core::limits::{REPORT_VALUES_MAX, REPORT_VIEWERS_MAX};
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 use housecount_engine::internals::{Proofs, scan};
 
 use crate::audience::Audience;
 use crate::broadcasts::{Broadcasts, FirstMoment};
+use crate::by_value::ByValue;
 use crate::figures::{Report, ReportHead};
 use crate::filter::{FilteredFold, SpanFilter};
+use crate::labelled::{LabelReport, LabelTotals, LabelTotalsRequest};
 use crate::ranking::{RankedRow, Ranking, RankingOf, RankingPage};
 use crate::request::ReportRequest;
+use crate::value_totals::ValueTotals;
 
 /// Reason why there is no report.
 #[derive(Debug)]
 pub enum ReportError {
     /// The range has more than [`REPORT_VIEWERS_MAX`] viewers.
     TooManyViewers,
+    /// The range has more than [`REPORT_VALUES_MAX`] values of a label, or more viewers than a
+    /// report may have.
+    TooManyValues,
     /// The ledger can't be read.
     Store(StoreError),
 }
@@ -39,6 +45,11 @@ impl fmt::Display for ReportError {
                 f,
                 "the range has more than {REPORT_VIEWERS_MAX} viewers; choose a shorter range, or \
                  one stage"
+            ),
+            ReportError::TooManyValues => write!(
+                f,
+                "the range has more than {REPORT_VALUES_MAX} values of the label, or more than \
+                 {REPORT_VIEWERS_MAX} viewers; choose a shorter range, or one stage"
             ),
             ReportError::Store(error) => error.fmt(f),
         }
@@ -119,6 +130,47 @@ pub async fn report(
     let report =
         audience.finish(sources.known_to(committed_to)).ok_or(ReportError::TooManyViewers)?;
     Ok(Covered { value: report, committed_to })
+}
+
+/// Reads the main figures of a report by each value of a label's key. Values with fewer viewers
+/// than `floor` are left out.
+///
+/// # Errors
+/// Returns `TooManyValues`, or the error of the scan.
+pub async fn report_by(
+    sources: &Sources,
+    request: &ReportRequest,
+    key: &str,
+    floor: u64,
+    progress: &mut (impl FnMut(f64) + Send),
+) -> Result<Covered<LabelReport>, ReportError> {
+    let of = request.clone();
+    let make = move || Audience::new(of.clone(), None, REPORT_VIEWERS_MAX);
+    let fold = ByValue::new(key.to_string(), REPORT_VIEWERS_MAX, make);
+    let (fold, committed_to) = sources.fold(request.reads(), None, fold, progress).await?;
+    let known_to = sources.known_to(committed_to);
+    let folds = fold.finish().ok_or(ReportError::TooManyValues)?.into_iter();
+    let heads = folds.filter_map(|(value, fold)| Some((value, fold.finish(known_to)?.head)));
+    Ok(Covered { value: LabelReport::new(key, heads, floor), committed_to })
+}
+
+/// Reads watch time and concurrency by each value of a label's key. Values with fewer viewers than
+/// `floor` are left out.
+///
+/// # Errors
+/// Returns `TooManyValues`, or the error of the scan.
+pub async fn totals_by(
+    sources: &Sources,
+    request: &LabelTotalsRequest,
+) -> Result<Covered<LabelTotals>, ReportError> {
+    let LabelTotalsRequest { range, step_ms, stage, key, .. } = request.clone();
+    // Without a history, one step has the peak.
+    let length_ms = step_ms.unwrap_or_else(|| range.ms().max(1));
+    let make = move || ValueTotals::new(range, length_ms, stage.clone());
+    let fold = ByValue::new(key, REPORT_VIEWERS_MAX, make);
+    let (fold, committed_to) = sources.fold(range, None, fold, &mut |_| ()).await?;
+    let folds = fold.finish().ok_or(ReportError::TooManyValues)?;
+    Ok(Covered { value: LabelTotals::new(request, folds), committed_to })
 }
 
 /// A broadcast of a stage.

@@ -8,19 +8,20 @@ use smallvec::SmallVec;
 #[derive(Debug, Default)]
 pub struct OpenViews {
     views: SmallVec<[Span; 1]>,
-    /// Whether a span has begun whose end is not known yet. It may join any of the views.
-    is_span_open: bool,
+    /// Number of spans that have begun and whose end is not known yet. They may join any of the
+    /// views. Where a viewer's labels change, one span may begin before the one before it has ended.
+    spans_open: u32,
 }
 
 impl OpenViews {
     /// Learns that a span has begun.
     pub fn open(&mut self) {
-        self.is_span_open = true;
+        self.spans_open += 1;
     }
 
     /// Learns that the span that had begun has ended.
     pub fn close(&mut self) {
-        self.is_span_open = false;
+        self.spans_open = self.spans_open.saturating_sub(1);
     }
 
     /// Adds a proven span, and joins it with the views near it.
@@ -42,7 +43,7 @@ impl OpenViews {
     /// before `complete_to` have been added.
     pub fn pop_final(&mut self, complete_to: UnixMs, gap_ms_max: u64) -> Option<Span> {
         let first = *self.views.first()?;
-        let is_final = !self.is_span_open && first.to.plus(gap_ms_max) < complete_to;
+        let is_final = self.spans_open == 0 && first.to.plus(gap_ms_max) < complete_to;
         is_final.then(|| self.views.remove(0))
     }
 

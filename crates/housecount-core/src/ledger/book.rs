@@ -6,7 +6,7 @@
 //! and a reader can't differ. If another node wrote the window's chunk first, its chunk is applied
 //! instead. Spans that it lacks are left for the next chunk.
 //!
-//! An *entry* is a viewer on a stage. It is *open* while its last span reaches the book's edge.
+//! An *entry* is a viewer on a stage, with its labels where nodes have any. It is *open* while its last span reaches the book's edge.
 //! Chunks refer to an entry by its place in the list. The order of entries, and the time of their
 //! removal, is therefore part of the format. New entries are last. An entry is removed when its
 //! last span ended more than `kept` before the next chunk's window.
@@ -16,8 +16,10 @@ use std::ops::Deref;
 use housecount_codec::bytes::DecodeError;
 
 use super::chunk::{ChangedEntry, Chunk, LateSpan, Link};
-use super::entry::{BookEntry, Entries};
+use super::entry::{BookEntry, Entries, EntryNames};
+use super::owner::{LabelNumbers, SpanOwner};
 use crate::fold::id_arena::IdArena;
+use crate::labels::ViewerLabels;
 use crate::span::Span;
 use crate::time::UnixMs;
 
@@ -73,6 +75,25 @@ pub trait SpanVisitor {
     fn late_span(&mut self, stage: &str, viewer: &str, span: Span) {
         self.span_closed(stage, viewer, span);
     }
+    /// Receives the start of a span with its owner. Where a viewer's labels change, one of its spans
+    /// ends and the next one starts.
+    fn owned_span_opened(&mut self, owner: &SpanOwner<'_>, at: UnixMs) {
+        if !owner.is_extra {
+            self.span_opened(owner.stage, owner.viewer, at);
+        }
+    }
+    /// Receives a span that has ended, with its owner.
+    fn owned_span_closed(&mut self, owner: &SpanOwner<'_>, span: Span) {
+        if !owner.is_extra {
+            self.span_closed(owner.stage, owner.viewer, span);
+        }
+    }
+    /// Receives a whole span from before the window, with its owner.
+    fn owned_late_span(&mut self, owner: &SpanOwner<'_>, span: Span) {
+        if !owner.is_extra {
+            self.late_span(owner.stage, owner.viewer, span);
+        }
+    }
 }
 
 /// A receiver that needs no spans.
@@ -95,6 +116,7 @@ pub struct Book {
     chunks: u32,
     last: Option<Link>,
     pub(super) stages: Vec<Box<str>>,
+    pub(super) labels: LabelNumbers,
     pub(super) entries: Entries,
     /// Time before which no span may be written any more, because the book does not know what is
     /// written there.
@@ -213,18 +235,15 @@ impl Book {
             }
         }
         self.stages.extend(chunk.stages.iter().cloned());
+        self.labels.extend(&chunk.label_sets);
         self.toggle_known(chunk, tell);
         self.add_new(chunk, names, tell);
         for LateSpan { entry, span } in &chunk.late {
             let place = *entry as usize;
             self.entries.add_late(place, *span);
             if !tell.skips_spans() {
-                let entry = self.entries.get(place);
-                tell.late_span(
-                    &self.stages[entry.stage as usize],
-                    &self.entries.viewer(entry),
-                    *span,
-                );
+                let names = EntryNames { stages: &self.stages, labels: &self.labels };
+                self.entries.with_owner(place, names, |owner| tell.owned_late_span(owner, *span));
             }
         }
         (self.reach, self.unconfirmed) =
@@ -235,21 +254,27 @@ impl Book {
     }
 
     /// Returns the spans that were known to be proven beyond the edge when the last chunk was
-    /// written: stage, viewer and span. A node that has lost all other state continues from them.
-    pub fn open_spans(&self) -> impl Iterator<Item = (&str, impl Deref<Target = str>, Span)> {
+    /// written: stage, viewer, labels and span. A node that has lost all other state continues from
+    /// them.
+    pub fn open_spans(
+        &self,
+    ) -> impl Iterator<Item = (&str, impl Deref<Target = str>, &ViewerLabels, Span)> {
         let span = Span::new(self.edge, self.reach);
         let mut short = self.unconfirmed.iter().peekable();
-        let open = (0..).zip(self.entries.iter().filter(|entry| entry.is_open()));
+        let entries = self.entries.iter().copied().enumerate();
+        let open = (0..).zip(entries.filter(|(_, entry)| entry.is_open()));
         let reaching =
             open.filter(move |(rank, _)| short.next_if(|short| *short == rank).is_none());
-        reaching.filter(move |_| !span.is_empty()).map(|(_, entry)| *entry).map(move |entry| {
-            (&*self.stages[entry.stage as usize], self.entries.viewer(entry), span)
+        reaching.filter(move |_| !span.is_empty()).map(move |(_, (place, entry))| {
+            let labels = self.labels.get(self.entries.labels(place));
+            (&*self.stages[entry.stage as usize], self.entries.viewer(entry), labels, span)
         })
     }
 
     /// Ends the reading: reports the spans that are still open, up to the edge.
     pub fn close_all(&mut self, tell: &mut impl SpanVisitor) {
-        self.entries.close_all(&self.stages, self.edge, tell);
+        let names = EntryNames { stages: &self.stages, labels: &self.labels };
+        self.entries.close_all(names, self.edge, tell);
     }
 
     /// Checks that a chunk follows, and refers only to existing entries.
@@ -262,10 +287,11 @@ impl Book {
             return Err(ChunkError::BrokenLink { expected: chunk.previous, found: self.last });
         }
         let known = |what, holds| if holds { Ok(()) } else { Err(ChunkError::Unknown { what }) };
-        let (mut stages, mut open, mut closed) = (0, 0u64, 0u64);
+        let (mut stages, mut labels, mut open, mut closed) = (0, 0, 0u64, 0u64);
         if !chunk.is_keyframe() {
             known("a keyframe", chunk.since == self.since)?;
             stages = self.stages.len() as u64;
+            labels = self.labels.len();
             let is_next = chunk.window.from == self.edge;
             for entry in self.entries.iter().copied().filter(|entry| is_kept(*entry, chunk)) {
                 let count = if entry.is_open() && is_next { &mut open } else { &mut closed };
@@ -273,6 +299,7 @@ impl Book {
             }
         }
         known("stages", stages == u64::from(chunk.known_stages))?;
+        known("label sets", labels == chunk.known_label_sets as usize)?;
         known("entries", open + closed == u64::from(chunk.known_entries))?;
         let below = |changed: &[ChangedEntry], n| {
             changed.last().is_none_or(|last| u64::from(last.rank) < n)
@@ -284,7 +311,8 @@ impl Book {
     fn toggle_known(&mut self, chunk: &Chunk, tell: &mut impl SpanVisitor) {
         let (mut open, mut closed) = (chunk.open.iter().peekable(), chunk.closed.iter().peekable());
         let mut rank = [0u32; 2];
-        let Book { entries, stages, .. } = self;
+        let Book { entries, stages, labels, .. } = self;
+        let names = EntryNames { stages, labels };
         for place in 0..entries.len() {
             let entry = entries.get(place);
             let (rank, changes) = if entry.is_open() {
@@ -297,15 +325,7 @@ impl Book {
                 .map(|changed| &changed.toggles[..]);
             *rank += 1;
             match toggles {
-                Some(toggles) => {
-                    entries.toggle(
-                        place,
-                        toggles,
-                        chunk.window,
-                        &stages[entry.stage as usize],
-                        tell,
-                    );
-                }
+                Some(toggles) => entries.toggle(place, toggles, chunk.window, names, tell),
                 None => entries.stay(place, chunk.window),
             }
         }
@@ -318,9 +338,9 @@ impl Book {
         for new in chunk.new.iter() {
             let viewer =
                 if are_taken_over { new.viewer } else { self.entries.name(&chunk.new.viewer(new)) };
-            let place = self.entries.push(new.stage, viewer);
-            let (toggles, stage) = (chunk.new.toggles(new), &self.stages[new.stage as usize]);
-            self.entries.toggle(place, &toggles, chunk.window, stage, tell);
+            let place = self.entries.push(new.stage, viewer, new.labels);
+            let names = EntryNames { stages: &self.stages, labels: &self.labels };
+            self.entries.toggle(place, &chunk.new.toggles(new), chunk.window, names, tell);
         }
     }
 

@@ -1,15 +1,20 @@
 //! Draft of the next chunk: proof minus book.
 
+mod labelled;
+
 use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
+use smallvec::SmallVec;
 
+use self::labelled::{DraftLabels, KnownEntry};
 use super::book::Book;
 use super::chunk::{ChangedEntry, Chunk, LateSpan, Toggles};
 use super::entry::BookEntry;
 use super::new_entries::NewEntries;
+use super::owner::EntryLabels;
 use crate::fold::ProvenSpans;
 use crate::fold::id_arena::{IdRef, StoredId};
 use crate::span::{Span, normalize, subtract};
@@ -45,6 +50,7 @@ pub struct Draft<'a> {
     /// what the others did.
     is_covered: Vec<bool>,
     stages: HashMap<Box<str>, u32, RandomState>,
+    labels: DraftLabels,
     /// Entries that aren't in the book.
     new: NewEntries,
     /// Late spans of new entries.
@@ -120,6 +126,7 @@ impl<'a> Draft<'a> {
             closed,
             is_covered,
             stages: HashMap::default(),
+            labels: DraftLabels::of(if is_keyframe { None } else { Some(&book.labels) }),
             new: NewEntries::default(),
             new_late: HashMap::default(),
             new_short: HashSet::default(),
@@ -162,21 +169,50 @@ impl<'a> Draft<'a> {
     /// Adds the proof of one viewer on one stage within [`within`](Self::within), once per viewer
     /// and stage.
     pub fn add(&mut self, proven: ProvenSpans<'_>) {
-        let entry = self.entries.find(proven.stage, proven.viewer);
-        self.written.clear();
-        let before = self.before.find(proven.stage, proven.viewer);
-        for (index, place) in [(&self.entries, entry), (&self.before, before)] {
-            if let Some((book, place)) = index.book.zip(place) {
-                let entry = book.entries.get(place as usize);
-                self.written.extend(&book.entries.times(entry).spans);
-            }
+        let known = self.known_entries(proven.stage, proven.viewer);
+        let mut written = std::mem::take(&mut self.written);
+        written.clear();
+        for entry in known.iter().filter(|entry| !entry.labels.is_extra()) {
+            written.extend(entry.spans());
         }
-        if self.written.len() > 1 {
-            normalize(&mut self.written);
+        if written.len() > 1 {
+            normalize(&mut written);
         }
+        let is_unlabelled = |entry: &KnownEntry<'_>| entry.labels == EntryLabels::NONE;
+        if proven.parts.is_empty() && known.iter().all(is_unlabelled) {
+            let place = known.iter().find(|entry| entry.is_current).map(|entry| entry.place);
+            self.add_entry(&proven, EntryLabels::NONE, proven.spans, &written, place);
+        } else {
+            self.add_labelled(&proven, &known, &written);
+        }
+        self.written = written;
+    }
+
+    /// Returns the entries of a viewer on a stage, in the book and in the one before it. Without
+    /// labels there is at most one in each.
+    fn known_entries(&self, stage: &str, viewer: &str) -> SmallVec<[KnownEntry<'a>; 2]> {
+        let of = |index: &BookIndex<'a>, is_current| {
+            let entry = move |(book, place)| KnownEntry::new(book, place, is_current);
+            index.find(stage, viewer).map(entry).collect::<SmallVec<[_; 2]>>()
+        };
+        let mut known = of(&self.entries, true);
+        known.extend(of(&self.before, false));
+        known
+    }
+
+    /// Adds the spans that a viewer has proven with some labels, less all that is `written` of the
+    /// viewer. `place` is that of the book's entry with these labels.
+    fn add_entry(
+        &mut self,
+        proven: &ProvenSpans<'_>,
+        labels: EntryLabels,
+        spans: &[Span],
+        written: &[Span],
+        place: Option<u32>,
+    ) {
         let (mut late, mut toggles, mut goes_on) = (Vec::new(), Toggles::new(), false);
         let window = self.window;
-        subtract(proven.spans, &self.written, |span| {
+        subtract(spans, written, |span| {
             if span.from < window.from {
                 late.push(Span::new(span.from, span.to.min(window.from)));
             }
@@ -189,20 +225,10 @@ impl<'a> Draft<'a> {
             }
         });
         let reaches =
-            proven.spans.last().is_some_and(|last| last.from < window.to && last.to >= self.reach);
-        let place = entry.map(|i| (self.places[i as usize], self.book.entries.get(i as usize)));
+            spans.last().is_some_and(|last| last.from < window.to && last.to >= self.reach);
+        let place = place.map(|i| (self.places[i as usize], self.book.entries.get(i as usize)));
         let Some((place, known)) = place.filter(|(place, _)| place.rank != DROPPED) else {
-            if !(late.is_empty() && toggles.is_empty()) {
-                let stage = self.stage(proven.stage);
-                let new = self.new.push(stage, proven.viewer, &toggles);
-                if toggles.len() % 2 == 1 && !reaches {
-                    self.new_short.insert(new.viewer);
-                }
-                if !late.is_empty() {
-                    self.new_late.insert(new.viewer, late);
-                }
-            }
-            return;
+            return self.add_new(proven, labels, &toggles, late, reaches);
         };
         let was_open = is_open(self.book, known, self.window);
         self.late.extend(late.into_iter().map(|span| LateSpan { entry: place.index, span }));
@@ -219,6 +245,28 @@ impl<'a> Draft<'a> {
         if !toggles.is_empty() {
             let known = if was_open { &mut self.open } else { &mut self.closed };
             known.changed.push(ChangedEntry { rank: place.rank, toggles });
+        }
+    }
+
+    /// Adds an entry that the book does not have.
+    fn add_new(
+        &mut self,
+        proven: &ProvenSpans<'_>,
+        labels: EntryLabels,
+        toggles: &[u32],
+        late: Vec<Span>,
+        reaches: bool,
+    ) {
+        if late.is_empty() && toggles.is_empty() {
+            return;
+        }
+        let stage = self.stage(proven.stage);
+        let new = self.new.push(stage, proven.viewer, labels, toggles);
+        if toggles.len() % 2 == 1 && !reaches {
+            self.new_short.insert(new.viewer);
+        }
+        if !late.is_empty() {
+            self.new_late.insert(new.viewer, late);
         }
     }
 
@@ -251,6 +299,7 @@ impl<'a> Draft<'a> {
             known.changed.sort_unstable_by_key(|changed| changed.rank);
         }
         let (known_stages, stages) = self.name_stages();
+        let (known_label_sets, label_sets) = self.labels.finish(&mut self.new);
         // Joins are sorted by time, which makes their codes small, before the entries without
         // joins. Then they are sorted by name, so that two nodes with equal state write equal
         // bytes.
@@ -278,6 +327,8 @@ impl<'a> Draft<'a> {
             known_stages,
             known_entries,
             stages,
+            known_label_sets,
+            label_sets,
             open: self.open.changed,
             closed: self.closed.changed,
             new: self.new,
@@ -328,14 +379,17 @@ impl<'a> BookIndex<'a> {
         BookIndex { book: Some(book), stages, entries, hasher }
     }
 
-    fn find(&self, stage: &str, viewer: &str) -> Option<u32> {
-        let stage = *self.stages.get(stage)?;
-        let entries = &self.book?.entries;
-        let is_it = |i: &u32| {
-            let entry = entries.get(*i as usize);
-            entry.stage == stage && entries.is(entry, viewer)
-        };
-        self.entries.find(self.hasher.hash_one((stage, StoredId::of(viewer))), is_it).copied()
+    /// Returns the book, and the places of the entries of a viewer on a stage.
+    fn find(&self, stage: &str, viewer: &str) -> impl Iterator<Item = (&'a Book, u32)> {
+        let found = self.book.zip(self.stages.get(stage).copied());
+        found.into_iter().flat_map(move |(book, stage)| {
+            let hash = self.hasher.hash_one((stage, StoredId::of(viewer)));
+            let is_it = move |i: &&u32| {
+                let entry = book.entries.get(**i as usize);
+                entry.stage == stage && book.entries.is(entry, viewer)
+            };
+            self.entries.iter_hash(hash).filter(is_it).map(move |place| (book, *place))
+        })
     }
 }
 

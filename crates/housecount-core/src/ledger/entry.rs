@@ -9,6 +9,7 @@ use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 
 use super::book::SpanVisitor;
+use super::owner::{EntryLabels, LabelNumbers, SpanOwner};
 use crate::fold::id_arena::{Id, IdArena, IdRef, StoredId};
 use crate::span::{Span, normalize};
 use crate::time::UnixMs;
@@ -82,6 +83,15 @@ pub(super) struct Entries {
     list: Vec<BookEntry>,
     names: IdArena,
     many: HashMap<IdRef, Box<Times>, RandomState>,
+    /// Labels of each entry, or empty as long as no entry has any.
+    labels: Vec<EntryLabels>,
+}
+
+/// Names that entries refer to by their numbers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct EntryNames<'a> {
+    pub(super) stages: &'a [Box<str>],
+    pub(super) labels: &'a LabelNumbers,
 }
 
 impl Entries {
@@ -99,6 +109,27 @@ impl Entries {
 
     pub(super) fn viewer(&self, entry: BookEntry) -> Id<'_> {
         self.names.id(entry.viewer)
+    }
+
+    /// Returns the labels of the entry at a place.
+    pub(super) fn labels(&self, place: usize) -> EntryLabels {
+        self.labels.get(place).copied().unwrap_or_default()
+    }
+
+    /// Calls `with` for the owner of the entry at a place.
+    pub(super) fn with_owner<T>(
+        &self,
+        place: usize,
+        names: EntryNames<'_>,
+        with: impl FnOnce(&SpanOwner<'_>) -> T,
+    ) -> T {
+        let (entry, labels) = (self.list[place], self.labels(place));
+        with(&SpanOwner {
+            stage: &names.stages[entry.stage as usize],
+            viewer: &self.viewer(entry),
+            labels: names.labels.get(labels),
+            is_extra: labels.is_extra(),
+        })
     }
 
     /// Returns a viewer's id as it is stored.
@@ -156,8 +187,14 @@ impl Entries {
     }
 
     /// Adds an entry without written spans.
-    pub(super) fn push(&mut self, stage: u32, viewer: IdRef) -> usize {
+    pub(super) fn push(&mut self, stage: u32, viewer: IdRef, labels: EntryLabels) -> usize {
         self.list.push(BookEntry { from: 0, to: UnixMs::ZERO, viewer, stage });
+        if labels != EntryLabels::NONE {
+            self.labels.resize(self.list.len() - 1, EntryLabels::NONE);
+        }
+        if labels != EntryLabels::NONE || !self.labels.is_empty() {
+            self.labels.push(labels);
+        }
         self.list.len() - 1
     }
 
@@ -172,7 +209,9 @@ impl Entries {
                 self.set(place, times, entry.is_open());
             }
         }
-        let Entries { list, names, many } = self;
+        let Entries { list, names, many, labels } = self;
+        let mut entries = list.iter();
+        labels.retain(|_| entries.next().is_some_and(|entry| is_kept(*entry)));
         list.retain(|entry| {
             let is_kept = is_kept(*entry);
             if !is_kept {
@@ -183,6 +222,7 @@ impl Entries {
         });
         if list.capacity() / 2 > list.len() {
             list.shrink_to_fit();
+            labels.shrink_to_fit();
             many.shrink_to_fit();
         }
     }
@@ -217,7 +257,7 @@ impl Entries {
         place: usize,
         toggles: &[u32],
         window: Span,
-        stage: &str,
+        names: EntryNames<'_>,
         tell: &mut impl SpanVisitor,
     ) {
         let entry = self.list[place];
@@ -229,16 +269,13 @@ impl Entries {
                     times.add(Span::new(since, at));
                 }
                 if !tell.skips_spans() {
-                    tell.span_closed(
-                        stage,
-                        &self.viewer(entry),
-                        Span::new(times.unreported_from, at),
-                    );
+                    let span = Span::new(times.unreported_from, at);
+                    self.with_owner(place, names, |owner| tell.owned_span_closed(owner, span));
                 }
             } else {
                 times.unreported_from = at;
                 if !tell.skips_spans() {
-                    tell.span_opened(stage, &self.viewer(entry), at);
+                    self.with_owner(place, names, |owner| tell.owned_span_opened(owner, at));
                 }
             }
             is_open = !is_open;
@@ -253,7 +290,7 @@ impl Entries {
     /// Closes all open entries, and reports their spans up to `edge`.
     pub(super) fn close_all(
         &mut self,
-        stages: &[Box<str>],
+        names: EntryNames<'_>,
         edge: UnixMs,
         tell: &mut impl SpanVisitor,
     ) {
@@ -263,7 +300,7 @@ impl Entries {
                 let times = self.times(entry);
                 let span = Span::new(times.unreported_from, edge);
                 if !tell.skips_spans() {
-                    tell.span_closed(&stages[entry.stage as usize], &self.viewer(entry), span);
+                    self.with_owner(place, names, |owner| tell.owned_span_closed(owner, span));
                 }
                 self.set(place, times, false);
             }

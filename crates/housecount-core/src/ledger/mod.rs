@@ -2,7 +2,8 @@
 //!
 //! - [`chunk`]: a window of one partition as bytes. The codes are in `housecount-codec`.
 //! - [`book`]: the sum of chunks. [`draft`]: proof minus book, which is the next chunk.
-//! - `entry` has the entries of a book, and `new_entries` the new entries of a chunk.
+//! - `entry` has the entries of a book, and `new_entries` the new entries of a chunk. `owner` says
+//!   what an entry is: a viewer on a stage with labels.
 //! - `rename`: another name for a viewer, in chunks that are written.
 //! - [`watch`]: watch time per viewer. [`totals`]: watch time per stage. [`curve`]: concurrent
 //!   viewers.
@@ -19,7 +20,10 @@ pub mod chunk;
 pub mod curve;
 pub mod draft;
 mod entry;
+#[cfg(test)]
+mod labels_tests;
 mod new_entries;
+mod owner;
 mod rename;
 #[cfg(test)]
 mod tests;
@@ -30,3 +34,4 @@ pub mod watch;
 pub use book::{Book, ChunkError, GENERATION_MS_MAX, KEYFRAME_CHUNKS, SpanVisitor};
 pub use chunk::{Chunk, Link};
 pub use draft::{Draft, DraftScope};
+pub use owner::{SpanOwner, for_each_owned};

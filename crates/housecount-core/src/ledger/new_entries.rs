@@ -1,8 +1,9 @@
-//! New entries of a chunk: 16 bytes each, and a packed id.
+//! New entries of a chunk: 20 bytes each, and a packed id.
 
 use std::fmt;
 
 use super::chunk::Toggles;
+use super::owner::EntryLabels;
 use crate::fold::id_arena::{Id, IdArena, IdRef};
 
 /// Value for "no toggle".
@@ -19,6 +20,7 @@ pub(super) struct NewEntry {
     first: u32,
     /// Place of its further toggles, or [`NEVER`] if it has none.
     further: u32,
+    pub(super) labels: EntryLabels,
 }
 
 impl NewEntry {
@@ -39,7 +41,9 @@ pub(super) struct NewEntries {
 /// Shows entries as texts, because their places in memory mean nothing.
 impl fmt::Debug for NewEntries {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = |new: &NewEntry| (new.stage, self.viewer(*new).to_string(), self.toggles(*new));
+        let shown = |new: &NewEntry| {
+            (new.stage, self.viewer(*new).to_string(), self.toggles(*new), new.labels)
+        };
         f.debug_list().entries(self.list.iter().map(shown)).finish()
     }
 }
@@ -55,7 +59,13 @@ impl NewEntries {
     }
 
     /// Adds an entry. Toggles are below `u32::MAX`, which is the longest window.
-    pub(super) fn push(&mut self, stage: u32, viewer: &str, toggles: &[u32]) -> NewEntry {
+    pub(super) fn push(
+        &mut self,
+        stage: u32,
+        viewer: &str,
+        labels: EntryLabels,
+        toggles: &[u32],
+    ) -> NewEntry {
         let (first, further) = match toggles {
             [] => (NEVER, NEVER),
             [first] => (*first, NEVER),
@@ -64,7 +74,7 @@ impl NewEntries {
                 (*first, self.further.len() as u32 - 1)
             }
         };
-        let new = NewEntry { stage, viewer: self.names.insert(viewer), first, further };
+        let new = NewEntry { stage, viewer: self.names.insert(viewer), first, further, labels };
         self.list.push(new);
         new
     }
@@ -78,12 +88,20 @@ impl NewEntries {
         self.list.iter_mut().for_each(|new| new.stage = place[new.stage as usize]);
     }
 
-    /// Sorts joins by time, before the other entries. Then it sorts by stage and name.
+    /// Replaces the draft's numbers of label sets by those of the chunk.
+    pub(super) fn place_labels(&mut self, number: impl Fn(u32) -> u32) {
+        for new in self.list.iter_mut().filter(|new| new.labels != EntryLabels::NONE) {
+            new.labels = new.labels.renumbered(number(new.labels.number()));
+        }
+    }
+
+    /// Sorts joins by time, before the other entries. Then it sorts by stage, name and labels.
     pub(super) fn sort(&mut self) {
         let NewEntries { list, names, .. } = self;
         list.sort_unstable_by(|a, b| {
             let by_name = || names.cmp(a.viewer, b.viewer);
-            a.first.cmp(&b.first).then(a.stage.cmp(&b.stage)).then_with(by_name)
+            let by_place = a.first.cmp(&b.first).then(a.stage.cmp(&b.stage));
+            by_place.then_with(by_name).then(a.labels.cmp(&b.labels))
         });
     }
 

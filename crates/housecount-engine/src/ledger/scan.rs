@@ -11,11 +11,11 @@ use housecount_backend::error::{ErrorKind, StoreError, StoreResult};
 use housecount_backend::threads::blocking::{ledger_turn, run_blocking};
 use housecount_core::event::partition_of;
 use housecount_core::keys::{Chain, Series};
-use housecount_core::ledger::SpanVisitor;
 use housecount_core::ledger::curve::{Curve, Step};
 use housecount_core::ledger::totals::{StageTotalRows, StageTotals};
 use housecount_core::ledger::views::Views;
 use housecount_core::ledger::watch::{StageViewer, WatchFilter, WatchTime, WatchTotals};
+use housecount_core::ledger::{SpanOwner, SpanVisitor, for_each_owned};
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 
@@ -114,8 +114,18 @@ pub trait RangeFold: SpanVisitor + Default + Send + 'static {
     /// Adds a span that was proven since the ledger's end. It may touch an earlier one.
     fn add_proven(&mut self, stage: &str, viewer: &str, span: Span);
 
+    /// Adds such a span with its owner.
+    fn add_owned_proven(&mut self, owner: &SpanOwner<'_>, span: Span) {
+        self.add_proven(owner.stage, owner.viewer, span);
+    }
+
     /// Learns that all spans which end before `to` have been reported.
     fn advance(&mut self, _to: UnixMs) {}
+
+    /// Number of viewers that it holds in memory.
+    fn viewers_held(&self) -> usize {
+        0
+    }
 
     /// Whether the result needs no more spans.
     fn is_full(&self) -> bool {
@@ -172,7 +182,7 @@ async fn add_tail<T: RangeFold>(
     let added = run_blocking(move || {
         // Held until the work is done, even if the caller is dropped.
         let _turn = turn;
-        let with = |stage: &str, viewer: &str, span| to.add_proven(stage, viewer, span);
+        let with = |owner: &SpanOwner<'_>, span| to.add_owned_proven(owner, span);
         let committed_to = chain_ends(&proofs, &ends, range, viewer.as_deref(), with);
         (to, committed_to)
     });
@@ -187,7 +197,7 @@ fn chain_ends(
     ends: &[(Chain, UnixMs)],
     range: Span,
     viewer: Option<&str>,
-    mut with: impl FnMut(&str, &str, Span),
+    mut with: impl FnMut(&SpanOwner<'_>, Span),
 ) -> UnixMs {
     let edge = |chain| {
         ends.iter().find(|(known, _)| *known == chain).map_or(UnixMs::ZERO, |(_, edge)| *edge)
@@ -206,9 +216,7 @@ fn chain_ends(
         proofs.for_each_proven(
             chain.partition,
             Span::new(from.max(range.from), range.to),
-            |proven| {
-                proven.spans.iter().for_each(|span| with(proven.stage, proven.viewer, *span));
-            },
+            |proven| for_each_owned(&proven, &mut with),
         );
     }
     committed_to

@@ -31,7 +31,24 @@ impl Recorder {
     }
 }
 
+/// A viewer's id and its labels, as one text.
+fn id(owner: &SpanOwner<'_>) -> String {
+    format!("{}{}", owner.viewer, owner.labels.as_str())
+}
+
 impl SpanVisitor for Recorder {
+    fn owned_span_opened(&mut self, owner: &SpanOwner<'_>, at: UnixMs) {
+        self.span_opened(owner.stage, &id(owner), at);
+    }
+
+    fn owned_span_closed(&mut self, owner: &SpanOwner<'_>, span: Span) {
+        self.span_closed(owner.stage, &id(owner), span);
+    }
+
+    fn owned_late_span(&mut self, owner: &SpanOwner<'_>, span: Span) {
+        self.late_span(owner.stage, &id(owner), span);
+    }
+
     fn span_opened(&mut self, stage: &str, viewer: &str, at: UnixMs) {
         self.curve.span_opened(stage, viewer, at);
         let before = self.open.insert((stage.to_string(), viewer.to_string()), at);
@@ -85,43 +102,47 @@ proptest! {
         let all: StageTimes = lengths.iter().enumerate().map(|(n, lengths)| {
             (format!("s{n}").into(), times(lengths, is_endless))
         }).collect();
-        let mut events: Vec<(u64, u8, usize, Span)> = Vec::new();
+        let mut events: Vec<(u64, u8, usize, Span, usize)> = Vec::new();
         for (seat, (_, from, parts)) in seats.iter().enumerate() {
             let mut at = *from;
             for (n, (gap, ms)) in parts.iter().enumerate() {
-                at += gap + 1;
+                // Parts of a viewer touch where its labels change.
+                at += gap;
                 let whole = span(at, at + ms);
                 at += ms;
                 if (seat + n) % 4 == 3 {
-                    events.push((whole.from.0, 1, seat, whole));
+                    events.push((whole.from.0, 1, seat, whole, n % 2));
                 } else {
-                    events.push((whole.from.0, 0, seat, whole));
-                    events.push((whole.to.0, 2, seat, whole));
+                    events.push((whole.from.0, 0, seat, whole, n % 2));
+                    events.push((whole.to.0, 2, seat, whole, n % 2));
                 }
             }
         }
-        events.extend(advances.iter().map(|at| (*at, 3, 0, span(*at, *at))));
-        // At one moment, a span closes before the next opens, and an advance comes first: it only
-        // says what was before.
+        events.extend(advances.iter().map(|at| (*at, 3, 0, span(*at, *at), 0)));
+        // At one moment, a span may open before the one before it closes. An advance comes first: it
+        // only says what was before.
         events.sort_by_key(|(at, kind, ..)| (*at, if *kind == 3 { 0 } else { *kind + 1 }));
         let mut filtered =
             FilteredFold::new(Recorder::new(), SpanFilter::Times(Arc::new(all.clone())));
         let mut expected = Recorder::new();
-        for (at, kind, seat, whole) in events {
+        let labels = ["tv", "phone"].map(|value| ViewerLabels::collect([("device", value)]));
+        for (at, kind, seat, whole, of) in events {
             let (stage, viewer) = match seats.get(seat) {
                 Some((stage, ..)) => (format!("s{stage}"), format!("v{seat}")),
                 None => (String::new(), String::new()),
             };
+            let labels = &labels[of];
+            let owner = SpanOwner { stage: &stage, viewer: &viewer, labels, is_extra: false };
             match kind {
-                0 => filtered.span_opened(&stage, &viewer, whole.from),
-                1 => filtered.late_span(&stage, &viewer, whole),
-                2 => filtered.span_closed(&stage, &viewer, whole),
+                0 => filtered.owned_span_opened(&owner, whole.from),
+                1 => filtered.owned_late_span(&owner, whole),
+                2 => filtered.owned_span_closed(&owner, whole),
                 _ => filtered.advance(UnixMs(at)),
             }
             if kind == 1 || kind == 2 {
                 for time in all.get(&*stage).into_iter().flatten() {
                     if let Some(part) = whole.clip(*time) {
-                        expected.whole(&stage, &viewer, part);
+                        expected.owned_late_span(&owner, part);
                     }
                 }
             }
@@ -141,12 +162,14 @@ proptest! {
 fn ids_pass_whole_spans_and_nothing_of_other_stages() {
     let rule: IdRule = Arc::new(|stage| stage.starts_with("a"));
     let mut fold = FilteredFold::new(Recorder::new(), SpanFilter::Ids(rule));
+    let labels = ViewerLabels::default();
     for stage in ["a1", "b1"] {
-        fold.span_opened(stage, "ann", UnixMs(5));
+        let owner = |viewer| SpanOwner { stage, viewer, labels: &labels, is_extra: false };
+        fold.owned_span_opened(&owner("ann"), UnixMs(5));
         fold.advance(UnixMs(50));
-        fold.span_closed(stage, "ann", span(5, 60));
-        fold.late_span(stage, "bob", span(51, 55));
-        fold.add_proven(stage, "cid", span(60, 70));
+        fold.owned_span_closed(&owner("ann"), span(5, 60));
+        fold.owned_late_span(&owner("bob"), span(51, 55));
+        fold.add_owned_proven(&owner("cid"), span(60, 70));
     }
     assert!(fold.open.is_empty());
     let found: Vec<_> = fold.into_inner().spans.into_iter().map(|(stage, ..)| stage).collect();

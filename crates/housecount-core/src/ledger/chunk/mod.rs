@@ -1,4 +1,5 @@
-//! Chunk: proven watch time of one partition's viewers in one window, as bytes, version 1.
+//! Chunk: proven watch time of one partition's viewers in one window, as bytes, version 1. It is
+//! version 2 if a viewer since the keyframe has had labels.
 //!
 //! Most viewers watch through a window's whole length, and a chunk doesn't mention them. It
 //! contains the viewers who came, left or came back, and the times to the millisecond. The viewers
@@ -7,7 +8,7 @@
 //! chunks refer to it by its place.
 //!
 //! ```text
-//! u8      version = 1
+//! u8      version = 1 or 2
 //! varint  start of the window, Unix ms; varint its length, ms
 //! varint  ms since the keyframe's start; 0: this is a keyframe
 //! varint  ms since the start of the previous chunk; 0: the first chunk, without the next field
@@ -18,6 +19,9 @@
 //! varint  stages, entries that the chunks before have left
 //! varint  new stages, open entries that change, closed entries that change, joins, others, late
 //!         spans, short ones
+//! version 2: varint label sets that the chunks before have left; varint new ones; then for each:
+//!         varint length, bytes: pairs of key and value in ascending order, a byte 1 between pairs,
+//!         and a byte 2 between a key and its value
 //! u8 x 4  Rice parameters: ranks of open entries, of closed ones, starts of joins, ranks of short
 //!         ones
 //! shapes  of the new stages' ids, if there are any; of the new viewers' ids, if there are any
@@ -27,8 +31,10 @@
 //!                         toggles
 //!   the same for closed entries
 //!   each join             Rice: its first toggle less that of the join before; a bit: more follow;
-//!                         toggles; minimal: its stage; its viewer's id
-//!   each other            minimal: its stage; its viewer's id
+//!                         toggles; minimal: its stage; version 2: minimal: 0 or 1 + its label
+//!                         set; its viewer's id
+//!   each other            minimal: its stage; version 2: minimal: 0 or 1 + its label set, and a
+//!                         bit: it is extra; its viewer's id
 //!   each late span        minimal: its entry; ms before the window at which it begins, less 1,
 //!                         below kept; its length less 1, below what is left to the window
 //!   each short one        Rice: its rank among the entries open at the window's end, less the one
@@ -45,11 +51,14 @@ mod write;
 use smallvec::SmallVec;
 
 use super::new_entries::NewEntries;
+use crate::labels::ViewerLabels;
 use crate::span::Span;
 use crate::time::UnixMs;
 
-/// Version that this program writes, and the only one so far.
+/// Version of chunks without labels.
 pub const VERSION: u8 = 1;
+/// Version of chunks with labels.
+const VERSION_OF_LABELS: u8 = 2;
 
 /// Times in a window, alternating between off and on.
 pub(in crate::ledger) type Toggles = SmallVec<[u32; 2]>;
@@ -100,6 +109,8 @@ pub struct Chunk {
     pub(in crate::ledger) known_stages: u32,
     pub(in crate::ledger) known_entries: u32,
     pub(in crate::ledger) stages: Vec<Box<str>>,
+    pub(in crate::ledger) known_label_sets: u32,
+    pub(in crate::ledger) label_sets: Vec<ViewerLabels>,
     pub(in crate::ledger) open: Vec<ChangedEntry>,
     pub(in crate::ledger) closed: Vec<ChangedEntry>,
     /// New entries by their first toggle, then those without one.
@@ -114,6 +125,11 @@ impl Chunk {
     #[must_use]
     pub fn is_keyframe(&self) -> bool {
         self.since == self.window.from
+    }
+
+    /// Returns the number of label sets that its entries can refer to.
+    fn all_label_sets(&self) -> u64 {
+        u64::from(self.known_label_sets) + self.label_sets.len() as u64
     }
 
     /// Returns how far before its window late spans may be.

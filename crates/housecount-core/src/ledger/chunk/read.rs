@@ -4,9 +4,11 @@ use housecount_codec::bits::BitReader;
 use housecount_codec::bytes::{ByteReader, DecodeError};
 use housecount_codec::id_shapes::Shapes;
 
-use super::{ChangedEntry, Chunk, LateSpan, Link, NewEntries, Toggles, VERSION};
+use super::{ChangedEntry, Chunk, LateSpan, Link, NewEntries, Toggles, VERSION, VERSION_OF_LABELS};
 use crate::ids::{StageId, ViewerId};
-use crate::limits::{STAGE_ID_BYTES_MAX, VIEWER_ID_BYTES_MAX};
+use crate::labels::ViewerLabels;
+use crate::ledger::owner::EntryLabels;
+use crate::limits::{STAGE_ID_BYTES_MAX, VIEWER_ID_BYTES_MAX, VIEWER_LABELS_BYTES_MAX};
 use crate::span::Span;
 use crate::time::UnixMs;
 
@@ -25,7 +27,7 @@ impl Chunk {
     /// # Errors
     /// Returns `Checksum`, `Version`, or for bytes that break the format `Truncated` or `Invalid`.
     pub fn decode(bytes: &[u8]) -> Result<(Chunk, Link), DecodeError> {
-        let mut head = ByteReader::open(bytes, VERSION)?;
+        let (version, mut head) = ByteReader::open_any(bytes, VERSION, VERSION_OF_LABELS)?;
         let from = UnixMs(within(&mut head, "the window's start", 0, FROM_MS_MAX)?);
         let window_ms = within(&mut head, "the window's length", 1, WINDOW_MS_MAX)?;
         let since = from.minus(within(&mut head, "the keyframe's distance", 0, from.0)?);
@@ -43,17 +45,19 @@ impl Chunk {
             known_stages: count(&mut head, "the number of stages", u64::from(u32::MAX / 2))?,
             known_entries: count(&mut head, "the number of entries", u64::from(u32::MAX / 2))?,
             stages: Vec::new(),
+            known_label_sets: 0,
+            label_sets: Vec::new(),
             open: Vec::new(),
             closed: Vec::new(),
             new: NewEntries::default(),
             late: Vec::new(),
             short: Vec::new(),
         };
-        chunk.get_rest(head)?;
+        chunk.get_rest(head, version)?;
         Ok((chunk, Link::of(from, bytes)))
     }
 
-    fn get_rest(&mut self, mut head: ByteReader<'_>) -> Result<(), DecodeError> {
+    fn get_rest(&mut self, mut head: ByteReader<'_>, version: u8) -> Result<(), DecodeError> {
         // Each value takes at least a bit, so no count can exceed the bits.
         let bits_max = 8 * head.left() as u64;
         let mut number = |what| count(&mut head, what, bits_max);
@@ -64,6 +68,9 @@ impl Chunk {
         let others = number("the number of others")?;
         let late = number("the number of late spans")?;
         let short = number("the number of short ones")?;
+        if version == VERSION_OF_LABELS {
+            self.get_label_sets(&mut head)?;
+        }
         let mut k = [0; 4];
         for k in &mut k {
             *k = within(&mut head, "a Rice parameter", 0, 30)? as u32;
@@ -81,7 +88,7 @@ impl Chunk {
         let new = u64::from(joins) + u64::from(others);
         let entries = u64::from(self.known_entries) + new;
         if repeats(&stage_names, stages.into(), 1)
-            || repeats(&viewer_names, new, all_stages)
+            || repeats(&viewer_names, new, all_stages.saturating_mul(1 + 2 * self.all_label_sets()))
             || u64::from(late) > entries.saturating_mul(LATE_PER_ENTRY_MAX)
         {
             return Err(DecodeError::Invalid { what: "a count", at: 0 });
@@ -109,9 +116,10 @@ impl Chunk {
                 start = get_join(k[2], start, window_ms, &mut toggles, &mut bits)?;
             }
             let stage = bits.minimal(all_stages)? as u32;
+            let labels = self.get_labels(n < u64::from(joins), version, &mut bits)?;
             let viewer =
                 read_id(viewer_names.as_ref(), &mut bits, "a viewer id", &mut id, is_viewer)?;
-            self.new.push(stage, viewer, &toggles);
+            self.new.push(stage, viewer, labels, &toggles);
         }
         self.get_late(late, &mut bits)?;
         let mut next = 0;
@@ -125,6 +133,33 @@ impl Chunk {
             return Err(DecodeError::Invalid { what: "bytes after the last value", at: 0 });
         }
         Ok(())
+    }
+
+    fn get_label_sets(&mut self, head: &mut ByteReader<'_>) -> Result<(), DecodeError> {
+        let sets_max = u64::from(u32::MAX / 4);
+        self.known_label_sets = count(head, "the number of label sets", sets_max)?;
+        for _ in 0..count(head, "the number of new label sets", sets_max)? {
+            let at = head.at();
+            let text = head.text("a label set", VIEWER_LABELS_BYTES_MAX)?;
+            let labels = ViewerLabels::parse(text).ok().filter(|labels| !labels.is_none());
+            self.label_sets.push(labels.ok_or(DecodeError::Invalid { what: "a label set", at })?);
+        }
+        let is_any = self.all_label_sets() > 0;
+        is_any.then_some(()).ok_or(DecodeError::Invalid { what: "the number of label sets", at: 0 })
+    }
+
+    fn get_labels(
+        &self,
+        is_join: bool,
+        version: u8,
+        bits: &mut BitReader<'_>,
+    ) -> Result<EntryLabels, DecodeError> {
+        if version != VERSION_OF_LABELS {
+            return Ok(EntryLabels::NONE);
+        }
+        let number = bits.minimal(self.all_label_sets() + 1)? as u32;
+        let is_extra = !is_join && bits.plain(1)? == 1;
+        Ok(if is_extra { EntryLabels::extra(number) } else { EntryLabels::counted(number) })
     }
 
     fn get_late(&mut self, late: u32, bits: &mut BitReader<'_>) -> Result<(), DecodeError> {

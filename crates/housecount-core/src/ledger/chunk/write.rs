@@ -1,10 +1,10 @@
 //! Encoding of a chunk.
 
 use housecount_codec::bits::{BitWriter, rice_parameter};
-use housecount_codec::bytes::{put_varint, seal};
+use housecount_codec::bytes::{put_text, put_varint, seal};
 use housecount_codec::id_shapes::Shapes;
 
-use super::{ChangedEntry, Chunk, LateSpan, VERSION};
+use super::{ChangedEntry, Chunk, LateSpan, VERSION, VERSION_OF_LABELS};
 
 impl Chunk {
     /// Returns the bytes of the chunk.
@@ -12,7 +12,8 @@ impl Chunk {
     pub fn encode(&self) -> Vec<u8> {
         let from = self.window.from;
         let joins = self.new.iter().take_while(|new| new.is_join()).count();
-        let mut out = vec![VERSION];
+        let has_labels = self.all_label_sets() > 0;
+        let mut out = vec![if has_labels { VERSION_OF_LABELS } else { VERSION }];
         let mut put = |n: u64| put_varint(&mut out, n);
         put(from.0);
         put(self.window.ms());
@@ -35,6 +36,11 @@ impl Chunk {
             self.short.len() as u64,
         ];
         counts.iter().for_each(|n| put_varint(&mut out, *n));
+        if has_labels {
+            put_varint(&mut out, u64::from(self.known_label_sets));
+            put_varint(&mut out, self.label_sets.len() as u64);
+            self.label_sets.iter().for_each(|labels| put_text(&mut out, labels.as_str()));
+        }
         let mut out = self.put_bits(joins, out);
         seal(&mut out);
         out
@@ -76,7 +82,7 @@ impl Chunk {
                 put_toggles(toggles, 0, window_ms, bits);
             }
         }
-        let mut start = 0;
+        let (mut start, label_sets) = (0, self.all_label_sets());
         for new in self.new.iter() {
             if let [first, further @ ..] = &self.new.toggles(new)[..] {
                 let first = u64::from(*first);
@@ -86,6 +92,12 @@ impl Chunk {
                 put_toggles(further, start + 1, window_ms, bits);
             }
             bits.minimal(u64::from(new.stage), stages);
+            if label_sets > 0 {
+                bits.minimal(u64::from(new.labels.number()), label_sets + 1);
+                if !new.is_join() {
+                    bits.plain(u64::from(new.labels.is_extra()), 1);
+                }
+            }
             viewer_names.write(&self.new.viewer(new), bits);
         }
         let entries = u64::from(self.known_entries) + self.new.len() as u64;
