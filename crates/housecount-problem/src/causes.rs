@@ -206,7 +206,7 @@ impl From<StageClosed> for Problem {
 impl From<ReportError> for Problem {
     fn from(error: ReportError) -> Problem {
         match error {
-            ReportError::TooManyViewers => {
+            ReportError::TooManyViewers | ReportError::TooManyValues => {
                 Problem::new(StatusCode::BAD_REQUEST, "invalid_query", error.to_string())
             }
             ReportError::Store(error) => error.into(),

@@ -33,6 +33,7 @@ pub struct LabelReport {
 pub struct ValueReport {
     /// The value; null for sessions without the label.
     pub value: Option<String>,
+    /// Its figures.
     #[serde(flatten)]
     pub head: ReportHead,
 }

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use smallvec::SmallVec;
 
 use super::book::SpanVisitor;
+use super::owner::SpanOwner;
+use crate::labels::SEPARATOR;
 use crate::span::{Span, normalize};
 use crate::time::UnixMs;
 
@@ -51,6 +53,21 @@ pub struct WatchFilter {
     pub intervals: bool,
     /// Times at which the rows of a stage are cut.
     pub cuts: Cuts,
+    /// Key of a label. Each viewer then has a row per value of it, named by [`of_value`].
+    pub by: Option<String>,
+}
+
+/// Returns the name of the row of a viewer and a value of a label. Rows are then sorted by viewer
+/// and value, because no id has a byte 1.
+#[must_use]
+pub fn of_value(viewer: &str, value: &str) -> String {
+    format!("{viewer}{SEPARATOR}{value}")
+}
+
+/// Splits the name of a row into the viewer, and the value if it has one.
+#[must_use]
+pub fn split_value(name: &str) -> (&str, &str) {
+    name.split_once(SEPARATOR).unwrap_or((name, ""))
 }
 
 impl WatchFilter {
@@ -206,11 +223,29 @@ impl SpanVisitor for WatchTotals {
     fn span_closed(&mut self, stage: &str, viewer: &str, span: Span) {
         self.add(stage, viewer, span);
     }
+
+    fn owned_span_closed(&mut self, owner: &SpanOwner<'_>, span: Span) {
+        let Some(key) = self.wanted.by.take() else {
+            if !owner.is_extra {
+                self.add(owner.stage, owner.viewer, span);
+            }
+            return;
+        };
+        for value in owner.values(&key) {
+            self.add(owner.stage, &of_value(owner.viewer, value), span);
+        }
+        self.wanted.by = Some(key);
+    }
+
+    fn owned_late_span(&mut self, owner: &SpanOwner<'_>, span: Span) {
+        self.owned_span_closed(owner, span);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::labels::ViewerLabels;
     use proptest::prelude::*;
 
     const RANGE: Span = Span { from: UnixMs(10), to: UnixMs(90) };
@@ -294,6 +329,34 @@ mod tests {
             }
             prop_assert_eq!(all, expected.into_iter().collect::<Vec<_>>());
         }
+    }
+
+    /// A viewer has a row for each value, and each row has the time of its value.
+    #[test]
+    fn a_viewer_has_a_row_for_each_value() {
+        let of = |pairs: &[(&str, &str)]| ViewerLabels::collect(pairs.iter().copied());
+        let (phone, both) =
+            (of(&[("device", "phone")]), of(&[("device", "phone"), ("device", "tv")]));
+        let (tv, none) = (of(&[("device", "tv")]), ViewerLabels::default());
+        let spans = [(&phone, 10, 20, false), (&both, 20, 30, false), (&none, 30, 35, false)];
+        let spans = spans.into_iter().chain([(&tv, 12, 15, true)]);
+        let mut rows = Vec::new();
+        for by in [Some("device"), Some("plan"), None] {
+            let by = by.map(str::to_string);
+            let wanted = WatchFilter { by, ..WatchFilter::default() };
+            let mut watch = WatchTotals::new(RANGE, wanted, 10);
+            for (labels, from, to, is_extra) in spans.clone() {
+                let owner = SpanOwner { stage: "s", viewer: "ann", labels, is_extra };
+                watch.owned_span_closed(&owner, Span::new(UnixMs(from), UnixMs(to)));
+            }
+            let found = watch.finish().0.into_iter();
+            rows.push(found.map(|((_, name), row)| (name, row.watch_ms)).collect::<Vec<_>>());
+        }
+        let row = |value, ms| (of_value("ann", value).into_boxed_str(), ms);
+        assert_eq!(rows[0], [row("", 5), row("phone", 20), row("tv", 13)]);
+        assert_eq!(rows[1], [row("", 25)]);
+        assert_eq!(rows[2], [("ann".into(), 25)]);
+        assert_eq!(split_value(&rows[0][1].0), ("ann", "phone"));
     }
 
     #[test]

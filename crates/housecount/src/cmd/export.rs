@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
+use housecount_core::labels::check_key;
 use housecount_core::limits::EXPORT_ROWS_MAX;
 use housecount_core::span::Span;
 use housecount_server::calendar::{self, PeriodUnit, Zone};
@@ -22,6 +23,7 @@ Examples:
   housecount export --from 2026-10-01 --to 2026-11-01 --out october.csv
   housecount export --from 2026-10-01 --to 2026-11-01 --group customer --round viewer-minute --out invoice.csv
   housecount export --from 2026-10-01 --to 2026-11-01 --group customer --by day --tz Europe/Berlin --out days.csv
+  housecount export --from 2026-10-01 --to 2026-11-01 --group customer,country --out countries.csv
   housecount export --from 2026-10-01 --to 2026-11-01 --group customer --format stripe --unit ms --out usage.jsonl
   housecount export --from 2026-10-01 --to 2026-11-01 --csv excel --out october-for-excel.csv
   housecount export --from 2026-10-01 --to 2026-11-01 --stage my-stage --format parquet --out october.parquet
@@ -56,9 +58,10 @@ pub(super) struct ExportArgs {
     /// Output file; - for standard output
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// One row per customer and calendar period, instead of one per stage, viewer and configuration
-    #[arg(long, value_enum)]
-    group: Option<GroupArg>,
+    /// Rows: customer for one per customer and calendar period, customer,KEY for one per customer,
+    /// value of the label KEY, and period [default: one per stage, viewer and configuration]
+    #[arg(long, value_name = "customer[,KEY]", value_parser = parse_group)]
+    group: Option<ExportGroup>,
     /// Calendar periods of --group [default: month]
     #[arg(long, value_enum, requires = "group")]
     by: Option<ByArg>,
@@ -105,9 +108,37 @@ enum CsvArg {
     Excel,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum GroupArg {
-    Customer,
+/// Columns that a file of groups has beside the label.
+const GROUP_COLUMNS: [&str; 8] = [
+    "customer",
+    "day",
+    "month",
+    "starts_at",
+    "stages",
+    "viewer_stages",
+    "watch_ms",
+    "billed_minutes",
+];
+
+/// Groups of rows: by customer, and by the values of a label's key if there is one.
+#[derive(Clone, Debug)]
+struct ExportGroup {
+    label: Option<String>,
+}
+
+fn parse_group(text: &str) -> Result<ExportGroup, String> {
+    match text.split_once(',') {
+        None if text == "customer" => Ok(ExportGroup { label: None }),
+        Some(("customer", key)) => {
+            check_key(key).map_err(|error| format!("{key:?} is not a label: {error}"))?;
+            if GROUP_COLUMNS.contains(&key) {
+                return Err(format!("{key} is another column of the file; rename the label"));
+            }
+            Ok(ExportGroup { label: Some(key.to_string()) })
+        }
+        _ => Err("not a group; use customer, or customer and a label, such as customer,country"
+            .to_string()),
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -169,6 +200,7 @@ pub(super) fn run(args: &ExportArgs) -> Result<ExitCode, CommandError> {
         range: args.range()?,
         stage: args.range.stage.clone(),
         by_customer: args.group.is_some(),
+        by_label: args.group.as_ref().and_then(|group| group.label.clone()),
         intervals: args.intervals,
         period: match args.by {
             Some(ByArg::Day) => PeriodUnit::Day,

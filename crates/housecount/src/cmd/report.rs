@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use housecount_backend::error::{ErrorKind, StoreError};
+use housecount_core::labels::check_key;
 use housecount_core::ledger::totals::StageTotals;
 use housecount_core::limits::HISTORY_STEPS_MAX;
 use housecount_core::span::Span;
@@ -26,6 +27,7 @@ Examples:
   housecount report --stage match-1 --from 2026-10-01 --to 2026-10-02 --tz Europe/Berlin \\
       --format html --out match-1.html
   housecount report --from 2026-10-01 --to 2026-11-01 --before 30d --format markdown
+  housecount report --stage match-1 --from 2026-10-01 --to 2026-10-02 --by country
   housecount report --stage match-1 --from 2026-10-01 --to 2026-10-02 --format json | jq .peakViewers
 
 All figures are exact, from the ledger. A range that reaches past the ledger's end is refused, unless
@@ -51,6 +53,9 @@ pub(super) struct ReportArgs {
     /// Time before the range, such as 7d, in which returning viewers have watched
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     before: Option<std::time::Duration>,
+    /// Key of a label, to add the main figures of each of its values
+    #[arg(long, value_name = "KEY")]
+    by: Option<String>,
     /// Report the range up to the ledger's end, even if the ledger does not have all of it yet
     #[arg(long)]
     partial: bool,
@@ -96,6 +101,9 @@ impl ReportArgs {
     }
 
     async fn document(&self) -> Result<ReportDocument, CommandError> {
+        if let Some(key) = &self.by {
+            check_key(key).map_err(|error| format!("--by {key}: {error}"))?;
+        }
         let range = self.range.range_in(&self.zone()?)?;
         let request = self.request(range)?;
         let cold = self.range.cold().await?;
@@ -108,12 +116,18 @@ impl ReportArgs {
         let bar = progress_bar();
         let sources = Sources { cold, proofs: None, filter: SpanFilter::All };
         let progress = &mut |part: f64| bar.set_position((part * 1_000.0) as u64);
-        let read = read::report(&sources, request, progress).await;
+        let read = read::report(&sources, request.clone(), progress).await;
+        let by = match &self.by {
+            Some(key) => Some(read::report_by(&sources, &request, key, 1, progress).await),
+            None => None,
+        };
         bar.finish_and_clear();
         let Covered { value: report, committed_to } = read.map_err(|e| e.to_string())?;
+        let by = by.transpose().map_err(|e| e.to_string())?.map(|covered| covered.value);
         Ok(ReportDocument {
             stage: self.range.stage.clone(),
             report,
+            by,
             from: range.from.0,
             to: range.to.0,
             committed_to: committed_to.0,

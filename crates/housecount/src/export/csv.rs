@@ -40,7 +40,7 @@ impl Csv {
             out.write_all(BYTE_ORDER_MARK)?;
         }
         let mut writer = csv::Writer::from_writer(out);
-        writer.write_record(columns.iter().map(|column| column.name)).map_err(cause)?;
+        writer.write_record(columns.iter().map(|column| &*column.name)).map_err(cause)?;
         Ok(Csv { writer, is_guarded: style != CsvStyle::Raw })
     }
 
@@ -81,8 +81,8 @@ mod tests {
     fn written(style: CsvStyle, texts: &[&str]) -> Vec<u8> {
         let file = tempfile::NamedTempFile::new().unwrap();
         let columns = vec![
-            Column { name: "id", kind: ColumnType::Text },
-            Column { name: "n", kind: ColumnType::Number },
+            Column { name: "id".into(), kind: ColumnType::Text },
+            Column { name: "n".into(), kind: ColumnType::Number },
         ];
         let mut sink = Csv::new(Box::new(file.reopen().unwrap()), columns, style).unwrap();
         for text in texts {

@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use housecount_backend::cold::Cold;
 use housecount_backend::error::{ErrorKind, StoreError, StoreResult};
-use housecount_core::ledger::watch::{WatchFilter, WatchTime};
+use housecount_core::ledger::watch::{WatchFilter, WatchTime, split_value};
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 use housecount_engine::internals::{chain, scan};
@@ -76,6 +76,9 @@ pub struct ExportRequest {
     /// Whether to write one row per customer and calendar period, instead of one per stage, viewer
     /// and configuration.
     pub by_customer: bool,
+    /// Key of a label, to write one row per customer, value of the label and period. Only with
+    /// `by_customer`.
+    pub by_label: Option<String>,
     /// Whether to write one row per interval of watch time, instead of one per stage and viewer.
     pub intervals: bool,
     /// Unit of the calendar periods.
@@ -137,11 +140,12 @@ pub async fn write(
     let mut wanted = WatchFilter {
         stage: request.stage.clone(),
         intervals: request.intervals,
+        by: request.by_label.clone(),
         ..WatchFilter::default()
     };
     for period in pieces {
         wanted.after = None;
-        let mut groups: BTreeMap<String, CustomerMonth> = BTreeMap::new();
+        let mut groups: BTreeMap<(String, String), CustomerMonth> = BTreeMap::new();
         loop {
             let page = scan::committed_watch(
                 cold,
@@ -161,7 +165,9 @@ pub async fn write(
                 if request.by_customer {
                     let customer =
                         config.and_then(|config| config.customer.clone()).unwrap_or_default();
-                    groups.entry(customer).or_default().add(&stage, &viewer, &watched);
+                    let (viewer, value) = split_value(&viewer);
+                    let group = groups.entry((customer, value.to_string())).or_default();
+                    group.add(&stage, viewer, &watched);
                     continue;
                 }
                 let rows = if request.intervals { by_interval(watched) } else { vec![watched] };
@@ -174,9 +180,9 @@ pub async fn write(
                 break;
             }
         }
-        for (customer, group) in groups {
+        for (of, group) in groups {
             exported.rows += 1;
-            sink.row(group.row(customer, &period, request)).map_err(failed)?;
+            sink.row(group.row(of, &period, request)).map_err(failed)?;
         }
     }
     sink.finish().map_err(failed)?;

@@ -33,7 +33,7 @@ fn field(column: &Column) -> Result<Arc<Type>, ParquetError> {
             (Physical::INT64, Some(LogicalType::timestamp(true, TimeUnit::MILLIS)))
         }
     };
-    let field = Type::primitive_type_builder(column.name, physical);
+    let field = Type::primitive_type_builder(&column.name, physical);
     Ok(Arc::new(field.with_repetition(Repetition::REQUIRED).with_logical_type(logical).build()?))
 }
 
@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn parquet_group_rows_max_rows_are_held_and_no_more() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let columns = vec![Column { name: "n", kind: ColumnType::Number }];
+        let columns = vec![Column { name: "n".into(), kind: ColumnType::Number }];
         let mut sink = Parquet::new(Box::new(file.reopen().unwrap()), columns).unwrap();
         for n in 0..=PARQUET_GROUP_ROWS_MAX {
             sink.row(vec![Cell::Number(n as u64)]).unwrap();

@@ -30,8 +30,8 @@ pub struct RawExportRequest {
 }
 
 fn columns(zone: Option<&Zone>) -> Vec<Column> {
-    let text = |name| Column { name, kind: ColumnType::Text };
-    let at = [Column { name: "at_ms", kind: ColumnType::TimeMs }]
+    let text = |name: &'static str| Column { name: name.into(), kind: ColumnType::Text };
+    let at = [Column { name: "at_ms".into(), kind: ColumnType::TimeMs }]
         .into_iter()
         .chain(zone.map(|_| text("at")));
     ["stage", "viewer", "session"].map(text).into_iter().chain(at).chain([text("kind")]).collect()

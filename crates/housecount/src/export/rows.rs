@@ -11,8 +11,8 @@ const MINUTE_MS: u64 = 60_000;
 
 /// Columns of a requested export.
 pub fn columns(request: &ExportRequest) -> Vec<Column> {
-    let text = |name| Column { name, kind: ColumnType::Text };
-    let number = |name| Column { name, kind: ColumnType::Number };
+    let text = |name: &'static str| Column { name: name.into(), kind: ColumnType::Text };
+    let number = |name: &'static str| Column { name: name.into(), kind: ColumnType::Number };
     let has_zone = request.zone.is_some();
     let mut columns: Vec<Column> = if request.by_customer {
         let period = match request.period {
@@ -21,10 +21,13 @@ pub fn columns(request: &ExportRequest) -> Vec<Column> {
         };
         let starts_at = has_zone.then_some(text("starts_at"));
         let numbers = ["stages", "viewer_stages", "watch_ms"].map(number);
-        [text("customer"), text(period)].into_iter().chain(starts_at).chain(numbers).collect()
+        let label = request.by_label.clone();
+        let label = label.map(|key| Column { name: key.into(), kind: ColumnType::Text });
+        let who = [text("customer")].into_iter().chain(label).chain([text(period)]);
+        who.chain(starts_at).chain(numbers).collect()
     } else {
-        let time = |name| Column { name, kind: ColumnType::TimeMs };
-        let json = |name| Column { name, kind: ColumnType::Json };
+        let time = |name: &'static str| Column { name: name.into(), kind: ColumnType::TimeMs };
+        let json = |name: &'static str| Column { name: name.into(), kind: ColumnType::Json };
         let who = [
             text("stage"),
             text("viewer"),
@@ -105,9 +108,15 @@ impl CustomerMonth {
     }
 
     /// Returns the row of the period.
-    pub fn row(&self, customer: String, period: &Period, request: &ExportRequest) -> Vec<Cell> {
+    pub fn row(
+        &self,
+        (customer, value): (String, String),
+        period: &Period,
+        request: &ExportRequest,
+    ) -> Vec<Cell> {
         let starts_at = request.zone.as_ref().map(|zone| zone.shown(period.starts_at));
-        let texts = [customer, period.name.clone()].into_iter().chain(starts_at).map(Cell::Text);
+        let who = [customer].into_iter().chain(request.by_label.is_some().then_some(value));
+        let texts = who.chain([period.name.clone()]).chain(starts_at).map(Cell::Text);
         let numbers = [self.stages, self.viewer_stages, self.watch_ms].map(Cell::Number);
         let billed = match request.round {
             BillingRounding::ViewerMinute => Some(self.minutes),
@@ -132,6 +141,7 @@ mod tests {
             range: Span::new(UnixMs(0), UnixMs(1)),
             stage: None,
             by_customer: true,
+            by_label: None,
             intervals: false,
             period: PeriodUnit::Month,
             zone,
@@ -162,7 +172,12 @@ mod tests {
         group.add("a", "ann", &watched(60_000));
         group.add("a", "bob", &watched(1));
         group.add("b", "bob", &watched(30_000));
-        let last = |round| group.row("acme".into(), &month(), &request(round, None)).pop().unwrap();
+        let last = |round| {
+            group
+                .row(("acme".into(), String::new()), &month(), &request(round, None))
+                .pop()
+                .unwrap()
+        };
         assert_eq!(last(BillingRounding::ViewerMinute), Cell::Number(3));
         assert_eq!(last(BillingRounding::TotalMinute), Cell::Number(2));
         assert_eq!(last(BillingRounding::None), Cell::Number(90_001));
@@ -187,7 +202,8 @@ mod tests {
     fn rows_have_a_cell_per_column() {
         for zone in [None, Some(Zone::parse("Europe/Berlin").unwrap())] {
             let grouped = request(BillingRounding::None, zone.clone());
-            let cells = CustomerMonth::default().row("acme".into(), &month(), &grouped);
+            let cells =
+                CustomerMonth::default().row(("acme".into(), "NO".into()), &month(), &grouped);
             assert_eq!(cells.len(), columns(&grouped).len());
             let by_viewer = ExportRequest { by_customer: false, ..grouped };
             let row = row("a", "v", &watched(1), None, &by_viewer);

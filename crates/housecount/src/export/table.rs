@@ -1,5 +1,6 @@
 //! A table that is written row by row, as all formats use it.
 
+use std::borrow::Cow;
 use std::io;
 
 /// Type of a column.
@@ -16,10 +17,10 @@ pub enum ColumnType {
 }
 
 /// A column.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Column {
     /// Name of the column, with its unit last.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// Type of the column's values.
     pub kind: ColumnType,
 }

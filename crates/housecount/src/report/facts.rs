@@ -1,6 +1,7 @@
 //! The rows of a report, as every format but JSON shows them.
 
 use housecount_core::time::UnixMs;
+use housecount_reports::labelled::ValueReport;
 use housecount_server::calendar::{Zone, format_duration};
 
 use super::ReportDocument;
@@ -105,6 +106,33 @@ pub fn histogram(of: &ReportDocument) -> Vec<(String, u64)> {
     });
     classes.collect()
 }
+
+/// Heads of the columns of [`by_value`].
+pub const VALUE_HEADS: [&str; 4] = ["Viewers", "Watch time", "Average", "Peak"];
+
+/// Returns the title of the figures by label; `None` without them.
+pub fn by_label(of: &ReportDocument) -> Option<String> {
+    of.by.as_ref().map(|by| format!("By {}", by.key))
+}
+
+/// Returns the values of the label with their figures, those with the most watch time first.
+pub fn by_value(of: &ReportDocument) -> Vec<(String, [String; 4])> {
+    let values = of.by.iter().flat_map(|by| &by.values);
+    let row = |of: &ValueReport| {
+        let figures = [
+            number(of.head.unique_viewers),
+            hours(of.head.watch_ms),
+            format_duration(of.head.average_watch_ms as u64),
+            number(of.head.peak_viewers),
+        ];
+        (of.value.clone().unwrap_or_else(|| "(none)".to_string()), figures)
+    };
+    values.map(row).collect()
+}
+
+/// Sentence that explains the figures by label.
+pub const BY_LABEL_NOTE: &str =
+    "A viewer with two values is in both rows, so the sum of the rows may exceed the whole.";
 
 /// Returns the times since a viewer came, the shares that are watching, and of how many viewers.
 pub fn retention(of: &ReportDocument) -> Vec<(String, f64, u64)> {

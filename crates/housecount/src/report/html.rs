@@ -25,6 +25,7 @@ pub fn render(of: &ReportDocument, zone: &Zone) -> String {
     page.push_str("</dl>\n");
     steps(&mut page, of, zone);
     retention(&mut page, of);
+    by_label(&mut page, of);
     histogram(&mut page, of);
     let _ = write!(
         page,
@@ -72,6 +73,23 @@ fn retention(page: &mut String, of: &ReportDocument) {
         })
         .collect();
     table(page, ["After", "Share", "Watching"], &rows);
+}
+
+fn by_label(page: &mut String, of: &ReportDocument) {
+    let Some(title) = facts::by_label(of) else { return };
+    let heads = facts::VALUE_HEADS.map(|head| format!("<th scope=\"col\">{head}</th>")).concat();
+    let _ = writeln!(
+        page,
+        "<h2>{}</h2>\n<p>{}</p>\n<table>\n<thead><tr><th scope=\"col\">Value</th>{heads}</tr></thead>\n\
+         <tbody>",
+        escaped(&title),
+        facts::BY_LABEL_NOTE
+    );
+    for (value, figures) in facts::by_value(of) {
+        let cells = figures.map(|figure| format!("<td>{}</td>", escaped(&figure))).concat();
+        let _ = writeln!(page, "<tr><th scope=\"row\">{}</th>{cells}</tr>", escaped(&value));
+    }
+    page.push_str("</tbody>\n</table>\n");
 }
 
 fn histogram(page: &mut String, of: &ReportDocument) {

@@ -29,6 +29,18 @@ pub fn render(of: &ReportDocument, zone: &Zone) -> String {
             );
         }
     }
+    if let Some(title) = facts::by_label(of) {
+        let heads = facts::VALUE_HEADS.join(" | ");
+        let _ = writeln!(
+            text,
+            "\n## {}\n\n{}\n\n| | {heads} |\n|---|---:|---:|---:|---:|",
+            escaped(&title),
+            facts::BY_LABEL_NOTE
+        );
+        for (value, figures) in facts::by_value(of) {
+            let _ = writeln!(text, "| {} | {} |", escaped(&value), figures.join(" | "));
+        }
+    }
     text.push_str("\n## Viewers by watch time\n\n| watch time | viewers |\n|---|---:|\n");
     for (class, viewers) in facts::histogram(of) {
         let _ = writeln!(text, "| {class} | {} |", facts::number(viewers));

@@ -7,6 +7,7 @@ mod markdown;
 mod text;
 
 use housecount_reports::figures::Report;
+use housecount_reports::labelled::LabelReport;
 use housecount_server::calendar::Zone;
 use serde::Serialize;
 
@@ -33,6 +34,9 @@ pub struct ReportDocument {
     /// The figures.
     #[serde(flatten)]
     pub report: Report,
+    /// The main figures by the values of a label.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<LabelReport>,
     /// Start of the range, Unix ms.
     pub from: u64,
     /// End of the range, Unix ms, not included.

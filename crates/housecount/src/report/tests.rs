@@ -4,6 +4,7 @@ use housecount_reports::distribution::Distribution;
 use housecount_reports::figures::{ReportHead, ReportStep, Retention, RetentionPoint};
 
 use super::*;
+use housecount_reports::labelled::ValueReport;
 
 const FROM: u64 = 1_790_000_000_000;
 const HOUR_MS: u64 = 3_600_000;
@@ -50,8 +51,14 @@ fn document(stage: &str) -> ReportDocument {
         histogram: Distribution::of(times).histogram,
         retention: Some(retention),
     };
+    let values = [(Some("<NO>"), 2), (None, 1)].map(|(value, unique_viewers)| ValueReport {
+        value: value.map(str::to_string),
+        head: ReportHead { unique_viewers, watch_ms: HOUR_MS, ..report.head.clone() },
+    });
+    let by = LabelReport { key: "country".into(), values: values.to_vec(), below_floor: None };
     ReportDocument {
         stage: Some(stage.to_string()),
+        by: Some(by),
         report,
         from: FROM,
         to: FROM + HOUR_MS,
@@ -79,6 +86,8 @@ fn every_format_has_the_figures() {
             "66.7 %",
             "30 min to 1 h",
             "Returning viewers",
+            "By country",
+            "(none)",
         ] {
             assert!(text.contains(part), "{format:?} lacks {part:?}:\n{text}");
         }
@@ -92,6 +101,8 @@ fn json_is_the_answer_of_the_api() {
     assert_eq!(json["stage"], "match-1");
     assert_eq!((&json["uniqueViewers"], &json["newViewers"]), (&3.into(), &2.into()));
     assert_eq!(json["steps"][0]["joinsPerMinute"], 0.1);
+    assert_eq!(json["by"]["values"][0]["uniqueViewers"], 2);
+    assert_eq!(json["by"]["values"][1]["value"], serde_json::Value::Null);
     assert_eq!(json["retention"]["after"][0]["watching"], 2);
     assert_eq!((&json["committedTo"], &json["complete"]), (&(FROM + HOUR_MS).into(), &true.into()));
 }
@@ -102,6 +113,7 @@ fn a_stages_name_is_only_text() {
     let name = "<script>alert(1)</script>&\"|*_";
     let page = document(name).render(ReportFormat::Html, &Zone::utc());
     assert!(!page.contains("<script"), "{page}");
+    assert!(page.contains("&lt;NO&gt;"), "a value of a label is text, too");
     assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;&amp;&quot;|*_"));
     let markdown = document(name).render(ReportFormat::Markdown, &Zone::utc());
     assert!(markdown.starts_with("# \\<script\\>alert\\(1\\)\\<"), "{markdown}");

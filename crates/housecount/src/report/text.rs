@@ -28,6 +28,14 @@ pub fn render(of: &ReportDocument, zone: &Zone) -> String {
             );
         }
     }
+    if let Some(title) = facts::by_label(of) {
+        let [viewers, watch, average, peak] = facts::VALUE_HEADS;
+        let _ = writeln!(text, "\n{title}\n{}", facts::BY_LABEL_NOTE);
+        let _ = writeln!(text, "{:<34} {viewers:>10} {watch:>14} {average:>12} {peak:>8}", "");
+        for (value, [viewers, watch, average, peak]) in facts::by_value(of) {
+            let _ = writeln!(text, "{value:<34} {viewers:>10} {watch:>14} {average:>12} {peak:>8}");
+        }
+    }
     let histogram = facts::histogram(of);
     let most = histogram.iter().map(|(_, viewers)| *viewers).max().unwrap_or(0).max(1);
     text.push_str("\nViewers by watch time\n");

@@ -29,8 +29,11 @@ pub(super) fn format(args: &ExportArgs) -> Option<BillingFormat> {
 
 /// Returns the request, whose range may still have hours that can grow.
 fn request(args: &ExportArgs, format: BillingFormat) -> Result<BillingRequest, CommandError> {
-    if args.group.is_none() {
+    let Some(group) = &args.group else {
         return Err("usage records are of customers; add --group customer".to_string());
+    };
+    if group.label.is_some() {
+        return Err("usage records have no labels; use --group customer".to_string());
     }
     for (is_given, option) in [
         (args.by.is_some(), "--by"),

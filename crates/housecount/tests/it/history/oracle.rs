@@ -47,6 +47,7 @@ async fn exported(stage: &Stage, range: Span, by_customer: bool, rows_max: usize
         range,
         stage: stage_id,
         by_customer,
+        by_label: None,
         intervals,
         period,
         zone,

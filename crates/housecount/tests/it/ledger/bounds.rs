@@ -31,6 +31,7 @@ async fn export_rows_max() {
             range,
             stage: None,
             by_customer,
+            by_label: None,
             intervals: false,
             period: PeriodUnit::Month,
             zone: None,
