@@ -29,6 +29,9 @@ pub const VIEWER_LABELS_BYTES_MAX: usize =
     VIEWER_LABELS_MAX * (LABEL_KEY_BYTES_MAX + LABEL_VALUE_BYTES_MAX + 2);
 /// Distinct values of one key on one stage. The edge writes `other` instead of further ones.
 pub const LABEL_VALUES_MAX: usize = 1_000;
+/// Distinct label sets of a node's sessions at one time, which the 22 bits that a session has for
+/// its set can name. Further ones count as `other`.
+pub const LABEL_SETS_MAX: usize = 1 << 22;
 
 /// Bytes of the body of one heartbeat or leave. Three ids and their JSON fit many times over.
 pub const BEAT_BODY_BYTES_MAX: usize = 64 * 1024;

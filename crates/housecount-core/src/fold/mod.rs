@@ -16,6 +16,7 @@
 mod advance;
 mod expiry_queue;
 pub(crate) mod id_arena;
+mod labels;
 mod online;
 pub mod presence;
 pub mod proof;
@@ -34,6 +35,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
 use self::expiry_queue::ExpiryQueue;
+pub use self::labels::KnownLabels;
 pub use self::presence::{Count, Totals};
 pub use self::proof::{LabelledSpan, ProvenSpans, Walk};
 use self::seat::{NOWHERE, SeatFlag, SeatIndex, StageIndex};
@@ -202,6 +204,7 @@ impl Fold {
             Some(refusal) => refusal,
             None => {
                 let seat = self.find_or_insert(partition, handle, event.ids);
+                self.claim_labels(seat, event);
                 self.apply_to_seat(seat, event.kind, event.at)
             }
         }
@@ -249,6 +252,7 @@ impl Fold {
                     known.unwrap_or_else(|| self.find_or_insert(partition, handle, event.ids));
                 let ids_logged_s = &mut self.seats[seat].ids_logged_s;
                 *ids_logged_s = expiry_queue::second(logged_at).max(*ids_logged_s);
+                self.claim_labels(seat, event);
                 self.apply_to_seat(seat, event.kind, event.at)
             }
             RecordEntry::ByHandle { at, .. } => match self.refusal(partition, *at) {

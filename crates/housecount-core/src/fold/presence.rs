@@ -70,6 +70,7 @@ impl Fold {
         self.mark_changed(seat, self.now);
         let stage = self.seats[seat].stage;
         let (are_others_here, are_others) = self.seats.are_others_online(seat);
+        self.seats.count_labels(seat, online);
         self.seats.set_online(seat, online);
         self.seats.stages.mark_changed(stage);
 
@@ -200,7 +201,8 @@ impl Fold {
     }
 }
 
-fn step(count: &mut u64, up: bool) {
+/// Changes a count by one.
+pub(super) fn step(count: &mut u64, up: bool) {
     if up {
         *count += 1;
     } else {

@@ -13,6 +13,7 @@
 
 use std::ops::Range;
 
+use super::labels::PartsWalk;
 use super::seat::{NOWHERE, SeatFlag, SeatIndex};
 use super::{CheckpointEvent, Fold, expiry_queue};
 use crate::event::{EventKind, Ids};
@@ -73,13 +74,20 @@ impl Walk {
 impl Fold {
     /// Restores a span that the ledger has as still open, after all other state was lost. Any
     /// session of the viewer that beats within a ttl continues it, because the ledger does not have
-    /// the session.
-    pub fn restore_open_span(&mut self, stage: &str, viewer: &str, span: Span) {
+    /// the session. The span keeps its labels, which may be of several sessions.
+    pub fn restore_open_span(
+        &mut self,
+        stage: &str,
+        viewer: &str,
+        labels: &ViewerLabels,
+        span: Span,
+    ) {
         self.is_carried = true;
         let ids = Ids { stage, viewer, session: CARRIED };
         let (partition, handle) = self.handle(ids);
         let seat = self.find_or_insert(partition, handle, ids);
         self.seats.set_carried(seat);
+        self.restore_labels(seat, labels);
         self.mark_changed(seat, span.to);
         let ttl_ms = self.rules.ttl_ms;
         self.seats.change_times(seat, |times| {
@@ -167,7 +175,7 @@ impl Fold {
         places: Range<usize>,
         mut with: impl FnMut(ProvenSpans<'_>),
     ) -> usize {
-        let (mut spans, mut passed_over) = (Vec::new(), 0);
+        let (mut spans, mut parts_walk, mut passed_over) = (Vec::new(), PartsWalk::default(), 0);
         for seat in self.seats.within(places) {
             let known = &self.seats[seat];
             // Once for all seats of the viewer on the stage.
@@ -186,12 +194,13 @@ impl Fold {
             self.proven_by(seat, &mut spans);
             self.clip(&mut spans, walk.within);
             if !spans.is_empty() {
+                self.cut_by_labels(seat, &spans, walk.within, &mut parts_walk);
                 let stage = &self.seats.stages[known.stage].id;
                 with(ProvenSpans {
                     stage,
                     viewer: &self.seats.viewer(seat),
                     spans: &spans,
-                    parts: &[],
+                    parts: &parts_walk.parts,
                 });
             }
         }
@@ -232,6 +241,12 @@ impl Fold {
     /// Collects the spans that all of a viewer's sessions on a seat's stage prove, unsorted.
     fn proven_by(&self, seat: SeatIndex, spans: &mut Vec<Span>) {
         spans.clear();
+        self.proven_by_each(seat, |_, span| spans.push(span));
+    }
+
+    /// Calls `with` for each span that one of a viewer's sessions on a seat's stage proves, in any
+    /// order.
+    pub(super) fn proven_by_each(&self, seat: SeatIndex, mut with: impl FnMut(SeatIndex, Span)) {
         let of_all = self
             .seats
             .unnamed_here(seat)
@@ -239,10 +254,11 @@ impl Fold {
             .unwrap_or_default();
         for session in self.seats.here(seat) {
             let others = [&*of_all, self.seats.displacements(session)];
-            spans.extend(self.seats.times(session).proven_spans(others, self.rules.ttl_ms));
+            let times = self.seats.times(session);
+            times.proven_spans(others, self.rules.ttl_ms).for_each(|span| with(session, span));
             if is_on(Mutant::CreditSilence) {
                 let (last, _) = self.seats.last(session);
-                spans.push(Span::new(last, last.plus(self.rules.ttl_ms)));
+                with(session, Span::new(last, last.plus(self.rules.ttl_ms)));
             }
         }
     }

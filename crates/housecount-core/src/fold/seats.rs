@@ -13,6 +13,7 @@
 mod chunks;
 mod displaced;
 mod find;
+mod labelled;
 mod viewer;
 mod viewer_seats;
 
@@ -22,11 +23,12 @@ use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashTable};
 use slab::Slab;
 
-use self::chunks::ChunkedVec;
+pub(super) use self::chunks::ChunkedVec;
 use self::displaced::DisplacedSeats;
 use self::viewer_seats::ViewerSeats;
 use super::AHEAD;
 use super::id_arena::{Id, IdArena};
+use super::labels::LabelTable;
 use super::seat::{SeatFlag, SeatIndex, SeatState};
 use super::stages::Stages;
 use super::times::SessionTimes;
@@ -49,6 +51,8 @@ pub(super) struct SeatTable {
     /// Indexes of viewers with many seats.
     indexes: Slab<ViewerSeats>,
     nameless: usize,
+    /// Labels of the seats, where labels are on.
+    pub(super) labels: Option<Box<LabelTable>>,
     shards: Vec<HashTable<SeatIndex>>,
     shares: [u8; 256],
     pub(super) stages: Stages,
@@ -65,6 +69,7 @@ impl Default for SeatTable {
             displaced: DisplacedSeats::default(),
             indexes: Slab::new(),
             nameless: 0,
+            labels: None,
             shards: (0..SHARDS).map(|_| HashTable::new()).collect(),
             shares: shares(),
             stages: Stages::default(),
@@ -266,6 +271,7 @@ impl SeatTable {
         debug_assert!(!gone.is(SeatFlag::Online));
         self.spilled.remove(&seat);
         self.displaced.remove(&seat);
+        self.labels.iter_mut().for_each(|labels| labels.clear(seat));
         self.nameless -= usize::from(gone.is_unresolved());
         if gone.next == seat {
             self.remove_ring(seat);

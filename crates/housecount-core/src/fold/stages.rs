@@ -9,6 +9,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use slab::Slab;
 
+use super::labels::LabelCounts;
 use super::online::OnlineSeats;
 use super::presence::Count;
 use super::seat::StageIndex;
@@ -22,6 +23,8 @@ pub(super) struct Stage {
     pub(super) peak: u64,
     /// Seats that are online here.
     pub(super) online: OnlineSeats,
+    /// Online viewers by label, where labels are on.
+    pub(super) labels: Option<Box<LabelCounts>>,
     /// Time since which no seat is online.
     pub(super) idle_since: UnixMs,
     /// Whether the stage is in the queue of idle stages.
@@ -90,6 +93,7 @@ impl Stages {
             count: Count::default(),
             peak: 0,
             online: OnlineSeats::default(),
+            labels: None,
             idle_since: UnixMs::ZERO,
             is_queued: false,
             seats: 0,

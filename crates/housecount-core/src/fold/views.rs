@@ -100,14 +100,15 @@ pub struct CheckpointEvent<'a> {
     stage: &'a str,
     viewer: Id<'a>,
     session: Id<'a>,
+    labels: SessionLabels<'a>,
 }
 
 impl CheckpointEvent<'_> {
     /// Returns the event.
     #[must_use]
     pub fn event(&self) -> EventRef<'_> {
-        let CheckpointEvent { at, kind, stage, ref viewer, ref session } = *self;
-        EventRef { labels: SessionLabels::NONE, at, kind, ids: Ids { stage, viewer, session } }
+        let CheckpointEvent { at, kind, stage, ref viewer, ref session, labels } = *self;
+        EventRef { labels, at, kind, ids: Ids { stage, viewer, session } }
     }
 }
 
@@ -180,6 +181,10 @@ impl Fold {
             stage,
             viewer: self.seats.viewer(seat),
             session: self.seats.session(seat),
+            labels: match kind {
+                EventKind::Beat => self.labels_at(seat, at),
+                EventKind::Leave | EventKind::Displace => SessionLabels::NONE,
+            },
         }
     }
 

@@ -77,8 +77,8 @@ impl Proofs {
         let (mut carried, mut count) = (book.open_spans().peekable(), 0);
         while carried.peek().is_some() {
             let mut fold = self.fold.lock(Hold::Rebuild);
-            for (stage, viewer, _, span) in carried.by_ref().take(CARRIED_PER_HOLD) {
-                fold.restore_open_span(stage, &viewer, span);
+            for (stage, viewer, labels, span) in carried.by_ref().take(CARRIED_PER_HOLD) {
+                fold.restore_open_span(stage, &viewer, labels, span);
                 count += 1;
             }
         }

@@ -10,7 +10,7 @@ const CHUNK: usize = 1_024;
 
 /// List in chunks of a fixed number of elements, which never move.
 #[derive(Debug)]
-pub(super) struct ChunkedVec<T> {
+pub(in crate::fold) struct ChunkedVec<T> {
     chunks: Vec<Box<[T]>>,
     len: usize,
 }
@@ -22,11 +22,11 @@ impl<T> Default for ChunkedVec<T> {
 }
 
 impl<T: Copy> ChunkedVec<T> {
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::fold) fn len(&self) -> usize {
         self.len
     }
 
-    pub(super) fn get(&self, at: usize) -> Option<&T> {
+    pub(in crate::fold) fn get(&self, at: usize) -> Option<&T> {
         (at < self.len).then(|| &self[at])
     }
 
@@ -35,7 +35,7 @@ impl<T: Copy> ChunkedVec<T> {
         prefetch(&self.chunks[at / CHUNK], at % CHUNK);
     }
 
-    pub(super) fn push(&mut self, value: T) {
+    pub(in crate::fold) fn push(&mut self, value: T) {
         if self.len == self.chunks.len() * CHUNK {
             self.chunks.push(vec![value; CHUNK].into_boxed_slice());
         }

@@ -224,6 +224,7 @@ impl SeatTable {
         known.index = at;
         known.set(SeatFlag::Indexed, true);
         self.indexes[at as usize].insert(seat, known, beat);
+        self.index_labels(seat);
     }
 
     /// Removes a seat that is not online from a ring of several.

@@ -8,9 +8,12 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use foldhash::fast::RandomState;
-use hashbrown::HashMap;
+use hashbrown::{Equivalent, HashMap};
 
-use crate::fold::seat::{SeatFlag, SeatIndex, SeatState, StageIndex};
+use crate::fold::labels::SharedValue;
+use crate::fold::seat::{NOWHERE, SeatFlag, SeatIndex, SeatState, StageIndex};
+use crate::labels::SEPARATOR;
+use crate::limits::LABEL_KEYS_MAX;
 use crate::time::UnixMs;
 
 /// Index over the seats of one viewer: by handle, by stage, and online seats by last beat.
@@ -25,6 +28,19 @@ pub(super) struct ViewerSeats {
     /// Seats whose leaves or proof belong to other seats, too: without a session id, or restored.
     /// One of each per stage.
     shared: BTreeSet<(StageIndex, SeatIndex)>,
+    /// Number of online seats by stage, key and value, and with stage [`NOWHERE`] in all. It is
+    /// empty if labels are off.
+    labels: HashMap<LabelOfStage<Box<str>>, u32, RandomState>,
+}
+
+/// A value of a key, by its index, on a stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct LabelOfStage<T>(StageIndex, usize, T);
+
+impl Equivalent<LabelOfStage<Box<str>>> for LabelOfStage<&str> {
+    fn equivalent(&self, other: &LabelOfStage<Box<str>>) -> bool {
+        (self.0, self.1, self.2) == (other.0, other.1, &*other.2)
+    }
 }
 
 /// All places, as the last part of a key.
@@ -84,6 +100,41 @@ impl ViewerSeats {
         if *here == 0 {
             self.online_here.remove(&stage);
         }
+    }
+
+    /// Adds the values of a seat's labels to those of the online seats, or removes them. Returns
+    /// for each key whether other online seats have the same value.
+    pub(super) fn count_labels(
+        &mut self,
+        stage: StageIndex,
+        values: &str,
+        up: bool,
+    ) -> [SharedValue; LABEL_KEYS_MAX] {
+        let mut shared = [SharedValue::default(); LABEL_KEYS_MAX];
+        for (key, (shared, value)) in shared.iter_mut().zip(values.split(SEPARATOR)).enumerate() {
+            shared.is_here = self.count_label(LabelOfStage(stage, key, value), up) > 0;
+            shared.is_anywhere = self.count_label(LabelOfStage(NOWHERE, key, value), up) > 0;
+        }
+        shared
+    }
+
+    /// Counts a seat more or less of a label. Returns the number of the others.
+    fn count_label(&mut self, label: LabelOfStage<&str>, up: bool) -> u32 {
+        let Some(seats) = self.labels.get_mut(&label) else {
+            let LabelOfStage(stage, key, value) = label;
+            self.labels.extend(up.then(|| (LabelOfStage(stage, key, value.into()), 1)));
+            return 0;
+        };
+        if up {
+            *seats += 1;
+            return *seats - 1;
+        }
+        *seats -= 1;
+        let others = *seats;
+        if others == 0 {
+            self.labels.remove(&label);
+        }
+        others
     }
 
     /// Moves an online seat whose last beat changed from `before` to `beat`.

@@ -40,7 +40,7 @@ fn fold(events: &[TestEvent], now: u64) -> Fold {
 }
 
 /// Applies promise 1 literally, over all events.
-fn oracle_online(
+pub(super) fn oracle_online(
     events: &[TestEvent],
     now: u64,
 ) -> BTreeSet<(&'static str, &'static str, &'static str)> {

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use crate::event::{EventKind, EventRef, SessionLabels};
 use crate::fold::*;
+use crate::labels::ViewerLabels;
 use crate::span::{Span, normalize};
 use crate::time::UnixMs;
 
@@ -132,7 +133,12 @@ fn what_was_carried_goes_on_with_any_session() {
         ids: Ids { stage: "s/1", viewer: "ann", session },
     };
     let mut proof = Fold::new(RULES, 1, true);
-    proof.restore_open_span("s/1", "ann", Span::new(UnixMs(1_000), UnixMs(1_060)));
+    proof.restore_open_span(
+        "s/1",
+        "ann",
+        &ViewerLabels::default(),
+        Span::new(UnixMs(1_000), UnixMs(1_060)),
+    );
     assert_eq!(proof.proven("s/1", "ann", ALWAYS), [Span::new(UnixMs(1_000), UnixMs(1_060))]);
     proof.apply(&beat(1_060 + TTL_MS + 1, "tab-1"));
     assert_eq!(
@@ -157,7 +163,12 @@ fn a_beat_before_the_ledger_was_read_extends_it_too() {
     let mut proof = Fold::new(RULES, 1, true);
     proof.apply(&beat(1_100, "tab-1"));
     proof.apply(&beat(1_200, "tab-1"));
-    proof.restore_open_span("s/1", "ann", Span::new(UnixMs(1_000), UnixMs(1_060)));
+    proof.restore_open_span(
+        "s/1",
+        "ann",
+        &ViewerLabels::default(),
+        Span::new(UnixMs(1_000), UnixMs(1_060)),
+    );
     assert_eq!(proof.proven("s/1", "ann", ALWAYS), [Span::new(UnixMs(1_000), UnixMs(1_200))]);
 }
 

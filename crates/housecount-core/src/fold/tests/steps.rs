@@ -121,6 +121,34 @@ fn beats_and_leaves_of_thousands_of_sessions_on_a_stage_take_few_steps() {
     assert_eq!(left as usize, all.len() - all.len().div_ceil(7));
 }
 
+/// Each has labels, and some change them by an earlier claim.
+#[test]
+fn labels_of_thousands_of_sessions_take_few_steps() {
+    let values: Vec<String> = (0..30).map(|n| format!("{n}")).collect();
+    for all in [Sessions::on_stages_of_their_own(3_000), Sessions::on_one_stage(3_000)] {
+        let mut fold = Fold::new(RULES, 1, false);
+        fold.set_key(0, KEY);
+        fold.set_label_keys(&["country".to_string()]);
+        let event = |n: usize, value: usize, age| EventRef {
+            labels: SessionLabels::parse("country", &values[value % 30], age).unwrap(),
+            ..all.event(n, EventKind::Beat, 1_000)
+        };
+        (0..all.len()).for_each(|n| {
+            few(|| fold.apply(&event(n, n, 0)));
+        });
+        (0..all.len()).step_by(3).for_each(|n| {
+            few(|| fold.apply(&event(n, n + 1, 10)));
+        });
+        let counts = fold.label_counts(None, "country");
+        assert_eq!((counts.len(), counts.iter().all(|(_, viewers)| *viewers == 1)), (20, true));
+        for n in 0..all.len() {
+            next_event(&mut fold, all.event(n, EventKind::Leave, 2_000 + n as u64));
+            few(|| fold.advance(UnixMs(2_000 + n as u64 + RULES.leave_grace_ms)));
+        }
+        assert_eq!(fold.label_counts(None, "country"), []);
+    }
+}
+
 /// A leave of all sessions costs one step for each session that it ends, once. Sessions with later
 /// beats cost nothing.
 #[test]
