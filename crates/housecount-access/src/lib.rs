@@ -4,4 +4,5 @@ pub mod auth;
 pub mod cache_table;
 pub mod cors;
 pub mod direct;
+pub mod labels;
 pub mod origin;

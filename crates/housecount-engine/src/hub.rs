@@ -5,6 +5,7 @@
 //! await. It is held longer only while lost events are rewritten to the log.
 
 mod answer;
+mod labels;
 mod lists;
 mod past;
 pub mod publish;
@@ -32,6 +33,7 @@ use housecount_metrics::GaugeValues;
 use parking_lot::Mutex;
 
 pub use self::answer::{CountStatus, WithStatus};
+pub use self::labels::LabelRoom;
 use self::past::PriorCounts;
 pub use self::shared::{Hold, SharedFold};
 pub use self::streams::DisplacementWaiter;

@@ -40,6 +40,13 @@ pub struct KindLabel {
     pub kind: &'static str,
 }
 
+/// Label `key`: key of a label of sessions, as an operator wrote it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct LabelKeyLabel {
+    /// The key.
+    pub key: String,
+}
+
 /// Label `place`: the reason of a hold of a lock.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct PlaceLabel {

@@ -28,8 +28,8 @@ pub use self::cost::CostMetrics;
 pub use self::format::MetricsFormat;
 use self::holds::{Hold, HoldTimes, LockHolds};
 pub use self::labels::{
-    CodeLabel, CostLabel, DeliveryLabel, KindLabel, PathLabel, RouteLabel, StageLabel,
-    TrafficLabel, TransportLabel, WebhookLabel,
+    CodeLabel, CostLabel, DeliveryLabel, KindLabel, LabelKeyLabel, PathLabel, RouteLabel,
+    StageLabel, TrafficLabel, TransportLabel, WebhookLabel,
 };
 use self::list::metrics;
 use self::process::ProcessCollector;
@@ -56,6 +56,9 @@ metrics! {
         coalesced: "coalesced_beats" => Family<TransportLabel, Counter>,
         /// Heartbeats and requests refused, by reason
         rejected: "rejected" => Family<CodeLabel, Counter>,
+        /// Labels of new sessions replaced by `other`, because their stage has too many values of
+        /// that key, by key
+        labels_other: "labels_other" => Family<LabelKeyLabel, Counter>,
         /// Events refused because too many wait for the log
         events_shed: "events_shed" => Counter,
         /// Events given up because the log was unavailable for too long

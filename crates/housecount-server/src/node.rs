@@ -23,7 +23,7 @@ pub struct ServerSettings {
     pub connections_max: usize,
     /// `drain`
     pub drain_ms: u64,
-    /// `proxies`, `limits.*`, `viewer_ids` and `viewer_ids_key`
+    /// `proxies`, `limits.*`, `labels`, `labels_from.*`, `viewer_ids` and `viewer_ids_key`
     pub admission: AdmissionSettings,
     /// `cors.origins`
     pub cors_origins: Vec<OriginPattern>,
@@ -37,6 +37,8 @@ pub struct ServerSettings {
     pub metrics_stages: usize,
     /// `public_count`
     pub public_count: Option<PublicCount>,
+    /// `labels_floor`
+    pub labels_floor: u64,
     /// `insecure`
     pub insecure: bool,
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use housecount_access::admission::AdmissionError;
 use housecount_access::admission::streams::{StreamAdmission, StreamDemand};
 use housecount_backend::rng;
-use housecount_core::event::{EventKind, Ids};
+use housecount_core::event::{EventKind, Ids, SessionLabels};
 use housecount_core::fold::Stream;
 use housecount_engine::internals::{EngineState, IngestError, PendingAck, UnstampedEvent};
 use parking_lot::Mutex;
@@ -165,7 +165,11 @@ impl SimAudience {
     ) -> Result<Option<StreamAdmission>, AdmissionError> {
         let limits = self.streams.of(number);
         let SeatName { stage, viewer, session } = seat;
-        let event = UnstampedEvent { kind, ids: Ids { stage, viewer, session } };
+        let event = UnstampedEvent {
+            kind,
+            ids: Ids { stage, viewer, session },
+            labels: SessionLabels::NONE,
+        };
         if kind != EventKind::Beat || !limits.is_on() || !limits.needs_demand(&node.hub, &event)? {
             return Ok(None);
         }
@@ -189,7 +193,11 @@ impl SimAudience {
         seat: &SeatName,
     ) -> Option<PendingAck> {
         let SeatName { stage, viewer, session } = seat;
-        let event = UnstampedEvent { kind, ids: Ids { stage, viewer, session } };
+        let event = UnstampedEvent {
+            kind,
+            ids: Ids { stage, viewer, session },
+            labels: SessionLabels::NONE,
+        };
         let receipt = match node.ingest.enqueue(event, false) {
             Ok(receipt) => receipt,
             Err(

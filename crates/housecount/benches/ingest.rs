@@ -9,7 +9,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use housecount::config::{Layers, NodeSettings};
 use housecount_backend::clock::{SharedClock, mono_ms};
 use housecount_backend::log::{Log, MemoryLog, Position};
-use housecount_core::event::{EventKind, Ids};
+use housecount_core::event::{EventKind, Ids, SessionLabels};
 use housecount_core::fold::HandleKey;
 use housecount_core::time::UnixMs;
 use housecount_engine::internals::Hub;
@@ -78,6 +78,7 @@ fn through_ingest(c: &mut Criterion) {
                                     UnstampedEvent {
                                         kind: EventKind::Beat,
                                         ids: Ids { stage: "stage", viewer, session: "" },
+                                        labels: SessionLabels::NONE,
                                     },
                                     false,
                                 )

@@ -74,7 +74,7 @@ impl AddressLimiter {
     #[must_use]
     pub fn client_addr(&self, peer: IpAddr, headers: &HeaderMap) -> ClientAddr {
         let mut client_addr = peer.to_canonical();
-        if !self.is_proxy(client_addr) {
+        if !self.is_proxy(peer) {
             return ClientAddr::of(client_addr);
         }
         let lines: Vec<_> = headers.get_all("x-forwarded-for").into_iter().collect();
@@ -91,7 +91,10 @@ impl AddressLimiter {
         ClientAddr::of(client_addr)
     }
 
-    fn is_proxy(&self, address: IpAddr) -> bool {
+    /// Whether an address is that of a trusted proxy.
+    #[must_use]
+    pub fn is_proxy(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
         self.proxies.iter().any(|proxy| proxy.contains(&address))
     }
 

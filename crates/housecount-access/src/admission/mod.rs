@@ -3,12 +3,13 @@
 //!
 //! `client_addr` finds a request's address and limits its requests. `connections` limits its
 //! connections. `session_rate` limits the events of a session. `quotas` limits new sessions,
-//! viewers and stages. `pseudonyms` replaces ids. The code behind admission accepts what is in the
+//! viewers and stages. `labels` limits the values of labels. `pseudonyms` replaces ids. The code behind admission accepts what is in the
 //! log as it is. So nodes that limit differently never differ about who is online.
 
 mod bucket;
 pub mod client_addr;
 pub mod connections;
+pub mod labels;
 pub mod pseudonyms;
 pub mod quotas;
 pub mod rate_table;
@@ -16,6 +17,7 @@ pub mod session_rate;
 mod settings;
 pub mod streams;
 
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -24,17 +26,21 @@ use housecount_core::fold::{Ids, Stream};
 use housecount_core::limits::VIEWER_SESSIONS_KEPT_MAX;
 use housecount_engine::internals::Hub;
 use housecount_engine::internals::UnstampedEvent;
+use hyper::HeaderMap;
 
 use self::bucket::OverLimit;
 use self::client_addr::AddressLimiter;
 pub use self::client_addr::ClientAddr;
 pub use self::connections::AddressConnection;
 use self::connections::AddressConnections;
+pub use self::labels::AdmittedLabels;
+use self::labels::LabelAdmission;
 use self::pseudonyms::Pseudonymizer;
 use self::quotas::{Quotas, Reservation};
 use self::session_rate::{SessionKey, SessionRateLimiter};
 pub use self::settings::{AdmissionSettings, StreamSettings};
 use self::streams::StreamLimits;
+use crate::labels::LabelValues;
 
 /// Reason why a correct request is not accepted just now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,6 +117,8 @@ pub struct AdmissionControl {
     pub names: Pseudonymizer,
     /// Limits the streams of a viewer.
     pub streams: StreamLimits,
+    /// Admits the labels of new sessions.
+    pub labels: LabelAdmission,
     session_rates: SessionRateLimiter,
     quotas: Quotas,
 }
@@ -131,6 +139,7 @@ impl AdmissionControl {
             session_rates: SessionRateLimiter::new(settings.session_beats, interval_ms),
             quotas: Quotas::new(settings, leave_grace_ms),
             streams: StreamLimits::new(settings.streams),
+            labels: LabelAdmission::new(settings.labels.clone()),
         }
     }
 
@@ -138,6 +147,22 @@ impl AdmissionControl {
     #[must_use]
     pub fn session_key(&self, event: &UnstampedEvent<'_>) -> SessionKey {
         self.session_rates.session(event)
+    }
+
+    /// Returns the labels in a request's headers, if it came from a trusted proxy.
+    #[must_use]
+    pub fn header_labels(&self, peer: IpAddr, headers: &HeaderMap) -> Option<LabelValues> {
+        let settings = &self.labels.settings;
+        let is_trusted = !settings.headers.is_empty() && self.addresses.is_proxy(peer);
+        is_trusted.then(|| settings.of_headers(headers)).flatten()
+    }
+
+    /// Whether a beat may begin a session: it has no recent beat, and is not online. Only such a
+    /// beat carries labels.
+    #[must_use]
+    pub fn may_begin(&self, hub: &Hub, ids: Ids<'_>, session: SessionKey, now_ms: u64) -> bool {
+        !self.session_rates.find(session, now_ms).is_admitted()
+            && hub.are_online([Some(ids)]) == [false]
     }
 
     /// Withdraws the admission of a session's beat, which was not logged after all. The quotas are
@@ -237,7 +262,11 @@ mod tests {
     use super::*;
 
     fn event(kind: EventKind, viewer: &'static str) -> UnstampedEvent<'static> {
-        UnstampedEvent { kind, ids: Ids { stage: "s", viewer, session: "" } }
+        UnstampedEvent {
+            kind,
+            ids: Ids { stage: "s", viewer, session: "" },
+            labels: SessionLabels::NONE,
+        }
     }
 
     fn control(viewers_max: Option<u64>) -> AdmissionControl {

@@ -218,7 +218,11 @@ mod tests {
     const RULES: Rules = Rules { ttl_ms: 120_000, leave_grace_ms: 3_000 };
 
     fn event<'a>(stage: &'a str, viewer: &'a str, session: &'a str) -> UnstampedEvent<'a> {
-        UnstampedEvent { kind: EventKind::Beat, ids: Ids { stage, viewer, session } }
+        UnstampedEvent {
+            kind: EventKind::Beat,
+            ids: Ids { stage, viewer, session },
+            labels: SessionLabels::NONE,
+        }
     }
 
     fn fold(hub: &Hub, event: &UnstampedEvent<'_>) {

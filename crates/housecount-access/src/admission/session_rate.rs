@@ -213,13 +213,17 @@ impl RateLine {
 
 #[cfg(test)]
 mod tests {
-    use housecount_core::event::Ids;
+    use housecount_core::event::{Ids, SessionLabels};
     use housecount_core::limits::SESSION_BURST;
 
     use super::*;
 
     fn event_of(viewer: &str) -> UnstampedEvent<'_> {
-        UnstampedEvent { kind: EventKind::Beat, ids: Ids { stage: "s", viewer, session: "" } }
+        UnstampedEvent {
+            kind: EventKind::Beat,
+            ids: Ids { stage: "s", viewer, session: "" },
+            labels: SessionLabels::NONE,
+        }
     }
 
     fn limiter() -> SessionRateLimiter {
@@ -309,6 +313,7 @@ mod tests {
                 .session(&UnstampedEvent {
                     kind: EventKind::Beat,
                     ids: Ids { stage, viewer, session },
+                    labels: SessionLabels::NONE,
                 })
                 .0
         };

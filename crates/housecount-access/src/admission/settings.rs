@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use super::client_addr::AddressRate;
 use super::connections::ConnectionLimit;
 use super::pseudonyms::Pseudonymizer;
+use crate::labels::LabelSettings;
 
 /// Limit of a viewer's streams.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +38,8 @@ pub struct AdmissionSettings {
     pub new_stages_per_minute: Option<usize>,
     /// `limits.streams_per_viewer` and `limits.streams_policy`
     pub streams: Option<StreamSettings>,
+    /// `labels` and `labels_from.*`
+    pub labels: LabelSettings,
     /// `viewer_ids` and `viewer_ids_key`
     pub names: Pseudonymizer,
 }

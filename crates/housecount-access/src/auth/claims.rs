@@ -6,8 +6,10 @@ use housecount_core::limits::TOKEN_AHEAD_MS_MAX;
 use housecount_core::time::UnixMs;
 use housecount_engine::internals::UnstampedEvent;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{Credential, KeyId, TokenError, TokenRules};
+use crate::labels::LabelValues;
 
 /// Claims as they are written in a token.
 #[derive(Clone, Deserialize, Serialize)]
@@ -26,6 +28,10 @@ pub struct Payload {
     /// Streams that the viewer may have at once, over all stages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub streams: Option<u32>,
+    /// Labels of the viewer's sessions: an object of strings. Any other type is an error only where
+    /// labels are on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<Value>,
     /// Expiry, in Unix seconds.
     pub exp: f64,
     /// Unix seconds before which the token is not valid.
@@ -62,6 +68,7 @@ pub struct Claims {
     stages: StageClaim,
     session: Option<String>,
     streams: Option<u32>,
+    labels: Option<Box<LabelValues>>,
     /// Expiry, with the leeway.
     ends: UnixMs,
     /// The key that signed it.
@@ -134,11 +141,14 @@ impl Claims {
                 ));
             }
         };
+        let labels = payload.labels.as_ref().map(|claim| rules.label_keys.of_claim(claim));
+        let labels = labels.transpose().map_err(TokenError::Invalid)?.flatten();
         Ok(Claims {
             viewer: payload.sub,
             stages,
             session: payload.session,
             streams: payload.streams,
+            labels: labels.map(Box::new),
             ends,
             key: KeyId::default(),
         })
@@ -172,6 +182,12 @@ impl Claims {
     #[must_use]
     pub fn streams(&self) -> Option<usize> {
         self.streams.map(|streams| streams as usize)
+    }
+
+    /// Labels of the viewer's sessions, if the token says them.
+    #[must_use]
+    pub fn labels(&self) -> Option<&LabelValues> {
+        self.labels.as_deref()
     }
 
     /// Whether the token covers this stage.
@@ -210,9 +226,10 @@ impl Claims {
 #[cfg(test)]
 mod tests {
     use housecount_core::event::EventKind;
-    use housecount_core::event::Ids;
+    use housecount_core::event::{Ids, SessionLabels};
 
     use super::*;
+    use crate::labels::LabelKeys;
 
     const NOW: UnixMs = UnixMs(1_790_000_000_000);
 
@@ -225,6 +242,7 @@ mod tests {
             stage_prefix: None,
             session: None,
             streams: None,
+            labels: None,
             exp,
             nbf: None,
             aud: None,
@@ -236,7 +254,11 @@ mod tests {
     }
 
     fn rules(audience: Option<&str>) -> TokenRules {
-        TokenRules { audience: audience.map(str::to_string), leeway_ms: 1_000 }
+        TokenRules {
+            audience: audience.map(str::to_string),
+            leeway_ms: 1_000,
+            label_keys: LabelKeys::default(),
+        }
     }
 
     fn judge(payload: Payload, audience: Option<&str>) -> Result<Claims, TokenError> {
@@ -288,6 +310,7 @@ mod tests {
         let event = |stage, viewer, session| UnstampedEvent {
             kind: EventKind::Beat,
             ids: Ids { stage, viewer, session },
+            labels: SessionLabels::NONE,
         };
         let exact = judge(payload("match-1"), None).unwrap();
         assert_eq!(exact.check(&event("match-1", "ann", "any")), Ok(()));

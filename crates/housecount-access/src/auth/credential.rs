@@ -187,6 +187,7 @@ mod tests {
             stage_prefix: None,
             session: None,
             streams: None,
+            labels: None,
             exp,
             nbf: None,
             aud: None,

@@ -5,7 +5,7 @@
 //! a keyed hash and an expiry, and their number is bounded. An entry that was evicted comes back
 //! with the viewer's next heartbeat.
 
-use housecount_core::event::{EventKind, Ids};
+use housecount_core::event::{EventKind, Ids, SessionLabels};
 use housecount_core::time::UnixMs;
 use housecount_engine::internals::UnstampedEvent;
 
@@ -24,6 +24,7 @@ impl Holders {
         let nothing = UnstampedEvent {
             kind: EventKind::Beat,
             ids: Ids { stage: "", viewer: "", session: "" },
+            labels: SessionLabels::NONE,
         };
         self.0.hash_token(viewer.as_bytes()).with_event(&nothing)
     }

@@ -31,6 +31,7 @@ pub use self::operators::{KeyGrant, OperatorKeys, Scope};
 pub use self::share::{SHARE_PREFIX, ShareLink};
 pub use self::verified::TokenHash;
 pub use self::viewers::ViewerAuth;
+use crate::labels::LabelKeys;
 
 /// Policy that decides whether players need tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,6 +62,8 @@ pub struct TokenRules {
     pub audience: Option<String>,
     /// Greatest difference between two clocks, in ms.
     pub leeway_ms: u64,
+    /// Keys of labels that the claim `labels` may have values of.
+    pub label_keys: LabelKeys,
 }
 
 /// Settings of authentication.

@@ -227,7 +227,7 @@ impl VerifiedCache {
 #[cfg(test)]
 mod tests {
     use housecount_core::event::EventKind;
-    use housecount_core::event::Ids;
+    use housecount_core::event::{Ids, SessionLabels};
 
     use super::*;
 
@@ -241,7 +241,11 @@ mod tests {
     }
 
     fn event<'a>(stage: &'a str, viewer: &'a str, session: &'a str) -> UnstampedEvent<'a> {
-        UnstampedEvent { kind: EventKind::Beat, ids: Ids { stage, viewer, session } }
+        UnstampedEvent {
+            kind: EventKind::Beat,
+            ids: Ids { stage, viewer, session },
+            labels: SessionLabels::NONE,
+        }
     }
 
     #[test]

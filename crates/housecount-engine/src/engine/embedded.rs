@@ -7,7 +7,7 @@ use housecount_backend::cold::Cold;
 use housecount_backend::cold::WatchedCold;
 use housecount_backend::error::{ErrorKind, StoreError};
 use housecount_backend::log::Log;
-use housecount_core::event::EventKind;
+use housecount_core::event::{EventKind, SessionLabels};
 use housecount_core::fold::{Count, Ids, StageView};
 use housecount_core::ids::{SessionId, StageId, ViewerId};
 use housecount_core::ledger::curve::Step;
@@ -162,7 +162,7 @@ impl Engine {
     }
 
     async fn submit(&self, kind: EventKind, ids: Ids<'_>) -> Result<Duration, EngineError> {
-        let event = UnstampedEvent { kind, ids };
+        let event = UnstampedEvent { kind, ids, labels: SessionLabels::NONE };
         let ack = self.state.ingest.enqueue(event, false)?;
         ack.wait().await?;
         Ok(Duration::from_millis(self.state.next_beat_ms(&ack)))

@@ -97,6 +97,8 @@ pub struct UnstampedEvent<'a> {
     pub kind: EventKind,
     /// The session it is about.
     pub ids: Ids<'a>,
+    /// Labels of a session that may be a new one; none for a beat of any other session.
+    pub labels: SessionLabels<'a>,
 }
 
 impl<'a> UnstampedEvent<'a> {
@@ -105,11 +107,12 @@ impl<'a> UnstampedEvent<'a> {
     pub fn of(kind: EventKind, seat: &'a Seat) -> UnstampedEvent<'a> {
         let (stage, viewer, session) =
             (seat.stage.as_str(), seat.viewer.as_str(), seat.session.as_str());
-        UnstampedEvent { kind, ids: Ids { stage, viewer, session } }
+        let ids = Ids { stage, viewer, session };
+        UnstampedEvent { kind, ids, labels: SessionLabels::NONE }
     }
 
     fn at(&self, at: UnixMs) -> EventRef<'a> {
-        EventRef { labels: SessionLabels::NONE, at, kind: self.kind, ids: self.ids }
+        EventRef { labels: self.labels, at, kind: self.kind, ids: self.ids }
     }
 }
 

@@ -66,7 +66,14 @@ impl Inside {
         let receipt = self
             .node
             .ingest
-            .enqueue(UnstampedEvent { kind, ids: Ids { stage, viewer, session } }, false)
+            .enqueue(
+                UnstampedEvent {
+                    kind,
+                    ids: Ids { stage, viewer, session },
+                    labels: SessionLabels::NONE,
+                },
+                false,
+            )
             .unwrap();
         receipt.wait().await.unwrap();
         row(&EventRef {

@@ -18,6 +18,7 @@ async fn coalesce_ms_max_is_how_old_a_logged_beat_may_be() {
     let beat = UnstampedEvent {
         kind: EventKind::Beat,
         ids: Ids { stage: "s", viewer: "ann", session: "tab" },
+        labels: SessionLabels::NONE,
     };
     let coalesced = || inside.node.ingest.coalesce(&beat, false).map(|receipt| receipt.is_some());
     let logged = |kind, session, ago_ms| {
@@ -59,6 +60,7 @@ async fn coalesce_ms_max_is_also_how_long_ago_a_leave_must_be() {
         let beat = UnstampedEvent {
             kind: EventKind::Beat,
             ids: Ids { stage: "s", viewer: "ann", session: "tab" },
+            labels: SessionLabels::NONE,
         };
         let coalesced = || inside.node.ingest.coalesce(&beat, true).unwrap();
         assert_eq!(

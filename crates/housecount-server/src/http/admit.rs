@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use housecount_access::admission::quotas::Reservation;
 use housecount_access::admission::session_rate::SessionKey;
-use housecount_access::admission::{Admission, AdmissionError};
+use housecount_access::admission::{Admission, AdmissionError, AdmittedLabels};
 use housecount_backend::clock::mono_ms;
-use housecount_core::event::{EventKind, Ids};
+use housecount_core::event::{EventKind, Ids, SessionLabels};
 use housecount_core::ids::StageId;
 use housecount_engine::internals::StageClosed;
 use housecount_engine::internals::{IngestError, PendingAck, UnstampedEvent};
@@ -32,6 +32,8 @@ pub struct AdmissionRequest<'a> {
     is_already_admitted: bool,
     /// Place of its stream, if its viewer's streams are limited and it needs one.
     stream: Option<Box<StreamPlace>>,
+    /// Labels of its session, if that may be a new one.
+    labels: Option<Box<AdmittedLabels>>,
 }
 
 /// Places that an event holds on its way to the log.
@@ -39,6 +41,7 @@ pub struct AdmissionRequest<'a> {
 pub struct HeldPlaces {
     _quota: Option<Box<Reservation>>,
     _stream: Option<Box<StreamPlace>>,
+    _labels: Option<Box<AdmittedLabels>>,
 }
 
 /// An event that was admitted.
@@ -84,6 +87,7 @@ impl<'a> AdmissionRequest<'a> {
         let paced = node.admission.session_key(&UnstampedEvent {
             kind,
             ids: Ids { stage, viewer: &viewer, session: &session },
+            labels: SessionLabels::NONE,
         });
         AdmissionRequest {
             kind,
@@ -93,12 +97,24 @@ impl<'a> AdmissionRequest<'a> {
             session_key: paced,
             is_already_admitted: false,
             stream: None,
+            labels: None,
         }
     }
 
     /// Returns the kind of its event.
     pub fn kind(&self) -> EventKind {
         self.kind
+    }
+
+    /// Returns the key of its session.
+    pub fn session_key(&self) -> SessionKey {
+        self.session_key
+    }
+
+    /// Sets the labels of its session.
+    #[must_use]
+    pub fn with_admitted_labels(self, labels: AdmittedLabels) -> AdmissionRequest<'a> {
+        AdmissionRequest { labels: Some(Box::new(labels)), ..self }
     }
 
     /// Sets the place of its stream.
@@ -109,8 +125,9 @@ impl<'a> AdmissionRequest<'a> {
 
     /// Returns the event.
     pub fn event(&self) -> UnstampedEvent<'_> {
-        let AdmissionRequest { kind, stage, viewer, session, .. } = self;
-        UnstampedEvent { kind: *kind, ids: Ids { stage, viewer, session } }
+        let AdmissionRequest { kind, stage, viewer, session, labels, .. } = self;
+        let labels = labels.as_ref().map_or(SessionLabels::NONE, |admitted| admitted.labels());
+        UnstampedEvent { kind: *kind, ids: Ids { stage, viewer, session }, labels }
     }
 
     /// Checks that a heartbeat's stage is open. A leave needs no open stage.
@@ -180,8 +197,12 @@ impl AdmissionOutcome<'_> {
             return None;
         };
         let (quota, stream) = (admitted.reservation, request.stream);
-        (quota.is_some() || stream.is_some())
-            .then_some(HeldPlaces { _quota: quota, _stream: stream })
+        let labels = request.labels.filter(|labels| labels.holds_values());
+        (quota.is_some() || stream.is_some() || labels.is_some()).then_some(HeldPlaces {
+            _quota: quota,
+            _stream: stream,
+            _labels: labels,
+        })
     }
 }
 

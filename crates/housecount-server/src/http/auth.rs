@@ -288,29 +288,21 @@ impl PlayerCredential {
         }
     }
 
-    /// Returns the claims of the token; `None` where no token is needed.
+    /// Returns the claims of the token; `None` where no token is needed. `in_body` is the token of a
+    /// body.
     ///
     /// # Errors
     /// Returns a 401 `Problem` if a needed token is missing, or the token is not valid. Returns a
     /// 503 one while no key is known.
-    pub async fn claims(self, node: &Node) -> Result<Option<Claims>, Problem> {
-        match self.token(node, None)? {
-            Some(token) => Ok(Some(node.auth.viewers.verify_with_refresh(text(token)?).await?)),
-            None => Ok(None),
-        }
-    }
-
-    /// Returns the limit of streams in the viewer's token, if it has one.
-    ///
-    /// # Errors
-    /// Returns the errors of [`PlayerCredential::claims`].
-    pub async fn streams_claim(
+    pub async fn claims(
         &self,
         node: &Node,
         in_body: Option<BodyToken<'_>>,
-    ) -> Result<Option<usize>, Problem> {
-        let Some(token) = self.token(node, in_body)? else { return Ok(None) };
-        Ok(node.auth.viewers.verify_with_refresh(text(token)?).await?.streams())
+    ) -> Result<Option<Claims>, Problem> {
+        match self.token(node, in_body)? {
+            Some(token) => Ok(Some(node.auth.viewers.verify_with_refresh(text(token)?).await?)),
+            None => Ok(None),
+        }
     }
 
     /// Checks that the credential covers this event. `in_body` is the token of a body from
@@ -411,7 +403,7 @@ pub fn authorize_counts<'a>(
             }
             return Ok(CountsGrant { credential: Some(credential), access, is_operator: true });
         }
-        let claims = bearer.claims(node).await?;
+        let claims = bearer.claims(node, None).await?;
         match (&claims, stage) {
             (Some(claims), Some(stage)) if !claims.covers_stage(stage.as_str()) => {
                 return Err(Problem::token_mismatch("stage"));

@@ -9,6 +9,7 @@ use axum::http::{Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use housecount_access::admission::ClientAddr;
+use housecount_access::labels::LabelValues;
 use housecount_backend::clock::mono_ms;
 use housecount_core::event::EventKind;
 use housecount_core::ids::StageId;
@@ -313,10 +314,12 @@ async fn check_batch_item<'a>(
     access: &StageAccess,
     beat: &'a Result<HeartbeatRequest<'_>, Problem>,
 ) -> Result<Result<AdmissionRequest<'a>, Problem>, Problem> {
-    let event =
-        beat.as_ref().map_err(Problem::clone).and_then(|body| body.to_event(EventKind::Beat));
-    let checked = match event {
-        Ok(event) => admit_batch_event(node, access, event).await,
+    let checked = beat
+        .as_ref()
+        .map_err(Problem::clone)
+        .and_then(|body| Ok((body.to_event(EventKind::Beat)?, body.labels(node)?)));
+    let checked = match checked {
+        Ok((event, labels)) => admit_batch_event(node, access, event, labels).await,
         Err(problem) => Err(problem),
     };
     match checked {
@@ -330,11 +333,17 @@ async fn admit_batch_event<'a>(
     node: &Node,
     access: &StageAccess,
     event: UnstampedEvent<'a>,
+    labels: Option<Box<LabelValues>>,
 ) -> Result<AdmissionRequest<'a>, Problem> {
     authorize_for(node, event.ids.viewer)?;
     if access.is_limited() {
         access.check_now(node, &StageId::parse(event.ids.stage)?).await?;
     }
     let request = AdmissionRequest::new(node, event).require_open_stage(node).await?;
-    request.limit_streams(node, None, async || Ok(None)).await
+    let request = request.limit_streams(node, None, async || Ok(None)).await?;
+    match labels {
+        // The headers of the call are those of its own sender, not of the viewers.
+        Some(labels) => request.with_labels(node, labels.labels(), None, async || Ok(None)).await,
+        None => Ok(request),
+    }
 }

@@ -1,5 +1,6 @@
 //! Heartbeats and leaves of players.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -9,8 +10,9 @@ use axum::http::request::Parts;
 use axum::http::{Request, Response, StatusCode};
 use axum::response::IntoResponse;
 use bytes::Bytes;
+use housecount_access::labels::LabelValues;
 use housecount_backend::clock::mono_ms;
-use housecount_core::event::EventKind;
+use housecount_core::event::{EventKind, SessionLabels};
 use housecount_core::limits::BEAT_BODY_BYTES_MAX;
 use housecount_engine::internals::PendingAck;
 use housecount_wire::unread::RequestEnd;
@@ -21,6 +23,7 @@ use utoipa::ToSchema;
 use super::admit::{AdmissionRequest, admit_event};
 use super::auth::PlayerCredential;
 use super::body;
+use super::direct::Peer;
 use super::error::{Problem, ProblemBody};
 use super::gzip::Coding;
 use super::heartbeat_json::HeartbeatRequest;
@@ -86,7 +89,7 @@ pub async fn heartbeat(
     State(node): State<Arc<Node>>,
     request: Request<Body>,
 ) -> Result<Response<Body>, Problem> {
-    let answer = PlayerRequest::new(&node, request).beat(&node).await?;
+    let answer = PlayerRequest::routed(&node, request).beat(&node).await?;
     Ok(([(CONTENT_TYPE, "application/json")], answer.text()).into_response())
 }
 
@@ -99,15 +102,25 @@ pub struct PlayerRequest<B> {
     problem: Option<Box<Problem>>,
     coding: Coding,
     end: RequestEnd,
+    /// Labels that a trusted proxy has written into its headers.
+    labels: Option<Box<LabelValues>>,
     body: B,
+}
+
+impl PlayerRequest<Body> {
+    /// Keeps the needed parts of a request that came by the router.
+    fn routed(node: &Node, request: Request<Body>) -> PlayerRequest<Body> {
+        let peer = request.extensions().get::<Peer>().map(|Peer(peer)| *peer);
+        PlayerRequest::new(node, request, peer)
+    }
 }
 
 impl<B> PlayerRequest<B>
 where
     B: HttpBody<Data = Bytes> + Unpin,
 {
-    /// Keeps the needed parts of a request, and drops the rest.
-    pub fn new(node: &Node, request: Request<B>) -> PlayerRequest<B> {
+    /// Keeps the needed parts of a request, and drops the rest. It came from `peer`.
+    pub fn new(node: &Node, request: Request<B>, peer: Option<IpAddr>) -> PlayerRequest<B> {
         let (Parts { headers, version, .. }, body) = request.into_parts();
         let bearer = PlayerCredential::of_headers(node, &headers);
         let is_json = body::content_type(&headers, &["application/json", "text/plain"]);
@@ -117,7 +130,8 @@ where
                 (Coding::Identity, Some(Box::new(problem)), RequestEnd::of(version, &headers))
             }
         };
-        PlayerRequest { bearer, problem, coding, end, body }
+        let labels = peer.and_then(|peer| node.admission.header_labels(peer, &headers));
+        PlayerRequest { bearer, problem, coding, end, labels: labels.map(Box::new), body }
     }
 
     /// Returns the answer to a refused request, once the rest of its body is read (`unread`).
@@ -143,13 +157,25 @@ where
         let bytes = self.bytes().await?;
         let body = HeartbeatRequest::parse(&bytes)?;
         let event = body.to_event(EventKind::Beat)?;
+        let labels = body.labels(node)?;
         self.bearer.authorize(node, body.token(), &event).await?;
         let request = AdmissionRequest::new(node, event).require_open_stage(node).await?;
         let request = match node.admission.streams.is_on() {
             // In a box, since every request would otherwise reserve room for it.
             true => {
-                let claim = async || self.bearer.streams_claim(node, body.token()).await;
+                let claims = async || self.bearer.claims(node, body.token()).await;
+                let claim = async || Ok(claims().await?.and_then(|claims| claims.streams()));
                 Box::pin(request.limit_streams(node, body.replaces()?, claim)).await?
+            }
+            false => request,
+        };
+        let request = match node.admission.labels.is_on() {
+            true => {
+                let claims = async || self.bearer.claims(node, body.token()).await;
+                let claim =
+                    async || Ok(claims().await?.and_then(|claims| claims.labels().cloned()));
+                let body = labels.as_ref().map_or(SessionLabels::NONE, |labels| labels.labels());
+                Box::pin(request.with_labels(node, body, self.labels.as_deref(), claim)).await?
             }
             false => request,
         };
@@ -255,7 +281,7 @@ pub async fn leave(
     State(node): State<Arc<Node>>,
     request: Request<Body>,
 ) -> Result<StatusCode, Problem> {
-    PlayerRequest::new(&node, request).leave(&node).await.map(|()| StatusCode::NO_CONTENT)
+    PlayerRequest::routed(&node, request).leave(&node).await.map(|()| StatusCode::NO_CONTENT)
 }
 
 #[cfg(test)]

@@ -149,7 +149,7 @@ impl FastPath {
         let is_post = is_direct_post(&request);
         match request.uri().path() {
             "/v1/heartbeat" if is_post => {
-                let mut player_request = PlayerRequest::new(node, request);
+                let mut player_request = PlayerRequest::new(node, request, Some(connection.peer));
                 Box::pin(async move {
                     let Inner { node, beat, .. } = &*connection.service.0;
                     let outcome = player_request.beat(node).await;
@@ -167,7 +167,7 @@ impl FastPath {
                 })
             }
             "/v1/leave" if is_post => {
-                let mut player_request = PlayerRequest::new(node, request);
+                let mut player_request = PlayerRequest::new(node, request, Some(connection.peer));
                 Box::pin(async move {
                     let Inner { node, leave, .. } = &*connection.service.0;
                     let outcome = player_request.leave(node).await;
@@ -280,7 +280,7 @@ async fn serve_routed(
                 return ws.answer(node, Err(problem));
             }
             let bearer = PlayerCredential::of_web_socket(node, request.headers(), request.uri());
-            let claims = match bearer.claims(node).await {
+            let claims = match bearer.claims(node, None).await {
                 Ok(claims) => claims,
                 Err(problem) => return ws.answer(node, Err(problem)),
             };

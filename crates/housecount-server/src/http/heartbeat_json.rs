@@ -5,12 +5,13 @@ use std::fmt;
 
 use axum::http::StatusCode;
 use housecount_access::auth::TokenError;
-use housecount_core::event::{EventKind, Ids};
+use housecount_core::event::{EventKind, Ids, SessionLabels};
 use housecount_core::ids::{SessionId, StageId, ViewerId};
 use housecount_engine::internals::UnstampedEvent;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::body;
@@ -47,6 +48,11 @@ pub struct HeartbeatRequest<'a> {
     #[serde(borrow, default)]
     #[schema(value_type = Option<String>)]
     pub(super) replaces: Option<Field<'a>>,
+    /// Labels of the session, by the keys of the setting `labels`. Each value has at most 32 bytes.
+    /// They count only in a session's first heartbeat. A leave ignores them.
+    #[serde(borrow, default)]
+    #[schema(value_type = Option<HashMap<String, String>>)]
+    pub(super) labels: Option<&'a RawValue>,
 }
 
 impl<'a> HeartbeatRequest<'a> {
@@ -102,7 +108,11 @@ impl<'a> HeartbeatRequest<'a> {
         StageId::check(stage)?;
         ViewerId::check(viewer)?;
         SessionId::check(session)?;
-        Ok(UnstampedEvent { kind, ids: Ids { stage, viewer, session } })
+        Ok(UnstampedEvent {
+            kind,
+            ids: Ids { stage, viewer, session },
+            labels: SessionLabels::NONE,
+        })
     }
 }
 

@@ -27,6 +27,7 @@ mod gzip;
 mod headers;
 pub mod heartbeat_json;
 mod history;
+mod labels;
 mod live;
 mod openapi;
 mod ops;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use housecount_access::admission::AdmissionError;
 use housecount_access::admission::streams::{StreamAdmission, StreamDemand};
-use housecount_core::event::{EventKind, Ids};
+use housecount_core::event::{EventKind, Ids, SessionLabels};
 use housecount_core::ids::SessionId;
 use housecount_engine::internals::{IngestError, UnstampedEvent};
 
@@ -25,6 +25,7 @@ impl StreamPlace {
         self.0.displaced.iter().map(move |stream| UnstampedEvent {
             kind: EventKind::Displace,
             ids: Ids { stage: &stream.stage, viewer, session: &stream.session },
+            labels: SessionLabels::NONE,
         })
     }
 

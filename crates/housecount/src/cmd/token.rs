@@ -8,7 +8,9 @@ use clap::Args;
 use housecount_access::auth::{AudienceClaim, Payload, jwt, viewers};
 use housecount_backend::clock;
 use housecount_core::ids::{SessionId, StageId, ViewerId};
-use housecount_core::limits::TOKEN_AHEAD_MS_MAX;
+use housecount_core::labels::{check_key, check_value};
+use housecount_core::limits::{LABEL_KEYS_MAX, TOKEN_AHEAD_MS_MAX};
+use serde_json::Value;
 
 use super::{CommandError, SettingArgs, print_line};
 
@@ -18,6 +20,7 @@ use super::{CommandError, SettingArgs, print_line};
 Examples:
   housecount token --viewer ann --stage match-1 --ttl 24h --key secret.txt     # the file has secret:TEXT
   housecount token --viewer ann --stage-prefix arn:aws:ivs: --ttl 2h --key private.pem --kid 2026-11
+  housecount token --viewer ann --stage match-1 --label country=NO --label device=tv --key secret.txt
 
 Without --key, the secret in auth.viewer_keys signs the token.")]
 pub(super) struct TokenArgs {
@@ -41,6 +44,9 @@ pub(super) struct TokenArgs {
     /// Streams that the viewer may watch at once, instead of the setting limits.streams_per_viewer
     #[arg(long, value_name = "N")]
     streams: Option<u32>,
+    /// Label of the viewer's sessions; repeat it for several
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
+    labels: Vec<(String, String)>,
     /// Time until the token expires
     #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = humantime::parse_duration)]
     ttl: Duration,
@@ -82,12 +88,33 @@ pub(super) fn run(args: &TokenArgs) -> Result<ExitCode, CommandError> {
         stage_prefix: args.stage_prefix.clone(),
         session: args.session.clone(),
         streams: args.streams,
+        labels: labels(&args.labels)?,
         exp,
         nbf: None,
         aud: settings.rules.audience.map(AudienceClaim::One),
     };
     print_line(&jwt::sign(&payload, &key, args.kid.clone())?);
     Ok(ExitCode::SUCCESS)
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("write it as KEY=VALUE, such as country=NO")?;
+    check_key(key).and_then(|()| check_value(value)).map_err(|e| e.to_string())?;
+    Ok((key.to_string(), value.to_string()))
+}
+
+/// Returns the claim; `None` without labels.
+fn labels(labels: &[(String, String)]) -> Result<Option<Value>, CommandError> {
+    let mut claim = serde_json::Map::new();
+    for (key, value) in labels {
+        if claim.insert(key.clone(), Value::from(value.as_str())).is_some() {
+            return Err(format!("--label: `{key}` is given twice"));
+        }
+    }
+    if claim.len() > LABEL_KEYS_MAX {
+        return Err(format!("--label: a session has at most {LABEL_KEYS_MAX} labels"));
+    }
+    Ok(Some(Value::Object(claim)).filter(|_| !labels.is_empty()))
 }
 
 fn read(path: &Path) -> Result<String, CommandError> {

@@ -12,7 +12,7 @@ use housecount_core::fold::StreamsPolicy;
 use housecount_core::limits::{SESSION_BEATS_MAX, STREAMS_PER_VIEWER_MAX};
 use ipnet::IpNet;
 
-use super::{ConfigError, Layers, connections};
+use super::{ConfigError, Layers, connections, labels};
 
 /// Default limit of an address, in requests per second: enough for 150,000 viewers behind one.
 const ADDRESS_PER_SECOND: u32 = 5_000;
@@ -35,6 +35,7 @@ pub(super) fn admission(layers: &Layers) -> Result<AdmissionSettings, ConfigErro
         viewers_per_stage: count("limits.viewers_per_stage")?.map(|n| n as u64),
         new_stages_per_minute: count("limits.new_stages_per_minute")?,
         streams: streams(layers)?,
+        labels: labels::settings(layers)?,
         names: names(layers)?,
     })
 }

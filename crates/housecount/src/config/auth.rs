@@ -2,7 +2,7 @@
 
 use housecount_access::auth::{AuthSettings, Policy, Secret, TokenRules, jwks};
 
-use super::{ConfigError, Layers};
+use super::{ConfigError, Layers, labels};
 
 /// Reads and checks the settings `auth.*`. `serve` reads the files of keys, because other commands
 /// do not need them.
@@ -25,6 +25,7 @@ pub fn settings(layers: &Layers) -> Result<AuthSettings, ConfigError> {
         rules: TokenRules {
             audience: given("auth.audience")?,
             leeway_ms: layers.duration_ms("auth.leeway")?,
+            label_keys: labels::keys(layers)?,
         },
         operator_keys: given("auth.operator_keys")?.map(Into::into),
     };

@@ -11,6 +11,8 @@ use super::ConfigError;
 pub const DEFAULT_TOML: &str = include_str!("default.toml");
 /// Prefix of a setting's name in the environment.
 const ENVIRONMENT_PREFIX: &str = "HOUSECOUNT_";
+/// Prefix of the settings that name the header of a label. Their other half is an operator's choice.
+pub(super) const LABEL_HEADER_PREFIX: &str = "labels_from.";
 /// Settings whose value may contain a password, so that no message repeats it.
 const SECRET: [&str; 7] = [
     "log",
@@ -107,11 +109,15 @@ impl Layers {
     fn key_of_variable(&self, variable: &str) -> String {
         let name = variable.trim_start_matches(ENVIRONMENT_PREFIX).to_lowercase();
         let known = self.given.keys().find(|key| key.replace('.', "_") == name);
-        known.cloned().unwrap_or(name)
+        let of_label = || {
+            let key = name.strip_prefix(&LABEL_HEADER_PREFIX.replace('.', "_"))?;
+            Some(format!("{LABEL_HEADER_PREFIX}{key}"))
+        };
+        known.cloned().or_else(of_label).unwrap_or(name)
     }
 
     fn set(&mut self, key: &str, value: String, source: &str) -> Result<(), ConfigError> {
-        if !self.given.contains_key(key) {
+        if !self.given.contains_key(key) && !key.starts_with(LABEL_HEADER_PREFIX) {
             let hint = match nearest(self.given.keys().map(String::as_str), key) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => {
@@ -129,6 +135,11 @@ impl Layers {
 
     fn given(&self, key: &str) -> Result<&SourcedValue, ConfigError> {
         self.given.get(key).ok_or_else(|| ConfigError(format!("`{key}` has no default")))
+    }
+
+    /// Names of all settings that begin with a prefix.
+    pub(super) fn names_with(&self, prefix: &str) -> impl Iterator<Item = &str> {
+        self.given.keys().map(String::as_str).filter(move |name| name.starts_with(prefix))
     }
 
     /// Returns the error for a setting whose value is wrong.

@@ -8,7 +8,9 @@ mod addresses;
 mod admission;
 mod auth;
 mod connections;
+mod cost;
 mod events;
+mod labels;
 mod layers;
 mod machine;
 mod public_count;
@@ -17,8 +19,7 @@ use std::path::PathBuf;
 
 use housecount_core::fold::Rules;
 use housecount_core::limits::{DRAIN_MS_MAX, METRICS_STAGES_MAX, WINDOW_MS_MAX, WORKERS_MAX};
-use housecount_cost::guard::{BudgetGuard, BudgetLimit};
-use housecount_cost::{CostSettings, Prices, Usd, read_prices};
+use housecount_cost::CostSettings;
 use housecount_engine::internals::default_worker_count;
 use housecount_engine::{Ack, ArchiveFormat, ArchiveSettings, Settings};
 use housecount_events::settings::EventSettings;
@@ -30,7 +31,6 @@ use housecount_stores::log::LogTarget;
 use self::addresses::{origins, otlp, tls};
 use self::admission::admission;
 pub use self::layers::{DEFAULT_TOML, Layers};
-use self::machine::memory_bytes;
 
 /// Reason why the settings can't be used: one line with the setting, its source and a remedy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -92,7 +92,7 @@ impl NodeSettings {
         let settings = NodeSettings {
             engine: engine(layers)?,
             server: server(layers)?,
-            cost: cost(layers)?,
+            cost: cost::settings(layers)?,
             events: events::settings(layers)?,
             log: LogTarget::parse(&log).map_err(|e| layers.invalid("log", &e))?,
             cold: ColdTarget::parse(&cold, &layers.text("table")?)
@@ -276,51 +276,9 @@ fn server(layers: &Layers) -> Result<ServerSettings, ConfigError> {
         cors_operator_origins: origins(layers, "cors.operator_origins")?,
         auth: auth::settings(layers)?,
         public_count: public_count::setting(layers)?,
+        labels_floor: labels::floor(layers)?,
         insecure: layers.boolean("insecure")?,
     })
-}
-
-fn prices(layers: &Layers) -> Result<Prices, ConfigError> {
-    let file = layers.text("prices")?;
-    let file = (!file.is_empty()).then(|| PathBuf::from(file));
-    read_prices(file.as_deref()).map_err(|e| layers.invalid("prices", &e.to_string()))
-}
-
-fn cost(layers: &Layers) -> Result<CostSettings, ConfigError> {
-    let prices = prices(layers)?;
-    let machine = cost_machine(layers, &prices)?;
-    Ok(CostSettings { prices, limit: cost_limit(layers)?, machine })
-}
-
-/// Reads the machine whose price is counted. By default it is found by its memory.
-fn cost_machine(layers: &Layers, prices: &Prices) -> Result<Option<String>, ConfigError> {
-    match layers.text("cost.machine")?.as_str() {
-        "none" => Ok(None),
-        "" => {
-            let machine = memory_bytes().and_then(|bytes| prices.machine_of(bytes));
-            Ok(machine.map(|machine| machine.name.clone()))
-        }
-        name if prices.machine(name).is_some() => Ok(Some(name.to_string())),
-        _ => {
-            let names: Vec<&str> = prices.machine.iter().map(|known| known.name.as_str()).collect();
-            let expected = format!("it must be none or one of {}", names.join(", "));
-            Err(layers.invalid("cost.machine", &expected))
-        }
-    }
-}
-
-fn cost_limit(layers: &Layers) -> Result<Option<BudgetLimit>, ConfigError> {
-    let guard = layers.choice(
-        "cost.guard",
-        &[
-            ("warn", BudgetGuard::Warn),
-            ("stretch", BudgetGuard::Stretch),
-            ("interval", BudgetGuard::Interval),
-        ],
-    )?;
-    let month = Usd::parse(&layers.text("cost.monthly_limit_usd")?);
-    let month = month.map_err(|e| layers.invalid("cost.monthly_limit_usd", e))?;
-    Ok((month > Usd(0)).then_some(BudgetLimit { month, guard }))
 }
 
 #[cfg(test)]

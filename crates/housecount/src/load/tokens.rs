@@ -43,6 +43,7 @@ impl Tokens {
             stage_prefix: None,
             session: None,
             streams: None,
+            labels: None,
             exp: self.until,
             nbf: None,
             aud: self.audience.clone().map(AudienceClaim::One),

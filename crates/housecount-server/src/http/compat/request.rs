@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::extract::Request;
-use housecount_core::event::{EventKind, Ids};
+use housecount_core::event::{EventKind, Ids, SessionLabels};
 use housecount_core::ids::{IdError, SessionId, StageId, ViewerId};
 use housecount_core::limits::{
     BEAT_BODY_BYTES_MAX, DROP_IN_DAYS_MAX, SESSION_ID_BYTES_MAX, STAGE_ID_BYTES_MAX,
@@ -152,6 +152,7 @@ impl PlayerIds {
         UnstampedEvent {
             kind,
             ids: Ids { stage: self.stage.as_str(), viewer: self.viewer.as_str(), session },
+            labels: SessionLabels::NONE,
         }
     }
 }

@@ -13,9 +13,10 @@ use std::time::Duration;
 use futures_util::{Sink, SinkExt, StreamExt};
 use housecount_access::admission::{AdmissionError, ClientAddr};
 use housecount_access::auth::{self, Claims, CredentialEnd};
+use housecount_access::labels::LabelValues;
 use housecount_backend::clock::mono_ms;
 use housecount_core::batch::Batch;
-use housecount_core::event::{EventKind, EventRef, Ids, SessionLabels};
+use housecount_core::event::{EventKind, EventRef, SessionLabels};
 use housecount_core::limits::{
     REQUEST_WAIT_MS_MAX, WS_BAD_MESSAGES_MAX, WS_MESSAGE_BYTES_MAX, WS_WRITE_BUFFER_BYTES_MAX,
 };
@@ -72,6 +73,8 @@ pub struct Player {
     pub client_addr: ClientAddr,
     /// Whether the player asked for the subprotocol with short answers.
     pub has_short_answers: bool,
+    /// Labels that a trusted proxy has written into the headers of the upgrade request.
+    pub labels: Option<Box<LabelValues>>,
 }
 
 /// Task of one player's WebSocket, with all of its state.
@@ -85,6 +88,8 @@ pub struct PlayerSocket {
     held: Vec<(PendingAck, Box<HeldPlaces>)>,
     /// Claims of the player's token; `None` where no token is needed.
     claims: Option<Claims>,
+    /// Labels in the headers of the upgrade request.
+    header_labels: Option<Box<LabelValues>>,
     /// The last heartbeat, as the only event.
     last: Batch,
     replies: ReplyQueue,
@@ -119,12 +124,13 @@ enum SocketEvent {
 
 impl PlayerSocket {
     pub fn new(socket: Socket, node: Arc<Node>, player: Player) -> PlayerSocket {
-        let Player { claims, client_addr, has_short_answers } = player;
+        let Player { claims, client_addr, has_short_answers, labels } = player;
         PlayerSocket {
             socket,
             node,
             claims,
             client_addr,
+            header_labels: labels,
             held: Vec::new(),
             last: Batch::default(),
             replies: ReplyQueue::default(),
@@ -231,12 +237,17 @@ impl PlayerSocket {
         let (kind, options) = (message.kind(), message.options());
         let ids = message.ids();
         let named = ids.as_ref().map(|ids| ids.to_event(kind)).transpose()?;
+        let given = match &ids {
+            Some(ids) if kind == EventKind::Beat => ids.labels(&self.node)?,
+            _ => None,
+        };
+        let labels = given.as_ref().map_or(SessionLabels::NONE, |given| given.labels());
         let event = match named {
-            Some(event) => event,
+            Some(event) => UnstampedEvent { labels, ..event },
             None => {
-                let EventRef { ids: Ids { stage, viewer, session }, .. } =
+                let EventRef { ids, labels, .. } =
                     self.last.iter().next().ok_or_else(nothing_to_repeat)?;
-                UnstampedEvent { kind, ids: Ids { stage, viewer, session } }
+                UnstampedEvent { kind, ids, labels }
             }
         };
         let viewers = &self.node.auth.viewers;
@@ -249,10 +260,13 @@ impl PlayerSocket {
         }
         let replaces = ids.as_ref().map(|ids| ids.replaces()).transpose()?.flatten();
         let claim = async || Ok(self.claims.as_ref().and_then(Claims::streams));
+        let labels_claim = async || Ok(self.claims.as_ref().and_then(Claims::labels).cloned());
         let admitted = AdmissionRequest::new(&self.node, event)
             .require_open_stage(&self.node)
             .await?
             .limit_streams(&self.node, replaces, claim)
+            .await?
+            .with_labels(&self.node, event.labels, self.header_labels.as_deref(), labels_claim)
             .await?
             .admit(&self.node, mono_ms())?;
         let ack = admitted.enqueue(&self.node)?;
@@ -262,19 +276,12 @@ impl PlayerSocket {
         }
         self.held.extend(admitted.into_places().map(|held| (ack.clone(), Box::new(held))));
         self.replies.add(event.ids.stage, kind, ack);
-        if let Some(UnstampedEvent { kind: EventKind::Beat, ids: Ids { stage, viewer, session } }) =
-            named
-        {
+        if let Some(UnstampedEvent { kind: EventKind::Beat, ids, .. }) = named {
             if let Some(short) = &mut self.short {
                 short.set_options(options);
             }
             self.last.clear();
-            self.last.push(&EventRef {
-                labels: SessionLabels::NONE,
-                at: UnixMs::ZERO,
-                kind,
-                ids: Ids { stage, viewer, session },
-            });
+            self.last.push(&EventRef { labels, at: UnixMs::ZERO, kind, ids });
         }
         Ok(())
     }

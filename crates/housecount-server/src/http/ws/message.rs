@@ -4,6 +4,7 @@ use axum::http::StatusCode;
 use housecount_core::event::EventKind;
 use housecount_core::limits::WS_DETAIL_BYTES_MAX;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::http::beats::HeartbeatResponse;
 use crate::http::body;
@@ -27,6 +28,8 @@ pub struct Message<'a> {
     quiet: Option<Field<'a>>,
     #[serde(borrow, default)]
     replaces: Option<Field<'a>>,
+    #[serde(borrow, default)]
+    labels: Option<&'a RawValue>,
 }
 
 /// Wishes of a client for its short answers.
@@ -72,13 +75,14 @@ impl<'a> Message<'a> {
 
     /// Returns its ids. Returns `None` if it has none, and so means those of the last heartbeat.
     pub fn ids(self) -> Option<HeartbeatRequest<'a>> {
-        let Message { stage, viewer, session, replaces, .. } = self;
+        let Message { stage, viewer, session, replaces, labels, .. } = self;
         let has_ids = stage.is_some() || viewer.is_some() || session.is_some();
         has_ids.then_some(HeartbeatRequest {
             stage,
             viewer,
             session,
             replaces,
+            labels,
             ..HeartbeatRequest::default()
         })
     }

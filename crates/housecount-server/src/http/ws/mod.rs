@@ -97,11 +97,12 @@ pub fn upgrade(
     let is_offered = |known: &&str| offered(request.headers()).any(|name| name == *known);
     let subprotocol = SUBPROTOCOLS.into_iter().find(is_offered);
     let has_short_answers = subprotocol == Some(SHORT_ANSWERS);
+    let labels = node.admission.header_labels(context.peer, request.headers());
     let open = OpenSocketGauge::new(node.engine.metrics.clone(), counted);
     tokio::spawn(run_upgraded(
         hyper::upgrade::on(request),
         node.clone(),
-        Player { claims, client_addr, has_short_answers },
+        Player { claims, client_addr, has_short_answers, labels: labels.map(Box::new) },
         context,
         open,
         stop,

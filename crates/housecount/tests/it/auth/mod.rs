@@ -49,6 +49,7 @@ fn payload(viewer: &str, stage: &str) -> Payload {
         stage_prefix: None,
         session: None,
         streams: None,
+        labels: None,
         exp: in_s(3_600.0),
         nbf: None,
         aud: None,

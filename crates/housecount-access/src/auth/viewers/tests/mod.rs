@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use housecount_core::event::{EventKind, Ids};
+use housecount_core::event::{EventKind, Ids, SessionLabels};
 use housecount_core::limits::{JWKS_WAIT_MS_MAX, KEYS_BYTES_MAX};
 use housecount_net::service_url::ServiceUrl;
 use housecount_test::timed_test;
@@ -78,6 +78,7 @@ fn token(kid: &str, key: &str) -> String {
         stage_prefix: None,
         session: None,
         streams: None,
+        labels: None,
         exp,
         nbf: None,
         aud: None,
@@ -214,6 +215,7 @@ fn a_viewer_that_has_presented_a_token_needs_one() {
         let beat = UnstampedEvent {
             kind: EventKind::Beat,
             ids: Ids { stage: "s", viewer: "ann", session: "" },
+            labels: SessionLabels::NONE,
         };
         let say = || viewers.authorize(ed.as_bytes(), viewers.presented(ed.as_bytes()), &beat);
         assert_eq!(say(), Ok(()));
