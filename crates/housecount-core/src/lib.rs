@@ -50,7 +50,6 @@ pub mod ids;
 pub mod item;
 pub mod keys;
 mod label_sets;
-mod label_stand_in;
 pub mod labels;
 pub mod lease;
 pub mod ledger;
