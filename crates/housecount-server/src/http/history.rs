@@ -12,12 +12,14 @@ use housecount_core::limits::{HISTORY_STEPS_MAX, PAGE_STEPS_MAX};
 use housecount_core::span::Span;
 use housecount_engine::internals::{RowPage, StageList};
 use housecount_reports::filter::SpanFilter;
+use housecount_reports::labelled::LabelTotals;
 use housecount_reports::read::Sources;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::access::StageAccess;
 use super::answer::json_in_background;
+use super::by_label::{self, LabelWatchBody, WantedLabel, check_alone};
 use super::error::{Problem, ProblemBody};
 use super::extract::{
     PageQuery, PastStageParam, ValidQuery, asked_range, duration_ms, parse_range,
@@ -40,6 +42,8 @@ pub struct HistoryQuery {
     /// Length of a step, such as 30s, 5m or 1h; at least 1s. If not given, the shortest that makes
     /// at most 500 steps.
     step: Option<String>,
+    /// Key of a label, such as country. Adds the figures of each of its values.
+    by: Option<String>,
 }
 
 /// Concurrency over a step.
@@ -68,6 +72,9 @@ pub struct HistoryBody {
     step_ms: u64,
     /// Steps in order of time, aligned to the epoch.
     history: Vec<StepBody>,
+    /// The same by label; only with `by`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by: Option<LabelTotals>,
     #[serde(flatten)]
     cover: CoverageBody,
 }
@@ -84,11 +91,13 @@ pub struct HistoryBody {
             content_type = "application/problem+json")))]
 pub async fn of_stage(
     State(node): State<Arc<Node>>,
+    access: StageAccess,
     PastStageParam { stage, filter }: PastStageParam,
     ValidQuery(query): ValidQuery<HistoryQuery>,
 ) -> Result<Response, Problem> {
     let range = parse_range(&node, query.from.as_deref(), query.to.as_deref())?;
-    history(&node, sources(&node, filter)?, range, &query, Some(stage)).await
+    let wanted = WantedLabel::parse(&node, &access, query.by.as_ref())?;
+    history(&node, sources(&node, filter)?, range, &query, Some(stage), wanted).await
 }
 
 /// Shows how many viewers watched all stages at once.
@@ -106,9 +115,10 @@ pub async fn of_all(
     ValidQuery(query): ValidQuery<HistoryQuery>,
 ) -> Result<Response, Problem> {
     let range = parse_range(&node, query.from.as_deref(), query.to.as_deref())?;
+    let wanted = WantedLabel::parse(&node, &access, query.by.as_ref())?;
     let sources = sources(&node, SpanFilter::All)?;
     let sources = access.filter_all(&node, sources, range, None).await?;
-    history(&node, sources, range, &query, None).await
+    history(&node, sources, range, &query, None, wanted).await
 }
 
 async fn history(
@@ -117,6 +127,7 @@ async fn history(
     range: Span,
     query: &HistoryQuery,
     stage: Option<StageId>,
+    wanted: Option<WantedLabel>,
 ) -> Result<Response, Problem> {
     let step_ms = match &query.step {
         Some(text) => duration_ms("step", text, 1_000)?,
@@ -124,6 +135,14 @@ async fn history(
         None => range.ms().div_ceil(STEPS_DEFAULT).next_multiple_of(node.engine.settings.window_ms),
     };
     check_steps(range, step_ms, HISTORY_STEPS_MAX)?;
+    let by = match wanted {
+        Some(wanted) => {
+            let sources = sources.clone();
+            let totals = wanted.totals(node, sources, range, stage.as_ref(), Some(step_ms));
+            Some(totals.await?.0)
+        }
+        None => None,
+    };
     let stage = stage.map(|stage| stage.to_string());
     let curve = Curve::new(range, step_ms, stage.clone());
     let scan = async move { sources.fold(range, None, curve, &mut |_| ()).await };
@@ -136,7 +155,7 @@ async fn history(
             min: step.min,
             max: step.max,
         });
-        HistoryBody { stage, step_ms, history: history.collect(), cover }
+        HistoryBody { stage, step_ms, history: history.collect(), by, cover }
     })
     .await
 }
@@ -170,6 +189,8 @@ pub struct TotalsQuery {
     limit: Option<usize>,
     /// The last page's `cursor`, to continue after it.
     cursor: Option<String>,
+    /// Key of a label, such as country. The answer has a row per value of it, and no pages.
+    by: Option<String>,
 }
 
 /// Watch time of a stage.
@@ -203,9 +224,18 @@ pub struct StageTotalsBody {
     cover: CoverageBody,
 }
 
-/// Lists how much was watched, stage by stage.
+/// Watch time by stage, or with `by` by the values of a label.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "the schema of two answers")]
+enum StageTotalsAnswer {
+    Page(StageTotalsBody),
+    ByLabel(LabelWatchBody),
+}
+
+/// Lists how much was watched, stage by stage, or by the values of a label.
 #[utoipa::path(get, path = "/v1/watch", operation_id = "listWatch", tag = "operators", params(TotalsQuery),
-    responses((status = 200, body = StageTotalsBody),
+    responses((status = 200, body = inline(StageTotalsAnswer)),
         (status = 400, body = ProblemBody, content_type = "application/problem+json"),
         (status = 501, description = "no cold tier (cold = none)", body = ProblemBody,
             content_type = "application/problem+json")))]
@@ -216,6 +246,16 @@ pub async fn totals(
 ) -> Result<Response, Problem> {
     let stores = ledger_stores(&node)?;
     let (range, asked) = asked_range(&node, query.from.as_deref(), query.to.as_deref())?;
+    if let Some(wanted) = WantedLabel::parse(&node, &access, query.by.as_ref())? {
+        check_alone(&[
+            ("step", query.step.is_some()),
+            ("limit", query.limit.is_some()),
+            ("cursor", query.cursor.is_some()),
+        ])?;
+        let sources = sources(&node, SpanFilter::All)?;
+        let sources = access.filter_all(&node, sources, range, None).await?;
+        return by_label::watch(&node, sources, range, None, wanted).await;
+    }
     let page = PageQuery::new(query.limit, query.cursor.clone());
     let mut limit = page.limit()?;
     let step_ms = query.step.as_deref().map(|text| duration_ms("step", text, 1_000)).transpose()?;

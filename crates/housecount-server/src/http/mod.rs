@@ -15,6 +15,7 @@ mod batch;
 pub mod batch_body;
 pub(crate) mod beats;
 mod body;
+mod by_label;
 mod compat;
 mod connection_context;
 mod cors;

@@ -11,6 +11,7 @@ use housecount_core::limits::{BROADCASTS_MAX, HISTORY_STEPS_MAX};
 use housecount_engine::internals::Stores;
 use housecount_reports::figures::{Report, ReportHead};
 use housecount_reports::filter::SpanFilter;
+use housecount_reports::labelled::LabelReport;
 use housecount_reports::read::{self, Broadcast, Covered, Sources};
 use housecount_reports::request::{ReportRequest, default_step_ms};
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::access::StageAccess;
 use super::answer::json_in_background;
+use super::by_label::WantedLabel;
 use super::error::{Problem, ProblemBody};
 use super::extract::{PastStageParam, ValidQuery, bad_query, duration_ms, parse_range};
 use super::watch::{CoverageBody, ledger_stores};
@@ -45,6 +47,8 @@ pub struct ReportQuery {
     /// Time before the range, such as 7d. Viewers of the range who watched in it are
     /// `returningViewers`, and the others are `newViewers`.
     before: Option<String>,
+    /// Key of a label, such as country. Adds the figures of each of its values.
+    by: Option<String>,
 }
 
 /// A report.
@@ -56,6 +60,9 @@ pub struct ReportBody {
     stage: Option<String>,
     #[serde(flatten)]
     report: Report,
+    /// Main figures by label; only with `by`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by: Option<LabelReport>,
     #[serde(flatten)]
     cover: CoverageBody,
 }
@@ -106,12 +113,17 @@ async fn report(
     sources: Sources,
     request: ReportRequest,
     stage: Option<StageId>,
+    wanted: Option<WantedLabel>,
 ) -> Result<Response, Problem> {
     let range = request.range;
+    let by = match wanted {
+        Some(wanted) => Some(wanted.report(node, sources.clone(), request.clone()).await?),
+        None => None,
+    };
     let Covered { value: report, committed_to } = read_report(node, sources, request).await?;
     let cover = CoverageBody::new(node, range, committed_to);
     let stage = stage.map(|stage| stage.to_string());
-    json_in_background(move || ReportBody { stage, report, cover }).await
+    json_in_background(move || ReportBody { stage, report, by, cover }).await
 }
 
 /// Reports who came to a stage, who stayed, and how long.
@@ -127,11 +139,13 @@ async fn report(
             content_type = "application/problem+json")))]
 pub async fn of_stage(
     State(node): State<Arc<Node>>,
+    access: StageAccess,
     PastStageParam { stage, filter }: PastStageParam,
     ValidQuery(query): ValidQuery<ReportQuery>,
 ) -> Result<Response, Problem> {
     let request = request(&node, &query, Some(&stage))?;
-    report(&node, sources(&node, filter)?, request, Some(stage)).await
+    let wanted = WantedLabel::parse(&node, &access, query.by.as_ref())?;
+    report(&node, sources(&node, filter)?, request, Some(stage), wanted).await
 }
 
 /// Reports who came to any stage, who stayed, and how long.
@@ -150,9 +164,10 @@ pub async fn of_all(
     ValidQuery(query): ValidQuery<ReportQuery>,
 ) -> Result<Response, Problem> {
     let request = request(&node, &query, None)?;
+    let wanted = WantedLabel::parse(&node, &access, query.by.as_ref())?;
     let sources = sources(&node, SpanFilter::All)?;
     let sources = access.filter_all(&node, sources, request.reads(), None).await?;
-    report(&node, sources, request, None).await
+    report(&node, sources, request, None, wanted).await
 }
 
 /// Parameters of a list of broadcasts.
@@ -281,7 +296,7 @@ pub async fn compare(
         let range = request.range;
         let Covered { value: report, committed_to } = read_report(&node, sources, request).await?;
         let cover = CoverageBody::new(&node, range, committed_to);
-        Ok::<_, Problem>(ReportBody { stage: Some(stage.to_string()), report, cover })
+        Ok::<_, Problem>(ReportBody { stage: Some(stage.to_string()), report, by: None, cover })
     };
     let (a, b) = (side("a", &query.a).await?, side("b", &query.b).await?);
     json_in_background(move || CompareBody { a, b }).await

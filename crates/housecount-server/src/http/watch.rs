@@ -18,6 +18,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::access::StageAccess;
 use super::answer::json_in_background;
+use super::by_label::{self, LabelWatchBody, WantedLabel, check_alone};
 use super::error::{Problem, ProblemBody};
 use super::extract::{
     PageQuery, PastStageParam, ValidQuery, ViewerParam, asked_range, bad_query, parse_range,
@@ -63,6 +64,8 @@ pub struct StageWatchQuery {
     order: Option<SortOrder>,
     /// First characters of the viewers to list.
     viewer: Option<String>,
+    /// Key of a label, such as country. The answer has a row per value of it, and no pages.
+    by: Option<String>,
 }
 
 /// Parameters of a list of a viewer's stages.
@@ -103,7 +106,7 @@ struct WatchQuery {
 impl WatchQuery {
     /// Parses the parameters of a list whose rows have ids of this kind.
     fn parse(query: StageWatchQuery, by_id: WatchSort) -> Result<WatchQuery, Problem> {
-        let StageWatchQuery { from, to, limit, cursor, intervals, sort, order, viewer } = query;
+        let StageWatchQuery { from, to, limit, cursor, intervals, sort, order, viewer, .. } = query;
         let key = match sort.unwrap_or(by_id) {
             WatchSort::WatchMs => RankingKey::WatchMs,
             WatchSort::LastAt => RankingKey::LastAt,
@@ -128,7 +131,7 @@ impl WatchQuery {
 impl From<ViewerWatchQuery> for StageWatchQuery {
     fn from(query: ViewerWatchQuery) -> StageWatchQuery {
         let ViewerWatchQuery { from, to, limit, cursor, intervals, sort, order } = query;
-        StageWatchQuery { from, to, limit, cursor, intervals, sort, order, viewer: None }
+        StageWatchQuery { from, to, limit, cursor, intervals, sort, order, viewer: None, by: None }
     }
 }
 
@@ -320,6 +323,15 @@ async fn ranked(
     Ok((rows, cursor, CoverageBody::new(node, range, committed_to)))
 }
 
+/// Watch time by viewer, or with `by` by the values of a label.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "the schema of two answers")]
+enum StageWatchAnswer {
+    Page(StageWatchPage),
+    ByLabel(LabelWatchBody),
+}
+
 /// Lists who watched a stage, and for how long.
 ///
 /// With `sort=watchMs` the longest watch time is first. A sorted list reads the whole range for
@@ -329,16 +341,29 @@ async fn ranked(
 /// last one to a leave. Several sessions of a viewer at once count once.
 #[utoipa::path(get, path = "/v1/stages/{stage}/watch", operation_id = "listStageWatch", tag = "operators",
     params(("stage" = String, Path, description = "percent-encoded"), StageWatchQuery),
-    responses((status = 200, body = StageWatchPage),
+    responses((status = 200, body = inline(StageWatchAnswer)),
         (status = 400, body = ProblemBody, content_type = "application/problem+json"),
         (status = 501, description = "no cold tier (cold = none)", body = ProblemBody,
             content_type = "application/problem+json")))]
 pub async fn of_stage(
     State(node): State<Arc<Node>>,
+    access: StageAccess,
     PastStageParam { stage, filter }: PastStageParam,
     ValidQuery(mut query): ValidQuery<StageWatchQuery>,
 ) -> Result<Response, Problem> {
     let sources = report::sources(&node, filter)?;
+    if let Some(wanted) = WantedLabel::parse(&node, &access, query.by.as_ref())? {
+        check_alone(&[
+            ("limit", query.limit.is_some()),
+            ("cursor", query.cursor.is_some()),
+            ("intervals", query.intervals),
+            ("sort", query.sort.is_some()),
+            ("order", query.order.is_some()),
+            ("viewer", query.viewer.is_some()),
+        ])?;
+        let range = parse_range(&node, query.from.as_deref(), query.to.as_deref())?;
+        return by_label::watch(&node, sources, range, Some(stage), wanted).await;
+    }
     let prefix = query.viewer.clone().unwrap_or_default();
     query.viewer = query.viewer.filter(|prefix| !prefix.is_empty());
     let query = WatchQuery::parse(query, WatchSort::Viewer)?;

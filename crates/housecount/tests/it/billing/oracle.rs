@@ -133,6 +133,7 @@ async fn exported(stage: &Stage, range: Span, by_customer: bool) -> String {
         range,
         stage: None,
         by_customer,
+        by_label: None,
         intervals: !by_customer,
         period: PeriodUnit::Month,
         zone: None,

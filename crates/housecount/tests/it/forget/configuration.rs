@@ -40,6 +40,7 @@ async fn exported(stage: &Stage) -> String {
         range: range(),
         stage: None,
         by_customer: false,
+        by_label: None,
         intervals: false,
         period: PeriodUnit::Month,
         zone: None,

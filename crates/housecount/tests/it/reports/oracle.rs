@@ -104,6 +104,7 @@ async fn intervals(stage: &Stage) -> Vec<plain::Interval> {
         range: Span::new(from, from.plus(3 * 24 * 60 * MINUTE_MS)),
         stage: None,
         by_customer: false,
+        by_label: None,
         intervals: true,
         period: PeriodUnit::Month,
         zone: None,
