@@ -5,6 +5,7 @@
 //! await. It is held longer only while lost events are rewritten to the log.
 
 mod answer;
+mod label_counts;
 mod labels;
 mod lists;
 mod past;
@@ -20,7 +21,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use housecount_backend::clock::mono_ms;
 use housecount_core::bridge::Bridge;
-use housecount_core::event::{EventKind, EventRef};
+use housecount_core::event::{EventKind, EventRef, SessionLabels};
 use housecount_core::fold::{
     ApplyOutcome, CheckpointEvent, Count, Fold, HandleKey, Ids, LastEvents, PresenceView, Rules,
     SessionContext, StageView,
@@ -33,6 +34,7 @@ use housecount_metrics::GaugeValues;
 use parking_lot::Mutex;
 
 pub use self::answer::{CountStatus, WithStatus};
+pub use self::label_counts::LabelPlaces;
 pub use self::labels::LabelRoom;
 use self::past::PriorCounts;
 pub use self::shared::{Hold, SharedFold};
@@ -63,6 +65,8 @@ pub struct Hub {
     /// Current extra delay until an event is counted, in ms.
     held_back_ms: AtomicU64,
     displacements: DisplacementWaiters,
+    /// Keys of labels in ascending order; none if labels are off.
+    label_keys: Vec<String>,
 }
 
 /// Number of events that arrived too late.
@@ -96,6 +100,7 @@ impl Hub {
             writes: Arc::new(WriteHealth::new(partitions, rules.ttl_ms)),
             held_back_ms: AtomicU64::new(0),
             displacements: DisplacementWaiters::default(),
+            label_keys: Vec::new(),
         }
     }
 
@@ -192,14 +197,6 @@ impl Hub {
             let fold = self.fold.lock(Hold::Events);
             chunk.iter().for_each(|entry| fold.resolve_entry(entry, &mut with));
         }
-    }
-
-    /// Converts events into the entries of a record at `now`; see [`Fold::record_entries`].
-    pub fn record_entries<'a>(&self, events: &[EventRef<'a>], now: UnixMs) -> Vec<RecordEntry<'a>> {
-        let entries = events
-            .chunks(AT_ONCE)
-            .flat_map(|events| self.fold.lock(Hold::Events).record_entries(events, now));
-        entries.collect()
     }
 
     /// Sets the key of a partition's handles.
@@ -339,7 +336,8 @@ impl Hub {
             let fold = self.fold.lock(Hold::Events);
             beats.extend(chunk.iter().filter_map(|event| {
                 let at = fold.last_beat(event.ids.stage, event.ids.viewer, event.ids.session)?;
-                (at < event.at).then_some(EventRef { at, kind: EventKind::Beat, ..*event })
+                let labels = SessionLabels::NONE; // theirs may be of later
+                (at < event.at).then_some(EventRef { at, kind: EventKind::Beat, labels, ..*event })
             }));
         }
         beats.sort_unstable();

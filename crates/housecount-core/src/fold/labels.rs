@@ -278,8 +278,7 @@ impl Fold {
     pub fn label_values(&self, stage: &str, key: &str) -> usize {
         let key = self.seats.labels.as_ref().and_then(|labels| labels.key(key));
         let counts = key.zip(self.stage_counts(stage));
-        let is_value = |(value, _): &(&str, u64)| !value.is_empty();
-        counts.map_or(0, |(key, counts)| counts.of_key(key).filter(is_value).count())
+        counts.map_or(0, |(key, counts)| counts.values(key))
     }
 
     /// Returns whether a stage has had a value of a label while it was known.

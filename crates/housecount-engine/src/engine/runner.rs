@@ -68,7 +68,8 @@ impl EngineRunner {
         }
         let metrics = Arc::new(metrics);
         let clock = Arc::new(SharedClock::default());
-        let hub = Arc::new(Hub::new(settings.rules, log.partitions(), cold.is_some()));
+        let hub = Hub::new(settings.rules, log.partitions(), cold.is_some());
+        let hub = Arc::new(hub.with_labels(&settings.label_keys));
         let log: Arc<dyn Log> = Arc::new(WatchedLog::new(log, hub.writes().clone()));
         let (stop, _) = watch::channel(false);
         let (stop_committing, stop_seen) = watch::channel(false);

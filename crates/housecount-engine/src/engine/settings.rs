@@ -2,6 +2,7 @@
 
 use housecount_archive::ArchiveParams;
 use housecount_core::fold::Rules;
+use housecount_core::labels::{SEPARATOR, SessionLabels};
 use housecount_core::limits::{LIVE_EVENTS_PER_SECOND, WINDOW_MS_MAX, WORKERS_MAX};
 
 use crate::archive::ArchiveSettings;
@@ -57,6 +58,8 @@ pub struct Settings {
     pub live_events_per_second: u64,
     /// Interval between two reads of the log.
     pub poll_ms: u64,
+    /// Keys of labels that sessions may have; none for no labels.
+    pub label_keys: Vec<String>,
 }
 
 /// Interval between two reads of the log. The counts of two nodes differ by this and two round
@@ -83,6 +86,7 @@ impl Default for Settings {
             stages_auto: true,
             live_events_per_second: LIVE_EVENTS_PER_SECOND,
             poll_ms: POLL_MS,
+            label_keys: Vec::new(),
         }
     }
 }
@@ -116,6 +120,7 @@ impl Settings {
             (self.stages_auto || has_cold, "stages_auto off needs a cold tier"),
             (self.live_events_per_second > 0, "live_events_per_second must be above zero"),
             (self.poll_ms > 0, "poll_ms must be above zero"),
+            (are_keys(&self.label_keys), "label_keys must be at most 4 distinct keys of labels"),
         ];
         match rules.iter().find(|(holds, _)| !holds) {
             Some((_, broken)) => Err((*broken).to_string()),
@@ -184,6 +189,15 @@ impl Settings {
     }
 }
 
+/// Returns whether these are keys of labels, in any order.
+fn are_keys(names: &[String]) -> bool {
+    let (mut names, separator) = (names.to_vec(), SEPARATOR.to_string());
+    names.sort_unstable();
+    let values = separator.repeat(names.len().saturating_sub(1));
+    names.iter().all(|name| !name.is_empty())
+        && SessionLabels::parse(&names.join(&separator), &values, 0).is_ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -199,6 +213,9 @@ mod tests {
             let form = ArchiveFormat::Packed;
             Some(ArchiveSettings { form, flush_ms, retention_ms: 1_000 })
         };
+        let keys = |keys: &[&str]| keys.iter().map(|key| key.to_string()).collect::<Vec<_>>();
+        let labels = Settings { label_keys: keys(&["device", "country"]), ..usual() };
+        assert_eq!(labels.check(false), Ok(()));
         for (wrong, named) in [
             (Settings { workers: 257, ..usual() }, "workers"),
             (Settings { interval_ms: 0, ..usual() }, "interval_ms"),
@@ -212,6 +229,8 @@ mod tests {
             (Settings { archive: archive(30_000), ..usual() }, "cold tier"),
             (Settings { stages_auto: false, ..usual() }, "stages_auto"),
             (Settings { poll_ms: 0, ..usual() }, "poll_ms"),
+            (Settings { label_keys: keys(&["a", "a"]), ..usual() }, "label_keys"),
+            (Settings { label_keys: keys(&[""]), ..usual() }, "label_keys"),
         ] {
             let error = wrong.check(false).unwrap_err();
             assert!(error.contains(named), "{wrong:?}: {error}");

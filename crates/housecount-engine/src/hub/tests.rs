@@ -196,3 +196,35 @@ fn holds_are_timed_by_place() {
     let _ = hub.viewers_of("s", None, 3);
     assert_eq!((count(Hold::Events), count(Hold::List)), (Some(3), Some(1)));
 }
+
+/// A session's ids are logged again with the labels of its first beat, and their age.
+#[test]
+fn records_carry_the_labels_of_sessions() {
+    let rules = Rules { ttl_ms: 9_000, leave_grace_ms: 100 };
+    let hub = Hub::new(rules, 1, true).with_labels(&["device".to_string(), "country".to_string()]);
+    assert_eq!(hub.label_keys(), ["country", "device"]);
+    let both = "country\u{1}device";
+    let event = |at, labels| EventRef {
+        labels,
+        at: UnixMs(at),
+        kind: EventKind::Beat,
+        ids: Ids { stage: "s", viewer: "ann", session: "tab" },
+    };
+    let phone = SessionLabels::parse(both, "NO\u{1}phone", 0).unwrap();
+    hub.apply([event(1_000, phone)]);
+    hub.go_live();
+    hub.advance(UnixMs(1_001));
+    let later = [event(2_000, SessionLabels::NONE), event(900, SessionLabels::NONE)];
+    let places = hub.label_places(later.len());
+    let expected = [event(2_000, phone.aged(1_000)), later[1]].map(RecordEntry::Full);
+    assert_eq!(hub.record_entries(&later, UnixMs(2_000), &places), expected);
+    assert_eq!(hub.full_entries(&later, &places), expected);
+    assert_eq!(
+        hub.preceding_beats(&expected.map(|_| later[0])),
+        [event(1_000, SessionLabels::NONE)]
+    );
+    let counts = hub.label_counts(Some("s"), "device");
+    assert_eq!(counts.value, [("phone".to_string(), 1)]);
+    assert_eq!((counts.status.as_of, counts.status.complete), (UnixMs(1_000), true));
+    assert!(Hub::new(rules, 1, true).label_places(9).is_empty(), "labels are off");
+}

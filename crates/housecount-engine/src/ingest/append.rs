@@ -22,7 +22,7 @@ use tracing::Instrument;
 
 use super::lane::Lane;
 use super::{IngestError, IngestShared};
-use crate::hub::Hub;
+use crate::hub::{Hub, LabelPlaces};
 use crate::traced::TARGET;
 
 /// Longest wait before the first retry of an append. Later waits are up to [`RETRY_MAX`].
@@ -112,7 +112,8 @@ impl Appender {
         // Names sessions by handle where the log knows their ids, and by full ids once the log may
         // have lost them.
         let mut key = hub.key(self.partition);
-        let (mut entries, mut record) = self.encode(events, &refs).await;
+        let labels = hub.label_places(refs.len());
+        let (mut entries, mut record) = self.encode(events, &refs, &labels).await;
         metrics.batch_events.observe(events.len() as f64);
         let (mut was_tried, mut are_preceding_appended) = (false, false);
         loop {
@@ -131,7 +132,7 @@ impl Appender {
                 Ok(_) if key != hub.key(self.partition) => {
                     // The log has lost data meanwhile, so no reader could resolve these handles.
                     key = hub.key(self.partition);
-                    entries = refs.iter().copied().map(RecordEntry::Full).collect();
+                    entries = hub.full_entries(&refs, &labels);
                     record = Bytes::from(record::encode(&entries));
                     continue;
                 }
@@ -144,7 +145,7 @@ impl Appender {
                 }
                 Err(error) => {
                     metrics.append_failures.inc();
-                    entries = refs.iter().copied().map(RecordEntry::Full).collect();
+                    entries = hub.full_entries(&refs, &labels);
                     record = Bytes::from(record::encode(&entries));
                     if !std::mem::replace(&mut self.outage.is_failing, true) {
                         tracing::warn!(%error, partition = self.partition, "append to the log failed; will retry");
@@ -162,19 +163,21 @@ impl Appender {
         &self,
         events: &Arc<Batch>,
         refs: &[EventRef<'a>],
+        labels: &'a LabelPlaces,
     ) -> (Vec<RecordEntry<'a>>, Bytes) {
         let (hub, now) = (&self.shared.hub, self.shared.clock.now().unwrap_or_default());
         if refs.len() > FOLD_INLINE_EVENTS_MAX {
             let (hub, events) = (hub.clone(), events.clone());
             let encoded = run_blocking(move || {
                 let refs: Vec<EventRef<'_>> = events.iter().collect();
-                Bytes::from(record::encode(&hub.record_entries(&refs, now)))
+                let labels = hub.label_places(refs.len());
+                Bytes::from(record::encode(&hub.record_entries(&refs, now, &labels)))
             });
             if let Ok(record) = encoded.await {
                 return (Vec::new(), record);
             }
         }
-        let entries = hub.record_entries(refs, now);
+        let entries = hub.record_entries(refs, now, labels);
         let record = Bytes::from(record::encode(&entries));
         (entries, record)
     }

@@ -151,7 +151,7 @@ async fn dollars_of_a_log() {
                         ids: Ids { stage, viewer, session: "" },
                     })
                     .collect();
-                let entries = half.hub.record_entries(&events, now.minus(2_000));
+                let entries = half.hub.record_entries(&events, now.minus(2_000), &[]);
                 let position =
                     half.log.append(0, Bytes::from(record::encode(&entries))).await.unwrap();
                 half.hub.apply_record(0, &entries, position.at);

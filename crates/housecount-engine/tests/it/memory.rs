@@ -47,7 +47,7 @@ fn of_a_viewer() {
                 ids: Ids { stage: "stage-1", viewer, session: "" },
             };
             let events: Vec<_> = names.iter().map(|name| event(name.as_str())).collect();
-            hub.apply_record(0, &hub.record_entries(&events, now), now);
+            hub.apply_record(0, &hub.record_entries(&events, now, &[]), now);
             hub.advance(now);
         }
     }

@@ -229,6 +229,7 @@ fn engine(layers: &Layers) -> Result<Settings, ConfigError> {
         stages_auto: layers.boolean("stages.auto")?,
         live_events_per_second: events_per_second(layers)?,
         poll_ms: Settings::default().poll_ms,
+        label_keys: labels::keys(layers)?.iter().map(str::to_string).collect(),
     })
 }
 

@@ -46,6 +46,12 @@ impl LabelCounts {
         values.map(|(value, viewers)| (&**value, *viewers))
     }
 
+    /// Returns the number of known values of a key, without the empty one.
+    pub(super) fn values(&self, key: usize) -> usize {
+        let values = self.by_key.get(key);
+        values.map_or(0, |values| values.len() - usize::from(values.contains_key("")))
+    }
+
     /// Returns whether a value is known.
     pub(super) fn knows(&self, key: usize, value: &str) -> bool {
         self.by_key.get(key).is_some_and(|values| values.contains_key(value))
