@@ -94,7 +94,7 @@ pub enum Key {
     /// A partition's part of a series for some time. In the ledger it is the watch time that
     /// viewers proved in a window, never deleted. In the archive it is the heartbeats of a slot,
     /// kept for a configured time (TTL). `LEDGER#<partitions>#<partition>` / `<ms>` ->
-    /// [`ledger`](crate::ledger); `ARCHIVE#<partitions>#<partition>` / `<ms>` ->
+    /// `housecount-ledger`; `ARCHIVE#<partitions>#<partition>` / `<ms>` ->
     /// [`archive`](crate::archive)
     Chunk {
         /// The chain of a partition.

@@ -20,7 +20,7 @@
 //! - [`bridge`]: counts to answer with while the fold is known to be missing viewers.
 //! - [`prefetch`]: hints to the processor to load what is read next.
 //! - [`beat_schedule`]: schedule of a player's next beat.
-//! - [`ledger`]: proven watch time in chunks, and the sums that readers build from them.
+//! - [`id_arena`]: ids of many sessions or viewers, packed.
 //! - [`units`]: the units that DynamoDB bills for an item, a read or a batch.
 //! - [`item`], [`keys`]: the shape and the names of items in the cold tier.
 //! - [`public_count`]: a count as players and the public see it.
@@ -46,13 +46,13 @@ pub mod flush;
 pub mod fold;
 pub mod handle;
 pub mod heartbeat;
+pub mod id_arena;
 pub mod ids;
 pub mod item;
 pub mod keys;
 mod label_sets;
 pub mod labels;
 pub mod lease;
-pub mod ledger;
 pub mod limits;
 pub mod mutants;
 pub mod prefetch;

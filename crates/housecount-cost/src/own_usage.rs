@@ -4,9 +4,9 @@
 //! `cost::figures` of the integration tests. These tests also check that the sums agree with
 //! consumed capacity to within 3 %.
 
-use housecount_core::ledger::KEYFRAME_CHUNKS;
 use housecount_core::limits::EPOCH_MS_MAX;
 use housecount_core::units::{INDEX_BYTES, READ_BYTES, Units, WRITE_BYTES};
+use housecount_ledger::KEYFRAME_CHUNKS;
 
 use super::plans::AudienceProfile;
 use super::{MONTH_MS, share};

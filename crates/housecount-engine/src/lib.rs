@@ -60,10 +60,10 @@ pub use housecount_backend::cold::Cold;
 pub use housecount_backend::error::{ErrorKind, StoreError};
 pub use housecount_backend::log::{Log, MemoryLog};
 pub use housecount_core::fold::{Count, Ids, Rules, StageView};
-pub use housecount_core::ledger::curve::Step;
-pub use housecount_core::ledger::watch::WatchTime;
 pub use housecount_core::span::Span;
 pub use housecount_core::time::UnixMs;
+pub use housecount_ledger::curve::Step;
+pub use housecount_ledger::watch::WatchTime;
 
 pub use crate::archive::{ArchiveFormat, ArchiveSettings};
 pub use crate::engine::{Committed, CountUpdates, Engine, EngineError, Settings};

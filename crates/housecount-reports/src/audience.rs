@@ -3,11 +3,11 @@
 //! A viewer's views are added up as soon as they can't grow any more. So memory is bounded by the
 //! number of viewers, and not by the length of the range.
 
-use housecount_core::ledger::SpanVisitor;
-use housecount_core::ledger::curve::{Curve, Peak, Step};
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 use housecount_engine::internals::scan::RangeFold;
+use housecount_ledger::SpanVisitor;
+use housecount_ledger::curve::{Curve, Peak, Step};
 use smallvec::SmallVec;
 
 use crate::distribution::{Distribution, WatchTimeClass};

@@ -1,9 +1,9 @@
 //! Broadcasts: the times at which a stage has an audience.
 
-use housecount_core::ledger::SpanVisitor;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 use housecount_engine::internals::scan::RangeFold;
+use housecount_ledger::SpanVisitor;
 
 use crate::views::OpenViews;
 

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use housecount_core::ledger::{SpanOwner, SpanVisitor};
 use housecount_core::limits::REPORT_VALUES_MAX;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 use housecount_engine::internals::scan::RangeFold;
+use housecount_ledger::{SpanOwner, SpanVisitor};
 
 /// Fold of the spans of a range into one fold per value. The empty value stands for "none".
 ///

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use housecount_backend::cold::Cold;
 use housecount_backend::error::StoreResult;
-use housecount_core::ledger::watch::{Cuts, StageViewer, WatchTime};
 use housecount_core::limits::EXPORT_VERSIONS_HELD_MAX;
 use housecount_core::span::Span;
 use housecount_core::stage::StageConfig;
 use housecount_core::time::UnixMs;
 use housecount_engine::internals::history;
+use housecount_ledger::watch::{Cuts, StageViewer, WatchTime};
 
 /// Configurations of a stage within a range.
 #[derive(Debug)]

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use housecount_backend::cold::Cold;
 use housecount_backend::error::StoreResult;
-use housecount_core::ledger::SpanVisitor;
 use housecount_core::span::Span;
 use housecount_engine::internals::scan::RangeFold;
+use housecount_ledger::SpanVisitor;
 
 use crate::configs::Configs;
 use crate::filter::{ALL_TIME, IdRule, SpanFilter, StageTimes};

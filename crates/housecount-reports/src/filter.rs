@@ -9,10 +9,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use housecount_core::labels::ViewerLabels;
-use housecount_core::ledger::{SpanOwner, SpanVisitor};
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 use housecount_engine::internals::scan::RangeFold;
+use housecount_ledger::{SpanOwner, SpanVisitor};
 
 /// Whether a reader may see stages of an id.
 pub type IdRule = Arc<dyn Fn(&str) -> bool + Send + Sync>;

@@ -114,7 +114,7 @@ impl LabelTotals {
         let total = |(value, fold): (Box<str>, ValueTotals)| {
             let (watch_ms, viewers) = (fold.watch_ms(), fold.viewers());
             let (steps, peak) = fold.finish();
-            let average = |step: &housecount_core::ledger::curve::Step| {
+            let average = |step: &housecount_ledger::curve::Step| {
                 step.integral_ms as f64 / step.span.ms().max(1) as f64
             };
             let history = request.step_ms.map(|_| steps.iter().map(average).collect());

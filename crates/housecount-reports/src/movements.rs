@@ -1,8 +1,8 @@
 //! Views added up: how many begin, how many end, and who stays.
 
-use housecount_core::ledger::totals::StageTotals;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
+use housecount_ledger::totals::StageTotals;
 
 use crate::request::ReportRequest;
 use crate::retention::{Attendance, Cohort};

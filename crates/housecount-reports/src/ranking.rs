@@ -1,9 +1,9 @@
 //! Watch times in an order that the caller chooses, page by page.
 
-use housecount_core::ledger::SpanVisitor;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 use housecount_engine::internals::scan::RangeFold;
+use housecount_ledger::SpanVisitor;
 
 use crate::names::Names;
 

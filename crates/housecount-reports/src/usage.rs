@@ -6,11 +6,11 @@
 use std::collections::BTreeMap;
 
 use housecount_backend::error::StoreResult;
-use housecount_core::ledger::SpanVisitor;
-use housecount_core::ledger::watch::Cuts;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 use housecount_engine::internals::scan::RangeFold;
+use housecount_ledger::SpanVisitor;
+use housecount_ledger::watch::Cuts;
 
 use crate::configs::Configs;
 use crate::read::Sources;

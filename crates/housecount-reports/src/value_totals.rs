@@ -1,10 +1,10 @@
 //! Watch time and concurrency of one value of a label.
 
-use housecount_core::ledger::SpanVisitor;
-use housecount_core::ledger::curve::{Curve, Peak, Step};
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 use housecount_engine::internals::scan::RangeFold;
+use housecount_ledger::SpanVisitor;
+use housecount_ledger::curve::{Curve, Peak, Step};
 
 use crate::names::Names;
 

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use housecount_backend::cold::Cold;
 use housecount_core::fold::{Count, Rules};
-use housecount_core::ledger::watch::WatchFilter;
 use housecount_core::span::{Span, measure};
 use housecount_core::time::UnixMs;
 use housecount_engine::WithStatus;
 use housecount_engine::internals::EngineState;
 use housecount_engine::internals::scan;
+use housecount_ledger::watch::WatchFilter;
 use housecount_reports::verify::verify;
 
 use crate::nodes::POLL_MS;

@@ -9,13 +9,13 @@ use housecount_backend::log::{Log, MemoryLog, Position};
 use housecount_backend::tasks::Progress;
 use housecount_core::event::{EventKind, EventRef, Ids, SessionLabels};
 use housecount_core::fold::HandleKey;
-use housecount_core::ledger::watch::WatchFilter;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 use housecount_engine::Settings;
 use housecount_engine::internals::Hub;
 use housecount_engine::internals::LedgerCommitter;
 use housecount_engine::internals::{Proofs, scan};
+use housecount_ledger::watch::WatchFilter;
 use housecount_metrics::Metrics;
 
 use crate::cold::FaultyCold;

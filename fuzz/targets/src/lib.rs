@@ -6,16 +6,16 @@
 //! is visible.
 
 use housecount_archive::ArchiveDecoder;
+use housecount_body::batch_body::{BatchForm, parse_many};
+use housecount_body::heartbeat_json::HeartbeatRequest;
 use housecount_codec::bytes::seal;
 use housecount_core::event::EventKind;
 use housecount_core::flush::NumberTables;
 use housecount_core::ids::{StageId, ViewerId};
-use housecount_core::ledger::{Book, Chunk};
 use housecount_core::record;
 use housecount_core::time::UnixMs;
-use housecount_server::http::batch_body::{BatchForm, parse_many};
+use housecount_ledger::{Book, Chunk};
 use housecount_server::http::extract::check_percent_encoding;
-use housecount_server::http::heartbeat_json::HeartbeatRequest;
 use housecount_server::http::ws::message::Message;
 use housecount_stores::cold::ColdTarget;
 use housecount_stores::log::LogTarget;

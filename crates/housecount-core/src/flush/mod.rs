@@ -38,7 +38,7 @@
 //!           last byte is filled up with zeros
 //! u32 LE  CRC-32 (IEEE) of all before
 //! ```
-//! Bits are those of [`chunks`](crate::ledger::Chunk).
+//! Bits are those of the ledger's chunks.
 
 mod numbers;
 mod read;

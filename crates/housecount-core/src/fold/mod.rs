@@ -15,7 +15,6 @@
 
 mod advance;
 mod expiry_queue;
-pub(crate) mod id_arena;
 mod labels;
 mod online;
 pub mod presence;
@@ -28,7 +27,6 @@ pub mod streams;
 mod tests;
 mod times;
 pub mod touched;
-mod uuid;
 mod views;
 
 use std::cmp::Reverse;

@@ -1,8 +1,8 @@
 //! State of one session of a viewer on a stage, in one cache line.
 
-use super::id_arena::IdRef;
 use super::times::CompactTimes;
 use crate::handle::Handle;
+use crate::id_arena::IdRef;
 use crate::time::UnixMs;
 
 /// Place of a seat. 32 bits are enough: four billion sessions are more than any node's memory

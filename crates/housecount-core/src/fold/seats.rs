@@ -27,13 +27,13 @@ pub(super) use self::chunks::ChunkedVec;
 use self::displaced::DisplacedSeats;
 use self::viewer_seats::ViewerSeats;
 use super::AHEAD;
-use super::id_arena::{Id, IdArena};
 use super::labels::LabelTable;
 use super::seat::{SeatFlag, SeatIndex, SeatState};
 use super::stages::Stages;
 use super::times::SessionTimes;
 use crate::event::Ids;
 use crate::handle::{Handle, HandleKey};
+use crate::id_arena::{Id, IdArena};
 use crate::time::UnixMs;
 
 /// Number of shards of the table. With a million viewers each has 11,000 to 22,000.

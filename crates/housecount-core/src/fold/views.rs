@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::id_arena::Id;
 use super::seat::{SeatFlag, SeatIndex};
 use super::{Count, Fold, Totals};
 use crate::event::Ids;
 use crate::event::{EventKind, EventRef, SessionLabels};
+use crate::id_arena::Id;
 use crate::record::RecordEntry;
 use crate::time::UnixMs;
 

@@ -10,11 +10,11 @@ use housecount_backend::log::Log;
 use housecount_core::event::{EventKind, SessionLabels};
 use housecount_core::fold::{Count, Ids, StageView};
 use housecount_core::ids::{SessionId, StageId, ViewerId};
-use housecount_core::ledger::curve::Step;
-use housecount_core::ledger::watch::{WatchFilter, WatchTime};
 use housecount_core::limits::{HISTORY_STEPS_MAX, VIEWERS_PER_HOLD_MAX};
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
+use housecount_ledger::curve::Step;
+use housecount_ledger::watch::{WatchFilter, WatchTime};
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, yield_now};
 

@@ -7,9 +7,9 @@ use housecount_backend::cold::{Cold, Page};
 use housecount_backend::error::{ErrorKind, StoreError, StoreResult};
 use housecount_backend::threads::blocking::ledger_step;
 use housecount_core::keys::{Chain, Key, KeyRange, Series};
-use housecount_core::ledger::{Book, Chunk, ChunkError, Link, SpanVisitor};
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
+use housecount_ledger::{Book, Chunk, ChunkError, Link, SpanVisitor};
 
 use crate::ledger::chunks::{self, ChunkReader, StoredChunk, corrupt, last_before, window_of};
 

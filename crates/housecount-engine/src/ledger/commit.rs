@@ -20,10 +20,10 @@ use housecount_backend::tasks::{PeriodicTask, Progress};
 use housecount_backend::threads::blocking::run_blocking;
 use housecount_core::item::{Attr, Item, number_or_zero};
 use housecount_core::keys::{Chain, Key, Series};
-use housecount_core::ledger::{Chunk, ChunkError, DraftScope, GENERATION_MS_MAX, Link};
 use housecount_core::snapshot::expiry_s;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
+use housecount_ledger::{Chunk, ChunkError, DraftScope, GENERATION_MS_MAX, Link};
 use housecount_metrics::Metrics;
 use tracing::Instrument;
 

@@ -1,10 +1,10 @@
 //! The next chunk of a partition's ledger: this node's proof minus the book.
 
 use housecount_core::fold::Walk;
-use housecount_core::ledger::{Book, Chunk, ChunkError, Draft, DraftScope, Link};
 use housecount_core::mutants::{Mutant, is_on};
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
+use housecount_ledger::{Book, Chunk, ChunkError, Draft, DraftScope, Link};
 
 use super::Proofs;
 

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use housecount_backend::clock::Stopwatch;
 use housecount_core::fold::{Fold, ProvenSpans, Walk};
-use housecount_core::ledger::Book;
 use housecount_core::limits::PLACES_PER_HOLD_MAX;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
+use housecount_ledger::Book;
 use parking_lot::RwLock;
 
 use crate::hub::{Hold, SharedFold};

@@ -13,11 +13,11 @@ use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 
-use housecount_core::ledger::totals::StageTotal;
-use housecount_core::ledger::watch::{StageViewer, WatchTime};
 use housecount_core::limits::{SCAN_KEPT_BYTES_MAX, SCAN_KEPT_MS_MAX, SCAN_KEPT_SETS_MAX};
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
+use housecount_ledger::totals::StageTotal;
+use housecount_ledger::watch::{StageViewer, WatchTime};
 use parking_lot::Mutex;
 
 /// A row of a list that is read page by page.

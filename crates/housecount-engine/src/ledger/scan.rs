@@ -11,13 +11,13 @@ use housecount_backend::error::{ErrorKind, StoreError, StoreResult};
 use housecount_backend::threads::blocking::{ledger_turn, run_blocking};
 use housecount_core::event::partition_of;
 use housecount_core::keys::{Chain, Series};
-use housecount_core::ledger::curve::{Curve, Step};
-use housecount_core::ledger::totals::{StageTotalRows, StageTotals};
-use housecount_core::ledger::views::Views;
-use housecount_core::ledger::watch::{StageViewer, WatchFilter, WatchTime, WatchTotals};
-use housecount_core::ledger::{SpanOwner, SpanVisitor, for_each_owned};
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
+use housecount_ledger::curve::{Curve, Step};
+use housecount_ledger::totals::{StageTotalRows, StageTotals};
+use housecount_ledger::views::Views;
+use housecount_ledger::watch::{StageViewer, WatchFilter, WatchTime, WatchTotals};
+use housecount_ledger::{SpanOwner, SpanVisitor, for_each_owned};
 
 use super::chain::{self, ChainReader};
 use super::proofs::Proofs;

@@ -8,13 +8,13 @@ use housecount_backend::clock::mono_ms;
 use housecount_backend::cold::Cold;
 use housecount_backend::error::{ErrorKind, StoreError, StoreResult};
 use housecount_backend::threads::blocking::{run_at_low_priority, run_future_at_low_priority};
-use housecount_core::ledger::totals::{StageTotal, StageTotals};
-use housecount_core::ledger::watch::{StageViewer, WatchFilter, WatchTime};
 use housecount_core::limits::{
     PAGE_STEPS_MAX, SCAN_KEPT_MS_MAX, SCAN_LONG_ROWS_MAX, SCAN_ROWS_MAX, SCANS_MAX,
 };
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
+use housecount_ledger::totals::{StageTotal, StageTotals};
+use housecount_ledger::watch::{StageViewer, WatchFilter, WatchTime};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::time::sleep;

@@ -1,6 +1,6 @@
 //! Tests of the filter: a fold behind it gets what it would get from spans that were cut before.
 
-use housecount_core::ledger::curve::Curve;
+use housecount_ledger::curve::Curve;
 use proptest::collection::vec;
 use proptest::prelude::*;
 

@@ -19,11 +19,11 @@ use housecount_backend::clock::wall_clock;
 use housecount_backend::cold::{Cold, Page};
 use housecount_backend::error::{ErrorKind, StoreResult};
 use housecount_core::keys::{Chain, Key, KeyRange};
-use housecount_core::ledger::curve::Curve;
-use housecount_core::ledger::{Book, SpanVisitor};
 use housecount_core::snapshot::Snapshot;
 use housecount_core::span::{Span, measure, normalize};
 use housecount_core::time::UnixMs;
+use housecount_ledger::curve::Curve;
+use housecount_ledger::{Book, SpanVisitor};
 
 use housecount_engine::internals::chunks::{self, ChunkReader, corrupt};
 use housecount_engine::internals::{chain, format_time, scan};

@@ -30,6 +30,7 @@ use super::body;
 use super::error::{Problem, ProblemBody, problem_json};
 use super::gzip::Coding;
 use super::heartbeat_json::HeartbeatRequest;
+use super::labels;
 use crate::node::Node;
 
 /// Heartbeats of a call that are finished in one turn once the log has them. Each takes a fraction
@@ -317,7 +318,7 @@ async fn check_batch_item<'a>(
     let checked = beat
         .as_ref()
         .map_err(Problem::clone)
-        .and_then(|body| Ok((body.to_event(EventKind::Beat)?, body.labels(node)?)));
+        .and_then(|body| Ok((body.to_event(EventKind::Beat)?, labels::of_body(node, body)?)));
     let checked = match checked {
         Ok((event, labels)) => admit_batch_event(node, access, event, labels).await,
         Err(problem) => Err(problem),

@@ -27,6 +27,7 @@ use super::direct::Peer;
 use super::error::{Problem, ProblemBody};
 use super::gzip::Coding;
 use super::heartbeat_json::HeartbeatRequest;
+use super::labels;
 use super::live::CountStatusBody;
 use super::public_count::PlayerCountBody;
 use super::short_answer::ShortAnswer;
@@ -157,7 +158,7 @@ where
         let bytes = self.bytes().await?;
         let body = HeartbeatRequest::parse(&bytes)?;
         let event = body.to_event(EventKind::Beat)?;
-        let labels = body.labels(node)?;
+        let labels = labels::of_body(node, &body)?;
         self.bearer.authorize(node, body.token(), &event).await?;
         let request = AdmissionRequest::new(node, event).require_open_stage(node).await?;
         let request = match node.admission.streams.is_on() {

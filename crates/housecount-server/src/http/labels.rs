@@ -11,18 +11,19 @@ use super::error::Problem;
 use super::heartbeat_json::HeartbeatRequest;
 use crate::node::Node;
 
-impl HeartbeatRequest<'_> {
-    /// Returns the labels in the body, which a client may choose freely.
-    ///
-    /// # Errors
-    /// Returns a 400 `Problem` that names the key.
-    pub fn labels(&self, node: &Node) -> Result<Option<Box<LabelValues>>, Problem> {
-        let Some(json) = self.labels else { return Ok(None) };
-        let read = node.admission.labels.settings.keys.of_json(json.get());
-        let wrong =
-            |why| Problem::new(StatusCode::BAD_REQUEST, "invalid_labels", format!("labels: {why}"));
-        Ok(read.map_err(wrong)?.map(Box::new))
-    }
+/// Returns the labels in a body, which a client may choose freely.
+///
+/// # Errors
+/// Returns a 400 `Problem` that names the key.
+pub fn of_body(
+    node: &Node,
+    body: &HeartbeatRequest<'_>,
+) -> Result<Option<Box<LabelValues>>, Problem> {
+    let Some(json) = body.labels else { return Ok(None) };
+    let read = node.admission.labels.settings.keys.of_json(json.get());
+    let wrong =
+        |why| Problem::new(StatusCode::BAD_REQUEST, "invalid_labels", format!("labels: {why}"));
+    Ok(read.map_err(wrong)?.map(Box::new))
 }
 
 impl AdmissionRequest<'_> {

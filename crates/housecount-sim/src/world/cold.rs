@@ -18,10 +18,10 @@ use housecount_backend::rng;
 use housecount_core::fence::CommitFence;
 use housecount_core::item::{Attr, Item, bytes, number_or_zero};
 use housecount_core::keys::{Key, KeyRange, Series};
-use housecount_core::ledger::Chunk;
 use housecount_core::limits::ITEM_BYTES_MAX;
 use housecount_core::snapshot::is_expired;
 use housecount_core::time::UnixMs;
+use housecount_ledger::Chunk;
 
 use super::World;
 use crate::active_faults::{CallRoute, advance};

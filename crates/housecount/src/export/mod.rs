@@ -21,10 +21,10 @@ use std::sync::Arc;
 
 use housecount_backend::cold::Cold;
 use housecount_backend::error::{ErrorKind, StoreError, StoreResult};
-use housecount_core::ledger::watch::{WatchFilter, WatchTime, split_value};
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 use housecount_engine::internals::{chain, scan};
+use housecount_ledger::watch::{WatchFilter, WatchTime, split_value};
 use housecount_reports::configs::Configs;
 use housecount_server::calendar::{Period, PeriodUnit, Zone};
 

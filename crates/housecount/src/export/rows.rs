@@ -1,7 +1,7 @@
 //! Rows of an export: a viewer's time on a stage under one configuration, or a customer's period.
 
-use housecount_core::ledger::watch::WatchTime;
 use housecount_core::stage::StageConfig;
+use housecount_ledger::watch::WatchTime;
 use housecount_server::calendar::{Period, PeriodUnit};
 
 use super::table::{Cell, Column, ColumnType};

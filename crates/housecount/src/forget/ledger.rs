@@ -9,13 +9,13 @@ use housecount_backend::cold::{Cold, KeyedItem};
 use housecount_backend::error::{ErrorKind, StoreError, StoreResult};
 use housecount_core::item::Attr;
 use housecount_core::keys::{Chain, Key, Series};
-use housecount_core::ledger::watch::{WatchFilter, WatchTotals};
-use housecount_core::ledger::{Book, Chunk};
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 use housecount_engine::internals::chunks;
 use housecount_engine::internals::chunks::{ChunkReader, StoredChunk, corrupt};
 use housecount_engine::internals::{chain, scan};
+use housecount_ledger::watch::{WatchFilter, WatchTotals};
+use housecount_ledger::{Book, Chunk};
 
 use super::{Findings, ForgetRequest};
 

@@ -14,13 +14,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use housecount_backend::cold::Cold;
-use housecount_core::ledger::SpanVisitor;
-use housecount_core::ledger::curve::Curve;
 use housecount_core::limits::RECONCILE_POINTS_MAX;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 use housecount_engine::internals::scan;
 use housecount_engine::internals::scan::Scan;
+use housecount_ledger::SpanVisitor;
+use housecount_ledger::curve::Curve;
 
 pub use self::counts::{CloudWatchCounts, CloudWatchSource, period_ms_min};
 

@@ -7,11 +7,11 @@ use housecount_backend::error::ErrorKind;
 use housecount_core::fold::Count;
 use housecount_core::item::{Attr, Item};
 use housecount_core::keys::{Chain, Key, KeyRange, Series};
-use housecount_core::ledger::watch::WatchFilter;
 use housecount_core::snapshot::Snapshot;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 use housecount_engine::internals::{chain, scan};
+use housecount_ledger::watch::WatchFilter;
 use housecount_reports::verify::{VerifyReport, verify};
 use housecount_test::timed_test;
 

@@ -9,10 +9,10 @@ use housecount_backend::clock::mono_ms;
 use housecount_backend::cold::{Cold, Purpose};
 use housecount_core::event::{EventKind, EventRef, Ids, SessionLabels};
 use housecount_core::keys::{Chain, Series};
-use housecount_core::ledger::watch::WatchFilter;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 use housecount_engine::internals::scan;
+use housecount_ledger::watch::WatchFilter;
 use housecount_stores::cold::SqliteCold;
 use housecount_test::timed_test;
 

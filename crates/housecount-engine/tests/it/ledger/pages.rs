@@ -7,14 +7,14 @@ use housecount_backend::cold::{CachedCold, Cold, KeyedItem, Purpose};
 use housecount_core::event::EventKind;
 use housecount_core::item::Attr;
 use housecount_core::keys::{Key, Series};
-use housecount_core::ledger::totals::{StageTotal, StageTotals};
-use housecount_core::ledger::watch::{StageViewer, WatchFilter, WatchTime};
 use housecount_core::limits::{LEDGER_STEPS_MAX, SCANS_MAX};
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 use housecount_engine::internals::scan;
 use housecount_engine::internals::{AskedRange, Scans, StageList, Stores, WatchList};
 use housecount_engine::internals::{LedgerRow, RowPage};
+use housecount_ledger::totals::{StageTotal, StageTotals};
+use housecount_ledger::watch::{StageViewer, WatchFilter, WatchTime};
 use housecount_test::timed_test;
 
 use crate::support::crowd::Rng;

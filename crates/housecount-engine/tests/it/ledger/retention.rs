@@ -7,12 +7,12 @@ use housecount_backend::clock::wall_clock;
 use housecount_backend::cold::{Cold, Page};
 use housecount_core::event::EventKind;
 use housecount_core::keys::{Chain, KeyRange, Series};
-use housecount_core::ledger::GENERATION_MS_MAX;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 use housecount_engine::Settings;
 use housecount_engine::internals::chain::decode;
 use housecount_engine::internals::chunks::ChunkReader;
+use housecount_ledger::GENERATION_MS_MAX;
 use housecount_reports::verify::verify;
 use housecount_test::timed_test;
 

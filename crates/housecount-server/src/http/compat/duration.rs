@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use housecount_core::ledger::watch::{WatchFilter, WatchTotals};
+use housecount_ledger::watch::{WatchFilter, WatchTotals};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 

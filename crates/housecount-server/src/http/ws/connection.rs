@@ -44,6 +44,7 @@ use super::short::ShortAnswers;
 use crate::http::admit::{AdmissionRequest, HeldPlaces};
 use crate::http::beats::HeartbeatResponse;
 use crate::http::error::{DISPLACED, Problem};
+use crate::http::labels;
 use crate::node::Node;
 
 /// Longest time for a close until the player has seen it.
@@ -238,7 +239,7 @@ impl PlayerSocket {
         let ids = message.ids();
         let named = ids.as_ref().map(|ids| ids.to_event(kind)).transpose()?;
         let given = match &ids {
-            Some(ids) if kind == EventKind::Beat => ids.labels(&self.node)?,
+            Some(ids) if kind == EventKind::Beat => labels::of_body(&self.node, ids)?,
             _ => None,
         };
         let labels = given.as_ref().map_or(SessionLabels::NONE, |given| given.labels());

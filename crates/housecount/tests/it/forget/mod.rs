@@ -12,11 +12,11 @@ use housecount::forget::{ForgetError, ForgetReport, ForgetRequest, forget};
 use housecount_backend::cold::{Cold, KeyedItem, Page};
 use housecount_core::event::EventKind;
 use housecount_core::keys::{Chain, Key, KeyRange, Series};
-use housecount_core::ledger::watch::WatchFilter;
 use housecount_core::limits::FORGET_HELD_BYTES_MAX;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 use housecount_engine::internals::chain;
+use housecount_ledger::watch::WatchFilter;
 
 use crate::ledger::stage::{LoggedEvent, Stage};
 use crate::support::cold::FaultyCold;
@@ -103,10 +103,10 @@ async fn intervals(cold: &Arc<FaultyCold>) -> BTreeMap<(String, String), Vec<Spa
         &mut |_| (),
     )
     .await;
-    let row = |((stage, viewer), row): (
-        (Box<str>, Box<str>),
-        housecount_core::ledger::watch::WatchTime,
-    )| { ((stage.into(), viewer.into()), row.intervals) };
+    let row =
+        |((stage, viewer), row): ((Box<str>, Box<str>), housecount_ledger::watch::WatchTime)| {
+            ((stage.into(), viewer.into()), row.intervals)
+        };
     page.unwrap().rows.into_iter().map(row).collect()
 }
 

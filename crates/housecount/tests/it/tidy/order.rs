@@ -14,11 +14,15 @@ const CRATES: &[(&str, &[&str])] = &[
     ("housecount-core", &[
         "prefetch", "time", "beat_schedule", "limits", "ids", "labels", "label_sets",
         "event", "batch",
-        "mutants", "handle", "record", "span", "fold", "roster", "bridge", "clock", "ledger",
+        "mutants", "handle", "record", "span", "id_arena", "fold", "roster", "bridge", "clock",
         "item", "body", "units", "fence", "flush", "keys", "snapshot", "heartbeat", "lease", "lib",
         "coarse_clock", "public_count", "stage", "version",
     ]),
     ("housecount-archive", &["params", "session_table", "chunk", "lib"]),
+    ("housecount-ledger", &[
+        "owner", "new_entries", "chunk", "entry", "book", "draft", "rename", "watch", "totals",
+        "curve", "views", "lib",
+    ]),
     ("housecount-backend", &[
         "error", "meter", "sim", "clock", "rng", "retry", "threads", "workers", "cold", "log",
         "tasks", "lib",
@@ -36,7 +40,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ]),
     ("housecount-reports", &[
         "nearest", "calendar", "request", "distribution", "figures", "views", "retention", "names",
-        "movements", "audience", "broadcasts", "ranking", "spreadsheet", "configs", "filter", "read",
+        "movements", "audience", "value_totals", "by_value", "labelled", "broadcasts", "ranking", "spreadsheet", "configs", "filter", "read",
         "customers", "final_hours", "usage", "usage_rows", "verify", "lib",
     ]),
     ("housecount-net", &[
@@ -57,6 +61,7 @@ const CRATES: &[(&str, &[&str])] = &[
         "accept", "socket", "timeouts", "unread", "write_timeout", "connection", "h2", "lib",
     ]),
     ("housecount-problem", &["problem", "causes", "limited_keys", "lib"]),
+    ("housecount-body", &["gzip", "body", "heartbeat_json", "batch_body", "lib"]),
     ("housecount-server", &[
         "node", "http", "lib",
     ]),

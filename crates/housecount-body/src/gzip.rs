@@ -10,7 +10,7 @@ use flate2::bufread::{GzEncoder, MultiGzDecoder};
 use housecount_core::limits::{BEAT_BODY_BYTES_MAX, GZIP_RATIO_MAX};
 use tokio::task::yield_now;
 
-use super::error::Problem;
+use housecount_problem::Problem;
 
 /// Bytes that are decoded in one turn: some ten microseconds. Then the worker's other connections
 /// have theirs.

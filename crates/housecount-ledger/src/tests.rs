@@ -8,10 +8,10 @@ use proptest::test_runner::TestRng;
 
 use super::book::SpanVisitor;
 use super::*;
-use crate::event::{EventKind, EventRef, Ids, SessionLabels};
-use crate::fold::{ApplyOutcome, Fold, Rules};
-use crate::span::{Span, measure, normalize};
-use crate::time::UnixMs;
+use housecount_core::event::{EventKind, EventRef, Ids, SessionLabels};
+use housecount_core::fold::{ApplyOutcome, Fold, Rules};
+use housecount_core::span::{Span, measure, normalize};
+use housecount_core::time::UnixMs;
 
 const TTL_MS: u64 = 120;
 const RULES: Rules = Rules { ttl_ms: TTL_MS, leave_grace_ms: 3 };

@@ -14,8 +14,8 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::body;
-use super::error::Problem;
+use crate::body;
+use housecount_problem::Problem;
 
 /// A session that watches a stage now, or leaves it. Other fields are ignored.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
@@ -24,35 +24,35 @@ pub struct HeartbeatRequest<'a> {
     /// The stage: 1-256 bytes of printable ASCII without spaces.
     #[serde(borrow, default)]
     #[schema(value_type = String, required = true, nullable = false, min_length = 1, max_length = 256, pattern = "^[!-~]+$")]
-    pub(super) stage: Option<Field<'a>>,
+    pub stage: Option<Field<'a>>,
     /// The viewer: 1-128 bytes of UTF-8 without control characters.
     #[serde(borrow, default)]
     #[schema(value_type = String, required = true, nullable = false, min_length = 1, max_length = 128, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$")]
-    pub(super) viewer: Option<Field<'a>>,
+    pub viewer: Option<Field<'a>>,
     /// The player (tab, device), by the same rule. Without one it is session "".
     #[serde(borrow, default)]
     #[schema(value_type = Option<String>)]
-    pub(super) session: Option<Field<'a>>,
+    pub session: Option<Field<'a>>,
     /// A viewer's token as a string, where it cannot be sent as a header (`navigator.sendBeacon`).
     /// Where tokens are off it may be anything.
     #[serde(borrow, default)]
     #[schema(value_type = serde_json::Value, required = false)]
-    pub(super) token: Option<RedactedStr<'a>>,
+    pub token: Option<RedactedStr<'a>>,
     /// `short` for a short answer. Any other value has no effect. It is not in the OpenAPI
     /// document, since generated clients would get a union of answers instead of one type.
     #[serde(borrow, default)]
     #[schema(ignore)]
-    pub(super) answer: Option<Field<'a>>,
+    pub answer: Option<Field<'a>>,
     /// Session on the same stage whose place this one takes, such as the one from before a crash.
     /// It matters only where a viewer's streams are limited.
     #[serde(borrow, default)]
     #[schema(value_type = Option<String>)]
-    pub(super) replaces: Option<Field<'a>>,
+    pub replaces: Option<Field<'a>>,
     /// Labels of the session, by the keys of the setting `labels`. Each value has at most 32 bytes.
     /// They count only in a session's first heartbeat. A leave ignores them.
     #[serde(borrow, default)]
     #[schema(value_type = Option<HashMap<String, String>>)]
-    pub(super) labels: Option<&'a RawValue>,
+    pub labels: Option<&'a RawValue>,
 }
 
 impl<'a> HeartbeatRequest<'a> {

@@ -5,12 +5,12 @@ use housecount_codec::bytes::{ByteReader, DecodeError};
 use housecount_codec::id_shapes::Shapes;
 
 use super::{ChangedEntry, Chunk, LateSpan, Link, NewEntries, Toggles, VERSION, VERSION_OF_LABELS};
-use crate::ids::{StageId, ViewerId};
-use crate::labels::ViewerLabels;
-use crate::ledger::owner::EntryLabels;
-use crate::limits::{STAGE_ID_BYTES_MAX, VIEWER_ID_BYTES_MAX, VIEWER_LABELS_BYTES_MAX};
-use crate::span::Span;
-use crate::time::UnixMs;
+use crate::owner::EntryLabels;
+use housecount_core::ids::{StageId, ViewerId};
+use housecount_core::labels::ViewerLabels;
+use housecount_core::limits::{STAGE_ID_BYTES_MAX, VIEWER_ID_BYTES_MAX, VIEWER_LABELS_BYTES_MAX};
+use housecount_core::span::Span;
+use housecount_core::time::UnixMs;
 
 /// Latest start of a window, which is the largest number with the 13 digits of a chunk's key.
 const FROM_MS_MAX: u64 = 9_999_999_999_999;

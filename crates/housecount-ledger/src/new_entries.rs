@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::chunk::Toggles;
 use super::owner::EntryLabels;
-use crate::fold::id_arena::{Id, IdArena, IdRef};
+use housecount_core::id_arena::{Id, IdArena, IdRef};
 
 /// Value for "no toggle".
 const NEVER: u32 = u32::MAX;

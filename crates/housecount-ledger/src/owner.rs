@@ -1,8 +1,8 @@
 //! Owner of a span: a viewer on a stage, with the labels that it has throughout.
 
-use crate::fold::ProvenSpans;
-use crate::labels::ViewerLabels;
-use crate::span::Span;
+use housecount_core::fold::ProvenSpans;
+use housecount_core::labels::ViewerLabels;
+use housecount_core::span::Span;
 
 /// Labels of an entry, as a number: 0 for none, else 1 + the place of its label set. The highest bit
 /// marks an *extra* entry.
@@ -80,7 +80,7 @@ impl LabelNumbers {
 ///
 /// ```
 /// use housecount_core::labels::ViewerLabels;
-/// use housecount_core::ledger::SpanOwner;
+/// use housecount_ledger::SpanOwner;
 ///
 /// let labels = ViewerLabels::parse("device\u{2}tv").unwrap();
 /// let owner = SpanOwner { stage: "show", viewer: "ann", labels: &labels, is_extra: false };

@@ -8,9 +8,9 @@ use housecount_core::limits::{BATCH_BEATS_MAX, BATCH_SLICE_BEATS_MAX};
 use serde_json::Deserializer;
 use serde_json::value::RawValue;
 
-use super::body;
-use super::error::Problem;
-use super::heartbeat_json::{HeartbeatRequest, ValidHeartbeat};
+use crate::body;
+use crate::heartbeat_json::{HeartbeatRequest, ValidHeartbeat};
+use housecount_problem::Problem;
 
 /// Heartbeats by their places, or the problem of each.
 pub type ParsedBatch<'a> = Vec<(usize, Result<HeartbeatRequest<'a>, Problem>)>;

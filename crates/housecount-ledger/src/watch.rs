@@ -6,14 +6,14 @@ use smallvec::SmallVec;
 
 use super::book::SpanVisitor;
 use super::owner::SpanOwner;
-use crate::labels::SEPARATOR;
-use crate::span::{Span, normalize};
-use crate::time::UnixMs;
+use housecount_core::labels::SEPARATOR;
+use housecount_core::span::{Span, normalize};
+use housecount_core::time::UnixMs;
 
 /// A viewer's time on a stage within a range, or within a piece of it.
 ///
 /// ```
-/// use housecount_core::ledger::watch::WatchTime;
+/// use housecount_ledger::watch::WatchTime;
 /// use housecount_core::time::UnixMs;
 ///
 /// let (first_at, last_at) = (UnixMs(0), UnixMs(90_000));
@@ -245,7 +245,7 @@ impl SpanVisitor for WatchTotals {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::labels::ViewerLabels;
+    use housecount_core::labels::ViewerLabels;
     use proptest::prelude::*;
 
     const RANGE: Span = Span { from: UnixMs(10), to: UnixMs(90) };

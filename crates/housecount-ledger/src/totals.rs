@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::book::SpanVisitor;
-use crate::span::Span;
-use crate::time::UnixMs;
+use housecount_core::span::Span;
+use housecount_core::time::UnixMs;
 
 /// Watch time of a stage within a range.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -7,13 +7,13 @@
 use std::collections::BTreeMap;
 
 use super::book::SpanVisitor;
-use crate::span::Span;
-use crate::time::UnixMs;
+use housecount_core::span::Span;
+use housecount_core::time::UnixMs;
 
 /// Concurrency over one step of time.
 ///
 /// ```
-/// use housecount_core::ledger::curve::Step;
+/// use housecount_ledger::curve::Step;
 /// use housecount_core::span::Span;
 /// use housecount_core::time::UnixMs;
 ///

@@ -1,4 +1,4 @@
-//! Benchmarks of writing and reading the ledger: `cargo bench -p housecount-core --bench ledger`
+//! Benchmarks of writing and reading the ledger: `cargo bench -p housecount-ledger --bench ledger`
 //!
 //! The crowd of the ledger's figures (tests/crowd), after an hour. A *viewer-window* is a viewer
 //! with any proven time in a window. `encode` makes a chunk of proof minus book and its bytes.
@@ -6,15 +6,15 @@
 
 #![allow(missing_docs)]
 
-#[path = "../tests/crowd/mod.rs"]
+#[path = "../../housecount-core/tests/crowd/mod.rs"]
 mod crowd;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use crowd::{Crowd, Shape, USUAL};
 use housecount_core::fold::{Fold, ProvenSpans, Rules};
-use housecount_core::ledger::{Book, Chunk, Draft};
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
+use housecount_ledger::{Book, Chunk, Draft};
 
 const WINDOW_MS: u64 = 300_000;
 const TTL_MS: u64 = 120_000;

@@ -12,13 +12,13 @@ use std::collections::{BTreeSet, HashMap};
 use foldhash::fast::RandomState;
 
 use super::Draft;
-use crate::fold::ProvenSpans;
-use crate::labels::ViewerLabels;
-use crate::ledger::book::Book;
-use crate::ledger::chunk::LateSpan;
-use crate::ledger::new_entries::NewEntries;
-use crate::ledger::owner::{EntryLabels, LabelNumbers};
-use crate::span::{Span, normalize, subtract};
+use crate::book::Book;
+use crate::chunk::LateSpan;
+use crate::new_entries::NewEntries;
+use crate::owner::{EntryLabels, LabelNumbers};
+use housecount_core::fold::ProvenSpans;
+use housecount_core::labels::ViewerLabels;
+use housecount_core::span::{Span, normalize, subtract};
 
 /// An entry of the book, or of the book before it, for a viewer whose proof is added.
 pub(super) struct KnownEntry<'a> {

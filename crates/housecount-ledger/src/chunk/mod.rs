@@ -51,9 +51,9 @@ mod write;
 use smallvec::SmallVec;
 
 use super::new_entries::NewEntries;
-use crate::labels::ViewerLabels;
-use crate::span::Span;
-use crate::time::UnixMs;
+use housecount_core::labels::ViewerLabels;
+use housecount_core::span::Span;
+use housecount_core::time::UnixMs;
 
 /// Version of chunks without labels.
 pub const VERSION: u8 = 1;
@@ -61,7 +61,7 @@ pub const VERSION: u8 = 1;
 const VERSION_OF_LABELS: u8 = 2;
 
 /// Times in a window, alternating between off and on.
-pub(in crate::ledger) type Toggles = SmallVec<[u32; 2]>;
+pub(crate) type Toggles = SmallVec<[u32; 2]>;
 
 /// Name of a chunk: its window's start and its checksum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,16 +82,16 @@ impl Link {
 
 /// A known entry that changes: `rank` among the open entries, or among the closed ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::ledger) struct ChangedEntry {
-    pub(in crate::ledger) rank: u32,
-    pub(in crate::ledger) toggles: Toggles,
+pub(crate) struct ChangedEntry {
+    pub(crate) rank: u32,
+    pub(crate) toggles: Toggles,
 }
 
 /// A span from before the window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::ledger) struct LateSpan {
-    pub(in crate::ledger) entry: u32,
-    pub(in crate::ledger) span: Span,
+pub(crate) struct LateSpan {
+    pub(crate) entry: u32,
+    pub(crate) span: Span,
 }
 
 /// Proven watch time of one partition's viewers in one window. The module [`book`](super::book)
@@ -104,20 +104,20 @@ pub struct Chunk {
     pub since: UnixMs,
     /// The chunk before; `None` for the first one.
     pub previous: Option<Link>,
-    pub(in crate::ledger) kept_ms: u64,
-    pub(in crate::ledger) reach_ms: u64,
-    pub(in crate::ledger) known_stages: u32,
-    pub(in crate::ledger) known_entries: u32,
-    pub(in crate::ledger) stages: Vec<Box<str>>,
-    pub(in crate::ledger) known_label_sets: u32,
-    pub(in crate::ledger) label_sets: Vec<ViewerLabels>,
-    pub(in crate::ledger) open: Vec<ChangedEntry>,
-    pub(in crate::ledger) closed: Vec<ChangedEntry>,
+    pub(crate) kept_ms: u64,
+    pub(crate) reach_ms: u64,
+    pub(crate) known_stages: u32,
+    pub(crate) known_entries: u32,
+    pub(crate) stages: Vec<Box<str>>,
+    pub(crate) known_label_sets: u32,
+    pub(crate) label_sets: Vec<ViewerLabels>,
+    pub(crate) open: Vec<ChangedEntry>,
+    pub(crate) closed: Vec<ChangedEntry>,
     /// New entries by their first toggle, then those without one.
-    pub(in crate::ledger) new: NewEntries,
-    pub(in crate::ledger) late: Vec<LateSpan>,
+    pub(crate) new: NewEntries,
+    pub(crate) late: Vec<LateSpan>,
     /// Ranks among the entries that are open at the end.
-    pub(in crate::ledger) short: Vec<u32>,
+    pub(crate) short: Vec<u32>,
 }
 
 impl Chunk {

@@ -3,10 +3,10 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::event::{EventKind, EventRef, Ids, SessionLabels};
-use crate::fold::{Fold, Rules, Walk};
-use crate::span::Span;
-use crate::time::UnixMs;
+use housecount_core::event::{EventKind, EventRef, Ids, SessionLabels};
+use housecount_core::fold::{Fold, Rules, Walk};
+use housecount_core::span::Span;
+use housecount_core::time::UnixMs;
 
 const TTL_MS: u64 = 9_000;
 const RULES: Rules = Rules { ttl_ms: TTL_MS, leave_grace_ms: 1_000 };

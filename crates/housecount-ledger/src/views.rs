@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::book::SpanVisitor;
-use crate::span::Span;
-use crate::time::UnixMs;
+use housecount_core::span::Span;
+use housecount_core::time::UnixMs;
 
 /// One watch span: proven time without a gap of more than the ttl.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,7 +131,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::limits::VIEWS_HELD_MAX;
+    use housecount_core::limits::VIEWS_HELD_MAX;
 
     const RANGE: Span = Span { from: UnixMs(100), to: UnixMs(900) };
 

@@ -5,10 +5,11 @@
 //! Slots are in chunks of a fixed number, so that growth copies nothing. An [`IdRef`] is 32 bits:
 //! the class and the slot. The memory of a class is freed once none of its slots is in use.
 
+mod uuid;
+
 use std::cmp::Ordering;
 use std::ops::Deref;
 
-use super::uuid;
 use crate::prefetch::prefetch;
 
 /// Maximum length of an id in this arena, bytes.
@@ -33,13 +34,13 @@ const _: () = {
 
 /// Reference to an id in an [`IdArena`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct IdRef(u32);
+pub struct IdRef(u32);
 
 impl IdRef {
     /// The empty id, which takes no memory.
-    pub(crate) const EMPTY: IdRef = IdRef(u32::MAX);
+    pub const EMPTY: IdRef = IdRef(u32::MAX);
     /// An id that is not known.
-    pub(crate) const UNKNOWN: IdRef = IdRef(u32::MAX - 1);
+    pub const UNKNOWN: IdRef = IdRef(u32::MAX - 1);
 
     fn class(self) -> usize {
         (self.0 >> SLOT_BITS) as usize
@@ -52,8 +53,10 @@ impl IdRef {
 
 /// Text of an id in an [`IdArena`].
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Id<'a> {
+pub enum Id<'a> {
+    /// The bytes of the text.
     Text(&'a [u8]),
+    /// The text of a UUID.
     Uuid([u8; uuid::TEXT_BYTES]),
 }
 
@@ -83,14 +86,16 @@ impl AsRef<str> for Id<'_> {
 /// An id as it is stored. Equal ids are stored alike, so a table can hash these bytes instead of
 /// the text.
 #[derive(Hash)]
-pub(crate) enum StoredId<'a> {
+pub enum StoredId<'a> {
+    /// The bytes of the text.
     Text(&'a [u8]),
+    /// The packed bytes of a UUID.
     Uuid([u8; uuid::PACKED_BYTES]),
 }
 
 impl StoredId<'_> {
     /// Returns the form in which an id would be stored.
-    pub(crate) fn of(id: &str) -> StoredId<'_> {
+    pub fn of(id: &str) -> StoredId<'_> {
         uuid::pack(id.as_bytes()).map_or(StoredId::Text(id.as_bytes()), StoredId::Uuid)
     }
 }
@@ -105,7 +110,7 @@ struct Class {
 
 /// Arena of ids in slots by size class, addressed by a 32-bit [`IdRef`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct IdArena {
+pub struct IdArena {
     classes: Vec<Class>,
 }
 
@@ -121,7 +126,7 @@ fn slot_bytes(class: usize) -> usize {
 
 impl IdArena {
     /// Stores an id of at most [`NAME_BYTES_MAX`] bytes.
-    pub(crate) fn insert(&mut self, id: &str) -> IdRef {
+    pub fn insert(&mut self, id: &str) -> IdRef {
         debug_assert!(id.len() <= NAME_BYTES_MAX);
         if id.is_empty() {
             return IdRef::EMPTY;
@@ -152,7 +157,7 @@ impl IdArena {
     }
 
     /// Frees an id's slot.
-    pub(crate) fn remove(&mut self, name: IdRef) {
+    pub fn remove(&mut self, name: IdRef) {
         if let Some(class) = self.classes.get_mut(name.class()) {
             class.free.push(name.slot() as u32);
             if class.free.len() == class.used {
@@ -162,7 +167,7 @@ impl IdArena {
     }
 
     /// Returns an id, or the empty id if it isn't known.
-    pub(crate) fn id(&self, name: IdRef) -> Id<'_> {
+    pub fn id(&self, name: IdRef) -> Id<'_> {
         match self.kept(name) {
             StoredId::Text(text) => Id::Text(text),
             StoredId::Uuid(packed) => Id::Uuid(uuid::text(packed)),
@@ -170,7 +175,7 @@ impl IdArena {
     }
 
     /// Compares the texts of two ids.
-    pub(crate) fn cmp(&self, a: IdRef, b: IdRef) -> Ordering {
+    pub fn cmp(&self, a: IdRef, b: IdRef) -> Ordering {
         match (self.kept(a), self.kept(b)) {
             // Packed UUIDs compare like their texts: digits sort before letters, and hyphens are at
             // the same places.
@@ -181,7 +186,7 @@ impl IdArena {
     }
 
     /// Returns an id as it is stored, or the empty id if it isn't known.
-    pub(crate) fn kept(&self, name: IdRef) -> StoredId<'_> {
+    pub fn kept(&self, name: IdRef) -> StoredId<'_> {
         match self.slot_bytes_of(name) {
             Some([IS_UUID, room @ ..]) => {
                 StoredId::Uuid(room.first_chunk().copied().unwrap_or_default())
@@ -199,7 +204,7 @@ impl IdArena {
     }
 
     /// Prefetches an id that is read next.
-    pub(crate) fn prefetch(&self, name: IdRef) {
+    pub fn prefetch(&self, name: IdRef) {
         if let Some(room) = self.slot_bytes_of(name) {
             prefetch(room, 0);
             prefetch(room, room.len().saturating_sub(1));
@@ -207,7 +212,7 @@ impl IdArena {
     }
 
     /// Returns whether this is the id.
-    pub(crate) fn is(&self, name: IdRef, id: &str) -> bool {
+    pub fn is(&self, name: IdRef, id: &str) -> bool {
         // Most sessions have the empty id. A comparison of zero bytes is the slowest one where it
         // uses masked vectors (glibc's memcmp with AVX-512): 60 ns each.
         if id.is_empty() {

@@ -10,9 +10,9 @@ use smallvec::SmallVec;
 
 use super::book::SpanVisitor;
 use super::owner::{EntryLabels, LabelNumbers, SpanOwner};
-use crate::fold::id_arena::{Id, IdArena, IdRef, StoredId};
-use crate::span::{Span, normalize};
-use crate::time::UnixMs;
+use housecount_core::id_arena::{Id, IdArena, IdRef, StoredId};
+use housecount_core::span::{Span, normalize};
+use housecount_core::time::UnixMs;
 
 /// Bits of [`BookEntry::from`] that are not part of a time. Times of chunks have 48 bits.
 const OPEN: u64 = 1 << 63;

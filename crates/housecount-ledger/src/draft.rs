@@ -15,10 +15,10 @@ use super::chunk::{ChangedEntry, Chunk, LateSpan, Toggles};
 use super::entry::BookEntry;
 use super::new_entries::NewEntries;
 use super::owner::EntryLabels;
-use crate::fold::ProvenSpans;
-use crate::fold::id_arena::{IdRef, StoredId};
-use crate::span::{Span, normalize, subtract};
-use crate::time::UnixMs;
+use housecount_core::fold::ProvenSpans;
+use housecount_core::id_arena::{IdRef, StoredId};
+use housecount_core::span::{Span, normalize, subtract};
+use housecount_core::time::UnixMs;
 
 /// Viewers whose proof a draft receives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

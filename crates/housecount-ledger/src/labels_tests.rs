@@ -8,10 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::*;
-use crate::fold::{LabelledSpan, ProvenSpans};
-use crate::labels::ViewerLabels;
-use crate::span::{Span, measure, normalize};
-use crate::time::UnixMs;
+use housecount_core::fold::{LabelledSpan, ProvenSpans};
+use housecount_core::labels::ViewerLabels;
+use housecount_core::span::{Span, measure, normalize};
+use housecount_core::time::UnixMs;
 
 const HOUR_MS: u64 = 3_600_000;
 const WINDOW_HOURS: u64 = 24;

@@ -14,8 +14,8 @@ use http_body_util::BodyExt;
 use hyper::body::Body;
 use serde::de::DeserializeOwned;
 
-use super::error::Problem;
-use super::gzip::{self, Coding};
+use crate::gzip::{self, Coding};
+use housecount_problem::Problem;
 
 /// UTF-8's byte-order mark, which some editors and .NET put in front of a text.
 const BOM: &[u8] = b"\xef\xbb\xbf";

@@ -18,10 +18,10 @@ use housecount_codec::bytes::DecodeError;
 use super::chunk::{ChangedEntry, Chunk, LateSpan, Link};
 use super::entry::{BookEntry, Entries, EntryNames};
 use super::owner::{LabelNumbers, SpanOwner};
-use crate::fold::id_arena::IdArena;
-use crate::labels::ViewerLabels;
-use crate::span::Span;
-use crate::time::UnixMs;
+use housecount_core::id_arena::IdArena;
+use housecount_core::labels::ViewerLabels;
+use housecount_core::span::Span;
+use housecount_core::time::UnixMs;
 
 /// Number of chunks after which the next one is a keyframe: a day at five minutes. More frequent
 /// keyframes make the ledger more expensive. Rarer ones make reading start further back
