@@ -30,6 +30,7 @@ mod history;
 mod http;
 mod inside;
 mod ivs;
+mod labels;
 mod ledger;
 mod lists;
 mod live;

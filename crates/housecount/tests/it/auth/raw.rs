@@ -9,7 +9,11 @@ use crate::support::node::Node;
 
 /// Sends these bytes; returns all that the node answers until it closes the connection.
 pub fn all(node: &Node, bytes: &str) -> String {
-    let mut stream = TcpStream::connect(node.address.trim_start_matches("http://")).unwrap();
+    all_at(&node.address, bytes)
+}
+
+fn all_at(address: &str, bytes: &str) -> String {
+    let mut stream = TcpStream::connect(address.trim_start_matches("http://")).unwrap();
     stream.write_all(bytes.as_bytes()).unwrap();
     stream.shutdown(Shutdown::Write).unwrap();
     let mut answer = Vec::new();
@@ -19,13 +23,18 @@ pub fn all(node: &Node, bytes: &str) -> String {
 
 /// Sends a request with these header lines; returns the head, status and body of its only answer.
 pub fn ask(node: &Node, line: &str, headers: &[String], body: &str) -> (String, (u16, Value)) {
+    ask_at(&node.address, line, headers, body)
+}
+
+/// The same for a node by its address.
+pub fn ask_at(address: &str, line: &str, headers: &[String], body: &str) -> (String, (u16, Value)) {
     let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
     let length =
         if body.is_empty() { String::new() } else { format!("content-length: {}\r\n", body.len()) };
     let request = format!(
         "{line} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{headers}{length}\r\n{body}"
     );
-    let answer = all(node, &request);
+    let answer = all_at(address, &request);
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
     let status = head.split_whitespace().nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
     (head.to_string(), (status, serde_json::from_str(body).unwrap_or(Value::Null)))

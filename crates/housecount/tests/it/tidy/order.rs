@@ -55,7 +55,7 @@ const CRATES: &[(&str, &[&str])] = &[
         "features", "folder", "dynamo", "without", "cold", "log", "lib",
     ]),
     ("housecount-access", &[
-        "cache_table", "origin", "cors", "direct", "auth", "admission", "lib",
+        "cache_table", "origin", "cors", "direct", "labels", "auth", "admission", "lib",
     ]),
     ("housecount-wire", &[
         "accept", "socket", "timeouts", "unread", "write_timeout", "connection", "h2", "lib",
