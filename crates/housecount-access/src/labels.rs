@@ -110,7 +110,8 @@ impl LabelKeys {
         let is_good = |value: &Value| value.as_str().is_some_and(|text| check_value(text).is_ok());
         if !self.iter().filter_map(value).all(is_good) {
             return Err(
-                "a value in its `labels` is not a string of at most 32 bytes without control characters",
+                "a value in its `labels` is not a string of at most 32 bytes without control \
+                 characters",
             );
         }
         Ok(self.collect(|key| value(key).and_then(Value::as_str).unwrap_or("")))

@@ -1,9 +1,9 @@
 //! Labels of sessions: a value for each of a few keys, such as a country or a device.
 //!
 //! A session's labels are those of its earliest beat. The log carries them only beside a session's
-//! ids, so a steady beat takes no more bytes. They also carry their *age*: how long before the event
-//! they were first seen. So a log that was rewritten, or cut off at its start, still tells which of
-//! two claims is the earlier one.
+//! ids, so a steady beat takes no more bytes. They also carry their *age*: how long before the
+//! event they were first seen. So a log that was rewritten, or cut off at its start, still tells
+//! which of two claims is the earlier one.
 
 use std::sync::Arc;
 
@@ -143,8 +143,8 @@ const OF_KEY: char = '\u{2}';
 /// Labels of a viewer on a stage at one time: the union of its sessions' labels.
 ///
 /// A viewer with a phone and a television has two values of `device` while both play. So the times
-/// of one viewer with different labels never overlap: their sum is the viewer's watch time, and the
-/// sum of those with a value is the watch time of that value.
+/// of one viewer with different labels never overlap. Their sum is the viewer's watch time. The sum
+/// of those with a value is that value's watch time.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ViewerLabels(Arc<str>);
 
@@ -230,6 +230,7 @@ impl ViewerLabels {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::VIEWER_LABELS_BYTES_MAX;
 
     #[test]
     fn label_keys_max_of_the_longest_keys_and_values_are_labels() {
@@ -287,10 +288,16 @@ mod tests {
     }
 
     #[test]
-    fn viewer_labels_max_pairs_are_read() {
+    fn viewer_labels_max_pairs_of_viewer_labels_bytes_max_are_read() {
         let pairs: Vec<String> = (0..=VIEWER_LABELS_MAX).map(|n| format!("{n:05}")).collect();
         let of = |n: usize| ViewerLabels::collect(pairs[..n].iter().map(|value| ("k", &**value)));
         assert!(ViewerLabels::parse(of(VIEWER_LABELS_MAX).as_str()).is_ok());
         assert!(ViewerLabels::parse(of(VIEWER_LABELS_MAX + 1).as_str()).is_err());
+        // The longest pairs fit the bound of a text in bytes.
+        let key = "k".repeat(LABEL_KEY_BYTES_MAX);
+        let width = LABEL_VALUE_BYTES_MAX;
+        let long: Vec<String> = (0..VIEWER_LABELS_MAX).map(|n| format!("{n:0width$}")).collect();
+        let labels = ViewerLabels::collect(long.iter().map(|value| (&*key, &**value)));
+        assert_eq!(labels.as_str().len(), VIEWER_LABELS_BYTES_MAX - 1);
     }
 }

@@ -6,10 +6,11 @@
 //! and a reader can't differ. If another node wrote the window's chunk first, its chunk is applied
 //! instead. Spans that it lacks are left for the next chunk.
 //!
-//! An *entry* is a viewer on a stage, with its labels where nodes have any. It is *open* while its last span reaches the book's edge.
-//! Chunks refer to an entry by its place in the list. The order of entries, and the time of their
-//! removal, is therefore part of the format. New entries are last. An entry is removed when its
-//! last span ended more than `kept` before the next chunk's window.
+//! An *entry* is a viewer on a stage, with its labels where nodes have any. It is *open* while its
+//! last span reaches the book's edge. Chunks refer to an entry by its place in the list. The order
+//! of entries, and the time of their removal, is therefore part of the format. New entries are
+//! last. An entry is removed when its last span ended more than `kept` before the next chunk's
+//! window.
 
 use std::ops::Deref;
 
@@ -75,8 +76,8 @@ pub trait SpanVisitor {
     fn late_span(&mut self, stage: &str, viewer: &str, span: Span) {
         self.span_closed(stage, viewer, span);
     }
-    /// Receives the start of a span with its owner. Where a viewer's labels change, one of its spans
-    /// ends and the next one starts.
+    /// Receives the start of a span with its owner. Where a viewer's labels change, one of its
+    /// spans ends and the next one starts.
     fn owned_span_opened(&mut self, owner: &SpanOwner<'_>, at: UnixMs) {
         if !owner.is_extra {
             self.span_opened(owner.stage, owner.viewer, at);

@@ -14,14 +14,10 @@
 //! one's chunk.
 
 pub mod book;
-#[cfg(test)]
-mod changes_tests;
 pub mod chunk;
 pub mod curve;
 pub mod draft;
 mod entry;
-#[cfg(test)]
-mod labels_tests;
 mod new_entries;
 mod owner;
 mod rename;

@@ -4,13 +4,13 @@ use housecount_core::fold::ProvenSpans;
 use housecount_core::labels::ViewerLabels;
 use housecount_core::span::Span;
 
-/// Labels of an entry, as a number: 0 for none, else 1 + the place of its label set. The highest bit
-/// marks an *extra* entry.
+/// Labels of an entry, as a number: 0 for none, else 1 + the place of its label set. The highest
+/// bit marks an *extra* entry.
 ///
 /// A viewer's time is cut where its labels change, and each part belongs to the entry with those
-/// labels. So a viewer's counted entries never overlap. Time that was written with fewer labels than
-/// a late beat proves cannot be written again. An extra entry has it, under the one label that it
-/// lacks, and it counts for that label only.
+/// labels. So a viewer's counted entries never overlap. Time that was written with fewer labels
+/// than a late beat proves cannot be written again. An extra entry has it, under the one label that
+/// it lacks, and it counts for that label only.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct EntryLabels(u32);
 

@@ -118,3 +118,59 @@ impl<F: RangeFold> RangeFold for ByValue<F> {
         self.is_full
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use housecount_core::labels::ViewerLabels;
+
+    use super::*;
+    use crate::value_totals::ValueTotals;
+
+    const RANGE: Span = Span { from: UnixMs(0), to: UnixMs(1_000) };
+
+    fn fold(viewers_max: usize) -> ByValue<ValueTotals> {
+        ByValue::new("city".to_string(), viewers_max, || ValueTotals::new(RANGE, 100, None))
+    }
+
+    fn watch(fold: &mut ByValue<ValueTotals>, viewer: &str, pairs: &[(&str, &str)], span: Span) {
+        let labels = ViewerLabels::collect(pairs.iter().copied());
+        let owner = SpanOwner { stage: "s", viewer, labels: &labels, is_extra: false };
+        fold.owned_span_opened(&owner, span.from);
+        fold.owned_span_closed(&owner, span);
+    }
+
+    /// A fold that is created late has passed the time that the others have.
+    #[test]
+    fn each_value_has_its_own_figures() {
+        let mut fold = fold(10);
+        let span = |from, to| Span::new(UnixMs(from), UnixMs(to));
+        watch(&mut fold, "ann", &[("city", "Oslo"), ("city", "Bergen")], span(0, 100));
+        fold.advance(UnixMs(500));
+        watch(&mut fold, "bob", &[("device", "tv")], span(600, 650));
+        let folds = fold.finish().unwrap();
+        let found: Vec<_> =
+            folds.iter().map(|(value, fold)| (&**value, fold.watch_ms(), fold.viewers())).collect();
+        assert_eq!(found, [("", 50, 1), ("Bergen", 100, 1), ("Oslo", 100, 1)]);
+    }
+
+    #[test]
+    fn report_values_max_values_are_held_and_no_more() {
+        for (values, is_full) in [(REPORT_VALUES_MAX, false), (REPORT_VALUES_MAX + 1, true)] {
+            let mut fold = fold(usize::MAX);
+            for n in 0..values {
+                watch(&mut fold, "ann", &[("city", &n.to_string())], RANGE);
+            }
+            assert_eq!((fold.is_full(), fold.finish().is_none()), (is_full, is_full));
+        }
+    }
+
+    #[test]
+    fn viewers_of_all_values_are_bounded_together() {
+        for (viewers_max, is_full) in [(2, false), (1, true)] {
+            let mut fold = fold(viewers_max);
+            watch(&mut fold, "ann", &[("city", "Oslo"), ("city", "Bergen")], RANGE);
+            fold.advance(UnixMs(0));
+            assert_eq!(fold.is_full(), is_full);
+        }
+    }
+}

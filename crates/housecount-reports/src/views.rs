@@ -9,7 +9,8 @@ use smallvec::SmallVec;
 pub struct OpenViews {
     views: SmallVec<[Span; 1]>,
     /// Number of spans that have begun and whose end is not known yet. They may join any of the
-    /// views. Where a viewer's labels change, one span may begin before the one before it has ended.
+    /// views. Where a viewer's labels change, one span may begin before the one before it has
+    /// ended.
     spans_open: u32,
 }
 

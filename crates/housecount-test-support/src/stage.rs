@@ -50,6 +50,12 @@ impl LoggedEvent {
     }
 }
 
+/// Values of labels of a viewer's session, in the order of [`LABEL_KEYS`].
+pub type LabelsOf = fn(viewer: &str, session: &str) -> &'static str;
+
+/// Keys of the labels that sessions have, if they have any.
+pub const LABEL_KEYS: [&str; 2] = ["country", "device"];
+
 /// Watched time in ms, by stage and viewer.
 pub type WatchMs = BTreeMap<(String, String), u64>;
 
@@ -67,6 +73,7 @@ pub struct Stage {
     pub events: Vec<LoggedEvent>,
     pub cold: Arc<FaultyCold>,
     pub log: Arc<MemoryLog>,
+    pub labels_of: Option<LabelsOf>,
 }
 
 impl Stage {
@@ -76,7 +83,23 @@ impl Stage {
             events,
             cold: Arc::new(FaultyCold::new().await),
             log: Arc::new(MemoryLog::default()),
+            labels_of: None,
         }
+    }
+
+    /// Gives each session labels, by its ids.
+    #[must_use]
+    pub fn with_labels(self, labels_of: LabelsOf) -> Stage {
+        Stage { labels_of: Some(labels_of), ..self }
+    }
+
+    fn event<'a>(&self, logged: &'a LoggedEvent) -> EventRef<'a> {
+        const KEYS: &str = "country\u{1}device";
+        let event = logged.event();
+        let labels = self.labels_of.and_then(|labels_of| {
+            SessionLabels::parse(KEYS, labels_of(&logged.viewer, &logged.session), 0).ok()
+        });
+        EventRef { labels: labels.unwrap_or_default(), ..event }
     }
 
     pub fn cold(&self) -> Arc<dyn Cold> {
@@ -90,7 +113,11 @@ impl Stage {
 
     /// Creates such a node with settings.
     pub async fn node_with(&self, settings: &Settings) -> StageNode {
-        let (log, hub) = (self.log.clone(), Arc::new(Hub::new(settings.rules, 1, true)));
+        let mut hub = Hub::new(settings.rules, 1, true);
+        if self.labels_of.is_some() {
+            hub = hub.with_labels(&LABEL_KEYS.map(str::to_string));
+        }
+        let (log, hub) = (self.log.clone(), Arc::new(hub));
         let proofs = Arc::new(Proofs::new(hub.fold(), LATENESS_MS, WINDOW_MS));
         let metrics = Arc::new(Metrics::default());
         let commit = LedgerCommitter::new(
@@ -114,7 +141,7 @@ impl Stage {
     /// Lets a node read the log up to `now`.
     pub async fn hear(&self, node: &mut StageNode, now: UnixMs) {
         let to = self.events.partition_point(|event| event.logged <= now);
-        node.hub.apply(self.events[node.folded..to].iter().map(LoggedEvent::event));
+        node.hub.apply(self.events[node.folded..to].iter().map(|logged| self.event(logged)));
         node.hub.advance(now);
         node.folded = to;
         let committed =

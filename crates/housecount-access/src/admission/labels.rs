@@ -17,8 +17,8 @@ use parking_lot::Mutex;
 
 use crate::labels::{LabelSettings, LabelValues};
 
-/// Events on their way to the log, by the hash of a stage and key, and then of a value that the
-/// stage did not have before.
+/// Values that are new to a stage and key, on their way to the log. The keys are hashes: of the
+/// stage and key, then of the value.
 type NewValues = Mutex<HashMap<u64, HashMap<u64, u64, RandomState>, RandomState>>;
 
 /// Admission of labels: their settings, and the limit of their values.

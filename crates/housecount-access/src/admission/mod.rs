@@ -3,8 +3,9 @@
 //!
 //! `client_addr` finds a request's address and limits its requests. `connections` limits its
 //! connections. `session_rate` limits the events of a session. `quotas` limits new sessions,
-//! viewers and stages. `labels` limits the values of labels. `pseudonyms` replaces ids. The code behind admission accepts what is in the
-//! log as it is. So nodes that limit differently never differ about who is online.
+//! viewers and stages. `labels` limits the values of labels. `pseudonyms` replaces ids. The code
+//! behind admission accepts what is in the log as it is. So nodes that limit differently never
+//! differ about who is online.
 
 mod bucket;
 pub mod client_addr;

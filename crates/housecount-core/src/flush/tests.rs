@@ -210,8 +210,10 @@ proptest! {
         for (events, is_lost) in drawn {
             let texts: Vec<_> = events.iter().map(|(_, _, s, v, ..)| (format!("s{s}"), format!("v{v}"))).collect();
             let entries: Vec<RecordEntry<'_>> = events.iter().zip(&texts).map(|((ms, is_leave, _, _, by_handle, labels), (stage, viewer))| {
-                let labels = labels.filter(|_| !is_leave).map_or(SessionLabels::NONE, |(set, age_ms)| {
-                    SessionLabels::parse("device", ["tv", "phone", ""][usize::from(set)], age_ms).unwrap()
+                let labels = labels.filter(|_| !is_leave);
+                let labels = labels.map_or(SessionLabels::NONE, |(set, age_ms)| {
+                    let value = ["tv", "phone", ""][usize::from(set)];
+                    SessionLabels::parse("device", value, age_ms).unwrap()
                 });
                 let event = EventRef { labels, ..beat(at.minus(*ms), stage, viewer) };
                 match (by_handle, is_leave) {
@@ -237,7 +239,10 @@ proptest! {
                 prop_assert_eq!(sorted(&read), sorted(&entries));
                 let full_entries = |entries: &[RecordEntry<'_>]| entries.iter().filter(|entry| matches!(entry, RecordEntry::Full(_))).count();
                 prop_assert!(full_entries(&read) >= full_entries(&entries));
-                let lost = entries.iter().find(|entry| matches!(entry, RecordEntry::Full(_)) && !read.contains(entry));
+                let is_lost = |entry: &&RecordEntry<'_>| {
+                    matches!(entry, RecordEntry::Full(_)) && !read.contains(entry)
+                };
+                let lost = entries.iter().find(is_lost);
                 prop_assert_eq!(lost, None, "with its labels");
             }
             at = at.plus(1_000);

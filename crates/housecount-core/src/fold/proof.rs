@@ -34,8 +34,8 @@ pub struct ProvenSpans<'a> {
     pub viewer: &'a str,
     /// A set of spans, not empty.
     pub spans: &'a [Span],
-    /// The same spans cut where the viewer's labels change, with the labels. Empty if the viewer has
-    /// had none within these spans.
+    /// The same spans cut where the viewer's labels change, with the labels. Empty if the viewer
+    /// has had none within these spans.
     pub parts: &'a [LabelledSpan],
 }
 

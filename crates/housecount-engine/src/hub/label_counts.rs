@@ -31,7 +31,7 @@ impl Hub {
     /// [`Fold::label_counts`](housecount_core::fold::Fold::label_counts).
     ///
     /// Earlier counts that stand in after a loss have no labels. Until then, the counts by label
-    /// are those of the viewers whom the fold knows.
+    /// cover the viewers that the fold knows.
     pub fn label_counts(&self, stage: Option<&str>, key: &str) -> WithStatus<Vec<(String, u64)>> {
         let fold = self.fold.lock(Hold::List);
         self.answer(&fold, fold.label_counts(stage, key))

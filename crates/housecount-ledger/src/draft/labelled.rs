@@ -139,8 +139,8 @@ impl Draft<'_> {
     }
 }
 
-/// Groups a viewer's proof by labels. An entry of the book without proof has an empty group, so that
-/// it is closed if it was open.
+/// Groups a viewer's proof by labels. An entry of the book without proof has an empty group, so
+/// that it is closed if it was open.
 fn groups(proven: &ProvenSpans<'_>, known: &[KnownEntry<'_>]) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     if proven.parts.is_empty() {

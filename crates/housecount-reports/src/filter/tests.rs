@@ -119,8 +119,8 @@ proptest! {
             }
         }
         events.extend(advances.iter().map(|at| (*at, 3, 0, span(*at, *at), 0)));
-        // At one moment, a span may open before the one before it closes. An advance comes first: it
-        // only says what was before.
+        // At one moment, a span may open before the one before it closes. An advance comes first:
+        // it only says what was before.
         events.sort_by_key(|(at, kind, ..)| (*at, if *kind == 3 { 0 } else { *kind + 1 }));
         let mut filtered =
             FilteredFold::new(Recorder::new(), SpanFilter::Times(Arc::new(all.clone())));

@@ -288,8 +288,8 @@ impl PlayerCredential {
         }
     }
 
-    /// Returns the claims of the token; `None` where no token is needed. `in_body` is the token of a
-    /// body.
+    /// Returns the claims of the token; `None` where no token is needed. `in_body` is the token of
+    /// a body.
     ///
     /// # Errors
     /// Returns a 401 `Problem` if a needed token is missing, or the token is not valid. Returns a

@@ -27,8 +27,8 @@ pub fn of_body(
 }
 
 impl AdmissionRequest<'_> {
-    /// Adds the labels of a session that may be a new one. Those of its token come first, then those
-    /// of a header, then those of the body. `claim` is called only for such a session.
+    /// Adds the labels of a session that may be a new one. Those of its token come first, then
+    /// those of a header, then those of the body. `claim` is called only for such a session.
     ///
     /// # Errors
     /// Returns the `Problem` of `claim`.

@@ -58,8 +58,9 @@ pub(super) struct ExportArgs {
     /// Output file; - for standard output
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Rows: customer for one per customer and calendar period, customer,KEY for one per customer,
-    /// value of the label KEY, and period [default: one per stage, viewer and configuration]
+    /// Rows: customer for one per customer and calendar period. With customer,KEY there is one per
+    /// customer, value of the label KEY, and period [default: one per stage, viewer and
+    /// configuration]
     #[arg(long, value_name = "customer[,KEY]", value_parser = parse_group)]
     group: Option<ExportGroup>,
     /// Calendar periods of --group [default: month]

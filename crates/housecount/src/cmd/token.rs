@@ -20,7 +20,8 @@ use super::{CommandError, SettingArgs, print_line};
 Examples:
   housecount token --viewer ann --stage match-1 --ttl 24h --key secret.txt     # the file has secret:TEXT
   housecount token --viewer ann --stage-prefix arn:aws:ivs: --ttl 2h --key private.pem --kid 2026-11
-  housecount token --viewer ann --stage match-1 --label country=NO --label device=tv --key secret.txt
+  housecount token --viewer ann --stage match-1 --label country=NO --label device=tv \\
+      --key secret.txt
 
 Without --key, the secret in auth.viewer_keys signs the token.")]
 pub(super) struct TokenArgs {

@@ -24,7 +24,8 @@ pub(super) fn settings(layers: &Layers) -> Result<LabelSettings, ConfigError> {
             return Err(layers.invalid(name, &expected));
         }
         if layers.list("proxies")?.is_empty() {
-            let expected = "it needs `proxies`: any client can send a header, and a node believes only a proxy's";
+            let expected = "it needs `proxies`: any client can send a header, and a node believes \
+                            only a proxy's";
             return Err(layers.invalid(name, expected));
         }
         let text = layers.text(name)?;

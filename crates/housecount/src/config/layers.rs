@@ -11,7 +11,8 @@ use super::ConfigError;
 pub const DEFAULT_TOML: &str = include_str!("default.toml");
 /// Prefix of a setting's name in the environment.
 const ENVIRONMENT_PREFIX: &str = "HOUSECOUNT_";
-/// Prefix of the settings that name the header of a label. Their other half is an operator's choice.
+/// Prefix of the settings that name the header of a label. Their other half is an operator's
+/// choice.
 pub(super) const LABEL_HEADER_PREFIX: &str = "labels_from.";
 /// Settings whose value may contain a password, so that no message repeats it.
 const SECRET: [&str; 7] = [

@@ -80,8 +80,8 @@ fn by_label(page: &mut String, of: &ReportDocument) {
     let heads = facts::VALUE_HEADS.map(|head| format!("<th scope=\"col\">{head}</th>")).concat();
     let _ = writeln!(
         page,
-        "<h2>{}</h2>\n<p>{}</p>\n<table>\n<thead><tr><th scope=\"col\">Value</th>{heads}</tr></thead>\n\
-         <tbody>",
+        "<h2>{}</h2>\n<p>{}</p>\n<table>\n<thead><tr><th scope=\"col\">Value</th>{heads}</tr>\
+         </thead>\n<tbody>",
         escaped(&title),
         facts::BY_LABEL_NOTE
     );

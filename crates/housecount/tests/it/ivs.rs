@@ -203,7 +203,8 @@ async fn an_hour(folder: &Path) -> Span {
     }
     sent.sort_by_key(|event| event.logged);
     let cold = Arc::new(FaultyCold::over(SqliteCold::open(folder).unwrap()));
-    let stage = Stage { events: sent, cold, log: Arc::new(MemoryLog::default()) };
+    let log = Arc::new(MemoryLog::default());
+    let stage = Stage { events: sent, cold, log, labels_of: None };
     let mut node = stage.node().await;
     for n in 1..=HOUR_MS / WINDOW_MS {
         let now = from.plus(n * WINDOW_MS + TTL_MS + 1_000);

@@ -185,7 +185,8 @@ fn check_parts(fold: &Fold, events: &[TestEvent], within: Span) {
 proptest! {
     /// Whatever the order, and however often events are repeated.
     #[test]
-    fn labels_and_counts_are_a_function_of_the_events((sent, shuffled) in events().prop_flat_map(|sent| {
+    fn labels_and_counts_are_a_function_of_the_events(
+        (sent, shuffled) in events().prop_flat_map(|sent| {
         let twice: Vec<TestEvent> = sent.iter().chain(&sent).copied().collect();
         (Just(sent), Just(twice).prop_shuffle())
     }), now in 600u64..800) {
@@ -202,7 +203,9 @@ proptest! {
 
     /// Counts are exact after every event and at every time.
     #[test]
-    fn counts_follow_each_event(steps in proptest::collection::vec((event(), 0u64..40, 0u64..150), 1..80)) {
+    fn counts_follow_each_event(
+        steps in proptest::collection::vec((event(), 0u64..40, 0u64..150), 1..80),
+    ) {
         let (mut fold, mut now, mut sent) = (fold(), 1, Vec::new());
         for (event, gap_ms, late_ms) in steps {
             now += gap_ms;
@@ -244,7 +247,8 @@ proptest! {
         sent.iter().for_each(|event| { first.apply(event); });
         let rewritten = |fold: &Fold| {
             let events: Vec<_> = fold.checkpoint_events(0, 0..usize::MAX, UnixMs(from)).collect();
-            let entries: Vec<_> = events.iter().map(|event| RecordEntry::Full(event.event())).collect();
+            let entries = events.iter().map(|event| RecordEntry::Full(event.event()));
+            let entries: Vec<_> = entries.collect();
             record::encode(&entries)
         };
         let read = |record: &[u8]| {

@@ -19,12 +19,12 @@ use super::plain::{self, Asked};
 use crate::ledger::stage::{BASE, LoggedEvent, MINUTE_MS, Stage, TTL_MS, WINDOW_MS};
 use crate::support::crowd::Rng;
 
-const WINDOWS: u64 = 14;
+pub(super) const WINDOWS: u64 = 14;
 const AUDIENCES: u64 = 300;
 
 /// A writer that keeps what is written to it.
 #[derive(Clone, Default)]
-struct Out(Arc<Mutex<Vec<u8>>>);
+pub(super) struct Out(pub(super) Arc<Mutex<Vec<u8>>>);
 
 impl Write for Out {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -38,7 +38,7 @@ impl Write for Out {
 }
 
 /// Viewers who come and go, with several tabs, reloads, pauses and late beats.
-fn audience(rng: &mut Rng) -> Vec<LoggedEvent> {
+pub(super) fn audience(rng: &mut Rng) -> Vec<LoggedEvent> {
     let mut events = Vec::new();
     let end = BASE.aligned(WINDOW_MS).plus(WINDOWS * WINDOW_MS);
     for viewer in 0..3 + rng.below(12) {
@@ -80,6 +80,11 @@ fn audience(rng: &mut Rng) -> Vec<LoggedEvent> {
 /// Commits all windows. Some calls of the cold tier fail, and another node takes over then.
 async fn committed(rng: &mut Rng) -> Stage {
     let stage = Stage::new(audience(rng)).await;
+    commit_all(rng, stage).await
+}
+
+/// Commits all windows of a stage, as [`committed`] does.
+pub(super) async fn commit_all(rng: &mut Rng, stage: Stage) -> Stage {
     let mut node = stage.node().await;
     for n in 0..=WINDOWS + 2 {
         let now = BASE.aligned(WINDOW_MS).plus((n + 1) * WINDOW_MS + TTL_MS + 1_000);

@@ -40,7 +40,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ]),
     ("housecount-reports", &[
         "nearest", "calendar", "request", "distribution", "figures", "views", "retention", "names",
-        "movements", "audience", "value_totals", "by_value", "labelled", "broadcasts", "ranking", "spreadsheet", "configs", "filter", "read",
+        "movements", "audience", "value_totals", "by_value", "labelled", "broadcasts",
+        "ranking", "spreadsheet", "configs", "filter", "read",
         "customers", "final_hours", "usage", "usage_rows", "verify", "lib",
     ]),
     ("housecount-net", &[

@@ -1,13 +1,15 @@
 //! Compares the chain of chunks with the set of events, and checks its frozen bytes.
 
+mod changes;
+mod labels;
+
 use std::collections::BTreeMap;
 
 use housecount_codec::bytes::{DecodeError, seal};
 use proptest::prelude::*;
 use proptest::test_runner::TestRng;
 
-use super::book::SpanVisitor;
-use super::*;
+use crate::*;
 use housecount_core::event::{EventKind, EventRef, Ids, SessionLabels};
 use housecount_core::fold::{ApplyOutcome, Fold, Rules};
 use housecount_core::span::{Span, measure, normalize};

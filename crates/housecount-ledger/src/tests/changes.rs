@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::*;
+use crate::*;
 use housecount_core::event::{EventKind, EventRef, Ids, SessionLabels};
 use housecount_core::fold::{Fold, Rules, Walk};
 use housecount_core::span::Span;

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use super::*;
+use crate::*;
 use housecount_core::fold::{LabelledSpan, ProvenSpans};
 use housecount_core::labels::ViewerLabels;
 use housecount_core::span::{Span, measure, normalize};
@@ -28,8 +28,8 @@ const SETS: [&[(&str, &str)]; 5] = [
     &[("device", "tv")],
 ];
 
-/// A session: its viewer and stage, its hours with the delay until a node knows them, and its label
-/// set, which changes once a node has learned of an earlier beat.
+/// A session: its viewer and stage, and its hours with the delay until a node knows them. Its label
+/// set changes once a node has learned of an earlier beat.
 #[derive(Clone, Debug)]
 struct Session {
     viewer: usize,
@@ -165,13 +165,17 @@ proptest! {
             book.apply(&chunk, link, &mut read).unwrap();
             writer.absorb(chunk, link, &mut ()).unwrap();
             let (from, to) = (window * WINDOW_HOURS, (window + 1) * WINDOW_HOURS);
-            for ((viewer, stage), hours) in proven(&sessions, to, from.saturating_sub(KEPT_HOURS)..to) {
+            let kept = from.saturating_sub(KEPT_HOURS)..to;
+            for ((viewer, stage), hours) in proven(&sessions, to, kept) {
                 for (hour, sets) in hours {
                     let who = (STAGES[stage].to_string(), VIEWERS[viewer].to_string());
                     let labels = labels(&sets);
-                    let of = KEYS.iter().flat_map(|key| labels.values(key).map(|value| Some((*key, value.to_string()))));
+                    let of = KEYS.iter().flat_map(|key| {
+                        labels.values(key).map(|value| Some((*key, value.to_string())))
+                    });
                     for of in of.chain([None]) {
-                        expected.entry((who.0.clone(), who.1.clone(), of)).or_default().insert(hour);
+                        let (stage, viewer) = who.clone();
+                        expected.entry((stage, viewer, of)).or_default().insert(hour);
                     }
                 }
             }
@@ -184,7 +188,8 @@ proptest! {
             prop_assert_eq!(sum, measure(spans), "{:?} has time twice", who);
         }
         let expected: BTreeMap<_, Vec<Span>> = expected.into_iter().map(|(who, hours)| {
-            let mut spans: Vec<Span> = hours.iter().map(|hour| Span::new(at(*hour), at(hour + 1))).collect();
+            let span = |hour: &u64| Span::new(at(*hour), at(hour + 1));
+            let mut spans: Vec<Span> = hours.iter().map(span).collect();
             normalize(&mut spans);
             (who, spans)
         }).collect();
@@ -193,8 +198,8 @@ proptest! {
     }
 }
 
-/// Frozen bytes of a chunk with labels: a viewer with a phone, one with a phone and a television,
-/// and time of a television that was written without it. See docs/FORMATS.md.
+/// Frozen bytes of two chunks with labels. One viewer has a phone. Another has a phone and a
+/// television, whose time is partly late. See docs/FORMATS.md.
 #[test]
 fn version_2_is_frozen() {
     let session = |viewer, set, from, to, late| Session {
@@ -222,11 +227,12 @@ fn version_2_is_frozen() {
 }
 
 const FROZEN: [&str; 2] = [
-    "028080c1b5f42980b8992900008088d54400000001000003000000000117636f756e747279024e4f016465766963650270\
-     686f6e650000160001030703020304030400045a6fc3abba270aa0bb95ba17a0bbad855700dded7fee3608380bb794",
-    "0280b8dadef42980b8992980b8992980b89929380bb7948088d54400010300010001010100010221636f756e747279024e\
-     4f016465766963650270686f6e6501646576696365027476096465766963650274760000000001030003626f62010000f0\
-     df32a9004624f1df3229feff0a01fbffff1f2fc061ae",
+    "028080c1b5f42980b8992900008088d54400000001000003000000000117636f756e747279024e4f016465766963\
+     650270686f6e650000160001030703020304030400045a6fc3abba270aa0bb95ba17a0bbad855700dded7fee36\
+     08380bb794",
+    "0280b8dadef42980b8992980b8992980b89929380bb7948088d54400010300010001010100010221636f756e7472\
+     79024e4f016465766963650270686f6e6501646576696365027476096465766963650274760000000001030003\
+     626f62010000f0df32a9004624f1df3229feff0a01fbffff1f2fc061ae",
 ];
 
 #[test]
