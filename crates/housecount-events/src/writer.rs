@@ -6,7 +6,8 @@
 //! samples that the holder has evaluated.
 //!
 //! A node whose own samples have a gap leaves the lease to others for a while, since theirs may be
-//! without one. Only if no other node takes it, the gap becomes a span without counts.
+//! without one. Only if no other node takes it, the gap becomes a span without counts. So do the
+//! gaps that followed meanwhile: a time of many gaps delays events by one such while, not by many.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -75,8 +76,10 @@ struct FreeLease {
 struct Writing {
     until: UnixMs,
     renew_at: UnixMs,
-    /// Whether no other node has taken the lease although this node's samples have a gap.
+    /// Whether no other node has taken the lease although this node's samples have a gap. It holds
+    /// for all gaps up to the time at which this node took the lease.
     may_lose_counts: bool,
+    acquired_at: UnixMs,
     evaluator: Evaluator,
     /// State after all events that were found.
     state: AudienceState,
@@ -154,6 +157,7 @@ impl EventWriter {
             // The first time is stored at once. Until then, another node would begin with its own.
             renew_at: if stored.to == UnixMs::ZERO { now } else { now.plus(RENEW_MS) },
             may_lose_counts: !covers,
+            acquired_at: now,
             evaluator,
             state,
             pending: VecDeque::new(),
@@ -229,7 +233,7 @@ impl EventWriter {
                 return Evaluated::Gap;
             }
             let events = writing.evaluator.evaluate(&mut writing.state, sample);
-            writing.may_lose_counts = false;
+            writing.may_lose_counts &= sample.at < writing.acquired_at;
             if !events.is_empty() {
                 writing.pending = EventBatch::split(&events, writing.state.to).into();
                 return Evaluated::Events;

@@ -1,7 +1,7 @@
 //! Events and webhooks of the nodes. No event is missed or stored twice. Each is delivered in the
 //! order of its stage.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -124,15 +124,11 @@ impl EventRecord {
         }
     }
 
-    /// Whether the receiver has all events up to the last stored one, from its first one on.
+    /// Whether the receiver has all stored events. The webhook was there before the first of them.
     pub async fn has_received_all(&self, cold: &Arc<dyn Cold>) -> Result<bool, String> {
         let stored = stored(cold).await?;
-        let received = self.received.lock();
-        let Some(first) = received.iter().map(|(_, seq)| *seq).min() else { return Ok(false) };
-        let is_received = |event: &AudienceEvent| {
-            event.seq < first || received.iter().any(|(_, seq)| *seq == event.seq)
-        };
-        Ok(stored.iter().all(is_received))
+        let received: BTreeSet<u64> = self.received.lock().iter().map(|(_, seq)| *seq).collect();
+        Ok(stored.iter().all(|event| received.contains(&event.seq)))
     }
 
     /// Checks all stored events after all viewers have left. Returns their number.

@@ -172,6 +172,30 @@ async fn a_node_without_complete_counts_that_takes_over_says_so() {
     assert_eq!(kinds().await[2..], [EventType::CountComplete]);
 }
 
+/// A node alone whose counts have one gap after another, as with a log that often does not answer.
+#[timed_test]
+async fn many_gaps_delay_events_no_longer_than_one() {
+    let cold = Arc::new(FaultyCold::new().await);
+    let mut node = EventNode::new(cold.clone(), "1".into(), 0);
+    let (gaps, calm_from) = (40, 800);
+    // The lease is left to others for 45 s. Looks, and the next sample, take a few more.
+    let until = calm_from + 55;
+    for second in 0..until {
+        let is_gap = second < calm_from && second % 20 >= 10;
+        if !is_gap {
+            node.sample(second, &counts(3));
+        }
+        node.tick().await;
+    }
+    let found = stored(&cold).await;
+    let kinds: Vec<EventType> = found.iter().map(|event| event.kind()).collect();
+    let pairs = kinds[1..].chunks(2);
+    assert_eq!((kinds[0], pairs.len()), (EventType::StageOpened, gaps));
+    for pair in pairs {
+        assert_eq!(pair, [EventType::CountIncomplete, EventType::CountComplete]);
+    }
+}
+
 /// A node that takes over reads a state and few events, however many there were.
 #[timed_test]
 async fn event_state_events_max_bounds_what_a_node_reads_that_takes_over() {
