@@ -7,6 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use housecount_backend::cold::Cold;
 use housecount_backend::rng;
+use housecount_core::keys::Key;
 use housecount_core::limits::PAGE_ROWS_MAX;
 use housecount_core::time::UnixMs;
 use housecount_engine::internals::{EngineRunner, EngineState};
@@ -15,6 +16,7 @@ use housecount_events::event::{AudienceChange, AudienceEvent};
 use housecount_events::service::EventService;
 use housecount_events::settings::{EventRules, EventSettings};
 use housecount_events::state::AudienceState;
+use housecount_events::webhooks::progress::WebhookProgress;
 use housecount_events::webhooks::sender::{SendOutcome, WebhookMessage, WebhookSender};
 use housecount_events::webhooks::target::{Webhook, WebhookSpec};
 use parking_lot::Mutex;
@@ -33,6 +35,8 @@ const BEGIN_MS: u64 = 60_000;
 #[derive(Debug, Default)]
 pub struct EventRecord {
     observed: Mutex<Vec<Observation>>,
+    /// Number of the first event that the webhook gets, as it has stored it at the beginning.
+    first: Mutex<Option<u64>>,
     /// Stage and number of each delivery, in the order in which the receiver has taken them.
     received: Mutex<Vec<(Option<String>, u64)>>,
 }
@@ -124,11 +128,31 @@ impl EventRecord {
         }
     }
 
-    /// Whether the receiver has all stored events. The webhook was there before the first of them.
+    /// Finds the first event that the webhook gets: those from when it was there. Its progress is
+    /// stored again only 10 s later, and a run begins without faults. So the progress that is seen
+    /// first is the one of its beginning.
+    pub fn find_first(&self, world: &World) -> Result<(), String> {
+        let mut first = self.first.lock();
+        if !world.plan.has_events || first.is_some() {
+            return Ok(());
+        }
+        let key = Key::WebhookProgress { name: webhook()?.name };
+        let Some(item) = world.cold.lock().get(&key).cloned() else { return Ok(()) };
+        let progress = WebhookProgress::from_item(&item)?;
+        if progress.delivered > 0 || !progress.waiting.is_empty() {
+            return Err(format!("the webhook's first progress is {progress:?}"));
+        }
+        *first = Some(progress.read_to + 1);
+        Ok(())
+    }
+
+    /// Whether the receiver has all stored events from the webhook's first one on.
     pub async fn has_received_all(&self, cold: &Arc<dyn Cold>) -> Result<bool, String> {
         let stored = stored(cold).await?;
+        let first = (*self.first.lock()).ok_or("the webhook has stored no progress")?;
         let received: BTreeSet<u64> = self.received.lock().iter().map(|(_, seq)| *seq).collect();
-        Ok(stored.iter().all(|event| received.contains(&event.seq)))
+        let mut due = stored.iter().map(|event| event.seq).filter(|seq| *seq >= first);
+        Ok(due.all(|seq| received.contains(&seq)))
     }
 
     /// Checks all stored events after all viewers have left. Returns their number.

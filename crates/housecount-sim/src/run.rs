@@ -227,6 +227,7 @@ impl Simulation {
                 checks::counts(&self.world, &node, run, self.rules, figures);
                 self.nodes.events.observe(&self.world, &node, run);
             }
+            self.nodes.events.find_first(&self.world)?;
             for number in 0..self.world.plan.nodes {
                 if let Some((node, run)) = self.nodes.get(number) {
                     self.standstill.look(&self.world, number, &node, run);

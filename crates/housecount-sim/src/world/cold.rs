@@ -67,7 +67,9 @@ impl ColdServer {
         *versions = Versions { before: versions.item.take(), item, since_ms: now_ms };
     }
 
-    fn get(&self, key: &Key) -> Option<&Item> {
+    /// Item at a key.
+    #[must_use]
+    pub fn get(&self, key: &Key) -> Option<&Item> {
         self.rows.get(&key.pk())?.get(&key.sk())?.item.as_ref()
     }
 
