@@ -19,11 +19,15 @@ pub enum Mutant {
     AdvanceUnwritten,
     /// A change of configuration applies from the node's own time on, even to committed windows.
     IgnoreFence,
+    /// A viewer's streams beyond the limit stay once they are admitted.
+    KeepExcess,
+    /// A node that begins to write events evaluates only its samples from then on.
+    SkipSamples,
 }
 
 impl Mutant {
     /// All bugs.
-    pub const ALL: [Mutant; 7] = [
+    pub const ALL: [Mutant; 9] = [
         Mutant::CreditSilence,
         Mutant::TrimEarly,
         Mutant::SkipLate,
@@ -31,6 +35,8 @@ impl Mutant {
         Mutant::LeaveAll,
         Mutant::AdvanceUnwritten,
         Mutant::IgnoreFence,
+        Mutant::KeepExcess,
+        Mutant::SkipSamples,
     ];
 }
 

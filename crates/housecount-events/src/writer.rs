@@ -19,6 +19,7 @@ use housecount_backend::cold::Cold;
 use housecount_backend::error::StoreResult;
 use housecount_backend::tasks::{PeriodicTask, Progress};
 use housecount_core::limits::{EVENT_STATE_EVENTS_MAX, EVENT_STATE_MS_MAX};
+use housecount_core::mutants::{Mutant, is_on};
 use housecount_core::time::UnixMs;
 use housecount_metrics::{KindLabel, Metrics};
 use parking_lot::Mutex;
@@ -149,6 +150,9 @@ impl EventWriter {
         }
         let LoadedState { mut state, stored_next, stored_to } = self.chain.load().await?;
         state.to = state.to.max(progress.to);
+        if is_on(Mutant::SkipSamples) {
+            state.to = now;
+        }
         state.next = state.next.max(progress.next);
         let stored = LeaseProgress { to: state.to, next: state.next };
         let evaluator = self.evaluator(state.to);

@@ -84,6 +84,10 @@ enum Bug {
     AdvanceUnwritten,
     /// Applies a configuration change to committed windows
     IgnoreFence,
+    /// Leaves a viewer's streams beyond the limit as they are
+    KeepExcess,
+    /// Evaluates events only from when a node begins to write them
+    SkipSamples,
 }
 
 impl Bug {
@@ -96,6 +100,8 @@ impl Bug {
             Bug::LeaveAll => Mutant::LeaveAll,
             Bug::AdvanceUnwritten => Mutant::AdvanceUnwritten,
             Bug::IgnoreFence => Mutant::IgnoreFence,
+            Bug::KeepExcess => Mutant::KeepExcess,
+            Bug::SkipSamples => Mutant::SkipSamples,
         }
     }
 

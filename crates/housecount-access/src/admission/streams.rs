@@ -11,6 +11,7 @@ use std::sync::Arc;
 use foldhash::quality::RandomState;
 use housecount_core::event::Ids;
 use housecount_core::fold::{Stream, StreamsPolicy};
+use housecount_core::mutants::{Mutant, is_on};
 use housecount_engine::internals::{Hub, UnstampedEvent};
 
 use super::AdmissionError;
@@ -101,6 +102,7 @@ impl StreamLimits {
         // Read under the lock: a session that is folded meanwhile is in one of both counts.
         let streams = hub.streams(viewer);
         if streams.iter().any(|stream| is(stream, session)) {
+            let max = if is_on(Mutant::KeepExcess) { usize::MAX } else { max };
             let displaced = policy.excess(streams, max);
             let is_own_displaced = displaced.iter().any(|stream| is(stream, session));
             return Ok(StreamAdmission { displaced, is_own_displaced, reservation: None });
