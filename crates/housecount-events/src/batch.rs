@@ -88,14 +88,12 @@ impl EventBatch {
         if events > EVENT_BATCH_EVENTS_MAX as u64 {
             return Err(DecodeError::Invalid { what: "the number of events", at: reader.at() });
         }
-        let numbers = (0..events).map(|n| first.checked_add(n));
-        let numbers: Option<Vec<u64>> = numbers.collect();
-        let numbers =
-            numbers.ok_or(DecodeError::Invalid { what: "the number of an event", at: 1 })?;
-        let events = numbers
-            .into_iter()
-            .map(|seq| read_event(&mut reader, seq))
-            .collect::<Result<_, _>>()?;
+        // The event after the last one has a number too.
+        let Some(next) = first.checked_add(events) else {
+            return Err(DecodeError::Invalid { what: "the number of an event", at: 1 });
+        };
+        let events =
+            (first..next).map(|seq| read_event(&mut reader, seq)).collect::<Result<_, _>>()?;
         reader.finish()?;
         Ok(EventBatch { first, to, events })
     }
@@ -239,6 +237,19 @@ mod tests {
         let mut unknown = vec![VERSION, 1, 1, 1, 9, 0];
         seal(&mut unknown);
         assert!(matches!(EventBatch::decode(&unknown), Err(DecodeError::Invalid { at: 4, .. })));
+    }
+
+    #[test]
+    fn the_event_after_the_last_one_has_a_number() {
+        let change = || AudienceChange::CountIncomplete { is_recovering: false };
+        let batch = |seq| {
+            let events = vec![AudienceEvent { seq, at: AT, change: change(), count: None }];
+            EventBatch { first: seq, to: AT, events }
+        };
+        let last = batch(u64::MAX - 1);
+        assert_eq!((last.next(), EventBatch::decode(&last.encode())), (u64::MAX, Ok(last)));
+        let error = EventBatch::decode(&batch(u64::MAX).encode());
+        assert!(matches!(error, Err(DecodeError::Invalid { at: 1, .. })), "{error:?}");
     }
 
     #[test]

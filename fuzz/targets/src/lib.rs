@@ -12,8 +12,14 @@ use housecount_codec::bytes::seal;
 use housecount_core::event::EventKind;
 use housecount_core::flush::NumberTables;
 use housecount_core::ids::{StageId, ViewerId};
+use housecount_core::item::{Attr, Item};
 use housecount_core::record;
 use housecount_core::time::UnixMs;
+use housecount_events::batch::EventBatch;
+use housecount_events::checkpoint;
+use housecount_events::state::AudienceState;
+use housecount_events::webhooks::progress::WebhookProgress;
+use housecount_events::webhooks::queue::DeliveryQueue;
 use housecount_ledger::{Book, Chunk};
 use housecount_server::http::extract::check_percent_encoding;
 use housecount_server::http::ws::message::Message;
@@ -25,7 +31,7 @@ use percent_encoding::percent_decode_str;
 pub type Target = fn(&[u8]) -> bool;
 
 /// All targets, by the names of their corpora.
-pub const TARGETS: [(&str, Target); 9] = [
+pub const TARGETS: [(&str, Target); 12] = [
     ("archive", archive),
     ("flush", flush),
     ("chunk", chunk),
@@ -35,6 +41,9 @@ pub const TARGETS: [(&str, Target); 9] = [
     ("message", message),
     ("path", path),
     ("store", store),
+    ("events", events),
+    ("event_state", event_state),
+    ("webhook", webhook),
 ];
 
 /// Returns the body after the first byte, which selects its form. An odd byte seals the body, so
@@ -154,4 +163,48 @@ pub fn store(bytes: &[u8]) -> bool {
         drop(log.to_string());
     }
     log.is_ok() | ColdTarget::parse(text, "table").is_ok()
+}
+
+/// Reads a stored batch of events.
+#[must_use]
+pub fn events(bytes: &[u8]) -> bool {
+    let Some(bytes) = unsealed(bytes) else { return false };
+    let Ok(batch) = EventBatch::decode(&bytes) else { return false };
+    let count = batch.events.len();
+    assert!(count <= bytes.len(), "{count} events of {} bytes", bytes.len());
+    let mut state = AudienceState::default();
+    batch.events.iter().for_each(|event| state.apply(event));
+    assert_eq!(EventBatch::decode(&batch.encode()), Ok(batch));
+    true
+}
+
+/// Reads a stored part of the state that events leave.
+#[must_use]
+pub fn event_state(bytes: &[u8]) -> bool {
+    let Some(bytes) = unsealed(bytes) else { return false };
+    let mut state = AudienceState::default();
+    if checkpoint::decode_into(&mut state, &bytes).is_err() {
+        return false;
+    }
+    assert!(state.open.len() <= bytes.len(), "{} stages", state.open.len());
+    let mut again = AudienceState::default();
+    for part in checkpoint::encode(&state) {
+        assert_eq!(checkpoint::decode_into(&mut again, &part), Ok(()));
+    }
+    assert_eq!(again, state);
+    true
+}
+
+/// Reads the stored progress of a webhook, and continues its queue.
+#[must_use]
+pub fn webhook(bytes: &[u8]) -> bool {
+    let Some(bytes) = unsealed(bytes) else { return false };
+    let item = Item::from([("waiting".to_string(), Attr::B(bytes.clone()))]);
+    let Ok(progress) = WebhookProgress::from_item(&item) else { return false };
+    let count = progress.waiting.len();
+    assert!(count <= bytes.len(), "{count} numbers of {} bytes", bytes.len());
+    let queue = DeliveryQueue::resume(progress.read_to, progress.waiting.clone());
+    assert_eq!(queue.pending(), count);
+    assert_eq!(WebhookProgress::from_item(&progress.to_item()), Ok(progress));
+    true
 }
