@@ -3,5 +3,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // test helpers are tests, too
 
 mod chain;
+mod figures;
 mod nodes;
 mod world;
