@@ -262,7 +262,8 @@ class Visitor:
         return set(ports) - self.node.own_ports
 
     def stay(self, kind):
-        """A visit with one heartbeat."""
+        """A visit with one heartbeat, to a node whose counts are complete."""
+        self.node.wait_complete()
         since = time.time()
         self.open()
         time.sleep(DWELL_S)

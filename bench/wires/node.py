@@ -9,9 +9,10 @@ import time
 import uuid
 from pathlib import Path
 
-from .clients import Closed, Http1
+from .clients import Closed, Http1, ids
 
 START_S_MAX = 60
+COMPLETE_S_MAX = 90
 # Viewers beside those of the rows, so that counts have four digits.
 CROWD = 1_234
 # A stage's id of Amazon IVS: 61 characters.
@@ -110,6 +111,16 @@ class Node:
         """Ends the process and its connections, and starts another one on the same port."""
         stop(self.process)
         self.start()
+
+    def wait_complete(self):
+        """Waits until counts are complete, as they are but for one ttl after a start."""
+        connection, body = Http1(self), ids(STAGE, "probe")
+        deadline = time.monotonic() + COMPLETE_S_MAX
+        while not json.loads(connection.post("/v1/heartbeat", body))["complete"]:
+            if time.monotonic() > deadline:
+                raise RuntimeError("the counts stay incomplete")
+            time.sleep(0.5)
+        connection.close()
 
     def stop(self):
         stop(self.process)
