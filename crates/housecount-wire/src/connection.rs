@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use housecount_core::limits::{HEADER_BYTES_MAX, HEADER_READ_MS_MAX};
-use hyper::Request;
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::sync::watch;
 use tokio::task::coop::unconstrained;
@@ -40,6 +40,9 @@ pub async fn serve<A, B>(
             let response = answered.await;
             if response.extensions().get::<EndlessAnswer>().is_some() {
                 under_way.set_endless();
+            }
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                under_way.set_upgrade();
             }
             Ok::<_, Infallible>(response)
         }

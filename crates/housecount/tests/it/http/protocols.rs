@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
-use super::{FAST, connect, exchange, get, parse};
+use super::{Answer, FAST, connect, exchange, get, parse};
 use crate::support::node::Node;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -217,8 +217,8 @@ async fn options_of_the_server_is_204_with_allow() {
     );
 }
 
-/// The subprotocol in the answer to a WebSocket at this path, if its client offers these.
-fn subprotocol(node: &Node, path: &str, offered: &[&str]) -> Option<String> {
+/// Returns the answer to a WebSocket at this path, whose client offers these subprotocols.
+fn upgrade(node: &Node, path: &str, offered: &[&str]) -> Answer {
     let offered: String =
         offered.iter().map(|line| format!("sec-websocket-protocol: {line}\r\n")).collect();
     let request = format!(
@@ -234,7 +234,29 @@ fn subprotocol(node: &Node, path: &str, offered: &[&str]) -> Option<String> {
     }
     let answer = parse(&String::from_utf8(answer).unwrap());
     assert_eq!(answer.status, 101, "{path} {offered}");
-    answer.header("sec-websocket-protocol").map(str::to_string)
+    answer
+}
+
+/// The subprotocol in the answer to a WebSocket at this path, if its client offers these.
+fn subprotocol(node: &Node, path: &str, offered: &[&str]) -> Option<String> {
+    upgrade(node, path, offered).header("sec-websocket-protocol").map(str::to_string)
+}
+
+/// Each player has this head once per stay, so it has nothing that a client does not need.
+#[timed_test(flavor = "multi_thread")]
+async fn the_head_of_a_websocket_is_short() {
+    let node = Node::ready(&FAST).await;
+    let answer = upgrade(&node, "/v1/ws", &["housecount.2"]);
+    let names: Vec<&str> = answer.headers.iter().map(|(name, _)| name.as_str()).collect();
+    let expected = ["connection", "upgrade", "sec-websocket-accept", "sec-websocket-protocol"];
+    assert_eq!(names, expected);
+    // Answers of other statuses have a date, and those of hyper itself too.
+    for (request, status) in
+        [("GET /healthz HTTP/1.1\r\nhost: x", 200), ("GET /v1/ws HTTP/1.1\r\nx", 400)]
+    {
+        let answer = exchange(&node, &format!("{request}\r\nconnection: close\r\n\r\n"));
+        assert_eq!((answer.status, answer.header("date").is_some()), (status, true), "{request}");
+    }
 }
 
 #[timed_test(flavor = "multi_thread")]
