@@ -1,6 +1,6 @@
 /** Shortens an answer, as `housecount.2` has it. */
-function short({ viewers, sessions, asOf, complete, recovering, nextMs, coalesced }, hasSessions = false, isFirst = false) {
-  if (complete && !recovering && !coalesced && !hasSessions && !isFirst) return [viewers, Math.max(1, Math.round(nextMs / 100))];
+function short({ viewers, sessions, asOf, complete, recovering, nextMs, coalesced }, hasSessions = false) {
+  if (complete && !recovering && !coalesced && !hasSessions) return [viewers, Math.max(1, Math.round(nextMs / 100))];
   return { viewers, ...(hasSessions && { sessions }), ...(!complete && { asOf, complete }), ...(recovering && { recovering }), nextMs, ...(coalesced && { coalesced }) };
 }
 
@@ -70,12 +70,11 @@ export class FakeServer {
     const answer = this.#acceptBeat({ by: "ws", token: socket.token, ...event });
     if (!answer) return null;
     if (answer.status === 200) {
-      const before = this.#last.get(socket);
       this.#last.set(socket, event);
       if (socket.protocol !== "housecount.2") return { stage: event.stage, ...answer.body };
-      const body = short(answer.body, event.sessions, !before);
+      const body = short(answer.body, event.sessions);
       socket.hasAnswered = !(event.quiet && socket.hasAnswered && Array.isArray(body));
-      return socket.hasAnswered ? (before ? body : { stage: event.stage, ...body }) : null;
+      return socket.hasAnswered ? body : null;
     }
     const retryAfter = answer.headers?.["retry-after"];
     return { ...answer.body, ...(retryAfter && { retryAfterMs: 1_000 * Number(retryAfter) }) };

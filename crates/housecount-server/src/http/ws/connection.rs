@@ -243,6 +243,9 @@ impl PlayerSocket {
             _ => None,
         };
         let labels = given.as_ref().map_or(SessionLabels::NONE, |given| given.labels());
+        if let (Some(short), Some(named)) = (&mut self.short, &named) {
+            short.note_stage(named.ids.stage);
+        }
         let event = match named {
             Some(event) => UnstampedEvent { labels, ..event },
             None => {

@@ -8,7 +8,8 @@ use super::message::{AnswerOptions, LeaveReply};
 /// State of a connection's short answers.
 #[derive(Debug, Default)]
 pub struct ShortAnswers {
-    /// Stage that the last answer with a stage named. Answers without one are about it.
+    /// Stage that the last answer with a stage named, or before one, that the client named first.
+    /// Answers without a stage are about it.
     stage: Box<str>,
     options: AnswerOptions,
     /// Whether the last heartbeat was acknowledged by an answer, so that the next may have none.
@@ -16,6 +17,14 @@ pub struct ShortAnswers {
 }
 
 impl ShortAnswers {
+    /// Records a stage that the client named. The client knows the first one, so the answer to it
+    /// need not name it: that saves some 90 bytes of each stay.
+    pub fn note_stage(&mut self, stage: &str) {
+        if self.stage.is_empty() {
+            self.keep(stage);
+        }
+    }
+
     /// Sets what the last heartbeat with ids asked for.
     pub fn set_options(&mut self, options: AnswerOptions) {
         self.options = options;
@@ -71,7 +80,7 @@ mod tests {
     fn a_stage_is_named_when_it_is_another_one() {
         let mut answers = ShortAnswers::default();
         let named = r#"{"stage":"a","viewers":50,"nextMs":20}"#;
-        assert_eq!(answers.heartbeat("a", &steady()).as_deref(), Some(named));
+        ["a", "b"].iter().for_each(|stage| answers.note_stage(stage));
         assert_eq!(answers.heartbeat("a", &steady()).as_deref(), Some("[50,1]"));
         assert_eq!(answers.leave("a"), r#"{"left":true}"#);
         assert_eq!(answers.leave("b"), r#"{"stage":"b","left":true}"#);

@@ -110,12 +110,12 @@ async fn a_subprotocol_has_short_answers() {
     let node = complete_node(&[]).await;
     let mut ann = Player::connect(&node, "housecount.1, housecount.2").await;
     assert_eq!(ann.1.as_deref(), Some("housecount.2"));
-    let first = ann.ask(&json!({ "stage": "s", "viewer": "ann" })).await;
-    assert_eq!((names(&first), &first["stage"]), (vec!["nextMs", "stage", "viewers"], &json!("s")));
-    ann.send(&json!({})).await;
-    let steady = ann.answer().await;
-    let numbers: [u64; 2] = serde_json::from_str(&steady).unwrap();
-    assert!(numbers[0] == 1 && (9..=11).contains(&numbers[1]), "{steady}");
+    for message in [json!({ "stage": "s", "viewer": "ann" }), json!({})] {
+        ann.send(&message).await;
+        let steady = ann.answer().await;
+        let numbers: [u64; 2] = serde_json::from_str(&steady).unwrap();
+        assert!(numbers[0] == 1 && (9..=11).contains(&numbers[1]), "{steady}");
+    }
 
     // Another stage is named, and then the first one again.
     let other = json!({ "stage": "t", "viewer": "ann" });
@@ -133,6 +133,11 @@ async fn a_subprotocol_has_short_answers() {
     assert_eq!(ann.ask(&json!({ "leave": true })).await, json!({ "left": true }));
     let by_name = json!({ "stage": "t", "viewer": "ann", "leave": true });
     assert_eq!(ann.ask(&by_name).await, json!({ "stage": "t", "left": true }));
+    // The client knows the stage that it named first.
+    let mut first = Player::connect(&node, "housecount.2").await;
+    let leave = json!({ "stage": "s", "viewer": "ann", "leave": true });
+    assert_eq!(first.ask(&leave).await, json!({ "left": true }));
+    assert_eq!(first.ask(&by_name).await["stage"], "t");
     eventually("ann has left both", async || node.stats().await["viewers"] == 1).await;
 
     // Other offers are answered as before, and the token's is never answered.
@@ -157,7 +162,7 @@ async fn a_quiet_player_has_an_answer_at_least_every_second_time() {
     let node = complete_node(&[]).await;
     let mut ann = Player::connect(&node, "housecount.2").await;
     let first = ann.ask(&json!({ "stage": "s", "viewer": "ann", "quiet": true })).await;
-    assert_eq!(first["stage"], "s");
+    assert!(first.is_array(), "{first}");
     let beats = async || node.metric("housecount_events_total{kind=\"beat\"}").await;
     let acknowledged =
         async || node.metric("housecount_acknowledged_events_total{transport=\"ws\"}").await;
