@@ -394,9 +394,8 @@ impl Log for RedisLog {
         if self.link.is_cluster() {
             return false;
         }
-        self.counter.sent(1, 0);
         let (server, moves) = (self.link.server(), self.link.moves());
-        self.waiter.wait(server, moves, &self.prefix, after, within).await
+        self.waiter.wait(server, moves, &self.prefix, after, within, &self.counter).await
     }
 
     async fn maintain(&self, partition: u16, before: UnixMs, attended: UnixMs) -> StoreResult<()> {

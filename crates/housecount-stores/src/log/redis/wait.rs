@@ -5,6 +5,9 @@
 //! streams are on several servers, so there a node does not wait. Where waiting fails, the node
 //! reads as often as usual.
 
+use std::future::ready;
+use std::io;
+use std::pin::Pin;
 use std::time::Duration;
 
 use housecount_backend::clock::mono_ms;
@@ -13,9 +16,14 @@ use housecount_core::keys::redis_stream;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, RedisResult, Value};
 use tokio::sync::Mutex;
+use tokio::time::timeout;
 
+use super::counter::RedisCounter;
 use super::link::CONNECTION_TIMEOUT;
 
+/// Time that the server is asked to wait, which is several waits of an idle node. A call and its
+/// answer take 319 bytes with the headers of their packets.
+const CALL_WAIT: Duration = Duration::from_secs(15);
 /// Time by which an answer may be later than the server was asked to wait.
 const ANSWER_LATE: Duration = Duration::from_millis(500);
 /// Time after a failure in which the node does not wait.
@@ -27,10 +35,18 @@ pub(super) struct Waiter(Mutex<WaiterState>);
 
 #[derive(Default)]
 struct WaiterState {
-    /// The connection, and the number of moves of the log when it was made.
-    connection: Option<(MultiplexedConnection, u64)>,
+    call: Option<Call>,
     /// Time until which the node does not wait, on this node's own clock.
     not_before_ms: u64,
+}
+
+/// A call that waits, on a server that the log is on since a number of moves.
+struct Call {
+    moves: u64,
+    /// Positions after which it waits for a record. Empty once it is answered.
+    after: Vec<Position>,
+    /// Returns the connection, once the call is answered.
+    answer: Pin<Box<dyn Future<Output = RedisResult<MultiplexedConnection>> + Send>>,
 }
 
 impl Waiter {
@@ -43,42 +59,62 @@ impl Waiter {
         prefix: &str,
         after: &[Position],
         within: Duration,
+        counter: &RedisCounter,
     ) -> bool {
         let mut state = self.0.lock().await;
         if mono_ms() < state.not_before_ms {
             return false;
         }
+        let call_wait = within.max(CALL_WAIT);
         // Left out until the answer has come. So a connection whose call was dropped is not used
         // again.
-        let known = state.connection.take().filter(|(_, made)| *made == moves);
+        let known = state.call.take().filter(|call| call.moves == moves);
         let waited = async {
-            let mut connection = match known {
-                Some((connection, _)) => connection,
-                None => connect(&client.await?, within).await?,
+            let mut call = match known {
+                Some(call) if call.after == after => call,
+                known => {
+                    let mut connection = match known {
+                        // A record that this node has read has ended that call, too.
+                        Some(earlier) => {
+                            timeout(within, earlier.answer).await.map_err(io::Error::from)??
+                        }
+                        None => connect(&client.await?, call_wait).await?,
+                    };
+                    counter.sent(1, 0);
+                    let command = command(prefix, after, call_wait);
+                    let answer = Box::pin(async move {
+                        let _: Value = command.query_async(&mut connection).await?;
+                        Ok(connection)
+                    });
+                    Call { moves, after: after.to_vec(), answer }
+                }
             };
-            let _: Value = command(prefix, after, within).query_async(&mut connection).await?;
-            RedisResult::Ok(connection)
+            // Without an answer, the next wait for the same continues this one.
+            if let Ok(answered) = timeout(within, &mut call.answer).await {
+                call = Call { moves, after: Vec::new(), answer: Box::pin(ready(Ok(answered?))) };
+            }
+            RedisResult::Ok(call)
         };
         match waited.await {
-            Ok(connection) => state.connection = Some((connection, moves)),
+            Ok(call) => state.call = Some(call),
             Err(_) => state.not_before_ms = mono_ms() + AFTER_FAILURE_MS,
         }
-        state.connection.is_some()
+        state.call.is_some()
     }
 }
 
-async fn connect(client: &Client, within: Duration) -> RedisResult<MultiplexedConnection> {
+async fn connect(client: &Client, call_wait: Duration) -> RedisResult<MultiplexedConnection> {
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(CONNECTION_TIMEOUT))
-        .set_response_timeout(Some(within + ANSWER_LATE));
+        .set_response_timeout(Some(call_wait + ANSWER_LATE));
     client.get_multiplexed_async_connection_with_config(&config).await
 }
 
 /// Builds the command. Its answer has one record at most, which is read again by the usual read.
-fn command(prefix: &str, after: &[Position], within: Duration) -> redis::Cmd {
+fn command(prefix: &str, after: &[Position], call_wait: Duration) -> redis::Cmd {
     let mut command = redis::cmd("XREAD");
-    let within_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
-    command.arg("COUNT").arg(1).arg("BLOCK").arg(within_ms).arg("STREAMS");
+    let wait_ms = u64::try_from(call_wait.as_millis()).unwrap_or(u64::MAX);
+    command.arg("COUNT").arg(1).arg("BLOCK").arg(wait_ms).arg("STREAMS");
     for partition in (0..).take(after.len()) {
         command.arg(redis_stream(prefix, partition));
     }

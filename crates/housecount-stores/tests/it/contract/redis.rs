@@ -331,7 +331,19 @@ async fn an_idle_node_waits_for_the_next_record() {
     }
     // A record that is there already.
     assert!(idle.wait(&[Position::START; 2], FOREVER).await);
-    assert!(idle.wait(&after, Duration::from_millis(10)).await, "nothing has come, and it says so");
+    let instant = Duration::from_millis(10);
+    assert!(idle.wait(&after, instant).await, "nothing has come, and it says so");
+    eventually("it still waits", async || figure(&server, "blocked_clients") == 1).await;
+    // Further waits for the same continue that call.
+    let commands = || figure(&server, "total_commands_processed");
+    let [first, second] = [commands(), commands()];
+    for _ in 0..3 {
+        assert!(idle.wait(&after, instant).await);
+    }
+    assert_eq!(commands() - second, second - first);
+    let (is_woken, at) = tokio::join!(idle.wait(&after, FOREVER), other.append(0, record(7)));
+    after[0] = at.unwrap();
+    assert!(is_woken && idle.wait(&after, instant).await);
     drop(server);
     assert!(!idle.wait(&after, FOREVER).await, "without Redis it does not wait");
 }
