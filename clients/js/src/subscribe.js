@@ -213,7 +213,8 @@ function createFeed(live, query, name, tokens, onEmpty) {
             const [, event, data] = /^event: (.*)\n(?:.*\n)*?data: (.*)/m.exec(lines) ?? [];
             // The token has expired or was revoked.
             if (event === "end") throw problemError(JSON.parse(data), true);
-            if (event === "count") fresh.push({ complete: true, recovering: false, ...JSON.parse(data) });
+            // An event of a stream of one stage does not name it.
+            if (event === "count") fresh.push({ stage: stages[0], complete: true, recovering: false, ...JSON.parse(data) });
           }
           if (!fresh.length) continue;
           failures = 0;

@@ -44,7 +44,7 @@ test("events are rare and small by default, and options change that", async () =
 
 test("a short event is a count", async () => {
   const { world, recorded, sources } = await alone();
-  sources[0].send({ stage: "match-1", viewers: 2 });
+  sources[0].send({ viewers: 2 });
   sources[0].send({ stage: "match-1", viewers: 1, asOf: 7, complete: false });
   await world.pass(10);
   assert.deepEqual(recorded, [

@@ -22,6 +22,8 @@ pub enum Encoding {
     Full,
     /// The viewers, and what differs from a complete count.
     Brief,
+    /// The same without the stage, for a subscriber that follows only this one.
+    Unnamed,
 }
 
 impl Encoding {
@@ -30,8 +32,9 @@ impl Encoding {
     pub(super) fn of(self, message: &LiveMessage, stage: &str, seen: PublicCount) -> Bytes {
         let LiveMessage { epoch, number, .. } = *message;
         match (self, &message.shown) {
-            (Encoding::Brief, Some(shown)) if stage != ALL => {
-                brief(epoch, number, stage, shown, seen)
+            (Encoding::Brief | Encoding::Unnamed, Some(shown)) if stage != ALL => {
+                let named = (self == Encoding::Brief).then_some(stage);
+                brief(epoch, number, named, shown, seen)
             }
             (Encoding::Full, Some(shown)) if seen != PublicCount::Exact => {
                 text(epoch, number, stage, shown, seen)
@@ -42,7 +45,13 @@ impl Encoding {
 }
 
 /// Encodes a stage's message in its brief form.
-fn brief(epoch: u32, number: u64, stage: &str, shown: &PublishedCount, seen: PublicCount) -> Bytes {
+fn brief(
+    epoch: u32,
+    number: u64,
+    stage: Option<&str>,
+    shown: &PublishedCount,
+    seen: PublicCount,
+) -> Bytes {
     let CountStatus { as_of, complete, recovering } = shown.status;
     let data = BriefData {
         stage,
@@ -107,7 +116,8 @@ struct MessageData<'a> {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct BriefData<'a> {
-    stage: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stage: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     viewers: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -149,7 +159,7 @@ mod tests {
     fn a_brief_message_has_what_differs_from_a_complete_count() {
         let of = |complete, recovering| {
             let status = CountStatus { as_of: UnixMs(7), complete, recovering };
-            brief(0xa, 3, "s/1", &PublishedCount { status, ..shown(2) }, PublicCount::Exact)
+            brief(0xa, 3, Some("s/1"), &PublishedCount { status, ..shown(2) }, PublicCount::Exact)
         };
         let head = "id: 0000000a-3\nevent: count\ndata: ";
         assert_eq!(of(true, false), format!("{head}{{\"stage\":\"s/1\",\"viewers\":2}}\n\n"));
@@ -178,6 +188,7 @@ mod tests {
         assert_eq!(of(Encoding::Full, PublicCount::Hidden), format!(r#"{{"stage":"s",{status}"#));
         assert_eq!(of(Encoding::Brief, PublicCount::Rounded), r#"{"stage":"s","viewers":1200}"#);
         assert_eq!(of(Encoding::Brief, PublicCount::Hidden), r#"{"stage":"s"}"#);
+        assert_eq!(of(Encoding::Unnamed, PublicCount::Exact), r#"{"viewers":1234}"#);
         assert!(of(Encoding::Full, PublicCount::Exact).contains("1234"));
     }
 }

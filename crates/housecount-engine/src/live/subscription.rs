@@ -120,7 +120,7 @@ impl StageFeed {
         }
         self.number = message.number;
         let before = std::mem::replace(&mut self.sent, message.shown.map(|shown| (shown, seen)));
-        let is_brief = encoding == Encoding::Brief;
+        let is_brief = encoding != Encoding::Full;
         let is_known = self.sent.zip(before).is_some_and(|((shown, seen), (sent, saw))| {
             let viewers = |count: Count, seen: PublicCount| seen.of(count.viewers);
             let sessions = |count: Count, seen: PublicCount| seen.of(count.sessions);

@@ -134,6 +134,11 @@ fn parse_query(query: &str) -> Result<LiveQuery, Problem> {
     } else {
         SubscriptionFilter::Stages { stages, with_totals }
     };
+    if encoding == CountEncoding::Brief
+        && matches!(&filter, SubscriptionFilter::Stages { stages, .. } if stages.len() == 1)
+    {
+        encoding = CountEncoding::Unnamed;
+    }
     Ok(LiveQuery { filter, encoding, every })
 }
 
@@ -194,7 +199,7 @@ async fn check(
         ("token" = Option<String>, Query, description = "viewer's token, for clients that can't send headers"),
         ("totals" = Option<bool>, Query, description = "whether to send the totals of all stages too"),
         ("every" = Option<String>, Query, description = "least time between two events of a stage, 1s to 10s"),
-        ("fields" = Option<String>, Query, description = "`viewers` for short data: no sessions, and only what differs from a complete count"),
+        ("fields" = Option<String>, Query, description = "`viewers` for short data: no sessions, and only what differs from a complete count; no stage either, if the call names one"),
         ("Last-Event-ID" = Option<String>, Header, description = "id of the last event received")),
     responses((status = 200, body = String, content_type = "text/event-stream"),
         (status = 400, body = ProblemBody, content_type = "application/problem+json")))]
@@ -294,6 +299,8 @@ mod tests {
         };
         assert_eq!(pace("stage=a"), Ok((CountEncoding::Full, 0)));
         assert_eq!(pace("every=1s&fields=viewers"), Ok((CountEncoding::Brief, LIVE_EVERY_MS_MIN)));
+        let of_one = pace("stage=a&stage=a&fields=viewers");
+        assert_eq!(of_one, Ok((CountEncoding::Unnamed, 0)));
         assert_eq!(pace("every=10s"), Ok((CountEncoding::Full, LIVE_EVERY_MS_MAX)));
         let why = parse_query("every=11s").unwrap_err();
         assert_eq!(why.detail(), "every=11s is too long; at most 10s");

@@ -37,7 +37,8 @@ async fn a_subscriber_may_ask_for_viewers_only() {
     let live = "/v1/live?stage=s&every=1s&fields=viewers";
     let mut events = Events::open(&node.address, live, None).await;
     let first = events.next().await.unwrap();
-    assert_eq!((viewers(&first), first.data.get("sessions")), (1, None));
+    let [sessions, stage] = ["sessions", "stage"].map(|name| first.data.get(name));
+    assert_eq!((viewers(&first), sessions, stage), (1, None, None), "the call names the stage");
     assert_eq!(first.data["complete"], false, "within one ttl of the log's start");
     let mut full = Events::open(&node.address, "/v1/live?stage=s", None).await;
     full.next().await.unwrap();
@@ -46,7 +47,8 @@ async fn a_subscriber_may_ask_for_viewers_only() {
     tab("bob", "c").await;
     assert_eq!(viewers(&events.next().await.unwrap()), 2, "no event for the sessions alone");
     let all = Events::open(&node.address, "/v1/live?fields=viewers", None).await.next().await;
-    assert!(all.unwrap().data.get("sessions").is_none());
+    let all = all.unwrap().data;
+    assert_eq!((&all["stage"], all.get("sessions")), (&json!("s"), None));
 }
 
 #[timed_test(flavor = "multi_thread")]
