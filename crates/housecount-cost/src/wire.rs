@@ -6,7 +6,7 @@
 /// Origin of the figures, for readers of the bill.
 pub const ORIGIN: &str = "Bytes were measured with `bench/wire` on 2026-12-01. Kernel memory and CPU \
                           of HTTP and handshakes were measured on 2026-11-29. 8 KiB per WebSocket and \
-                          1.35 x the CPU for its TLS are upper bounds: 7.5 KiB and 1.10 x were measured \
+                          1.35 x the CPU for its TLS are upper bounds: 7.6 KiB and 1.17 x were measured \
                           on 2026-12-01.";
 
 /// Way in which players send heartbeats.
@@ -58,9 +58,9 @@ impl PlayerTransport {
     #[must_use]
     pub fn bytes(self) -> WireBytes {
         let [beat_out, beat_in, first_out, return_out, stay_in] = match self {
-            PlayerTransport::Ws => [86, 134, 3_469, 1_289, 3_577],
-            PlayerTransport::H2 => [426, 586, 3_179, 996, 3_498],
-            PlayerTransport::H1 => [224, 949, 3_215, 1_025, 1_921],
+            PlayerTransport::Ws => [86, 134, 3_282, 1_101, 3_546],
+            PlayerTransport::H2 => [411, 571, 3_078, 885, 3_525],
+            PlayerTransport::H1 => [224, 949, 3_237, 1_037, 1_921],
         };
         WireBytes { beat_out, beat_in, first_out, return_out, stay_in }
     }
@@ -92,10 +92,10 @@ impl PlayerTransport {
     }
 }
 
-/// Bytes from the node per event of `GET /v1/live` with `fields=viewers`, over HTTP/2. Measured on
-/// 2026-11-30.
-pub const LIVE_EVENT_OUT: u64 = 208;
-/// Bytes to the node per event of `GET /v1/live`. Measured on 2026-11-30.
+/// Bytes from the node per event of `GET /v1/live` with one `stage` and `fields=viewers`, over
+/// HTTP/2. Measured on 2026-12-01.
+pub const LIVE_EVENT_OUT: u64 = 136;
+/// Bytes to the node per event of `GET /v1/live`. Measured on 2026-12-01.
 pub const LIVE_EVENT_IN: u64 = 52;
 
 /// CPU time of a full TLS handshake, in nanoseconds. Measured on 2026-11-29: 690 to 720 us.
@@ -110,8 +110,9 @@ pub const VIEWER_BYTES: u64 = 115;
 /// Memory of the operating system and of a node without viewers. An assumption.
 pub const SYSTEM_BYTES: u64 = 192 << 20;
 
-/// Bytes per second between an idle node and Redis. Measured on 2026-11-29: 27.6 GiB a month.
-pub const REDIS_IDLE_BYTES: u64 = 11_277;
+/// Bytes per second between an idle node and Redis, beside another one. Measured on 2026-12-01:
+/// 1.79 GiB a month.
+pub const REDIS_IDLE_BYTES: u64 = 731;
 /// Bytes between nodes and Redis per append, beside its heartbeats. Measured on 2026-11-29: 147 GiB
 /// a month with two nodes and 333 heartbeats per second.
 pub const REDIS_APPEND_BYTES: u64 = 257;
@@ -144,17 +145,17 @@ mod tests {
             let WireBytes { beat_out, beat_in, first_out, return_out, stay_in } = transport.bytes();
             (beat_out, beat_in, first_out, return_out, stay_in)
         });
-        assert_eq!(bytes[0], (86, 134, 3_469, 1_289, 3_577));
-        assert_eq!(bytes[1], (426, 586, 3_179, 996, 3_498));
-        assert_eq!(bytes[2], (224, 949, 3_215, 1_025, 1_921));
-        assert_eq!((LIVE_EVENT_OUT, LIVE_EVENT_IN), (208, 52));
+        assert_eq!(bytes[0], (86, 134, 3_282, 1_101, 3_546));
+        assert_eq!(bytes[1], (411, 571, 3_078, 885, 3_525));
+        assert_eq!(bytes[2], (224, 949, 3_237, 1_037, 1_921));
+        assert_eq!((LIVE_EVENT_OUT, LIVE_EVENT_IN), (136, 52));
         // 8 and 4.4 KiB; 10.7, 6.7 and 4.4 KiB.
         assert_eq!(PlayerTransport::Ws.socket_bytes(), (8 * 1_024) + 4_506);
         assert_eq!(PlayerTransport::H2.socket_bytes(), 218 * 1_024 / 10);
         assert_eq!(PlayerTransport::Ws.beat_cpu_ns(), 17_000);
-        // An onlooker of a busy stage: 521 MiB a month at an event per second.
-        assert_eq!((LIVE_EVENT_OUT * 730 * 3_600) >> 20, 521);
-        // 27.6 GiB a month.
-        assert_eq!((REDIS_IDLE_BYTES * 730 * 3_600 * 10) >> 30, 276);
+        // An onlooker of a busy stage: 340 MiB a month at an event per second.
+        assert_eq!((LIVE_EVENT_OUT * 730 * 3_600) >> 20, 340);
+        // 1.78 GiB a month.
+        assert_eq!((REDIS_IDLE_BYTES * 730 * 3_600 * 100) >> 30, 178);
     }
 }
