@@ -118,9 +118,12 @@ fn chunk(book: &Book, window: u64, sessions: &[Session]) -> Vec<u8> {
     draft.finish().encode()
 }
 
-/// Spans of a reader, by value of each key. `None` is all that counts for the viewer.
+/// Stage, viewer, and a key with its value; `None` for all that counts for the viewer.
+type Owner = (String, String, Option<(&'static str, String)>);
+
+/// Spans of a reader, by value of each key.
 #[derive(Default)]
-struct ReadSpans(BTreeMap<(String, String, Option<(&'static str, String)>), Vec<Span>>);
+struct ReadSpans(BTreeMap<Owner, Vec<Span>>);
 
 const KEYS: [&str; 2] = ["country", "device"];
 

@@ -343,7 +343,8 @@ async fn after_a_total_loss_proof_goes_on_where_it_ended() {
     drop(node);
 
     // Only the cold tier is left. Both viewers come back after 40 s.
-    let lost = Stage { events: Vec::new(), cold: stage.cold.clone(), log: Default::default() };
+    let (cold, log) = (stage.cold.clone(), Default::default());
+    let lost = Stage { events: Vec::new(), cold, log, labels_of: None };
     let mut node = lost.node().await;
     let carried = housecount_engine::internals::restore_open_spans(&*lost.cold, &node.proofs, &[0])
         .await

@@ -1,4 +1,4 @@
-//! Figures by label of drawn audiences, after real commits with faults: each value's watch time is
+//! Figures by label of drawn audiences, after real commits with faults. Each value's watch time is
 //! that of a plain program over the events, and conserves by itself.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -167,7 +167,7 @@ async fn each_value_s_figures_are_those_of_a_plain_program() {
             assert_eq!(all.watch_ms, watched, "seed {seed}");
         }
     }
-    assert!(values > 500 && exceeded > 40, "{values} {exceeded}");
+    assert!(values > 300 && exceeded > 40, "{values} {exceeded}");
 }
 
 /// Steps of a range, aligned to the epoch.
