@@ -20,9 +20,9 @@ use crate::node::Node;
 /// A label by which a caller wants figures.
 #[derive(Clone, Debug)]
 pub(super) struct WantedLabel {
-    key: String,
+    pub(super) key: String,
     /// Smallest number of viewers of a value that the caller may see.
-    floor: u64,
+    pub(super) floor: u64,
 }
 
 impl WantedLabel {

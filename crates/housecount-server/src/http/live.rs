@@ -12,7 +12,7 @@ use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use housecount_access::admission::AddressConnection;
 use housecount_access::auth::end_of;
 use housecount_core::ids::StageId;
@@ -22,14 +22,17 @@ use housecount_core::limits::{
 use housecount_engine::internals::{CountEncoding, SeenCounts, SubscriptionFilter};
 use housecount_engine::{CountStatus, WithStatus};
 use housecount_wire::timeouts::EndlessAnswer;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
 use tokio::time::sleep;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use super::access::StageAccess;
 use super::auth::{CountsGrant, authorize_counts};
+use super::by_label::WantedLabel;
 use super::error::{Problem, ProblemBody};
-use super::extract::{bad_query, duration_ms};
+use super::extract::{ValidQuery, bad_query, duration_ms};
+use super::live_by_label::{self, LabelCountsBody};
 use super::query::{self, Parameter};
 use crate::node::Node;
 
@@ -44,6 +47,17 @@ pub struct CountStatusBody {
     pub(super) complete: bool,
     /// Whether an earlier count stands in after a loss. Never for longer than one ttl.
     pub(super) recovering: bool,
+}
+
+impl CountStatusBody {
+    /// Returns the status of an answer that has another count as well.
+    pub(super) fn worse(self, other: CountStatus) -> CountStatusBody {
+        CountStatusBody {
+            as_of: self.as_of.min(other.as_of.0),
+            complete: self.complete && other.complete,
+            recovering: self.recovering || other.recovering,
+        }
+    }
 }
 
 impl From<CountStatus> for CountStatusBody {
@@ -66,32 +80,57 @@ pub struct TotalsBody {
     sessions: u64,
     /// Stages with a viewer online.
     stages: u64,
+    /// Viewers by label; only with `by`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    by: Option<LabelCountsBody>,
     #[serde(flatten)]
     status: CountStatusBody,
 }
 
+/// Parameters of a count.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ByLabelQuery {
+    /// Key of a label, such as country. Adds the viewers of each of its values.
+    pub(super) by: Option<String>,
+}
+
 /// Shows how many viewers are online on all stages.
 #[utoipa::path(get, path = "/v1/stats", operation_id = "showStats", tag = "operators",
+    params(ByLabelQuery),
     responses((status = 200, body = TotalsBody),
-        (status = 400, description = "unknown query parameter", body = ProblemBody,
+        (status = 400, description = "unknown query parameter or label", body = ProblemBody,
             content_type = "application/problem+json")))]
-pub async fn stats(State(node): State<Arc<Node>>) -> Json<TotalsBody> {
-    let WithStatus { value: (count, stages), status } = node.engine.hub.totals();
-    Json(TotalsBody {
+pub async fn stats(
+    State(node): State<Arc<Node>>,
+    ValidQuery(query): ValidQuery<ByLabelQuery>,
+) -> Result<Json<TotalsBody>, Problem> {
+    // A limited key gets no answer here, so no value is hidden.
+    let wanted = WantedLabel::parse(&node, &StageAccess::default(), query.by.as_ref())?;
+    let WithStatus { value: (count, stages), mut status } = node.engine.hub.totals();
+    let by = wanted.map(|wanted| {
+        let counts = wanted.counts(&node, None);
+        status = status.worse(counts.status);
+        counts.value
+    });
+    Ok(Json(TotalsBody {
         viewers: count.viewers,
         sessions: count.sessions,
         stages,
+        by,
         status: status.into(),
-    })
+    }))
 }
 
 /// Parameters of a subscriber's query. Two tokens are refused as two credentials are (`auth`).
-const LIVE_PARAMETERS: [Parameter; 5] = [
+const LIVE_PARAMETERS: [Parameter; 6] = [
     Parameter::repeatable("stage"),
     Parameter::once("totals"),
     Parameter::repeatable("token"),
     Parameter::once("every"),
     Parameter::once("fields"),
+    Parameter::once("by"),
 ];
 
 /// A subscriber's wishes.
@@ -100,13 +139,23 @@ struct LiveQuery {
     filter: SubscriptionFilter,
     encoding: CountEncoding,
     every: Duration,
+    /// Key of a label whose counts are sent, too.
+    by: Option<String>,
+}
+
+impl LiveQuery {
+    /// Whether the subscriber asks for counts of named stages only, as players do.
+    fn is_for_players(&self) -> bool {
+        let named = matches!(self.filter, SubscriptionFilter::Stages { with_totals: false, .. });
+        named && self.by.is_none()
+    }
 }
 
 /// Parses a subscriber's query.
 fn parse_query(query: &str) -> Result<LiveQuery, Problem> {
     query::check(query, &LIVE_PARAMETERS)?;
     let (mut stages, mut with_totals) = (Vec::new(), false);
-    let (mut encoding, mut every) = (CountEncoding::Full, Duration::ZERO);
+    let (mut encoding, mut every, mut by) = (CountEncoding::Full, Duration::ZERO, None);
     for pair in query::pairs(query) {
         let (name, value) = pair?;
         match (&*name, &*value) {
@@ -115,6 +164,7 @@ fn parse_query(query: &str) -> Result<LiveQuery, Problem> {
             ("totals", "false") => {}
             ("totals", _) => return Err(bad_query(format!("totals={value} is not true or false"))),
             ("every", text) => every = parse_every(text)?,
+            ("by", key) => by = Some(key.to_string()),
             ("fields", "viewers") => encoding = CountEncoding::Brief,
             ("fields", _) => return Err(bad_query(format!("fields={value} is not viewers"))),
             _ => {}
@@ -129,6 +179,11 @@ fn parse_query(query: &str) -> Result<LiveQuery, Problem> {
         );
         return Err(bad_query(detail));
     }
+    if by.is_some() && stages.is_empty() && !with_totals {
+        return Err(bad_query(
+            "by needs stages or totals=true; counts of all stages have no labels",
+        ));
+    }
     let filter = if stages.is_empty() {
         SubscriptionFilter::All { with_totals }
     } else {
@@ -139,7 +194,7 @@ fn parse_query(query: &str) -> Result<LiveQuery, Problem> {
     {
         encoding = CountEncoding::Unnamed;
     }
-    Ok(LiveQuery { filter, encoding, every })
+    Ok(LiveQuery { filter, encoding, every, by })
 }
 
 /// Parses the least time between two messages of a stage.
@@ -152,29 +207,24 @@ fn parse_every(text: &str) -> Result<Duration, Problem> {
     Ok(Duration::from_millis(ms))
 }
 
-/// Whether a query asks for named stages only, as players do. All stages and totals are for
+/// Whether a query asks for named stages only, as players do. All stages, totals and labels are for
 /// operators.
 pub(super) fn names_stages(query: &str) -> bool {
     // Any caller may read the error of a wrong query.
-    parse_query(query).map_or(true, |wanted| filter_names_stages(&wanted.filter))
-}
-
-fn filter_names_stages(filter: &SubscriptionFilter) -> bool {
-    matches!(filter, SubscriptionFilter::Stages { with_totals: false, .. })
+    parse_query(query).map_or(true, |wanted| wanted.is_for_players())
 }
 
 /// Checks that the caller may watch all that it asks for.
-async fn check(
-    node: &Node,
-    request: &Parts,
-    wanted: &SubscriptionFilter,
-) -> Result<CountsGrant, Problem> {
-    match wanted {
+async fn check(node: &Node, request: &Parts, wanted: &LiveQuery) -> Result<CountsGrant, Problem> {
+    match &wanted.filter {
         SubscriptionFilter::Stages { stages, with_totals: false } => {
             let mut granted = CountsGrant::default();
             for stage in stages {
                 // The same request has the same credential each time.
                 granted = authorize_counts(node, request, Some(stage)).await?;
+            }
+            if wanted.by.is_some() && !granted.is_operator {
+                granted = authorize_counts(node, request, None).await?;
             }
             Ok(granted)
         }
@@ -188,7 +238,9 @@ async fn check(
 ///
 /// `event: count` has a stage's name and count. It is sent at once, then after each change, at most
 /// once per second and stage, and less often where many follow it. With `totals=true`,
-/// `event: totals` has the answer of `/v1/stats`. Comments in between keep the connection open.
+/// `event: totals` has the answer of `/v1/stats`. With `by`, `event: labels` has the viewers of
+/// each named stage by label, and of all stages with `totals=true`. Comments in between keep the
+/// connection open.
 ///
 /// A client that reconnects with `Last-Event-ID` gets the changes since then. If these are not
 /// known, it gets `event: reset`, and must discard all earlier counts. The stream ends when its
@@ -200,14 +252,15 @@ async fn check(
         ("totals" = Option<bool>, Query, description = "whether to send the totals of all stages too"),
         ("every" = Option<String>, Query, description = "least time between two events of a stage, 1s to 10s"),
         ("fields" = Option<String>, Query, description = "`viewers` for short data: no sessions, and only what differs from a complete count; no stage either, if the call names one"),
+        ("by" = Option<String>, Query, description = "key of a label: sends viewers by value too"),
         ("Last-Event-ID" = Option<String>, Header, description = "id of the last event received")),
     responses((status = 200, body = String, content_type = "text/event-stream"),
         (status = 400, body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn live(State(node): State<Arc<Node>>, request: Request) -> Result<Response, Problem> {
     let (mut request, _) = request.into_parts();
-    let LiveQuery { filter, encoding, every } =
-        parse_query(request.uri.query().unwrap_or_default())?;
-    let granted = check(&node, &request, &filter).await?;
+    let query = parse_query(request.uri.query().unwrap_or_default())?;
+    let granted = check(&node, &request, &query).await?;
+    let labels = WantedLabel::parse(&node, &granted.access, query.by.as_ref())?;
     let last = request.headers.get("last-event-id").and_then(|id| id.to_str().ok());
     let full = || {
         Problem::unavailable(
@@ -216,7 +269,14 @@ pub async fn live(State(node): State<Arc<Node>>, request: Request) -> Result<Res
         )
     };
     // A call without a key for named stages is a player's, also on a node without keys.
-    let is_operator = granted.is_operator || !filter_names_stages(&filter);
+    let is_operator = granted.is_operator || !query.is_for_players();
+    let LiveQuery { filter, encoding, every, .. } = query;
+    // The counts by label end with the others.
+    let (open, closed) = oneshot::channel::<Infallible>();
+    let labels = labels.map(|wanted| {
+        live_by_label::events(node.clone(), wanted, followed(&filter), every).take_until(closed)
+    });
+    let labels = stream::iter(labels).flatten();
     let ended = end_of_grant(&node, granted, &filter);
     let mut subscription = node.engine.live.subscribe(filter, last).ok_or_else(full)?;
     subscription.set_pace(encoding, every);
@@ -225,7 +285,7 @@ pub async fn live(State(node): State<Arc<Node>>, request: Request) -> Result<Res
         subscription.set_seen(SeenCounts::new(move |stage| node.public_counts.for_players(stage)));
     }
     let connection = request.extensions.remove::<Arc<AddressConnection>>();
-    let events = stream::unfold(Some((subscription, ended, connection)), async |open| {
+    let events = stream::unfold(Some((subscription, ended, (connection, open))), async |open| {
         let (mut subscription, mut ended, connection) = open?;
         tokio::select! {
             biased;
@@ -241,7 +301,18 @@ pub async fn live(State(node): State<Arc<Node>>, request: Request) -> Result<Res
         // Without it, nginx buffers answers.
         (header::HeaderName::from_static("x-accel-buffering"), "no"),
     ];
+    let events = stream::select(events, labels);
     Ok((Extension(EndlessAnswer), headers, Body::from_stream(events)).into_response())
+}
+
+/// Returns the stages whose counts by label are sent, with `None` for all together.
+fn followed(filter: &SubscriptionFilter) -> Vec<Option<StageId>> {
+    let (stages, with_totals) = match filter {
+        SubscriptionFilter::Stages { stages, with_totals } => (&stages[..], *with_totals),
+        SubscriptionFilter::All { with_totals } => (&[][..], *with_totals),
+    };
+    let totals = with_totals.then_some(None);
+    stages.iter().cloned().map(Some).chain(totals).collect()
 }
 
 /// Returns the wait for the end of a permission to watch stages, with its reason; `None` if it has
@@ -329,6 +400,8 @@ mod tests {
             "every=11s",
             "every=1",
             "every=1s&every=1s",
+            "by=country",
+            "stage=a&by=country&by=device",
             "fields=",
             "fields=sessions",
         ] {

@@ -26,6 +26,7 @@ mod headers;
 mod history;
 mod labels;
 mod live;
+mod live_by_label;
 mod openapi;
 mod ops;
 mod packed;

@@ -12,6 +12,7 @@ mod auth;
 mod aws_profiles;
 mod billing;
 mod bodies;
+mod by_label;
 mod cli;
 mod coalesced;
 mod compat;
