@@ -336,7 +336,7 @@ impl Hub {
             let fold = self.fold.lock(Hold::Events);
             beats.extend(chunk.iter().filter_map(|event| {
                 let at = fold.last_beat(event.ids.stage, event.ids.viewer, event.ids.session)?;
-                let labels = SessionLabels::NONE; // theirs may be of later
+                let labels = SessionLabels::NONE; // those of the event may be later
                 (at < event.at).then_some(EventRef { at, kind: EventKind::Beat, labels, ..*event })
             }));
         }

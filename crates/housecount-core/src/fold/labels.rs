@@ -13,6 +13,7 @@ mod counts;
 mod parts;
 mod sets;
 
+use std::cmp::Ordering;
 use std::sync::{Arc, OnceLock};
 
 use foldhash::fast::RandomState;
@@ -140,17 +141,20 @@ impl LabelTable {
         self.sets.values(set)
     }
 
-    /// Returns the claim of an event's labels, if it is smaller than the seat's claim.
-    fn better_claim(
+    /// Compares the claim of an event's labels with the seat's claim. Returns whether it is the
+    /// smaller one, and the claim if it is.
+    fn compare(
         &mut self,
         seat: SeatIndex,
         at: UnixMs,
         labels: &SessionLabels<'_>,
-    ) -> Option<LabelClaim> {
+    ) -> (Ordering, Option<LabelClaim>) {
         let known = self.claim(seat);
         let first_seen = at.0.saturating_sub(labels.age_ms()).clamp(1, CLAIM_MS_MAX);
-        if !known.is_none() && first_seen > known.first_seen() {
-            return None;
+        let by_time =
+            if known.is_none() { Ordering::Less } else { first_seen.cmp(&known.first_seen()) };
+        if by_time == Ordering::Greater {
+            return (Ordering::Greater, None);
         }
         self.scratch.clear();
         for (n, key) in self.keys.iter().enumerate() {
@@ -161,9 +165,9 @@ impl LabelTable {
             self.scratch.push_str(value.map_or("", |(_, value)| value));
         }
         let values = self.sets.values(known.set());
-        let is_as_old = !known.is_none() && first_seen == known.first_seen();
-        if is_as_old && *self.scratch >= **values {
-            return None;
+        let order = by_time.then_with(|| (*self.scratch).cmp(&**values));
+        if order != Ordering::Less {
+            return (order, None);
         }
         let set = if *self.scratch == **values {
             self.sets.hold(known.set());
@@ -171,7 +175,7 @@ impl LabelTable {
         } else {
             self.sets.intern(&self.scratch)
         };
-        Some(LabelClaim::new(first_seen, set))
+        (Ordering::Less, Some(LabelClaim::new(first_seen, set)))
     }
 
     /// Sets the claim of a seat, which holds a reference to its set.
@@ -223,22 +227,22 @@ impl Fold {
         self.seats.labels.iter().flat_map(|labels| labels.keys.iter().map(|key| &**key))
     }
 
-    /// Lets a seat have the labels of an event, if their claim is the smallest so far.
-    #[inline]
-    pub(super) fn claim_labels(&mut self, seat: SeatIndex, event: &EventRef<'_>) {
-        if !event.labels.is_none() && event.kind == EventKind::Beat {
-            self.claim_beat_labels(seat, event);
+    /// Lets a seat have the labels of an event, if their claim is the smallest so far. Returns
+    /// whether the event carries all that is known of the session's labels.
+    pub(super) fn claim_labels(&mut self, seat: SeatIndex, event: &EventRef<'_>) -> bool {
+        let Some(labels) = &mut self.seats.labels else { return true };
+        if event.labels.is_none() || event.kind != EventKind::Beat {
+            return labels.claim(seat).is_none();
         }
-    }
-
-    fn claim_beat_labels(&mut self, seat: SeatIndex, event: &EventRef<'_>) {
-        let Some(labels) = &mut self.seats.labels else { return };
-        let Some(claim) = labels.better_claim(seat, event.at, &event.labels) else { return };
+        let (order, claim) = labels.compare(seat, event.at, &event.labels);
+        let Some(claim) = claim else { return order == Ordering::Equal };
         if claim.set() == labels.set(seat) {
-            return labels.set_claim(seat, claim);
+            labels.set_claim(seat, claim);
+        } else {
+            self.mark_changed(seat, event.at);
+            self.seats.change_labels(seat, |labels| labels.set_claim(seat, claim));
         }
-        self.mark_changed(seat, event.at);
-        self.seats.change_labels(seat, |labels| labels.set_claim(seat, claim));
+        true
     }
 
     /// Sets the labels of a restored span. Keys that are not configured are left out.

@@ -248,9 +248,11 @@ impl Fold {
                 let known = found.filter(|seat| self.seats.has(*seat, event.ids));
                 let seat =
                     known.unwrap_or_else(|| self.find_or_insert(partition, handle, event.ids));
-                let ids_logged_s = &mut self.seats[seat].ids_logged_s;
-                *ids_logged_s = expiry_queue::second(logged_at).max(*ids_logged_s);
-                self.claim_labels(seat, event);
+                // A log that is trimmed must not keep a session's ids without its labels.
+                if self.claim_labels(seat, event) {
+                    let ids_logged_s = &mut self.seats[seat].ids_logged_s;
+                    *ids_logged_s = expiry_queue::second(logged_at).max(*ids_logged_s);
+                }
                 self.apply_to_seat(seat, event.kind, event.at)
             }
             RecordEntry::ByHandle { at, .. } => match self.refusal(partition, *at) {

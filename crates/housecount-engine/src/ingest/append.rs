@@ -223,8 +223,10 @@ impl Appender {
     /// are in the log, a node that reads it may no longer find those beats. It could then not prove
     /// the time between. Returns whether the append succeeded; it may be left out.
     async fn append_preceding_beats(&self, events: &[EventRef<'_>]) -> bool {
-        let before = self.shared.hub.preceding_beats(events).into_iter();
-        let before: Vec<RecordEntry<'_>> = before.map(RecordEntry::Full).collect();
+        let hub = &self.shared.hub;
+        let before = hub.preceding_beats(events);
+        let labels = hub.label_places(before.len());
+        let before = hub.full_entries(&before, &labels);
         before.is_empty()
             || self
                 .shared

@@ -1,6 +1,8 @@
 //! Beats logged by handle have the same effect as beats logged with ids, wherever the ids are
 //! logged.
 
+use std::sync::OnceLock;
+
 use proptest::prelude::*;
 
 use crate::event::{EventKind, EventRef, SessionLabels};
@@ -177,6 +179,7 @@ impl Log {
     fn read(&self, rules: Rules, now: UnixMs) -> Fold {
         let mut fold = Fold::new(rules, 1, true);
         fold.set_key(0, KEY);
+        fold.set_label_keys(&["device".to_string()]);
         for (at, record) in &self.0 {
             fold.apply_all(0, &record::decode(record).unwrap(), *at, |_| ());
         }
@@ -208,7 +211,13 @@ proptest! {
             for (n, viewer) in names.iter().enumerate() {
                 let session = if n % 3 == 0 { "tab" } else { "" };
                 let ids = Ids { stage: STAGES[n % 2], viewer, session };
-                let event = |kind| EventRef { labels: SessionLabels::NONE, at: now, kind, ids };
+                // A beat that may begin a session carries labels, each time others.
+                let device = ["phone", "tv", "web"][second as usize % 3];
+                let labels = match node.are_online([Some(ids)]) {
+                    [true] => SessionLabels::NONE,
+                    [false] => SessionLabels::parse("device", device, 0).unwrap(),
+                };
+                let event = |kind| EventRef { labels, at: now, kind, ids };
                 if leaves_at[n] <= second && draw(200) == 0 {
                     leaves_at[n] = second + draw(900);
                     events.push(event(EventKind::Beat));
@@ -219,7 +228,9 @@ proptest! {
                 }
             }
             if !events.is_empty() {
-                let entry: Vec<RecordEntry<'_>> = node.record_entries(&events, now);
+                let known: Vec<_> = events.iter().map(|_| OnceLock::new()).collect();
+                let mut entry: Vec<RecordEntry<'_>> = node.record_entries(&events, now);
+                node.add_known_labels(&mut entry, &known);
                 node.apply_all(0, &entry, now, |_| ());
                 log.0.push_back((now, record::encode(&entry)));
             }
@@ -238,6 +249,11 @@ proptest! {
                 for (n, viewer) in names.iter().enumerate() {
                     let of = |fold: &Fold| fold.proven(STAGES[n % 2], viewer, since);
                     prop_assert_eq!(of(&started), of(&node), "{} at {}", viewer, now);
+                    let session = if n % 3 == 0 { "tab" } else { "" };
+                    let ids = Ids { stage: STAGES[n % 2], viewer, session };
+                    if node.are_online([Some(ids)]) == [true] {
+                        prop_assert_eq!(started.labels_of(ids), node.labels_of(ids), "{} at {}", viewer, now);
+                    }
                 }
             }
         }
