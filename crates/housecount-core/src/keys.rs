@@ -95,7 +95,7 @@ pub enum Key {
     /// viewers proved in a window, never deleted. In the archive it is the heartbeats of a slot,
     /// kept for a configured time (TTL). `LEDGER#<partitions>#<partition>` / `<ms>` ->
     /// `housecount-ledger`; `ARCHIVE#<partitions>#<partition>` / `<ms>` ->
-    /// [`archive`](crate::archive)
+    /// `housecount-archive`
     Chunk {
         /// The chain of a partition.
         chain: Chain,

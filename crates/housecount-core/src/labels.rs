@@ -184,7 +184,7 @@ impl ViewerLabels {
     ///
     /// # Errors
     /// Returns the first broken rule. Pairs are in ascending order, each once, and at most
-    /// [`VIEWER_LABELS_MAX`](crate::limits::VIEWER_LABELS_MAX).
+    /// [`VIEWER_LABELS_MAX`].
     pub fn parse(text: &str) -> Result<ViewerLabels, LabelError> {
         let mut before = None;
         for (n, pair) in text.split(SEPARATOR).filter(|_| !text.is_empty()).enumerate() {

@@ -125,7 +125,7 @@ fn slot_bytes(class: usize) -> usize {
 }
 
 impl IdArena {
-    /// Stores an id of at most [`NAME_BYTES_MAX`] bytes.
+    /// Stores an id of at most 128 bytes (`NAME_BYTES_MAX`).
     pub fn insert(&mut self, id: &str) -> IdRef {
         debug_assert!(id.len() <= NAME_BYTES_MAX);
         if id.is_empty() {
