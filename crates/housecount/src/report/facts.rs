@@ -125,7 +125,7 @@ pub fn by_value(of: &ReportDocument) -> Vec<(String, [String; 4])> {
             format_duration(of.head.average_watch_ms as u64),
             number(of.head.peak_viewers),
         ];
-        (of.value.clone().unwrap_or_else(|| "(none)".to_string()), figures)
+        (of.value.clone().unwrap_or_else(|| "not set".to_string()), figures)
     };
     values.map(row).collect()
 }

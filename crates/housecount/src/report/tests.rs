@@ -87,7 +87,7 @@ fn every_format_has_the_figures() {
             "30 min to 1 h",
             "Returning viewers",
             "By country",
-            "(none)",
+            "not set",
         ] {
             assert!(text.contains(part), "{format:?} lacks {part:?}:\n{text}");
         }
