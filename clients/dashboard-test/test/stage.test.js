@@ -68,6 +68,7 @@ test("figures, the live curve, and the watch time of viewers", async () => {
   assert.match((await first.locator(".col-watched").textContent()) ?? "", /^0:\d\d:\d\d$/);
   await page.getByRole("button", { name: "6h" }).click();
   assert.match(page.url(), /range=6h/);
+  assert.equal(await page.locator(".labels").isVisible(), false, "this node has no labels");
   await page.reload();
   assert.equal(await page.getByRole("button", { name: "6h" }).getAttribute("aria-pressed"), "true");
 });

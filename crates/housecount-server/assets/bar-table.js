@@ -12,7 +12,7 @@ import * as format from "./format.js";
 /**
  * @param {string} label
  * @param {string[]} titles of the columns: the row's name, then one for each bar of a row
- * @param {[string, Bar[]][]} rows name and bars of each row
+ * @param {[import("./dom.js").Child, Bar[]][]} rows name and bars of each row
  */
 export function barTable(label, titles, rows) {
   const [first, ...others] = titles;

@@ -76,7 +76,7 @@ export function compare(scope, { query }) {
     sides.a.show(a, zone);
     sides.b.show(b, zone);
     zones.show(zone);
-    back.setAttribute("href", reportHash({ ...a, zone, before: "" }));
+    back.setAttribute("href", reportHash({ ...a, zone, before: "", by: "" }));
   };
 
   const showAnswer = () => {

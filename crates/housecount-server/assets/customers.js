@@ -205,7 +205,7 @@ export function customers(scope, { query }) {
       tables.stagesTable(tables.byWatchTime(answer?.rows ?? []), (stage) => ({
         name: names.get(stage) ?? "",
         live: `#/stage/${encodeURIComponent(stage)}${customer ? "" : "?tab=configuration"}`,
-        report: reportHash({ stage, from, to: Math.min(to, now()), zone: state.zone, before: "" }),
+        report: reportHash({ stage, from, to: Math.min(to, now()), zone: state.zone, before: "", by: "" }),
       })),
     ),
   ];

@@ -15,7 +15,8 @@ import { Zone } from "./zone.js";
 
 /**
  * @typedef {{from: number, to: number}} Range
- * @typedef {Selection & {zone: Zone, before: string, within?: Range}} ReportState `within`: the range before a zoom
+ * @typedef {Selection & {zone: Zone, before: string, by: string, within?: Range}} ReportState
+ *   `by`: key of a label, or ""; `within`: the range before a zoom
  * @typedef {{a: Selection, b: Selection, zone: Zone}} CompareState
  */
 
@@ -38,18 +39,20 @@ export function readReport(query, now) {
     to,
     zone: new Zone(query.get("tz") ?? ""),
     before: BEFORE.includes(before) ? before : "",
+    by: query.get("by") ?? "",
     within: readRange(query.get("within") ?? ""),
   };
 }
 
 /** @param {ReportState} state */
-export const reportHash = ({ stage, from, to, zone, before, within }) =>
+export const reportHash = ({ stage, from, to, zone, before, by, within }) =>
   hash("report", {
     stage: stage || undefined,
     from: text(from),
     to: text(to),
     tz: zone.name,
     before: before || undefined,
+    by: by || undefined,
     within: within && rangeText(within),
   });
 

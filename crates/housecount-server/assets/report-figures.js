@@ -48,6 +48,7 @@ import { figure } from "./parts.js";
  * @property {Step[]} steps
  * @property {WatchTimeClass[]} histogram
  * @property {Retention} [retention]
+ * @property {import("./labels.js").ByLabel<Head>} [by]
  */
 
 /** @typedef {Head & Coverage & Body} Report */

@@ -5,9 +5,11 @@ import { broadcastList } from "./broadcasts.js";
 import { now } from "./clock.js";
 import { coverageText } from "./count-status.js";
 import { createElement, setChildren, setText } from "./dom.js";
+import { labelKeys } from "./labels.js";
 import { copyableCode, statusBox } from "./parts.js";
 import { BEFORE, compareHash, readReport, reportHash } from "./report-address.js";
 import { controlsBox, field, loadStageNames, selectionFields, zoneField } from "./report-form.js";
+import { reportLabels } from "./report-labels.js";
 import { reportPanels } from "./report-panels.js";
 import { Zone } from "./zone.js";
 
@@ -39,6 +41,8 @@ export function report(scope, { query }) {
   let names = new Map();
   /** @type {Report | null} */
   let answer = null;
+  /** Reason why the report has no values of the label. */
+  let labelProblem = "";
   let loading = scope.child();
   let charts = scope.child();
 
@@ -74,6 +78,7 @@ export function report(scope, { query }) {
     if (range.from < range.to) go({ ...range, within });
   };
   const fields = selectionFields({ isStageNeeded: false, onStage: submit });
+  const labels = reportLabels((by) => go({ by }));
   const zones = zoneField((name) => go({ zone: new Zone(name) }));
   const before = createElement(
     "select",
@@ -198,27 +203,33 @@ export function report(scope, { query }) {
       );
       return setChildren(body, coverage);
     }
-    setChildren(
-      body,
-      coverage,
-      ...reportPanels(charts, answer, zone, now(), { onZoom: zoomTo, outHref: outHref() }),
-      commandPanel(state, answer),
-    );
+    const day = new Date(state.from).toISOString().slice(0, 10);
+    labels.show(state.by, answer.by, labelProblem, `report-${state.stage || "all"}-${day}`);
+    const zoom = { onZoom: zoomTo, outHref: outHref() };
+    const [figures, ...others] = reportPanels(charts, answer, zone, now(), zoom);
+    const focused = document.activeElement;
+    setChildren(body, coverage, figures, labels.element, ...others, commandPanel(state, answer));
+    // The choice of a label stays focused, though it is inserted again.
+    if (focused instanceof HTMLElement && labels.element.contains(focused)) focused.focus();
   };
 
   const load = async () => {
     loading.end();
     loading = scope.child();
     const { signal } = loading;
-    const { stage, from, to } = state;
+    const { stage, from, to, by } = state;
     body.classList.add("stale");
     status.showLoading("Reading watch times…");
     const where = stage ? path`/v1/stages/${stage}/report` : "/v1/report";
+    const before = state.before || undefined;
+    const read = (/** @type {string | undefined} */ key) =>
+      call(where, { query: { from, to, before, by: key }, signal, waitMs: LONG_READ_MS });
     try {
-      answer = await call(where, {
-        query: { from, to, before: state.before || undefined },
-        signal,
-        waitMs: LONG_READ_MS,
+      labelProblem = "";
+      answer = await read(by || undefined).catch((error) => {
+        if (!by || !(error instanceof Problem) || error.code !== "invalid_query") throw error;
+        labelProblem = error.message;
+        return read(undefined);
       });
       status.clear();
     } catch (error) {
@@ -247,10 +258,15 @@ export function report(scope, { query }) {
 
   /** @param {ReportState} next */
   const apply = (next) => {
-    const isSame = (/** @type {"stage" | "from" | "to" | "before"} */ key) =>
+    const isSame = (/** @type {"stage" | "from" | "to" | "before" | "by"} */ key) =>
       next[key] === state[key];
     const isLoaded =
-      answer && isSame("stage") && isSame("from") && isSame("to") && isSame("before");
+      answer &&
+      isSame("stage") &&
+      isSame("from") &&
+      isSame("to") &&
+      isSame("before") &&
+      isSame("by");
     state = next;
     if (isRangeOpen && state.stage) {
       status.showLoading("Looking for the newest broadcast…");
@@ -271,9 +287,12 @@ export function report(scope, { query }) {
       names = found;
       fields.suggest(names);
       showState();
+      const any = names.has(state.stage) ? state.stage : names.keys().next().value;
+      return any === undefined ? [] : labelKeys(any, scope.signal);
     })
+    .then((keys) => labels.setKeys(keys))
     .catch(() => {
-      // The field has no suggestions. The report shows the failure.
+      // The fields have no suggestions. The report shows the failure.
     });
 
   const head = createElement("div", { class: "page-head" }, title, subtitle, links);
@@ -305,7 +324,7 @@ const rangeOf = ({ from, to, ongoing }) => ({ from, to: ongoing ? Math.max(now()
  * @param {ReportState} state
  * @param {Report} answer
  */
-function commandPanel({ stage, from, to, zone, before }, { complete }) {
+function commandPanel({ stage, from, to, zone, before }, { complete, by }) {
   const quote = (/** @type {string} */ word) =>
     /^[\w.:/@-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
   const time = (/** @type {number} */ ms) => new Date(ms).toISOString();
@@ -314,6 +333,7 @@ function commandPanel({ stage, from, to, zone, before }, { complete }) {
     stage && `--stage ${quote(stage)}`,
     `--from ${time(from)} --to ${time(to)} \\\n  --tz ${zone.name}`,
     before && `--before ${before}`,
+    by && `--by ${quote(by.key)}`,
     !complete && "--partial",
     "--format html --out report.html",
   ];

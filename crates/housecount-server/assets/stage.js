@@ -6,6 +6,7 @@ import { now } from "./clock.js";
 import { configTab } from "./config-tab.js";
 import { createElement, icon, setText, setChildren } from "./dom.js";
 import * as format from "./format.js";
+import { labelPanel } from "./labels.js";
 import { followCounts, connection } from "./live.js";
 import { onlineTab } from "./online-tab.js";
 import { segmentedControl, figure, statusBox } from "./parts.js";
@@ -16,7 +17,7 @@ import { statusText, isComplete, setCountText } from "./count-status.js";
 import { tabs } from "./tabs.js";
 import { watchTab } from "./watch-tab.js";
 
-/** @typedef {import("./stage-table.js").Stage & {configured: boolean, configurationKnown: boolean, createdAt?: number}} StageAnswer */
+/** @typedef {import("./stage-table.js").Stage & {configured: boolean, configurationKnown: boolean, createdAt?: number, labels?: string[]}} StageAnswer */
 
 const STAGE_MS = 30_000;
 
@@ -134,6 +135,7 @@ export function stage(scope, { id, query }) {
     );
     if (!count || count.asOf < found.asOf) applyCount(found);
     config.show(found);
+    labels.setKeys(found.labels ?? []);
     draw();
   };
   const showNotFound = () => {
@@ -158,6 +160,7 @@ export function stage(scope, { id, query }) {
     history.replaceState(null, "", `#/stage/${encodeURIComponent(id)}?${query}`);
   };
   const rangeNow = () => ({ from: now() - RANGES[rangeKey].ms, to: now(), title: RANGES[rangeKey].title });
+  const labels = labelPanel(scope, id, query.get("by") ?? "", (by) => updateUrl({ by }));
   const watch = watchTab(scope, id, rangeNow);
   const online = onlineTab(scope, id);
   const snapshots = snapshotsTab(scope, id, rangeNow);
@@ -208,6 +211,15 @@ export function stage(scope, { id, query }) {
   const head = createElement("div", { class: "page-head" }, ways);
   return {
     title: id,
-    element: createElement("div", { class: "page stack" }, head, pageState.element, statusNote, hero, tabView),
+    element: createElement(
+      "div",
+      { class: "page stack" },
+      head,
+      pageState.element,
+      statusNote,
+      hero,
+      labels.element,
+      tabView,
+    ),
   };
 }
