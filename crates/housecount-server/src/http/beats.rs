@@ -198,6 +198,7 @@ where
         let bytes = self.bytes().await?;
         let body = HeartbeatRequest::parse(&bytes)?;
         let event = body.to_event(EventKind::Leave)?;
+        labels::of_body(node, &body)?; // a leave has none, and wrong ones are refused all the same
         self.bearer.authorize(node, body.token(), &event).await?;
         let admitted = admit_event(node, event).await?;
         let ack = admitted.enqueue(node)?;

@@ -238,10 +238,9 @@ impl PlayerSocket {
         let (kind, options) = (message.kind(), message.options());
         let ids = message.ids();
         let named = ids.as_ref().map(|ids| ids.to_event(kind)).transpose()?;
-        let given = match &ids {
-            Some(ids) if kind == EventKind::Beat => labels::of_body(&self.node, ids)?,
-            _ => None,
-        };
+        // A leave has no labels, and wrong ones are refused all the same.
+        let given = ids.as_ref().map(|ids| labels::of_body(&self.node, ids)).transpose()?.flatten();
+        let given = given.filter(|_| kind == EventKind::Beat);
         let labels = given.as_ref().map_or(SessionLabels::NONE, |given| given.labels());
         if let (Some(short), Some(named)) = (&mut self.short, &named) {
             short.note_stage(named.ids.stage);
