@@ -5,6 +5,7 @@
 //! justifies. Each target returns whether it read the bytes, so that a corpus that reaches no code
 //! is visible.
 
+use housecount_access::labels::LabelKeys;
 use housecount_archive::ArchiveDecoder;
 use housecount_body::batch_body::{BatchForm, parse_many};
 use housecount_body::heartbeat_json::HeartbeatRequest;
@@ -26,6 +27,7 @@ use housecount_server::http::ws::message::Message;
 use housecount_stores::cold::ColdTarget;
 use housecount_stores::log::LogTarget;
 use percent_encoding::percent_decode_str;
+use serde_json::value::RawValue;
 
 /// A fuzz target, which returns whether it could read the bytes.
 pub type Target = fn(&[u8]) -> bool;
@@ -113,7 +115,20 @@ pub fn flush(bytes: &[u8]) -> bool {
 /// Reads the body of `POST /v1/heartbeat`.
 #[must_use]
 pub fn heartbeat(bytes: &[u8]) -> bool {
-    HeartbeatRequest::parse(bytes).is_ok_and(|body| body.to_event(EventKind::Beat).is_ok())
+    HeartbeatRequest::parse(bytes).is_ok_and(|body| is_good(&body))
+}
+
+/// Whether the ids of a heartbeat are good, and its labels where a node has two keys.
+fn is_good(body: &HeartbeatRequest<'_>) -> bool {
+    let keys = LabelKeys::new(vec!["country".to_string(), "device".to_string()]);
+    let Ok(labels) = keys.unwrap_or_default().of_json(body.labels.map_or("{}", RawValue::get))
+    else {
+        return false;
+    };
+    if let Some(labels) = labels {
+        assert_eq!(labels.labels().pairs().count(), 2, "{labels:?}");
+    }
+    body.to_event(EventKind::Beat).is_ok()
 }
 
 /// Reads the body of `POST /v1/heartbeats`, in each form.
@@ -128,7 +143,7 @@ pub fn batch(bytes: &[u8]) -> bool {
             bytes.len()
         );
         let good = parsed.iter().filter_map(|(_, body)| body.as_ref().ok());
-        good.filter(|body| body.to_event(EventKind::Beat).is_ok()).count()
+        good.filter(|body| is_good(body)).count()
     };
     [BatchForm::Json, BatchForm::Lines, BatchForm::Either].into_iter().map(read).sum::<usize>() > 0
 }
@@ -138,8 +153,7 @@ pub fn batch(bytes: &[u8]) -> bool {
 pub fn message(bytes: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(bytes) else { return false };
     let Ok(message) = Message::parse(text) else { return false };
-    let kind = message.kind();
-    message.ids().is_none_or(|ids| ids.to_event(kind).is_ok())
+    message.ids().is_none_or(|ids| is_good(&ids))
 }
 
 /// Reads a percent-encoded id in a request's path.

@@ -199,31 +199,37 @@ async fn labels_that_are_wrong_are_refused_with_their_key() {
 #[timed_test(flavor = "multi_thread")]
 async fn label_values_max_and_then_other() {
     let inside = node(&[KEYS, ("limits.session_beats", "0")]).await;
-    let send = |from: usize, to: usize, stage: &str| {
-        let beat = |n: usize| {
-            json!({
-                "stage": stage, "viewer": format!("viewer-{n}"),
-                "labels": { "device": format!("device-{n}"), "country": "NO" },
-            })
-        };
-        let beats = Value::from((from..to).map(beat).collect::<Vec<_>>());
+    let of = |stage: &str, viewer: usize, device: usize| {
+        json!({
+            "stage": stage, "viewer": format!("viewer-{viewer}"),
+            "labels": { "device": format!("device-{device}"), "country": "NO" },
+        })
+    };
+    let send = |beats: Vec<Value>| {
+        let (count, beats) = (beats.len(), Value::from(beats));
         let (_, (status, body)) =
             ask_at(&inside.address, "POST /v1/heartbeats", &[], &beats.to_string());
-        assert_eq!((status, &body["accepted"]), (200, &json!(to - from)), "{body}");
+        assert_eq!((status, &body["accepted"]), (200, &json!(count)), "{body}");
     };
     let replaced = |key: &str| {
         let counter = &inside.node.engine.metrics.labels_other;
         counter.get_or_create(&LabelKeyLabel { key: key.to_string() }).get()
     };
-    send(0, LABEL_VALUES_MAX + 1, "s");
+    send((0..=LABEL_VALUES_MAX).map(|n| of("s", n, n)).collect());
     let lines = logged(&inside).await;
     let last = lines.iter().find(|line| line.starts_with("viewer-1000:")).unwrap();
     assert_eq!(last, "viewer-1000: country=NO device=other");
     assert_eq!(lines.iter().filter(|line| line.contains("=other")).count(), 1);
     assert_eq!((replaced("device"), replaced("country")), (1, 0));
-    // Another stage has its own.
-    send(LABEL_VALUES_MAX, LABEL_VALUES_MAX + 1, "t");
-    assert_eq!(logged(&inside).await.last().unwrap(), "viewer-1000: country=NO device=device-1000");
+    // So does a later one. A value that the stage has stays, and another stage has its own.
+    send(vec![of("s", 2_000, LABEL_VALUES_MAX)]);
+    send(vec![of("s", 2_001, 7)]);
+    send(vec![of("t", 2_002, LABEL_VALUES_MAX)]);
+    assert_eq!((replaced("device"), replaced("country")), (2, 0));
+    let lines = logged(&inside).await;
+    let devices = lines.iter().map(|line| line.split_once("device=").unwrap().1);
+    let devices: Vec<&str> = devices.skip(LABEL_VALUES_MAX + 1).collect();
+    assert_eq!(devices, ["other", "device-7", "device-1000"]);
 }
 
 async fn open(inside: &Inside, headers: &[&str]) -> Result<WebSocketStream<TcpStream>, String> {
