@@ -49,7 +49,7 @@ pub struct HeartbeatRequest<'a> {
     #[schema(value_type = Option<String>)]
     pub replaces: Option<Field<'a>>,
     /// Labels of the session, by the keys of the setting `labels`. Each value has at most 32 bytes.
-    /// They count only in a session's first heartbeat. A leave ignores them.
+    /// They count only in a session's first heartbeat. A leave has no use for them.
     #[serde(borrow, default)]
     #[schema(value_type = Option<HashMap<String, String>>)]
     pub labels: Option<&'a RawValue>,

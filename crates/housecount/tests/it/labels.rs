@@ -171,7 +171,7 @@ async fn labels_that_are_wrong_are_refused_with_their_key() {
     }
     let leave = of(json!({ "device": 7 })).to_string();
     let (_, (status, _)) = ask_at(&inside.address, "POST /v1/leave", &[], &leave);
-    assert_eq!(status, 204, "a leave ignores them");
+    assert_eq!(status, 400, "also in a leave, which has no use for them");
 
     let keys = format!("secret:{SECRET}");
     let own = [KEYS, ("auth.viewer", "optional"), ("auth.viewer_keys", &keys)];

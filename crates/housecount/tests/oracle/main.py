@@ -28,7 +28,7 @@ from servers import WINDOW_MS, Servers
 from table import Table
 
 COOL_S = 10
-COMMIT_S_MAX = 150
+COMMIT_S_MAX = 300
 
 
 class Run:
@@ -72,9 +72,11 @@ class Run:
             await audience.leave()
             times["end"] = now_ms()
             self.note("all is repaired, and the audience leaves; waiting for the ledger")
-            watch = await self.watch(times["begin"], times["end"])
-            await audience.end()
-            items = Table(servers.endpoint, "oracle").query(await self.ledger_key())
+            try:
+                watch = await self.watch(times["begin"], times["end"])
+            finally:
+                await audience.end()
+                items = Table(servers.endpoint, "oracle").query(await self.ledger_key())
         except Exception as error:  # Whatever ends a run early is a difference, and is kept.
             problems.append("".join(traceback.format_exception_only(error)).strip())
         finally:
