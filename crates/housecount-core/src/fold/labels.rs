@@ -245,6 +245,15 @@ impl Fold {
         true
     }
 
+    /// Whether an event carries labels that were seen before the known ones of its session. A leave
+    /// may have come before the first beat, so that the log has the ids, and no labels.
+    pub(super) fn brings_labels(&self, seat: SeatIndex, event: &EventRef<'_>) -> bool {
+        let Some(labels) = &self.seats.labels else { return false };
+        let claim = labels.claim(seat);
+        let first_seen = event.at.0.saturating_sub(event.labels.age_ms());
+        !event.labels.is_none() && (claim.is_none() || first_seen < claim.first_seen())
+    }
+
     /// Sets the labels of a restored span. Keys that are not configured are left out.
     pub(super) fn restore_labels(&mut self, seat: SeatIndex, labels: &ViewerLabels) {
         let Some(table) = &mut self.seats.labels else { return };

@@ -316,7 +316,7 @@ impl Fold {
         let has_ids_logged = known.ids_logged_s >= self.ids_logged_since_s
             && expiry_queue::second(now)
                 < known.ids_logged_s.saturating_add((self.rules.handle_valid_ms() / 1_000) as u32);
-        if has_ids_logged && !known.is(SeatFlag::Ambiguous) {
+        if has_ids_logged && !known.is(SeatFlag::Ambiguous) && !self.brings_labels(seat, event) {
             return RecordEntry::ByHandle { at: event.at, handle: known.handle };
         }
         RecordEntry::Full(*event)

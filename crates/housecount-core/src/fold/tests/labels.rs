@@ -296,6 +296,26 @@ fn beats_with_ids_carry_the_labels_of_their_sessions() {
 }
 
 #[test]
+fn a_first_beat_after_a_leave_is_logged_with_its_labels() {
+    let mut fold = Fold::new(Rules { ttl_ms: 2_000, leave_grace_ms: 3 }, 1, true);
+    fold.set_key(0, KEY);
+    fold.set_label_keys(&KEYS.map(str::to_string));
+    let leave = EventRef { kind: EventKind::Leave, ..beat(5_000, "tab-1", 0) };
+    let log = |fold: &mut Fold, event: TestEvent| {
+        let entry = fold.record_entries(&[event], event.at).remove(0);
+        fold.apply_all(0, &[entry], event.at, |_| ());
+        entry
+    };
+    log(&mut fold, leave);
+    let first = beat(5_010, "tab-1", 1);
+    assert_eq!(log(&mut fold, first), RecordEntry::Full(first));
+    assert_eq!(fold.label_counts(None, "device"), [("phone".to_string(), 1)]);
+    let is_by_handle = |entry| matches!(entry, RecordEntry::ByHandle { .. });
+    assert!(is_by_handle(log(&mut fold, beat(5_020, "tab-1", 0))));
+    assert!(is_by_handle(log(&mut fold, beat(5_030, "tab-1", 2))), "later labels change nothing");
+}
+
+#[test]
 fn restored_spans_keep_their_labels() {
     let both = [("country", "NO"), ("country", "SE"), ("plan", "gold")];
     let span = Span::new(UnixMs(100), UnixMs(160));
