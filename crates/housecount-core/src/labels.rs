@@ -162,12 +162,14 @@ impl ViewerLabels {
     }
 
     /// Collects pairs of key and value, in any order. A value is empty where a session lacks the
-    /// key, and only where another session of the viewer has it.
+    /// key, and only where another session of the viewer has it. Pairs beyond
+    /// [`VIEWER_LABELS_MAX`] are left out, since no reader takes more.
     #[must_use]
     pub fn collect<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> ViewerLabels {
         let mut pairs: SmallVec<[(&str, &str); 4]> = pairs.into_iter().collect();
         pairs.sort_unstable();
         pairs.dedup();
+        pairs.truncate(VIEWER_LABELS_MAX);
         let mut text = String::new();
         for (key, value) in pairs {
             if !text.is_empty() {
@@ -292,7 +294,10 @@ mod tests {
         let pairs: Vec<String> = (0..=VIEWER_LABELS_MAX).map(|n| format!("{n:05}")).collect();
         let of = |n: usize| ViewerLabels::collect(pairs[..n].iter().map(|value| ("k", &**value)));
         assert!(ViewerLabels::parse(of(VIEWER_LABELS_MAX).as_str()).is_ok());
-        assert!(ViewerLabels::parse(of(VIEWER_LABELS_MAX + 1).as_str()).is_err());
+        // What is collected can be read, whatever a viewer's sessions have.
+        assert!(of(VIEWER_LABELS_MAX + 1) == of(VIEWER_LABELS_MAX));
+        let too_many = format!("{}\u{1}k\u{2}x", of(VIEWER_LABELS_MAX).as_str());
+        assert_eq!(ViewerLabels::parse(&too_many), Err(LabelError::Keys));
         // The longest pairs fit the bound of a text in bytes.
         let key = "k".repeat(LABEL_KEY_BYTES_MAX);
         let width = LABEL_VALUE_BYTES_MAX;

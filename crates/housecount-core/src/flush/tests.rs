@@ -90,6 +90,20 @@ fn version_2_is_frozen() {
     );
 }
 
+/// A log may have labels of any age. The item can be read all the same.
+#[test]
+fn labels_of_an_impossible_age_are_kept_as_they_are() {
+    let (mut writer, mut books) = (FlushEncoder::default(), NumberTables::default());
+    for (n, age_ms) in [0, (1 << 40) - 1, 1 << 40, AT.0, u64::MAX >> 1].into_iter().enumerate() {
+        let labels = SessionLabels::parse("device", "tv", age_ms).unwrap();
+        let entries = [RecordEntry::Full(EventRef { labels, ..beat(AT, "s/1", "ann") })];
+        let at = AT.plus(n as u64);
+        let item = writer.encode(at, UnixMs::ZERO, KEY, &record::encode(&entries));
+        let read = books.read(0, at, &item).unwrap();
+        assert_eq!(record::decode(&read.record).unwrap(), entries, "{age_ms}");
+    }
+}
+
 const FROZEN: [&str; 3] = [
     "010006000000f80a9e050103732f31010003616e6e0001c307db71c9a6d0be000002000000fe0f00ef101c02",
     "010000e8070201c8013200000001010003626f62000001010000fd00ab807159",

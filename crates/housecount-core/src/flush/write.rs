@@ -219,12 +219,15 @@ impl FlushEncoder {
     }
 }
 
-/// Returns whether the times are near enough to the position to come from clocks, and all events
-/// are beats and leaves.
+/// Returns whether the times are near enough to the position to come from clocks, those of labels
+/// included, and all events are beats and leaves.
 fn is_packable(record_entries: &[RecordEntry<'_>], position: UnixMs) -> bool {
     let near = |at: UnixMs| position.since(at).max(at.since(position)) < SPAN_MS_MAX;
     let is_usual = |entry: &RecordEntry<'_>| match entry {
-        RecordEntry::Full(event) => event.kind != EventKind::Displace,
+        RecordEntry::Full(event) => {
+            let first_seen = event.at.minus(event.labels.age_ms());
+            event.kind != EventKind::Displace && (event.labels.is_none() || near(first_seen))
+        }
         RecordEntry::ByHandle { .. } => true,
     };
     !record_entries.is_empty()
