@@ -16,6 +16,7 @@ use housecount_reports::verify::verify;
 use crate::nodes::POLL_MS;
 use crate::oracle::presence::{Bounds, CountQuery, Online};
 use crate::oracle::proof::{Proven, missing};
+use crate::oracle::{LABEL_KEY, LABEL_VALUES};
 use crate::plan::FaultKind;
 use crate::world::World;
 use crate::world::log::START_TIME;
@@ -33,6 +34,8 @@ pub struct CheckStats {
     pub complete: u64,
     /// Complete counts with only one right answer.
     pub exact: u64,
+    /// Complete counts by label with only one right answer.
+    pub labels: u64,
     /// Rows of watch time compared at the end.
     pub rows: u64,
     /// Rows with only one right set of spans.
@@ -66,16 +69,39 @@ pub fn counts(
     let is_set = world.plan.faults.iter().any(|fault| matches!(fault.kind, FaultKind::LogClock(_)));
     let is_promised = status.complete && !is_set && !world.plan.is_acknowledged_early;
     let as_of_ms = is_promised.then(|| status.as_of.since(START_TIME));
-    let of = |stage: Option<&str>| {
-        let asked = CountQuery { stage, run, at, now_ms, slack_ms, as_of_ms };
+    let of_label = |stage: Option<&str>, label: Option<&str>| {
+        let asked = CountQuery { stage, label, run, at, now_ms, slack_ms, as_of_ms };
         world.truth.lock().online(asked, rules)
     };
+    let of = |stage: Option<&str>| of_label(stage, None);
     for number in 0..world.plan.stages {
         let stage = format!("stage-{number}");
         count(world, run, Some(&stage), node.hub.count(&stage), of(Some(&stage)), figures);
     }
     let WithStatus { value: (total, _), status } = node.hub.totals();
     count(world, run, None, WithStatus { value: total, status }, of(None), figures);
+    if !world.plan.has_labels() {
+        return;
+    }
+    // One stage at a time, by turns, and all together.
+    let stage = format!("stage-{}", now_ms as usize / 1_000 % world.plan.stages);
+    for stage in [Some(&*stage), None] {
+        let WithStatus { value: counts, status } = node.hub.label_counts(stage, LABEL_KEY);
+        for label in LABEL_VALUES {
+            let viewers = counts.iter().find(|(value, _)| value == label).map_or(0, |of| of.1);
+            let may = of_label(stage, Some(label));
+            // A node that still reads the log may know a session, and not its labels yet.
+            let is_right = (may.least.viewers..=may.most.viewers).contains(&viewers);
+            if status.complete && !is_right {
+                world.violated(format!(
+                    "run {run} counts {viewers} viewers with the label {label:?} on {stage:?} as of {}; \
+                     expected from {:?} to {:?}",
+                    status.as_of, may.least, may.most
+                ));
+            }
+            figures.labels += u64::from(status.complete && may.least == may.most);
+        }
+    }
 }
 
 fn count(

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::events::{self, EventRecord};
+use crate::oracle::LABEL_KEY;
 use crate::plan::SimPlan;
 use crate::world::World;
 use crate::world::{cold, log};
@@ -57,6 +58,7 @@ pub fn settings(plan: &SimPlan) -> Settings {
         }),
         ack: if plan.is_acknowledged_early { Ack::Memory } else { Ack::Log },
         poll_ms: POLL_MS,
+        label_keys: plan.has_labels().then(|| LABEL_KEY.to_string()).into_iter().collect(),
         ..Settings::default()
     }
 }

@@ -112,6 +112,12 @@ pub struct SimPlan {
 }
 
 impl SimPlan {
+    /// Whether sessions have a label.
+    #[must_use]
+    pub fn has_labels(&self) -> bool {
+        self.seed % 2 == 1
+    }
+
     /// Draws the plan of a seed.
     #[must_use]
     pub fn of(seed: u64) -> SimPlan {

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use crate::active_faults::advance;
 use crate::nodes::Nodes;
-use crate::oracle::SeatName;
+use crate::oracle::{LABEL_KEY, SeatName};
 use crate::streams::{SimStreams, viewer_name};
 use crate::world::World;
 
@@ -193,11 +193,15 @@ impl SimAudience {
         seat: &SeatName,
     ) -> Option<PendingAck> {
         let SeatName { stage, viewer, session } = seat;
-        let event = UnstampedEvent {
-            kind,
-            ids: Ids { stage, viewer, session },
-            labels: SessionLabels::NONE,
+        let ids = Ids { stage, viewer, session };
+        // As at a node's edge: a beat that may begin a session has its labels.
+        let may_begin = kind == EventKind::Beat && node.hub.are_online([Some(ids)]) == [false];
+        let labels = if self.world.plan.has_labels() && may_begin {
+            SessionLabels::parse(LABEL_KEY, seat.label(), 0).unwrap_or_default()
+        } else {
+            SessionLabels::NONE
         };
+        let event = UnstampedEvent { kind, ids, labels };
         let receipt = match node.ingest.enqueue(event, false) {
             Ok(receipt) => receipt,
             Err(

@@ -31,6 +31,8 @@ pub struct Bounds {
 pub struct CountQuery<'a> {
     /// One stage, or all stages (`None`).
     pub stage: Option<&'a str>,
+    /// One value of the label, or all sessions (`None`).
+    pub label: Option<&'a str>,
     /// The run that answers.
     pub run: usize,
     /// The time that the run has reached, on the log's clock.
@@ -69,6 +71,9 @@ impl Oracle {
         let mut sessions = 0;
         for (number, seat) in self.seats.iter().enumerate() {
             if asked.stage.is_some_and(|stage| stage != seat.stage) {
+                continue;
+            }
+            if asked.label.is_some_and(|label| label != seat.label()) {
                 continue;
             }
             if self.latest[number].plus(ttl_ms) <= now {
