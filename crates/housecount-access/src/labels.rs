@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use housecount_core::event::SessionLabels;
-use housecount_core::labels::{LabelError, SEPARATOR, check_value};
+use housecount_core::labels::{LabelError, OTHER, SEPARATOR, check_value};
 use housecount_core::limits::{LABEL_KEY_BYTES_MAX, LABEL_KEYS_MAX, LABEL_VALUE_BYTES_MAX};
 use hyper::HeaderMap;
 use hyper::header::HeaderName;
@@ -153,6 +153,14 @@ impl LabelValues {
     #[must_use]
     pub fn labels(&self) -> SessionLabels<'_> {
         SessionLabels::parse(&self.keys.0, &self.values, 0).unwrap_or(SessionLabels::NONE)
+    }
+
+    /// Returns the labels with [`OTHER`] in place of each value.
+    pub(crate) fn all_other(&self) -> LabelValues {
+        let values = self.values.split(SEPARATOR);
+        let other = values.map(|value| if value.is_empty() { value } else { OTHER });
+        let other = other.collect::<Vec<_>>().join(&SEPARATOR.to_string());
+        LabelValues { keys: self.keys.clone(), values: other.into() }
     }
 }
 

@@ -29,6 +29,12 @@ pub const VIEWER_LABELS_BYTES_MAX: usize =
     VIEWER_LABELS_MAX * (LABEL_KEY_BYTES_MAX + LABEL_VALUE_BYTES_MAX + 2);
 /// Distinct values of one key on one stage. The edge writes `other` instead of further ones.
 pub const LABEL_VALUES_MAX: usize = 1_000;
+/// Distinct values of one key on all stages, of sessions that are online. The edge writes `other`
+/// instead of further ones.
+pub const LABEL_VALUES_ALL_MAX: usize = 10_000;
+/// Distinct label sets that the known sessions of a viewer on a stage have. The edge writes `other`
+/// for the values of further ones, so that one viewer cannot cut the ledger into many entries.
+pub const VIEWER_LABEL_SETS_MAX: usize = 8;
 /// Distinct label sets of a node's sessions at one time, which the 22 bits that a session has for
 /// its set can name. Further ones count as `other`.
 pub const LABEL_SETS_MAX: usize = 1 << 22;

@@ -35,7 +35,6 @@ use parking_lot::Mutex;
 
 pub use self::answer::{CountStatus, WithStatus};
 pub use self::label_counts::LabelPlaces;
-pub use self::labels::LabelRoom;
 use self::past::PriorCounts;
 pub use self::shared::{Hold, SharedFold};
 pub use self::streams::DisplacementWaiter;
@@ -311,21 +310,25 @@ impl Hub {
     /// Counts the viewers who are online on all stages together, and the stages.
     pub fn totals(&self) -> WithStatus<(Count, u64)> {
         let fold = self.fold.lock(Hold::Look);
+        self.answer(&fold, self.totals_of(&fold))
+    }
+
+    fn totals_of(&self, fold: &Fold) -> (Count, u64) {
         let (totals, now) = (fold.totals(), fold.now());
-        let (total, bridged) = {
-            let past = self.past.lock();
-            let bridged = past.bridge.stages(now).filter(|floor| floor.count.viewers > 0);
-            let bridged = bridged.filter(|floor| fold.count(&floor.stage).viewers == 0).count();
-            (past.bridge.total(totals.count, now), bridged)
-        };
-        self.answer(&fold, (total, totals.stages + bridged as u64))
+        let past = self.past.lock();
+        let bridged = past.bridge.stages(now).filter(|floor| floor.count.viewers > 0);
+        let bridged = bridged.filter(|floor| fold.count(&floor.stage).viewers == 0).count();
+        (past.bridge.total(totals.count, now), totals.stages + bridged as u64)
     }
 
     /// Returns a stage, if it is known here.
     pub fn stage(&self, stage: &str) -> WithStatus<Option<StageView>> {
         let fold = self.fold.lock(Hold::Look);
-        let view = self.past.lock().view(fold.now(), fold.stage(stage), stage);
-        self.answer(&fold, view)
+        self.answer(&fold, self.view(&fold, stage))
+    }
+
+    fn view(&self, fold: &Fold, stage: &str) -> Option<StageView> {
+        self.past.lock().view(fold.now(), fold.stage(stage), stage)
     }
 
     /// Returns the latest known beat of each event's session, if it is earlier. The event continues

@@ -8,7 +8,7 @@ pub use crate::engine::{
     BeatFloor, EngineRunner, EngineState, ExtraTask, Readiness, StartProgress,
 };
 pub use crate::follower::maintenance::LogMaintenance;
-pub use crate::hub::{DisplacementWaiter, Hold, Hub, LabelRoom};
+pub use crate::hub::{DisplacementWaiter, Hold, Hub};
 pub use crate::ingest::{Ingest, IngestError, OwnAppends, PendingAck, UnstampedEvent};
 pub use crate::ledger::commit::LedgerCommitter;
 pub use crate::ledger::restore::restore_open_spans;

@@ -86,9 +86,10 @@ pub fn counts(
     // One stage at a time, by turns, and all together.
     let stage = format!("stage-{}", now_ms as usize / 1_000 % world.plan.stages);
     for stage in [Some(&*stage), None] {
-        let WithStatus { value: counts, status } = node.hub.label_counts(stage, LABEL_KEY);
+        let WithStatus { value: counts, status } = node.hub.label_counts(stage, LABEL_KEY, 1);
         for label in LABEL_VALUES {
-            let viewers = counts.iter().find(|(value, _)| value == label).map_or(0, |of| of.1);
+            let viewers =
+                counts.values.iter().find(|(value, _)| value == label).map_or(0, |of| of.1);
             let may = of_label(stage, Some(label));
             // A node that still reads the log may know a session, and not its labels yet.
             let is_right = (may.least.viewers..=may.most.viewers).contains(&viewers);

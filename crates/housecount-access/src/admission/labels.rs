@@ -1,8 +1,9 @@
-//! Limit of the distinct values that a label has on a stage.
+//! Limits of labels: distinct values of a key on a stage and on all stages, and distinct label sets
+//! of a viewer on a stage.
 //!
-//! The fold knows the values of the stage's sessions. A new value on its way to the log is held
-//! here until its event is acknowledged. Otherwise many values that come at once could all take the
-//! last place. Two nodes may still admit one each.
+//! The fold knows what its sessions have. What is new and on its way to the log is held here until
+//! its event is acknowledged. Otherwise many values that come at once could all take the last
+//! place. Two nodes may still admit one each.
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
@@ -10,35 +11,64 @@ use std::sync::Arc;
 
 use foldhash::quality::RandomState;
 use housecount_core::event::SessionLabels;
+use housecount_core::fold::LabelRoom;
 use housecount_core::labels::OTHER;
-use housecount_core::limits::LABEL_VALUES_MAX;
+use housecount_core::limits::{LABEL_VALUES_ALL_MAX, LABEL_VALUES_MAX, VIEWER_LABEL_SETS_MAX};
 use housecount_engine::internals::Hub;
 use parking_lot::Mutex;
 
 use crate::labels::{LabelSettings, LabelValues};
 
-/// Values that are new to a stage and key, on their way to the log. The keys are hashes: of the
-/// stage and key, then of the value.
-type NewValues = Mutex<HashMap<u64, HashMap<u64, u64, RandomState>, RandomState>>;
+/// Something new on its way to the log: hashes of the place whose limit it is under, and of itself.
+type NewLabel = (u64, u64);
 
-/// Admission of labels: their settings, and the limit of their values.
+/// New values and label sets on their way to the log, with their number of events, by place.
+#[derive(Debug, Default)]
+struct Coming(HashMap<u64, HashMap<u64, u64, RandomState>, RandomState>);
+
+impl Coming {
+    fn has_room(&self, (place, label): NewLabel, room: LabelRoom, most: usize) -> bool {
+        let new = self.0.get(&place);
+        room.is_known
+            || new.is_some_and(|new| new.contains_key(&label))
+            || room.known + new.map_or(0, HashMap::len) < most
+    }
+
+    fn hold(&mut self, (place, label): NewLabel) {
+        *self.0.entry(place).or_default().entry(label).or_default() += 1;
+    }
+
+    fn release(&mut self, (place, label): NewLabel) {
+        let Some(new) = self.0.get_mut(&place) else { return };
+        if let Some(events) = new.get_mut(&label) {
+            *events -= 1;
+            if *events == 0 {
+                new.remove(&label);
+            }
+        }
+        if new.is_empty() {
+            self.0.remove(&place);
+        }
+    }
+}
+
+/// Admission of labels: their settings and limits.
 #[derive(Debug)]
 pub struct LabelAdmission {
     /// Keys of labels, and the headers that they may come from.
     pub settings: LabelSettings,
     hasher: RandomState,
-    coming: Arc<NewValues>,
+    coming: Arc<Mutex<Coming>>,
 }
 
-/// Labels that an event may carry. New values are held until this is dropped.
+/// Labels that an event may carry. What is new of them is held until this is dropped.
 #[derive(Debug)]
 pub struct AdmittedLabels {
     values: LabelValues,
     /// Keys whose values were replaced by `other`.
     pub replaced: Vec<String>,
-    coming: Arc<NewValues>,
-    /// Hashes of the new values.
-    held: Vec<(u64, u64)>,
+    coming: Arc<Mutex<Coming>>,
+    held: Vec<NewLabel>,
 }
 
 impl AdmittedLabels {
@@ -48,9 +78,9 @@ impl AdmittedLabels {
         self.values.labels()
     }
 
-    /// Whether new values are held.
+    /// Whether anything new is held.
     #[must_use]
-    pub fn holds_values(&self) -> bool {
+    pub fn holds_new(&self) -> bool {
         !self.held.is_empty()
     }
 }
@@ -61,18 +91,7 @@ impl Drop for AdmittedLabels {
             return;
         }
         let mut coming = self.coming.lock();
-        for (key, value) in &self.held {
-            let Some(values) = coming.get_mut(key) else { continue };
-            if let Some(events) = values.get_mut(value) {
-                *events -= 1;
-                if *events == 0 {
-                    values.remove(value);
-                }
-            }
-            if values.is_empty() {
-                coming.remove(key);
-            }
-        }
+        self.held.drain(..).for_each(|new| coming.release(new));
     }
 }
 
@@ -87,32 +106,56 @@ impl LabelAdmission {
         !self.settings.keys.is_empty()
     }
 
-    /// Admits the labels of a new session. Values beyond [`LABEL_VALUES_MAX`] become `other`.
+    /// Admits the labels of a new session. Values beyond a limit become `other`.
     #[must_use]
-    pub fn admit(&self, hub: &Hub, stage: &str, values: LabelValues) -> AdmittedLabels {
-        let (mut held, mut replaced) = (Vec::new(), Vec::new());
-        let labels = values.labels();
+    pub fn admit(
+        &self,
+        hub: &Hub,
+        stage: &str,
+        viewer: &str,
+        values: &LabelValues,
+    ) -> AdmittedLabels {
+        // Rooms are read under the lock: what is folded meanwhile is in one of both numbers.
         let mut coming = self.coming.lock();
-        // Read under the lock: a value that is folded meanwhile is in one of both counts.
+        let mut held = Vec::new();
+        let labels = values.labels();
         let rooms = hub.label_rooms(stage, &labels);
-        let mut admitted = labels.pairs().zip(rooms).map(|((key, value), room)| {
-            if room.is_known || value.is_empty() || value == OTHER {
-                return value;
+        let mut admitted = labels.pairs().zip(rooms).map(|((key, value), [here, anywhere])| {
+            let hash = self.hasher.hash_one(value);
+            let here = ((self.hasher.hash_one((0, stage, key)), hash), here, LABEL_VALUES_MAX);
+            let anywhere = ((self.hasher.hash_one((1, key)), hash), anywhere, LABEL_VALUES_ALL_MAX);
+            let limits = [here, anywhere];
+            let has_room =
+                limits.iter().all(|(new, room, most)| coming.has_room(*new, *room, *most));
+            if value.is_empty() || value == OTHER || !has_room {
+                return if value.is_empty() { value } else { OTHER };
             }
-            let (place, hash) = (self.hasher.hash_one((stage, key)), self.hasher.hash_one(value));
-            let new = coming.get(&place);
-            let is_coming = new.is_some_and(|new| new.contains_key(&hash));
-            if !is_coming && room.values + new.map_or(0, HashMap::len) >= LABEL_VALUES_MAX {
-                replaced.push(key.to_string());
-                return OTHER;
-            }
-            *coming.entry(place).or_default().entry(hash).or_default() += 1;
-            held.push((place, hash));
+            let new = limits.into_iter().filter(|(_, room, _)| !room.is_known);
+            new.for_each(|(new, ..)| {
+                coming.hold(new);
+                held.push(new);
+            });
             value
         });
-        let admitted = self.settings.keys.collect(|_| admitted.next().unwrap_or(""));
+        let mut admitted = self.settings.keys.collect(|_| admitted.next().unwrap_or(""));
+        if let Some(set) = &admitted {
+            let new = (
+                self.hasher.hash_one((2, stage, viewer)),
+                self.hasher.hash_one(set.labels().values()),
+            );
+            let room = hub.label_set_room(stage, viewer, &set.labels());
+            if !coming.has_room(new, room, VIEWER_LABEL_SETS_MAX) {
+                admitted = Some(set.all_other());
+            } else if !room.is_known {
+                coming.hold(new);
+                held.push(new);
+            }
+        }
         drop(coming);
-        let values = admitted.unwrap_or_else(|| values.clone());
-        AdmittedLabels { values, replaced, coming: self.coming.clone(), held }
+        let admitted = admitted.unwrap_or_else(|| values.clone());
+        let pairs = labels.pairs().zip(admitted.labels().pairs());
+        let replaced = pairs.filter(|((_, value), (_, admitted))| value != admitted);
+        let replaced = replaced.map(|((key, _), _)| key.to_string()).collect();
+        AdmittedLabels { values: admitted, replaced, coming: self.coming.clone(), held }
     }
 }

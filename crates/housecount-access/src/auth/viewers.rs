@@ -159,8 +159,8 @@ impl ViewerAuth {
 
     /// Checks that the bearer of a token may send this event now.
     ///
-    /// An event that the same token was accepted with before is found in the cache. `presented` is
-    /// the hash of the token.
+    /// An event that the same token was accepted with before is found in the cache. For any other
+    /// it is verified, and its claims are returned. `presented` is the hash of the token.
     ///
     /// # Errors
     /// See [`TokenError`].
@@ -169,25 +169,25 @@ impl ViewerAuth {
         token: &[u8],
         presented: TokenHash,
         event: &UnstampedEvent<'_>,
-    ) -> Result<(), TokenError> {
+    ) -> Result<Option<Box<Claims>>, TokenError> {
         // The key is made before the token is verified, so that keys that are replaced meanwhile
         // leave no entry behind.
         let (mark, now) = (presented.with_event(event), clock::wall_clock());
         if let Some(ends) = self.proven.until(mark, now) {
             if self.policy != Policy::Optional {
-                return Ok(());
+                return Ok(None);
             }
             let _keys = self.keys.read();
             if self.proven.is_current(mark) {
                 self.note_holder(event.ids.viewer, ends);
             }
-            return Ok(());
+            return Ok(None);
         }
         let token = str::from_utf8(token).map_err(|_| TokenError::Invalid("it is not text"))?;
         let claims = self.verify(token)?;
         claims.check(event)?;
         self.proven.insert(mark, claims.expires_at(), now);
-        Ok(())
+        Ok(Some(Box::new(claims)))
     }
 
     /// Verifies a token, and returns its claims if it is valid now.

@@ -10,6 +10,7 @@
 //! time but a better claim.
 
 mod counts;
+mod known;
 mod parts;
 mod sets;
 
@@ -20,6 +21,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
 pub(super) use self::counts::{LabelCounts, SharedValue};
+pub use self::known::{CountsByLabel, LabelRoom};
 pub(super) use self::parts::PartsWalk;
 use self::sets::{LABELLESS, LabelSets, SET_BITS, SetIndex};
 use super::Fold;
@@ -69,7 +71,8 @@ impl LabelClaim {
 /// fold.apply(&EventRef { at: UnixMs(1_000), kind: EventKind::Beat, ids, labels });
 /// let known = fold.labels_of(ids).unwrap();
 /// assert_eq!(known.at(UnixMs(1_500)), Some(labels.aged(500)));
-/// assert_eq!(fold.label_counts(Some("show"), "country"), [("NO".to_string(), 1)]);
+/// let counts = fold.label_counts(Some("show"), "country", 1);
+/// assert_eq!(counts.values, [("NO".to_string(), 1)]);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KnownLabels {
@@ -263,47 +266,6 @@ impl Fold {
         if !all.is_none() {
             table.restored.insert(seat, all);
         }
-    }
-
-    /// Returns the online viewers of a stage, or of all, by the value of a label. The greatest
-    /// count comes first, and of equal ones the lesser value. The empty value stands for sessions
-    /// without the label.
-    ///
-    /// A viewer whose sessions have several values is counted for each, once.
-    #[must_use]
-    pub fn label_counts(&self, stage: Option<&str>, key: &str) -> Vec<(String, u64)> {
-        let Some(labels) = &self.seats.labels else { return Vec::new() };
-        let Some(key) = labels.key(key) else { return Vec::new() };
-        let counts = match stage {
-            None => Some(&labels.totals),
-            Some(stage) => self.stage_counts(stage),
-        };
-        let mut counts: Vec<(String, u64)> = counts.map_or_else(Vec::new, |counts| {
-            let online = counts.of_key(key).filter(|(_, viewers)| *viewers > 0);
-            online.map(|(value, viewers)| (value.to_string(), viewers)).collect()
-        });
-        counts.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-        counts
-    }
-
-    /// Returns the number of values of a label that a stage has had while it was known.
-    #[must_use]
-    pub fn label_values(&self, stage: &str, key: &str) -> usize {
-        let key = self.seats.labels.as_ref().and_then(|labels| labels.key(key));
-        let counts = key.zip(self.stage_counts(stage));
-        counts.map_or(0, |(key, counts)| counts.values(key))
-    }
-
-    /// Returns whether a stage has had a value of a label while it was known.
-    #[must_use]
-    pub fn knows_label_value(&self, stage: &str, key: &str, value: &str) -> bool {
-        let key = self.seats.labels.as_ref().and_then(|labels| labels.key(key));
-        let counts = key.zip(self.stage_counts(stage));
-        counts.is_some_and(|(key, counts)| counts.knows(key, value))
-    }
-
-    fn stage_counts(&self, stage: &str) -> Option<&LabelCounts> {
-        self.seats.stages[self.seats.stages.find(stage)?].labels.as_deref()
     }
 
     /// Returns the labels of a session, if any beat of it carried some.

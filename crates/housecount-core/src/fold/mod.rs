@@ -33,7 +33,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
 use self::expiry_queue::ExpiryQueue;
-pub use self::labels::KnownLabels;
+pub use self::labels::{CountsByLabel, KnownLabels, LabelRoom};
 pub use self::presence::{Count, Totals};
 pub use self::proof::{LabelledSpan, ProvenSpans, Walk};
 use self::seat::{NOWHERE, SeatFlag, SeatIndex, StageIndex};

@@ -52,3 +52,10 @@ pub struct WithStatus<T> {
     /// Status of the value.
     pub status: CountStatus,
 }
+
+impl<T> WithStatus<T> {
+    /// Converts the value.
+    pub fn map<U>(self, convert: impl FnOnce(T) -> U) -> WithStatus<U> {
+        WithStatus { value: convert(self.value), status: self.status }
+    }
+}

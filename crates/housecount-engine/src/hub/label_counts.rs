@@ -3,11 +3,11 @@
 use std::sync::OnceLock;
 
 use housecount_core::event::EventRef;
-use housecount_core::fold::KnownLabels;
+use housecount_core::fold::{Count, CountsByLabel, KnownLabels};
 use housecount_core::record::RecordEntry;
 use housecount_core::time::UnixMs;
 
-use super::{AT_ONCE, Hold, Hub, WithStatus};
+use super::{AT_ONCE, Hold, Hub, StageView, WithStatus};
 
 /// Places for the labels of a batch's sessions, one for each event; none if labels are off.
 pub type LabelPlaces = Box<[OnceLock<KnownLabels>]>;
@@ -32,9 +32,38 @@ impl Hub {
     ///
     /// Earlier counts that stand in after a loss have no labels. Until then, the counts by label
     /// cover the viewers that the fold knows.
-    pub fn label_counts(&self, stage: Option<&str>, key: &str) -> WithStatus<Vec<(String, u64)>> {
+    pub fn label_counts(
+        &self,
+        stage: Option<&str>,
+        key: &str,
+        floor: u64,
+    ) -> WithStatus<CountsByLabel> {
         let fold = self.fold.lock(Hold::List);
-        self.answer(&fold, fold.label_counts(stage, key))
+        self.answer(&fold, fold.label_counts(stage, key, floor))
+    }
+
+    /// Returns a stage, if it is known here, with its viewers by label as of the same moment.
+    pub fn stage_by_label(
+        &self,
+        stage: &str,
+        key: &str,
+        floor: u64,
+    ) -> WithStatus<(Option<StageView>, CountsByLabel)> {
+        let fold = self.fold.lock(Hold::List);
+        let counts = fold.label_counts(Some(stage), key, floor);
+        self.answer(&fold, (self.view(&fold, stage), counts))
+    }
+
+    /// Returns the count of all stages and their number, with the viewers by label as of the same
+    /// moment.
+    pub fn totals_by_label(
+        &self,
+        key: &str,
+        floor: u64,
+    ) -> WithStatus<((Count, u64), CountsByLabel)> {
+        let fold = self.fold.lock(Hold::List);
+        let counts = fold.label_counts(None, key, floor);
+        self.answer(&fold, (self.totals_of(&fold), counts))
     }
 
     /// Returns places for the labels of a batch's sessions.

@@ -1,32 +1,31 @@
-//! Values of labels that a stage has, for the limit of distinct values.
+//! Labels that sessions have, for the limits of distinct values and label sets.
 
 use housecount_core::event::SessionLabels;
+use housecount_core::fold::LabelRoom;
 use housecount_core::limits::LABEL_KEYS_MAX;
 use smallvec::SmallVec;
 
 use super::{Hold, Hub};
 
-/// Values of one key on a stage, seen from one value.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LabelRoom {
-    /// Whether a session of the stage has the value.
-    pub is_known: bool,
-    /// Number of distinct values that the stage's sessions have.
-    pub values: usize,
-}
-
 impl Hub {
-    /// Returns the values that a stage has of each key, in the order of the labels.
+    /// Returns the room for each value on a stage, and on all stages, in the order of the labels.
     pub fn label_rooms(
         &self,
         stage: &str,
         labels: &SessionLabels<'_>,
-    ) -> SmallVec<[LabelRoom; LABEL_KEYS_MAX]> {
+    ) -> SmallVec<[[LabelRoom; 2]; LABEL_KEYS_MAX]> {
         let fold = self.fold.lock(Hold::Look);
-        let room = |(key, value)| LabelRoom {
-            is_known: fold.knows_label_value(stage, key, value),
-            values: fold.label_values(stage, key),
-        };
-        labels.pairs().map(room).collect()
+        let rooms = |(key, value)| [Some(stage), None].map(|of| fold.label_room(of, key, value));
+        labels.pairs().map(rooms).collect()
+    }
+
+    /// Returns the room for labels among those of a viewer's sessions on a stage.
+    pub fn label_set_room(
+        &self,
+        stage: &str,
+        viewer: &str,
+        labels: &SessionLabels<'_>,
+    ) -> LabelRoom {
+        self.fold.lock(Hold::Look).label_set_room(stage, viewer, labels)
     }
 }

@@ -223,8 +223,12 @@ fn records_carry_the_labels_of_sessions() {
         hub.preceding_beats(&expected.map(|_| later[0])),
         [event(1_000, SessionLabels::NONE)]
     );
-    let counts = hub.label_counts(Some("s"), "device");
-    assert_eq!(counts.value, [("phone".to_string(), 1)]);
+    let counts = hub.label_counts(Some("s"), "device", 1);
+    assert_eq!(counts.value.values, [("phone".to_string(), 1)]);
+    let stage = hub.stage_by_label("s", "device", 1).value;
+    assert_eq!((stage.0.unwrap().count.viewers, &stage.1), (1, &counts.value));
+    let totals = hub.totals_by_label("device", 1).value;
+    assert_eq!((totals.0.0.viewers, totals.0.1, &totals.1), (1, 1, &counts.value));
     assert_eq!((counts.status.as_of, counts.status.complete), (UnixMs(1_000), true));
     assert!(Hub::new(rules, 1, true).label_places(9).is_empty(), "labels are off");
 }

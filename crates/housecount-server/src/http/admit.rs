@@ -197,7 +197,7 @@ impl AdmissionOutcome<'_> {
             return None;
         };
         let (quota, stream) = (admitted.reservation, request.stream);
-        let labels = request.labels.filter(|labels| labels.holds_values());
+        let labels = request.labels.filter(|labels| labels.holds_new());
         (quota.is_some() || stream.is_some() || labels.is_some()).then_some(HeldPlaces {
             _quota: quota,
             _stream: stream,

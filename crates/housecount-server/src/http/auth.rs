@@ -306,7 +306,8 @@ impl PlayerCredential {
     }
 
     /// Checks that the credential covers this event. `in_body` is the token of a body from
-    /// `sendBeacon`, which cannot send headers.
+    /// `sendBeacon`, which cannot send headers. Returns the claims of a token that had to be
+    /// verified for it.
     ///
     /// # Errors
     /// Returns the errors of [`PlayerCredential::claims`]. Returns a 403 `Problem` if the token is
@@ -316,10 +317,11 @@ impl PlayerCredential {
         node: &Node,
         in_body: Option<BodyToken<'_>>,
         event: &UnstampedEvent<'_>,
-    ) -> Result<(), Problem> {
+    ) -> Result<Option<Box<Claims>>, Problem> {
         let viewers = &node.auth.viewers;
         let Some(token) = self.token(node, in_body)? else {
-            return Ok(viewers.authorize_without_token(event.ids.viewer)?);
+            viewers.authorize_without_token(event.ids.viewer)?;
+            return Ok(None);
         };
         let presented = match self {
             PlayerCredential::Token(token) => token.presented.clone(),
@@ -329,7 +331,8 @@ impl PlayerCredential {
             Err(TokenError::UnknownKey) => {
                 // In a box, since it is seldom needed, and every request would reserve room for it.
                 let claims = Box::pin(viewers.verify_with_refresh(text(token)?)).await?;
-                Ok(claims.check(event)?)
+                claims.check(event)?;
+                Ok(Some(Box::new(claims)))
             }
             done => Ok(done?),
         }

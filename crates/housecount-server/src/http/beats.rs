@@ -159,12 +159,16 @@ where
         let body = HeartbeatRequest::parse(&bytes)?;
         let event = body.to_event(EventKind::Beat)?;
         let labels = labels::of_body(node, &body)?;
-        self.bearer.authorize(node, body.token(), &event).await?;
+        let verified = self.bearer.authorize(node, body.token(), &event).await?;
+        // Asked for new sessions and streams only. Most of them had to be verified just now.
+        let claims = async || match &verified {
+            Some(claims) => Ok::<_, Problem>(Some(claims.clone())),
+            None => Ok(self.bearer.claims(node, body.token()).await?.map(Box::new)),
+        };
         let request = AdmissionRequest::new(node, event).require_open_stage(node).await?;
         let request = match node.admission.streams.is_on() {
             // In a box, since every request would otherwise reserve room for it.
             true => {
-                let claims = async || self.bearer.claims(node, body.token()).await;
                 let claim = async || Ok(claims().await?.and_then(|claims| claims.streams()));
                 Box::pin(request.limit_streams(node, body.replaces()?, claim)).await?
             }
@@ -172,7 +176,6 @@ where
         };
         let request = match node.admission.labels.is_on() {
             true => {
-                let claims = async || self.bearer.claims(node, body.token()).await;
                 let claim =
                     async || Ok(claims().await?.and_then(|claims| claims.labels().cloned()));
                 let body = labels.as_ref().map_or(SessionLabels::NONE, |labels| labels.labels());

@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use housecount_access::labels::LabelValues;
 use housecount_backend::clock::mono_ms;
-use housecount_core::event::{EventKind, SessionLabels};
+use housecount_core::event::{EventKind, Ids, SessionLabels};
 use housecount_metrics::LabelKeyLabel;
 
 use super::admit::AdmissionRequest;
@@ -52,7 +52,8 @@ impl AdmissionRequest<'_> {
         let Some(values) = keys.merge([claim.as_ref(), header, body.as_ref()]) else {
             return Ok(self);
         };
-        let admitted = control.labels.admit(hub, self.event().ids.stage, values);
+        let Ids { stage, viewer, .. } = self.event().ids;
+        let admitted = control.labels.admit(hub, stage, viewer, &values);
         for key in &admitted.replaced {
             let counter = &node.engine.metrics.labels_other;
             counter.get_or_create(&LabelKeyLabel { key: key.clone() }).inc();

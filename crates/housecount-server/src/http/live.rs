@@ -49,17 +49,6 @@ pub struct CountStatusBody {
     pub(super) recovering: bool,
 }
 
-impl CountStatusBody {
-    /// Returns the status of an answer that has another count as well.
-    pub(super) fn worse(self, other: CountStatus) -> CountStatusBody {
-        CountStatusBody {
-            as_of: self.as_of.min(other.as_of.0),
-            complete: self.complete && other.complete,
-            recovering: self.recovering || other.recovering,
-        }
-    }
-}
-
 impl From<CountStatus> for CountStatusBody {
     fn from(status: CountStatus) -> CountStatusBody {
         CountStatusBody {
@@ -108,12 +97,13 @@ pub async fn stats(
 ) -> Result<Json<TotalsBody>, Problem> {
     // A limited key gets no answer here, so no value is hidden.
     let wanted = WantedLabel::parse(&node, &StageAccess::default(), query.by.as_ref())?;
-    let WithStatus { value: (count, stages), mut status } = node.engine.hub.totals();
-    let by = wanted.map(|wanted| {
-        let counts = wanted.counts(&node, None);
-        status = status.worse(counts.status);
-        counts.value
-    });
+    let hub = &node.engine.hub;
+    let WithStatus { value: ((count, stages), by), status } = match wanted {
+        None => hub.totals().map(|totals| (totals, None)),
+        Some(wanted) => hub
+            .totals_by_label(&wanted.key, wanted.floor)
+            .map(|(totals, counts)| (totals, Some(LabelCountsBody::new(&wanted, counts)))),
+    };
     Ok(Json(TotalsBody {
         viewers: count.viewers,
         sessions: count.sessions,

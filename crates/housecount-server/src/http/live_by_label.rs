@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::{self, Stream};
+use housecount_core::fold::CountsByLabel;
 use housecount_core::ids::StageId;
-use housecount_core::limits::{LABEL_VALUES_MAX, LIVE_EVERY_MS_MIN};
+use housecount_core::limits::LIVE_EVERY_MS_MIN;
 use housecount_engine::{CountStatus, WithStatus};
 use serde::Serialize;
 use tokio::time::sleep;
@@ -50,27 +51,18 @@ pub struct ValueCountBody {
 }
 
 impl LabelCountsBody {
-    fn new(wanted: &WantedLabel, counts: Vec<(String, u64)>) -> LabelCountsBody {
-        let known = counts.len();
+    pub(super) fn new(wanted: &WantedLabel, counts: CountsByLabel) -> LabelCountsBody {
         let count = |(value, viewers): (String, u64)| ValueCountBody {
             value: (!value.is_empty()).then_some(value),
             viewers,
         };
-        let shown = counts.into_iter().filter(|(_, viewers)| *viewers >= wanted.floor);
-        let mut values: Vec<ValueCountBody> = shown.map(count).collect();
         let number = |values: usize| (values > 0).then_some(values as u64);
-        let below_floor = number(known - values.len());
-        let omitted = number(values.len().saturating_sub(LABEL_VALUES_MAX));
-        values.truncate(LABEL_VALUES_MAX);
-        LabelCountsBody { key: wanted.key.clone(), values, below_floor, omitted }
-    }
-}
-
-impl WantedLabel {
-    /// Counts the online viewers of a stage, or of all, by value.
-    pub(super) fn counts(&self, node: &Node, stage: Option<&str>) -> WithStatus<LabelCountsBody> {
-        let WithStatus { value, status } = node.engine.hub.label_counts(stage, &self.key);
-        WithStatus { value: LabelCountsBody::new(self, value), status }
+        LabelCountsBody {
+            key: wanted.key.clone(),
+            values: counts.values.into_iter().map(count).collect(),
+            below_floor: number(counts.below_floor),
+            omitted: number(counts.omitted),
+        }
     }
 }
 
@@ -102,7 +94,10 @@ impl LabelFeed {
         let mut text = String::new();
         for (stage, sent) in &mut self.stages {
             let stage = stage.as_ref().map(StageId::as_str);
-            let WithStatus { value, status } = self.wanted.counts(&self.node, stage);
+            let wanted = &self.wanted;
+            let counts = self.node.engine.hub.label_counts(stage, &wanted.key, wanted.floor);
+            let WithStatus { value, status } =
+                counts.map(|value| LabelCountsBody::new(wanted, value));
             let is_known = sent.as_ref().is_some_and(|(counts, before)| {
                 *counts == value
                     && (before.complete, before.recovering) == (status.complete, status.recovering)
@@ -147,19 +142,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn label_values_max_are_listed_and_few_viewers_are_hidden() {
-        let wanted = |floor| WantedLabel { key: "country".to_string(), floor };
-        let viewers = |n: usize| (LABEL_VALUES_MAX + 3 - n) as u64;
-        let counts: Vec<_> =
-            (0..LABEL_VALUES_MAX + 3).map(|n| (n.to_string(), viewers(n))).collect();
-        let all = LabelCountsBody::new(&wanted(1), counts.clone());
-        assert_eq!((all.values.len(), all.below_floor), (LABEL_VALUES_MAX, None));
-        assert_eq!(all.omitted, Some(3));
-        let some = LabelCountsBody::new(&wanted(5), counts);
-        assert_eq!((some.values.len(), some.omitted), (LABEL_VALUES_MAX - 1, None));
-        assert_eq!(some.below_floor, Some(4));
-        let none = LabelCountsBody::new(&wanted(1), vec![(String::new(), 1)]);
-        let json = serde_json::to_string(&none).unwrap();
-        assert_eq!(json, r#"{"key":"country","values":[{"value":null,"viewers":1}]}"#);
+    fn numbers_of_values_that_are_left_out_are_shown_if_there_are_any() {
+        let wanted = WantedLabel { key: "country".to_string(), floor: 1 };
+        let json = |counts| serde_json::to_string(&LabelCountsBody::new(&wanted, counts)).unwrap();
+        let all = CountsByLabel { values: vec![(String::new(), 1)], ..CountsByLabel::default() };
+        assert_eq!(json(all), r#"{"key":"country","values":[{"value":null,"viewers":1}]}"#);
+        let some = CountsByLabel { values: Vec::new(), omitted: 3, below_floor: 4 };
+        assert_eq!(json(some), r#"{"key":"country","values":[],"belowFloor":4,"omitted":3}"#);
     }
 }

@@ -40,6 +40,7 @@ mod snapshots;
 mod sorting;
 mod stage_list;
 mod stage_metrics;
+mod stage_show;
 mod stages;
 mod streams;
 mod usage;
@@ -133,7 +134,7 @@ fn for_all() -> Routes {
 fn for_readers() -> Routes {
     OpenApiRouter::new()
         .routes(routes!(stage_list::list))
-        .merge(both_forms(routes!(stages::show)))
+        .merge(both_forms(routes!(stage_show::show)))
         .merge(both_forms(routes!(viewers::of_stage)))
         .merge(both_forms(routes!(viewers::show)))
         .merge(both_forms(routes!(snapshots::of_stage)))

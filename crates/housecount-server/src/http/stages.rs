@@ -15,7 +15,6 @@ use housecount_core::stage::StageConfig;
 use housecount_core::time::UnixMs;
 use housecount_core::version::TooManyVersions;
 use housecount_engine::WithStatus;
-use housecount_engine::internals::snapshots_read as read;
 use housecount_engine::internals::{ChangeError, ChangedStage};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -23,10 +22,9 @@ use utoipa::ToSchema;
 
 use super::access::StageAccess;
 use super::body;
-use super::by_label::WantedLabel;
 use super::error::{Problem, ProblemBody};
-use super::extract::{StageParam, ValidQuery};
-use super::live::{ByLabelQuery, CountStatusBody};
+use super::extract::StageParam;
+use super::live::CountStatusBody;
 use super::live_by_label::LabelCountsBody;
 use super::public_count::PublicCountBody;
 use crate::node::Node;
@@ -39,7 +37,7 @@ pub struct StageBody {
     /// Id of the stage.
     pub(super) stage: String,
     /// Whether an operator has configured it.
-    configured: bool,
+    pub(super) configured: bool,
     /// Name for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<String>,
@@ -60,7 +58,7 @@ pub struct StageBody {
     /// Distinct online viewers.
     pub(super) viewers: u64,
     /// Online sessions.
-    sessions: u64,
+    pub(super) sessions: u64,
     /// Largest number of viewers at once, as far as is known.
     pub(super) peak: u64,
 }
@@ -102,10 +100,10 @@ impl StageBody {
 #[serde(rename_all = "camelCase")]
 pub struct StageResponse {
     #[serde(flatten)]
-    stage: StageBody,
+    pub(super) stage: StageBody,
     /// False while the cold tier is unavailable and this node has not cached the configuration. The
     /// count is still right.
-    configuration_known: bool,
+    pub(super) configuration_known: bool,
     /// Keys of labels that sessions may have; missing if there are none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
@@ -113,9 +111,9 @@ pub struct StageResponse {
     /// Viewers by label; only with `by`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
-    by: Option<LabelCountsBody>,
+    pub(super) by: Option<LabelCountsBody>,
     #[serde(flatten)]
-    status: CountStatusBody,
+    pub(super) status: CountStatusBody,
 }
 
 /// A stage after its configuration was created or changed.
@@ -325,68 +323,11 @@ fn change_answer(
     StageChangeAnswer { stage: answer(node, stage, config), effective_from: effective_from.0 }
 }
 
-fn answer(node: &Node, stage: &StageId, config: Option<StageConfig>) -> StageResponse {
+pub(super) fn answer(node: &Node, stage: &StageId, config: Option<StageConfig>) -> StageResponse {
     let WithStatus { value: view, status } = node.engine.hub.stage(stage.as_str());
     let stage = StageBody::new(stage.as_str(), config, view);
     let labels = node.engine.hub.label_keys().to_vec();
     StageResponse { stage, configuration_known: true, labels, by: None, status: status.into() }
-}
-
-/// Shows a stage's configuration and count.
-#[utoipa::path(get, path = "/v1/stages/{stage}", operation_id = "showStage", tag = "operators",
-    params(("stage" = String, Path, description = "percent-encoded"), ByLabelQuery),
-    responses((status = 200, body = StageResponse),
-        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "neither configured nor seen", body = ProblemBody,
-            content_type = "application/problem+json")))]
-pub async fn show(
-    State(node): State<Arc<Node>>,
-    StageParam(stage): StageParam,
-    access: StageAccess,
-    ValidQuery(query): ValidQuery<ByLabelQuery>,
-) -> Result<Json<StageResponse>, Problem> {
-    let wanted = WantedLabel::parse(&node, &access, query.by.as_ref())?;
-    let mut found = find(&node, &stage, &access).await?;
-    if let Some(wanted) = wanted {
-        let WithStatus { value, status } = wanted.counts(&node, Some(stage.as_str()));
-        (found.by, found.status) = (Some(value), found.status.worse(status));
-    }
-    Ok(Json(found))
-}
-
-/// Finds a stage, and the peak that the sender may see.
-async fn find(
-    node: &Node,
-    stage: &StageId,
-    access: &StageAccess,
-) -> Result<StageResponse, Problem> {
-    let mut found = answer(node, stage, None);
-    let is_watched = found.stage.peak > 0;
-    match node.engine.stages.look_up(stage).await {
-        Ok(config) => found = answer(node, stage, config),
-        // Counts do not depend on the cold tier.
-        Err(_) if is_watched => found.configuration_known = false,
-        Err(error) => return Err(error.into()),
-    }
-    if access.customer().is_some() {
-        found.stage.hide_earlier_peak();
-        return Ok(found);
-    }
-    if found.stage.peak > 0 {
-        return Ok(found);
-    }
-    // The stage had no viewers for a while, so its last snapshot has the peak.
-    let now = node.engine.clock.now().unwrap_or_default();
-    let last = match &node.engine.reads {
-        Some(cold) => read::last(&**cold, stage, now).await?,
-        None => None,
-    };
-    match last {
-        Some(last) => found.stage.peak = last.peak,
-        None if found.stage.configured || !node.engine.hub.totals().status.complete => {}
-        None => return Err(Problem::no_stage(stage.as_str())),
-    }
-    Ok(found)
 }
 
 /// Changes a stage's configuration.

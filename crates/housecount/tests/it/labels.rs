@@ -7,7 +7,9 @@ use housecount_backend::clock::wall_clock;
 use housecount_backend::log::{Log, Position};
 use housecount_core::event::EventKind;
 use housecount_core::fold::HandleKey;
-use housecount_core::limits::{LABEL_VALUE_BYTES_MAX, LABEL_VALUES_MAX};
+use housecount_core::limits::{
+    LABEL_VALUE_BYTES_MAX, LABEL_VALUES_ALL_MAX, LABEL_VALUES_MAX, VIEWER_LABEL_SETS_MAX,
+};
 use housecount_core::record::{self, RecordEntry};
 use housecount_metrics::LabelKeyLabel;
 use housecount_test::timed_test;
@@ -196,6 +198,20 @@ async fn labels_that_are_wrong_are_refused_with_their_key() {
     assert_eq!(logged(&inside).await, [""; 0]);
 }
 
+/// Sends heartbeats as one batch, which the log has afterwards.
+fn send(inside: &Inside, beats: Vec<Value>) {
+    let (count, beats) = (beats.len(), Value::from(beats));
+    let (_, (status, body)) =
+        ask_at(&inside.address, "POST /v1/heartbeats", &[], &beats.to_string());
+    assert_eq!((status, &body["accepted"]), (200, &json!(count)), "{body}");
+}
+
+/// Number of values of a key that were replaced by `other`.
+fn replaced(inside: &Inside, key: &str) -> u64 {
+    let counter = &inside.node.engine.metrics.labels_other;
+    counter.get_or_create(&LabelKeyLabel { key: key.to_string() }).get()
+}
+
 #[timed_test(flavor = "multi_thread")]
 async fn label_values_max_and_then_other() {
     let inside = node(&[KEYS, ("limits.session_beats", "0")]).await;
@@ -205,31 +221,71 @@ async fn label_values_max_and_then_other() {
             "labels": { "device": format!("device-{device}"), "country": "NO" },
         })
     };
-    let send = |beats: Vec<Value>| {
-        let (count, beats) = (beats.len(), Value::from(beats));
-        let (_, (status, body)) =
-            ask_at(&inside.address, "POST /v1/heartbeats", &[], &beats.to_string());
-        assert_eq!((status, &body["accepted"]), (200, &json!(count)), "{body}");
-    };
-    let replaced = |key: &str| {
-        let counter = &inside.node.engine.metrics.labels_other;
-        counter.get_or_create(&LabelKeyLabel { key: key.to_string() }).get()
-    };
-    send((0..=LABEL_VALUES_MAX).map(|n| of("s", n, n)).collect());
+    send(&inside, (0..=LABEL_VALUES_MAX).map(|n| of("s", n, n)).collect());
     let lines = logged(&inside).await;
     let last = lines.iter().find(|line| line.starts_with("viewer-1000:")).unwrap();
     assert_eq!(last, "viewer-1000: country=NO device=other");
     assert_eq!(lines.iter().filter(|line| line.contains("=other")).count(), 1);
-    assert_eq!((replaced("device"), replaced("country")), (1, 0));
+    assert_eq!((replaced(&inside, "device"), replaced(&inside, "country")), (1, 0));
     // So does a later one. A value that the stage has stays, and another stage has its own.
-    send(vec![of("s", 2_000, LABEL_VALUES_MAX)]);
-    send(vec![of("s", 2_001, 7)]);
-    send(vec![of("t", 2_002, LABEL_VALUES_MAX)]);
-    assert_eq!((replaced("device"), replaced("country")), (2, 0));
+    send(&inside, vec![of("s", 2_000, LABEL_VALUES_MAX)]);
+    send(&inside, vec![of("s", 2_001, 7)]);
+    send(&inside, vec![of("t", 2_002, LABEL_VALUES_MAX)]);
+    assert_eq!((replaced(&inside, "device"), replaced(&inside, "country")), (2, 0));
     let lines = logged(&inside).await;
     let devices = lines.iter().map(|line| line.split_once("device=").unwrap().1);
     let devices: Vec<&str> = devices.skip(LABEL_VALUES_MAX + 1).collect();
     assert_eq!(devices, ["other", "device-7", "device-1000"]);
+}
+
+#[timed_test(flavor = "multi_thread")]
+async fn label_values_all_max_on_all_stages_and_then_other() {
+    let inside = node(&[KEYS, ("limits.new_stages_per_minute", "0")]).await;
+    let of = |n: usize| {
+        json!({
+            "stage": format!("stage-{}", n / 900), "viewer": format!("viewer-{n}"),
+            "labels": { "device": format!("device-{n}") },
+        })
+    };
+    send(&inside, (0..LABEL_VALUES_ALL_MAX).map(of).collect());
+    assert_eq!(replaced(&inside, "device"), 0);
+    let more = |n: usize, device: usize| {
+        let mut more = of(LABEL_VALUES_ALL_MAX + n);
+        more["labels"]["device"] = format!("device-{device}").into();
+        more
+    };
+    send(&inside, vec![more(0, LABEL_VALUES_ALL_MAX), more(1, 7)]);
+    assert_eq!(replaced(&inside, "device"), 1);
+    let lines = logged(&inside).await;
+    let devices = lines[LABEL_VALUES_ALL_MAX..].iter().map(|line| line.split_once(": ").unwrap().1);
+    let mut devices: Vec<&str> = devices.collect();
+    devices.sort_unstable();
+    assert_eq!(devices, ["device=device-7", "device=other"]);
+}
+
+#[timed_test(flavor = "multi_thread")]
+async fn viewer_label_sets_max_on_a_stage_and_then_other() {
+    let inside = node(&[KEYS]).await;
+    let of = |stage: &str, session: usize, device: usize| {
+        json!({
+            "stage": stage, "viewer": "ann", "session": format!("tab-{session}"),
+            "labels": { "device": format!("device-{device}"), "country": "NO" },
+        })
+    };
+    // All sessions come at once: those on their way to the log count, too.
+    send(&inside, (0..=VIEWER_LABEL_SETS_MAX).map(|n| of("s", n, n)).collect());
+    assert_eq!((replaced(&inside, "device"), replaced(&inside, "country")), (1, 1));
+    // A known set stays, and another stage has its own.
+    send(&inside, vec![of("s", 10, 7)]);
+    send(&inside, vec![of("t", 11, VIEWER_LABEL_SETS_MAX)]);
+    send(&inside, vec![of("s", 12, VIEWER_LABEL_SETS_MAX)]);
+    assert_eq!((replaced(&inside, "device"), replaced(&inside, "country")), (2, 2));
+    let lines = logged(&inside).await;
+    let lines: Vec<&str> = lines.iter().map(|line| line.trim_start_matches("ann: ")).collect();
+    let other = "country=other device=other";
+    assert_eq!(lines.iter().filter(|line| **line == other).count(), 2);
+    let last = ["country=NO device=device-7", "country=NO device=device-8", other];
+    assert_eq!(lines[VIEWER_LABEL_SETS_MAX + 1..], last);
 }
 
 async fn open(inside: &Inside, headers: &[&str]) -> Result<WebSocketStream<TcpStream>, String> {

@@ -9,6 +9,7 @@ use super::presence::oracle_online;
 use crate::event::{EventKind, EventRef, SessionLabels};
 use crate::fold::*;
 use crate::labels::ViewerLabels;
+use crate::limits::LABEL_VALUES_MAX;
 use crate::record::{self, RecordEntry};
 use crate::span::Span;
 use crate::time::UnixMs;
@@ -114,10 +115,11 @@ fn check_counts(fold: &Fold, events: &[TestEvent], now: u64) {
             let mut expected: Vec<(String, u64)> =
                 expected.into_iter().map(|(value, n)| (value.to_string(), n)).collect();
             expected.sort_by_key(|(value, viewers)| (std::cmp::Reverse(*viewers), value.clone()));
-            assert_eq!(fold.label_counts(stage, key), expected, "{stage:?} {key} at {now}");
-            let Some(stage) = stage else { continue };
-            assert!(expected.iter().all(|(value, _)| fold.knows_label_value(stage, key, value)));
-            assert!(fold.label_values(stage, key) <= 4);
+            let counts = fold.label_counts(stage, key, 1);
+            assert_eq!(counts.values, expected, "{stage:?} {key} at {now}");
+            let room = |value: &str| fold.label_room(stage, key, value);
+            assert!(expected.iter().all(|(value, _)| room(value).is_known));
+            assert!(room("NO").known <= 4);
         }
     }
 }
@@ -309,7 +311,7 @@ fn a_first_beat_after_a_leave_is_logged_with_its_labels() {
     log(&mut fold, leave);
     let first = beat(5_010, "tab-1", 1);
     assert_eq!(log(&mut fold, first), RecordEntry::Full(first));
-    assert_eq!(fold.label_counts(None, "device"), [("phone".to_string(), 1)]);
+    assert_eq!(fold.label_counts(None, "device", 1).values, [("phone".to_string(), 1)]);
     let is_by_handle = |entry| matches!(entry, RecordEntry::ByHandle { .. });
     assert!(is_by_handle(log(&mut fold, beat(5_020, "tab-1", 0))));
     assert!(is_by_handle(log(&mut fold, beat(5_030, "tab-1", 2))), "later labels change nothing");
@@ -331,7 +333,7 @@ fn restored_spans_keep_their_labels() {
     let mut fold = fold();
     fold.restore_open_span("s/1", "ann", &of(&both), span);
     assert_eq!(parts(&fold), [(100, 160, of(&both[..2]))], "`plan` is not configured");
-    assert_eq!(fold.label_counts(None, "country"), []);
+    assert_eq!(fold.label_counts(None, "country", 1), CountsByLabel::default());
     fold.apply(&beat(200, "tab-1", 1));
     fold.apply(&beat(300, "tab-1", 0));
     let phone = of(&[("country", "NO"), ("device", "phone")]);
@@ -354,8 +356,7 @@ fn restored_spans_keep_their_labels() {
 #[test]
 fn label_values_max_stay_known_without_viewers() {
     let mut fold = fold();
-    let values: Vec<String> =
-        (0..crate::limits::LABEL_VALUES_MAX + 5).map(|n| n.to_string()).collect();
+    let values: Vec<String> = (0..LABEL_VALUES_MAX + 5).map(|n| n.to_string()).collect();
     for (n, value) in (0u64..).zip(&values) {
         let labels = SessionLabels::parse("country", value, 0).unwrap();
         fold.apply(&EventRef { labels, ..beat(1_000 * (n + 1), "tab-1", 0) });
@@ -363,11 +364,30 @@ fn label_values_max_stay_known_without_viewers() {
         fold.prune(0, 0..fold.places(), fold.now());
     }
     assert!(fold.is_empty());
-    assert_eq!(fold.label_values("s/1", "country"), crate::limits::LABEL_VALUES_MAX);
-    assert!(fold.knows_label_value("s/1", "country", "7"));
-    assert!(
-        !fold.knows_label_value("s/1", "device", "7")
-            && !fold.knows_label_value("s", "country", "7")
-    );
-    assert_eq!(fold.label_values("s/1", "zone"), 0);
+    let room = |stage, key| fold.label_room(stage, key, "7");
+    let known = LabelRoom { is_known: true, known: LABEL_VALUES_MAX };
+    assert_eq!(room(Some("s/1"), "country"), known);
+    let wrong = [(Some("s/1"), "device"), (Some("s"), "country"), (Some("s/1"), "zone")];
+    for (stage, key) in wrong.into_iter().chain([(None, "country")]) {
+        assert_eq!(room(stage, key), LabelRoom::default(), "{stage:?} {key}");
+    }
+}
+
+#[test]
+fn label_sets_of_a_viewer_are_those_of_its_sessions_on_the_stage() {
+    let mut fold = fold();
+    let room = |fold: &Fold, stage: &str, n: usize| {
+        let padded = [("\u{1}"), ("NO\u{1}phone"), ("NO\u{1}tv"), ("SE\u{1}")][n];
+        let labels = SessionLabels::parse("country\u{1}device", padded, 0).unwrap();
+        let LabelRoom { is_known, known } = fold.label_set_room(stage, "ann", &labels);
+        (is_known, known)
+    };
+    assert_eq!(room(&fold, "s/1", 1), (false, 0));
+    fold.apply(&beat(100, "tab-1", 1));
+    fold.apply(&beat(100, "tab-2", 1));
+    fold.apply(&beat(100, "", 0));
+    assert_eq!([room(&fold, "s/1", 1), room(&fold, "s/1", 2)], [(true, 1), (false, 1)]);
+    fold.apply(&beat(100, "tab-3", 3));
+    assert_eq!([room(&fold, "s/1", 1), room(&fold, "s/1", 3)], [(true, 2), (true, 2)]);
+    assert_eq!(room(&fold, "s/2", 1), (false, 0));
 }

@@ -217,8 +217,12 @@ fn a_viewer_that_has_presented_a_token_needs_one() {
             ids: Ids { stage: "s", viewer: "ann", session: "" },
             labels: SessionLabels::NONE,
         };
-        let say = || viewers.authorize(ed.as_bytes(), viewers.presented(ed.as_bytes()), &beat);
-        assert_eq!(say(), Ok(()));
+        let authorize =
+            || viewers.authorize(ed.as_bytes(), viewers.presented(ed.as_bytes()), &beat);
+        let verified = authorize().unwrap();
+        assert!(verified.is_some_and(|claims| claims.viewer() == "ann"), "claims, the first time");
+        assert_eq!(authorize(), Ok(None), "from the cache");
+        let say = || authorize().map(drop);
         assert_eq!((without("ann"), without("bob")), (after, before));
         // When keys change, tokens of the old ones bind no viewer. A token that is still valid
         // binds its viewer when it comes again.
