@@ -216,7 +216,8 @@ impl SimAudience {
             return Some(receipt);
         }
         self.world.happened(&format!(
-            "run {run}: {kind:?} of {viewer} {session} on {stage} at {}",
+            "run {run}: {kind:?} of {viewer} {session} on {stage} {:?} at {}",
+            labels.values(),
             receipt.at()
         ));
         self.world.digest(|hasher, now_ms| hasher.event(now_ms, run, seat, kind, receipt.at()));

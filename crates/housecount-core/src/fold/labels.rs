@@ -230,22 +230,24 @@ impl Fold {
         self.seats.labels.iter().flat_map(|labels| labels.keys.iter().map(|key| &**key))
     }
 
-    /// Lets a seat have the labels of an event, if their claim is the smallest so far. Returns
-    /// whether the event carries all that is known of the session's labels.
-    pub(super) fn claim_labels(&mut self, seat: SeatIndex, event: &EventRef<'_>) -> bool {
-        let Some(labels) = &mut self.seats.labels else { return true };
+    /// Lets a seat have the labels of an event, if their claim is the smallest so far. Returns how
+    /// they compare with the known ones: `Less` if the seat has them now, `Greater` if it keeps
+    /// others.
+    pub(super) fn claim_labels(&mut self, seat: SeatIndex, event: &EventRef<'_>) -> Ordering {
+        let Some(labels) = &mut self.seats.labels else { return Ordering::Equal };
         if event.labels.is_none() || event.kind != EventKind::Beat {
-            return labels.claim(seat).is_none();
+            let has_none = labels.claim(seat).is_none();
+            return if has_none { Ordering::Equal } else { Ordering::Greater };
         }
         let (order, claim) = labels.compare(seat, event.at, &event.labels);
-        let Some(claim) = claim else { return order == Ordering::Equal };
+        let Some(claim) = claim else { return order };
         if claim.set() == labels.set(seat) {
             labels.set_claim(seat, claim);
         } else {
             self.mark_changed(seat, event.at);
             self.seats.change_labels(seat, |labels| labels.set_claim(seat, claim));
         }
-        true
+        Ordering::Less
     }
 
     /// Whether an event carries labels that were seen before the known ones of its session. A leave

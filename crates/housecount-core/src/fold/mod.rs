@@ -202,7 +202,10 @@ impl Fold {
             Some(refusal) => refusal,
             None => {
                 let seat = self.find_or_insert(partition, handle, event.ids);
-                self.claim_labels(seat, event);
+                if self.claim_labels(seat, event).is_lt() {
+                    // The log may have the ids, and not these labels.
+                    self.seats[seat].ids_logged_s = 0;
+                }
                 self.apply_to_seat(seat, event.kind, event.at)
             }
         }
@@ -249,7 +252,7 @@ impl Fold {
                 let seat =
                     known.unwrap_or_else(|| self.find_or_insert(partition, handle, event.ids));
                 // A log that is trimmed must not keep a session's ids without its labels.
-                if self.claim_labels(seat, event) {
+                if self.claim_labels(seat, event).is_le() {
                     let ids_logged_s = &mut self.seats[seat].ids_logged_s;
                     *ids_logged_s = expiry_queue::second(logged_at).max(*ids_logged_s);
                 }

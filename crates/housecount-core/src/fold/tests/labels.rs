@@ -315,6 +315,16 @@ fn a_first_beat_after_a_leave_is_logged_with_its_labels() {
     let is_by_handle = |entry| matches!(entry, RecordEntry::ByHandle { .. });
     assert!(is_by_handle(log(&mut fold, beat(5_020, "tab-1", 0))));
     assert!(is_by_handle(log(&mut fold, beat(5_030, "tab-1", 2))), "later labels change nothing");
+    // A node may count an event before the log has it.
+    log(&mut fold, EventRef { kind: EventKind::Leave, ..beat(5_000, "tab-2", 0) });
+    let first = beat(5_010, "tab-2", 2);
+    fold.apply(&first);
+    assert_eq!(log(&mut fold, first), RecordEntry::Full(first));
+    assert!(is_by_handle(log(&mut fold, beat(5_020, "tab-2", 0))));
+    // Of equal times, the lesser values count.
+    let lesser = beat(5_010, "tab-2", 1);
+    fold.apply(&lesser);
+    assert_eq!(log(&mut fold, lesser), RecordEntry::Full(lesser));
 }
 
 #[test]
