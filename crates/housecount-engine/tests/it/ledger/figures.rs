@@ -17,7 +17,7 @@ use housecount_stores::cold::SqliteCold;
 use housecount_test::timed_test;
 
 use crate::support::cold::FaultyCold;
-use crate::support::committed_crowd::{commit_all, hear, play, writer};
+use crate::support::committed_crowd::{commit_all, hear, play, writer, writer_with_labels};
 use crate::support::crowd::{Crowd, IdStyle, Shape, USUAL};
 use crate::support::stage::{BASE, LATENESS_MS, TTL_MS, WINDOW_MS};
 
@@ -25,7 +25,6 @@ const MONTH_WINDOWS: u64 = 30 * 24 * 12;
 /// DynamoDB on-demand write, us-east-1, 2026-10.
 const DOLLARS_PER_MILLION: f64 = 0.625;
 
-/// Measures a day after four hours of warm-up. One of the day's windows is a keyframe.
 #[timed_test]
 #[ignore = "a figure, and takes minutes"]
 async fn bytes_and_dollars() {
@@ -36,35 +35,48 @@ async fn bytes_and_dollars() {
         ("base64url, one stage", Shape { stages: 1, ..USUAL }),
         ("base64url, 10,000 small stages", Shape { stages: 10_000, zipf: false, ..USUAL }),
     ] {
-        let cold = Arc::new(FaultyCold::new().await);
-        let (hub, proofs, mut commit) = writer(cold.clone());
-        let base = BASE.aligned(WINDOW_MS);
-        let mut crowd = Crowd::new(shape, base);
-        let (warm, windows) = (48, 288);
-        play(&mut crowd, &hub, &mut commit, 0..warm).await;
-        let before = cold.meter().units(Purpose::Ledger).writes as f64;
-        let (mut here, mut open) = (0u64, 0u64);
-        for n in warm..warm + windows {
-            play(&mut crowd, &hub, &mut commit, n..n + 1).await;
-            let window = Span::new(base.plus(n * WINDOW_MS), base.plus((n + 1) * WINDOW_MS));
-            proofs.for_each_proven(0, window, |proven| {
-                here += 1;
-                open += u64::from(proven.spans.last().is_some_and(|span| span.to == window.to));
-            });
-        }
-        let units = cold.meter().units(Purpose::Ledger).writes as f64 - before;
-        let month = units / windows as f64 * MONTH_WINDOWS as f64;
-        println!(
-            "{name}: {:.0} viewers at a window's end, {:.0} in a window; {:.2} write units a window, {:.2} B a \
-             viewer-window; {:.3} M units and ${:.3} a month",
-            open as f64 / windows as f64,
-            here as f64 / windows as f64,
-            units / windows as f64,
-            units * 1024.0 / here as f64,
-            month / 1e6,
-            month / 1e6 * DOLLARS_PER_MILLION
-        );
+        measure_a_day(name, shape, &[]).await;
     }
+}
+
+/// Labels are those of `labels_of`: 60 countries and four devices.
+#[timed_test]
+#[ignore = "a figure, and takes minutes"]
+async fn dollars_of_labels() {
+    measure_a_day("10,000 viewers without labels", USUAL, &[]).await;
+    measure_a_day("the same with two labels", USUAL, &["country", "device"]).await;
+}
+
+/// Measures a day after four hours of warm-up. One of the day's windows is a keyframe.
+async fn measure_a_day(name: &str, shape: Shape, labels: &[&str]) {
+    let cold = Arc::new(FaultyCold::new().await);
+    let (hub, proofs, mut commit) = writer_with_labels(cold.clone(), labels);
+    let base = BASE.aligned(WINDOW_MS);
+    let mut crowd = Crowd::new(shape, base);
+    let (warm, windows) = (48, 288);
+    play(&mut crowd, &hub, &mut commit, 0..warm).await;
+    let before = cold.meter().units(Purpose::Ledger).writes as f64;
+    let (mut here, mut open) = (0u64, 0u64);
+    for n in warm..warm + windows {
+        play(&mut crowd, &hub, &mut commit, n..n + 1).await;
+        let window = Span::new(base.plus(n * WINDOW_MS), base.plus((n + 1) * WINDOW_MS));
+        proofs.for_each_proven(0, window, |proven| {
+            here += 1;
+            open += u64::from(proven.spans.last().is_some_and(|span| span.to == window.to));
+        });
+    }
+    let units = cold.meter().units(Purpose::Ledger).writes as f64 - before;
+    let month = units / windows as f64 * MONTH_WINDOWS as f64;
+    println!(
+        "{name}: {:.0} viewers at a window's end, {:.0} in a window; {:.2} write units a window, {:.2} B a \
+         viewer-window; {:.3} M units and ${:.3} a month",
+        open as f64 / windows as f64,
+        here as f64 / windows as f64,
+        units / windows as f64,
+        units * 1024.0 / here as f64,
+        month / 1e6,
+        month / 1e6 * DOLLARS_PER_MILLION
+    );
 }
 
 /// Commits a window of a million viewers while events keep coming in.
