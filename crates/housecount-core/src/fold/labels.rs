@@ -1,6 +1,6 @@
 //! Labels of sessions: a side table, which exists only where labels are on.
 //!
-//! A beat that carries labels is a *claim*: its labels, and the time at which they were first seen.
+//! An event that carries labels is a *claim*: its labels, and the time at which they were first seen.
 //! The smallest claim of a session counts, by time and then by values. So a session's labels are a
 //! function of the set of events, like all other state. A beat by handle carries none, and does not
 //! touch this table.
@@ -35,11 +35,14 @@ use crate::time::UnixMs;
 /// Latest time of a claim, Unix ms: the year 2109.
 const CLAIM_MS_MAX: u64 = (1 << (u64::BITS - SET_BITS)) - 1;
 
-/// Labels of a session, with the time at which they were first seen. Zero stands for none.
+/// Labels of a session, with the time at which they were first seen. Zero stands for unknown ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct LabelClaim(u64);
 
 impl LabelClaim {
+    /// The claim of a session of which a beat with ids carries no labels. Any labels are smaller.
+    const NO_LABELS: LabelClaim = LabelClaim(CLAIM_MS_MAX << SET_BITS | LABELLESS as u64);
+
     fn new(first_seen: u64, set: SetIndex) -> LabelClaim {
         LabelClaim(first_seen << SET_BITS | u64::from(set))
     }
@@ -52,8 +55,14 @@ impl LabelClaim {
         (self.0 & ((1 << SET_BITS) - 1)) as SetIndex
     }
 
-    fn is_none(self) -> bool {
+    /// Whether no beat with ids is known. The session may have labels all the same. Its beats may
+    /// stand by handle in a log that no longer has those before, and its leave may carry ids alone.
+    fn is_unknown(self) -> bool {
         self == LabelClaim::default()
+    }
+
+    fn has_labels(self) -> bool {
+        !self.is_unknown() && self != LabelClaim::NO_LABELS
     }
 }
 
@@ -155,7 +164,7 @@ impl LabelTable {
         let known = self.claim(seat);
         let first_seen = at.0.saturating_sub(labels.age_ms()).clamp(1, CLAIM_MS_MAX);
         let by_time =
-            if known.is_none() { Ordering::Less } else { first_seen.cmp(&known.first_seen()) };
+            if known.is_unknown() { Ordering::Less } else { first_seen.cmp(&known.first_seen()) };
         if by_time == Ordering::Greater {
             return (Ordering::Greater, None);
         }
@@ -192,14 +201,14 @@ impl LabelTable {
 
     /// Removes the labels of a seat.
     pub(super) fn clear(&mut self, seat: SeatIndex) {
-        if !self.claim(seat).is_none() {
+        if !self.claim(seat).is_unknown() {
             self.set_claim(seat, LabelClaim::default());
         }
         self.restored.remove(&seat);
     }
 
     fn known(&self, seat: SeatIndex) -> Option<KnownLabels> {
-        let claim = Some(self.claim(seat)).filter(|claim| !claim.is_none())?;
+        let claim = Some(self.claim(seat)).filter(|claim| claim.has_labels())?;
         Some(KnownLabels {
             keys: self.joined_keys.clone(),
             values: self.sets.values(claim.set()).clone(),
@@ -210,7 +219,7 @@ impl LabelTable {
     /// Returns a seat's labels as an event at `at` carries them.
     fn labels_at(&self, seat: SeatIndex, at: UnixMs) -> SessionLabels<'_> {
         let claim = self.claim(seat);
-        if claim.is_none() || claim.first_seen() > at.0 {
+        if !claim.has_labels() || claim.first_seen() > at.0 {
             return SessionLabels::NONE;
         }
         let values = self.sets.values(claim.set());
@@ -235,9 +244,9 @@ impl Fold {
     /// others.
     pub(super) fn claim_labels(&mut self, seat: SeatIndex, event: &EventRef<'_>) -> Ordering {
         let Some(labels) = &mut self.seats.labels else { return Ordering::Equal };
-        if event.labels.is_none() || event.kind != EventKind::Beat {
-            let has_none = labels.claim(seat).is_none();
-            return if has_none { Ordering::Equal } else { Ordering::Greater };
+        if event.labels.is_none() {
+            let has_labels = labels.claim(seat).has_labels();
+            return if has_labels { Ordering::Greater } else { Ordering::Equal };
         }
         let (order, claim) = labels.compare(seat, event.at, &event.labels);
         let Some(claim) = claim else { return order };
@@ -250,13 +259,25 @@ impl Fold {
         Ordering::Less
     }
 
+    /// Notes that a beat with ids has no labels, unless other beats of the session have some.
+    pub(super) fn claim_no_labels(&mut self, seat: SeatIndex, event: &EventRef<'_>) {
+        if let Some(labels) = &mut self.seats.labels
+            && event.labels.is_none()
+            && event.kind == EventKind::Beat
+            && labels.claim(seat).is_unknown()
+        {
+            labels.sets.hold(LABELLESS);
+            labels.set_claim(seat, LabelClaim::NO_LABELS);
+        }
+    }
+
     /// Whether an event carries labels that were seen before the known ones of its session. A leave
     /// may have come before the first beat, so that the log has the ids, and no labels.
     pub(super) fn brings_labels(&self, seat: SeatIndex, event: &EventRef<'_>) -> bool {
         let Some(labels) = &self.seats.labels else { return false };
         let claim = labels.claim(seat);
         let first_seen = event.at.0.saturating_sub(event.labels.age_ms());
-        !event.labels.is_none() && (claim.is_none() || first_seen < claim.first_seen())
+        !event.labels.is_none() && (claim.is_unknown() || first_seen < claim.first_seen())
     }
 
     /// Sets the labels of a restored span. Keys that are not configured are left out.
@@ -283,8 +304,8 @@ impl Fold {
         labels.map_or(SessionLabels::NONE, |labels| labels.labels_at(seat, at))
     }
 
-    /// Gives beats with ids the labels that the fold knows of their sessions, with their age. A
-    /// beat from before they were first seen keeps its own.
+    /// Gives beats and leaves with ids the labels that the fold knows of their sessions, with their
+    /// age. One from before they were first seen keeps its own.
     ///
     /// The texts are stored in `known`, one place for each entry. A place that is filled is used
     /// as it is.
@@ -295,7 +316,7 @@ impl Fold {
     ) {
         for (entry, known) in entries.iter_mut().zip(known) {
             let RecordEntry::Full(event) = entry else { continue };
-            if event.kind != EventKind::Beat {
+            if event.kind == EventKind::Displace {
                 continue;
             }
             if known.get().is_none()

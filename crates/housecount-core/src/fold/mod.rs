@@ -206,6 +206,10 @@ impl Fold {
                     // The log may have the ids, and not these labels.
                     self.seats[seat].ids_logged_s = 0;
                 }
+                // The log may have earlier beats of the session, which this node has not read.
+                if self.seats.last(seat).0 == UnixMs::ZERO {
+                    self.claim_no_labels(seat, event);
+                }
                 self.apply_to_seat(seat, event.kind, event.at)
             }
         }
@@ -252,6 +256,7 @@ impl Fold {
                 let seat =
                     known.unwrap_or_else(|| self.find_or_insert(partition, handle, event.ids));
                 // A log that is trimmed must not keep a session's ids without its labels.
+                self.claim_no_labels(seat, event);
                 if self.claim_labels(seat, event).is_le() {
                     let ids_logged_s = &mut self.seats[seat].ids_logged_s;
                     *ids_logged_s = expiry_queue::second(logged_at).max(*ids_logged_s);

@@ -35,7 +35,7 @@ pub struct ProvenSpans<'a> {
     /// A set of spans, not empty.
     pub spans: &'a [Span],
     /// The same spans cut where the viewer's labels change, with the labels. Empty if the viewer
-    /// has had none within these spans.
+    /// is known to have had none within these spans.
     pub parts: &'a [LabelledSpan],
 }
 
@@ -46,6 +46,9 @@ pub struct LabelledSpan {
     pub span: Span,
     /// The labels.
     pub labels: ViewerLabels,
+    /// Whether the labels of any of its sessions are known. Those of a session are not if a node
+    /// has read only its beats by handle and its leave. Then there are no labels here.
+    pub is_known: bool,
 }
 
 /// Selection of a walk through a partition's seats.

@@ -182,8 +182,8 @@ impl Fold {
             viewer: self.seats.viewer(seat),
             session: self.seats.session(seat),
             labels: match kind {
-                EventKind::Beat => self.labels_at(seat, at),
-                EventKind::Leave | EventKind::Displace => SessionLabels::NONE,
+                EventKind::Beat | EventKind::Leave => self.labels_at(seat, at),
+                EventKind::Displace => SessionLabels::NONE,
             },
         }
     }

@@ -62,6 +62,9 @@ impl<'a> KnownEntry<'a> {
 struct Group {
     labels: ViewerLabels,
     spans: Vec<Span>,
+    /// Those of the spans whose labels are known. Time of unknown labels that is written already
+    /// was written with the right ones.
+    known: Vec<Span>,
 }
 
 impl Draft<'_> {
@@ -101,7 +104,7 @@ impl Draft<'_> {
             let (mut proof, mut counted) = (Vec::new(), Vec::new());
             let has_it = |group: &&Group| group.labels.values(key).any(|known| known == value);
             for group in groups.iter().filter(has_it) {
-                proof.extend(group.spans.iter().filter_map(|span| span.clip(late)));
+                proof.extend(group.known.iter().filter_map(|span| span.clip(late)));
                 subtract(&group.spans, written, |span| counted.push(span));
             }
             for entry in known.iter().filter(|entry| entry.counts_for(key, value)) {
@@ -144,17 +147,21 @@ impl Draft<'_> {
 fn groups(proven: &ProvenSpans<'_>, known: &[KnownEntry<'_>]) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     if proven.parts.is_empty() {
-        groups.push(Group { labels: ViewerLabels::default(), spans: proven.spans.to_vec() });
+        let spans = proven.spans.to_vec();
+        groups.push(Group { labels: ViewerLabels::default(), known: spans.clone(), spans });
     }
     for part in proven.parts {
-        match groups.iter_mut().find(|group| group.labels == part.labels) {
-            Some(group) => group.spans.push(part.span),
-            None => groups.push(Group { labels: part.labels.clone(), spans: vec![part.span] }),
-        }
+        let at = groups.iter().position(|group| group.labels == part.labels).unwrap_or_else(|| {
+            groups.push(Group { labels: part.labels.clone(), spans: vec![], known: vec![] });
+            groups.len() - 1
+        });
+        groups[at].spans.push(part.span);
+        groups[at].known.extend(part.is_known.then_some(part.span));
     }
     for entry in known.iter().filter(|entry| entry.is_current && !entry.labels.is_extra()) {
         if !groups.iter().any(|group| entry.is(&group.labels, false)) {
-            groups.push(Group { labels: entry.viewer_labels().clone(), spans: Vec::new() });
+            let labels = entry.viewer_labels().clone();
+            groups.push(Group { labels, spans: Vec::new(), known: Vec::new() });
         }
     }
     groups
@@ -166,7 +173,7 @@ fn pairs<'a>(groups: &'a [Group], known: &[KnownEntry<'a>]) -> BTreeSet<(&'a str
     let all = groups.iter().map(|group| &group.labels);
     let all = all.chain(known.iter().map(|entry| entry.viewer_labels()));
     let keys: BTreeSet<&str> = all.flat_map(|labels| labels.pairs().map(|(key, _)| key)).collect();
-    let proven = groups.iter().filter(|group| !group.spans.is_empty());
+    let proven = groups.iter().filter(|group| !group.known.is_empty());
     let pairs = proven.flat_map(|group| {
         keys.iter().flat_map(|key| group.labels.values(key).map(|value| (*key, value)))
     });

@@ -104,7 +104,7 @@ fn chunk(book: &Book, window: u64, sessions: &[Session]) -> Vec<u8> {
             match parts.last_mut().filter(|part| part.span.to == span.from && part.labels == labels)
             {
                 Some(part) => part.span.to = span.to,
-                None => parts.push(LabelledSpan { span, labels }),
+                None => parts.push(LabelledSpan { span, labels, is_known: true }),
             }
         }
         if parts.iter().all(|part| part.labels.is_none()) {
@@ -251,4 +251,36 @@ fn labels_beyond_the_sets_are_an_error() {
     let (lacking, link) = Chunk::decode(&lacking.encode()).unwrap();
     let error = book.apply(&lacking, link, &mut ()).unwrap_err();
     assert_eq!(error, ChunkError::Unknown { what: "label sets" });
+}
+
+/// A node that has read only a part of the log may not know the labels of time that is written.
+#[test]
+fn time_of_unknown_labels_is_added_once_and_without_labels() {
+    let known = labels(&BTreeSet::from([1]));
+    let window = |n: u64| Span::new(at(n * WINDOW_HOURS), at((n + 1) * WINDOW_HOURS));
+    let (mut book, mut read) = (Book::default(), ReadSpans::default());
+    let mut commit = |n: u64, parts: &[LabelledSpan]| {
+        let mut spans: Vec<Span> = parts.iter().map(|part| part.span).collect();
+        normalize(&mut spans);
+        let mut draft = Draft::new(&book, window(n), KEPT_HOURS * HOUR_MS, window(n).to);
+        draft.add(ProvenSpans { stage: "s", viewer: "ann", spans: &spans, parts });
+        let bytes = draft.finish().encode();
+        let (chunk, link) = Chunk::decode(&bytes).unwrap();
+        book.absorb(chunk, link, &mut read).unwrap();
+    };
+    let first = Span::new(window(0).from, window(0).from.plus(2 * HOUR_MS));
+    commit(0, &[LabelledSpan { span: first, labels: known.clone(), is_known: true }]);
+    let both = Span::new(first.from, window(1).from.plus(HOUR_MS));
+    commit(1, &[LabelledSpan { span: both, labels: ViewerLabels::default(), is_known: false }]);
+    let hours = |value: Option<(&'static str, &str)>| {
+        let of = value.map(|(key, value)| (key, value.to_string()));
+        let spans = read.0.get(&("s".to_string(), "ann".to_string(), of)).cloned();
+        spans.unwrap_or_default().iter().map(|span| span.ms()).sum::<u64>() / HOUR_MS
+    };
+    let total = (both.ms()) / HOUR_MS;
+    let (key, value) = known.pairs().next().unwrap();
+    let key = KEYS.into_iter().find(|known| *known == key).unwrap();
+    assert_eq!(hours(None), total);
+    assert_eq!(hours(Some((key, value))), 2);
+    assert_eq!(hours(Some((key, ""))), total - 2, "only what was not written");
 }

@@ -47,6 +47,7 @@ mod reports;
 mod resumption;
 mod sorted;
 mod starting;
+mod stored;
 mod stores;
 mod support;
 mod tidy;

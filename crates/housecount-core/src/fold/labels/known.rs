@@ -98,7 +98,7 @@ impl Fold {
         };
         let claims = self.seats.on(seat, stage).map(|seat| table.claim(seat));
         let mut sets: SmallVec<[SetIndex; 8]> =
-            claims.filter(|claim| !claim.is_none()).map(|claim| claim.set()).collect();
+            claims.filter(|claim| claim.has_labels()).map(|claim| claim.set()).collect();
         sets.sort_unstable();
         sets.dedup();
         sets

@@ -15,6 +15,7 @@ use crate::time::UnixMs;
 /// Origin of a seat's labels: a label set, or a span that was restored with several values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum LabelSource {
+    Unknown,
     Set(SetIndex),
     Restored(SeatIndex),
 }
@@ -30,12 +31,16 @@ pub(in crate::fold) struct PartsWalk {
 }
 
 impl PartsWalk {
-    fn push(&mut self, span: Span, labels: &ViewerLabels) {
+    fn push(&mut self, span: Span, labels: &ViewerLabels, is_known: bool) {
         match self.parts.last_mut() {
-            Some(last) if last.span.to == span.from && last.labels == *labels => {
+            Some(last)
+                if last.span.to == span.from
+                    && last.labels == *labels
+                    && last.is_known == is_known =>
+            {
                 last.span.to = span.to;
             }
-            _ => self.parts.push(LabelledSpan { span, labels: labels.clone() }),
+            _ => self.parts.push(LabelledSpan { span, labels: labels.clone(), is_known }),
         }
     }
 
@@ -47,6 +52,7 @@ impl PartsWalk {
             ViewerLabels::collect(pairs.filter(|(_, value)| !value.is_empty()))
         };
         match source {
+            LabelSource::Unknown => ViewerLabels::default(),
             LabelSource::Set(set) => self.labels.entry(set).or_insert_with(|| of_set(set)).clone(),
             LabelSource::Restored(seat) => table.restored.get(&seat).cloned().unwrap_or_default(),
         }
@@ -57,15 +63,23 @@ impl PartsWalk {
 struct PresentValues<'a> {
     table: &'a LabelTable,
     values: BTreeMap<(usize, &'a str), usize>,
+    /// Number of sessions whose labels are known.
     sessions: usize,
+    /// Number of sessions whose labels are not known. They have no say beside others.
+    unknown: usize,
     /// The labels of these values; `None` if they have changed since.
     labels: Option<ViewerLabels>,
 }
 
 impl<'a> PresentValues<'a> {
     fn step(&mut self, source: LabelSource, begins: bool) {
-        self.sessions = if begins { self.sessions + 1 } else { self.sessions - 1 };
+        let sessions = match source {
+            LabelSource::Unknown => &mut self.unknown,
+            LabelSource::Set(_) | LabelSource::Restored(_) => &mut self.sessions,
+        };
+        *sessions = if begins { *sessions + 1 } else { *sessions - 1 };
         match source {
+            LabelSource::Unknown => {}
             LabelSource::Set(set) => {
                 let values = self.table.values(set).split(SEPARATOR).enumerate();
                 values.for_each(|value| self.step_value(value, begins));
@@ -95,22 +109,25 @@ impl<'a> PresentValues<'a> {
         }
     }
 
-    /// Returns the labels, or `None` if no session proves this time.
-    fn labels(&mut self) -> Option<&ViewerLabels> {
-        if self.sessions == 0 {
+    /// Returns the labels and whether they are known, or `None` if no session proves this time.
+    fn labels(&mut self) -> Option<(&ViewerLabels, bool)> {
+        let is_known = self.sessions > 0;
+        if !is_known && self.unknown == 0 {
             return None;
         }
-        Some(self.labels.get_or_insert_with(|| {
+        let labels = self.labels.get_or_insert_with(|| {
             let has_value = |key| self.values.range((key, "\0")..(key + 1, "")).next().is_some();
             let values = self.values.keys().filter(|(key, _)| has_value(*key));
             ViewerLabels::collect(values.map(|(key, value)| (&*self.table.keys[*key], *value)))
-        }))
+        });
+        Some((labels, is_known))
     }
 }
 
 impl Fold {
     /// Cuts the proven spans of a seat's viewer, which were clipped to `within`, into parts with
-    /// the same labels. There are no parts if labels are off, or if the viewer has none.
+    /// the same labels. There are no parts if labels are off, or if the viewer is known to have
+    /// none.
     pub(in crate::fold) fn cut_by_labels(
         &self,
         seat: SeatIndex,
@@ -124,11 +141,12 @@ impl Fold {
             Some(LabelSource::Set(LABELLESS)) => return,
             Some(source) => {
                 let labels = walk.labels_of(table, source);
-                spans.iter().for_each(|span| walk.push(*span, &labels));
+                let is_known = source != LabelSource::Unknown;
+                spans.iter().for_each(|span| walk.push(*span, &labels, is_known));
             }
             None => self.cut_by_sessions(table, seat, within, walk),
         }
-        if walk.parts.iter().all(|part| part.labels.is_none()) {
+        if walk.parts.iter().all(|part| part.labels.is_none() && part.is_known) {
             walk.parts.clear();
         }
     }
@@ -136,6 +154,8 @@ impl Fold {
     fn source(&self, seat: SeatIndex, table: &LabelTable) -> LabelSource {
         if self.seats[seat].is(SeatFlag::Restored) {
             LabelSource::Restored(seat)
+        } else if table.claim(seat).is_unknown() {
+            LabelSource::Unknown
         } else {
             LabelSource::Set(table.set(seat))
         }
@@ -153,7 +173,10 @@ impl Fold {
         let mut sources = self.seats.here(seat).filter(has_beat).map(|one| self.source(one, table));
         let first = sources.next()?;
         let are_same = sources.all(|other| {
-            other == first || walk.labels_of(table, other) == walk.labels_of(table, first)
+            let is_known = |source| source != LabelSource::Unknown;
+            other == first
+                || (is_known(other) && is_known(first))
+                    && walk.labels_of(table, other) == walk.labels_of(table, first)
         });
         are_same.then_some(first)
     }
@@ -179,13 +202,13 @@ impl Fold {
         // Beginnings come before ends, so that no number is ever below zero.
         cuts.sort_unstable_by_key(|(at, begins, _)| (*at, !*begins));
         let mut present =
-            PresentValues { table, values: BTreeMap::new(), sessions: 0, labels: None };
+            PresentValues { table, values: BTreeMap::new(), sessions: 0, unknown: 0, labels: None };
         let mut from = UnixMs::ZERO;
         for (at, begins, source) in cuts {
             if at > from
-                && let Some(labels) = present.labels()
+                && let Some((labels, is_known)) = present.labels()
             {
-                walk.push(Span::new(from, at), labels);
+                walk.push(Span::new(from, at), labels, is_known);
             }
             from = at;
             present.step(source, begins);

@@ -79,12 +79,12 @@ fn ids((stage, viewer, session): Session) -> Ids<'static> {
 
 /// Returns the values of a session by key: those of its smallest claim.
 fn oracle_values(events: &[TestEvent], of: Session) -> Option<(u64, Vec<&'static str>)> {
-    let beats = events.iter().filter(|event| event.kind == EventKind::Beat && event.ids == ids(of));
-    let claim = |beat: &TestEvent| {
-        let value = |key| beat.labels.pairs().find(|pair| pair.0 == key).map_or("", |pair| pair.1);
-        (beat.at.0.saturating_sub(beat.labels.age_ms()).max(1), KEYS.map(value).to_vec())
+    let own = events.iter().filter(|event| event.ids == ids(of));
+    let claim = |event: &TestEvent| {
+        let value = |key| event.labels.pairs().find(|pair| pair.0 == key).map_or("", |pair| pair.1);
+        (event.at.0.saturating_sub(event.labels.age_ms()).max(1), KEYS.map(value).to_vec())
     };
-    beats.filter(|beat| !beat.labels.is_none()).map(claim).min()
+    own.filter(|event| !event.labels.is_none()).map(claim).min()
 }
 
 fn values_or_none(events: &[TestEvent], of: Session) -> Vec<&'static str> {
@@ -161,7 +161,7 @@ fn oracle_parts(
             Some(last) if last.span.to.0 == at && last.labels == labels => last.span.to.0 += 1,
             _ => {
                 let span = Span::new(UnixMs(at), UnixMs(at + 1));
-                parts.push(LabelledSpan { span, labels });
+                parts.push(LabelledSpan { span, labels, is_known: true });
             }
         }
     }
@@ -258,11 +258,17 @@ proptest! {
             fold.apply_all(0, &record::decode(record).unwrap(), UnixMs(600), |_| ());
             fold
         };
-        let second = read(&rewritten(&first));
+        let record = rewritten(&first);
+        let entries = record::decode(&record).unwrap();
+        let carries = |of: Ids<'_>, known: &KnownLabels| entries.iter().any(|entry| {
+            matches!(entry, RecordEntry::Full(event) if event.kind != EventKind::Displace
+                && event.ids == of && known.at(event.at).is_some())
+        });
+        let second = read(&record);
         let third = read(&rewritten(&second));
         for of in sessions().map(ids) {
-            let has_beat = second.last_beat(of.stage, of.viewer, of.session).is_some();
-            prop_assert_eq!(second.labels_of(of), first.labels_of(of).filter(|_| has_beat));
+            let expected = first.labels_of(of).filter(|known| carries(of, known));
+            prop_assert_eq!(second.labels_of(of), expected);
             prop_assert_eq!(third.labels_of(of), second.labels_of(of));
         }
     }
@@ -278,7 +284,7 @@ fn beat(at: u64, session: &'static str, n: usize) -> TestEvent {
 }
 
 #[test]
-fn beats_with_ids_carry_the_labels_of_their_sessions() {
+fn beats_and_leaves_with_ids_carry_the_labels_of_their_sessions() {
     let mut fold = fold();
     fold.apply(&beat(100, "tab-1", 1));
     let events = [beat(150, "tab-1", 3), beat(90, "tab-1", 3), beat(150, "tab-2", 3)];
@@ -294,7 +300,7 @@ fn beats_with_ids_carry_the_labels_of_their_sessions() {
         })
         .collect();
     let own = labels(3, 0);
-    assert_eq!(carried, [labels(1, 50), own, own, SessionLabels::NONE]);
+    assert_eq!(carried, [labels(1, 50), own, own, labels(1, 50)]);
 }
 
 #[test]
@@ -400,4 +406,47 @@ fn label_sets_of_a_viewer_are_those_of_its_sessions_on_the_stage() {
     fold.apply(&beat(100, "tab-3", 3));
     assert_eq!([room(&fold, "s/1", 1), room(&fold, "s/1", 3)], [(true, 2), (true, 2)]);
     assert_eq!(room(&fold, "s/2", 1), (false, 0));
+}
+
+/// A node may read beats by handle, and the beat before them with the ids is trimmed.
+#[test]
+fn labels_that_a_fold_has_not_read_are_not_known_to_be_missing() {
+    let by_handle = |at| {
+        let Ids { stage, viewer, session } = beat(0, "tab-1", 0).ids;
+        RecordEntry::ByHandle { at: UnixMs(at), handle: Handle::of(KEY, stage, viewer, session) }
+    };
+    let leave = EventRef { kind: EventKind::Leave, ..beat(300, "tab-1", 0) };
+    let parts = |last: EventRef<'static>| {
+        let (mut fold, mut parts) = (fold(), Vec::new());
+        let read = [by_handle(100), by_handle(200), RecordEntry::Full(last)];
+        fold.apply_all(0, &read, UnixMs(300), |_| ());
+        fold.for_each_proven(0, ALWAYS, |of| parts = of.parts.to_vec());
+        parts
+    };
+    let span = Span::new(UnixMs(100), UnixMs(300));
+    let unknown = LabelledSpan { span, labels: ViewerLabels::default(), is_known: false };
+    assert_eq!(parts(leave), [unknown]);
+    assert_eq!(parts(beat(300, "tab-1", 0)), [], "a beat with ids would have labels");
+    let labels = labels(1, 250);
+    let known = ViewerLabels::collect(labels.pairs());
+    let expected = [LabelledSpan { span, labels: known, is_known: true }];
+    assert_eq!(parts(EventRef { labels, ..leave }), expected);
+    // Beside a session whose labels are known, the other has no say.
+    let mut fold = fold();
+    let read = [by_handle(100), by_handle(200), RecordEntry::Full(leave)];
+    fold.apply_all(0, &read, UnixMs(300), |_| ());
+    [beat(150, "tab-2", 3), beat(250, "tab-2", 0)].iter().for_each(|event| {
+        fold.apply(event);
+    });
+    let mut found = Vec::new();
+    fold.for_each_proven(0, ALWAYS, |of| found = of.parts.to_vec());
+    let cut = |from, to| Span::new(UnixMs(from), UnixMs(to));
+    let known = ViewerLabels::collect([("country", "SE")]);
+    let unknown = |span| LabelledSpan { span, labels: ViewerLabels::default(), is_known: false };
+    let expected = [
+        unknown(cut(100, 150)),
+        LabelledSpan { span: cut(150, 250), labels: known, is_known: true },
+        unknown(cut(250, 300)),
+    ];
+    assert_eq!(found, expected);
 }
