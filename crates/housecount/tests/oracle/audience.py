@@ -9,7 +9,9 @@ from urllib.parse import quote
 
 from clock import now_ms, stop
 from http_link import Broken, Http
+from servers import KEYS
 
+COUNTRIES = ["NO", "SE", "TW", "Åland"]
 STAGES = ["match/1", "match-2", "arn:aws:ivs:eu-west-1:123456789012:stage/abcd", "quiet"]
 RELAYED, KEEPERS = 30, 3
 
@@ -36,12 +38,14 @@ class Audience:
         self.is_over = True
         await stop(self.players + self.keepers)
 
-    async def send(self, link, kind, stage, viewer, session):
+    async def send(self, link, kind, stage, viewer, session, labels=None):
         """Sends a beat or leave; returns the time until the next beat, or None if it failed."""
         body = {"stage": stage, "viewer": viewer}
         if session:
             body["session"] = session
         one = {"kind": kind, "stage": stage, "viewer": viewer, "session": session}
+        if labels and kind == "beat":
+            one["labels"] = body["labels"] = labels
         self.requests.append(one)
         one["sent"] = now_ms()
         try:
@@ -58,22 +62,26 @@ class Audience:
     async def play(self, viewer):
         draw = random.Random(f"{self.seed} {viewer}")
         await asyncio.sleep(draw.uniform(0, 4))
+        home, visits, last = draw.choice(COUNTRIES), 0, {}
         while not self.is_over:
-            stage = draw.choices(STAGES, [5, 3, 2, 1])[0]
-            sessions = draw.sample(["", "phone", "laptop", "tv"], draw.choice([1, 1, 1, 2]))
+            stage, visits = draw.choices(STAGES, [5, 3, 2, 1])[0], visits + 1
+            names = draw.sample(["", "phone", "laptop", "tv"], draw.choice([1, 1, 1, 2]))
+            sessions = [name_of(stage, each, visits, last) for each in names]
             stay = min(5 + draw.expovariate(1 / 40), 180)
             tabs = [random.Random(draw.random()) for _ in sessions]
-            ways = zip(sessions, tabs)
-            await asyncio.gather(*(self.tab(tab, stage, viewer, each, stay) for each, tab in ways))
+            labels = [draw_labels(draw, home, each) for each in names]
+            ways = zip(tabs, sessions, labels)
+            await asyncio.gather(*(self.tab(*way, stage, viewer, stay) for way in ways))
+            last.update({(stage, each): now_ms() for each in sessions})
             await self.pause(draw.choice([0.2, draw.uniform(1, 5), draw.uniform(5, 15)]))
 
-    async def tab(self, draw, stage, viewer, session, stay):
+    async def tab(self, draw, session, labels, stage, viewer, stay):
         """Watches for a while by one session, and ends as browsers do."""
         link, until = Http(self.port), now_ms() + 1000 * stay * draw.uniform(0.3, 1)
         # Most players beat when they are asked to, some tabs are hidden, a few lose their network.
         habit = draw.choices(["asked", "hidden", "lost"], [8, 2, 1])[0]
         while now_ms() < until and not self.is_over:
-            wait = await self.send(link, "beat", stage, viewer, session)
+            wait = await self.send(link, "beat", stage, viewer, session, labels)
             if wait is None:
                 wait = draw.uniform(0.3, 1.5)
             elif habit == "hidden":
@@ -85,7 +93,7 @@ class Audience:
         if end == "reload":
             await self.send(link, "leave", stage, viewer, session)
             await self.pause(draw.uniform(0.1, 1.5))
-            await self.send(link, "beat", stage, viewer, session)
+            await self.send(link, "beat", stage, viewer, session, labels)
         elif end != "silence":
             one = session if end == "leave" else ""
             if await self.send(link, "leave", stage, viewer, one) is None:
@@ -104,7 +112,7 @@ class Audience:
         link, draw = Http(self.port), random.Random(f"{self.seed} relay")
         while not self.is_over:
             watching = draw.sample(range(RELAYED), draw.randint(RELAYED // 2, RELAYED))
-            some = [{"stage": STAGES[each % 2], "viewer": f"relayed-{each}"} for each in watching]
+            some = [self.relayed(each) for each in watching]
             sent = now_ms()
             try:
                 status, answer = await link.call("POST", "/v1/heartbeats", some)
@@ -120,11 +128,34 @@ class Audience:
                 self.requests.append({**one, "status": code, "isKnown": is_known})
             await self.pause(draw.uniform(1.5, 2.5))
 
+    @staticmethod
+    def relayed(number):
+        one = {"stage": STAGES[number % 2], "viewer": f"relayed-{number}"}
+        return {**one, "labels": {"country": COUNTRIES[number % 4]}} if number % 3 else one
+
     async def pause(self, seconds):
         """Sleeps, but not beyond the audience's end."""
         until = now_ms() + 1000 * seconds
         while not self.is_over and (rest := until - now_ms()) > 0:
             await asyncio.sleep(min(rest / 1000, 1.0))
+
+
+def name_of(stage, name, visits, last):
+    """Returns a session's id: the one from before, unless its labels may be half forgotten."""
+    pause = now_ms() - last.get((stage, name), 0)
+    return name if pause < 25_000 or pause > 240_000 else f"{name or 'tab'}-{visits}"
+
+
+def draw_labels(draw, home, session):
+    """Draws the labels of a visit. A session's id comes back later, often with other labels."""
+    if draw.random() < 0.1:
+        return None
+    labels = {"country": home if draw.random() < 0.7 else draw.choice(COUNTRIES)}
+    labels["device"] = session or draw.choice(["laptop", "tv"])
+    for key in list(labels):
+        if draw.random() < 0.12:
+            del labels[key]
+    return labels
 
 
 class Onlooker:
@@ -140,7 +171,10 @@ class Onlooker:
         while True:
             stage = STAGES[turn // 4 % len(STAGES)]
             listed = f"/v1/stages/{quote(stage, safe='')}/viewers?limit=1000"
-            path = ["/v1/stages?limit=1000", "/v1/stats", "/v1/stages?limit=1000", listed][turn % 4]
+            key = KEYS[turn // 8 % len(KEYS)]
+            by_stage = f"/v1/stages/{quote(stage, safe='')}?by={key}"
+            paths = ["/v1/stages?limit=1000", f"/v1/stats?by={key}", by_stage, listed]
+            path = paths[turn % 4]
             turn += 1
             sent = now_ms()
             try:

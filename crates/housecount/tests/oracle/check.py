@@ -5,9 +5,11 @@ onlookers, and the table's items. Checks read nothing else.
 """
 
 import random
+import zlib
 from bisect import bisect_left
 from urllib.parse import unquote
 
+import by_label
 import formats
 import rules
 import table
@@ -52,25 +54,29 @@ def resolved(recording, report):
     """
     ids = {(each["stage"], each["viewer"], each["session"]) for each in recording["requests"]}
     read = list(decoded(recording["records"]))
-    for _, record in read:
+    for *_, record in read:
         if isinstance(record, formats.Record):
             ids |= {tuple(event[2:]) for event in record.events}
     named = {formats.handle(key, *each): each for key in recording["keys"] for each in ids}
     found, by_handle = [], 0
-    for position, record in read:
+    for partition, position, record in read:
         events = []
         found.append((position, events))
         if isinstance(record, formats.FormatError):
             report.differs("a record of the log is not as documented", f"{position}: {record}")
             continue
-        for kind, at, *who in record.events:
+        for (kind, at, *who), seen in zip(record.events, record.labels):
+            if zlib.crc32(who[1].encode()) % recording["partitions"] != partition:
+                report.differs("an event in another partition", f"{partition} {position}: {who}")
             if kind == formats.DISPLACEMENT:
                 report.differs("a displacement without a limit of streams", f"{position}: {who}")
                 continue
-            events.append((kind == formats.LEAVE, at, *who))
+            events.append((kind == formats.LEAVE, at, *who, seen))
+            if seen and kind == formats.LEAVE:
+                report.differs("a leave with labels", f"{position}: {who}")
         for at, handle in record.beats:
             if handle in named:
-                events.append((False, at, *named[handle]))
+                events.append((False, at, *named[handle], None))
             else:
                 report.differs("a handle that stands for no session", f"{position}: {handle.hex()}")
         by_handle += len(record.beats)
@@ -87,8 +93,10 @@ def events_of(recording, report):
     """Folds the tailed log."""
     events = rules.Events()
     for position, some in resolved(recording, report):
-        for event in some:
+        for *event, seen in some:
             events.add(*event, position)
+            if seen:
+                events.add_labels(*event[2:], seen, position)
     return events
 
 
@@ -132,6 +140,7 @@ def check_players(recording, events, report):
                         real.add(is_leave, at, *who, session, since)
                     else:
                         others.append((is_leave, at, *who, session))
+    real.labels = events.labels
     for is_leave, at, *who, session in others:
         # Nodes that write a lost log again keep a run of beats by beats a ttl apart.
         beats = sorted(real.sessions.get(tuple(who), {}).get(session, ()))
@@ -166,7 +175,7 @@ def certain(recording):
     return {who: rules.merged(spans) for who, spans in found.items()}
 
 
-def check_ledger(recording, events, report):
+def check_ledger(recording, events, of_log, report):
     """The ledger's spans are what the log proves, to the millisecond, by three ways of reading."""
     end = recording["end"]
     truth = clip(events.proven(TTL_MS), end)
@@ -174,13 +183,16 @@ def check_ledger(recording, events, report):
     report.figures["rows of watch time"] = len(truth)
     report.figures["spans"] = sum(map(len, truth.values()))
     try:
-        chunks = list(table.whole_chunks(recording["items"]))
-        book = table.book(chunks)
+        chunks = [list(table.whole_chunks(items)) for items in recording["ledgers"]]
+        entries = [entry for each in chunks for entry in table.book(each).proven]
     except (formats.FormatError, KeyError, ValueError) as error:
         report.differs("the ledger cannot be read as documented", f"{error!r}")
         return
-    report.figures["chunks"] = f"{len(chunks)}, {sum(len(data) for _, data, _ in chunks)} bytes"
-    ledger = table.spans_of(book)
+    sizes = [len(data) for each in chunks for _, data, _ in each]
+    report.figures["chunks"] = f"{len(sizes)}, {sum(sizes)} bytes"
+    extras = sum(entry.is_extra for entry in entries)
+    report.figures["entries"] = f"{len(entries)}, {extras} of them extra"
+    ledger = table.spans_of(entries)
     for who, spans in ledger.items():
         if any(begin >= end_ for begin, end_ in spans) or overlap(spans):
             report.differs("spans of the ledger overlap", f"{who} {spans}")
@@ -193,9 +205,11 @@ def check_ledger(recording, events, report):
         for span in rules.clipped(spans, 0, end):
             if rules.total(rules.clipped(truth.get(who, []), *span)) != span[1] - span[0]:
                 report.differs("acknowledged time is not proven", f"{who} {span}")
-    for name, early in recording["early"].items():
-        if recording["items"].get(name, {}).get("chunk") != early:
-            report.differs("a chunk changed after it was written", name)
+    for items, chunks_seen in zip(recording["ledgers"], recording["early"]):
+        for name, early in chunks_seen.items():
+            if items.get(name, {}).get("chunk") != early:
+                report.differs("a chunk changed after it was written", name)
+    by_label.check_ledger(recording, events, of_log, entries, report)
 
 
 def overlap(spans):
@@ -216,10 +230,10 @@ def compare(truth, found, name, report):
             report.differs(f"watch time by {name}", f"{who}: log only {lacks}, there only {more}")
 
 
-def check_counts(recording, events, report, share):
+def check_counts(recording, events, of_log, report, share):
     """Counts called complete are never low, and never high unless they are also recovering."""
     presence, draw = rules.Presence(events, TTL_MS, GRACE_MS), random.Random(1)
-    stages = sorted(presence.stages)
+    stages, live = sorted(presence.stages), by_label.LiveCheck(of_log, report)
     figures = {"complete": 0, "with one right answer": 0, "incomplete": 0}
 
     def compare_count(name, answer, must, may, found):
@@ -247,13 +261,20 @@ def check_counts(recording, events, report, share):
                 row = rows.get(stage, {"viewers": 0, "sessions": 0})
                 bounds = presence.bounds(stage, as_of, until)
                 compare_count(f"{name} {stage}", answer, *bounds, (row["viewers"], row["sessions"]))
-        elif one["path"] == "/v1/stats":
+        elif one["path"].startswith("/v1/stats"):
             must, may = set(), set()
             for stage in stages:
                 low, high = presence.bounds(stage, as_of, until)
                 must |= {(viewer, (stage, session)) for viewer, session in low}
                 may |= {(viewer, (stage, session)) for viewer, session in high}
             compare_count(name, answer, must, may, (answer["viewers"], answer["sessions"]))
+            ids = ({(each[1][0], each[0], each[1][1]) for each in some} for some in (must, may))
+            live.compare(name, answer, *ids, until)
+        elif "?by=" in one["path"]:
+            must, may = presence.bounds(one["stage"], as_of, until)
+            compare_count(name, answer, must, may, (answer["viewers"], answer["sessions"]))
+            ids = ({(one["stage"], *each) for each in some} for some in (must, may))
+            live.compare(name, answer, *ids, until)
         else:
             stage = unquote(one["path"].split("/")[3])
             must, may = presence.bounds(stage, as_of, until, is_list=True)
@@ -276,6 +297,7 @@ def check_counts(recording, events, report, share):
         name = f"answer to {request['viewer']} {request['session']!r} on {request['stage']}"
         name += f" sent {request['sent']} asOf {answer['asOf']} received {request['done']}"
         compare_count(name, answer, must, may | must, (answer["viewers"], answer["sessions"]))
+    live.end()
     report.figures["counts"] = ", ".join(f"{value} {name}" for name, value in figures.items())
 
 
@@ -286,7 +308,9 @@ def check(recording, share=1.0):
         report.differs("the run", problem)
     events = events_of(recording, report)
     events = check_players(recording, events, report)
-    check_ledger(recording, events, report)
+    sent = by_label.Sent(recording, was_acknowledged, STAMP_MS, LATE_MS)
+    of_log = sent.check(events, report)
+    check_ledger(recording, events, of_log, report)
     if share:
-        check_counts(recording, events, report, share)
+        check_counts(recording, events, of_log, report, share)
     return report

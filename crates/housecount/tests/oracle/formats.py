@@ -64,18 +64,20 @@ class Record:
     """A log record: events with ids, and beats by handle."""
 
     events: list = field(default_factory=list)  # (kind, at, stage, viewer, session)
+    labels: list = field(default_factory=list)  # of each event: None, or (first seen at, label set)
     beats: list = field(default_factory=list)  # (at, handle)
 
 
 def record(data):
-    """Decodes a log record of version 1, 2 or 3."""
+    """Decodes a log record of version 1 to 4."""
     read = Reader(checked(data))
     version = read.byte()
-    if version not in (1, 2, 3):
+    if version not in (1, 2, 3, 4):
         raise FormatError(f"log record of version {version}")
-    kinds = 3 if version == 3 else 2
+    kinds = 3 if version > 2 else 2
     base = int.from_bytes(read.take(8), "little")
     stages = [read.text() for _ in range(read.varint())]
+    sets = label_sets(read) if version == 4 else []
     count = read.varint()
     found = Record()
     for _ in range(count):
@@ -84,12 +86,49 @@ def record(data):
         if stage >= len(stages):
             raise FormatError(f"stage {stage} of {len(stages)}")
         found.events.append((kind, at, stages[stage], read.text(), read.text()))
+        found.labels.append(label_reference(read, sets, at) if version == 4 else None)
     if version > 1:
         for _ in range(read.varint()):
             found.beats.append((base + read.varint(), read.take(8)))
     if read.at != len(read.data):
         raise FormatError(f"{len(read.data) - read.at} bytes after the record's end")
     return found
+
+
+# Label sets: in a record (keys, values), in a chunk pairs (key, value). A value may be empty.
+
+
+def label_sets(read):
+    """Reads a record's label sets."""
+    lists = [read.text().split("\1") for _ in range(read.varint())]
+    found = []
+    for _ in range(read.varint()):
+        place, values = read.varint(), read.text().split("\1")
+        if place >= len(lists) or len(values) != len(lists[place]):
+            raise FormatError(f"{len(values)} values of the list of keys {place} of {lists}")
+        found.append((tuple(lists[place]), tuple(values)))
+    for keys in lists:
+        if sorted(set(keys)) != keys:
+            raise FormatError(f"the keys {keys} do not ascend")
+    return found
+
+
+def label_reference(read, sets, at):
+    """Reads an event's reference to a label set."""
+    place = read.varint()
+    if place == 0:
+        return None
+    if place > len(sets):
+        raise FormatError(f"label set {place - 1} of {len(sets)}")
+    return at - read.varint(), sets[place - 1]
+
+
+def chunk_label_set(read):
+    """Reads a label set of a chunk, which may have several values of a key."""
+    pairs = [tuple(pair.split("\2")) for pair in read.text().split("\1")]
+    if sorted(set(pairs)) != pairs or any(len(pair) != 2 or not pair[0] for pair in pairs):
+        raise FormatError(f"the label set {pairs}")
+    return pairs
 
 
 # Handles
@@ -230,6 +269,8 @@ class Chunk:
     stages: int
     entries: int
     counts: list
+    sets_before: int  # None in a chunk without labels
+    sets: list
     rice: list
     stage_shapes: Shapes
     viewer_shapes: Shapes
@@ -245,12 +286,14 @@ def chunk(data):
     """Decodes a chunk up to its bits."""
     read = Reader(checked(data))
     version = read.byte()
-    if version != 1:
+    if version not in (1, 2):
         raise FormatError(f"chunk of version {version}")
     start, length, since_keyframe, since_before = read.varints(4)
     crc_before = int.from_bytes(read.take(4), "little") if since_before else None
     kept, reach, stages, entries = read.varints(4)
     counts = read.varints(7)
+    sets_before = read.varint() if version == 2 else None
+    sets = [chunk_label_set(read) for _ in range(read.varint())] if version == 2 else []
     rice = list(read.take(4))
     if max(rice) > 30:
         raise FormatError(f"Rice parameters {rice}")
@@ -259,14 +302,24 @@ def chunk(data):
     bits = Bits(read.data[read.at :])
     crc = int.from_bytes(data[-4:], "little")
     head = (start, length, since_keyframe, since_before, crc_before, kept, reach, stages, entries)
-    return Chunk(*head, counts, rice, stage_shapes, viewer_shapes, bits, crc)
+    head += (counts, sets_before, sets, rice)
+    return Chunk(*head, stage_shapes, viewer_shapes, bits, crc)
 
 
 class Entry:
-    """A viewer on a stage, with its spans as [from, to] in ms."""
+    """A viewer on a stage with its labels, and its spans as [from, to] in ms.
 
-    def __init__(self, stage, viewer):
+    The time of an extra entry counts for its labels only, and not for the viewer.
+    """
+
+    def __init__(self, stage, viewer, labels, is_extra):
         self.stage, self.viewer, self.spans, self.is_open = stage, viewer, [], False
+        self.labels, self.is_extra = labels, is_extra
+
+    def values(self, key):
+        """Returns the values for which the time counts; None stands for sessions without one."""
+        found = [value or None for name, value in self.labels if name == key]
+        return found or ([] if self.is_extra else [None])
 
     def last_end(self):
         return max((end for _, end in self.spans), default=0)
@@ -287,6 +340,7 @@ class Book:
 
     def __init__(self):
         self.entries, self.stages, self.before, self.keyframe, self.proven = [], [], None, None, []
+        self.sets = []
 
     def add(self, data, named=None):
         """Adds the next chunk. `named` is the attribute of a chunk that was written again."""
@@ -301,7 +355,7 @@ class Book:
         elif self.before:
             raise FormatError(f"the chunk of {new.start} names none before it")
         if new.since_keyframe == 0:
-            self.keyframe, self.entries, self.stages = new.start, [], []
+            self.keyframe, self.entries, self.stages, self.sets = new.start, [], [], []
         elif self.keyframe is None or new.start - new.since_keyframe != self.keyframe:
             raise FormatError(f"the chunk of {new.start} needs a keyframe that is not there")
         else:
@@ -310,6 +364,8 @@ class Book:
         if (new.stages, new.entries) != (len(self.stages), len(self.entries)):
             left = (len(self.stages), len(self.entries))
             raise FormatError(f"{new.start}: {new.stages}, {new.entries} left expected, not {left}")
+        if (new.sets_before or 0) != len(self.sets):
+            raise FormatError(f"{new.start}: {new.sets_before} label sets, not {len(self.sets)}")
         self._read(new)
         self.before, self.before_named = new, named
 
@@ -317,6 +373,7 @@ class Book:
         bits, (stages, opened, closed, joins, others, late, short) = new.bits, new.counts
         continues = self.before is not None and self.before.end == new.start
         self.stages += [new.stage_shapes.id(bits) for _ in range(stages)]
+        self.sets += new.sets
         is_open = [entry.is_open and continues for entry in self.entries]
         changed = {}
         for count, state, k in ((opened, True, new.rice[0]), (closed, False, new.rice[1])):
@@ -333,9 +390,9 @@ class Book:
         for _ in range(joins):
             first += bits.rice(new.rice[2])
             moments = self._toggles(bits, new.length, first)
-            self._enter(new, bits).toggle(new, moments, False)
+            self._enter(new, bits, False).toggle(new, moments, False)
         for _ in range(others):
-            self._enter(new, bits)
+            self._enter(new, bits, True)
         for _ in range(late):
             entry = self.entries[bits.minimal(len(self.entries))]
             before = bits.minimal(new.kept) + 1
@@ -352,8 +409,15 @@ class Book:
         if bits.at + 7 < 8 * len(bits.data) or bits.plain(-bits.at % 8):
             raise FormatError(f"{new.start}: bits are left over")
 
-    def _enter(self, new, bits):
-        entry = Entry(self.stages[bits.minimal(len(self.stages))], new.viewer_shapes.id(bits))
+    def _enter(self, new, bits, is_other):
+        stage, labels, is_extra = self.stages[bits.minimal(len(self.stages))], [], False
+        if new.sets_before is not None:
+            place = bits.minimal(1 + len(self.sets))
+            labels = self.sets[place - 1] if place else []
+            is_extra = is_other and bits.bit() == 1
+        entry = Entry(stage, new.viewer_shapes.id(bits), labels, is_extra)
+        if is_extra and len(labels) != 1:
+            raise FormatError(f"{new.start}: an extra entry with the labels {labels}")
         self.entries.append(entry)
         self.proven.append(entry)
         return entry

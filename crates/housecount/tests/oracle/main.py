@@ -24,7 +24,7 @@ from clock import now_ms, stop
 from faults import Faults, describe, draw_steps
 from http_link import Broken, Http
 from redis_link import Tail
-from servers import WINDOW_MS, Servers
+from servers import KEYS, WINDOW_MS, Servers
 from table import Table
 
 COOL_S = 10
@@ -36,9 +36,9 @@ class Run:
 
     def __init__(self, options, folder):
         self.options, self.folder = options, folder
-        more = options.set, options.set_last
+        more = options.partitions, options.set, options.set_last
         self.servers = Servers(options.binary, options.dynamodb, folder, *more)
-        self.began, self.early, self.partition = now_ms(), {}, None
+        self.began, self.early = now_ms(), [{} for _ in range(options.partitions)]
 
     def note(self, text):
         print(f"{(now_ms() - self.began) / 1000:7.1f} s  {text}", flush=True)
@@ -47,18 +47,20 @@ class Run:
         """Runs everything; returns the recording, also of a run that failed."""
         servers, seed, background = self.servers, self.options.seed, []
         answers, problems = [], []
-        tail = Tail(servers.redis_port)
+        count = self.options.partitions
+        tails = [Tail(servers.redis_port, partition) for partition in range(count)]
         ports = enumerate(servers.node_ports)
         onlookers = [Onlooker(place, port, seed, answers) for place, port in ports]
         audience = Audience(servers.front_port, seed, self.options.viewers)
         faults = Faults(servers, onlookers, self.note)
-        times, watch, items = {}, {}, {}
+        times, watch, by, ledgers = {}, {}, [], []
         asyncio.get_running_loop().add_signal_handler(
             signal.SIGTERM, asyncio.current_task().cancel
         )
         try:
             await servers.start()
-            works = [tail.run(), tail.read_keys(), self.read_table()]
+            works = [work for tail in tails for work in (tail.run(), tail.read_keys())]
+            works += [self.read_table()]
             works += [self.watch_processes(), *(each.run() for each in onlookers)]
             background = [asyncio.create_task(each) for each in works]
             await faults.settle()
@@ -73,10 +75,11 @@ class Run:
             times["end"] = now_ms()
             self.note("all is repaired, and the audience leaves; waiting for the ledger")
             try:
-                watch = await self.watch(times["begin"], times["end"])
+                watch, by = await self.watch(times["begin"], times["end"])
             finally:
                 await audience.end()
-                items = Table(servers.endpoint, "oracle").query(await self.ledger_key())
+                table = Table(servers.endpoint, "oracle")
+                ledgers = [table.query(key) for key in await self.ledger_keys()]
         except Exception as error:  # Whatever ends a run early is a difference, and is kept.
             problems.append("".join(traceback.format_exception_only(error)).strip())
         finally:
@@ -84,10 +87,12 @@ class Run:
             await audience.end()
             await servers.end()
         return {
-            "seed": seed, **times, "faults": faults.done, "problems": problems + tail.problems,
-            "records": tail.records, "keys": list(tail.keys),
+            "seed": seed, **times, "faults": faults.done, "partitions": len(tails),
+            "problems": problems + [problem for tail in tails for problem in tail.problems],
+            "records": [record for tail in tails for record in tail.records],
+            "keys": [key for tail in tails for key in tail.keys],
             "requests": audience.requests, "answers": answers,
-            "items": items, "early": self.early, "watch": watch,
+            "ledgers": ledgers, "early": self.early, "watch": watch, "by": by,
             "starts": sum(node.starts for node in servers.nodes),
         }
 
@@ -97,13 +102,16 @@ class Run:
         for each in (await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED))[0]:
             each.result()
 
-    async def ledger_key(self):
+    def ledger(self, partition):
+        return f"LEDGER#{self.options.partitions}#{partition}"
+
+    async def ledger_keys(self):
         """Finds the ledger as a reader of the document does: by the item of `LEDGERS`."""
         items = await asyncio.to_thread(Table(self.servers.endpoint, "oracle").query, "LEDGERS")
         partitions = {int(sk) for sk in items}
-        if partitions != {1}:
+        if partitions != {self.options.partitions}:
             raise RuntimeError(f"ledgers of {partitions} partitions")
-        return "LEDGER#1#0"
+        return [self.ledger(partition) for partition in range(self.options.partitions)]
 
     async def read_table(self):
         """Tails the table: a chunk that is there stays as it is."""
@@ -111,8 +119,10 @@ class Run:
         while True:
             await asyncio.sleep(5)
             with contextlib.suppress(OSError):
-                for sk, item in (await asyncio.to_thread(table.query, "LEDGER#1#0")).items():
-                    self.early.setdefault(sk, item["chunk"])
+                for partition, early in enumerate(self.early):
+                    items = await asyncio.to_thread(table.query, self.ledger(partition))
+                    for sk, item in items.items():
+                        early.setdefault(sk, item["chunk"])
 
     async def watch_processes(self):
         """Ends the run if a process ends by itself."""
@@ -127,11 +137,14 @@ class Run:
             await asyncio.sleep(1)
 
     async def watch(self, begin, end):
-        """Reads watch time from every node and by the export, once the ledger has all of it."""
+        """Reads watch time from every node and by the export, once the ledger has all of it.
+
+        Returns it by viewer, and by label.
+        """
         links = [Http(port) for port in self.servers.node_ports]
         until, query = now_ms() + 1000 * COMMIT_S_MAX, f"from={begin - 60_000}&to={end}"
         # What comes late is in the window after the one that is being written.
-        needed, found = end + 2 * WINDOW_MS, {}
+        needed, found, by = end + 2 * WINDOW_MS, {}, []
         for place, link in enumerate(links):
             while (committed := await self.committed(link)) < needed:
                 if now_ms() > until:
@@ -147,7 +160,24 @@ class Run:
                     spans = [[each["from"], each["to"]] for each in row["intervals"]]
                     rows.append([[stage, row["viewer"]], spans])
             found[f"node {place}"] = rows
+            for stage in [None, *STAGES]:
+                for key in KEYS:
+                    by += await self.read_by(link, f"node {place}", stage, key, begin - 60_000, end)
         found["the export"] = await asyncio.to_thread(self.export, begin - 60_000, end)
+        return found, by
+
+    @staticmethod
+    async def read_by(link, name, stage, key, begin, end):
+        """Reads the figures by label of a stage, or of all (None)."""
+        found = []
+        for kind in ("watch", "report"):
+            path = f"/v1/stages/{quote(stage, safe='')}/{kind}" if stage else f"/v1/{kind}"
+            path += f"?by={key}&from={begin}&to={end}"
+            status, answer = await link.call("GET", path, wait=30)
+            if status != 200 or not answer["complete"]:
+                raise RuntimeError(f"{path}: {status} {answer}")
+            one = {"name": f"{name} {path}", "kind": kind, "stage": stage, "key": key}
+            found.append({**one, "from": begin, "to": end, "values": answer["by"]["values"]})
         return found
 
     @staticmethod
@@ -177,6 +207,7 @@ def options():
     parser.add_argument("--minutes", type=float, default=10, help="length of the faults")
     parser.add_argument("--seed", type=int, help="of faults and audience; drawn if not given")
     parser.add_argument("--viewers", type=int, default=200, help="players besides 33 others")
+    parser.add_argument("--partitions", type=int, default=1, help="partitions of the log, 1 to 4")
     parser.add_argument("--set", metavar="NAME=VALUE", action="append", default=[],
                         help="a setting of all nodes")
     parser.add_argument("--set-last", metavar="NAME=VALUE", action="append", default=[],
@@ -190,6 +221,8 @@ def options():
     found.seed = secrets.randbelow(1_000_000) if found.seed is None else found.seed
     if not 0.5 <= found.minutes <= 120 or not 1 <= found.viewers <= 2000:
         parser.error("0.5 to 120 minutes, 1 to 2,000 viewers")
+    if not 1 <= found.partitions <= 4:
+        parser.error("1 to 4 partitions")
     return found
 
 

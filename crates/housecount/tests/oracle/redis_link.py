@@ -61,9 +61,10 @@ class Redis:
 
 
 class Tail:
-    """Reads each record of the log once, by a connection that no fault touches."""
+    """Reads each record of a partition once, by a connection that no fault touches."""
 
-    def __init__(self, port, prefix="hc:", partition=0):
+    def __init__(self, port, partition=0, prefix="hc:"):
+        self.partition = partition
         self.redis, self.meta_link = Redis(port), Redis(port)
         self.log, self.meta = f"{prefix}{{{partition}}}:log", f"{prefix}{{{partition}}}:meta"
         self.position, self.records, self.keys, self.problems = "0-0", [], {}, []
@@ -86,7 +87,8 @@ class Tail:
         if len(fields) != 2 or fields[0] != b"r":
             self.problems.append(f"entry {entry} has other fields than r")
             return
-        self.records.append({"id": entry, "received": received, "bytes": fields[1].hex()})
+        one = {"partition": self.partition, "id": entry, "received": received}
+        self.records.append({**one, "bytes": fields[1].hex()})
 
     async def read_keys(self):
         """Collects the keys of handles, until it is cancelled. A lost log may get another one."""
@@ -105,10 +107,13 @@ class Tail:
 
 
 def decoded(records):
-    """Decodes records of a recording; yields (time of the position, Record or FormatError)."""
+    """Decodes records of a recording.
+
+    Yields (partition, time of the position, Record or FormatError).
+    """
     for each in records:
         at = int(each["id"].split("-")[0])
         try:
-            yield at, formats.record(bytes.fromhex(each["bytes"]))
+            yield each["partition"], at, formats.record(bytes.fromhex(each["bytes"]))
         except formats.FormatError as error:
-            yield at, error
+            yield each["partition"], at, error

@@ -45,12 +45,18 @@ class Events:
     def __init__(self):
         self.sessions = {}  # (stage, viewer) -> {session: {at: since}}
         self.leaves = {}  # (stage, viewer) -> {session: {at: since}}, "" ends all
+        self.labels = {}  # (stage, viewer) -> {session: {(first seen, labels): since}}
 
     def add(self, is_leave, at, stage, viewer, session, since):
         """Adds an event that the log has at `since`."""
         of = self.leaves if is_leave else self.sessions
         times = of.setdefault((stage, viewer), {}).setdefault(session, {})
         times[at] = min(since, times.get(at, since))
+
+    def add_labels(self, stage, viewer, session, seen, since):
+        """Adds labels that the log has at `since`: (when they were first seen, labels)."""
+        of = self.labels.setdefault((stage, viewer), {}).setdefault(session, {})
+        of[seen] = min(since, of.get(seen, since))
 
     def leaves_of(self, viewer, session):
         """Returns a session's leaves: its own, and those of all the viewer's sessions."""

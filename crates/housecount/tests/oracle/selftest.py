@@ -7,9 +7,13 @@ from collections import Counter
 
 import check
 import formats
+import labels
 
 RECORD = """02 40420f0000000000 02 03 732f31 03 732f32 02
     00 1e 03 616e6e 00 03 00 03 626f62 03 746162 01 09 0102030405060708 0d4d0842"""
+# The document's label set, and a beat that refers to it.
+LABELLED = """04 40420f0000000000 01 03 732f31
+    01 0e 636f756e747279 01 646576696365 01 00 05 4e4f 01 7476 01 00 1e 03 616e6e 00 01 00 00"""
 CHUNK = """01 c0843d e807 00 00 a403 46 00 00 01 00 00 02 00 00 00 00 00 06 00
     01 03 07 03 01 03 04 03 ba278aa4ee9d552d0b2f 84b0fd4d"""
 
@@ -19,6 +23,8 @@ def examples():
     record = formats.record(bytes.fromhex(RECORD))
     assert record.events == [(0, 1000030, "s/1", "ann", ""), (1, 1000000, "s/2", "bob", "tab")]
     assert record.beats == [(1000009, bytes.fromhex("0102030405060708"))]
+    record = formats.record(sealed(bytes.fromhex(LABELLED) + bytes(4)))
+    assert record.labels == [(1000030, (("country", "device"), ("NO", "tv")))]
     assert formats.handle(7, "s/1", "ann", "").hex() == "50762c048fac6b86"
     book = formats.Book()
     book.add(bytes.fromhex(CHUNK))
@@ -34,22 +40,54 @@ def sealed(data):
 
 def flipped(recording, is_sealed):
     """Flips a bit of a chunk in the middle of the ledger."""
-    changed = {**recording, "items": dict(recording["items"])}
-    chunks = [sk for sk in sorted(changed["items"]) if "#" not in sk]
-    sk = chunks[len(chunks) // 2]
-    data = bytearray(base64.b64decode(changed["items"][sk]["chunk"]["B"]))
+    chunks = chunks_of(recording)
+    sk, data = chunks[len(chunks) // 2]
+    data = bytearray(data)
     data[-8] ^= 0x10
-    data = sealed(bytes(data)) if is_sealed else bytes(data)
-    item = {**changed["items"][sk], "chunk": {"B": base64.b64encode(data).decode()}}
-    changed["items"][sk], changed["early"] = item, {}
-    return changed
+    return with_chunk(recording, sk, sealed(bytes(data)) if is_sealed else bytes(data))
+
+
+def chunks_of(recording):
+    """Returns (window, bytes) of the first partition's chunks."""
+    items = recording["ledgers"][0]
+    chunks = [sk for sk in sorted(items) if "#" not in sk]
+    return [(sk, base64.b64decode(items[sk]["chunk"]["B"])) for sk in chunks]
+
+
+def with_chunk(recording, sk, data, **more):
+    """Puts other bytes in the place of a chunk, or none."""
+    items = dict(recording["ledgers"][0])
+    old = items.pop(sk)
+    if data is not None:
+        items[sk] = {**old, "chunk": {"B": base64.b64encode(data).decode()}, **more}
+    return {**recording, "ledgers": [items, *recording["ledgers"][1:]], "early": []}
 
 
 def without_chunk(recording):
-    chunks = [sk for sk in sorted(recording["items"]) if "#" not in sk]
-    gone = chunks[len(chunks) // 2]
-    items = {sk: item for sk, item in recording["items"].items() if sk != gone}
-    return {**recording, "items": items, "early": {}}
+    chunks = chunks_of(recording)
+    return with_chunk(recording, chunks[len(chunks) // 2][0], None)
+
+
+def with_other_label(recording):
+    """Changes a country in a chunk, in a way that leaves the chain whole."""
+    for sk, data in chunks_of(recording):
+        changed = data.replace(b"country\2NO", b"country\2SE", 1)
+        if changed != data:
+            named = {"N": str(int.from_bytes(data[-4:], "little"))}
+            return with_chunk(recording, sk, sealed(changed), named=named)
+    return recording
+
+
+def with_other_label_in_log(recording):
+    """Changes a country in a record of the log."""
+    records = copy.copy(recording["records"])
+    for place, record in enumerate(records):
+        data = bytes.fromhex(record["bytes"])
+        changed = data.replace(b"NO\1tv", b"SE\1tv", 1)
+        if changed != data:
+            records[place] = {**record, "bytes": sealed(changed).hex()}
+            break
+    return {**recording, "records": records}
 
 
 def without_record(recording):
@@ -62,17 +100,20 @@ def without_record(recording):
     return recording
 
 
-def with_count(recording, by):
-    """Changes one count that was called complete."""
+def with_count(recording, by, is_label):
+    """Changes one count that was called complete, or that of a label."""
     answers = copy.copy(recording["answers"])
     for place in range(len(answers) // 2, len(answers)):
         answer = answers[place]["answer"]
         is_exact = answer["complete"] and not answer["recovering"]
-        if answers[place]["path"] == "/v1/stats" and is_exact:
-            wrong = {**answer, "viewers": answer["viewers"] + by}
+        if answers[place]["path"].startswith("/v1/stats") and is_exact and answer["viewers"]:
+            wrong = {**answer, "viewers": answer["viewers"] + (0 if is_label else by)}
+            if is_label:
+                wrong["by"] = copy.deepcopy(answer["by"])
+                wrong["by"]["values"][0]["viewers"] += by
             answers[place] = {**answers[place], "answer": wrong}
             break
-    return {**recording, "answers": [answers[place]], "requests": recording["requests"]}
+    return {**recording, "answers": [answers[place]], "requests": []}
 
 
 def with_watch(recording):
@@ -82,12 +123,22 @@ def with_watch(recording):
     return {**recording, "watch": {**recording["watch"], "node 0": rows}}
 
 
+def with_watch_by(recording):
+    """Adds a millisecond to the time of one label as a node answered it."""
+    by = copy.deepcopy(recording["by"])
+    next(one for one in by if one["values"])["values"][0]["watchMs"] += 1
+    return {**recording, "by": by}
+
+
 CHANGES = {
     "a flipped bit of a chunk": lambda one: flipped(one, False),
     "a flipped bit of a chunk with the right CRC-32": lambda one: flipped(one, True),
     "a chunk that is missing": without_chunk,
     "a dropped record of the log": without_record,
     "a millisecond more in an answer": with_watch,
+    "a changed label in a chunk": with_other_label,
+    "a changed label in a record of the log": with_other_label_in_log,
+    "a millisecond more for a label": with_watch_by,
 }
 
 
@@ -99,13 +150,12 @@ def unnoticed(recording):
         print(f"self-test, {name}: {found} differences")
         missed += [] if found > 0 else [name]
     # The bounds leave room while events are on their way, so a wrong count is far from the right.
-    for by in (-10, 10):
-        wrong = with_count(recording, by)
-        quiet = {**wrong, "requests": []}
-        events = check.events_of(recording, check.Report())
+    events = check.events_of(recording, check.Report())
+    of_log = labels.Labels(events)
+    for by, is_label in ((-10, False), (10, False), (-10, True), (10, True)):
         seen = check.Report()
-        check.check_counts(quiet, events, seen, 0)
-        name = f"a count that is wrong by {by}"
+        check.check_counts(with_count(recording, by, is_label), events, of_log, seen, 0)
+        name = f"a count {'by label ' if is_label else ''}that is wrong by {by}"
         print(f"self-test, {name}: {seen.count} differences")
         missed += [] if seen.count else [name]
     for name in missed:

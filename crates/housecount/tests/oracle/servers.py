@@ -23,7 +23,9 @@ SETTINGS = {
     "window": "10s",
     "lateness_max": "90s",
     "snapshot_interval": "10s",
+    "labels": "country,device",
 }
+KEYS = SETTINGS["labels"].split(",")
 TTL_MS, GRACE_MS, WINDOW_MS = 6_000, 1_000, 10_000
 
 HAPROXY = """
@@ -91,9 +93,9 @@ class Process:
 class Servers:
     """All processes of a run."""
 
-    def __init__(self, binary, emulator, folder, more, more_of_last):
+    def __init__(self, binary, emulator, folder, partitions, more, more_of_last):
         self.binary, self.folder, self.emulator = binary, folder, emulator
-        self.more, self.more_of_last = more, more_of_last
+        self.more, self.more_of_last, self.partitions = more, more_of_last, partitions
         self.redis_port, self.front_port = free_port(), free_port()
         self.node_ports = [free_port() for _ in range(NODES)]
         redis = ["redis-server", "--port", str(self.redis_port), "--bind", "127.0.0.1"]
@@ -126,7 +128,8 @@ class Servers:
             own = settings + (self.more_of_last if place == NODES - 1 else [])
             command = [self.binary, "serve", "--listen", f"127.0.0.1:{port}"]
             command += [word for setting in own for word in ("--set", setting)]
-            command += ["--log", f"redis://127.0.0.1:{ports[place]}/0", "--cold", self.cold]
+            log = f"redis://127.0.0.1:{ports[place]}/0?partitions={self.partitions}"
+            command += ["--log", log, "--cold", self.cold]
             command += ["--data", os.path.join(self.folder, f"data{place}")]
             self.nodes.append(Process(f"node{place}", command, self.folder))
             await self.nodes[place].start()

@@ -73,9 +73,10 @@ def book(chunks):
     return found
 
 
-def spans_of(found):
+def spans_of(entries):
     """Returns the ledger's spans of each (stage, viewer)."""
     spans = {}
-    for entry in found.proven:
-        spans.setdefault((entry.stage, entry.viewer), []).extend(entry.spans)
+    for entry in entries:
+        if not entry.is_extra:
+            spans.setdefault((entry.stage, entry.viewer), []).extend(entry.spans)
     return {viewer: sorted(each) for viewer, each in spans.items() if each}
