@@ -143,6 +143,8 @@ type CustomerUsage struct {
 	To int64 `json:"to"`
 	// Sum of the viewers' watch time on each stage, in milliseconds.
 	WatchMs int64 `json:"watchMs"`
+	// Stage, with `group=stage`.
+	Stage *string `json:"stage,omitempty"`
 }
 
 // EgressCost: Bytes of the packets to clients, with their headers.
@@ -153,6 +155,56 @@ type EgressCost struct {
 	MonthBytes int64 `json:"monthBytes"`
 	// Cost of these in a month, if they were the only bytes of the account.
 	MonthUsd float64 `json:"monthUsd"`
+}
+
+// Event: An event.
+type Event struct {
+	// Time of the count, Unix ms.
+	AsOf int64 `json:"asOf"`
+	// Time of the event, Unix ms.
+	At int64 `json:"at"`
+	// Whether the count is complete. Only `count.incomplete` has `false`.
+	Complete bool `json:"complete"`
+	// Id that no other event has; of a webhook, the header `webhook-id`.
+	Id string `json:"id"`
+	// Whether earlier counts stand in.
+	Recovering bool `json:"recovering"`
+	// Number of the event, from 1. A stage's events are in this order.
+	Seq int64 `json:"seq"`
+	// Type of the event.
+	Type      EventType           `json:"type"`
+	Direction *ThresholdDirection `json:"direction,omitempty"`
+	// `budget.exceeded`: the setting `cost.monthly_limit_usd`.
+	LimitUsd *float64 `json:"limitUsd,omitempty"`
+	// `budget.exceeded`: projected cost of a month, US dollars.
+	MonthUsd *float64 `json:"monthUsd,omitempty"`
+	// `stage.drop`: last time at which the stage had them, Unix ms.
+	PeakAt *int64 `json:"peakAt,omitempty"`
+	// `stage.drop`: viewers before.
+	PeakViewers *int64 `json:"peakViewers,omitempty"`
+	// Sessions of the stage, or of all stages; missing where no count is complete.
+	Sessions *int64 `json:"sessions,omitempty"`
+	// The stage; missing for events of all stages.
+	Stage *string `json:"stage,omitempty"`
+	// `stage.threshold`: the number of viewers that was crossed.
+	Threshold *int64 `json:"threshold,omitempty"`
+	// Viewers of the stage, or of all stages; missing where no count is complete.
+	Viewers *int64 `json:"viewers,omitempty"`
+}
+
+// EventType: Type of an event.
+type EventType = string
+
+// EventsResponse: Events, oldest first.
+type EventsResponse struct {
+	// Whether all events that are stored so far have been looked at.
+	AtEnd bool `json:"atEnd"`
+	// The events. There may be none although later ones match: continue while `atEnd` is false.
+	Events []Event `json:"events"`
+	// Value of `after` for the events that follow.
+	Next string `json:"next"`
+	// Number of the first event that is still kept; present if events before it have expired unseen.
+	FirstKept *int64 `json:"firstKept,omitempty"`
 }
 
 // HeartbeatResponse: Answer to a heartbeat: the stage's count, with this heartbeat in it.
@@ -192,7 +244,8 @@ type HistoryResponse struct {
 	// Steps in order of time, aligned to the epoch.
 	History []HistoryStep `json:"history"`
 	// Length of a step; the first and the last step may be shorter.
-	StepMs int64 `json:"stepMs"`
+	StepMs int64        `json:"stepMs"`
+	By     *LabelTotals `json:"by,omitempty"`
 	// The stage; missing for all stages together.
 	Stage *string `json:"stage,omitempty"`
 }
@@ -207,6 +260,70 @@ type HistoryStep struct {
 	Max int64 `json:"max"`
 	// Smallest number of viewers at once.
 	Min int64 `json:"min"`
+}
+
+// LabelCount: Online viewers of one value of a label.
+type LabelCount struct {
+	// Distinct online viewers.
+	Viewers int64 `json:"viewers"`
+	// The value; null for sessions without the label.
+	Value *string `json:"value,omitempty"`
+}
+
+// LabelCounts: Online viewers by the values of a label.
+type LabelCounts struct {
+	// Key of the label.
+	Key string `json:"key"`
+	// Viewers of each value, the most first. A viewer whose sessions have several values is in each of them,
+	// once.
+	Values []LabelCount `json:"values"`
+	// Number of values that are left out, because they have fewer viewers than the setting `labels_floor`;
+	// missing if there are none.
+	BelowFloor *int64 `json:"belowFloor,omitempty"`
+	// Number of values that are left out after the first 1,000; missing if there are none.
+	Omitted *int64 `json:"omitted,omitempty"`
+}
+
+// LabelReport: Main figures of a report by the values of a label.
+type LabelReport struct {
+	// Key of the label.
+	Key string `json:"key"`
+	// Figures of each value, those with the most watch time first.
+	Values []ValueReport `json:"values"`
+	// Number of values that are left out, because they have fewer viewers than the setting `labels_floor`;
+	// missing if there are none.
+	BelowFloor *int64 `json:"belowFloor,omitempty"`
+}
+
+// LabelTotals: Watch time and concurrency by the values of a label.
+type LabelTotals struct {
+	// Key of the label.
+	Key string `json:"key"`
+	// Figures of each value, those with the most watch time first.
+	Values []ValueTotal `json:"values"`
+	// Number of values that are left out, because they have fewer viewers than the setting `labels_floor`;
+	// missing if there are none.
+	BelowFloor *int64 `json:"belowFloor,omitempty"`
+}
+
+// LabelWatchResponse: Watch time by the values of a label.
+type LabelWatchResponse struct {
+	// Time up to which the ledger has all proven time, Unix ms; 0 if nothing is committed yet. Watch time after
+	// it may still grow.
+	CommittedTo int64 `json:"committedTo"`
+	// Whether the ledger has the whole range.
+	Complete bool `json:"complete"`
+	// Start of the range, Unix ms.
+	From int64 `json:"from"`
+	// End of the range, Unix ms, not included.
+	To int64 `json:"to"`
+	// The setting `ttl`, ms. Only so long after a moment is it certain who was watching then. So figures for the
+	// last `ttlMs` of a range that ends now are too low.
+	TtlMs int64 `json:"ttlMs"`
+	// Watch time of each value.
+	By LabelTotals `json:"by"`
+	// The stage; missing for all stages together.
+	Stage *string `json:"stage,omitempty"`
 }
 
 // MachineCost: A machine, with a public address and a disk of 8 GB.
@@ -344,8 +461,9 @@ type ReportResponse struct {
 	// First moment with the peak, Unix ms; missing without viewers.
 	PeakAt *int64 `json:"peakAt,omitempty"`
 	// Viewers with watch time in the time before the range too; only with `before`.
-	ReturningViewers *int64     `json:"returningViewers,omitempty"`
-	Retention        *Retention `json:"retention,omitempty"`
+	ReturningViewers *int64       `json:"returningViewers,omitempty"`
+	Retention        *Retention   `json:"retention,omitempty"`
+	By               *LabelReport `json:"by,omitempty"`
 	// The stage; missing for all stages together.
 	Stage *string `json:"stage,omitempty"`
 }
@@ -508,6 +626,10 @@ type StageChangeResponse struct {
 	PublicCount *string `json:"publicCount,omitempty"`
 	// Further properties, by key.
 	Tags map[string]string `json:"tags,omitempty"`
+	// Viewers by label; only with `by`.
+	By *LabelCounts `json:"by,omitempty"`
+	// Keys of labels that sessions may have; missing if there are none.
+	Labels []string `json:"labels,omitempty"`
 }
 
 // StageDeletionResponse: A stage whose configuration was deleted.
@@ -550,6 +672,10 @@ type StageResponse struct {
 	PublicCount *string `json:"publicCount,omitempty"`
 	// Further properties, by key.
 	Tags map[string]string `json:"tags,omitempty"`
+	// Viewers by label; only with `by`.
+	By *LabelCounts `json:"by,omitempty"`
+	// Keys of labels that sessions may have; missing if there are none.
+	Labels []string `json:"labels,omitempty"`
 }
 
 // StageSnapshotsResponse: A stage's snapshots.
@@ -653,6 +779,8 @@ type StatsResponse struct {
 	Stages int64 `json:"stages"`
 	// Distinct online viewers; a viewer on two stages counts once.
 	Viewers int64 `json:"viewers"`
+	// Viewers by label; only with `by`.
+	By *LabelCounts `json:"by,omitempty"`
 }
 
 // StorageCost: Data stored in the cold tier.
@@ -662,6 +790,9 @@ type StorageCost struct {
 	// Cost of these bytes in a month.
 	MonthUsd float64 `json:"monthUsd"`
 }
+
+// ThresholdDirection: Direction in which a threshold is crossed.
+type ThresholdDirection = string
 
 // TotalCost: Sum of requests, storage and Redis, and of all parts.
 type TotalCost struct {
@@ -691,10 +822,61 @@ type UsageResponse struct {
 	// The setting `ttl`, ms. Only so long after a moment is it certain who was watching then. So figures for the
 	// last `ttlMs` of a range that ends now are too low.
 	TtlMs int64 `json:"ttlMs"`
-	// Usage, sorted by period and customer.
+	// Time before which no watch time can grow any more, Unix ms: the start of an hour. Late heartbeats may
+	// still add to what lies between it and `committedTo`.
+	FinalTo int64 `json:"finalTo"`
+	// Usage, sorted by period, customer and stage.
 	Usage []CustomerUsage `json:"usage"`
 	// Value to send for the next page; missing on the last one.
 	Cursor *string `json:"cursor,omitempty"`
+}
+
+// ValueReport: Main figures of one value of a label.
+type ValueReport struct {
+	// Average number of viewers at once over the whole range.
+	AverageViewers float64 `json:"averageViewers"`
+	// Mean watch time of a viewer, ms; 0 without viewers.
+	AverageWatchMs float64 `json:"averageWatchMs"`
+	// Views that begin within the range.
+	Joins int64 `json:"joins"`
+	// Views that end within the range, also at its end. A view has ended once it is certain that it does not go
+	// on.
+	Leaves int64 `json:"leaves"`
+	// Smallest watch time that at least half of the viewers don't exceed, ms.
+	MedianWatchMs int64 `json:"medianWatchMs"`
+	// Smallest watch time that at least nine tenths of the viewers don't exceed, ms.
+	P90WatchMs int64 `json:"p90WatchMs"`
+	// Largest number of viewers at once. Of all stages, a viewer on two counts on both.
+	PeakViewers int64 `json:"peakViewers"`
+	// Distinct viewers with watch time.
+	UniqueViewers int64 `json:"uniqueViewers"`
+	// Views that overlap the range. A view is a viewer's proven time on a stage without a gap of more than the
+	// ttl.
+	Views int64 `json:"views"`
+	// Sum of their watch times, ms.
+	WatchMs int64 `json:"watchMs"`
+	// Viewers without; only with `before`.
+	NewViewers *int64 `json:"newViewers,omitempty"`
+	// First moment with the peak, Unix ms; missing without viewers.
+	PeakAt *int64 `json:"peakAt,omitempty"`
+	// Viewers with watch time in the time before the range too; only with `before`.
+	ReturningViewers *int64 `json:"returningViewers,omitempty"`
+	// The value; null for sessions without the label.
+	Value *string `json:"value,omitempty"`
+}
+
+// ValueTotal: Watch time and concurrency of one value of a label.
+type ValueTotal struct {
+	// Largest number of viewers at once.
+	PeakViewers int64 `json:"peakViewers"`
+	// Distinct viewers with watch time.
+	Viewers int64 `json:"viewers"`
+	// Sum of watch time, ms.
+	WatchMs int64 `json:"watchMs"`
+	// Average number of viewers, step by step; only with a history.
+	History []float64 `json:"history,omitempty"`
+	// The value; null for sessions without the label.
+	Value *string `json:"value,omitempty"`
 }
 
 // ViewerResponse: Stages that a viewer watches now.
@@ -797,4 +979,39 @@ type WatchTotalsResponse struct {
 	Cursor *string `json:"cursor,omitempty"`
 	// Length of a step. Steps are aligned to the epoch; the first and the last may be shorter.
 	StepMs *int64 `json:"stepMs,omitempty"`
+}
+
+// Webhook: A webhook, and how its deliveries fare.
+type Webhook struct {
+	// Events that it has accepted.
+	Delivered int64 `json:"delivered"`
+	// Events that were given up after a day.
+	GivenUp int64 `json:"givenUp"`
+	// Name of the webhook.
+	Name string `json:"name"`
+	// Events that wait, at most 1,000.
+	Pending int64 `json:"pending"`
+	// State of its deliveries.
+	State WebhookState `json:"state"`
+	// Later events that were not looked at yet.
+	Unread int64 `json:"unread"`
+	// Scheme, host and port of its address.
+	Url string `json:"url"`
+	// Time of the last accepted delivery, Unix ms.
+	AcceptedAt *int64 `json:"acceptedAt,omitempty"`
+	// Reason of the last failed delivery since then.
+	Error *string `json:"error,omitempty"`
+	// Time of the first failed delivery since then, Unix ms.
+	FailingSince *int64 `json:"failingSince,omitempty"`
+	// Time of the oldest event that waits, Unix ms.
+	OldestAt *int64 `json:"oldestAt,omitempty"`
+}
+
+// WebhookState: State of a webhook.
+type WebhookState = string
+
+// WebhooksResponse: Webhooks of a node's settings.
+type WebhooksResponse struct {
+	// The webhooks, in the order of the settings.
+	Webhooks []Webhook `json:"webhooks"`
 }

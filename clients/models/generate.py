@@ -3,7 +3,8 @@
     generate.py URL python|node|go            writes the language's file
     generate.py URL python|node|go --check    exits 1 if the file differs from what would be written
 
-Takes the schemas of /v1 that some call answers or wants. allOf is flattened, null is "may be absent". Standard library only.
+Takes the schemas of /v1 that some call answers or wants. allOf is flattened, null is "may be absent", a named enumeration is an
+alias of its texts. Standard library only.
 """
 
 import json
@@ -67,13 +68,19 @@ def fields_of(schemas, name):
     return sorted(found.values(), key=lambda field: not field.is_required)
 
 
+def is_enumeration(schema):
+    return "enum" in schema
+
+
 def used(document):
     """Returns the names of the schemas that calls of /v1 answer with, and of what these contain."""
     schemas, names = document["components"]["schemas"], set()
 
     def add(kind):
         if kind[0] == "ref":
-            if kind[1] not in names:
+            if is_enumeration(schemas[kind[1]]):
+                names.add(kind[1])
+            elif kind[1] not in names:
                 names.add(kind[1])
                 for field in fields_of(schemas, kind[1]):
                     add(field.kind)
@@ -86,8 +93,10 @@ def used(document):
         for call in calls.values():
             for status, response in call["responses"].items():
                 schema = response.get("content", {}).get("application/json", {}).get("schema", {})
-                if status.startswith("2") and "$ref" in schema:
-                    add(kind_of(schema)[0])
+                # A call may answer one of several schemas, by its query.
+                for each in schema.get("oneOf", [schema]):
+                    if status.startswith("2") and "$ref" in each:
+                        add(kind_of(each)[0])
     return sorted(names - UNUSED)
 
 
@@ -112,7 +121,7 @@ def python(schemas, names):
         return kind[0]
 
     def read(kind, value):
-        if kind[0] == "ref":
+        if kind[0] == "ref" and not is_enumeration(schemas[kind[1]]):
             return f"{kind[1]}.from_json({value})"
         if kind[0] == "list":
             return f"[{read(kind[1], 'each')} for each in {value}]"
@@ -132,9 +141,15 @@ def python(schemas, names):
     yield "from __future__ import annotations\n"
     yield "from collections.abc import Mapping"
     yield "from dataclasses import dataclass"
-    yield "from typing import Any\n"
-    yield "__all__ = [\n" + "".join(f'    "{name}",\n' for name in names) + "]"
+    yield "from typing import Any, Literal\n"
+    yield "__all__ = [\n" + "".join(f'    "{name}",\n' for name in names) + "]\n"
     for name in names:
+        if is_enumeration(schemas[name]):
+            yield f"{name} = Literal[\n" + "".join(f'    "{each}",\n' for each in schemas[name]["enum"]) + "]"
+            yield sentences(schemas[name].get("description", name) + '"""', 110, '"""')
+    for name in names:
+        if is_enumeration(schemas[name]):
+            continue
         fields = fields_of(schemas, name)
         yield f"\n\n@dataclass(frozen=True, kw_only=True)\nclass {name}:"
         yield sentences(schemas[name].get("description", name) + '"""', 110, '    """', "    ") + "\n"
@@ -163,7 +178,11 @@ def node(schemas, names):
 
     yield "/** Answers of a node. Generated from /openapi.json by clients/models/generate.py: do not edit. */"
     for name in names:
-        yield f"\n/** {' '.join(schemas[name].get('description', name).split())} */\nexport interface {name} {{"
+        yield f"\n/** {' '.join(schemas[name].get('description', name).split())} */"
+        if is_enumeration(schemas[name]):
+            yield f"export type {name} = {' | '.join(json.dumps(each) for each in schemas[name]['enum'])};"
+            continue
+        yield f"export interface {name} {{"
         for field in fields_of(schemas, name):
             if field.text:
                 yield f"  /** {' '.join(field.text.split())} */"
@@ -184,7 +203,11 @@ def go(schemas, names):
 
     yield "// Code generated from /openapi.json by clients/models/generate.py. DO NOT EDIT.\n\npackage housecount"
     for name in names:
-        yield f"\n{sentences(f'{name}: ' + schemas[name].get('description', name), 110, '// ')}\ntype {name} struct {{"
+        yield f"\n{sentences(f'{name}: ' + schemas[name].get('description', name), 110, '// ')}"
+        if is_enumeration(schemas[name]):
+            yield f"type {name} = string"
+            continue
+        yield f"type {name} struct {{"
         for field in fields_of(schemas, name):
             if field.text:
                 yield sentences(field.text, 110, "\t// ")

@@ -135,6 +135,8 @@ export interface CustomerUsage {
   to: number;
   /** Sum of the viewers' watch time on each stage, in milliseconds. */
   watchMs: number;
+  /** Stage, with `group=stage`. */
+  stage?: string | null | undefined;
 }
 
 /** Bytes of the packets to clients, with their headers. */
@@ -145,6 +147,56 @@ export interface EgressCost {
   monthBytes: number;
   /** Cost of these in a month, if they were the only bytes of the account. */
   monthUsd: number;
+}
+
+/** An event. */
+export interface Event {
+  /** Time of the count, Unix ms. */
+  asOf: number;
+  /** Time of the event, Unix ms. */
+  at: number;
+  /** Whether the count is complete. Only `count.incomplete` has `false`. */
+  complete: boolean;
+  /** Id that no other event has; of a webhook, the header `webhook-id`. */
+  id: string;
+  /** Whether earlier counts stand in. */
+  recovering: boolean;
+  /** Number of the event, from 1. A stage's events are in this order. */
+  seq: number;
+  /** Type of the event. */
+  type: EventType;
+  direction?: ThresholdDirection | null | undefined;
+  /** `budget.exceeded`: the setting `cost.monthly_limit_usd`. */
+  limitUsd?: number | null | undefined;
+  /** `budget.exceeded`: projected cost of a month, US dollars. */
+  monthUsd?: number | null | undefined;
+  /** `stage.drop`: last time at which the stage had them, Unix ms. */
+  peakAt?: number | null | undefined;
+  /** `stage.drop`: viewers before. */
+  peakViewers?: number | null | undefined;
+  /** Sessions of the stage, or of all stages; missing where no count is complete. */
+  sessions?: number | null | undefined;
+  /** The stage; missing for events of all stages. */
+  stage?: string | null | undefined;
+  /** `stage.threshold`: the number of viewers that was crossed. */
+  threshold?: number | null | undefined;
+  /** Viewers of the stage, or of all stages; missing where no count is complete. */
+  viewers?: number | null | undefined;
+}
+
+/** Type of an event. */
+export type EventType = "stage.opened" | "stage.emptied" | "stage.threshold" | "stage.drop" | "count.incomplete" | "count.complete" | "budget.exceeded";
+
+/** Events, oldest first. */
+export interface EventsResponse {
+  /** Whether all events that are stored so far have been looked at. */
+  atEnd: boolean;
+  /** The events. There may be none although later ones match: continue while `atEnd` is false. */
+  events: Event[];
+  /** Value of `after` for the events that follow. */
+  next: string;
+  /** Number of the first event that is still kept; present if events before it have expired unseen. */
+  firstKept?: number | null | undefined;
 }
 
 /** Answer to a heartbeat: the stage's count, with this heartbeat in it. */
@@ -181,6 +233,7 @@ export interface HistoryResponse {
   history: HistoryStep[];
   /** Length of a step; the first and the last step may be shorter. */
   stepMs: number;
+  by?: LabelTotals | null | undefined;
   /** The stage; missing for all stages together. */
   stage?: string | null | undefined;
 }
@@ -195,6 +248,64 @@ export interface HistoryStep {
   max: number;
   /** Smallest number of viewers at once. */
   min: number;
+}
+
+/** Online viewers of one value of a label. */
+export interface LabelCount {
+  /** Distinct online viewers. */
+  viewers: number;
+  /** The value; null for sessions without the label. */
+  value?: string | null | undefined;
+}
+
+/** Online viewers by the values of a label. */
+export interface LabelCounts {
+  /** Key of the label. */
+  key: string;
+  /** Viewers of each value, the most first. A viewer whose sessions have several values is in each of them, once. */
+  values: LabelCount[];
+  /** Number of values that are left out, because they have fewer viewers than the setting `labels_floor`; missing if there are none. */
+  belowFloor?: number | null | undefined;
+  /** Number of values that are left out after the first 1,000; missing if there are none. */
+  omitted?: number | null | undefined;
+}
+
+/** Main figures of a report by the values of a label. */
+export interface LabelReport {
+  /** Key of the label. */
+  key: string;
+  /** Figures of each value, those with the most watch time first. */
+  values: ValueReport[];
+  /** Number of values that are left out, because they have fewer viewers than the setting `labels_floor`; missing if there are none. */
+  belowFloor?: number | null | undefined;
+}
+
+/** Watch time and concurrency by the values of a label. */
+export interface LabelTotals {
+  /** Key of the label. */
+  key: string;
+  /** Figures of each value, those with the most watch time first. */
+  values: ValueTotal[];
+  /** Number of values that are left out, because they have fewer viewers than the setting `labels_floor`; missing if there are none. */
+  belowFloor?: number | null | undefined;
+}
+
+/** Watch time by the values of a label. */
+export interface LabelWatchResponse {
+  /** Time up to which the ledger has all proven time, Unix ms; 0 if nothing is committed yet. Watch time after it may still grow. */
+  committedTo: number;
+  /** Whether the ledger has the whole range. */
+  complete: boolean;
+  /** Start of the range, Unix ms. */
+  from: number;
+  /** End of the range, Unix ms, not included. */
+  to: number;
+  /** The setting `ttl`, ms. Only so long after a moment is it certain who was watching then. So figures for the last `ttlMs` of a range that ends now are too low. */
+  ttlMs: number;
+  /** Watch time of each value. */
+  by: LabelTotals;
+  /** The stage; missing for all stages together. */
+  stage?: string | null | undefined;
 }
 
 /** A machine, with a public address and a disk of 8 GB. */
@@ -330,6 +441,7 @@ export interface ReportResponse {
   /** Viewers with watch time in the time before the range too; only with `before`. */
   returningViewers?: number | null | undefined;
   retention?: Retention | null | undefined;
+  by?: LabelReport | null | undefined;
   /** The stage; missing for all stages together. */
   stage?: string | null | undefined;
 }
@@ -488,6 +600,10 @@ export interface StageChangeResponse {
   publicCount?: string | null | undefined;
   /** Further properties, by key. */
   tags?: Record<string, string> | null | undefined;
+  /** Viewers by label; only with `by`. */
+  by?: LabelCounts | null | undefined;
+  /** Keys of labels that sessions may have; missing if there are none. */
+  labels?: string[] | null | undefined;
 }
 
 /** A stage whose configuration was deleted. */
@@ -528,6 +644,10 @@ export interface StageResponse {
   publicCount?: string | null | undefined;
   /** Further properties, by key. */
   tags?: Record<string, string> | null | undefined;
+  /** Viewers by label; only with `by`. */
+  by?: LabelCounts | null | undefined;
+  /** Keys of labels that sessions may have; missing if there are none. */
+  labels?: string[] | null | undefined;
 }
 
 /** A stage's snapshots. */
@@ -628,6 +748,8 @@ export interface StatsResponse {
   stages: number;
   /** Distinct online viewers; a viewer on two stages counts once. */
   viewers: number;
+  /** Viewers by label; only with `by`. */
+  by?: LabelCounts | null | undefined;
 }
 
 /** Data stored in the cold tier. */
@@ -637,6 +759,9 @@ export interface StorageCost {
   /** Cost of these bytes in a month. */
   monthUsd: number;
 }
+
+/** Direction in which a threshold is crossed. */
+export type ThresholdDirection = "up" | "down";
 
 /** Sum of requests, storage and Redis, and of all parts. */
 export interface TotalCost {
@@ -664,10 +789,58 @@ export interface UsageResponse {
   to: number;
   /** The setting `ttl`, ms. Only so long after a moment is it certain who was watching then. So figures for the last `ttlMs` of a range that ends now are too low. */
   ttlMs: number;
-  /** Usage, sorted by period and customer. */
+  /** Time before which no watch time can grow any more, Unix ms: the start of an hour. Late heartbeats may still add to what lies between it and `committedTo`. */
+  finalTo: number;
+  /** Usage, sorted by period, customer and stage. */
   usage: CustomerUsage[];
   /** Value to send for the next page; missing on the last one. */
   cursor?: string | null | undefined;
+}
+
+/** Main figures of one value of a label. */
+export interface ValueReport {
+  /** Average number of viewers at once over the whole range. */
+  averageViewers: number;
+  /** Mean watch time of a viewer, ms; 0 without viewers. */
+  averageWatchMs: number;
+  /** Views that begin within the range. */
+  joins: number;
+  /** Views that end within the range, also at its end. A view has ended once it is certain that it does not go on. */
+  leaves: number;
+  /** Smallest watch time that at least half of the viewers don't exceed, ms. */
+  medianWatchMs: number;
+  /** Smallest watch time that at least nine tenths of the viewers don't exceed, ms. */
+  p90WatchMs: number;
+  /** Largest number of viewers at once. Of all stages, a viewer on two counts on both. */
+  peakViewers: number;
+  /** Distinct viewers with watch time. */
+  uniqueViewers: number;
+  /** Views that overlap the range. A view is a viewer's proven time on a stage without a gap of more than the ttl. */
+  views: number;
+  /** Sum of their watch times, ms. */
+  watchMs: number;
+  /** Viewers without; only with `before`. */
+  newViewers?: number | null | undefined;
+  /** First moment with the peak, Unix ms; missing without viewers. */
+  peakAt?: number | null | undefined;
+  /** Viewers with watch time in the time before the range too; only with `before`. */
+  returningViewers?: number | null | undefined;
+  /** The value; null for sessions without the label. */
+  value?: string | null | undefined;
+}
+
+/** Watch time and concurrency of one value of a label. */
+export interface ValueTotal {
+  /** Largest number of viewers at once. */
+  peakViewers: number;
+  /** Distinct viewers with watch time. */
+  viewers: number;
+  /** Sum of watch time, ms. */
+  watchMs: number;
+  /** Average number of viewers, step by step; only with a history. */
+  history?: number[] | null | undefined;
+  /** The value; null for sessions without the label. */
+  value?: string | null | undefined;
 }
 
 /** Stages that a viewer watches now. */
@@ -766,4 +939,39 @@ export interface WatchTotalsResponse {
   cursor?: string | null | undefined;
   /** Length of a step. Steps are aligned to the epoch; the first and the last may be shorter. */
   stepMs?: number | null | undefined;
+}
+
+/** A webhook, and how its deliveries fare. */
+export interface Webhook {
+  /** Events that it has accepted. */
+  delivered: number;
+  /** Events that were given up after a day. */
+  givenUp: number;
+  /** Name of the webhook. */
+  name: string;
+  /** Events that wait, at most 1,000. */
+  pending: number;
+  /** State of its deliveries. */
+  state: WebhookState;
+  /** Later events that were not looked at yet. */
+  unread: number;
+  /** Scheme, host and port of its address. */
+  url: string;
+  /** Time of the last accepted delivery, Unix ms. */
+  acceptedAt?: number | null | undefined;
+  /** Reason of the last failed delivery since then. */
+  error?: string | null | undefined;
+  /** Time of the first failed delivery since then, Unix ms. */
+  failingSince?: number | null | undefined;
+  /** Time of the oldest event that waits, Unix ms. */
+  oldestAt?: number | null | undefined;
+}
+
+/** State of a webhook. */
+export type WebhookState = "new" | "working" | "failing";
+
+/** Webhooks of a node's settings. */
+export interface WebhooksResponse {
+  /** The webhooks, in the order of the settings. */
+  webhooks: Webhook[];
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 __all__ = [
     "BatchResponse",
@@ -16,9 +16,17 @@ __all__ = [
     "CostResponse",
     "CustomerUsage",
     "EgressCost",
+    "Event",
+    "EventType",
+    "EventsResponse",
     "HeartbeatResponse",
     "HistoryResponse",
     "HistoryStep",
+    "LabelCount",
+    "LabelCounts",
+    "LabelReport",
+    "LabelTotals",
+    "LabelWatchResponse",
     "MachineCost",
     "OnlineViewer",
     "PlanCost",
@@ -46,8 +54,11 @@ __all__ = [
     "StagesResponse",
     "StatsResponse",
     "StorageCost",
+    "ThresholdDirection",
     "TotalCost",
     "UsageResponse",
+    "ValueReport",
+    "ValueTotal",
     "ViewerResponse",
     "ViewerStage",
     "ViewerWatch",
@@ -55,7 +66,32 @@ __all__ = [
     "WatchInterval",
     "WatchTimeClass",
     "WatchTotalsResponse",
+    "Webhook",
+    "WebhookState",
+    "WebhooksResponse",
 ]
+
+EventType = Literal[
+    "stage.opened",
+    "stage.emptied",
+    "stage.threshold",
+    "stage.drop",
+    "count.incomplete",
+    "count.complete",
+    "budget.exceeded",
+]
+"""Type of an event."""
+ThresholdDirection = Literal[
+    "up",
+    "down",
+]
+"""Direction in which a threshold is crossed."""
+WebhookState = Literal[
+    "new",
+    "working",
+    "failing",
+]
+"""State of a webhook."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -298,6 +334,8 @@ class CustomerUsage:
     """End of the period, or of the range if that is earlier, Unix ms, not included."""
     watch_ms: int
     """Sum of the viewers' watch time on each stage, in milliseconds."""
+    stage: str | None = None
+    """Stage, with `group=stage`."""
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> CustomerUsage:
@@ -308,6 +346,7 @@ class CustomerUsage:
             stages=data["stages"],
             to=data["to"],
             watch_ms=data["watchMs"],
+            stage=data.get("stage"),
         )
 
 
@@ -328,6 +367,87 @@ class EgressCost:
             bytes=data["bytes"],
             month_bytes=data["monthBytes"],
             month_usd=data["monthUsd"],
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """An event."""
+
+    as_of: int
+    """Time of the count, Unix ms."""
+    at: int
+    """Time of the event, Unix ms."""
+    complete: bool
+    """Whether the count is complete. Only `count.incomplete` has `false`."""
+    id: str
+    """Id that no other event has; of a webhook, the header `webhook-id`."""
+    recovering: bool
+    """Whether earlier counts stand in."""
+    seq: int
+    """Number of the event, from 1. A stage's events are in this order."""
+    type: EventType
+    """Type of the event."""
+    direction: ThresholdDirection | None = None
+    limit_usd: float | None = None
+    """`budget.exceeded`: the setting `cost.monthly_limit_usd`."""
+    month_usd: float | None = None
+    """`budget.exceeded`: projected cost of a month, US dollars."""
+    peak_at: int | None = None
+    """`stage.drop`: last time at which the stage had them, Unix ms."""
+    peak_viewers: int | None = None
+    """`stage.drop`: viewers before."""
+    sessions: int | None = None
+    """Sessions of the stage, or of all stages; missing where no count is complete."""
+    stage: str | None = None
+    """The stage; missing for events of all stages."""
+    threshold: int | None = None
+    """`stage.threshold`: the number of viewers that was crossed."""
+    viewers: int | None = None
+    """Viewers of the stage, or of all stages; missing where no count is complete."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Event:
+        return cls(
+            as_of=data["asOf"],
+            at=data["at"],
+            complete=data["complete"],
+            id=data["id"],
+            recovering=data["recovering"],
+            seq=data["seq"],
+            type=data["type"],
+            direction=None if data.get("direction") is None else data["direction"],
+            limit_usd=data.get("limitUsd"),
+            month_usd=data.get("monthUsd"),
+            peak_at=data.get("peakAt"),
+            peak_viewers=data.get("peakViewers"),
+            sessions=data.get("sessions"),
+            stage=data.get("stage"),
+            threshold=data.get("threshold"),
+            viewers=data.get("viewers"),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventsResponse:
+    """Events, oldest first."""
+
+    at_end: bool
+    """Whether all events that are stored so far have been looked at."""
+    events: list[Event]
+    """The events. There may be none although later ones match: continue while `atEnd` is false."""
+    next: str
+    """Value of `after` for the events that follow."""
+    first_kept: int | None = None
+    """Number of the first event that is still kept; present if events before it have expired unseen."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> EventsResponse:
+        return cls(
+            at_end=data["atEnd"],
+            events=[Event.from_json(each) for each in data["events"]],
+            next=data["next"],
+            first_kept=data.get("firstKept"),
         )
 
 
@@ -385,6 +505,7 @@ class HistoryResponse:
     """Steps in order of time, aligned to the epoch."""
     step_ms: int
     """Length of a step; the first and the last step may be shorter."""
+    by: LabelTotals | None = None
     stage: str | None = None
     """The stage; missing for all stages together."""
 
@@ -398,6 +519,7 @@ class HistoryResponse:
             ttl_ms=data["ttlMs"],
             history=[HistoryStep.from_json(each) for each in data["history"]],
             step_ms=data["stepMs"],
+            by=None if data.get("by") is None else LabelTotals.from_json(data["by"]),
             stage=data.get("stage"),
         )
 
@@ -422,6 +544,124 @@ class HistoryStep:
             avg=data["avg"],
             max=data["max"],
             min=data["min"],
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelCount:
+    """Online viewers of one value of a label."""
+
+    viewers: int
+    """Distinct online viewers."""
+    value: str | None = None
+    """The value; null for sessions without the label."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> LabelCount:
+        return cls(
+            viewers=data["viewers"],
+            value=data.get("value"),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelCounts:
+    """Online viewers by the values of a label."""
+
+    key: str
+    """Key of the label."""
+    values: list[LabelCount]
+    """Viewers of each value, the most first. A viewer whose sessions have several values is in each of them,
+    once."""
+    below_floor: int | None = None
+    """Number of values that are left out, because they have fewer viewers than the setting `labels_floor`;
+    missing if there are none."""
+    omitted: int | None = None
+    """Number of values that are left out after the first 1,000; missing if there are none."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> LabelCounts:
+        return cls(
+            key=data["key"],
+            values=[LabelCount.from_json(each) for each in data["values"]],
+            below_floor=data.get("belowFloor"),
+            omitted=data.get("omitted"),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelReport:
+    """Main figures of a report by the values of a label."""
+
+    key: str
+    """Key of the label."""
+    values: list[ValueReport]
+    """Figures of each value, those with the most watch time first."""
+    below_floor: int | None = None
+    """Number of values that are left out, because they have fewer viewers than the setting `labels_floor`;
+    missing if there are none."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> LabelReport:
+        return cls(
+            key=data["key"],
+            values=[ValueReport.from_json(each) for each in data["values"]],
+            below_floor=data.get("belowFloor"),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelTotals:
+    """Watch time and concurrency by the values of a label."""
+
+    key: str
+    """Key of the label."""
+    values: list[ValueTotal]
+    """Figures of each value, those with the most watch time first."""
+    below_floor: int | None = None
+    """Number of values that are left out, because they have fewer viewers than the setting `labels_floor`;
+    missing if there are none."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> LabelTotals:
+        return cls(
+            key=data["key"],
+            values=[ValueTotal.from_json(each) for each in data["values"]],
+            below_floor=data.get("belowFloor"),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelWatchResponse:
+    """Watch time by the values of a label."""
+
+    committed_to: int
+    """Time up to which the ledger has all proven time, Unix ms; 0 if nothing is committed yet. Watch time
+    after it may still grow."""
+    complete: bool
+    """Whether the ledger has the whole range."""
+    from_: int
+    """Start of the range, Unix ms."""
+    to: int
+    """End of the range, Unix ms, not included."""
+    ttl_ms: int
+    """The setting `ttl`, ms. Only so long after a moment is it certain who was watching then. So figures for
+    the last `ttlMs` of a range that ends now are too low."""
+    by: LabelTotals
+    """Watch time of each value."""
+    stage: str | None = None
+    """The stage; missing for all stages together."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> LabelWatchResponse:
+        return cls(
+            committed_to=data["committedTo"],
+            complete=data["complete"],
+            from_=data["from"],
+            to=data["to"],
+            ttl_ms=data["ttlMs"],
+            by=LabelTotals.from_json(data["by"]),
+            stage=data.get("stage"),
         )
 
 
@@ -643,6 +883,7 @@ class ReportResponse:
     returning_viewers: int | None = None
     """Viewers with watch time in the time before the range too; only with `before`."""
     retention: Retention | None = None
+    by: LabelReport | None = None
     stage: str | None = None
     """The stage; missing for all stages together."""
 
@@ -671,6 +912,7 @@ class ReportResponse:
             peak_at=data.get("peakAt"),
             returning_viewers=data.get("returningViewers"),
             retention=None if data.get("retention") is None else Retention.from_json(data["retention"]),
+            by=None if data.get("by") is None else LabelReport.from_json(data["by"]),
             stage=data.get("stage"),
         )
 
@@ -938,6 +1180,10 @@ class StageChangeResponse:
     setting."""
     tags: dict[str, str] | None = None
     """Further properties, by key."""
+    by: LabelCounts | None = None
+    """Viewers by label; only with `by`."""
+    labels: list[str] | None = None
+    """Keys of labels that sessions may have; missing if there are none."""
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> StageChangeResponse:
@@ -957,6 +1203,8 @@ class StageChangeResponse:
             name=data.get("name"),
             public_count=data.get("publicCount"),
             tags=None if data.get("tags") is None else dict(data["tags"]),
+            by=None if data.get("by") is None else LabelCounts.from_json(data["by"]),
+            labels=None if data.get("labels") is None else [each for each in data["labels"]],
         )
 
 
@@ -1012,6 +1260,10 @@ class StageResponse:
     setting."""
     tags: dict[str, str] | None = None
     """Further properties, by key."""
+    by: LabelCounts | None = None
+    """Viewers by label; only with `by`."""
+    labels: list[str] | None = None
+    """Keys of labels that sessions may have; missing if there are none."""
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> StageResponse:
@@ -1030,6 +1282,8 @@ class StageResponse:
             name=data.get("name"),
             public_count=data.get("publicCount"),
             tags=None if data.get("tags") is None else dict(data["tags"]),
+            by=None if data.get("by") is None else LabelCounts.from_json(data["by"]),
+            labels=None if data.get("labels") is None else [each for each in data["labels"]],
         )
 
 
@@ -1210,6 +1464,8 @@ class StatsResponse:
     """Stages with a viewer online."""
     viewers: int
     """Distinct online viewers; a viewer on two stages counts once."""
+    by: LabelCounts | None = None
+    """Viewers by label; only with `by`."""
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> StatsResponse:
@@ -1220,6 +1476,7 @@ class StatsResponse:
             sessions=data["sessions"],
             stages=data["stages"],
             viewers=data["viewers"],
+            by=None if data.get("by") is None else LabelCounts.from_json(data["by"]),
         )
 
 
@@ -1282,8 +1539,11 @@ class UsageResponse:
     ttl_ms: int
     """The setting `ttl`, ms. Only so long after a moment is it certain who was watching then. So figures for
     the last `ttlMs` of a range that ends now are too low."""
+    final_to: int
+    """Time before which no watch time can grow any more, Unix ms: the start of an hour. Late heartbeats may
+    still add to what lies between it and `committedTo`."""
     usage: list[CustomerUsage]
-    """Usage, sorted by period and customer."""
+    """Usage, sorted by period, customer and stage."""
     cursor: str | None = None
     """Value to send for the next page; missing on the last one."""
 
@@ -1295,8 +1555,90 @@ class UsageResponse:
             from_=data["from"],
             to=data["to"],
             ttl_ms=data["ttlMs"],
+            final_to=data["finalTo"],
             usage=[CustomerUsage.from_json(each) for each in data["usage"]],
             cursor=data.get("cursor"),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValueReport:
+    """Main figures of one value of a label."""
+
+    average_viewers: float
+    """Average number of viewers at once over the whole range."""
+    average_watch_ms: float
+    """Mean watch time of a viewer, ms; 0 without viewers."""
+    joins: int
+    """Views that begin within the range."""
+    leaves: int
+    """Views that end within the range, also at its end. A view has ended once it is certain that it does not
+    go on."""
+    median_watch_ms: int
+    """Smallest watch time that at least half of the viewers don't exceed, ms."""
+    p90_watch_ms: int
+    """Smallest watch time that at least nine tenths of the viewers don't exceed, ms."""
+    peak_viewers: int
+    """Largest number of viewers at once. Of all stages, a viewer on two counts on both."""
+    unique_viewers: int
+    """Distinct viewers with watch time."""
+    views: int
+    """Views that overlap the range. A view is a viewer's proven time on a stage without a gap of more than
+    the ttl."""
+    watch_ms: int
+    """Sum of their watch times, ms."""
+    new_viewers: int | None = None
+    """Viewers without; only with `before`."""
+    peak_at: int | None = None
+    """First moment with the peak, Unix ms; missing without viewers."""
+    returning_viewers: int | None = None
+    """Viewers with watch time in the time before the range too; only with `before`."""
+    value: str | None = None
+    """The value; null for sessions without the label."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> ValueReport:
+        return cls(
+            average_viewers=data["averageViewers"],
+            average_watch_ms=data["averageWatchMs"],
+            joins=data["joins"],
+            leaves=data["leaves"],
+            median_watch_ms=data["medianWatchMs"],
+            p90_watch_ms=data["p90WatchMs"],
+            peak_viewers=data["peakViewers"],
+            unique_viewers=data["uniqueViewers"],
+            views=data["views"],
+            watch_ms=data["watchMs"],
+            new_viewers=data.get("newViewers"),
+            peak_at=data.get("peakAt"),
+            returning_viewers=data.get("returningViewers"),
+            value=data.get("value"),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValueTotal:
+    """Watch time and concurrency of one value of a label."""
+
+    peak_viewers: int
+    """Largest number of viewers at once."""
+    viewers: int
+    """Distinct viewers with watch time."""
+    watch_ms: int
+    """Sum of watch time, ms."""
+    history: list[float] | None = None
+    """Average number of viewers, step by step; only with a history."""
+    value: str | None = None
+    """The value; null for sessions without the label."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> ValueTotal:
+        return cls(
+            peak_viewers=data["peakViewers"],
+            viewers=data["viewers"],
+            watch_ms=data["watchMs"],
+            history=None if data.get("history") is None else [each for each in data["history"]],
+            value=data.get("value"),
         )
 
 
@@ -1485,4 +1827,62 @@ class WatchTotalsResponse:
             watch=[StageWatchTotal.from_json(each) for each in data["watch"]],
             cursor=data.get("cursor"),
             step_ms=data.get("stepMs"),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Webhook:
+    """A webhook, and how its deliveries fare."""
+
+    delivered: int
+    """Events that it has accepted."""
+    given_up: int
+    """Events that were given up after a day."""
+    name: str
+    """Name of the webhook."""
+    pending: int
+    """Events that wait, at most 1,000."""
+    state: WebhookState
+    """State of its deliveries."""
+    unread: int
+    """Later events that were not looked at yet."""
+    url: str
+    """Scheme, host and port of its address."""
+    accepted_at: int | None = None
+    """Time of the last accepted delivery, Unix ms."""
+    error: str | None = None
+    """Reason of the last failed delivery since then."""
+    failing_since: int | None = None
+    """Time of the first failed delivery since then, Unix ms."""
+    oldest_at: int | None = None
+    """Time of the oldest event that waits, Unix ms."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Webhook:
+        return cls(
+            delivered=data["delivered"],
+            given_up=data["givenUp"],
+            name=data["name"],
+            pending=data["pending"],
+            state=data["state"],
+            unread=data["unread"],
+            url=data["url"],
+            accepted_at=data.get("acceptedAt"),
+            error=data.get("error"),
+            failing_since=data.get("failingSince"),
+            oldest_at=data.get("oldestAt"),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebhooksResponse:
+    """Webhooks of a node's settings."""
+
+    webhooks: list[Webhook]
+    """The webhooks, in the order of the settings."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> WebhooksResponse:
+        return cls(
+            webhooks=[Webhook.from_json(each) for each in data["webhooks"]],
         )
