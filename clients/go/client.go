@@ -81,6 +81,10 @@ type Heartbeat struct {
 	Stage   string `json:"stage"`
 	Viewer  string `json:"viewer"`
 	Session string `json:"session,omitempty"`
+	// Labels by the keys of the node's setting labels, such as {"country": "NO"}. A session keeps those of its first heartbeat.
+	Labels map[string]string `json:"labels,omitempty"`
+	// Replaces is the session on the same stage whose place this one takes, where a viewer's streams are limited.
+	Replaces string `json:"replaces,omitempty"`
 }
 
 // SendHeartbeat says that a viewer watches a stage now; the answer's NextMs says when to say so again. The token may be empty.
@@ -90,7 +94,7 @@ func (c *Client) SendHeartbeat(ctx context.Context, beat Heartbeat, token string
 
 // SendLeave says that a session has stopped; without a session all of the viewer's on that stage. The token may be empty.
 func (c *Client) SendLeave(ctx context.Context, beat Heartbeat, token string) error {
-	_, err := c.send(ctx, call{method: "POST", path: "/v1/leave", json: beat, token: token})
+	_, err := c.send(ctx, call{method: "POST", path: "/v1/leave", json: Heartbeat{Stage: beat.Stage, Viewer: beat.Viewer, Session: beat.Session}, token: token})
 	return err
 }
 
@@ -173,6 +177,8 @@ type Range struct {
 	Intervals bool
 	// Limit is how many a page has: 1 to 1,000; 0 for what the server chooses.
 	Limit int
+	// By is the key of a label. Histories and reports then have the figures of each value, too.
+	By string
 }
 
 func (r Range) query(pairs url.Values) url.Values {
@@ -245,17 +251,6 @@ func (c *Client) ListStageSnapshots(ctx context.Context, stage string, times Ran
 			query.Set("from", strconv.FormatInt(*page.NextFrom, 10))
 		}
 	}
-}
-
-// ShowStageHistory returns how many watched a stage at once.
-func (c *Client) ShowStageHistory(ctx context.Context, stage string, times Range) (HistoryResponse, error) {
-	query := times.query(url.Values{"stage": {stage}})
-	return answer[HistoryResponse](c, ctx, call{method: "GET", path: "/v1/stage/history", query: query})
-}
-
-// ShowHistory returns how many watched at once, all stages together.
-func (c *Client) ShowHistory(ctx context.Context, times Range) (HistoryResponse, error) {
-	return answer[HistoryResponse](c, ctx, call{method: "GET", path: "/v1/history", query: times.query(url.Values{})})
 }
 
 // StageConfiguration is what an operator says about a stage.

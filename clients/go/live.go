@@ -27,6 +27,8 @@ type LiveEvent struct {
 	Count *LiveCount
 	// Totals are all stages together.
 	Totals *StatsResponse
+	// Labels are the viewers by label, with LiveOptions.By.
+	Labels *LiveLabels
 	// IsReset means that the node does not know what was missed: drop all counts of this stream, they are sent again.
 	IsReset bool
 }
@@ -44,12 +46,27 @@ type LiveCount struct {
 	Recovering bool `json:"recovering"`
 }
 
+// LiveLabels are a stage's viewers by label, from the stream of counts.
+type LiveLabels struct {
+	// Stage is empty for all stages together.
+	Stage string      `json:"stage"`
+	By    LabelCounts `json:"by"`
+	// AsOf is when it was so: Unix ms on the log's clock.
+	AsOf int64 `json:"asOf"`
+	// Complete says whether every viewer is counted for sure. If not, the count may be low.
+	Complete bool `json:"complete"`
+	// Recovering says whether earlier counts stand in.
+	Recovering bool `json:"recovering"`
+}
+
 // LiveOptions say what a stream tells.
 type LiveOptions struct {
 	// Stages are at most 100; none is all.
 	Stages []string
 	// Totals asks for all stages together too.
 	Totals bool
+	// By is the key of a label. The stream then has the viewers of each stage by label, or with Totals of all stages together.
+	By string
 	// Token is a viewer's, where the server asks for one.
 	Token string
 }
@@ -61,6 +78,9 @@ func (c *Client) StreamCounts(ctx context.Context, options LiveOptions) iter.Seq
 		query := url.Values{"stage": options.Stages}
 		if options.Totals {
 			query.Set("totals", "true")
+		}
+		if options.By != "" {
+			query.Set("by", options.By)
 		}
 		lastID, failures, end := "", 0, time.Now().Add(c.retryFor)
 		for {
@@ -160,6 +180,9 @@ func liveEvent(name string, data []byte) (LiveEvent, error) {
 	case "totals":
 		event.Totals = &StatsResponse{}
 		into = event.Totals
+	case "labels":
+		event.Labels = &LiveLabels{}
+		into = event.Labels
 	case "end":
 		var end struct{ Code, Detail string }
 		if json.Unmarshal(data, &end) != nil {

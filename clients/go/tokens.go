@@ -28,6 +28,10 @@ type TokenClaims struct {
 	Audience string
 	// NotBefore is when it begins to hold, if not zero.
 	NotBefore time.Time
+	// Labels are the viewer's, such as {"country": "NO"}. They win over those in heartbeats.
+	Labels map[string]string
+	// Streams is the viewer's most streams, in place of the node's limits.streams_per_viewer, if not nil.
+	Streams *int
 	// KeyID is the key's name, where the node has several.
 	KeyID string
 }
@@ -48,15 +52,17 @@ func SignToken(secret string, claims TokenClaims) (string, error) {
 		KeyID     string `json:"kid,omitempty"`
 	}{"HS256", "JWT", claims.KeyID}
 	body := struct {
-		Viewer      string  `json:"sub"`
-		Stage       string  `json:"stage,omitempty"`
-		StagePrefix *string `json:"stagePrefix,omitempty"`
-		Session     string  `json:"session,omitempty"`
-		Audience    string  `json:"aud,omitempty"`
-		NotBefore   int64   `json:"nbf,omitempty"`
-		Issued      int64   `json:"iat"`
-		Expires     int64   `json:"exp"`
-	}{claims.Viewer, claims.Stage, claims.StagePrefix, claims.Session, claims.Audience, 0, time.Now().Unix(), time.Now().Add(claims.TTL).Unix()}
+		Viewer      string            `json:"sub"`
+		Stage       string            `json:"stage,omitempty"`
+		StagePrefix *string           `json:"stagePrefix,omitempty"`
+		Session     string            `json:"session,omitempty"`
+		Audience    string            `json:"aud,omitempty"`
+		NotBefore   int64             `json:"nbf,omitempty"`
+		Issued      int64             `json:"iat"`
+		Expires     int64             `json:"exp"`
+		Labels      map[string]string `json:"labels,omitempty"`
+		Streams     *int              `json:"streams,omitempty"`
+	}{claims.Viewer, claims.Stage, claims.StagePrefix, claims.Session, claims.Audience, 0, time.Now().Unix(), time.Now().Add(claims.TTL).Unix(), claims.Labels, claims.Streams}
 	if !claims.NotBefore.IsZero() {
 		body.NotBefore = claims.NotBefore.Unix()
 	}

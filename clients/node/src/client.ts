@@ -10,6 +10,7 @@ import {
   answerOf,
   batchAnswerOf,
   batches,
+  beatOf,
   errorOf,
   query,
   type Heartbeat,
@@ -58,6 +59,15 @@ export interface HistoryOptions extends RangeOptions {
   /** Length of a step, such as `30s`, `5m` or `1h`. */
   step?: string | undefined;
 }
+
+export interface ByOptions extends CallOptions {
+  /** Key of a label: the answer's `by` has the figures of each value. */
+  by?: string | undefined;
+}
+
+export interface LabelRangeOptions extends RangeOptions, ByOptions {}
+
+export interface LabelHistoryOptions extends HistoryOptions, ByOptions {}
 
 export interface WatchListOptions extends RangeOptions, ListOptions {
   /** Also when exactly. */
@@ -157,8 +167,8 @@ export class Client {
   }
 
   /** Says that a session has stopped; without a session all of the viewer's on that stage. */
-  async sendLeave(beat: Heartbeat, { token, signal }: PlayerCallOptions = {}): Promise<void> {
-    await this.#send("POST", "/v1/leave", { json: beatOf(beat), token, signal });
+  async sendLeave({ stage, viewer, session }: Heartbeat, { token, signal }: PlayerCallOptions = {}): Promise<void> {
+    await this.#send("POST", "/v1/leave", { json: { stage, viewer, session }, token, signal });
   }
 
   /** Keeps a viewer counted, by a heartbeat whenever one is due, until `leave()`. */
@@ -169,8 +179,8 @@ export class Client {
   // Counts
 
   /** Returns how many watch altogether; a viewer of two stages counts once. */
-  showStats(options: CallOptions = {}): Promise<models.StatsResponse> {
-    return this.#get("/v1/stats", "viewers", options);
+  showStats({ by, signal }: ByOptions = {}): Promise<models.StatsResponse> {
+    return this.#get(`/v1/stats${query({ by })}`, "viewers", { signal });
   }
 
   /** Lists the active and the configured stages, sorted by id. */
@@ -181,8 +191,8 @@ export class Client {
   }
 
   /** Returns a stage's count and configuration. */
-  showStage(stage: string, options: CallOptions = {}): Promise<models.StageResponse> {
-    return this.#get(`/v1/stage${query({ stage })}`, "stage", options);
+  showStage(stage: string, { by, signal }: ByOptions = {}): Promise<models.StageResponse> {
+    return this.#get(`/v1/stage${query({ stage, by })}`, "stage", { signal });
   }
 
   /** Lists who watches a stage now. A page is sorted by id, the whole is not. */
@@ -202,14 +212,14 @@ export class Client {
 
   /**
    * Yields live counts: at once, and when they change, at most once a second each. Connects again by itself. After `reset` drop
-   * all counts of the stream.
+   * all counts of the stream. `by` adds the viewers by a label: of each stage, or with `totals` of all together.
    *
    * @param stages up to 100; none: all
    * @throws HousecountError: the server refuses, or has ended the stream since the token or key is no longer good
    */
   async *streamCounts(
     stages: string | string[],
-    { totals, token, signal }: PlayerCallOptions & { totals?: boolean | undefined } = {},
+    { totals, by, token, signal }: PlayerCallOptions & ByOptions & { totals?: boolean | undefined } = {},
   ): AsyncGenerator<LiveEvent> {
     const named = [stages].flat();
     if (named.length > STAGES_MAX) {
@@ -225,7 +235,7 @@ export class Client {
       try {
         const headers = this.#headers(token);
         if (events.lastEventId !== undefined) headers["last-event-id"] = events.lastEventId;
-        const response = await fetch(`${this.#url}/v1/live${query({ stage: named, totals: totals || undefined })}`, {
+        const response = await fetch(`${this.#url}/v1/live${query({ stage: named, totals: totals || undefined, by })}`, {
           headers,
           signal: anySignal(given.signal, signal),
         });
@@ -259,13 +269,36 @@ export class Client {
   // Watch time
 
   /** Returns how many watched at once, all stages together. */
-  showHistory({ from, to, step, signal }: HistoryOptions = {}): Promise<models.HistoryResponse> {
-    return this.#get(`/v1/history${query({ from, to, step })}`, "history", { signal });
+  showHistory({ from, to, step, by, signal }: LabelHistoryOptions = {}): Promise<models.HistoryResponse> {
+    return this.#get(`/v1/history${query({ from, to, step, by })}`, "history", { signal });
   }
 
   /** Returns how many watched a stage at once. */
-  showStageHistory(stage: string, { from, to, step, signal }: HistoryOptions = {}): Promise<models.HistoryResponse> {
-    return this.#get(`/v1/stage/history${query({ stage, from, to, step })}`, "history", { signal });
+  showStageHistory(
+    stage: string,
+    { from, to, step, by, signal }: LabelHistoryOptions = {},
+  ): Promise<models.HistoryResponse> {
+    return this.#get(`/v1/stage/history${query({ stage, from, to, step, by })}`, "history", { signal });
+  }
+
+  /** Returns unique viewers, watch time, joins, leaves, views and more of all stages together. */
+  showReport({ from, to, by, signal }: LabelRangeOptions = {}): Promise<models.ReportResponse> {
+    return this.#get(`/v1/report${query({ from, to, by })}`, "uniqueViewers", { signal });
+  }
+
+  /** Returns the same of a stage. */
+  showStageReport(stage: string, { from, to, by, signal }: LabelRangeOptions = {}): Promise<models.ReportResponse> {
+    return this.#get(`/v1/stage/report${query({ stage, from, to, by })}`, "uniqueViewers", { signal });
+  }
+
+  /** Returns how much was watched by each value of a label, all stages together. */
+  showWatchByLabel(by: string, { from, to, signal }: RangeOptions = {}): Promise<models.LabelWatchResponse> {
+    return this.#get(`/v1/watch${query({ from, to, by })}`, "by", { signal });
+  }
+
+  /** Returns how much a stage was watched by each value of a label. */
+  showStageWatchByLabel(stage: string, by: string, { from, to, signal }: RangeOptions = {}): Promise<models.LabelWatchResponse> {
+    return this.#get(`/v1/stage/watch${query({ stage, from, to, by })}`, "by", { signal });
   }
 
   /** Lists who watched a stage and how long, sorted by viewer. */
@@ -412,8 +445,6 @@ export class Client {
     }
   }
 }
-
-const beatOf = ({ stage, viewer, session }: Heartbeat) => ({ stage, viewer, session });
 
 const anySignal = (mine: AbortSignal, given: AbortSignal | undefined) => (given ? AbortSignal.any([mine, given]) : mine);
 

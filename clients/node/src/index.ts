@@ -2,9 +2,12 @@
 
 export { Client, Pages } from "./client.js";
 export type {
+  ByOptions,
   CallOptions,
   ClientOptions,
   HistoryOptions,
+  LabelHistoryOptions,
+  LabelRangeOptions,
   ListOptions,
   PlayerCallOptions,
   RangeOptions,
@@ -17,4 +20,4 @@ export { signToken } from "./tokens.js";
 export type { TokenClaims } from "./tokens.js";
 export { Watch } from "./watch.js";
 export type { TokenSource, WatchOptions } from "./watch.js";
-export type { Heartbeat, LiveCount, LiveEvent, LiveReset, LiveTotals, Time } from "./wire.js";
+export type { Heartbeat, LiveCount, LiveEvent, LiveLabels, LiveReset, LiveTotals, Time } from "./wire.js";

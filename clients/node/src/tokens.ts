@@ -18,6 +18,10 @@ export interface TokenClaims {
   audience?: string | undefined;
   /** Not before, Unix seconds. */
   notBefore?: number | undefined;
+  /** Labels of the viewer, such as `{ country: "NO" }`. They win over those in heartbeats. */
+  labels?: Record<string, string> | undefined;
+  /** Most streams of the viewer, in place of the node's `limits.streams_per_viewer`. */
+  streams?: number | undefined;
   /** The key's name, where the node has several. */
   kid?: string | undefined;
 }
@@ -29,7 +33,7 @@ export interface TokenClaims {
  * @throws RangeError: the secret is shorter than 32 bytes. TypeError: not exactly one of `stage` and `stagePrefix` is given
  */
 export function signToken(secret: string | Uint8Array, claims: TokenClaims): string {
-  const { viewer, stage, stagePrefix, session, ttlSeconds, audience, notBefore, kid } = claims;
+  const { viewer, stage, stagePrefix, session, ttlSeconds, audience, notBefore, labels, streams, kid } = claims;
   const key = typeof secret === "string" ? Buffer.from(secret.trim().replace(/^secret:/, "")) : Buffer.from(secret);
   if (key.length < SECRET_BYTES_MIN) {
     throw new RangeError(`the secret has ${key.length} bytes; a node takes ${SECRET_BYTES_MIN} or more`);
@@ -41,7 +45,7 @@ export function signToken(secret: string | Uint8Array, claims: TokenClaims): str
   const exp = Math.floor(Date.now() / 1_000 + ttlSeconds);
   const nbf = notBefore === undefined ? undefined : Math.floor(notBefore);
   const head = { alg: "HS256", typ: "JWT", kid };
-  const signed = [head, { sub: viewer, stage, stagePrefix, session, aud: audience, nbf, iat, exp }]
+  const signed = [head, { sub: viewer, stage, stagePrefix, session, aud: audience, nbf, iat, exp, labels, streams }]
     .map((part) => Buffer.from(JSON.stringify(part)).toString("base64url"))
     .join(".");
   return `${signed}.${createHmac("sha256", key).update(signed).digest("base64url")}`;

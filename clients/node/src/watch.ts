@@ -6,7 +6,7 @@ import { HousecountError } from "./errors.js";
 import type { HeartbeatResponse } from "./models.js";
 import { Stay, type Answer, type Event, type Failure, type Request } from "./stay.js";
 import { tokenTimesMs } from "./tokens.js";
-import { heartbeatAnswerOf, type Heartbeat } from "./wire.js";
+import { beatOf, heartbeatAnswerOf, type Heartbeat } from "./wire.js";
 
 /** A leave is a hint: it has this long to be sent, and is not repeated. */
 const LEAVE_MS_MAX = 10_000;
@@ -49,8 +49,8 @@ export class Watch implements AsyncDisposable {
 
   /** Begins a stay. Its session's name is never used again, unless the caller gave it. */
   #begin(): void {
-    const { stage, viewer, session, token } = this.#options;
-    this.#beat = { stage, viewer, session: session ?? randomBytes(8).toString("hex") };
+    const { session, token } = this.#options;
+    this.#beat = { ...beatOf(this.#options), session: session ?? randomBytes(8).toString("hex") };
     this.#stay = new Stay({ hasOwnSession: session !== undefined, hasTokens: typeof token === "function" });
     this.#over = new Promise((resolve) => (this.#endOver = resolve));
     this.#handle({ type: "start" });
@@ -119,7 +119,7 @@ export class Watch implements AsyncDisposable {
 
   async #sendHeartbeat(signal: AbortSignal): Promise<Event> {
     try {
-      return await heartbeatAnswerOf(await this.#post("/v1/heartbeat", signal));
+      return await heartbeatAnswerOf(await this.#post("/v1/heartbeat", this.#beat, signal));
     } catch (cause) {
       return { type: "failure", detail: `no answer: ${String(cause)}`, cause };
     }
@@ -127,17 +127,19 @@ export class Watch implements AsyncDisposable {
 
   async #sendLeave(): Promise<void> {
     try {
-      const response = await this.#post("/v1/leave", AbortSignal.timeout(LEAVE_MS_MAX));
+      // A leave has no use for the rest of the heartbeat.
+      const { stage, viewer, session } = this.#beat;
+      const response = await this.#post("/v1/leave", { stage, viewer, session }, AbortSignal.timeout(LEAVE_MS_MAX));
       await response.body?.cancel();
     } catch {
       // A leave is a hint: without it the session ends a ttl after its last heartbeat.
     }
   }
 
-  #post(path: string, signal: AbortSignal): Promise<Response> {
+  #post(path: string, body: Heartbeat, signal: AbortSignal): Promise<Response> {
     const headers: Record<string, string> = { "content-type": "application/json" };
     if (this.#token) headers["authorization"] = `Bearer ${this.#token}`;
-    return fetch(this.#url + path, { method: "POST", headers, body: JSON.stringify(this.#beat), signal });
+    return fetch(this.#url + path, { method: "POST", headers, body: JSON.stringify(body), signal });
   }
 }
 

@@ -1,7 +1,7 @@
 /** Bodies, queries, errors, back-off and the stream of counts. No input or output. */
 
 import { HousecountError } from "./errors.js";
-import type { BatchResponse, HeartbeatResponse, RejectedHeartbeat, StatsResponse } from "./models.js";
+import type { BatchResponse, HeartbeatResponse, LabelCounts, RejectedHeartbeat, StatsResponse } from "./models.js";
 import type { Answer } from "./stay.js";
 
 /** Heartbeats that a node takes in a call. */
@@ -18,7 +18,14 @@ export interface Heartbeat {
   stage: string;
   viewer: string;
   session?: string | undefined;
+  /** Labels by the keys of the node's setting `labels`, such as `{ country: "NO" }`. A session keeps those of its first heartbeat. */
+  labels?: Record<string, string> | undefined;
+  /** Session on the same stage whose place this one takes, where a viewer's streams are limited. */
+  replaces?: string | undefined;
 }
+
+/** Returns a heartbeat's body, without other fields of its object. */
+export const beatOf = ({ stage, viewer, session, labels, replaces }: Heartbeat): Heartbeat => ({ stage, viewer, session, labels, replaces });
 
 /** Unix milliseconds, RFC 3339 or a date (UTC) as text, or a Date. */
 export type Time = number | string | Date;
@@ -40,12 +47,26 @@ export interface LiveCount {
 /** All stages together, from the stream of counts. */
 export type LiveTotals = { type: "totals" } & StatsResponse;
 
+/** Viewers by label, from the stream of counts with `by`. */
+export interface LiveLabels {
+  type: "labels";
+  /** The stage; missing for all stages together. */
+  stage?: string | undefined;
+  by: LabelCounts;
+  /** Time of the count: Unix ms on the log's clock. */
+  asOf: number;
+  /** Whether every viewer is counted for sure. If not, the count may be low. */
+  complete: boolean;
+  /** Whether earlier counts stand in. */
+  recovering: boolean;
+}
+
 /** The node does not know what was missed: drop all counts of this stream, they are sent again. */
 export interface LiveReset {
   type: "reset";
 }
 
-export type LiveEvent = LiveCount | LiveTotals | LiveReset;
+export type LiveEvent = LiveCount | LiveTotals | LiveLabels | LiveReset;
 
 /** The waits between the tries of one call: 1 s, doubled up to 30 s, less up to a half by chance, and never before Retry-After. */
 export class Backoff {
@@ -142,8 +163,8 @@ export async function* batches(
   let first = 0;
   let bytes = 0;
   let lines: string[] = [];
-  for await (const { stage, viewer, session } of beats) {
-    const line = `${JSON.stringify({ stage, viewer, session })}\n`;
+  for await (const beat of beats) {
+    const line = `${JSON.stringify(beatOf(beat))}\n`;
     const size = Buffer.byteLength(line);
     if (lines.length === HEARTBEATS_MAX || (lines.length > 0 && bytes + size > BODY_BYTES_MAX)) {
       yield { first, body: lines.join("") };
@@ -218,7 +239,7 @@ export class LiveEvents {
     if (!data) return undefined;
     const body = JSON.parse(data) as Record<string, unknown>;
     if (event === "end") throw new HousecountError(String(body["detail"]), { code: String(body["code"]) });
-    if (event === "count" || event === "totals") return { type: event, ...body } as LiveEvent;
+    if (event === "count" || event === "totals" || event === "labels") return { type: event, ...body } as LiveEvent;
     return undefined;
   }
 }

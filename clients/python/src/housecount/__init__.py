@@ -7,7 +7,7 @@ from ._models import *  # noqa: F403
 from ._models import __all__ as _models
 from ._tokens import sign_token
 from ._watch import AsyncWatch, TokenSource, Watch
-from ._wire import Heartbeat, LiveCount, LiveReset, Time
+from ._wire import Heartbeat, LiveCount, LiveLabels, LiveReset, Time
 
 __version__ = "0.1.0"
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "Heartbeat",
     "HousecountError",
     "LiveCount",
+    "LiveLabels",
     "LiveReset",
     "Pages",
     "Time",

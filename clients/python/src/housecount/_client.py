@@ -17,7 +17,9 @@ from ._models import (
     CostResponse,
     HeartbeatResponse,
     HistoryResponse,
+    LabelWatchResponse,
     OnlineViewer,
+    ReportResponse,
     RestoreResponse,
     SaveSnapshotsResponse,
     Snapshot,
@@ -46,6 +48,7 @@ from ._wire import (
     Heartbeat,
     LiveCount,
     LiveEvents,
+    LiveLabels,
     LiveReset,
     Time,
     batch_answer,
@@ -140,10 +143,27 @@ class Client:
     # Heartbeats
 
     def send_heartbeat(
-        self, stage: str, viewer: str, session: str | None = None, *, token: str | None = None
+        self,
+        stage: str,
+        viewer: str,
+        session: str | None = None,
+        *,
+        labels: Mapping[str, str] | None = None,
+        replaces: str | None = None,
+        token: str | None = None,
     ) -> HeartbeatResponse:
-        """Says that a viewer watches a stage now. The answer's `next_ms` says when to say so again; `watch` does all of this."""
-        response = self._send("POST", "/v1/heartbeat", json=beat_json(stage, viewer, session), token=token)
+        """Says that a viewer watches a stage now. The answer's `next_ms` says when to say so again; `watch` does all of this.
+
+        Args:
+            stage: the stage.
+            viewer: the viewer.
+            session: this player, where it has a name of its own.
+            labels: labels by the keys of the node's setting `labels`; only those of a session's first heartbeat count.
+            replaces: session on the same stage whose place this one takes, where a viewer's streams are limited.
+            token: a viewer's token, where the server asks for one.
+        """
+        body = beat_json(Heartbeat(stage, viewer, session, labels, replaces))
+        response = self._send("POST", "/v1/heartbeat", json=body, token=token)
         return parsed(response, HeartbeatResponse.from_json)
 
     def send_heartbeats(self, beats: Iterable[Heartbeat]) -> BatchResponse:
@@ -162,7 +182,7 @@ class Client:
 
     def send_leave(self, stage: str, viewer: str, session: str | None = None, *, token: str | None = None) -> None:
         """Says that a session has stopped; without a session all of the viewer's on that stage."""
-        self._send("POST", "/v1/leave", json=beat_json(stage, viewer, session), token=token)
+        self._send("POST", "/v1/leave", json=beat_json(Heartbeat(stage, viewer, session)), token=token)
 
     def watch(
         self,
@@ -170,6 +190,8 @@ class Client:
         viewer: str,
         session: str | None = None,
         *,
+        labels: Mapping[str, str] | None = None,
+        replaces: str | None = None,
         token: TokenSource | None = None,
         on_count: Callable[[HeartbeatResponse], object] | None = None,
         on_retry: Callable[[HousecountError, float], object] | None = None,
@@ -181,6 +203,8 @@ class Client:
             stage: the stage.
             viewer: the viewer.
             session: this player, where it has a name of its own.
+            labels: labels by the keys of the node's setting `labels`; only those of a session's first heartbeat count.
+            replaces: session on the same stage whose place this one takes, where a viewer's streams are limited.
             token: a viewer's token, or what returns one; the latter is asked again before the token ends and after a 401.
             on_count: called with the count of each heartbeat's answer.
             on_retry: called with why a heartbeat failed, and the seconds until the next try.
@@ -188,7 +212,7 @@ class Client:
         """
         return Watch(
             self._url,
-            beat_json(stage, viewer, session),
+            beat_json(Heartbeat(stage, viewer, session, labels, replaces)),
             token=token,
             timeout=self._timeout,
             http=self._http,
@@ -199,9 +223,9 @@ class Client:
 
     # Counts
 
-    def show_stats(self) -> StatsResponse:
-        """Returns how many watch altogether; a viewer of two stages counts once."""
-        return parsed(self._send("GET", "/v1/stats"), StatsResponse.from_json)
+    def show_stats(self, *, by: str | None = None) -> StatsResponse:
+        """Returns how many watch altogether; a viewer of two stages counts once. `by`: also by this label."""
+        return parsed(self._send("GET", "/v1/stats", query(by=by)), StatsResponse.from_json)
 
     def list_stages(self, *, limit: int | None = None) -> Pages[StagesResponse, Stage]:
         """Lists the active and the configured stages, sorted by id. `limit`: how many a page has."""
@@ -212,9 +236,9 @@ class Client:
 
         return Pages(fetch, lambda page: page.stages, lambda page: page.cursor)
 
-    def show_stage(self, stage: str) -> StageResponse:
-        """Returns a stage's count and configuration."""
-        return parsed(self._send("GET", "/v1/stage", query(stage=stage)), StageResponse.from_json)
+    def show_stage(self, stage: str, *, by: str | None = None) -> StageResponse:
+        """Returns a stage's count and configuration. `by`: the count also by this label."""
+        return parsed(self._send("GET", "/v1/stage", query(stage=stage, by=by)), StageResponse.from_json)
 
     def list_stage_viewers(self, stage: str, *, limit: int | None = None) -> Pages[StageViewersResponse, OnlineViewer]:
         """Lists who watches a stage now. A page is sorted by id, the whole is not."""
@@ -230,11 +254,12 @@ class Client:
         return parsed(self._send("GET", "/v1/viewer", query(viewer=viewer)), ViewerResponse.from_json)
 
     def stream_counts(
-        self, *stages: str, totals: bool = False, token: str | None = None
-    ) -> Iterator[LiveCount | StatsResponse | LiveReset]:
+        self, *stages: str, totals: bool = False, by: str | None = None, token: str | None = None
+    ) -> Iterator[LiveCount | LiveLabels | StatsResponse | LiveReset]:
         """Yields live counts: at once, and when they change, at most once a second each. Connects again by itself.
 
         Without a stage it yields all; with `totals` also a `StatsResponse` of all together. After a `LiveReset` forget the earlier counts.
+        `by` adds a `LiveLabels`: the viewers of each stage, or with `totals` of all together, by this label.
 
         Raises:
             HousecountError: the server refuses, or has ended the stream since the token or key is no longer good.
@@ -248,7 +273,7 @@ class Client:
             if events.last_event_id is not None:
                 headers["last-event-id"] = events.last_event_id
             error = HousecountError("the stream was interrupted")
-            parameters = query(stage=list(stages), totals=totals or None)
+            parameters = query(stage=list(stages), totals=totals or None, by=by)
             times = httpx.Timeout(self._timeout, read=SILENCE_S_MAX)
             try:
                 with self._http.stream(
@@ -276,18 +301,55 @@ class Client:
     # Watch time
 
     def show_history(
-        self, *, from_: Time | None = None, to: Time | None = None, step: timedelta | str | None = None
+        self,
+        *,
+        from_: Time | None = None,
+        to: Time | None = None,
+        step: timedelta | str | None = None,
+        by: str | None = None,
     ) -> HistoryResponse:
-        """Returns how many watched at once, all stages together. `step` is such as `5m` or a timedelta."""
-        response = self._send("GET", "/v1/history", query(from_=from_, to=to, step=step))
+        """Returns how many watched at once, all stages together. `step` is such as `5m` or a timedelta. `by`: also by this label."""
+        response = self._send("GET", "/v1/history", query(from_=from_, to=to, step=step, by=by))
         return parsed(response, HistoryResponse.from_json)
 
     def show_stage_history(
-        self, stage: str, *, from_: Time | None = None, to: Time | None = None, step: timedelta | str | None = None
+        self,
+        stage: str,
+        *,
+        from_: Time | None = None,
+        to: Time | None = None,
+        step: timedelta | str | None = None,
+        by: str | None = None,
     ) -> HistoryResponse:
-        """Returns how many watched a stage at once."""
-        response = self._send("GET", "/v1/stage/history", query(stage=stage, from_=from_, to=to, step=step))
-        return parsed(response, HistoryResponse.from_json)
+        """Returns how many watched a stage at once. `by`: also by this label."""
+        parameters = query(stage=stage, from_=from_, to=to, step=step, by=by)
+        return parsed(self._send("GET", "/v1/stage/history", parameters), HistoryResponse.from_json)
+
+    def show_report(
+        self, *, from_: Time | None = None, to: Time | None = None, by: str | None = None
+    ) -> ReportResponse:
+        """Returns unique viewers, watch time, joins, leaves, views and more of all stages together. `by`: also by this label."""
+        response = self._send("GET", "/v1/report", query(from_=from_, to=to, by=by))
+        return parsed(response, ReportResponse.from_json)
+
+    def show_stage_report(
+        self, stage: str, *, from_: Time | None = None, to: Time | None = None, by: str | None = None
+    ) -> ReportResponse:
+        """Returns the same of a stage."""
+        response = self._send("GET", "/v1/stage/report", query(stage=stage, from_=from_, to=to, by=by))
+        return parsed(response, ReportResponse.from_json)
+
+    def show_watch_by_label(self, by: str, *, from_: Time | None = None, to: Time | None = None) -> LabelWatchResponse:
+        """Returns how much was watched by each value of a label, all stages together."""
+        response = self._send("GET", "/v1/watch", query(from_=from_, to=to, by=by))
+        return parsed(response, LabelWatchResponse.from_json)
+
+    def show_stage_watch_by_label(
+        self, stage: str, by: str, *, from_: Time | None = None, to: Time | None = None
+    ) -> LabelWatchResponse:
+        """Returns how much a stage was watched by each value of a label."""
+        response = self._send("GET", "/v1/stage/watch", query(stage=stage, from_=from_, to=to, by=by))
+        return parsed(response, LabelWatchResponse.from_json)
 
     def list_stage_watch(
         self,

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 import time
+from collections.abc import Mapping
 from datetime import timedelta
 
 __all__ = ["sign_token", "token_times_ms"]
@@ -24,12 +25,16 @@ def sign_token(
     session: str | None = None,
     audience: str | None = None,
     not_before: float | None = None,
+    labels: Mapping[str, str] | None = None,
+    streams: int | None = None,
     kid: str | None = None,
 ) -> str:
     """Signs a viewer's token.
 
     `secret` is the text of the node's key file (`secret:TEXT`), or the bare secret; of a JWK, its decoded bytes and its `kid`.
     `ttl` is in seconds. A token needs `stage` or `stage_prefix` and not both; the prefix `""` is all stages.
+    `labels` are the viewer's, such as `{"country": "NO"}`: they win over those in heartbeats. `streams` overrides the node's
+    `limits.streams_per_viewer`.
     Call it in a backend only: a program with the secret can be any viewer.
 
     Raises:
@@ -43,7 +48,7 @@ def sign_token(
         raise ValueError("give a stage or a stage_prefix, and not both")
     seconds = ttl.total_seconds() if isinstance(ttl, timedelta) else ttl
     now = time.time()
-    claims: dict[str, str | int | None] = {
+    claims: dict[str, str | int | dict[str, str] | None] = {
         "sub": viewer,
         "stage": stage,
         "stagePrefix": stage_prefix,
@@ -52,6 +57,8 @@ def sign_token(
         "nbf": None if not_before is None else int(not_before),
         "iat": int(now),
         "exp": int(now + seconds),
+        "labels": None if labels is None else dict(labels),
+        "streams": streams,
     }
     head = {"alg": "HS256", "typ": "JWT", "kid": kid}
     signed = ".".join(_encode(_json(part)) for part in (head, claims))
@@ -69,7 +76,7 @@ def token_times_ms(token: str) -> tuple[float | None, float | None]:
     return exp, iat
 
 
-def _json(part: dict[str, str | int | None] | dict[str, str | None]) -> bytes:
+def _json(part: Mapping[str, object]) -> bytes:
     text = json.dumps({name: value for name, value in part.items() if value is not None}, separators=(",", ":"))
     return text.encode()
 

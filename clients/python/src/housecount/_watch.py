@@ -35,7 +35,7 @@ class AsyncWatch:
     def __init__(
         self,
         url: str,
-        beat: dict[str, str],
+        beat: dict[str, Any],
         *,
         token: TokenSource | None,
         timeout: float,
@@ -151,10 +151,10 @@ class AsyncWatch:
         return answer_of(response)
 
     async def _send_leave(self) -> None:
+        # A leave has no use for the rest of the heartbeat.
+        leave = {field: self._beat[field] for field in ("stage", "viewer", "session")}
         try:
-            await self._http.post(
-                self._url + "/v1/leave", json=self._beat, headers=self._headers(), timeout=LEAVE_S_MAX
-            )
+            await self._http.post(self._url + "/v1/leave", json=leave, headers=self._headers(), timeout=LEAVE_S_MAX)
         except httpx.HTTPError:
             pass  # A leave is a hint: without it the session ends a ttl after its last heartbeat.
 
@@ -190,7 +190,7 @@ class Watch:
     def __init__(
         self,
         url: str,
-        beat: dict[str, str],
+        beat: dict[str, Any],
         *,
         token: TokenSource | None,
         timeout: float,

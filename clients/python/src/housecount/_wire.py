@@ -12,9 +12,9 @@ from typing import Any, TypeVar, Union
 import httpx
 
 from ._errors import HousecountError
-from ._models import BatchResponse, StatsResponse
+from ._models import BatchResponse, LabelCounts, StatsResponse
 
-__all__ = ["Heartbeat", "LiveCount", "LiveReset", "Time"]
+__all__ = ["Heartbeat", "LiveCount", "LiveLabels", "LiveReset", "Time"]
 
 Time = Union[int, str, date, datetime]
 """Unix milliseconds, RFC 3339 or a date as text, a date (UTC), or a datetime with a time zone."""
@@ -40,6 +40,10 @@ class Heartbeat:
     stage: str
     viewer: str
     session: str | None = None
+    labels: Mapping[str, str] | None = None
+    """Labels by the keys of the node's setting `labels`, such as `{"country": "NO"}`. A session keeps those of its first heartbeat."""
+    replaces: str | None = None
+    """Session on the same stage whose place this one takes, where a viewer's streams are limited."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +59,21 @@ class LiveCount:
     """Whether every viewer is counted for sure. If not, the count may be low."""
     recovering: bool
     """Whether it is bridged from what was known before a loss."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiveLabels:
+    """Viewers by label, from the stream of counts with `by`."""
+
+    stage: str | None
+    """The stage; None for all stages together."""
+    by: LabelCounts
+    as_of: int
+    """Time of the count: Unix ms on the log's clock."""
+    complete: bool
+    """Whether every viewer is counted for sure. If not, the count may be low."""
+    recovering: bool
+    """Whether earlier counts stand in."""
 
 
 @dataclass(frozen=True)
@@ -138,10 +157,16 @@ def parsed(response: httpx.Response, parse: Callable[[Any], T]) -> T:
         ) from error
 
 
-def beat_json(stage: str, viewer: str, session: str | None) -> dict[str, str]:
+def beat_json(beat: Heartbeat) -> dict[str, Any]:
     """Returns a heartbeat's or leave's body."""
-    beat = {"stage": stage, "viewer": viewer}
-    return beat if session is None else {**beat, "session": session}
+    body = {
+        "stage": beat.stage,
+        "viewer": beat.viewer,
+        "session": beat.session,
+        "labels": None if beat.labels is None else dict(beat.labels),
+        "replaces": beat.replaces,
+    }
+    return {field: value for field, value in body.items() if value is not None}
 
 
 def batches(beats: Iterable[Heartbeat]) -> Iterator[tuple[int, bytes]]:
@@ -149,7 +174,7 @@ def batches(beats: Iterable[Heartbeat]) -> Iterator[tuple[int, bytes]]:
     first, size = 0, 0
     lines: list[bytes] = []
     for index, beat in enumerate(beats):
-        line = json.dumps(beat_json(beat.stage, beat.viewer, beat.session), ensure_ascii=False).encode() + b"\n"
+        line = json.dumps(beat_json(beat), ensure_ascii=False).encode() + b"\n"
         if len(lines) == HEARTBEATS_MAX or (lines and size + len(line) > BODY_BYTES_MAX):
             yield first, b"".join(lines)
             first, size, lines = index, 0, []
@@ -210,7 +235,7 @@ class LiveEvents:
         self._event = "message"
         self._data: list[str] = []
 
-    def line(self, line: str) -> LiveCount | StatsResponse | LiveReset | None:
+    def line(self, line: str) -> LiveCount | LiveLabels | StatsResponse | LiveReset | None:
         """Takes a line; returns the event that it ends, if any.
 
         Raises:
@@ -237,6 +262,14 @@ class LiveEvents:
             raise HousecountError(str(body["detail"]), code=str(body["code"]))
         if event == "totals":
             return StatsResponse.from_json(body)
+        if event == "labels":
+            return LiveLabels(
+                stage=body.get("stage"),
+                by=LabelCounts.from_json(body["by"]),
+                as_of=body["asOf"],
+                complete=body["complete"],
+                recovering=body["recovering"],
+            )
         if event != "count":
             return None
         return LiveCount(
