@@ -258,6 +258,8 @@ type StageConfiguration struct {
 	Name     string            `json:"name,omitempty"`
 	Customer string            `json:"customer,omitempty"`
 	Tags     map[string]string `json:"tags,omitempty"`
+	// PublicCount is the count that players see: "exact", "rounded" or "hidden"; if empty, as the setting public_count says.
+	PublicCount string `json:"publicCount,omitempty"`
 }
 
 // CreateStage configures a stage. A call whose answer was lost is not repeated, since it may have been carried out.
@@ -269,7 +271,7 @@ func (c *Client) CreateStage(ctx context.Context, stage string, configuration St
 	return answer[StageChangeResponse](c, ctx, call{method: "POST", path: "/v1/stages", json: body, isOnce: true})
 }
 
-// ChangeStage changes "name", "customer" or "tags". What is missing stays; nil removes a name, a customer, a tag or all tags.
+// ChangeStage changes "name", "customer", "tags" or "publicCount". What is missing stays; nil removes it, or a tag.
 func (c *Client) ChangeStage(ctx context.Context, stage string, changes map[string]any) (StageChangeResponse, error) {
 	query := url.Values{"stage": {stage}}
 	return answer[StageChangeResponse](c, ctx, call{method: "PATCH", path: "/v1/stage", query: query, json: changes})

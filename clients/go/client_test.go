@@ -321,6 +321,7 @@ func TestTokensAndKeys(t *testing.T) {
 	must(t, err)
 	equal(t, "accepted", outcome.Accepted, 1)
 
+	hidden := stage + "-hidden"
 	short, err := housecount.SignToken(secret, housecount.TokenClaims{Viewer: "ann", Stage: stage, TTL: 2 * time.Second})
 	must(t, err)
 	var counts int
@@ -328,11 +329,20 @@ func TestTokensAndKeys(t *testing.T) {
 		if err != nil {
 			refused(t, err, 0, "token_expired")
 		} else {
-			equal(t, "viewers", event.Count.Viewers, 1)
+			equal(t, "viewers", *event.Count.Viewers, 1)
 			counts++
 		}
 	}
 	equal(t, "a stream ends with its token, after a count", counts > 0, true)
+	_, err = operator.CreateStage(ctx, hidden, housecount.StageConfiguration{PublicCount: "hidden"})
+	must(t, err)
+	token, err := housecount.SignToken(secret, housecount.TokenClaims{Viewer: "ann", Stage: hidden, TTL: time.Minute})
+	must(t, err)
+	for event, err := range client.StreamCounts(ctx, housecount.LiveOptions{Stages: []string{hidden}, Token: token}) {
+		must(t, err)
+		equal(t, "a hidden count", event.Count.Viewers == nil && event.Count.Sessions == nil, true)
+		break
+	}
 	for _, err := range client.StreamCounts(ctx, housecount.LiveOptions{Stages: []string{stage}, Token: "no.such.token"}) {
 		refused(t, err, 401, "token_invalid")
 	}
@@ -358,7 +368,7 @@ func TestLiveCountsComeBackAfterAKill(t *testing.T) {
 			_, err := client.SendHeartbeat(ctx, housecount.Heartbeat{Stage: stage, Viewer: "ann"}, "")
 			must(t, err)
 		}
-		if event.Count.Viewers == 1 {
+		if *event.Count.Viewers == 1 {
 			break
 		}
 	}

@@ -35,9 +35,11 @@ type LiveEvent struct {
 
 // LiveCount is a stage's count, from the stream of counts.
 type LiveCount struct {
-	Stage    string `json:"stage"`
-	Viewers  int64  `json:"viewers"`
-	Sessions int64  `json:"sessions"`
+	Stage string `json:"stage"`
+	// Viewers is nil where the stage hides its count from players.
+	Viewers *int64 `json:"viewers"`
+	// Sessions is nil where Viewers is.
+	Sessions *int64 `json:"sessions"`
 	// AsOf is when it was so: Unix ms on the log's clock.
 	AsOf int64 `json:"asOf"`
 	// Complete says whether every viewer is counted for sure. If not, the count may be low.

@@ -78,6 +78,8 @@ export interface StageConfiguration {
   name?: string | null | undefined;
   customer?: string | null | undefined;
   tags?: Record<string, string | null> | null | undefined;
+  /** Count that players see; null or none: as the setting `public_count` says. */
+  publicCount?: "exact" | "rounded" | "hidden" | null | undefined;
 }
 
 /** A list that is read page by page. Iterate over it for its items, or over `pages()` for what else a page says. */
@@ -357,7 +359,7 @@ export class Client {
     return answerOf(await this.#send("POST", "/v1/stages", { json, signal, isRepeatable: false }), "effectiveFrom");
   }
 
-  /** Changes a stage's configuration. What is missing stays; null removes a name, a customer, a tag or all tags. */
+  /** Changes a stage's configuration. What is missing stays; null removes a name, a customer, a tag, all tags or `publicCount`. */
   async changeStage(
     stage: string,
     changes: StageConfiguration,

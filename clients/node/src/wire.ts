@@ -34,8 +34,10 @@ export type Time = number | string | Date;
 export interface LiveCount {
   type: "count";
   stage: string;
-  viewers: number;
-  sessions: number;
+  /** Missing where the stage hides its count from players. */
+  viewers?: number | undefined;
+  /** Missing where `viewers` is. */
+  sessions?: number | undefined;
   /** Time of the count: Unix ms on the log's clock. */
   asOf: number;
   /** Whether every viewer is counted for sure. If not, the count may be low. */

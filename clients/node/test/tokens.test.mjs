@@ -70,3 +70,19 @@ test("a stream ends with its token", async () => {
   assert.deepEqual(counts, [0]);
   await refused(read("no.such.token"), { status: 401, code: "token_invalid" });
 });
+
+test("a stage may hide its count from players", async () => {
+  const stage = newStage();
+  const operator = new Client(URL_KEYED, { key: KEY });
+  await operator.createStage(stage, { publicCount: "hidden" });
+  const token = signToken(SECRET, { viewer: "ann", stage, ttlSeconds: 60 });
+  assert.equal((await client.sendHeartbeat({ stage, viewer: "ann" }, { token })).viewers, undefined);
+  for await (const { type, viewers, sessions } of client.streamCounts(stage, { token })) {
+    assert.deepEqual([type, viewers, sessions], ["count", undefined, undefined]);
+    break;
+  }
+  for await (const { viewers } of operator.streamCounts(stage)) {
+    assert.equal(viewers, 1);
+    break;
+  }
+});

@@ -79,3 +79,13 @@ async def test_a_stream_ends_with_its_token(connect, keyed_url, secret, stage):
         await asyncio.wait_for(read(), 20)
     assert counts == [0] and error.value.code == "token_expired"
     assert await refused(anext(client.stream_counts(stage, token="no.such.token"))) == (401, "token_invalid")
+
+
+async def test_a_stage_may_hide_its_count_from_players(connect, keyed_url, key, secret, stage):
+    player, operator = connect(keyed_url), connect(keyed_url, key=key)
+    await operator.create_stage(stage, public_count="hidden")
+    token = sign_token(secret, viewer="ann", stage=stage, ttl=60)
+    assert (await player.send_heartbeat(stage, "ann", token=token)).viewers is None
+    event = await anext(player.stream_counts(stage, token=token))
+    assert (event.stage, event.viewers, event.sessions, event.complete) == (stage, None, None, True)
+    assert (await anext(operator.stream_counts(stage))).viewers == 1

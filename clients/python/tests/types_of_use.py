@@ -30,7 +30,7 @@ async def asynchronous() -> int:
     async with AsyncClient("https://count.example.org") as client:
         async for event in client.stream_counts("match-1"):
             if isinstance(event, LiveCount):
-                return event.viewers
+                return event.viewers or 0
         async with client.watch("match-1", "ann", token=token):
             pass
         names: list[str | None] = [stage.name async for stage in client.list_stages(limit=1_000)]

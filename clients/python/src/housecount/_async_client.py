@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
@@ -426,16 +426,25 @@ class AsyncClient:
     # Configuration and administration
 
     async def create_stage(
-        self, stage: str, *, name: str | None = None, customer: str | None = None, tags: Mapping[str, str] | None = None
+        self,
+        stage: str,
+        *,
+        name: str | None = None,
+        customer: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        public_count: Literal["exact", "rounded", "hidden"] | None = None,
     ) -> StageChangeResponse:
-        """Configures a stage. A call whose answer was lost is not repeated, since it may have been carried out."""
-        fields = {"stage": stage, "name": name, "customer": customer, "tags": tags}
+        """Configures a stage. `public_count` is the count that players see.
+
+        A call whose answer was lost is not repeated, since it may have been carried out.
+        """
+        fields = {"stage": stage, "name": name, "customer": customer, "tags": tags, "publicCount": public_count}
         body = {field: value for field, value in fields.items() if value is not None}
         response = await self._send("POST", "/v1/stages", json=body, is_repeatable=False)
         return parsed(response, StageChangeResponse.from_json)
 
     async def change_stage(self, stage: str, changes: Mapping[str, object]) -> StageChangeResponse:
-        """Changes `name`, `customer` or `tags`. What is missing stays; None removes a name, a customer, a tag or all tags."""
+        """Changes `name`, `customer`, `tags` or `publicCount`. What is missing stays; None removes it, or a tag."""
         response = await self._send("PATCH", "/v1/stage", query(stage=stage), json=dict(changes))
         return parsed(response, StageChangeResponse.from_json)
 

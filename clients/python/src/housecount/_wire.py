@@ -51,8 +51,10 @@ class LiveCount:
     """A stage's count, from the stream of counts."""
 
     stage: str
-    viewers: int
-    sessions: int
+    viewers: int | None
+    """None where the stage hides its count from players."""
+    sessions: int | None
+    """None where `viewers` is."""
     as_of: int
     """Time of the count: Unix ms on the log's clock."""
     complete: bool
@@ -274,8 +276,8 @@ class LiveEvents:
             return None
         return LiveCount(
             stage=body["stage"],
-            viewers=body["viewers"],
-            sessions=body["sessions"],
+            viewers=body.get("viewers"),
+            sessions=body.get("sessions"),
             as_of=body["asOf"],
             complete=body["complete"],
             recovering=body["recovering"],
