@@ -29,6 +29,7 @@ actor Channel {
     private let url: URL
     private let stage: String
     private let viewer: String
+    private let labels: [String: String]?
     private let wantsSessions: Bool
     private let http: URLSession
     private var idle: Connection?
@@ -36,10 +37,11 @@ actor Channel {
     private var mayUseSocket = true
     private var hasSocketWorked = false
 
-    init(url: URL, stage: String, viewer: String, wantsSessions: Bool, http: URLSession) {
+    init(url: URL, stage: String, viewer: String, labels: [String: String], wantsSessions: Bool, http: URLSession) {
         self.url = url
         self.stage = stage
         self.viewer = viewer
+        self.labels = labels.isEmpty ? nil : labels
         self.wantsSessions = wantsSessions
         self.http = http
     }
@@ -54,7 +56,8 @@ actor Channel {
                 mayUseSocket = hasSocketWorked
             }
         }
-        let beat = Beat(stage: stage, viewer: viewer, session: identity.session, answer: wantsSessions ? nil : "short")
+        let answerKind = wantsSessions ? nil : "short"
+        let beat = Beat(stage: stage, viewer: viewer, session: identity.session, labels: labels, answer: answerKind)
         let (body, response) = try await http.data(for: post("v1/heartbeat", identity, beat))
         guard let answer = response as? HTTPURLResponse else { throw HousecountError("no HTTP answer") }
         return event(status: answer.statusCode, retryAfter: answer.value(forHTTPHeaderField: "Retry-After"), body: body)
@@ -89,7 +92,8 @@ actor Channel {
         }
         let socket = kept?.socket ?? open(identity.token)
         do {
-            let beat = Beat(stage: stage, viewer: viewer, session: identity.session, sessions: wantsSessions ? true : nil)
+            let sessions = wantsSessions ? true : nil
+            let beat = Beat(stage: stage, viewer: viewer, session: identity.session, labels: labels, sessions: sessions)
             let text = kept == nil ? String(decoding: try JSONEncoder().encode(beat), as: UTF8.self) : "{}"
             // A new connection may be blocked; one that works gets the time of a request.
             let answer = try await exchange(socket, text, timeoutS: hasSocketWorked ? timeoutS : openTimeoutS)

@@ -34,15 +34,16 @@ public actor Watch {
     /// - Parameters:
     ///   - url: where housecount answers, such as `https://count.example.org`; a path is kept.
     ///   - session: this player, where it has a name of its own, such as an IVS participant id.
+    ///   - labels: labels by the keys of the server's setting `labels`, such as `["device": "tv"]`.
     ///   - token: returns a viewer's token. Asked again before the token ends and after a 401.
     ///   - sessions: whether counts have sessions, for about 40 bytes more per heartbeat.
     ///   - onEvent: called with counts and errors, on no particular thread.
     public init(
-        url: URL, stage: String, viewer: String, session: String? = nil,
+        url: URL, stage: String, viewer: String, session: String? = nil, labels: [String: String] = [:],
         token: (@Sendable () async throws -> String)? = nil, sessions: Bool = false, http: URLSession = .shared,
         onEvent: @escaping @Sendable (WatchEvent) -> Void = { _ in }
     ) {
-        channel = Channel(url: url, stage: stage, viewer: viewer, wantsSessions: sessions, http: http)
+        channel = Channel(url: url, stage: stage, viewer: viewer, labels: labels, wantsSessions: sessions, http: http)
         ownSession = session
         askForToken = token
         self.onEvent = onEvent

@@ -9,6 +9,8 @@ struct Beat: Encodable {
     let stage: String
     let viewer: String
     let session: String
+    /// Labels of the session; a leave has none.
+    var labels: [String: String]?
     /// `short` over HTTP: the answer may leave out what is as usual.
     var answer: String?
     /// Whether answers over a WebSocket have sessions.

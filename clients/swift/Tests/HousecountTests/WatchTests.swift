@@ -45,7 +45,7 @@ final class WatchTests: XCTestCase {
         let node = try url("CLIENTS_URL")
         let stage = "swift-\(UUID())"
         let reported = Reports()
-        let watch = Watch(url: node, stage: stage, viewer: "ann") { event in Task { await reported.add(event) } }
+        let watch = Watch(url: node, stage: stage, viewer: "ann", labels: ["device": "tv"]) { event in Task { await reported.add(event) } }
         await watch.start()
         // Longer than the ttl of 4 s: heartbeats keep ann online.
         try await until { await reported.counts.count >= 6 }

@@ -40,6 +40,9 @@ internal class Channel(private val options: WatchOptions, private val timeoutMs:
     @Volatile
     private var hasSocketWorked = false
 
+    /** Fields of heartbeats that leaves don't have. */
+    private val labels: Map<String, Any?> = if (options.labels.isEmpty()) emptyMap() else mapOf("labels" to options.labels)
+
     /** Prepares a heartbeat. */
     fun heartbeat(identity: Identity): Call<Event.Answer> = object : Call<Event.Answer> {
         @Volatile
@@ -47,7 +50,7 @@ internal class Channel(private val options: WatchOptions, private val timeoutMs:
 
         @Volatile
         private var socket: WebSocket? = null
-        private val request = post("/v1/heartbeat", identity, if (options.sessions) emptyMap() else mapOf("answer" to "short"))
+        private val request = post("/v1/heartbeat", identity, labels + if (options.sessions) emptyMap() else mapOf("answer" to "short"))
 
         override fun run(): Event.Answer {
             if (mayUseSocket) {
@@ -66,7 +69,7 @@ internal class Channel(private val options: WatchOptions, private val timeoutMs:
             val kept = take { it.session == identity.session && it.token == identity.token }
             kept?.let { hold(it.socket) }
             val open = kept?.socket ?: WebSocket.open(url("/v1/ws"), identity.token, OPEN_MS_MAX, ::hold).also(::hold)
-            val beat = Json.write(fields(identity) + if (options.sessions) mapOf("sessions" to true) else emptyMap())
+            val beat = Json.write(fields(identity) + labels + if (options.sessions) mapOf("sessions" to true) else emptyMap())
             val event = answerOf(open.exchange(if (kept == null) beat else AGAIN, timeoutMs))
             hasSocketWorked = true
             // After an error the node may not have this heartbeat, so the next one is sent on a new connection.

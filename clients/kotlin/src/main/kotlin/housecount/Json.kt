@@ -15,8 +15,14 @@ internal object Json {
     /** Writes an object of texts and booleans; what is null is left out. */
     fun write(fields: Map<String, Any?>): String =
         fields.entries.filter { it.value != null }.joinToString(",", "{", "}") { (name, value) ->
-            "${quote(name)}:${if (value is Boolean) value else quote("$value")}"
+            "${quote(name)}:${value(value)}"
         }
+
+    private fun value(value: Any?): String = when (value) {
+        is Boolean -> "$value"
+        is Map<*, *> -> write(value.mapKeys { "${it.key}" })
+        else -> quote("$value")
+    }
 
     private fun quote(text: String): String = buildString {
         append('"')

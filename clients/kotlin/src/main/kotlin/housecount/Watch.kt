@@ -48,6 +48,8 @@ public class WatchOptions(
     public val webSocket: Boolean = transport === UrlConnectionTransport,
     /** Whether counts have sessions, for about 40 bytes more per heartbeat. */
     public val sessions: Boolean = false,
+    /** Labels by the keys of the server's setting `labels`, such as `mapOf("device" to "tv")`. */
+    public val labels: Map<String, String> = emptyMap(),
 )
 
 /**

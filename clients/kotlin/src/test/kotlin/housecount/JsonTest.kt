@@ -29,7 +29,7 @@ class JsonTest {
 
     @Test
     fun writesWhatItReads() {
-        val fields = mapOf("viewer" to "zoë \"\\ \u0001 🎭", "session" to null, "stage" to "a/b")
+        val fields = mapOf("viewer" to "zoë \"\\ \u0001 🎭", "session" to null, "stage" to "a/b", "labels" to mapOf("\"" to "NO"))
         assertEquals<Any?>(fields.filterValues { it != null }, Json.parse(Json.write(fields)))
     }
 

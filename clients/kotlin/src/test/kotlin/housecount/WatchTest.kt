@@ -76,6 +76,23 @@ class WatchTest(private val webSocket: Boolean) {
     }
 
     @Test
+    fun aSessionHasItsLabels() {
+        val labels = mapOf("device" to "tv", "country" to "Å\"\\")
+        val options = WatchOptions(Nodes.url, stage, "ann", listener = reported, webSocket = webSocket, labels = labels)
+        fun valuesOf(key: String): List<Pair<Any?, Any?>> {
+            val by = Nodes.get("${Nodes.url}/v1/stage?stage=$stage&by=$key")["by"] as Map<*, *>
+            return (by["values"] as List<*>).map { (it as Map<*, *>)["value"] to it["viewers"] }
+        }
+        Watch(options).use { watch ->
+            reported.await { counts.size >= 2 }
+            for ((key, value) in labels) assertEquals(listOf<Pair<Any?, Any?>>(value to 1.0), valuesOf(key))
+            watch.leave()
+            Nodes.until("the leave") { Nodes.sessions(Nodes.url, stage).isEmpty() }
+        }
+        assertTrue(reported.retries.isEmpty() && reported.errors.isEmpty())
+    }
+
+    @Test
     fun aViewerOutlivesAKilledNode() {
         Node().use { node ->
             node.start()
