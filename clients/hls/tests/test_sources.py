@@ -1,7 +1,7 @@
 """Calls and lists as servers send them, up to what a real node counts.
 
-The bodies follow nginx-rtmp's ngx_rtmp_notify_module.c, SRS's documented HTTP callbacks, MediaMTX's documented hooks and
-APIHLSSession, and Owncast's models.Viewer. nginx-rtmp itself runs in test_nginx.py. The other servers were not run.
+The bodies follow nginx-rtmp's ngx_rtmp_notify_module.c; SRS's documented HTTP callbacks, and SrsHlsStream for HLS; MediaMTX's
+documented hooks, and APIHLSSession; Owncast's models.Viewer. nginx-rtmp itself runs in test_nginx.py. The others were not run.
 """
 
 import http.server
@@ -111,8 +111,9 @@ def test_mediamtx_readers_beat_until_they_stop(hook_server, audience, viewers_of
     fields = f"call={{}}&path={stage}&query=viewer%3Dann&reader_type=webRTCSession&reader_id=18294761-f9d1-4ea9-9a35-fe265b62eb41"
     call(fields.format("read"))
     call(f"call=read&path={stage}&query=&reader_type=hlsMuxer&reader_id=1")
+    call(f"call=read&path={stage}&query=viewer%3Dbob&reader_type=hlsSession&reader_id=2")
     audience.flush()
-    assert viewers_of(stage) == ["ann"], "the muxer is not a viewer"
+    assert viewers_of(stage) == ["ann"], "the muxer is not a viewer, and HLS players are polled"
     call(fields.format("unread"))
     audience.flush()
     until(lambda: viewers_of(stage) == [])
@@ -180,11 +181,14 @@ def test_mediamtx_sessions_are_listed_over_all_pages(lists, audience, viewers_of
             {**session, "id": "18294761", "query": "viewer=ann&x=1", "user": ""},
             {**session, "id": "18294762", "query": "", "user": "bob"},
         ],
-        [{**session, "id": "18294763", "query": "", "user": ""}],
+        [
+            {**session, "id": "18294763", "query": "", "user": "", "isCDN": False},
+            {**session, "id": "18294764", "query": "", "user": "", "isCDN": True},
+        ],
     ]
     for page in (0, 1):
         path = f"/v3/hlssessions/list?itemsPerPage={polls.PAGE_ITEMS}&page={page}"
-        answers[path] = {"pageCount": 2, "itemCount": 3, "items": items[page]}
+        answers[path] = {"pageCount": 2, "itemCount": 4, "items": items[page]}
     with httpx.Client() as web:
         audience.set_playing(polls.mediamtx(web, url, IDENTITY, None))
     audience.flush()

@@ -60,10 +60,11 @@ def srs(fields: Mapping[str, object], identity: Identity, audience: Audience) ->
 def mediamtx(fields: Mapping[str, object], identity: Identity, audience: Audience) -> None:
     """Handles `runOnRead` and `runOnUnread` of MediaMTX, sent as forms with `call`, `path`, `query`, `reader_type` and `reader_id`.
 
-    The reader of type hlsMuxer is MediaMTX itself, not a viewer.
+    The reader of type hlsMuxer is MediaMTX itself, not a viewer. From 1.18 on HLS players are readers of type hlsSession: `poll`
+    lists them, with their users.
     """
     reader, path = first(fields, "reader_id"), first(fields, "path")
-    if not reader or not path or first(fields, "reader_type") == "hlsMuxer":
+    if not reader or not path or first(fields, "reader_type") in ("hlsMuxer", "hlsSession"):
         return
     viewer = identity.from_query(first(fields, "query"))
     beat = Heartbeat(path, viewer or identity.from_address(reader, ""), reader)

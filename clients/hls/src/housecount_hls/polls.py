@@ -33,7 +33,10 @@ def owncast(http: httpx.Client, url: str, identity: Identity, stage: str | None)
 
 
 def mediamtx(http: httpx.Client, url: str, identity: Identity, stage: str | None) -> Iterator[Heartbeat]:
-    """Reads MediaMTX's `/v3/hlssessions/list`: the HLS players, by the query's viewer, the user, or the session."""
+    """Reads MediaMTX's `/v3/hlssessions/list`: the HLS players, by the query's viewer, the user, or the session.
+
+    A session of a CDN (`hlsCDNSecret`) stands for any number of players, and is left out.
+    """
     for page in range(PAGES_MAX):
         page_body = _get(http, f"{url}/v3/hlssessions/list?itemsPerPage={PAGE_ITEMS}&page={page}")
         items, pages = (
@@ -43,7 +46,7 @@ def mediamtx(http: httpx.Client, url: str, identity: Identity, stage: str | None
             raise PollError("/v3/hlssessions/list has no items")
         for each in items:
             session, path = (first(each, "id"), first(each, "path")) if isinstance(each, dict) else ("", "")
-            if session and path:
+            if session and path and each.get("isCDN") is not True:
                 viewer = identity.from_query(first(each, "query")) or identity.valid_id(first(each, "user"))
                 yield Heartbeat(stage or path, viewer or identity.from_address(session, ""), session)
         if not isinstance(pages, int) or page + 1 >= pages:
