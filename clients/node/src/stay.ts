@@ -20,7 +20,7 @@ const BACK_OFF_MS_MAX = 30_000;
 /** A token is replaced before a heartbeat once so much of its life is over: long before it ends, whatever this clock says. */
 const TOKEN_LIFE_PART = 0.75;
 /** These statuses say that the same heartbeat will never be taken. */
-const FINAL = [400, 401, 403, 404];
+const FINAL = [400, 401, 403, 404, 409];
 
 /** State of a stay: the event that it waits for. */
 export type State = "idle" | "token" | "sending" | "waiting" | "leaving" | "over";

@@ -122,3 +122,14 @@ test("a token source that fails is asked again", async (t) => {
   await reported.wait(() => reported.counts.length > 0);
   assert.match(reported.retries[0].error.message, /the backend is away/);
 });
+
+test("a displaced watch ends", async (t) => {
+  const stage = newStage();
+  const viewer = `viewer of ${stage}`;
+  const token = signToken(SECRET, { viewer, stage, ttlSeconds: 60, streams: 1 });
+  const { reported } = watching(t, URL_KEYED, { stage, viewer, session: "phone", token });
+  await reported.wait(() => reported.counts.length > 0);
+  watching(t, URL_KEYED, { stage, viewer, session: "tv", replaces: "phone", token });
+  await reported.wait(() => reported.errors.length > 0);
+  assert.deepEqual([reported.errors.map(({ status, code }) => [status, code]), reported.retries], [[[409, "displaced"]], []]);
+});

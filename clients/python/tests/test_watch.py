@@ -190,3 +190,14 @@ def test_a_closed_watch_says_so(url, stage):
         with pytest.raises(RuntimeError, match="closed"):
             watch.resume()
         watch.close()
+
+
+async def test_a_displaced_watch_ends(watcher, keyed_url, secret, stage, reported):
+    viewer = f"viewer of {stage}"
+    token = sign_token(secret, viewer=viewer, stage=stage, ttl=60, streams=1)
+    await watcher(keyed_url, stage, viewer, "phone", token=token, **reported.callbacks())
+    await reported.wait(lambda reported: reported.counts)
+    async with AsyncClient(keyed_url) as client:
+        async with client.watch(stage, viewer, "tv", replaces="phone", token=token):
+            await reported.wait(lambda reported: reported.errors)
+    assert [(error.status, error.code) for error in reported.errors] == [(409, "displaced")] and not reported.retries

@@ -41,7 +41,7 @@ BACK_OFF_MS_MIN = 1_000
 BACK_OFF_MS_MAX = 30_000
 TOKEN_LIFE_PART = 0.75
 """A token is replaced before a heartbeat once so much of its life is over: long before it ends, whatever this clock says."""
-FINAL = frozenset({400, 401, 403, 404})
+FINAL = frozenset({400, 401, 403, 404, 409})
 """These statuses say that the same heartbeat will never be taken."""
 
 

@@ -13,7 +13,7 @@ private let doublingsMax = 5
 /// A token is replaced before a heartbeat once so much of its life is over: long before it ends, whatever this clock says.
 private let tokenLifePart = 0.75
 /// These statuses say that the same heartbeat will never be taken.
-private let finalStatuses: Set<Int> = [400, 401, 403, 404]
+private let finalStatuses: Set<Int> = [400, 401, 403, 404, 409]
 
 /// The state machine of one stay: one session's heartbeats from the first one to the leave.
 ///

@@ -21,7 +21,7 @@ private const val DOUBLINGS_MAX = 5
 private const val TOKEN_LIFE_PART = 0.75
 
 /** These statuses say that the same heartbeat will never be taken. */
-private val FINAL = setOf(400, 401, 403, 404)
+private val FINAL = setOf(400, 401, 403, 404, 409)
 
 /** State of a stay: the event that it waits for. */
 internal enum class State { IDLE, TOKEN, SENDING, WAITING, LEAVING, OVER }

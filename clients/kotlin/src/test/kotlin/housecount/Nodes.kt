@@ -35,11 +35,11 @@ internal object Nodes {
     }
 
     /** Signs a viewer's token. Apps get theirs from a backend. */
-    fun token(viewer: String, stage: String, ttlSeconds: Long): String {
+    fun token(viewer: String, stage: String, ttlSeconds: Long, streams: Int = 100): String {
         val secret = System.getenv("CLIENTS_SECRET").removePrefix("secret:").toByteArray()
         val exp = System.currentTimeMillis() / 1_000 + ttlSeconds
         val base64 = Base64.getUrlEncoder().withoutPadding()
-        val signed = listOf("""{"alg":"HS256"}""", """{"sub":"$viewer","stage":"$stage","exp":$exp}""")
+        val signed = listOf("""{"alg":"HS256"}""", """{"sub":"$viewer","stage":"$stage","streams":$streams,"exp":$exp}""")
             .joinToString(".") { base64.encodeToString(it.toByteArray()) }
         val mac = Mac.getInstance("HmacSHA256").apply { init(SecretKeySpec(secret, "HmacSHA256")) }
         return "$signed.${base64.encodeToString(mac.doFinal(signed.toByteArray()))}"

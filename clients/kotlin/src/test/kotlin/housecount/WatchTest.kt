@@ -136,6 +136,23 @@ class WatchTest(private val webSocket: Boolean) {
     }
 
     @Test
+    fun aViewersStreamsAreLimited() {
+        val viewer = "viewer of $stage"
+        val token = { Nodes.token(viewer, stage, 60, streams = 1) }
+        fun watch(session: String, listener: Listener) =
+            Watch(WatchOptions(Nodes.keyedUrl, stage, viewer, session, token, listener, webSocket = webSocket))
+        watch("phone", reported).use {
+            reported.await { counts.isNotEmpty() }
+            val other = Listener()
+            watch("tv", other).use { other.await { errors.isNotEmpty() } }
+            val error = other.errors.single()
+            assertEquals((if (webSocket) null else 409) to "too_many_streams", error.status to error.code)
+            assertTrue(other.counts.isEmpty() && other.retries.isEmpty())
+        }
+        assertTrue(reported.errors.isEmpty())
+    }
+
+    @Test
     fun tokensAreRenewedWithoutALeave() {
         var asked = 0
         val token = {
