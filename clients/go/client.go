@@ -444,11 +444,14 @@ func (c *Client) request(ctx context.Context, call call, body io.Reader) (*http.
 }
 
 func errorOf(response *http.Response, body []byte) *Error {
-	var problem struct{ Code, Detail string }
+	var problem struct {
+		Code, Detail string
+		Active       []ActiveStream
+	}
 	if json.Unmarshal(body, &problem) != nil || problem.Code == "" {
 		problem.Detail = fmt.Sprintf("no housecount node answered, but something with status %d", response.StatusCode)
 	}
-	found := &Error{Code: problem.Code, Detail: problem.Detail, Status: response.StatusCode}
+	found := &Error{Code: problem.Code, Detail: problem.Detail, Status: response.StatusCode, Active: problem.Active}
 	// Nodes send seconds, never a date.
 	if seconds, err := strconv.ParseFloat(response.Header.Get("Retry-After"), 64); err == nil && seconds > 0 && seconds < 1e6 {
 		found.RetryAfter = time.Duration(seconds * float64(time.Second))

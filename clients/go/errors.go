@@ -15,6 +15,8 @@ type Error struct {
 	Status int
 	// RetryAfter is the time that the node asked to wait for; 0 if it asked for none.
 	RetryAfter time.Duration
+	// Active are the viewer's streams, oldest first, where the code is too_many_streams.
+	Active []ActiveStream
 	// Cause is what kept an answer from coming, if that is so.
 	Cause error
 }

@@ -160,7 +160,9 @@ func TestATokensLabelsAndStreams(t *testing.T) {
 	}
 	tv := housecount.Heartbeat{Stage: stage, Viewer: viewer, Session: "tv"}
 	_, err = player.SendHeartbeat(ctx, tv, token)
-	refused(t, err, 409, "too_many_streams")
+	active := refused(t, err, 409, "too_many_streams").Active
+	equal(t, "streams", len(active), 1)
+	equal(t, "stream", active[0].Stage+active[0].Session, stage+"phone")
 	tv.Replaces = "phone"
 	_, err = player.SendHeartbeat(ctx, tv, token)
 	must(t, err)

@@ -2,6 +2,16 @@
 
 package housecount
 
+// ActiveStream: A stream of the viewer who asked for another one.
+type ActiveStream struct {
+	// The session; empty if its player sends none.
+	Session string `json:"session"`
+	// First heartbeat since the session came online, Unix ms.
+	Since int64 `json:"since"`
+	// The stage.
+	Stage string `json:"stage"`
+}
+
 // BatchResponse: Result of many heartbeats.
 type BatchResponse struct {
 	// Number of accepted heartbeats, coalesced ones included.

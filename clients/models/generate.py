@@ -87,6 +87,8 @@ def used(document):
         elif len(kind) > 1:
             add(kind[1])
 
+    # Errors have them, as the field `active`.
+    add(("ref", "ActiveStream"))
     for path, calls in document["paths"].items():
         if not path.startswith("/v1/"):
             continue

@@ -1,9 +1,12 @@
 /** Errors of the calls. */
 
+import type { ActiveStream } from "./models.js";
+
 export interface HousecountErrorFields {
   code?: string | undefined;
   status?: number | undefined;
   retryAfterMs?: number | undefined;
+  active?: ActiveStream[] | undefined;
   cause?: unknown;
 }
 
@@ -16,11 +19,14 @@ export class HousecountError extends Error {
   readonly status: number | undefined;
   /** The time that the node asked to wait for. */
   readonly retryAfterMs: number | undefined;
+  /** Streams of the viewer, where the code is `too_many_streams`, oldest first. */
+  readonly active: ActiveStream[];
 
-  constructor(detail: string, { code = "", status, retryAfterMs, cause }: HousecountErrorFields = {}) {
+  constructor(detail: string, { code = "", status, retryAfterMs, active = [], cause }: HousecountErrorFields = {}) {
     super(detail, cause === undefined ? undefined : { cause });
     this.code = code;
     this.status = status;
     this.retryAfterMs = retryAfterMs;
+    this.active = active;
   }
 }

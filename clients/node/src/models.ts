@@ -1,5 +1,15 @@
 /** Answers of a node. Generated from /openapi.json by clients/models/generate.py: do not edit. */
 
+/** A stream of the viewer who asked for another one. */
+export interface ActiveStream {
+  /** The session; empty if its player sends none. */
+  session: string;
+  /** First heartbeat since the session came online, Unix ms. */
+  since: number;
+  /** The stage. */
+  stage: string;
+}
+
 /** Result of many heartbeats. */
 export interface BatchResponse {
   /** Number of accepted heartbeats, coalesced ones included. */

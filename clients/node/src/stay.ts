@@ -5,7 +5,7 @@
  * clock: a driver tells it events, does what it requests, and wakes it at `dueAt`. Times are milliseconds.
  */
 
-import type { HeartbeatResponse } from "./models.js";
+import type { ActiveStream, HeartbeatResponse } from "./models.js";
 
 /** A node answers within about 5 s, if only that it cannot. */
 const ANSWER_MS_MAX = 10_000;
@@ -37,6 +37,8 @@ export interface Answer {
   count?: HeartbeatResponse | undefined;
   code: string;
   detail: string;
+  /** The viewer's streams, where there are too many. */
+  active?: ActiveStream[] | undefined;
   retryAfterMs?: number | undefined;
 }
 

@@ -1,7 +1,7 @@
 /** Bodies, queries, errors, back-off and the stream of counts. No input or output. */
 
 import { HousecountError } from "./errors.js";
-import type { BatchResponse, HeartbeatResponse, LabelCounts, RejectedHeartbeat, StatsResponse } from "./models.js";
+import type { ActiveStream, BatchResponse, HeartbeatResponse, LabelCounts, RejectedHeartbeat, StatsResponse } from "./models.js";
 import type { Answer } from "./stay.js";
 
 /** Heartbeats that a node takes in a call. */
@@ -119,18 +119,19 @@ async function jsonOf(response: Response): Promise<unknown> {
 
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null;
 
-function problemOf(body: unknown, status: number): { code: string; detail: string } {
+function problemOf(body: unknown, status: number): { code: string; detail: string; active: ActiveStream[] } {
   if (isObject(body) && typeof body["code"] === "string" && typeof body["detail"] === "string") {
-    return { code: body["code"], detail: body["detail"] };
+    const active = Array.isArray(body["active"]) ? (body["active"] as ActiveStream[]) : [];
+    return { code: body["code"], detail: body["detail"], active };
   }
-  return { code: "", detail: `no housecount node answered, but something with status ${status}` };
+  return { code: "", active: [], detail: `no housecount node answered, but something with status ${status}` };
 }
 
 /** Returns the error that a response tells. */
 export async function errorOf(response: Response): Promise<HousecountError> {
   const { status, headers } = response;
-  const { code, detail } = problemOf(await jsonOf(response), status);
-  return new HousecountError(detail, { code, status, retryAfterMs: retryAfterMsOf(headers) });
+  const { code, detail, active } = problemOf(await jsonOf(response), status);
+  return new HousecountError(detail, { code, status, active, retryAfterMs: retryAfterMsOf(headers) });
 }
 
 /**

@@ -106,7 +106,8 @@ test("a viewer has so many streams", async () => {
   const player = new Client(URL_KEYED);
   const token = signToken(SECRET, { viewer, stage, ttlSeconds: 60, streams: 1 });
   await player.sendHeartbeat({ stage, viewer, session: "phone" }, { token });
-  await refused(player.sendHeartbeat({ stage, viewer, session: "tv" }, { token }), { status: 409, code: "too_many_streams" });
+  const { active } = await refused(player.sendHeartbeat({ stage, viewer, session: "tv" }, { token }), { status: 409, code: "too_many_streams" });
+  assert.deepEqual(active.map(({ stage, session, since }) => [stage, session, since > 0]), [[stage, "phone", true]]);
   await player.sendHeartbeat({ stage, viewer, session: "tv", replaces: "phone" }, { token });
   await refused(player.sendHeartbeat({ stage, viewer, session: "phone" }, { token }), { status: 409, code: "displaced" });
 });

@@ -132,4 +132,8 @@ test("a displaced watch ends", async (t) => {
   watching(t, URL_KEYED, { stage, viewer, session: "tv", replaces: "phone", token });
   await reported.wait(() => reported.errors.length > 0);
   assert.deepEqual([reported.errors.map(({ status, code }) => [status, code]), reported.retries], [[[409, "displaced"]], []]);
+  const { reported: refused } = watching(t, URL_KEYED, { stage, viewer, session: "laptop", token });
+  await refused.wait(() => refused.errors.length > 0);
+  const [{ code, active }] = refused.errors;
+  assert.deepEqual([code, active.map(({ session }) => session)], ["too_many_streams", ["tv"]]);
 });

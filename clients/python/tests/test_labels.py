@@ -122,6 +122,7 @@ async def test_a_viewer_has_so_many_streams(connect, keyed_url, secret, stage):
     with pytest.raises(HousecountError) as error:
         await client.send_heartbeat(stage, viewer, "tv", token=token)
     assert (error.value.status, error.value.code) == (409, "too_many_streams")
+    assert [(each.stage, each.session, each.since > 0) for each in error.value.active] == [(stage, "phone", True)]
     await client.send_heartbeat(stage, viewer, "tv", replaces="phone", token=token)
     with pytest.raises(HousecountError) as error:
         await client.send_heartbeat(stage, viewer, "phone", token=token)

@@ -200,4 +200,9 @@ async def test_a_displaced_watch_ends(watcher, keyed_url, secret, stage, reporte
     async with AsyncClient(keyed_url) as client:
         async with client.watch(stage, viewer, "tv", replaces="phone", token=token):
             await reported.wait(lambda reported: reported.errors)
+            refused = Reports()
+            await watcher(keyed_url, stage, viewer, "laptop", token=token, **refused.callbacks())
+            await refused.wait(lambda refused: refused.errors)
     assert [(error.status, error.code) for error in reported.errors] == [(409, "displaced")] and not reported.retries
+    (error,) = refused.errors
+    assert error.code == "too_many_streams" and [each.session for each in error.active] == ["tv"]

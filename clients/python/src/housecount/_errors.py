@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from ._models import ActiveStream
+
 __all__ = ["HousecountError"]
 
 
@@ -16,15 +20,24 @@ class HousecountError(Exception):
     """The HTTP status. None without an answer, or for an error in a stream."""
     retry_after: float | None
     """Seconds that the node asked to wait for."""
+    active: Sequence[ActiveStream]
+    """Streams of the viewer, where the code is `too_many_streams`, oldest first."""
 
     def __init__(
-        self, detail: str, *, code: str = "", status: int | None = None, retry_after: float | None = None
+        self,
+        detail: str,
+        *,
+        code: str = "",
+        status: int | None = None,
+        retry_after: float | None = None,
+        active: Sequence[ActiveStream] = (),
     ) -> None:
         super().__init__(detail)
         self.detail = detail
         self.code = code
         self.status = status
         self.retry_after = retry_after
+        self.active = active
 
     def __str__(self) -> str:
         head = " ".join(str(part) for part in (self.status, self.code) if part)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 __all__ = [
+    "ActiveStream",
     "BatchResponse",
     "Broadcast",
     "BroadcastsResponse",
@@ -92,6 +93,26 @@ WebhookState = Literal[
     "failing",
 ]
 """State of a webhook."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActiveStream:
+    """A stream of the viewer who asked for another one."""
+
+    session: str
+    """The session; empty if its player sends none."""
+    since: int
+    """First heartbeat since the session came online, Unix ms."""
+    stage: str
+    """The stage."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> ActiveStream:
+        return cls(
+            session=data["session"],
+            since=data["since"],
+            stage=data["stage"],
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

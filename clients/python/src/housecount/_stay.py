@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal
 
-from ._models import HeartbeatResponse
+from ._models import ActiveStream, HeartbeatResponse
 
 __all__ = [
     "ANSWER_MS_MAX",
@@ -73,6 +73,8 @@ class Answer:
     code: str = ""
     detail: str = ""
     retry_after_ms: float | None = None
+    active: tuple[ActiveStream, ...] = ()
+    """The viewer's streams, where there are too many."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from ._errors import HousecountError
 from ._models import HeartbeatResponse
 from ._stay import Answer, CountOutcome, Effects, Event, Failure, RefusalOutcome, RetryOutcome, State, Stay, Token
 from ._tokens import token_times_ms
-from ._wire import seconds_of
+from ._wire import active_of, seconds_of
 
 __all__ = ["AsyncWatch", "TokenSource", "Watch"]
 
@@ -168,7 +168,7 @@ def answer_of(response: httpx.Response) -> Answer:
         if response.is_success:
             answer["count"] = HeartbeatResponse.from_json(body)
         else:
-            answer |= {"code": str(body["code"]), "detail": str(body["detail"])}
+            answer |= {"code": str(body["code"]), "detail": str(body["detail"]), "active": active_of(body)}
     except (ValueError, KeyError, TypeError, AttributeError):
         answer["detail"] = f"no housecount node answered, but something with status {response.status_code}"
     return Answer(response.status_code, **answer)
@@ -178,7 +178,7 @@ def _error_of(why: Answer | Failure) -> HousecountError:
     if isinstance(why, Failure):
         return HousecountError(why.detail)
     retry_after = None if why.retry_after_ms is None else why.retry_after_ms / 1_000
-    return HousecountError(why.detail, code=why.code, status=why.status, retry_after=retry_after)
+    return HousecountError(why.detail, code=why.code, status=why.status, retry_after=retry_after, active=why.active)
 
 
 class Watch:

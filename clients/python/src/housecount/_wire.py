@@ -12,7 +12,7 @@ from typing import Any, TypeVar, Union
 import httpx
 
 from ._errors import HousecountError
-from ._models import BatchResponse, LabelCounts, StatsResponse
+from ._models import ActiveStream, BatchResponse, LabelCounts, StatsResponse
 
 __all__ = ["Heartbeat", "LiveCount", "LiveLabels", "LiveReset", "Time"]
 
@@ -135,14 +135,20 @@ def seconds_of(retry_after: str | None) -> float | None:
 
 def error_of(response: httpx.Response) -> HousecountError:
     """Returns the error that a response tells."""
+    active: tuple[ActiveStream, ...] = ()
     code, detail = "", f"no housecount node answered, but something with status {response.status_code}"
     try:
         problem = response.json()
-        code, detail = str(problem["code"]), str(problem["detail"])
-    except (ValueError, KeyError, TypeError):
+        code, detail, active = str(problem["code"]), str(problem["detail"]), active_of(problem)
+    except (ValueError, KeyError, TypeError, AttributeError):
         pass
     retry_after = seconds_of(response.headers.get("retry-after"))
-    return HousecountError(detail, code=code, status=response.status_code, retry_after=retry_after)
+    return HousecountError(detail, code=code, status=response.status_code, retry_after=retry_after, active=active)
+
+
+def active_of(problem: Mapping[str, Any]) -> tuple[ActiveStream, ...]:
+    """Returns a problem's `active`."""
+    return tuple(ActiveStream.from_json(each) for each in problem.get("active") or [])
 
 
 def parsed(response: httpx.Response, parse: Callable[[Any], T]) -> T:
