@@ -45,8 +45,8 @@ pub async fn commit_all(commit: &mut LedgerCommitter, now: UnixMs) {
     while commit.step(0, now).await.unwrap() == Progress::More {}
 }
 
-/// Country and device of a viewer: 60 countries of which the n-th has a share of 1 / n, and four
-/// devices with shares of 45, 30, 20 and 5 %.
+/// Country and device of a viewer. Of 60 countries, the n-th has a share in proportion to 1 / n.
+/// The four devices have 45, 30, 20 and 5 %.
 fn labels_of(viewer: &str) -> String {
     let mut rng = Rng(viewer
         .bytes()

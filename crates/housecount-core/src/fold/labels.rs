@@ -1,9 +1,9 @@
 //! Labels of sessions: a side table, which exists only where labels are on.
 //!
-//! An event that carries labels is a *claim*: its labels, and the time at which they were first seen.
-//! The smallest claim of a session counts, by time and then by values. So a session's labels are a
-//! function of the set of events, like all other state. A beat by handle carries none, and does not
-//! touch this table.
+//! An event that carries labels is a *claim*: its labels, and the time at which they were first
+//! seen. The smallest claim of a session counts, by time and then by values. So a session's labels
+//! are a function of the set of events, like all other state. A beat by handle carries none, and
+//! does not touch this table.
 //!
 //! A seat takes eight bytes here: the claim's time, and the place of its values among the distinct
 //! *label sets*. Counts by label change with a viewer's presence, in `presence`, and at no other

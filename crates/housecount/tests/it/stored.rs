@@ -288,7 +288,11 @@ async fn configure(node: &Node) {
 
 /// One second of the audience.
 async fn play(node: &Node, round: usize) {
-    let beat = |stage: &str, viewer: &str, session: &str, labels: Value| json!({ "stage": stage, "viewer": viewer, "session": session, "labels": labels });
+    let beat = |stage: &str, viewer: &str, session: &str, labels: Value| {
+        let mut beat = json!({ "stage": stage, "viewer": viewer, "session": session });
+        beat["labels"] = labels;
+        beat
+    };
     let mut beats = Vec::new();
     if round < 15 {
         beats.push(beat("match-1", "ann", "phone", json!({ "country": "NO", "device": "phone" })));
