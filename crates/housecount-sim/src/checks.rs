@@ -11,6 +11,9 @@ use housecount_engine::WithStatus;
 use housecount_engine::internals::EngineState;
 use housecount_engine::internals::scan;
 use housecount_ledger::watch::WatchFilter;
+use housecount_reports::filter::SpanFilter;
+use housecount_reports::labelled::{LabelTotalsRequest, ValueTotal};
+use housecount_reports::read::{Sources, totals_by};
 use housecount_reports::verify::verify;
 
 use crate::nodes::POLL_MS;
@@ -36,6 +39,8 @@ pub struct CheckStats {
     pub exact: u64,
     /// Complete counts by label with only one right answer.
     pub labels: u64,
+    /// Sums of watch time by label that were compared at the end.
+    pub label_sums: u64,
     /// Rows of watch time compared at the end.
     pub rows: u64,
     /// Rows with only one right set of spans.
@@ -196,6 +201,7 @@ pub async fn ledger_in_the_end(
     let rows = ledger(cold).await?;
     is_within("proven but not credited", &least, &rows)?;
     is_within("credited but not proven", &rows, &most)?;
+    labels_in_the_end(world, cold, ttl_ms, figures).await?;
     figures.rows = rows.len() as u64;
     figures.rows_exact = rows.keys().filter(|who| least.get(*who) == most.get(*who)).count() as u64;
     figures.watch_ms = rows.values().map(|spans| measure(spans)).sum();
@@ -221,4 +227,42 @@ pub async fn ledger_in_the_end(
         ));
     }
     Ok(rows)
+}
+
+/// Checks the watch time of each value of the label at the end of a run in which nothing was lost.
+/// A loss may take labels with it.
+async fn labels_in_the_end(
+    world: &World,
+    cold: &Arc<dyn Cold>,
+    ttl_ms: u64,
+    figures: &mut CheckStats,
+) -> Result<(), String> {
+    let is_whole = {
+        let truth = world.truth.lock();
+        truth.lost_ms.is_empty() && truth.emptied_ms().is_empty()
+    };
+    if !world.plan.has_labels() || !is_whole {
+        return Ok(());
+    }
+    let sources = Sources { cold: cold.clone(), proofs: None, filter: SpanFilter::All };
+    let asked = LabelTotalsRequest {
+        range: Span::new(UnixMs::ZERO, world.committed_to()),
+        step_ms: None,
+        stage: None,
+        key: LABEL_KEY.to_string(),
+        floor: 1,
+    };
+    let found = totals_by(&sources, &asked).await.map_err(|e| e.to_string())?.value;
+    for label in LABEL_VALUES {
+        let is_it = |value: &&ValueTotal| value.value.as_deref().unwrap_or_default() == label;
+        let watch_ms = found.values.iter().find(is_it).map_or(0, |value| value.watch_ms);
+        let (least, most) = world.truth.lock().watch_ms_of_label(ttl_ms, label);
+        if !(least..=most).contains(&watch_ms) {
+            return Err(format!(
+                "the label {label:?} has {watch_ms} ms of watch time; expected {least} to {most}"
+            ));
+        }
+        figures.label_sums += u64::from(least > 0);
+    }
+    Ok(())
 }

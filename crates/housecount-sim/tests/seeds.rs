@@ -30,6 +30,7 @@ fn each(seeds: std::ops::Range<u64>, look: impl Fn(&SeedOutcome) + Sync) {
 fn two_hundred_seeds_are_clean() {
     let (counts, exact, rows) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
     let (versions, events, labels) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+    let label_sums = AtomicU64::new(0);
     each(0..200, |outcome| {
         assert_eq!(outcome.violation, None, "seed {}", outcome.seed);
         counts.fetch_add(outcome.figures.counts, Ordering::Relaxed);
@@ -38,6 +39,7 @@ fn two_hundred_seeds_are_clean() {
         versions.fetch_add(outcome.figures.versions, Ordering::Relaxed);
         events.fetch_add(outcome.figures.stage_events, Ordering::Relaxed);
         labels.fetch_add(outcome.figures.labels, Ordering::Relaxed);
+        label_sums.fetch_add(outcome.figures.label_sums, Ordering::Relaxed);
     });
     // Checks that hardly ever apply would show nothing.
     let (counts, exact, rows) = (counts.into_inner(), exact.into_inner(), rows.into_inner());
@@ -50,8 +52,9 @@ fn two_hundred_seeds_are_clean() {
     assert!(versions > 2_000, "only {versions} versions of configurations");
     let events = events.into_inner();
     assert!(events > 4_000, "only {events} events of stages");
-    let labels = labels.into_inner();
+    let (labels, label_sums) = (labels.into_inner(), label_sums.into_inner());
     assert!(labels > counts / 4, "only {labels} counts by label had one right answer");
+    assert!(label_sums > 100, "only {label_sums} sums of watch time by label");
 }
 
 #[test]

@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 
 use housecount_core::event::{EventKind, partition_of};
-use housecount_core::span::{Span, normalize};
+use housecount_core::span::{Span, measure, normalize};
 use housecount_core::time::UnixMs;
 
-use super::{Oracle, OracleEvent};
+use super::{Oracle, OracleEvent, SeatName};
 
 /// Sets of proven spans, by stage and viewer.
 pub type Proven = BTreeMap<(String, String), Vec<Span>>;
@@ -91,9 +91,30 @@ impl Oracle {
         }
     }
 
+    /// Least and most watch time that the ledger must have for a value of the label, once all is
+    /// written and if no event was lost.
+    #[must_use]
+    pub fn watch_ms_of_label(&self, ttl_ms: u64, label: &str) -> (u64, u64) {
+        let sum = |proven: Proven| proven.values().map(|spans| measure(spans)).sum();
+        let of = |counts: fn(&OracleEvent) -> bool| {
+            sum(self.proven_by(ttl_ms, counts, |seat| seat.label() == label))
+        };
+        (of(OracleEvent::is_kept), of(|_| true))
+    }
+
     fn proven(&self, ttl_ms: u64, counts: impl Fn(&OracleEvent) -> bool) -> Proven {
+        self.proven_by(ttl_ms, counts, |_| true)
+    }
+
+    /// Spans that the counted events of some sessions prove.
+    fn proven_by(
+        &self,
+        ttl_ms: u64,
+        counts: impl Fn(&OracleEvent) -> bool,
+        is_asked: impl Fn(&SeatName) -> bool,
+    ) -> Proven {
         let mut all = Proven::new();
-        for (number, seat) in self.seats.iter().enumerate() {
+        for (number, seat) in self.seats.iter().enumerate().filter(|(_, seat)| is_asked(seat)) {
             let own = self.of_seat(number);
             let leaves =
                 self.unnamed[number].map(|unnamed| self.of_seat(unnamed)).into_iter().flatten();
