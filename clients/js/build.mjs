@@ -2,6 +2,7 @@
 
 import { copyFile, mkdir, readdir, rm, writeFile } from "node:fs/promises";
 import { fileURLToPath, pathToFileURL } from "node:url";
+import { gzipSync } from "node:zlib";
 
 import { build } from "esbuild";
 import { minify } from "terser";
@@ -21,7 +22,14 @@ export const PRIVATE_PROPERTIES = [
 ];
 
 /**
- * Builds the text of a script. Terser saves another 4 % after esbuild. The sources do not rely on strict mode.
+ * Options of terser. Unsafe only for code that replaces built-in functions, or asks for the `prototype` of its own.
+ *
+ * @type {import("terser").CompressOptions}
+ */
+const COMPRESS = { passes: 3, ecma: 2020, unsafe: true, unsafe_arrows: true, unsafe_methods: true, sequences: false };
+
+/**
+ * Builds the text of a script. Terser saves another 5 % after esbuild. The sources do not rely on strict mode.
  *
  * @param {keyof typeof SCRIPTS} name
  */
@@ -37,10 +45,11 @@ export async function script(name) {
     write: false,
   });
   const text = outputFiles[0].text.replace('"use strict";', "");
-  // Unsafe only for code that replaces built-in functions, or asks for the `prototype` of its own.
-  const compress = { passes: 3, ecma: 2020, unsafe: true, unsafe_arrows: true };
-  const { code } = await minify(text, { compress, mangle: { toplevel: true } });
-  return code ?? "";
+  // Functions that are used once are shorter in place in one script, and by name in the other.
+  const all = [COMPRESS, { ...COMPRESS, reduce_funcs: false, hoist_funs: true }].map((compress) => minify(text, { compress, mangle: { toplevel: true } }));
+  const codes = (await Promise.all(all)).map(({ code = "" }) => code);
+  const [first, second] = codes.map((code) => gzipSync(code, { level: 9 }).length);
+  return codes[Number(second < first)];
 }
 
 /** Writes all of `dist/`. */

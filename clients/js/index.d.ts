@@ -62,8 +62,10 @@ export interface HousecountError extends Error {
    * from housecount.
    */
   code: string;
-  /** HTTP status: 400, 401, 403 or 404. Missing if the error came over a WebSocket or a stream. */
+  /** HTTP status: 400, 401, 403, 404 or 409. Missing if the error came over a WebSocket or a stream. */
   status?: number | undefined;
+  /** With `too_many_streams`: the viewer's streams, with the time of the first heartbeat of each (Unix ms). */
+  active?: readonly { stage: string; session: string; since: number }[] | undefined;
 }
 
 /** Options of `watchPlayer` and `watchStage`: those of `watch` without `media`. */
@@ -77,11 +79,16 @@ export interface ViewerOptions extends Server, Reports {
    * one page sends heartbeats for all pages of the browser that show this stage to this viewer.
    */
   session?: string | undefined;
+  /**
+   * Labels of the session, such as `{ country: "TW", device: "tv" }`, if the server's setting `labels` has these keys. Those of a
+   * token or a proxy win. A session keeps its first labels. If pages share heartbeats, the page that sends them decides.
+   */
+  labels?: Readonly<Record<string, string | null | undefined>> | undefined;
   /** Called with the count of each heartbeat: at once, then about every 30 s. */
   onCount?: ((count: Count) => void) | undefined;
   /**
-   * Called when the server rejects the viewer for good (400, 401, 403, 404), or the token has expired. No more heartbeats follow. The
-   * library retries all other errors, which `onStatus` reports. If `token` is a function, it tries another token first.
+   * Called when the server rejects the viewer for good (400, 401, 403, 404, 409), or the token has expired. No more heartbeats follow.
+   * The library retries all other errors, which `onStatus` reports. If `token` is a function, it tries another token first.
    */
   onError?: ((error: HousecountError) => void) | undefined;
   /**

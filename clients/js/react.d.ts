@@ -17,7 +17,7 @@ export interface AudienceOptions extends Omit<WatchOptions, "stage" | "viewer" |
 
 /**
  * Counts this page's viewer while the component is mounted, and `media`, if given, plays. It waits for a stage and a viewer. A new
- * `token` is used when the next one is needed; it does not restart the session.
+ * `token` is used when the next one is needed; it does not restart the session, and neither do new `labels`.
  */
 export function useAudience(options: AudienceOptions): Audience;
 

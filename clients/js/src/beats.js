@@ -1,6 +1,6 @@
 /** The heartbeats of one session, from the first one to the leave. */
 
-import { SLOW_MS, backoffMs, createTimer, jitter } from "./page.js";
+import { SLOW_MS, backoffMs, createTimer, ignoreErrors, jitter } from "./page.js";
 import { connect } from "./transport.js";
 
 /** @typedef {import("./page.js").RequestError} RequestError */
@@ -26,9 +26,14 @@ const WAIT_MS_MAX = 3_600_000;
  * @param {(nextMs: number, update?: import("./watch.js").BeatUpdate) => void} onUpdate a heartbeat succeeded or failed, or needs no
  *   answer; the next one is due in `nextMs`
  * @param {(error: RequestError) => void} onRejected the server rejected the session for good; no more heartbeats follow
+ * @param {string} [name] where the browser stores the session until its leave; without it the session is not stored
  */
-export function startBeats(options, tokens, onUpdate, onRejected) {
-  const { stage, viewer, session = newSession() } = options;
+export function startBeats(options, tokens, onUpdate, onRejected, name = "") {
+  const { stage, viewer, labels, session = newSession() } = options;
+  /** Stored sessions, where pages may store. @type {Record<string, string>} */
+  const store = (name && ignoreErrors(() => localStorage)) || {};
+  // A page that has crashed, or was frozen, has left its session. This one takes its place.
+  const replaces = store[name];
   const setTimer = createTimer();
   let failures = 0;
   /** The server's wish at the last answer, which holds until the next one. */
@@ -38,12 +43,13 @@ export function startBeats(options, tokens, onUpdate, onRejected) {
   /** Only the first heartbeat of a named session is confirmed. */
   let mustConfirm = options.session;
 
-  const connection = connect(options, tokens, { stage, viewer, session }, (error, response) => {
+  const connection = connect(options, tokens, { stage, viewer, session, labels, replaces }, (error, response) => {
     const isConfirmation = mustConfirm;
     mustConfirm = "";
     if (!error) {
       failures = 0;
       tokens.accept();
+      ignoreErrors(() => (store[name] = session));
       if (response) ({ nextMs } = response);
       const wait = schedule(isConfirmation ? Math.min(CONFIRM_MS, nextMs) : jitter(nextMs, 0.95, 0.1));
       onUpdate(wait, response && { count: { ...response.count, stage } });
@@ -51,7 +57,7 @@ export function startBeats(options, tokens, onUpdate, onRejected) {
       onUpdate(schedule(backoffMs((failures += 1), error)), { why: error.message || error.name });
     } else {
       connection.close();
-      setTimer();
+      stop();
       // Another token continues the session. Otherwise there is no leave: the server would reject it as well.
       if (tokens.renew(error)) schedule(0);
       else onRejected(error);
@@ -65,8 +71,14 @@ export function startBeats(options, tokens, onUpdate, onRejected) {
     return wait;
   }
 
+  function stop() {
+    setTimer();
+    // A frozen page may find the session of the page that took its place.
+    if (store[name] === session) delete store[name];
+  }
+
   function send() {
-    setTimer(SLOW_MS, () => onUpdate(SLOW_MS, { why: "no answer yet" }));
+    setTimer(SLOW_MS, () => onUpdate(SLOW_MS, { why: "no answer" }));
     dueAt = Infinity;
     connection.send();
   }
@@ -92,11 +104,11 @@ export function startBeats(options, tokens, onUpdate, onRejected) {
      * @param {boolean} [isPageHidden]
      */
     end(isPageHidden) {
-      setTimer();
+      stop();
       connection.end(isPageHidden);
     },
   };
 }
 
-/** Creates a random session id of 64 bits: a viewer has few sessions per stage. (Plain HTTP lacks `crypto.randomUUID`.) */
-const newSession = () => (globalThis.crypto?.getRandomValues(new BigUint64Array(1))[0] ?? Math.random() * 2 ** 53).toString(36);
+/** Creates a random session id of 52 bits: a viewer has few sessions per stage, and they are no secret. */
+const newSession = () => (Math.random() * 2 ** 53).toString(36);

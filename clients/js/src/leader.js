@@ -5,7 +5,7 @@
  * to the other pages over a BroadcastChannel. Where a browser lacks either, each page leads itself: still one viewer, more sessions.
  */
 
-import { createTimer } from "./page.js";
+import { createTimer, ignoreErrors } from "./page.js";
 
 /**
  * A message from the leader. From `until` on, other pages query the leader again; without it their last deadline stays.
@@ -36,7 +36,8 @@ const BEAT_MS_MAX = 15_000;
  * @template Message
  * @param {string | null | undefined | false} name of the lock and the channel: the same for all pages that share a leader; otherwise
  *   this page leads itself
- * @param {() => void} onElected this page leads now. May be called again after `onReplaced`
+ * @param {(name?: string) => void} onElected this page leads now, all pages of the name if there is one. May be called again after
+ *   `onReplaced`
  * @param {() => void} onReplaced another page leads now
  * @param {(message: Message) => void} onMessage receives a message from the leader
  * @param {(query: any) => Message | void} onQuery answers another page's query; by default with the latest message
@@ -62,7 +63,7 @@ export function joinElection(name, onElected, onReplaced, onMessage, onQuery, bu
     isLeader = true;
     setTimer();
     send(0);
-    onElected();
+    onElected(channel?.name);
   }
 
   /**
@@ -122,11 +123,8 @@ export function joinElection(name, onElected, onReplaced, onMessage, onQuery, bu
     onMessage(data);
   }
 
-  try {
-    if (name && locks) channel = new BroadcastChannel(name);
-  } catch {
-    // The browser lacks it, or the page may not use storage.
-  }
+  // The browser may lack it, or the page may not use storage.
+  if (name && locks) channel = ignoreErrors(() => new BroadcastChannel(name));
   if (channel) {
     channel.onmessage = onChannelMessage;
     follow();

@@ -81,14 +81,15 @@ export const backoffMs = (failures, { retryAfterMs = 0 }) =>
   Math.max(jitter(Math.min(500 * 2 ** failures, 30_000), 0.5, 0.5), jitter(retryAfterMs, 1, 0.25));
 
 /**
- * Parses JSON of any sender.
+ * Calls a function that may throw: it parses JSON of any sender, or uses what a browser may lack.
  *
- * @param {() => string} read
- * @returns {any} `undefined` if it is not JSON, or can't be read
+ * @template Value
+ * @param {() => Value} callback
+ * @returns {Value | undefined} `undefined` if it throws
  */
-export function parseJson(read) {
+export function ignoreErrors(callback) {
   try {
-    return JSON.parse(read());
+    return callback();
   } catch {}
 }
 
@@ -102,8 +103,8 @@ export function parseJson(read) {
  * @returns {RequestError}
  */
 export function problemError(problem, isFinal, retryAfterMs, status) {
-  const { code = "", detail = `housecount answered ${status}` } = problem ?? {};
-  return Object.assign(new Error(detail), { name: "HousecountError", code, isFinal, retryAfterMs, status });
+  const { code = "", detail = `housecount answered ${status}`, active } = problem ?? {};
+  return Object.assign(new Error(detail), { name: "HousecountError", code, active, isFinal, retryAfterMs, status });
 }
 
 /**
@@ -122,7 +123,6 @@ export async function fetchOk(url, token, init) {
   const { ok, status } = response;
   if (ok) return response;
   // After these statuses the same request can never succeed.
-  const isFinal = /40[0134]/.test(`${status}`);
-  const retryAfter = /** @type {any} */ (response.headers.get("retry-after"));
-  throw problemError(await response.json().catch(() => {}), isFinal, 1_000 * retryAfter || 0, status);
+  const isFinal = /40[01349]/.test(`${status}`);
+  throw problemError(await response.json().catch(() => {}), isFinal, 1_000 * /** @type {any} */ (response.headers.get("retry-after")) || 0, status);
 }

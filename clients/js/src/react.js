@@ -30,7 +30,7 @@ function useToken(token) {
 }
 
 /** @type {typeof import("../react.d.ts").useAudience} */
-export function useAudience({ url, stage, viewer, session, token, transport, sessions, quiet, media, stallMs, onStatus }) {
+export function useAudience({ url, stage, viewer, session, labels, token, transport, sessions, quiet, media, stallMs, onStatus }) {
   const [audience, setAudience] = useState(/** @type {import("../react.d.ts").Audience} */ ({ count: null, error: null }));
   const { get, tries, onRejected } = useToken(token);
   const onStatusRef = useRef(onStatus);
@@ -45,6 +45,7 @@ export function useAudience({ url, stage, viewer, session, token, transport, ses
       stage,
       viewer,
       session,
+      labels,
       token: get,
       transport,
       sessions,

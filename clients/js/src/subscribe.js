@@ -193,7 +193,7 @@ function createFeed(live, query, name, tokens, onEmpty) {
       const ownQuery = query;
       attempt = new AbortController();
       setDeadline(SLOW_MS, () => {
-        publish({ why: "no answer yet" });
+        publish({ why: "no answer" });
         waitForBytes();
       });
       try {

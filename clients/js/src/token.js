@@ -1,6 +1,6 @@
 /** Viewer tokens: a fixed string, or a function that is called again before each token expires. */
 
-import { parseJson } from "./page.js";
+import { ignoreErrors } from "./page.js";
 
 /** @typedef {ReturnType<typeof tokenSource>} TokenSource */
 
@@ -57,4 +57,4 @@ export function tokenSource(option) {
  * @returns {Record<string, any>}
  */
 export const jwtClaims = (token) =>
-  parseJson(() => atob(/** @type {string} */ (token).split(".")[1].replace(/-/g, "+").replace(/_/g, "/"))) ?? {};
+  ignoreErrors(() => JSON.parse(atob(/** @type {string} */ (token).split(".")[1].replace(/-/g, "+").replace(/_/g, "/")))) ?? {};

@@ -1,9 +1,18 @@
 /** Transport of heartbeats and their responses: a WebSocket while that works, `fetch` otherwise. */
 
-import { RESPONSE_MS_MAX, createTimer, fetchOk, parseJson, problemError, routeUrl } from "./page.js";
+import { RESPONSE_MS_MAX, createTimer, fetchOk, ignoreErrors, problemError, routeUrl } from "./page.js";
 
 /** @typedef {import("./page.js").RequestError} RequestError */
-/** @typedef {{ stage: string, viewer: string, session: string }} Beat */
+/**
+ * A heartbeat.
+ *
+ * @typedef {object} Beat
+ * @property {string} stage
+ * @property {string} viewer
+ * @property {string} session
+ * @property {Readonly<Record<string, string | null | undefined>> | undefined} labels
+ * @property {string | undefined} replaces session whose place this one takes
+ */
 /** @typedef {{ nextMs: number, count: Omit<import("../index.d.ts").Count, "stage"> }} HeartbeatResponse */
 
 /** Timeout of opening a WebSocket. Some proxies neither forward nor reject one. */
@@ -26,7 +35,7 @@ const SHORT_PROTOCOL = "housecount.2";
 function readResponse(response) {
   const { nextMs, coalesced, ...count } = response?.[1] ? { viewers: response[0], nextMs: 100 * response[1] } : (response ?? {});
   // A stage may hide its viewers.
-  if (nextMs > 0 && !(count.viewers < 0)) return { nextMs, count: { complete: true, recovering: false, ...count } };
+  if (nextMs > 0) return { nextMs, count: { complete: true, recovering: false, ...count } };
 }
 
 /**
@@ -118,7 +127,7 @@ export function connect({ url, transport = "auto", sessions, quiet }, tokens, be
       setLimit(OPEN_MS_MAX, sendByFetch);
       open.onmessage = ({ data }) => {
         hasSocketWorked = true;
-        const message = parseJson(() => data);
+        const message = ignoreErrors(() => JSON.parse(data));
         const response = readResponse(message);
         if (response) {
           answerState = 2;
@@ -158,10 +167,8 @@ export function connect({ url, transport = "auto", sessions, quiet }, tokens, be
   function openSocket() {
     answerState = 0;
     socketToken = token;
-    // A server takes the first one that it knows.
-    const protocols = [SHORT_PROTOCOL, "housecount.1"];
-    // The token is a subprotocol, because proxies log URLs.
-    if (token) protocols.push(`housecount.token.${token}`);
+    // A server takes the first one that it knows. The token is a subprotocol, because proxies log URLs.
+    const protocols = [SHORT_PROTOCOL, "housecount.1"].concat(token ? `housecount.token.${token}` : []);
     return new WebSocket(routeUrl(url, "/v1/ws").replace(/^http/, "ws"), protocols);
   }
 
@@ -170,7 +177,7 @@ export function connect({ url, transport = "auto", sessions, quiet }, tokens, be
     const to = routeUrl(url, "/v1/leave");
     const body = JSON.stringify({ ...beat, token });
     // A beacon carries credentials, unlike a heartbeat, so the browser opens another connection for it.
-    const mayUseBeacon = !globalThis.Request?.prototype.hasOwnProperty("keepalive");
+    const mayUseBeacon = !("keepalive" in (globalThis.Request?.prototype ?? beat));
     if (mayUseBeacon && globalThis.navigator?.sendBeacon?.(to, body)) return;
     fetchOk(to, undefined, { method: "POST", body, keepalive: true }).catch(() => {});
   }
@@ -206,7 +213,7 @@ export function connect({ url, transport = "auto", sessions, quiet }, tokens, be
           own.close();
           if (!isReceived) sendLeave();
         };
-        own.onmessage = ({ data }) => parseJson(() => data)?.left && finish(true);
+        own.onmessage = ({ data }) => ignoreErrors(() => JSON.parse(data))?.left && finish(true);
         own.onclose = () => finish();
         setDeadline(LEFT_MS_MAX, finish);
         // If a heartbeat waits for its response, the connection may be dead.

@@ -1,7 +1,7 @@
 /** A viewer's watch of a stage, from `watch` to `leave`, across the events of a page: hidden, cached, offline. */
 
-import { startBeats } from "./beats.js";
 import { joinElection } from "./leader.js";
+import { startBeats } from "./beats.js";
 import { createTimer, listen, routeUrl, statusReporter } from "./page.js";
 import { tokenSource } from "./token.js";
 
@@ -33,10 +33,9 @@ const STALL_MS = 10_000;
  */
 export function startWatch(options, bindMedia, media) {
   const { url, stage, viewer, session, onCount, onError } = options;
-  for (const id of [stage, viewer, session ?? viewer]) {
-    if (!id || typeof id != "string") throw new TypeError("housecount: stage, viewer and session must be strings");
-  }
-  const name = `housecount ${JSON.stringify([routeUrl(url, ""), stage, viewer])}`;
+  const areStrings = [stage, viewer, session ?? viewer].every((id) => id && id.trim);
+  if (!areStrings) throw new TypeError("housecount: stage, viewer, session must be strings");
+  const name = `housecount ${JSON.stringify([routeUrl(url, "/"), stage, viewer])}`;
   const tokens = tokenSource(options.token);
   const setStatus = statusReporter([stage], options);
   const setStallTimer = createTimer();
@@ -63,7 +62,7 @@ export function startWatch(options, bindMedia, media) {
     setStatus("connecting");
     election = joinElection(
       !session && name,
-      () => {
+      (sharedName) => {
         beats = startBeats(
           options,
           tokens,
@@ -76,6 +75,7 @@ export function startWatch(options, bindMedia, media) {
             end("refused", error.message);
             onError?.(/** @type {import("../index.d.ts").HousecountError} */ (error));
           },
+          sharedName,
         );
       },
       endBeats,
@@ -87,9 +87,12 @@ export function startWatch(options, bindMedia, media) {
   function setIdle(/** @type {string} */ why) {
     setStallTimer();
     isPlaying = !why;
-    if (isPlaying) return start();
-    stop();
-    setStatus("stopped", why);
+    if (why) {
+      stop();
+      setStatus("stopped", why);
+    } else {
+      start();
+    }
   }
 
   /** @param {boolean} [isPageHidden] */

@@ -1,21 +1,11 @@
 /** Viewers' tokens, over each transport. */
 
 import assert from "node:assert/strict";
-import { createHmac } from "node:crypto";
 import { test } from "node:test";
 
 import { counted, launch, pollCount, openTab, recorded } from "./support/browser.js";
 import { startServer, startSite, until } from "./support/server.js";
-
-const SECRET = "a secret for this test suite and no other";
-
-/** @param {number} seconds how long it is worth something */
-function mint(seconds, secret = SECRET) {
-  const part = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
-  const claims = { sub: "ann", stage: "s", exp: Math.floor(Date.now() / 1_000) + seconds };
-  const signed = `${part({ alg: "HS256", typ: "JWT" })}.${part(claims)}`;
-  return `${signed}.${createHmac("sha256", secret).update(signed).digest("base64url")}`;
-}
+import { SECRET, mint } from "./support/tokens.js";
 
 test("a token is sent over each transport, and a rejection is reported", async (t) => {
   const server = await startServer("interval=2s", "ttl=60s", "auth.viewer=required", `auth.viewer_keys=secret:${SECRET}`, "auth.leeway=0s");

@@ -83,7 +83,7 @@ test("a Retry-After longer than any timer causes no busy loop", async () => {
   assert.equal(server.beats().length, 2);
 });
 
-for (const status of [400, 401, 403, 404]) {
+for (const status of [400, 401, 403, 404, 409]) {
   test(`${status} ends the watch`, async () => {
     const all = await alone({}, (world) => (world.server.answer = () => ({ status, body: { code: "some_code", detail: "why" } })));
     const { world, server, recorded } = all;

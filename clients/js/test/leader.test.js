@@ -36,6 +36,19 @@ test("two tabs: one sends heartbeats, both get counts", async () => {
   assert.equal(server.leaves().length, 0);
 });
 
+test("a server at the page's own origin: pages at any address share a leader", async () => {
+  const world = new World();
+  const browser = new Browser(world);
+  for (const path of ["a?token=secret", "b/c#d", ""]) {
+    const page = browser.open();
+    page.location = { href: `https://site.example/${path}` };
+    watching(page, { url: "" });
+    await world.pass(1_000);
+  }
+  assert.equal(sessionsOf(world.server.beats()).length, 1);
+  assert.deepEqual(Object.keys(browser.storage), [`housecount ${JSON.stringify(["https://site.example/", "match-1", "ann"])}`]);
+});
+
 test("the leader closes: the other continues at once", async () => {
   const all = await two();
   const { world, server, first, second } = all;
@@ -114,6 +127,57 @@ test("the leader crashes: the other continues at once", async () => {
   assert.deepEqual(server.gaps(), []);
 });
 
+test("the tab after a crash names the crashed session, the one after a leave names none", async () => {
+  const { world, server, browser, first, second } = await two();
+  const [crashed] = sessionsOf(server.beats());
+  first.page.crash();
+  await world.pass(1_000);
+  const [, heir] = sessionsOf(server.beats());
+  assert.equal(server.beats().at(-1).replaces, crashed);
+  assert.deepEqual(Object.values(browser.storage), [heir]);
+  second.page.crash();
+  const third = watching(browser.open());
+  await world.pass(1_000);
+  assert.equal(server.beats().at(-1).replaces, heir);
+  third.leave();
+  assert.deepEqual(browser.storage, {});
+  watching(browser.open());
+  await world.pass(1_000);
+  assert.equal(server.beats().at(-1).replaces, undefined);
+});
+
+test("a rejected session is not stored", async () => {
+  const { world, server, browser } = await two();
+  assert.equal(Object.keys(browser.storage).length, 1);
+  server.answer = () => ({ status: 409, body: { code: "displaced", detail: "why" } });
+  await world.pass(40_000);
+  assert.deepEqual(browser.storage, {});
+});
+
+test("tabs that don't share a session, and sessions of the caller, are not stored", async () => {
+  const { world, browser, first } = await two({}, ["locks"]);
+  const named = watching(browser.open(), { viewer: "bob", session: "phone" });
+  await world.pass(1_000);
+  assert.deepEqual(browser.storage, {});
+  assert.equal(first.recorded.counts.length + named.recorded.counts.length, 2);
+});
+
+test("a browser that stores nothing: the viewer is counted all the same", async () => {
+  const world = new World();
+  const page = new Browser(world).open();
+  const refuse = () => {
+    throw new DOMException("the quota is used up", "QuotaExceededError");
+  };
+  for (const get of [refuse, () => new Proxy({}, { set: refuse })]) {
+    Object.defineProperty(page, "localStorage", { get, configurable: true });
+    const { recorded, leave } = watching(page);
+    await world.pass(1_000);
+    assert.equal(recorded.counts.length, 1);
+    leave();
+    await world.pass(1_000);
+  }
+});
+
 for (const answers of [false, true]) {
   test(`the leader is frozen${answers ? " but answers others" : ""}: the other takes over in time, and continues when it thaws`, async () => {
     const { world, server, browser, first, second } = await two();
@@ -137,6 +201,8 @@ for (const answers of [false, true]) {
     assert.deepEqual(sessionsOf(server.beats().slice(before + after.length)), [awake]);
     assert.ok(first.recorded.counts.length >= recorded + 6, "it gets counts again");
     assert.equal(browser.locks.held(), 2, "each page asks for the lock once");
+    assert.equal(server.beats().find(({ session }) => session === awake).replaces, frozen);
+    assert.deepEqual(Object.values(browser.storage), [awake], "the thawed page removes only its own session");
     second.page.close();
     await world.pass(100_000);
     assert.equal(sessionsOf(server.beats()).length, 3, "it is the leader again");

@@ -92,7 +92,7 @@ test("a closing page sends its leave on the WebSocket, and closes that at once",
   assert.deepEqual(kinds(server), ["beat by ws", "leave by ws"]);
 });
 
-test("a closing page whose heartbeat has no answer yet sends its leave by a request too", async () => {
+test("a closing page whose heartbeat has no answer sends its leave by a request too", async () => {
   const { world, server, page } = await alone({ transport: "auto" });
   await world.pass(10_000);
   server.onSocketMessage = () => null;

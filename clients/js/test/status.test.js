@@ -40,7 +40,7 @@ for (const transport of ["auto", "http", "ws"]) {
       world.server.socketsHang = true;
     });
     await world.pass(3_000);
-    assert.deepEqual(statuses.at(-1), ["retrying", "no answer yet"]);
+    assert.deepEqual(statuses.at(-1), ["retrying", "no answer"]);
   });
 }
 

@@ -155,7 +155,7 @@ test("a missing response is reported within three seconds, and a silent connecti
   world.server.answerLive = () => null;
   sources[0].cut();
   await world.pass(3_800);
-  assert.deepEqual(statuses.at(-1), ["retrying", "no answer yet"]);
+  assert.deepEqual(statuses.at(-1), ["retrying", "no answer"]);
   world.server.answerLive = null;
   await world.pass(41_000);
   assert.equal(openIn(world).length, 1);

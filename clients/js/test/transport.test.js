@@ -220,3 +220,13 @@ for (const when of ["between two heartbeats", "while a heartbeat waits"]) {
     assert.deepEqual(world.timers, []);
   });
 }
+
+for (const transport of ["auto", "http"]) {
+  test(`the first heartbeat of a session has its labels (${transport})`, async () => {
+    let sent;
+    const { world, server } = await alone({ transport, labels: { country: "TW", device: undefined } }, (world) => (sent = listen(world.server)));
+    await world.pass(70_000);
+    assert.deepEqual(server.beats().map(({ labels }) => labels), Array(3).fill({ country: "TW" }), "a WebSocket repeats them by `{}`");
+    assert.deepEqual(sent.slice(1), transport === "http" ? [] : ["{}", "{}"]);
+  });
+}

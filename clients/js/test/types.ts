@@ -10,13 +10,15 @@ const watching = watch({
   stage: "match-1",
   viewer: "ann",
   session: undefined,
+  labels: { country: "TW", device: undefined },
   token: "eyJ",
   transport: "auto",
   sessions: true,
   quiet: false,
   onCount: ({ stage, viewers, sessions, asOf, complete, recovering }: Count) =>
     console.log(stage.length, viewers + (sessions ?? 0), asOf?.toFixed(), complete && recovering),
-  onError: ({ name, message, code, status }: HousecountError) => console.log(name, message, code, status?.toFixed()),
+  onError: ({ name, message, code, status, active }: HousecountError) =>
+    console.log(name, message, code, status?.toFixed(), active?.map(({ stage, session, since }) => [stage, session, since.toFixed()])),
 });
 watching.leave();
 watching.stop();
@@ -29,6 +31,8 @@ subscribe({ url, token: "eyJ", every: "1s", sessions: true }, ["match-1", "match
 watch({ url, stage: "match-1" });
 // @ts-expect-error: unknown transport
 watch({ url, stage: "match-1", viewer: "ann", transport: "carrier pigeon" });
+// @ts-expect-error: a label's value is text
+watch({ url, stage: "match-1", viewer: "ann", labels: { device: 7 } });
 // @ts-expect-error: a misspelled option is not a missing one
 watch({ url, stage: "match-1", viewer: "ann", onCounts() {} });
 // @ts-expect-error: a duration has a unit
@@ -37,7 +41,7 @@ subscribe({ url, every: 5 }, "match-1", () => {});
 subscribe({ url }, "match-1");
 
 export function Player({ viewer }: { viewer: string | null }) {
-  const { count, error } = useAudience({ url, stage: "match-1", viewer });
+  const { count, error } = useAudience({ url, stage: "match-1", viewer, labels: { device: "tv" } });
   const others: Count | null = useViewers({ url, every: "10s" }, "match-2");
   return error?.message ?? (count?.viewers ?? 0) + (others?.viewers ?? 0);
 }

@@ -9,7 +9,7 @@ const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 /** Globals that pages have. One that a page lacks is not taken from Node instead. */
 const GLOBALS = [
   ...["AbortController", "BroadcastChannel", "Date", "HTMLElement", "Math", "Request", "TextDecoder", "WebSocket", "atob", "clearTimeout"],
-  ...["console", "crypto", "customElements", "document", "fetch", "globalThis", "location", "navigator", "setTimeout", "window"],
+  ...["console", "customElements", "document", "fetch", "globalThis", "localStorage", "location", "navigator", "setTimeout", "window"],
 ];
 
 const { outputFiles } = await build({

@@ -43,8 +43,8 @@ export class FakeServer {
 
   post(by, url, body, headers) {
     const { pathname } = new URL(url);
-    const { stage, viewer, session, token, answer } = JSON.parse(body);
-    const event = { by, stage, viewer, session, token: token ?? headers.authorization };
+    const { stage, viewer, session, labels, replaces, token, answer } = JSON.parse(body);
+    const event = { by, stage, viewer, session, labels, replaces, token: token ?? headers.authorization };
     if (pathname.endsWith("/v1/leave")) {
       this.#record("leave", event);
       return { status: 204, body: "" };

@@ -18,11 +18,13 @@ export class World {
   travelMs = 10;
   /** @type {{ at: number, run: () => void, page: FakePage | null, id: number }[]} */
   timers = [];
+  /** Number of random numbers drawn. */
+  draws = 0;
   #ids = 0;
 
   after(ms, run, page = null) {
     // As in browsers, a delay of more than 31 bits fires at once.
-    const wait = ms > 2 ** 31 - 1 || !(ms > 0) ? 0 : ms;
+    const wait = ms > 2 ** 31 - 1 || !(ms > 0) ? 0 : Math.round(ms);
     const id = (this.#ids += 1);
     this.timers.push({ at: this.now + wait, run, page, id });
     return id;
@@ -59,6 +61,8 @@ export class Browser {
   pages = [];
   locks = new Locks();
   isOnline = true;
+  /** Entries of `localStorage`. @type {Record<string, string>} */
+  storage = {};
 
   /** @param {{ lacks?: string[] }} [options] what its pages have not */
   constructor(world, { lacks = [] } = {}) {
@@ -220,7 +224,6 @@ export class FakePage extends Target {
   location = { href: "https://site.example/live/" };
   AbortController = AbortController;
   Request = Request;
-  crypto = crypto;
   atob = atob;
   TextDecoder = TextDecoder;
   /** Open resources, which reveal leaks. */
@@ -238,7 +241,9 @@ export class FakePage extends Target {
     this.browser = browser;
     this.world = world;
     this.Date = { now: () => world.now };
-    this.Math = Object.assign(Object.create(Math), { random: () => 0.5 });
+    // Differences that sessions have, and no timer.
+    this.Math = Object.assign(Object.create(Math), { random: () => 0.5 + (world.draws += 1) * 2 ** -40 });
+    this.localStorage = browser.storage;
     this.console = { log: (...what) => this.logged.push(what) };
     this.setTimeout = (run, ms) => world.after(ms, run, page);
     this.clearTimeout = (id) => world.cancel(id);
