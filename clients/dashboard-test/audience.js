@@ -2,7 +2,10 @@
  * A simulated audience with a shape: stages that fill and empty like matches do, so that curves have something to show.
  * `housecount load` simulates steady audiences; this script is for screenshots, over hours.
  *
+ *   housecount serve --set labels=country,device
  *   node audience.js http://127.0.0.1:7400 [MINUTES]
+ *
+ * The viewers have labels if the server has these.
  */
 
 /** Popularity at the top, and the period and phase of its waves in minutes. */
@@ -20,6 +23,11 @@ const STAGES = [
   ["auction-lot-42", null, null, 38, 25, 3],
   ["yoga-at-seven", "Yoga at seven", "Studio Linde", 22, 45, 40],
 ];
+/** Values of labels, with their shares of the audience. */
+const LABELS = {
+  country: { TW: 34, NO: 22, DE: 14, JP: 11, US: 9, BR: 5, KE: 3, IS: 1.5, NZ: 0.5 },
+  device: { phone: 46, tv: 29, laptop: 20, tablet: 5 },
+};
 const STAY_MS = 14 * 60_000;
 const INTERVAL_MS = 30_000;
 
@@ -31,9 +39,24 @@ for (const [stage, name, customer] of STAGES) {
   if (name) await post("/v1/stages", { stage, name, customer, tags: { region: "eu" } });
 }
 
+/** Draws a value at random, by the shares. */
+function draw(/** @type {Record<string, number>} */ shares) {
+  let rest = Math.random() * Object.values(shares).reduce((sum, share) => sum + share, 0);
+  return Object.keys(shares).find((value) => (rest -= shares[value]) < 0);
+}
+
+/** Draws a viewer's labels; one viewer in thirty has no country. */
+const drawLabels = () => ({
+  country: Math.random() < 1 / 30 ? null : draw(LABELS.country),
+  device: draw(LABELS.device),
+});
+
+const { labels: keys = [] } = await (await fetch(`${url}/v1/stages/match-1`)).json();
+/** Picks the labels that the server has. */
+const known = (/** @type {object} */ labels) => Object.fromEntries(Object.entries(labels).filter(([key]) => keys.includes(key)));
 let viewerCount = 0;
 const audiences = STAGES.map(
-  () => /** @type {Map<string, {next: number, until: number, session?: string}>} */ (new Map()),
+  () => /** @type {Map<string, {next: number, until: number, labels: object}>} */ (new Map()),
 );
 const targetOf = ([, , , top, period, phase], now) => {
   const turn = Math.sin(((now / 60_000 + phase) / period) * 2 * Math.PI);
@@ -52,7 +75,11 @@ while (Date.now() - started < Number(minutes) * 60_000) {
     const target = targetOf(shape, now) * Math.min(1, (now - started) / 120_000);
     while (viewers.size < target) {
       const stay = -Math.log(1 - Math.random()) * STAY_MS;
-      viewers.set(`viewer-${(++viewerCount).toString(36).padStart(5, "0")}-${i}`, { next: now, until: now + stay });
+      viewers.set(`viewer-${(++viewerCount).toString(36).padStart(5, "0")}-${i}`, {
+        next: now,
+        until: now + stay,
+        labels: drawLabels(),
+      });
     }
     let tooMany = viewers.size - target;
     for (const [viewer, seat] of viewers) {
@@ -62,8 +89,9 @@ while (Date.now() - started < Number(minutes) * 60_000) {
         leaves.push({ stage, viewer });
       } else if (seat.next <= now) {
         seat.next = now + INTERVAL_MS;
-        beats.push({ stage, viewer });
-        if (viewer.charCodeAt(11) % 9 === 0) beats.push({ stage, viewer, session: "tablet" });
+        beats.push({ stage, viewer, labels: known(seat.labels) });
+        if (viewer.charCodeAt(11) % 9 === 0)
+          beats.push({ stage, viewer, session: "tablet", labels: known({ ...seat.labels, device: "tablet" }) });
       }
     }
   });

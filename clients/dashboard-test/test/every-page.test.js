@@ -53,6 +53,28 @@ for (const [name, { path, whole, isEmpty }] of Object.entries(PAGES)) {
   });
 }
 
+test("the bar fits any window, with the longest state of the connection", async () => {
+  const { page, close } = await openPage();
+  await page.goto(`${server.url}/#/`);
+  await page.locator(".stages tbody:not([aria-hidden]) tr").first().waitFor();
+  await page.getByText("Live", { exact: true }).waitFor();
+  /** Width of the bar beyond the window, if the connection has that state. */
+  const excess = (/** @type {string} */ state) => {
+    const bar = /** @type {HTMLElement} */ (document.querySelector(".bar"));
+    const copy = /** @type {HTMLElement} */ (bar.cloneNode(true));
+    /** @type {HTMLElement} */ (copy.querySelector(".connection")).textContent = state;
+    bar.before(copy);
+    const px = copy.scrollWidth - copy.clientWidth;
+    copy.remove();
+    return px;
+  };
+  for (let width = 320; width <= 1_280; width += 16) {
+    await page.setViewportSize({ width, height: 800 });
+    for (const state of ["Live", "Reconnecting"]) assert.equal(await page.evaluate(excess, state), 0, `${state} at ${width} px`);
+  }
+  await close();
+});
+
 test("cost shows the server's figures, and marks a short measurement", async () => {
   const { page, close } = await openPage();
   await page.goto(`${server.url}/#/cost`);

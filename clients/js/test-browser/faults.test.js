@@ -62,7 +62,7 @@ for (const transport of ["auto", "http", "ws"]) {
         return of(statuses) && of(liveStatuses) && [of(statuses), of(liveStatuses)];
       });
       // Unit tests check the exact time, with a simulated clock.
-      if (what === "silence") assert.deepEqual(found.map(([, why]) => why), ["no answer", "no answer yet"]);
+      if (what === "silence") assert.deepEqual(found.map(([, why]) => why), ["no answer", "no answer"]);
       t.diagnostic(`${what}: ${found.map(([, why, at]) => `${why} (${at} ms)`)}`);
       await tab.close();
     }
