@@ -71,6 +71,8 @@ test("the bar fits any window, with the longest state of the connection", async 
   for (let width = 320; width <= 1_280; width += 16) {
     await page.setViewportSize({ width, height: 800 });
     for (const state of ["Live", "Reconnecting"]) assert.equal(await page.evaluate(excess, state), 0, `${state} at ${width} px`);
+    const tops = await page.locator(".bar nav a:visible").evaluateAll((links) => links.map((link) => link.getBoundingClientRect().top));
+    assert.equal(new Set(tops).size, 1, `the links are in one row at ${width} px`);
   }
   await close();
 });

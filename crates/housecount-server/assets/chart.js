@@ -102,7 +102,7 @@ const stepEnd = ({ at }, stepMs) => at - (at % stepMs) + stepMs;
  * Selects the steps whose proof is final; later ones are still too low.
  * @param {History} history
  */
-const provenHistory = ({ history, stepMs, to, ttlMs }) => history.filter((step) => stepEnd(step, stepMs) <= to - ttlMs);
+export const provenHistory = ({ history, stepMs, to, ttlMs }) => history.filter((step) => stepEnd(step, stepMs) <= to - ttlMs);
 
 /**
  * Counts the averages in a response of `/v1/watch` whose proof is final.

@@ -1,6 +1,7 @@
 /** Wall display: one count that can be read across a room, for a television. Always dark. */
 
 import { call, isAbort, path } from "./api.js";
+import { provenHistory } from "./chart.js";
 import { now } from "./clock.js";
 import { isComplete, setCountText, statusText } from "./count-status.js";
 import { createElement, setText } from "./dom.js";
@@ -125,7 +126,7 @@ function statusLine(count, isFresh) {
 
 /**
  * Returns the viewers at once of the last hour: the live count where it is known, and the history
- * before. Null: not known.
+ * before. Its last final step continues over newer ones, which are too low. Null: not known.
  * @param {import("./chart.js").History | null} past
  * @param {Ring} ring
  * @param {number} nowMs
@@ -135,11 +136,12 @@ function statusLine(count, isFresh) {
 function lastHour(past, ring, nowMs, current) {
   /** @type {(number | null)[]} */
   const values = [];
+  const steps = past ? provenHistory(past) : [];
   let at = 0;
   for (let t = nowMs - HOUR_MS; t < nowMs; t += STEP_MS) {
     while (at < ring.at.length && ring.at[at] * 1000 <= t) at++;
     const live = at > 0 ? ring.count[at - 1] : undefined;
-    const step = past?.history.findLast((step) => step.at <= t);
+    const step = steps.findLast((step) => step.at <= t);
     values.push(live ?? step?.avg ?? null);
   }
   if (current !== null) values.push(current);
