@@ -77,6 +77,16 @@ test("the bar fits any window, with the longest state of the connection", async 
   await close();
 });
 
+test("on a phone the button to copy covers no code", async () => {
+  const { page, close } = await openPage({ viewport: { width: 360, height: 800 } });
+  await page.goto(`${server.url}/#/customers`);
+  const code = page.locator(".code").first();
+  await code.locator("code").waitFor();
+  const [button, text] = await Promise.all(["button", "code"].map((each) => code.locator(each).boundingBox()));
+  assert.ok(button && text && button.y + button.height <= text.y, JSON.stringify({ button, text }));
+  await close();
+});
+
 test("cost shows the server's figures, and marks a short measurement", async () => {
   const { page, close } = await openPage();
   await page.goto(`${server.url}/#/cost`);
