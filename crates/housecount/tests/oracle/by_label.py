@@ -22,26 +22,50 @@ class Sent:
 
     def check(self, events, report):
         """Labels of the log were sent at that time, and a session has those of its first beat."""
-        of_log, changed, several, labelled, count = labels.Labels(events), 0, 0, 0, 0
+        self.check_claims(events, report)
+        of_log, changed, several, labelled, unknown = labels.Labels(events), 0, 0, 0, 0
+        count = 0
         for session, stays in of_log.stays.items():
             for stay in stays:
                 every = self.check_stay(session, stay, report)
                 changed += any(each != every[0] for each in every)
                 several += len(stay.candidates(rules.NEVER, rules.NEVER)) > 1
                 labelled += bool(stay.seen)
+                unknown += stay.is_unknown()
             count += len(stays)
         report.figures["sessions with labels"] = f"{labelled} of {count}"
+        report.figures["sessions with unknown labels"] = unknown
         report.figures["sessions that sent other labels later"] = changed
         report.figures["sessions with two right answers"] = several
         return of_log
 
+    def check_claims(self, events, report):
+        """Labels of the log were sent, and those of a leave are those of a beat before it."""
+        claims = events.claims
+        for session, seen in claims.labels.items():
+            for at, found in seen:
+                some = labels.pairs(found)
+                beats = self.beats.get(session, [])
+                times = [each["sent"] for each, sent in beats if sent == some]
+                if not any(sent - self.stamp_ms <= at <= sent + self.late_ms for sent in times):
+                    report.differs("labels of the log were never sent", f"{session} {at} {found}")
+        for session, at, seen in claims.by_leaves:
+            if (session, seen) not in claims.by_beats:
+                text = f"{session} leaves at {at}: {seen}"
+                report.differs("a leave has labels that no beat of its session has", text)
+        leaves = sum(
+            len(times)
+            for who, sessions in events.leaves.items()
+            for session, times in sessions.items()
+            if (*who, session) in claims.labels
+        )
+        count = len({each[:2] for each in claims.by_leaves})
+        text = f"{count} of {leaves} of sessions with labels"
+        report.figures["leaves with labels"] = text
+
     def check_stay(self, session, stay, report):
         """Checks one session; returns all labels that were sent."""
         beats = self.beats.get(session, [])
-        for at, found, _ in stay.seen:
-            times = [each["sent"] for each, some in beats if some == labels.pairs(found)]
-            if not any(sent - self.stamp_ms <= at <= sent + self.late_ms for sent in times):
-                report.differs("labels of the log were never sent", f"{session} {at} {found}")
         # A beat that has no answer may have been the first.
         begin = stay.begin - self.late_ms
         beats = [each for each in beats if begin <= each[0]["sent"] <= stay.end + self.stamp_ms]

@@ -50,7 +50,8 @@ class Report:
 def resolved(recording, report):
     """Decodes the tailed log; returns the events of each record, and its position in ms.
 
-    Handles are resolved by every key that the log had.
+    Handles are resolved by every key that the log had. The last field of an event is empty for a
+    beat by handle. Others have their labels there, or None.
     """
     ids = {(each["stage"], each["viewer"], each["session"]) for each in recording["requests"]}
     read = list(decoded(recording["records"]))
@@ -71,12 +72,10 @@ def resolved(recording, report):
             if kind == formats.DISPLACEMENT:
                 report.differs("a displacement without a limit of streams", f"{position}: {who}")
                 continue
-            events.append((kind == formats.LEAVE, at, *who, seen))
-            if seen and kind == formats.LEAVE:
-                report.differs("a leave with labels", f"{position}: {who}")
+            events.append((kind == formats.LEAVE, at, *who, (seen,)))
         for at, handle in record.beats:
             if handle in named:
-                events.append((False, at, *named[handle], None))
+                events.append((False, at, *named[handle], ()))
             else:
                 report.differs("a handle that stands for no session", f"{position}: {handle.hex()}")
         by_handle += len(record.beats)
@@ -93,10 +92,10 @@ def events_of(recording, report):
     """Folds the tailed log."""
     events = rules.Events()
     for position, some in resolved(recording, report):
-        for *event, seen in some:
+        for *event, labels in some:
             events.add(*event, position)
-            if seen:
-                events.add_labels(*event[2:], seen, position)
+            for seen in labels:
+                events.claims.add(*event[:2], tuple(event[2:]), seen, position)
     return events
 
 
@@ -140,7 +139,7 @@ def check_players(recording, events, report):
                         real.add(is_leave, at, *who, session, since)
                     else:
                         others.append((is_leave, at, *who, session))
-    real.labels = events.labels
+    real.claims = events.claims
     for is_leave, at, *who, session in others:
         # Nodes that write a lost log again keep a run of beats by beats a ttl apart.
         beats = sorted(real.sessions.get(tuple(who), {}).get(session, ()))

@@ -36,7 +36,7 @@ class Stay:
         self.begin = self.end = begin
         # Stays whose labels may count here too, the earliest first, and this one.
         self.linked = [*before, self]
-        self.after, self.seen, self.known_since = [], [], None
+        self.after, self.seen, self.known_since, self.is_denied = [], [], None, False
         for each in before:
             each.after.append(self)
 
@@ -60,6 +60,11 @@ class Stay:
                 found.add(NONE)
         return found
 
+    def is_unknown(self):
+        """Whether the log has only beats by handle, and leaves without labels."""
+        every = self.linked + self.after
+        return not any(stay.seen or stay.is_denied for stay in every)
+
     def labelled_from(self):
         """Returns when its labels were first seen. Time before may lack them in the ledger."""
         firsts = []
@@ -77,8 +82,11 @@ class Stay:
         return found
 
 
-def stays_of(beats, seen):
-    """Splits a session's beats {at: since}, with its labels {(first seen, labels): since}."""
+def stays_of(beats, seen, denied):
+    """Splits a session's beats {at: since}, with its labels {(first seen, labels): since}.
+
+    `denied` are times of beats that say that it has none.
+    """
     found = []
     for at in sorted(beats):
         pause = at - found[-1].end if found else FORGOTTEN_MS
@@ -87,11 +95,11 @@ def stays_of(beats, seen):
         stay = found[-1]
         stay.end = at
         stay.known_since = min(beats[at], stay.known_since or beats[at])
+        stay.is_denied |= at in denied
     begins = [stay.begin for stay in found]
     for (at, labels), since in sorted(seen.items()):
-        place = bisect_right(begins, at)
-        if place:
-            found[place - 1].seen.append((at, labels, since))
+        place = max(bisect_right(begins, at), 1)
+        found[place - 1].seen.append((at, labels, since))
     return found
 
 
@@ -99,11 +107,12 @@ class Labels:
     """The labels of all sessions, as the log has them."""
 
     def __init__(self, events):
-        self.stays = {}
+        self.stays, claims = {}, events.claims
         for who, sessions in events.sessions.items():
             for session, beats in sessions.items():
-                seen = events.labels.get(who, {}).get(session, {})
-                self.stays[*who, session] = stays_of(beats, seen)
+                one = (*who, session)
+                seen, denied = claims.labels.get(one, {}), claims.denied.get(one, ())
+                self.stays[one] = stays_of(beats, seen, denied)
 
     def candidates(self, session, certain, until):
         """Returns the labels that a session may have in an answer."""
@@ -126,7 +135,7 @@ class Labels:
         that may be.
 
         They differ where a session's labels changed for readers of the log, such as by a late
-        beat: what was written before then remains.
+        beat: what was written before then remains. For unknown labels nothing must be there.
         """
         low, high = {}, {}
         for (*who, session), stays in self.stays.items():
@@ -141,7 +150,7 @@ class Labels:
                 final = {value_of(each, key) for each in final}
                 for value in ever:
                     high.setdefault((*who, value), []).extend(spans)
-                if len(final) == 1:
+                if len(final) == 1 and not stay.is_unknown():
                     sure = rules.clipped(spans, stay.labelled_from(), rules.NEVER)
                     low.setdefault((*who, final.pop()), []).extend(sure)
         return low, high

@@ -53,7 +53,8 @@ class Run:
         onlookers = [Onlooker(place, port, seed, answers) for place, port in ports]
         audience = Audience(servers.front_port, seed, self.options.viewers)
         faults = Faults(servers, onlookers, self.note)
-        times, watch, by, ledgers = {}, {}, [], []
+        times = {"begin": self.began, "end": self.began}
+        watch, by, ledgers = {}, [], []
         asyncio.get_running_loop().add_signal_handler(
             signal.SIGTERM, asyncio.current_task().cancel
         )

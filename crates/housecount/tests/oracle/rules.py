@@ -39,24 +39,44 @@ def proof(beats, leaves, ttl):
     return spans
 
 
+class Claims:
+    """What the log's events say of the labels of sessions (stage, viewer, session)."""
+
+    def __init__(self):
+        self.labels = {}  # session -> {(first seen, labels): since}, by beats and leaves
+        self.by_beats = set()  # (session, (first seen, labels))
+        self.by_leaves = set()  # (session, time of the leave, (first seen, labels))
+        self.denied = {}  # session -> times of beats with ids and without labels
+
+    def add(self, is_leave, at, session, seen, since):
+        """Adds labels that an event of the log has at `since`: (when they were first seen, labels).
+
+        Without labels, a beat with ids says that its session has none. A leave says nothing.
+        """
+        if seen:
+            of = self.labels.setdefault(session, {})
+            of[seen] = min(since, of.get(seen, since))
+            if is_leave:
+                self.by_leaves.add((session, at, seen))
+            else:
+                self.by_beats.add((session, seen))
+        elif not is_leave:
+            self.denied.setdefault(session, set()).add(at)
+
+
 class Events:
     """All events that are known, by session, each with the time from which a reader had it."""
 
     def __init__(self):
         self.sessions = {}  # (stage, viewer) -> {session: {at: since}}
         self.leaves = {}  # (stage, viewer) -> {session: {at: since}}, "" ends all
-        self.labels = {}  # (stage, viewer) -> {session: {(first seen, labels): since}}
+        self.claims = Claims()
 
     def add(self, is_leave, at, stage, viewer, session, since):
         """Adds an event that the log has at `since`."""
         of = self.leaves if is_leave else self.sessions
         times = of.setdefault((stage, viewer), {}).setdefault(session, {})
         times[at] = min(since, times.get(at, since))
-
-    def add_labels(self, stage, viewer, session, seen, since):
-        """Adds labels that the log has at `since`: (when they were first seen, labels)."""
-        of = self.labels.setdefault((stage, viewer), {}).setdefault(session, {})
-        of[seen] = min(since, of.get(seen, since))
 
     def leaves_of(self, viewer, session):
         """Returns a session's leaves: its own, and those of all the viewer's sessions."""

@@ -8,6 +8,7 @@ from collections import Counter
 import check
 import formats
 import labels
+import rules
 
 RECORD = """02 40420f0000000000 02 03 732f31 03 732f32 02
     00 1e 03 616e6e 00 03 00 03 626f62 03 746162 01 09 0102030405060708 0d4d0842"""
@@ -31,6 +32,42 @@ def examples():
     found = {(entry.viewer, entry.is_open): entry.spans for entry in book.entries}
     ann, bob = [[1_000_100, 1_001_000]], [[1_000_250, 1_000_700]]
     assert found == {("ann", True): ann, ("bob", False): bob}
+    labels_of_leaves()
+
+
+# Two beats of `ann` on `s/1` by handle, 2 s apart, and then one event with ids.
+BY_HANDLE = "02 40420f0000000000 00 00 02 00 50762c048fac6b86 d00f 50762c048fac6b86"
+HEAD, ANN = "40420f0000000000 01 03 732f31", "03 616e6e 00"
+SETS = "01 07 636f756e747279 01 00 02 4e4f"
+NORWAY = (("country",), ("NO",))
+# The event, 3 s after the first beat: whether its session's labels are unknown, its labels, and
+# the time of each country that must be in the ledger.
+LAST = {
+    "02 HEAD 01 01 b817 ANN 00": (True, labels.NONE, {}),  # a leave
+    "02 HEAD 01 00 b817 ANN 00": (False, labels.NONE, {None: [[1_000_000, 1_003_000]]}),  # a beat
+    # Leaves with labels that were first seen 3,001 ms and 1 s before. Time from before they were
+    # seen may have been written without them.
+    "04 HEAD SETS 01 01 b817 ANN 01 b917 00": (False, NORWAY, {"NO": [[1_000_000, 1_003_000]]}),
+    "04 HEAD SETS 01 01 b817 ANN 01 e807 00": (False, NORWAY, {"NO": [[1_002_000, 1_003_000]]}),
+}
+
+
+def labels_of_leaves():
+    """Checks which labels a session has by the last record of a log that begins without them."""
+    for last, wanted in LAST.items():
+        last = last.replace("HEAD", HEAD).replace("SETS", SETS).replace("ANN", ANN)
+        both = [sealed(bytes.fromhex(each) + bytes(4)).hex() for each in (BY_HANDLE, last)]
+        records = [{"partition": 0, "id": "1003000-0", "bytes": each} for each in both]
+        log = {"requests": [], "keys": [7], "partitions": 1, "records": records}
+        report = check.Report()
+        events = check.events_of(log, report)
+        assert report.count == 0, report.differences
+        of_log = labels.Labels(events)
+        [stay] = of_log.stays["s/1", "ann", ""]
+        [final] = stay.candidates(rules.NEVER, rules.NEVER)
+        low, _ = of_log.proven(events, "country", 3000)
+        low = {who[2]: rules.merged(spans) for who, spans in low.items()}
+        assert (stay.is_unknown(), final, low) == wanted, (last, final, low)
 
 
 def sealed(data):
@@ -90,6 +127,30 @@ def with_other_label_in_log(recording):
     return {**recording, "records": records}
 
 
+def with_other_leave(recording, is_time):
+    """Changes the labels of a leave by a letter, or the time when they were seen by 1 ms."""
+    records = copy.copy(recording["records"])
+    for place, one in enumerate(records):
+        data = bytes.fromhex(one["bytes"])
+        read = formats.record(data)
+        carried = [each for each in zip(read.events, read.labels) if each[1]]
+        if len(carried) != 1 or carried[0][0][0] != formats.LEAVE:
+            continue
+        (_, _, _, *ids), (_, (_, values)) = carried[0]
+        if is_time:
+            # The age stands behind the ids and the one byte of the only label set.
+            old = b"".join(bytes([len(text.encode())]) + text.encode() for text in ids)
+            at = data.find(old) + len(old) + 1
+        else:
+            old = "\1".join(values).encode()
+            at = data.find(old) + len(old) - 1
+        if data.count(old) == 1:
+            changed = bytes([*data[:at], data[at] ^ 1, *data[at + 1 :]])
+            records[place] = {**one, "bytes": sealed(changed).hex()}
+            break
+    return {**recording, "records": records}
+
+
 def without_record(recording):
     """Drops a record in the middle of the tailed log that alone has an event."""
     records, read = recording["records"], check.resolved(recording, check.Report())
@@ -138,6 +199,8 @@ CHANGES = {
     "a millisecond more in an answer": with_watch,
     "a changed label in a chunk": with_other_label,
     "a changed label in a record of the log": with_other_label_in_log,
+    "a changed label of a leave": lambda one: with_other_leave(one, False),
+    "labels of a leave that were seen at another time": lambda one: with_other_leave(one, True),
     "a millisecond more for a label": with_watch_by,
 }
 
