@@ -101,9 +101,10 @@ def events_of(recording, report):
 
 def was_acknowledged(request):
     if request["kind"] == "leave":
-        return request["status"] == 204
+        return request.get("status") == 204
     is_coalesced = (request.get("answer") or {}).get("coalesced")
-    return request["status"] == 200 and request.get("isKnown", True) and not is_coalesced
+    is_known = request.get("isKnown", True)
+    return request.get("status") == 200 and is_known and not is_coalesced
 
 
 def check_players(recording, events, report):
