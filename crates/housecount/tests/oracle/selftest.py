@@ -3,7 +3,6 @@
 import base64
 import copy
 import zlib
-from collections import Counter
 
 import check
 import formats
@@ -152,11 +151,24 @@ def with_other_leave(recording, is_time):
 
 
 def without_record(recording):
-    """Drops a record in the middle of the tailed log that alone has an event."""
+    """Drops a record in the middle of the tailed log that alone has an acknowledged event."""
     records, read = recording["records"], check.resolved(recording, check.Report())
-    times = Counter(event for _, events in read for event in events)
+    times, answered = {}, {}
+    for _, events in read:
+        for is_leave, at, *who, _ in events:
+            times.setdefault((is_leave, *who), []).append(at)
+    for each in filter(check.was_acknowledged, recording["requests"]):
+        who = each["kind"] == "leave", each["stage"], each["viewer"], each["session"]
+        within = each["sent"] - check.STAMP_MS, each["done"] + rules.EDGE_MS
+        answered.setdefault(who, []).append(within)
+
+    def is_alone(is_leave, at, *who):
+        who = (is_leave, *who)
+        spans = [span for span in answered.get(who, ()) if span[0] <= at <= span[1]]
+        return any(sum(span[0] <= one <= span[1] for one in times[who]) == 1 for span in spans)
+
     for place in range(len(records) // 2, len(records)):
-        if any(times[event] == 1 for event in read[place][1]):
+        if any(is_alone(*event[:-1]) for event in read[place][1]):
             return {**recording, "records": records[:place] + records[place + 1 :]}
     return recording
 
