@@ -91,8 +91,8 @@ impl Oracle {
         }
     }
 
-    /// Least and most watch time that the ledger must have for a value of the label, once all is
-    /// written and if no event was lost.
+    /// Least and most watch time that the ledger must have for a value of the label in the end, if
+    /// no event was lost.
     #[must_use]
     pub fn watch_ms_of_label(&self, ttl_ms: u64, label: &str) -> (u64, u64) {
         let sum = |proven: Proven| proven.values().map(|spans| measure(spans)).sum();
