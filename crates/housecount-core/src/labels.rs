@@ -15,7 +15,7 @@ use crate::limits::{
 
 /// Separator of keys, and of values. No id and no label has a control character.
 pub const SEPARATOR: char = '\u{1}';
-/// Value in place of all values beyond the limit of a key and stage.
+/// Value in place of all values beyond a limit of different ones.
 pub const OTHER: &str = "other";
 
 /// Reason why a text is not a key or a value of a label. The text is for its sender.

@@ -56,8 +56,8 @@ metrics! {
         coalesced: "coalesced_beats" => Family<TransportLabel, Counter>,
         /// Heartbeats and requests refused, by reason
         rejected: "rejected" => Family<CodeLabel, Counter>,
-        /// Labels of new sessions replaced by `other`, because their stage has too many values of
-        /// that key, by key
+        /// Labels of new sessions replaced by `other`, because a limit of different labels was
+        /// reached, by key.
         labels_other: "labels_other" => Family<LabelKeyLabel, Counter>,
         /// Events refused because too many wait for the log
         events_shed: "events_shed" => Counter,
