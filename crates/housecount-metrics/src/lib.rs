@@ -57,7 +57,7 @@ metrics! {
         /// Heartbeats and requests refused, by reason
         rejected: "rejected" => Family<CodeLabel, Counter>,
         /// Labels of new sessions replaced by `other`, because a limit of different labels was
-        /// reached, by key.
+        /// reached, by key
         labels_other: "labels_other" => Family<LabelKeyLabel, Counter>,
         /// Events refused because too many wait for the log
         events_shed: "events_shed" => Counter,
